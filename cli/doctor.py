@@ -1,0 +1,169 @@
+"""`wattq doctor`: looks at the machine and says what is missing, what for, and what helps."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import ssl
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import cluster
+from cli.tools import TOOLS
+from sdk.configuration import ConfigurationError, load
+
+PYTHON_MIN = (3, 11)
+PYTHON_TESTED_MAX = (3, 13)
+SQLITE_MIN = (3, 38, 0)  # the first with JSON built in
+OPEN_FILES_MIN = 1024  # ten nodes' peers and clients on one machine, with room to spare
+PACKAGES_REQUIRED = (
+    "aiohttp", "aiomqtt", "cryptography", "msgspec", "prometheus-client", "pymodbus", "rich", "typer",
+)  # fmt: skip
+PACKAGES_OPTIONAL = {
+    "rocksdict": "the commit store falls back to SQLite",
+    "uvloop": "nodes run on asyncio's own event loop",
+}
+PORT_KEYS = ("peer_port", "rest_port", "client_port")
+
+
+class Level(StrEnum):
+    """How bad a finding is: only `FAIL` keeps a network from running."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `help` is empty or says what to do."""
+
+    subject: str
+    level: Level
+    found: str
+    help: str = ""
+
+
+def python_finding(running: tuple[int, int]) -> Finding:
+    found = ".".join(map(str, running))
+    if running < PYTHON_MIN:
+        return Finding("Python", Level.FAIL, found, "Python 3.11 or newer is needed")
+    if running > PYTHON_TESTED_MAX:
+        return Finding("Python", Level.NOTE, found, "newer than the versions that are tested")
+    return Finding("Python", Level.OK, found)
+
+
+def package_findings() -> Iterator[Finding]:
+    for name in (*PACKAGES_REQUIRED, *PACKAGES_OPTIONAL):
+        try:
+            yield Finding(name, Level.OK, version(name))
+        except PackageNotFoundError:
+            if name in PACKAGES_OPTIONAL:
+                yield Finding(name, Level.NOTE, "not installed", PACKAGES_OPTIONAL[name])
+            else:
+                yield Finding(name, Level.FAIL, "not installed", f"pip install {name}")
+
+
+def library_findings() -> Iterator[Finding]:
+    sqlite_level = Level.OK if sqlite3.sqlite_version_info >= SQLITE_MIN else Level.FAIL
+    help_text = "" if sqlite_level is Level.OK else "the embedded state database needs SQLite 3.38 or newer"
+    yield Finding("SQLite", sqlite_level, sqlite3.sqlite_version, help_text)
+    tls = Level.OK if ssl.HAS_TLSv1_3 else Level.FAIL
+    yield Finding("TLS 1.3", tls, ssl.OPENSSL_VERSION, "" if ssl.HAS_TLSv1_3 else "nodes speak TLS 1.3 only")
+
+
+def limit_findings() -> Iterator[Finding]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= OPEN_FILES_MIN:
+        yield Finding("open files", Level.OK, "unlimited" if soft == resource.RLIM_INFINITY else str(soft))
+    else:
+        yield Finding("open files", Level.NOTE, str(soft), f"ulimit -n {OPEN_FILES_MIN}")
+    if sys.platform == "linux" and os.geteuid() != 0:
+        yield Finding("user", Level.NOTE, "not root", "the contract sandbox cannot switch to another user")
+    else:
+        yield Finding("user", Level.OK, f"uid {os.geteuid()}")
+
+
+def tool_findings() -> Iterator[Finding]:
+    for name, tool in TOOLS.items():
+        found = tool.path()
+        if found:
+            yield Finding(name, Level.OK, found)
+        else:
+            yield Finding(
+                name, Level.NOTE, "not on PATH", f"only for {tool.use}: sudo apt install {tool.package}"
+            )
+
+
+def port_findings(configuration_file: Path) -> Iterator[Finding]:
+    """The ports of a configuration: each either free or named with the node and key that want it."""
+    try:
+        configuration = load(configuration_file)
+    except ConfigurationError as error:
+        yield Finding("configuration", Level.FAIL, str(error))
+        return
+    wanted = [
+        (f"node.{name}.{key}", section.host, getattr(section, key))
+        for name, section in configuration.node.items()
+        for key in PORT_KEYS
+        if getattr(section, key)
+    ]
+    taken = [(key, port) for key, host, port in wanted if not cluster.port_is_free(host, port)]
+    for key, port in taken:
+        yield Finding(key, Level.NOTE, f"port {port} is in use", "end what uses it, or change the key")
+    if not taken:
+        yield Finding("ports", Level.OK, f"{len(wanted)} free")
+
+
+def examine(configuration_file: Path | None) -> list[Finding]:
+    """Everything that the doctor looks at."""
+    findings = [
+        python_finding(sys.version_info[:2]),
+        *package_findings(),
+        *library_findings(),
+        *limit_findings(),
+        *tool_findings(),
+    ]
+    if configuration_file is not None:
+        findings += port_findings(configuration_file)
+    return findings
+
+
+def show(findings: list[Finding]) -> None:
+    styles = {Level.OK: "green", Level.NOTE: "yellow", Level.FAIL: "bold red"}
+    table = Table("", "Looked at", "Found", "What helps", box=None, header_style="bold")
+    for finding in findings:
+        mark = f"[{styles[finding.level]}]{finding.level}[/]"
+        table.add_row(mark, finding.subject, finding.found, finding.help)
+    Console().print(table)
+
+
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option(help="Look at the ports of this configuration too.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at this machine: Python, packages, limits, tools, ports.
+
+    Example: wattq doctor --config cluster.toml
+
+    Exit codes: 0 a network can run here, notes do not count; 1 something needed is missing; 2 wrong usage.
+    """
+    findings = examine(config)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        show(findings)
+    raise typer.Exit(any(finding.level is Level.FAIL for finding in findings))

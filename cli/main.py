@@ -1,0 +1,49 @@
+"""The command `wattq`: one module a command or group of commands, registered in the two lists below."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from cli import doctor
+
+app = typer.Typer(
+    name="wattq",
+    help="Wattquorum: a consortium blockchain on which households and companies trade electricity.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # a local variable may be a key
+)
+
+# Single commands: `wattq NAME`.
+COMMANDS = {
+    "doctor": doctor.doctor,
+}
+# Groups of commands: `wattq NAME COMMAND`. Each is the `app` of a module in cli/.
+GROUPS: dict[str, typer.Typer] = {}
+
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wattq {version('wattquorum')}")
+        raise typer.Exit
+
+
+@app.callback()
+def wattq(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Wattquorum: a consortium blockchain on which households and companies trade electricity."""
+
+
+def main() -> None:
+    """The entry point that the wheel installs as `wattq`."""
+    app()

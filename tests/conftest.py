@@ -1,0 +1,73 @@
+"""What holds for every test: one worker for tests that start processes, and tools that may be missing.
+
+`@pytest.mark.needs("mosquitto")` marks a test that needs a program outside Python. Where the program is
+missing the test is not run and the last lines say how to get it; with CI=true or STRICT=1 the run fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from cli.tools import TOOLS, apt_command
+
+SERIAL_MARKERS = ("cluster", "e2e")
+NOT_RUN = "not run: needs "
+
+
+def is_strict() -> bool:
+    return os.environ.get("CI", "").lower() in {"true", "1"} or os.environ.get("STRICT", "") == "1"
+
+
+def is_serial(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in SERIAL_MARKERS)
+
+
+def missing_tools(item: pytest.Item) -> list[str]:
+    """The tools that the test's marks name and this machine lacks."""
+    names = [name for mark in item.iter_markers("needs") for name in mark.args]
+    return [name for name in names if TOOLS[name].path() is None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=is_serial)
+    for item in items:
+        if is_serial(item):
+            item.add_marker(pytest.mark.xdist_group("serial"))
+        if missing := missing_tools(item):
+            item.add_marker(pytest.mark.skip(reason=NOT_RUN + " ".join(missing)))
+
+
+def tools_not_found(reports: Iterable[pytest.TestReport]) -> dict[str, set[str]]:
+    """Test ids that were not run for lack of tools, with the tools' names."""
+    lacking: dict[str, set[str]] = {}
+    for report in reports:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if NOT_RUN in reason:
+            lacking[report.nodeid] = set(reason.rpartition(NOT_RUN)[2].split())
+    return lacking
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Turns tests that were not run into a failed run where everything is expected to be there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not is_strict():
+        return
+    if session.exitstatus == pytest.ExitCode.OK and tools_not_found(reporter.stats.get("skipped", [])):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Lists the tests that were not run after everything else, just above pytest's closing line."""
+    yield
+    lacking = tools_not_found(terminalreporter.stats.get("skipped", []))
+    if not lacking:
+        return
+    terminalreporter.section("NOT RUN for lack of a tool", yellow=True)
+    for nodeid in sorted(lacking):
+        terminalreporter.write_line(nodeid)
+    terminalreporter.write_line("They run after:  " + apt_command(set().union(*lacking.values())))

@@ -1,0 +1,78 @@
+"""`wattq doctor` tells what is there, names what is missing, and its exit code says whether it matters."""
+
+from __future__ import annotations
+
+import json
+import socket
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import doctor
+from cli.doctor import Level
+from cli.main import app
+
+
+def configuration(first_port: int) -> str:
+    """Four nodes on consecutive ports from `first_port`."""
+    section = "[node.node{0}]\npeer_port = {1}\nrest_port = {2}\nclient_port = {3}\n"
+    return "".join(section.format(n, *range(first_port + 3 * n, first_port + 3 * n + 3)) for n in range(4))
+
+
+def test_this_machine_is_fit() -> None:
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    findings = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert {"Python", "cryptography", "SQLite", "TLS 1.3", "open files"} <= {f["subject"] for f in findings}
+
+
+def test_the_table_shows_every_finding() -> None:
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 0
+    assert all(subject in result.stdout for subject in ("Python", "rocksdict", "mosquitto"))
+
+
+@pytest.mark.parametrize(
+    ("running", "level"),
+    [((3, 10), Level.FAIL), ((3, 11), Level.OK), ((3, 13), Level.OK), ((3, 14), Level.NOTE)],
+)
+def test_python_versions(running: tuple[int, int], level: Level) -> None:
+    assert doctor.python_finding(running).level is level
+
+
+@pytest.mark.parametrize(("package", "exit_code"), [("cryptography", 1), ("uvloop", 0)])
+def test_a_missing_package_fails_only_if_it_is_needed(
+    package: str, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name == package:
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(doctor, "version", version)
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    assert result.exit_code == exit_code
+    (finding,) = [f for f in json.loads(result.stdout) if f["subject"] == package]
+    assert finding["found"] == "not installed"
+
+
+def test_a_port_in_use_is_named_with_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.toml"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port: int = taken.getsockname()[1]
+        first = port if port < 65_000 else port - 11  # node3's last port then
+        file.write_text(configuration(first))
+        findings = list(doctor.port_findings(file))
+    assert any(str(port) in finding.found and finding.subject.startswith("node.node") for finding in findings)
+
+
+def test_a_bad_configuration_is_a_failure_that_names_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.toml"
+    file.write_text("[limits]\nno_such_key = 1\n")
+    result = CliRunner().invoke(app, ["doctor", "--json", "--config", str(file)])
+    assert result.exit_code == 1
+    assert "no_such_key" in result.stdout
