@@ -1,0 +1,266 @@
+"""X.509 certificates: names, roles, and the strict reading that enters consensus.
+
+Subject: CN the name, O the organisation, OU the role. ``certificate_facts`` is a pure function of bytes: it
+checks form and signature, never dates, which block time decides elsewhere (DESIGN "Admit").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
+
+from ca.keys import SigningKey, signer_of
+
+CERTIFICATE_BYTES_MAX = 4_096
+NAME_CHARS_MAX = 64
+BACKDATE = timedelta(minutes=5)
+"""Certificates start a little earlier than now, for clocks that are late."""
+
+
+class Role(StrEnum):
+    """What a certificate's holder may be; OU of the subject."""
+
+    NODE = "node"
+    SELLER = "seller"
+    BUYER = "buyer"
+    PROSUMER = "prosumer"
+    GATEWAY = "gateway"
+    OPERATOR = "operator"
+    ARBITER = "arbiter"
+    REGULATOR = "regulator"
+
+
+class InvalidCertificate(Exception):
+    """Bytes that are no certificate (or request) of ours; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says. ``issuer`` is the SHA-256 of the root's DER in hex; times are UTC ms."""
+
+    signer: str
+    name: str
+    organisation: str
+    role: str
+    serial: str
+    issuer: str
+    not_before_ms: int
+    not_after_ms: int
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What a PKCS#10 request asks for; its signature proves possession of the key."""
+
+    name: str
+    organisation: str
+    role: str
+    public_key: bytes
+
+
+def certificate_facts(der: bytes, roots: Sequence[bytes]) -> CertificateFacts:
+    """Read a certificate that one of ``roots`` (DER) issued; ``InvalidCertificate`` otherwise. Dates are not judged."""
+    certificate = _load(der)
+    point = _point(certificate.public_key())
+    _check_form(certificate)
+    subject = certificate.subject
+    return CertificateFacts(
+        signer=signer_of(point),
+        name=_one(subject, NameOID.COMMON_NAME),
+        organisation=_one(subject, NameOID.ORGANIZATION_NAME),
+        role=_role(_one(subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
+        serial=f"{certificate.serial_number:x}",
+        issuer=_issuer(certificate, roots),
+        not_before_ms=_ms(certificate.not_valid_before_utc),
+        not_after_ms=_ms(certificate.not_valid_after_utc),
+        public_key=point,
+    )
+
+
+def request_facts(der: bytes) -> RequestFacts:
+    """Read and check a PKCS#10 request; ``InvalidCertificate`` otherwise."""
+    if len(der) > CERTIFICATE_BYTES_MAX:
+        raise InvalidCertificate(f"a request is at most {CERTIFICATE_BYTES_MAX} bytes")
+    try:
+        request = x509.load_der_x509_csr(der)
+        valid = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidCertificate(f"not a certificate request: {error}") from None
+    if not valid:
+        raise InvalidCertificate("the request's signature does not fit its key")
+    return RequestFacts(
+        name=_one(request.subject, NameOID.COMMON_NAME),
+        organisation=_one(request.subject, NameOID.ORGANIZATION_NAME),
+        role=_role(_one(request.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
+        public_key=_point(request.public_key()),
+    )
+
+
+def create_request(key: SigningKey, name: str, organisation: str, role: Role | str) -> bytes:
+    """A PKCS#10 request in DER, signed with ``key``."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(name, organisation, Role(role)))
+    return builder.sign(key.private, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def make_root(key: SigningKey, organisation: str, days: int) -> x509.Certificate:
+    """A self-signed root that may issue end certificates only."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, f"{organisation} root"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+        ]
+    )
+    public = key.private.public_key()
+    builder = (
+        _dated(name, name, public, days)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    return builder.sign(key.private, hashes.SHA256())
+
+
+def make_certificate(
+    root_key: SigningKey, root: x509.Certificate, facts: RequestFacts, days: int, hosts: Sequence[str]
+) -> x509.Certificate:
+    """A certificate for what ``facts`` ask. Nodes get server and client authentication and their ``hosts``."""
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), facts.public_key)
+    issuer_key = root_key.private.public_key()
+    builder = (
+        _dated(_subject(facts.name, facts.organisation, Role(facts.role)), root.subject, public, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+    )
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if facts.role == Role.NODE:
+        usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
+    return builder.sign(root_key.private, hashes.SHA256())
+
+
+# ------------------------------------------------------------------------------------------------ details
+
+
+def _load(der: bytes) -> x509.Certificate:
+    if len(der) > CERTIFICATE_BYTES_MAX:
+        raise InvalidCertificate(f"a certificate is at most {CERTIFICATE_BYTES_MAX} bytes")
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        canonical = certificate.public_bytes(serialization.Encoding.DER)
+    except (ValueError, UnsupportedAlgorithm):
+        raise InvalidCertificate("not a DER X.509 certificate") from None
+    if canonical != der:
+        raise InvalidCertificate("not in canonical DER")
+    return certificate
+
+
+def _check_form(certificate: x509.Certificate) -> None:
+    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+        raise InvalidCertificate("the signature is not ECDSA with SHA-256")
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        raise InvalidCertificate("malformed or missing extensions") from None
+    if constraints.ca:
+        raise InvalidCertificate("a CA's certificate is nobody's identity")
+
+
+def _issuer(certificate: x509.Certificate, roots: Sequence[bytes]) -> str:
+    for der in roots:
+        try:
+            certificate.verify_directly_issued_by(x509.load_der_x509_certificate(der))
+        except (InvalidSignature, ValueError, TypeError):
+            continue
+        return sha256(der).hexdigest()
+    raise InvalidCertificate("issued by no CA of this network")
+
+
+def _point(public: object) -> bytes:
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
+        raise InvalidCertificate("the key is not P-256")
+    return public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+
+
+def _one(subject: x509.Name, oid: x509.ObjectIdentifier) -> str:
+    found = subject.get_attributes_for_oid(oid)
+    if len(found) != 1:
+        raise InvalidCertificate(f"the subject needs exactly one {oid._name}")
+    value = found[0].value
+    if not isinstance(value, str) or not 1 <= len(value) <= NAME_CHARS_MAX:
+        raise InvalidCertificate(f"the subject's {oid._name} is empty, too long or not text")
+    return value
+
+
+def _role(text: str) -> str:
+    try:
+        return Role(text).value
+    except ValueError:
+        raise InvalidCertificate(f"unknown role {text!r}; there are {', '.join(Role)}") from None
+
+
+def _subject(name: str, organisation: str, role: Role) -> x509.Name:
+    try:
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.COMMON_NAME, name),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role.value),
+            ]
+        )
+    except ValueError as error:
+        raise InvalidCertificate(f"the subject is malformed: {error}") from None
+
+
+def _dated(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC).replace(microsecond=0)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000

@@ -1,0 +1,42 @@
+"""TLS 1.3 contexts. Between nodes both sides show a certificate of the network's CA; who it is, the key says."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def server_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContext:
+    """For the accepting node: asks for, and verifies, the other node's certificate."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, certificate, key)
+    context.load_verify_locations(cadata=root_pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContext:
+    """For the dialling node. The hello binds the peer's key to a validator, so its host name decides nothing."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, certificate, key)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=root_pem)
+    return context
+
+
+def public_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """For REST and the client socket: no client certificate, since envelopes and sessions are signed."""
+    return _context(ssl.PROTOCOL_TLS_SERVER, certificate, key)
+
+
+def trusting_context(root_pem: str) -> ssl.SSLContext:
+    """For clients: trusts the network's CA alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=root_pem)
+    return context
+
+
+def _context(protocol: int, certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(certificate, key)
+    return context
