@@ -1,0 +1,82 @@
+"""The authentication module (M9): is a transaction lawful, given its bytes, the state and block time?
+
+``authenticate`` decides one signer; the executor asks it for every signer, and contracts ask it for the
+counterparty. Admission asks the same of committed state beforehand; only execution has authority.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from ca.certificates import CertificateFacts, InvalidCertificate, certificate_facts
+from ledger.codes import RefusalCode
+from ledger.state import StateReader
+from ledger.values import decode_value
+
+ROOTS_MAX = 64
+NONCE_WINDOW = 1_024
+NONCE_PREFIX = "system/nonce/"
+
+
+def authenticate(reader: StateReader, signer: str, roles: Sequence[str], time_ms: int) -> RefusalCode | None:
+    """Why ``signer`` may not act in one of ``roles`` (none: any) at block time ``time_ms``, or None."""
+    entry = reader.get(f"registry/user/{signer}")
+    if entry is None:
+        return RefusalCode.NOT_REGISTERED
+    user = decode_value(entry.value)
+    if time_ms < user["not_before_ms"]:
+        return RefusalCode.CERTIFICATE_NOT_YET_VALID
+    if time_ms > user["not_after_ms"]:
+        return RefusalCode.CERTIFICATE_EXPIRED
+    if reader.get(f"governance/revoked/{user['serial']}") is not None:
+        return RefusalCode.CERTIFICATE_REVOKED
+    if user["suspended"]:
+        return RefusalCode.SUSPENDED
+    if roles and user["role"] not in roles:
+        return RefusalCode.ROLE_REQUIRED
+    return None
+
+
+def read_certificate(reader: StateReader, der: bytes) -> CertificateFacts:
+    """The facts of a certificate issued by a CA root in state; raises ``InvalidCertificate``."""
+    rows = reader.scan("governance/root/", "", ROOTS_MAX)
+    roots = [base64.b64decode(decode_value(entry.value)["certificate"]) for _, entry in rows]
+    if not roots:
+        raise InvalidCertificate("this network has no CA root")
+    return certificate_facts(der, roots)
+
+
+class NonceWindow:
+    """The nonces that one signer has used: the highest, and a bitmap of the ``NONCE_WINDOW`` up to it."""
+
+    def __init__(self, highest: int, bits: int) -> None:
+        self.highest = highest
+        self.bits = bits
+
+    @classmethod
+    def read(cls, reader: StateReader, signer: str) -> NonceWindow:
+        entry = reader.get(NONCE_PREFIX + signer)
+        if entry is None:
+            return cls(-1, 0)
+        value = decode_value(entry.value)
+        return cls(value["highest"], int(value["bits"], 16))
+
+    def refuses(self, nonce: int) -> RefusalCode | None:
+        """Why ``nonce`` may not be used, or None."""
+        if abs(nonce - self.highest) > NONCE_WINDOW or nonce <= self.highest - NONCE_WINDOW:
+            return RefusalCode.NONCE_OUT_OF_WINDOW
+        if nonce <= self.highest and self.bits >> (self.highest - nonce) & 1:
+            return RefusalCode.NONCE_USED
+        return None
+
+    def use(self, nonce: int) -> None:
+        if nonce > self.highest:
+            self.bits = (self.bits << (nonce - self.highest) | 1) & ((1 << NONCE_WINDOW) - 1)
+            self.highest = nonce
+        else:
+            self.bits |= 1 << (self.highest - nonce)
+
+    def value(self) -> dict[str, object]:
+        return {"highest": self.highest, "bits": f"{self.bits:x}"}
+

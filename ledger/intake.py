@@ -1,0 +1,127 @@
+"""Client signatures, checked once a node: a bounded cache by envelope hash stands between the gates.
+
+An envelope that came from a client, was forwarded by a peer and then arrives in a batch is decoded, hashed and
+verified the first time only. Signatures are checked in two threads, since OpenSSL releases the GIL.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+import msgspec
+
+from ledger.codes import Refusal, RefusalCode
+from ledger.envelope import Envelope, envelope_from_bytes
+from ledger.genesis import Genesis
+from pbft.events import CheckedBatch
+from pbft.messages import batch_digest, decode_batch
+from pbft.ports import BatchFault
+
+VERIFIED_MAX = 20_000
+"""Envelopes remembered as verified; the oldest give way, and would be verified again."""
+SLICE = 16
+"""Envelopes that one thread verifies at a time."""
+TIME_MS_MAX = 2**53
+
+
+class BadBatch(BatchFault):
+    """A batch that no honest primary proposes; the message says why."""
+
+
+class Intake:
+    """Turns bytes into verified envelopes."""
+
+    def __init__(self, genesis: Genesis, threads: ThreadPoolExecutor) -> None:
+        self._chain = genesis.chain_id.hex()
+        self._channel = genesis.channel
+        self._limits = genesis.limits
+        self._threads = threads
+        self._verified: OrderedDict[bytes, Envelope] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def known(self, envelope_hash: bytes) -> Envelope | None:
+        """An envelope verified before, if it is still remembered."""
+        return self._verified.get(envelope_hash)
+
+    def check_many(self, envelopes: Sequence[bytes]) -> list[Envelope | Refusal]:
+        """Decode and verify; for each the envelope or why not. Blocks; not for the threads it uses itself."""
+        slices = [envelopes[start : start + SLICE] for start in range(0, len(envelopes), SLICE)]
+        if len(slices) <= 1:
+            return [self._check(raw) for raw in envelopes]
+        return [item for part in self._threads.map(self._check_slice, slices) for item in part]
+
+    def _check_slice(self, envelopes: Sequence[bytes]) -> list[Envelope | Refusal]:
+        return [self._check(raw) for raw in envelopes]
+
+    def _check(self, raw: bytes) -> Envelope | Refusal:
+        known = self._verified.get(sha256(raw).digest())
+        if known is not None:
+            return known
+        try:
+            if len(raw) > self._limits.envelope_bytes_max:
+                raise Refusal(RefusalCode.TOO_LARGE)
+            envelope = envelope_from_bytes(raw)
+            self._check_scope(envelope)
+            envelope.verify()
+        except Refusal as refusal:
+            return refusal
+        with self._lock:
+            self._verified[envelope.hash] = envelope
+            while len(self._verified) > VERIFIED_MAX:
+                self._verified.popitem(last=False)
+        return envelope
+
+    def _check_scope(self, envelope: Envelope) -> None:
+        if envelope.payload.chain != self._chain:
+            raise Refusal(RefusalCode.WRONG_CHAIN)
+        if envelope.payload.channel != self._channel:
+            raise Refusal(RefusalCode.WRONG_CHANNEL)
+
+    def check_body(self, body: bytes) -> CheckedBatch:
+        """Everything that a vote depends on: bytes and epoch parameters only (DESIGN "Admit")."""
+        limits = self._limits
+        if len(body) > limits.batch_bytes_max:
+            raise BadBatch(f"{len(body)} bytes; at most {limits.batch_bytes_max}")
+        try:
+            batch = decode_batch(body)
+        except msgspec.DecodeError as error:
+            raise BadBatch(f"not a batch: {error}") from None
+        if batch.channel != self._channel or not 0 <= batch.proposed_time_ms < TIME_MS_MAX:
+            raise BadBatch("another channel's batch, or an impossible time")
+        if len(batch.envelopes) > limits.batch_transactions_max:
+            raise BadBatch(f"{len(batch.envelopes)} transactions; at most {limits.batch_transactions_max}")
+        envelopes = []
+        for item in self.check_many(batch.envelopes):
+            if isinstance(item, Refusal):
+                raise BadBatch(f"a transaction is unlawful: {item}")
+            envelopes.append(item)
+        self._check_together(envelopes)
+        hashes = tuple(envelope.hash for envelope in envelopes)
+        return CheckedBatch(
+            body=body,
+            digest=batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes)),
+            proposed_time_ms=batch.proposed_time_ms,
+            envelope_hashes=hashes,
+            tx_ids=tuple(envelope.tx_id for envelope in envelopes),
+        )
+
+    def _check_together(self, envelopes: Sequence[Envelope]) -> None:
+        gas = sum(envelope.payload.gas_limit for envelope in envelopes)
+        if gas > self._limits.block_gas_max:
+            raise BadBatch(f"{gas} gas declared; at most {self._limits.block_gas_max}")
+        if len({envelope.tx_id for envelope in envelopes}) != len(envelopes):
+            raise BadBatch("a transaction is in it twice")
+
+    def envelopes(self, raws: Sequence[bytes]) -> list[Envelope]:
+        """The envelopes of a batch that agreement has settled. Verified before, unless it came with a certificate."""
+        found = []
+        for raw in raws:
+            known = self._verified.get(sha256(raw).digest())
+            found.append(known if known is not None else envelope_from_bytes(raw))
+        return found
+
+

@@ -1,0 +1,158 @@
+"""Receipts: everything that proves one transaction's fate, checked with nothing but the genesis file (S45).
+
+Envelope and result hang on Merkle proofs under the header's and the statement's roots; the statement carries q
+signatures of validators, and those are the genesis file's (or, later, those that boundary certificates name).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from ca.signatures import verify
+from ledger.blocks import Header, Result, encode_result
+from ledger.codes import Refusal
+from ledger.envelope import envelope_from_bytes
+from ledger.genesis import Genesis
+from ledger.merkle import root_from_proof
+from ledger.values import ValueInvalid, decode_value
+from pbft.messages import ExecutionCertificate, Scope, statement_bytes
+from pbft.quorum import quorum
+
+RECEIPT_VERSION = 1
+
+
+class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Merkle path: the leaf's place among ``count``, and its siblings upwards."""
+
+    index: int
+    count: int
+    path: tuple[bytes, ...]
+
+
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """In JSON, bytes are base64."""
+
+    v: int
+    envelope: bytes
+    result: Result
+    header: Header
+    transaction: Branch
+    outcome: Branch
+    certificate: ExecutionCertificate
+
+
+class ReceiptFault(StrEnum):
+    """What is wrong with a receipt."""
+
+    MALFORMED = "malformed"
+    OTHER_CHAIN = "other chain"
+    ENVELOPE = "envelope"
+    TRANSACTION_PROOF = "transaction proof"
+    RESULT_PROOF = "result proof"
+    HEADER = "header"
+    CERTIFICATE = "certificate"
+
+
+class ReceiptInvalid(Exception):
+    """A receipt that proves nothing; ``fault`` says where it breaks."""
+
+    def __init__(self, fault: ReceiptFault, detail: str) -> None:
+        super().__init__(f"{fault}: {detail}")
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReceipt:
+    """What a valid receipt proves."""
+
+    tx_id: str
+    height: int
+    index: int
+    time_ms: int
+    code: str
+    message: str
+    value: Any
+    payload: bytes
+    signers: int
+
+
+def verify_receipt(receipt: Receipt, genesis: Genesis) -> VerifiedReceipt:
+    """Check every link from the envelope to the genesis file; raises ``ReceiptInvalid`` at the first that breaks."""
+    statement = receipt.certificate.statement
+    _check_header(receipt, genesis)
+    check_certificate(receipt.certificate, genesis)
+    try:
+        envelope = envelope_from_bytes(receipt.envelope)
+        envelope.verify()
+    except Refusal as refusal:
+        raise ReceiptInvalid(ReceiptFault.ENVELOPE, str(refusal)) from None
+    if envelope.tx_id != receipt.result.id:
+        raise ReceiptInvalid(ReceiptFault.ENVELOPE, "the result is another transaction's")
+    place = receipt.transaction
+    if root_from_proof(envelope.hash, place.index, place.count, place.path) != receipt.header.transaction_root:
+        raise ReceiptInvalid(ReceiptFault.TRANSACTION_PROOF, "does not lead to the header's transaction root")
+    place = receipt.outcome
+    if root_from_proof(encode_result(receipt.result), place.index, place.count, place.path) != statement.results_root:
+        raise ReceiptInvalid(ReceiptFault.RESULT_PROOF, "does not lead to the certified results root")
+    try:
+        value = decode_value(receipt.result.value)
+    except (msgspec.DecodeError, ValueInvalid) as error:
+        raise ReceiptInvalid(ReceiptFault.MALFORMED, f"the result's value: {error}") from None
+    return VerifiedReceipt(
+        tx_id=envelope.tx_id.hex(),
+        height=statement.height,
+        index=receipt.outcome.index,
+        time_ms=receipt.header.time_ms,
+        code=receipt.result.code,
+        message=receipt.result.message,
+        value=value,
+        payload=envelope.payload_bytes,
+        signers=len(receipt.certificate.signatures),
+    )
+
+
+def _check_header(receipt: Receipt, genesis: Genesis) -> None:
+    header, statement = receipt.header, receipt.certificate.statement
+    if header.chain != genesis.chain_id or header.channel != genesis.channel:
+        raise ReceiptInvalid(ReceiptFault.OTHER_CHAIN, "the header belongs to another chain or channel")
+    if header.hash() != statement.header_hash or header.height != statement.height:
+        raise ReceiptInvalid(ReceiptFault.HEADER, "the certificate is another block's")
+    if header.epoch != receipt.certificate.epoch:
+        raise ReceiptInvalid(ReceiptFault.HEADER, "the certificate is another epoch's")
+
+
+def check_certificate(certificate: ExecutionCertificate, genesis: Genesis) -> None:
+    """At least q signatures, by distinct validators in ascending order, each good; else ``ReceiptInvalid``."""
+    validators = genesis.validators
+    if certificate.epoch != 0:
+        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, f"epoch {certificate.epoch} is not known from genesis")
+    senders = [sender for sender, _ in certificate.signatures]
+    if senders != sorted(set(senders)) or not all(0 <= sender < len(validators) for sender in senders):
+        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, "signers are not distinct validators in order")
+    if len(senders) < quorum(len(validators)):
+        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, f"{len(senders)} of {quorum(len(validators))} signatures")
+    signed = statement_bytes(Scope(genesis.chain_id, genesis.channel, certificate.epoch), certificate.statement)
+    for sender, signature in certificate.signatures:
+        if not verify(validators[sender].public_key, signature, signed):
+            raise ReceiptInvalid(ReceiptFault.CERTIFICATE, f"the signature of {validators[sender].name} is wrong")
+
+
+def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
+    """Plain JSON types: bytes as base64."""
+    tree: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(receipt))
+    return tree
+
+
+def receipt_from_json(tree: Any) -> Receipt:
+    """The reverse; ``ReceiptInvalid`` MALFORMED for anything else."""
+    try:
+        receipt = msgspec.convert(tree, Receipt)
+    except msgspec.ValidationError as error:
+        raise ReceiptInvalid(ReceiptFault.MALFORMED, str(error)) from None
+    if receipt.v != RECEIPT_VERSION:
+        raise ReceiptInvalid(ReceiptFault.MALFORMED, f"version {receipt.v} is unknown")
+    return receipt

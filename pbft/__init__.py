@@ -1,0 +1,1 @@
+"""Practical Byzantine Fault Tolerance: a sans-I/O core, and the adapters that give it a network, a disk and a clock."""

@@ -1,0 +1,164 @@
+"""What reaches the core, already verified at the edge, and what leaves it.
+
+``Output.persist`` must be durable before anything in ``Output.send`` leaves the machine: a vote that a crash
+makes us forget could be cast twice (DESIGN "Agree").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from pbft.messages import ExecutionCertificate, Message, Statement
+from pbft.records import Record
+
+
+class Instant(NamedTuple):
+    """Now: ``timer_ms`` is monotonic and drives time-outs; ``clock_ms`` is the clock that block time follows."""
+
+    timer_ms: int
+    clock_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBatch:
+    """A batch whose shape, sizes, gas and client signatures the edge found good."""
+
+    body: bytes
+    digest: bytes
+    proposed_time_ms: int
+    envelope_hashes: tuple[bytes, ...]
+    tx_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest:
+    """A client's request, signatures checked; ``gas_limit`` is what it declares."""
+
+    envelope: bytes
+    envelope_hash: bytes
+    tx_id: bytes
+    gas_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A verified message. ``batch`` comes with Proposal, BatchBody and CertifiedBlock (None: a null request's)."""
+
+    sender: int
+    message: Message
+    batch: CheckedBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Requests that are admissible in our executed state: from our clients (``own``) or forwarded by a peer."""
+
+    requests: tuple[PoolRequest, ...]
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A block has been executed. ``tx_ids`` were in it; ``inadmissible`` requests in the pool no longer can be."""
+
+    statement: Statement
+    tx_ids: tuple[bytes, ...]
+    inadmissible: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that was asked for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The first event after a start: what the log holds, and the ledger's height, newest certificate and, above
+    that, the outcomes that have none yet."""
+
+    records: tuple[Record, ...]
+    executed_height: int
+    certificate: ExecutionCertificate | None
+    uncertified: tuple[Statement, ...]
+
+
+Event: TypeAlias = Received | Submitted | Executed | Tick | Recovered
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """``to`` None means every other replica."""
+
+    to: int | None
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run the batch at ``height``, the next one. ``expected`` is set when a certificate already says the outcome."""
+
+    height: int
+    digest: bytes
+    body: bytes
+    view: int
+    proposer: int
+    expected: Statement | None = None
+
+
+class RejectReason(StrEnum):
+    """Faults of others; counted, never raised."""
+
+    WRONG_SENDER = "wrong_sender"
+    WRONG_VIEW = "wrong_view"
+    NOT_PRIMARY = "not_primary"
+    OUTSIDE_WATERMARKS = "outside_watermarks"
+    CONFLICTING_PROPOSAL = "conflicting_proposal"
+    CONFLICTING_VOTE = "conflicting_vote"
+    CLOCK_TOLERANCE = "clock_tolerance"
+    DUPLICATE_REQUEST = "duplicate_request"
+    BAD_VIEW_CHANGE = "bad_view_change"
+    BAD_NEW_VIEW = "bad_new_view"
+    BAD_CERTIFICATE = "bad_certificate"
+    POOL_FULL = "pool_full"
+    USELESS = "useless"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    sender: int
+    reason: RejectReason
+
+
+class AlarmKind(StrEnum):
+    """What an operator must hear of."""
+
+    DIVERGED = "diverged"
+    EQUIVOCATION = "equivocation"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    kind: AlarmKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the caller must do, in this order: persist durably, then send; execute in order; store certificates.
+
+    ``wake_at_ms`` is the next ``timer_ms`` at which a ``Tick`` is wanted (DESIGN's timers, as one).
+    ``truncate_below``: the log may forget records of sequences up to it.
+    """
+
+    persist: tuple[Record, ...] = ()
+    send: tuple[Send, ...] = ()
+    execute: tuple[Execute, ...] = ()
+    certified: tuple[ExecutionCertificate, ...] = ()
+    truncate_below: int | None = None
+    wake_at_ms: int | None = None
+    rejects: tuple[Reject, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    refused: tuple[bytes, ...] = ()
+    """Ids of submitted requests for which the pool has no room."""

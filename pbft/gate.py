@@ -1,0 +1,195 @@
+"""The edge: bytes from a peer become verified messages, or a counted reject. Only these reach the core.
+
+Shape and limits are checked in the event loop; signatures and batches in threads, all that arrived in one
+wake-up together. Material that others signed (view changes, certificates) is remembered once verified.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+import msgspec
+
+from ca.signatures import verify
+from pbft.config import ReplicaConfig
+from pbft.events import CheckedBatch, Received
+from pbft.messages import (
+    BatchBody,
+    CertifiedBlock,
+    Commit,
+    Complaint,
+    ExecutionCertificate,
+    FetchBatch,
+    FetchBlocks,
+    Forward,
+    Message,
+    NewView,
+    Outcome,
+    Prepare,
+    PreparedCertificate,
+    PrePrepare,
+    Proposal,
+    Status,
+    ViewChange,
+    decode_message,
+    statement_bytes,
+)
+from pbft.ports import BatchFault, LedgerPort
+
+VERIFIED_MAX = 50_000
+"""Signatures remembered as good; the oldest give way, and would be verified again."""
+FORWARD_ENVELOPES_MAX = 1_000
+
+
+class GateFault(StrEnum):
+    """Why a message went no further than the edge."""
+
+    MALFORMED = "malformed"
+    TOO_MANY = "too_many"
+    NOT_THE_SENDER = "not_the_sender"
+    BAD_SIGNATURE = "bad_signature"
+    BAD_BATCH = "bad_batch"
+
+
+class Rejected(Exception):
+    """A message that is not let in."""
+
+    def __init__(self, fault: GateFault, detail: str) -> None:
+        super().__init__(f"{fault}: {detail}")
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A signature to check: the validator's index, the signed bytes, the signature."""
+
+    signer: int
+    signed: bytes
+    signature: bytes
+
+
+class Gate:
+    """Decodes and verifies. ``decode`` runs in the event loop, ``verify`` in a thread."""
+
+    def __init__(self, config: ReplicaConfig, ledger: LedgerPort) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._verified: OrderedDict[bytes, None] = OrderedDict()
+
+    def decode(self, data: bytes) -> Message:
+        """Bytes to a message of the right shape and size; raises ``Rejected``."""
+        try:
+            message = decode_message(data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Rejected(GateFault.MALFORMED, str(error)[:200]) from None
+        self._check_counts(message)
+        return message
+
+    def verify(self, sender: int, message: Message) -> Received:
+        """Check every signature that ``message`` rests on, and its batch; raises ``Rejected``. Blocks."""
+        for claim in self._claims(sender, message):
+            self._check(claim)
+        return Received(sender, message, self._batch(message))
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _check_counts(self, message: Message) -> None:
+        n, window = self._config.n, 2 * self._config.window_blocks
+        match message:
+            case Forward(envelopes):
+                many = len(envelopes) > FORWARD_ENVELOPES_MAX
+            case ViewChange(_, _, prepared):
+                many = len(prepared) > window
+            case NewView(_, changes, proposals):
+                many = len(changes) > n or len(proposals) > window or any(len(c.prepared) > window for c in changes)
+            case _:
+                many = False
+        if many:
+            raise Rejected(GateFault.TOO_MANY, type(message).__name__)
+
+    def _check(self, claim: Claim) -> None:
+        if not 0 <= claim.signer < self._config.n:
+            raise Rejected(GateFault.NOT_THE_SENDER, f"there is no validator {claim.signer}")
+        mark = sha256(claim.signer.to_bytes(4, "big") + claim.signature + claim.signed).digest()
+        if mark in self._verified:
+            return
+        if not verify(self._config.validators[claim.signer], claim.signature, claim.signed):
+            raise Rejected(GateFault.BAD_SIGNATURE, f"of validator {claim.signer}")
+        self._verified[mark] = None
+        if len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+
+    def _claims(self, sender: int, message: Message) -> Iterable[Claim]:
+        scope = self._config.scope
+        match message:
+            case Proposal(proposal, _):
+                _must_be(sender, proposal.sender)
+                yield Claim(sender, proposal.signed(scope), proposal.signature)
+            case Prepare() | Commit() | Outcome() | Complaint():
+                _must_be(sender, message.sender)
+                yield Claim(sender, message.signed(scope), message.signature)
+            case ViewChange():
+                _must_be(sender, message.sender)
+                yield from self._view_change(message)
+            case NewView():
+                # Passed on by anyone: its own signature says whose it is.
+                yield Claim(message.sender, message.signed(scope), message.signature)
+                for change in message.view_changes:
+                    yield from self._view_change(change)
+                for proposal in message.pre_prepares:
+                    yield self._proposal(proposal)
+            case CertifiedBlock():
+                yield from self._certificate(message.certificate)
+            case Status() | FetchBatch() | FetchBlocks() | BatchBody() | Forward():
+                return
+            case PrePrepare():
+                raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
+
+    def _proposal(self, proposal: PrePrepare) -> Claim:
+        return Claim(proposal.sender, proposal.signed(self._config.scope), proposal.signature)
+
+    def _view_change(self, message: ViewChange) -> Iterable[Claim]:
+        yield Claim(message.sender, message.signed(self._config.scope), message.signature)
+        if message.certificate is not None:
+            yield from self._certificate(message.certificate)
+        for prepared in message.prepared:
+            yield from self._prepared(prepared)
+
+    def _prepared(self, certificate: PreparedCertificate) -> Iterable[Claim]:
+        if len(certificate.prepares) > self._config.n:
+            raise Rejected(GateFault.TOO_MANY, "prepares")
+        yield self._proposal(certificate.pre_prepare)
+        for prepare in certificate.prepares:
+            yield Claim(prepare.sender, prepare.signed(self._config.scope), prepare.signature)
+
+    def _certificate(self, certificate: ExecutionCertificate) -> Iterable[Claim]:
+        senders = [sender for sender, _ in certificate.signatures]
+        if certificate.epoch != self._config.scope.epoch or senders != sorted(set(senders)):
+            raise Rejected(GateFault.BAD_SIGNATURE, "a certificate of another epoch, or signers not in order")
+        if len(senders) < self._config.q:
+            raise Rejected(GateFault.BAD_SIGNATURE, f"a certificate of {len(senders)} signatures")
+        signed = statement_bytes(self._config.scope, certificate.statement)
+        for sender, signature in certificate.signatures:
+            yield Claim(sender, signed, signature)
+
+    def _batch(self, message: Message) -> CheckedBatch | None:
+        try:
+            match message:
+                case Proposal(_, body) | BatchBody(body):
+                    return self._ledger.check_body(body)
+                case CertifiedBlock():
+                    return self._ledger.check_block(message)
+        except BatchFault as fault:
+            raise Rejected(GateFault.BAD_BATCH, str(fault)) from None
+        return None
+
+
+def _must_be(sender: int, claimed: int) -> None:
+    if sender != claimed:
+        raise Rejected(GateFault.NOT_THE_SENDER, f"{sender} sent what {claimed} is said to have signed")
+
+

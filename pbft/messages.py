@@ -1,0 +1,229 @@
+"""The protocol's messages: frozen, array-encoded msgpack, each with the bytes that its signature covers.
+
+Every signature binds domain, message kind, chain (genesis hash), channel, epoch, view, sequence, digest and
+sender (DESIGN "Agree"), so that no vote can be replayed as another kind, in another view or on another
+chain. Decoding is strict in types; limits on lengths and counts are the edge gate's (``pbft/gate.py``).
+Digests and roots are 32-byte SHA-256 values; signatures are 64-byte ECDSA P-256 r || s; senders are indexes
+into the epoch's validator list; heights and sequences are the same number and start at 1.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TypeAlias
+
+import msgspec
+
+DOMAIN = "wattquorum/1"
+NULL_DIGEST = bytes(32)
+"""The digest of a null request (OSDI '99, section 4.4): an empty block that fills a gap after a view change."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Scope(msgspec.Struct, frozen=True, array_like=True):
+    """What every signature of one epoch of one channel is bound to."""
+
+    chain: bytes
+    channel: str
+    epoch: int
+
+
+def signed_bytes(kind: str, scope: Scope, view: int, sequence: int, digest: bytes, sender: int) -> bytes:
+    """The bytes under a vote's signature."""
+    return _encode((DOMAIN, kind, scope.chain, scope.channel, scope.epoch, view, sequence, digest, sender))
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """What one sequence orders: a proposed time and opaque envelopes. Its bytes travel as ``body``."""
+
+    channel: str
+    proposed_time_ms: int
+    envelopes: tuple[bytes, ...]
+
+
+def batch_digest(channel: str, proposed_time_ms: int, envelope_hashes: bytes) -> bytes:
+    """Digest of a batch, from the concatenated SHA-256 hashes of its envelopes; no view, no earlier sequence."""
+    return sha256(_encode((DOMAIN, "batch", channel, proposed_time_ms, envelope_hashes))).digest()
+
+
+class PrePrepare(msgspec.Struct, frozen=True, array_like=True, tag="pre-prepare"):
+    """The primary assigns ``sequence`` to a batch (section 4.2). The body travels beside it in ``Proposal``."""
+
+    view: int
+    sequence: int
+    digest: bytes
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        return signed_bytes("pre-prepare", scope, self.view, self.sequence, self.digest, self.sender)
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
+    """A pre-prepare with the encoded ``Batch`` that its digest binds."""
+
+    pre_prepare: PrePrepare
+    body: bytes
+
+
+class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
+    view: int
+    sequence: int
+    digest: bytes
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        return signed_bytes("prepare", scope, self.view, self.sequence, self.digest, self.sender)
+
+
+class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
+    view: int
+    sequence: int
+    digest: bytes
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        return signed_bytes("commit", scope, self.view, self.sequence, self.digest, self.sender)
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True):
+    """What executing the block at ``height`` led to: checkpoint and reply in one (DESIGN "Certify")."""
+
+    height: int
+    header_hash: bytes
+    state_root: bytes
+    results_root: bytes
+    next_validators_hash: bytes
+
+
+def statement_bytes(scope: Scope, statement: Statement) -> bytes:
+    """The bytes under an outcome's signature: without a sender, so that a certificate is one text, q signatures."""
+    return _encode((DOMAIN, "outcome", scope.chain, scope.channel, scope.epoch, statement))
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
+    statement: Statement
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        return statement_bytes(scope, self.statement)
+
+
+class ExecutionCertificate(msgspec.Struct, frozen=True, array_like=True):
+    """q signatures, by distinct validators in ascending order, under one statement."""
+
+    epoch: int
+    statement: Statement
+    signatures: tuple[tuple[int, bytes], ...]
+
+
+class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
+    """Proof that a batch prepared: its pre-prepare and q - 1 matching prepares of distinct backups (section 4.4, P)."""
+
+    pre_prepare: PrePrepare
+    prepares: tuple[Prepare, ...]
+
+
+class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"):
+    """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4)."""
+
+    view: int
+    certificate: ExecutionCertificate | None
+    prepared: tuple[PreparedCertificate, ...]
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        content = sha256(_encode((self.certificate, self.prepared))).digest()
+        height = self.certificate.statement.height if self.certificate else 0
+        return signed_bytes("view-change", scope, self.view, height, content, self.sender)
+
+
+class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
+    """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4)."""
+
+    view: int
+    view_changes: tuple[ViewChange, ...]
+    pre_prepares: tuple[PrePrepare, ...]
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        content = sha256(_encode((self.view_changes, self.pre_prepares))).digest()
+        return signed_bytes("new-view", scope, self.view, 0, content, self.sender)
+
+
+class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
+    """A replica asks to leave ``view``; f + 1 of them make everyone leave (DESIGN "Leaving a view")."""
+
+    view: int
+    sender: int
+    signature: bytes = b""
+
+    def signed(self, scope: Scope) -> bytes:
+        return signed_bytes("complaint", scope, self.view, 0, NULL_DIGEST, self.sender)
+
+
+class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
+    """Where a replica stands, so that peers resend what it lacks. Advisory, unsigned: the transport names the sender."""
+
+    view: int
+    view_active: bool
+    executed_height: int
+    certified_height: int
+
+
+class FetchBatch(msgspec.Struct, frozen=True, array_like=True, tag="fetch-batch"):
+    digest: bytes
+
+
+class BatchBody(msgspec.Struct, frozen=True, array_like=True, tag="batch-body"):
+    body: bytes
+
+
+class FetchBlocks(msgspec.Struct, frozen=True, array_like=True, tag="fetch-blocks"):
+    first_height: int
+    last_height: int
+
+
+class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certified-block"):
+    """A block that a laggard can execute without voting: its header, which the certificate names, and its batch."""
+
+    header: bytes
+    body: bytes
+    view: int
+    proposer: int
+    certificate: ExecutionCertificate
+
+
+class Forward(msgspec.Struct, frozen=True, array_like=True, tag="forward"):
+    """Client requests passed on to every replica, so that a censoring primary is noticed (section 4.1)."""
+
+    envelopes: tuple[bytes, ...]
+
+
+Message: TypeAlias = (
+    Proposal
+    | PrePrepare
+    | Prepare
+    | Commit
+    | Outcome
+    | ViewChange
+    | NewView
+    | Complaint
+    | Status
+    | FetchBatch
+    | BatchBody
+    | FetchBlocks
+    | CertifiedBlock
+    | Forward
+)
+
+encode_message = msgspec.msgpack.Encoder().encode
+decode_message = msgspec.msgpack.Decoder(Message).decode
+encode_batch = msgspec.msgpack.Encoder().encode
+decode_batch = msgspec.msgpack.Decoder(Batch).decode

@@ -1,0 +1,51 @@
+"""What the write-ahead log keeps, so that a replica never contradicts itself after a crash."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from pbft.messages import NewView, PreparedCertificate, PrePrepare, ViewChange
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="accepted"):
+    """A pre-prepare that we proposed or are about to prepare, with its batch. Before PREPARE (or PROPOSAL)."""
+
+    pre_prepare: PrePrepare
+    body: bytes
+
+
+class Prepared(msgspec.Struct, frozen=True, array_like=True, tag="prepared"):
+    """A prepared certificate. Before COMMIT."""
+
+    certificate: PreparedCertificate
+
+
+class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
+    """We have left for ``view_change.view``. Before VIEW-CHANGE."""
+
+    view_change: ViewChange
+
+
+class Entered(msgspec.Struct, frozen=True, array_like=True, tag="entered"):
+    """A view has begun with this NEW-VIEW. Before acting in it."""
+
+    new_view: NewView
+
+
+Record: TypeAlias = Accepted | Prepared | Left | Entered
+
+encode_record = msgspec.msgpack.Encoder().encode
+decode_record = msgspec.msgpack.Decoder(Record).decode
+
+
+def sequence_of(record: Record) -> int | None:
+    """The sequence that a record is about, or None for a view's."""
+    match record:
+        case Accepted(pre_prepare, _):
+            return pre_prepare.sequence
+        case Prepared(certificate):
+            return certificate.pre_prepare.sequence
+        case _:
+            return None

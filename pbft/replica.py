@@ -1,0 +1,197 @@
+"""A PBFT replica without I/O: ``step(event, now)`` in, ``Output`` out (Castro and Liskov, OSDI '99; thesis, 2001).
+
+Rules
+  One vote of each kind for each (view, sequence); nothing is sent before what it promises is durable.
+  q = ceil((n + f + 1) / 2) equal votes decide; f + 1 are enough to believe that an honest replica said it.
+  Only events verified at the edge come here; what others do wrong is a typed ``Reject``, what we do wrong an
+  assertion.
+
+Phases of a sequence (section)          needs                                  then
+  pre-prepare (4.2)                     a fresh proposal of the view's primary  persist it, send PREPARE
+  prepared    (4.2)                     q - 1 matching prepares of backups      persist P, send COMMIT
+  committed   (4.2)                     q matching commits                      execute in order
+  certified   (4.3)                     q equal signed outcomes                 receipts; every K blocks h moves
+Phases of a view (4.4, 4.5.2)
+  active      f + 1 complaints, or f + 1 VIEW-CHANGEs for later views           persist, send VIEW-CHANGE
+  changing    q VIEW-CHANGEs: the new primary sends NEW-VIEW                    V and O checked, persist, active
+              no NEW-VIEW in time                                               next view, doubled, capped wait
+
+No clock, no sockets, no randomness here: the simulator runs exactly what production runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pbft.catch_up import CatchUp
+from pbft.config import ReplicaConfig
+from pbft.core import Core, Outbox
+from pbft.events import Event, Executed, Instant, Output, Received, Recovered, RejectReason, Submitted, Tick
+from pbft.messages import (
+    BatchBody,
+    CertifiedBlock,
+    Commit,
+    Complaint,
+    FetchBatch,
+    Forward,
+    NewView,
+    Outcome,
+    Prepare,
+    Proposal,
+    Status,
+    ViewChange,
+)
+from pbft.normal_case import NormalCase
+from pbft.records import Accepted, Entered, Left, Prepared, Record
+from pbft.view_changer import ViewChanger
+
+
+class Replica:
+    """One replica of one channel's epoch. ``sign`` signs bytes with its voting key."""
+
+    def __init__(self, config: ReplicaConfig, sign: Callable[[bytes], bytes]) -> None:
+        self._core = Core(config, sign)
+        self._normal = NormalCase(self._core)
+        self._changer = ViewChanger(self._core, self._normal)
+        self._catch_up = CatchUp(self._core, self._normal, self._changer)
+
+    def step(self, event: Event, now: Instant) -> Output:
+        """Take one event in. The output's parts are to be carried out in the order that ``Output`` states."""
+        core = self._core
+        core.out, core.now = Outbox(), now
+        match event:
+            case Received(sender, _, _):
+                assert sender != core.me, "our own messages do not come back"
+                self._receive(event)
+            case Submitted():
+                self._submit(event)
+            case Executed(statement, tx_ids, inadmissible):
+                self._normal.on_executed(statement, tx_ids)
+                core.pool.remove(inadmissible)
+                if core.active and tx_ids:
+                    self._changer.withdraw()
+            case Recovered():
+                self._recover(event)
+            case Tick():
+                pass
+        self._after()
+        return core.out.freeze(self._wake_ms())
+
+    def _after(self) -> None:
+        """What time alone can bring about, and what any step may have made possible."""
+        self._changer.check_primary()
+        self._changer.check_deadline()
+        self._normal.propose()
+        self._catch_up.tell()
+
+    def _wake_ms(self) -> int:
+        times = (self._normal.wake_ms(), self._changer.wake_ms(), self._catch_up.wake_ms())
+        return min(time for time in times if time is not None)
+
+    def _receive(self, event: Received) -> None:
+        sender, message, batch = event.sender, event.message, event.batch
+        match message:
+            case Proposal():
+                assert batch is not None, "the edge checks a proposal's batch"
+                self._normal.on_proposal(sender, message, batch)
+            case Prepare():
+                self._normal.on_prepare(message)
+            case Commit():
+                self._normal.on_commit(message)
+            case Outcome():
+                self._normal.on_outcome(sender, message)
+            case Status():
+                self._catch_up.on_status(sender, message)
+            case Complaint():
+                self._changer.on_complaint(sender, message)
+            case ViewChange():
+                self._changer.on_view_change(sender, message)
+            case NewView():
+                self._changer.on_new_view(sender, message)
+            case FetchBatch(digest):
+                self._normal.on_fetch_batch(sender, digest)
+            case BatchBody():
+                assert batch is not None, "the edge checks a batch"
+                self._normal.on_batch_body(batch)
+            case CertifiedBlock():
+                self._catch_up.on_certified_block(sender, message, batch)
+            case _:
+                self._core.reject(sender, RejectReason.USELESS)
+
+    def _submit(self, event: Submitted) -> None:
+        """Requests into the pool; those of our own clients go to every replica (section 4.1)."""
+        core = self._core
+        taken = []
+        for request in event.requests:
+            if core.pool.add(request, core.now.timer_ms):
+                taken.append(request.envelope)
+            else:
+                core.out.refused.append(request.tx_id)
+        if event.own and taken:
+            core.broadcast(Forward(tuple(taken)))
+
+    # ------------------------------------------------------------------------------------------ recovering
+
+    def _recover(self, event: Recovered) -> None:
+        """Stand where the log and the ledger say that we stood, bound by every vote that we may have cast."""
+        core = self._core
+        core.outcomes.recover(event.certificate)
+        core.executed = core.ordered = event.executed_height
+        interval = core.config.checkpoint_interval_blocks
+        core.low = core.outcomes.certified // interval * interval
+        core.next_sequence = core.executed + 1
+        for record in event.records:
+            self._restore(record)
+        core.progress_ms = core.now.timer_ms
+        for statement in event.uncertified:
+            core.outcomes.executed(statement)
+            core.outcomes.add(core.sign(Outcome(statement, core.me)))
+        for slot in core.log.ascending():
+            if slot.sequence <= core.executed and slot.accepted is not None:
+                slot.committed = slot.accepted.digest
+            self._normal.advance(slot)
+        self._catch_up.tell(at_once=True)
+
+    def _restore(self, record: Record) -> None:
+        core = self._core
+        match record:
+            case Accepted(proposal, body) if proposal.sequence > core.low:
+                slot = core.log.slot(proposal.sequence)
+                slot.bodies[proposal.digest] = body
+                slot.tx_ids[proposal.digest] = ()
+                if proposal.view == core.view and core.active:
+                    slot.accepted = proposal
+                    core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
+                    if proposal.sender != core.me:
+                        vote = Prepare(proposal.view, proposal.sequence, proposal.digest, core.me)
+                        slot.prepares[core.me] = core.sign(vote)
+            case Prepared(certificate) if certificate.pre_prepare.sequence > core.low:
+                proposal = certificate.pre_prepare
+                slot = core.log.slot(proposal.sequence)
+                slot.prepared = certificate
+                if proposal.view == core.view and core.active:
+                    for prepare in certificate.prepares:
+                        slot.prepares.setdefault(prepare.sender, prepare)
+                    vote_ = Commit(proposal.view, proposal.sequence, proposal.digest, core.me)
+                    slot.commits[core.me] = core.sign(vote_)
+            case Left(view_change):
+                self._changer.restore(view_change)
+            case Entered(new_view):
+                self._changer.resume(new_view)
+            case _:
+                pass
+
+    # ------------------------------------------------------------------------------------------- observing
+
+    @property
+    def view(self) -> int:
+        return self._core.view
+
+    @property
+    def active(self) -> bool:
+        return self._core.active
+
+    @property
+    def core(self) -> Core:
+        """For status reports and the simulator's checkers; nobody else looks inside."""
+        return self._core

@@ -1,0 +1,76 @@
+"""View changes as pure functions, the same for the new primary and for those who check it (OSDI '99, section 4.4).
+
+Signatures are verified at the edge; here is what they must say. With signed votes a prepared certificate is
+transferable, so that P alone suffices and the thesis's Q-set, needed for MACs, has no counterpart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pbft.config import ReplicaConfig
+from pbft.messages import NULL_DIGEST, ExecutionCertificate, NewView, PreparedCertificate, PrePrepare, ViewChange
+
+
+def base_height(certificate: ExecutionCertificate | None) -> int:
+    return certificate.statement.height if certificate is not None else 0
+
+
+def is_prepared_certificate(config: ReplicaConfig, certificate: PreparedCertificate) -> bool:
+    """A pre-prepare of its view's primary and q - 1 prepares of distinct backups that match it."""
+    proposal = certificate.pre_prepare
+    if proposal.sender != config.primary(proposal.view):
+        return False
+    senders = [prepare.sender for prepare in certificate.prepares]
+    if len(senders) < config.q - 1 or senders != sorted(set(senders)) or proposal.sender in senders:
+        return False
+    wanted = (proposal.view, proposal.sequence, proposal.digest)
+    return all((p.view, p.sequence, p.digest) == wanted and 0 <= p.sender < config.n for p in certificate.prepares)
+
+
+def is_view_change(config: ReplicaConfig, message: ViewChange) -> bool:
+    """Whether its P-set is well formed: ascending sequences between the watermarks, earlier views, proven."""
+    base = base_height(message.certificate)
+    sequences = [item.pre_prepare.sequence for item in message.prepared]
+    if message.view < 1 or sequences != sorted(set(sequences)):
+        return False
+    if sequences and not (base < sequences[0] and sequences[-1] <= base + 2 * config.window_blocks):
+        return False
+    return all(
+        item.pre_prepare.view < message.view and is_prepared_certificate(config, item) for item in message.prepared
+    )
+
+
+def newest_certificate(view_changes: Sequence[ViewChange]) -> ExecutionCertificate | None:
+    """The base of the new view: the certificate of the highest block among V."""
+    certificates = [message.certificate for message in view_changes if message.certificate is not None]
+    return max(certificates, key=base_height, default=None)
+
+
+def open_sequences(view_changes: Sequence[ViewChange]) -> list[tuple[int, bytes]]:
+    """O: for each sequence above the base up to the highest prepared, the digest of the highest view, or null."""
+    base = base_height(newest_certificate(view_changes))
+    chosen: dict[int, PrePrepare] = {}
+    for message in view_changes:
+        for item in message.prepared:
+            proposal = item.pre_prepare
+            best = chosen.get(proposal.sequence)
+            if proposal.sequence > base and (best is None or proposal.view > best.view):
+                chosen[proposal.sequence] = proposal
+    top = max(chosen, default=base)
+    return [(s, chosen[s].digest if s in chosen else NULL_DIGEST) for s in range(base + 1, top + 1)]
+
+
+def is_new_view(config: ReplicaConfig, message: NewView) -> bool:
+    """Whether V is a quorum of well-formed view changes for this view, and O is what V leads to."""
+    if message.view < 1 or message.sender != config.primary(message.view):
+        return False
+    senders = [change.sender for change in message.view_changes]
+    if len(senders) < config.q or senders != sorted(set(senders)):
+        return False
+    if not all(change.view == message.view and is_view_change(config, change) for change in message.view_changes):
+        return False
+    proposed = [(proposal.sequence, proposal.digest) for proposal in message.pre_prepares]
+    if any(p.view != message.view or p.sender != message.sender for p in message.pre_prepares):
+        return False
+    return proposed == open_sequences(message.view_changes)

@@ -1,0 +1,223 @@
+"""A few replicas in one process: messages are lists, time is a number, execution is a hash chain. No I/O at all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from ca.keys import SigningKey
+from pbft.config import ReplicaConfig
+from pbft.events import (
+    Alarm,
+    CheckedBatch,
+    Event,
+    Executed,
+    Instant,
+    Output,
+    PoolRequest,
+    Received,
+    Recovered,
+    RejectReason,
+    Submitted,
+    Tick,
+)
+from pbft.messages import (
+    BatchBody,
+    CertifiedBlock,
+    ExecutionCertificate,
+    FetchBlocks,
+    Forward,
+    Message,
+    Proposal,
+    Scope,
+    Statement,
+    batch_digest,
+    decode_batch,
+)
+from pbft.records import Record, sequence_of
+from pbft.replica import Replica
+
+SCOPE = Scope(sha256(b"a chain").digest(), "main", 0)
+START_CLOCK_MS = 1_000_000
+
+
+def checked(body: bytes) -> CheckedBatch:
+    batch = decode_batch(body)
+    hashes = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
+    return CheckedBatch(
+        body, batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes)), batch.proposed_time_ms, hashes, hashes
+    )
+
+
+def request(text: str) -> PoolRequest:
+    data = text.encode()
+    return PoolRequest(data, sha256(data).digest(), sha256(data).digest(), 1)
+
+
+@dataclass
+class Node:
+    """A replica, what survives its crash (log, blocks, certificates), and what it did."""
+
+    index: int
+    replica: Replica
+    up: bool = True
+    wal: list[Record] = field(default_factory=list)
+    blocks: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    certificates: dict[int, ExecutionCertificate] = field(default_factory=dict)
+    wake_at_ms: int = 0
+    rejects: list[RejectReason] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        return len(self.statements)
+
+    def texts(self) -> list[str]:
+        """Every executed request, in order. One ordered again executes no second time: the client table sees to it."""
+        ordered = [e.decode() for _, body, _, _ in self.blocks if body for e in decode_batch(body).envelopes]
+        return list(dict.fromkeys(ordered))
+
+
+class Net:
+    """n nodes. ``filter(sender, receiver, message)`` decides whether a message is delivered."""
+
+    def __init__(self, n: int = 4, *, real_signatures: bool = False, seed: int = 0, **options: int) -> None:
+        keys = [SigningKey.from_seed(bytes([i])) for i in range(n)]
+        self.random = random.Random(seed)
+        self.config = ReplicaConfig(SCOPE, tuple(key.public_key for key in keys), 0, **options)
+        self._signs: list[Callable[[bytes], bytes]] = [
+            key.sign if real_signatures else (lambda data, i=i: sha256(bytes([i]) + data).digest() * 2)
+            for i, key in enumerate(keys)
+        ]
+        self.now_ms = 0
+        self.filter: Callable[[int, int, Message], bool] = lambda sender, receiver, message: True
+        self.wire: list[tuple[int, int, Message]] = []
+        self.nodes = [Node(i, self._replica(i)) for i in range(n)]
+        for node in self.nodes:
+            self.give(node, Recovered((), 0, None, ()))
+
+    def _replica(self, index: int) -> Replica:
+        return Replica(replace(self.config, index=index), self._signs[index])
+
+    @property
+    def instant(self) -> Instant:
+        return Instant(self.now_ms, START_CLOCK_MS + self.now_ms)
+
+    # ------------------------------------------------------------------------------------------ acting
+
+    def give(self, node: Node, event: Event) -> None:
+        if node.up:
+            self._carry_out(node, node.replica.step(event, self.instant))
+
+    def _carry_out(self, node: Node, output: Output) -> None:
+        node.wal.extend(output.persist)
+        node.rejects.extend(reject.reason for reject in output.rejects)
+        node.alarms.extend(output.alarms)
+        node.wake_at_ms = output.wake_at_ms if output.wake_at_ms is not None else self.now_ms + 1_000
+        if output.truncate_below is not None:
+            low = output.truncate_below
+            node.wal = [record for record in node.wal if (sequence_of(record) or low + 1) > low]
+        for certificate in output.certified:
+            node.certificates[certificate.statement.height] = certificate
+        for send in output.send:
+            node.sent.append(send.message)
+            for to in range(len(self.nodes)) if send.to is None else (send.to,):
+                if to != node.index:
+                    self.wire.append((node.index, to, send.message))
+        for item in output.execute:
+            assert item.height == node.height + 1, "executes in order"
+            header = sha256(repr(node.statements[-1:]).encode() + item.digest).digest()
+            statement = Statement(item.height, header, sha256(b"state" + header).digest(), bytes(32), bytes(32))
+            node.blocks.append((item.digest, item.body, item.view, item.proposer))
+            node.statements.append(statement)
+            tx_ids = checked(item.body).tx_ids if item.body else ()
+            self._carry_out(node, node.replica.step(Executed(statement, tx_ids), self.instant))
+
+    def submit(self, node: int, *texts: str) -> None:
+        self.give(self.nodes[node], Submitted(tuple(map(request, texts)), own=True))
+
+    def crash(self, index: int) -> None:
+        self.nodes[index].up = False
+        self.wire = [item for item in self.wire if item[0] != index and item[1] != index]
+
+    def restart(self, index: int) -> None:
+        node = self.nodes[index]
+        node.up, node.replica = True, self._replica(index)
+        certified = max(node.certificates, default=0)
+        certificate = node.certificates.get(certified)
+        self.give(
+            node, Recovered(tuple(node.wal), node.height, certificate, tuple(node.statements[certified:]))
+        )
+
+    # ---------------------------------------------------------------------------------------- delivering
+
+    def deliver(self, sender: int, to: int, message: Message) -> None:
+        node = self.nodes[to]
+        if not node.up or not self.filter(sender, to, message):
+            return
+        if isinstance(message, FetchBlocks):
+            for height in range(message.first_height, message.last_height + 1):
+                if height in node.certificates and height <= node.height:
+                    _, body, view, proposer = node.blocks[height - 1]
+                    self.wire.append((to, sender, CertifiedBlock(b"", body, view, proposer, node.certificates[height])))
+        elif isinstance(message, Forward):
+            done = set(node.texts())
+            fresh = tuple(request(e.decode()) for e in message.envelopes if e.decode() not in done)
+            self.give(node, Submitted(fresh, own=False))
+        else:
+            body = message.body if isinstance(message, Proposal | BatchBody | CertifiedBlock) else b""
+            self.give(node, Received(sender, message, checked(body) if body else None))
+
+    def drain(self, limit: int = 200_000) -> None:
+        """Deliver everything in flight, in order."""
+        while self.wire and limit:
+            limit -= 1
+            self.deliver(*self.wire.pop(0))
+        assert limit, "messages never end"
+
+    def advance(self, ms: int) -> None:
+        """Let time pass, waking whoever asked for it."""
+        end = self.now_ms + ms
+        while True:
+            self.drain()
+            due = [node for node in self.nodes if node.up and node.wake_at_ms <= end]
+            if not due:
+                break
+            node = min(due, key=lambda item: (item.wake_at_ms, item.index))
+            self.now_ms = max(self.now_ms + 1, node.wake_at_ms)
+            if self.now_ms > end:
+                break
+            for other in [n for n in self.nodes if n.up and n.wake_at_ms <= self.now_ms]:
+                self.give(other, Tick())
+        self.now_ms = end
+        self.drain()
+
+    def until(self, condition: Callable[[], bool], within_ms: int = 60_000) -> None:
+        """Advance until ``condition`` holds; fails when it does not in time."""
+        end = self.now_ms + within_ms
+        while not condition():
+            assert self.now_ms < end, f"did not happen within {within_ms} ms: {self.picture()}"
+            self.advance(20)
+
+    # ------------------------------------------------------------------------------------------ looking
+
+    def picture(self) -> str:
+        return " ".join(
+            f"{n.index}:v{n.replica.view}{'' if n.replica.active else '?'} h{n.height} c{max(n.certificates, default=0)}"
+            for n in self.nodes
+            if n.up
+        )
+
+    def check_agreement(self, honest: Iterable[int] = ()) -> None:
+        """Every pair of logs agrees on their common prefix, and nothing executed twice."""
+        nodes = [self.nodes[i] for i in honest] if honest else self.nodes
+        longest = max(nodes, key=lambda node: node.height)
+        for node in nodes:
+            assert node.statements == longest.statements[: node.height], f"{node.index} differs from {longest.index}"
+
+    def all_executed(self, *texts: str) -> bool:
+        return all(set(texts) <= set(node.texts()) for node in self.nodes if node.up)
