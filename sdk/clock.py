@@ -39,7 +39,7 @@ class Clock:
 
     async def sleep_until(self, at_ms: int) -> None:
         """Return once ``now_ms() >= at_ms``; at once if it is already so."""
-        while (left_ms := at_ms - self.now_ms()) > 0:
+        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110  # time is the condition
             await asyncio.sleep(min(left_ms / self.rate / 1000, SLEEP_S_MAX))
 
 

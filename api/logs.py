@@ -1,0 +1,39 @@
+"""Logs: JSON lines or readable text, rotating by size, never holding a key or a payload."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import time
+from pathlib import Path
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (UTC), level, logger, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up_logs(path: Path, level: str, style: str, file_bytes_max: int, files_max: int) -> None:
+    """Send everything to ``path``; at ``file_bytes_max`` a new file begins, ``files_max`` old ones are kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=file_bytes_max, backupCount=files_max)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if style == "json" else text)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    logging.getLogger("pymodbus").setLevel(logging.ERROR)

@@ -1,0 +1,56 @@
+"""Who may read what (DESIGN "Privacy"): parties their own, operator and regulator all, strangers only the market.
+
+Roles protect users from each other, not from the member organisations, which all store everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PARTY_FIELDS = ("owner", "seller", "buyer", "signer", "gateway")
+"""Fields of a document that hold the signer of somebody whom it concerns."""
+READS_ALL = frozenset({"operator", "regulator"})
+PUBLIC_PREFIXES = ("governance/parameter/", "governance/validators")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The one who asks: a signer and the role it is registered with; both empty without identity."""
+
+    signer: str = ""
+    role: str = ""
+
+    @property
+    def reads_all(self) -> bool:
+        return self.role in READS_ALL
+
+
+STRANGER = Viewer()
+
+
+def may_read(viewer: Viewer, key: str, value: Any) -> bool:
+    """Whether ``viewer`` may see the document ``value`` under ``key``."""
+    if viewer.reads_all or key.startswith(PUBLIC_PREFIXES):
+        return True
+    if not viewer.signer:
+        return False
+    if key.rsplit("/", 1)[-1] == viewer.signer:
+        return True
+    return isinstance(value, Mapping) and any(value.get(field) == viewer.signer for field in PARTY_FIELDS)
+
+
+def may_read_transaction(viewer: Viewer, signers: tuple[str, ...], args: Any, value: Any) -> bool:
+    """Whether ``viewer`` is a party to a transaction: a signer of it, or named in its arguments or result."""
+    if viewer.reads_all:
+        return True
+    return bool(viewer.signer) and (viewer.signer in signers or _names(args, viewer.signer) or _names(value, viewer.signer))
+
+
+def _names(value: Any, signer: str) -> bool:
+    if isinstance(value, Mapping):
+        return any(_names(item, signer) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_names(item, signer) for item in value)
+    return bool(value == signer)

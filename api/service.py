@@ -1,0 +1,287 @@
+"""What a node answers: one coroutine a method of ``sdk.methods``, on top of narrow ports.
+
+Whatever blocks (the state database, proofs, block files, view calls, signatures) runs in threads. Refusals
+carry a stable code, a sentence that says what to do, and an HTTP status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+
+from api.book import read_book
+from api.privacy import STRANGER, Viewer, may_read, may_read_transaction
+from api.sessions import Sessions
+from api.submissions import Submissions
+from ca.authority import AdmissionRefused, Authority
+from ca.certificates import InvalidCertificate
+from ledger.ledger import Ledger
+from ledger.receipts import receipt_to_json
+from ledger.statedb.documents import Document, Page, StateDatabase
+from ledger.statedb.embedded import QueryTooCostly
+from ledger.statedb.projector import Projector
+from ledger.statedb.selector import SelectorInvalid, parse_query
+from ledger.values import decode_value
+from sdk import methods
+from sdk.errors import Problem, Refused
+
+MIN_HEIGHT_WAIT_S = 5.0
+STATUS_OF_VIEW_CODE = 422
+
+
+class StatusPort(Protocol):
+    def __call__(self) -> methods.NodeStatus: ...
+
+
+class NodeService:
+    """Implements every method. ``handle`` is the one entry, for the socket."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        database: StateDatabase,
+        projector: Projector,
+        submissions: Submissions,
+        sessions: Sessions,
+        status: StatusPort,
+        authority: Authority | None,
+    ) -> None:
+        self._ledger = ledger
+        self._database = database
+        self._projector = projector
+        self._submissions = submissions
+        self._sessions = sessions
+        self._status = status
+        self._authority = authority
+        self._table: dict[str, Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]] = {
+            "status": self._do_status,
+            "genesis": self._do_genesis,
+            "submit": self._do_submit,
+            "transaction": self._do_transaction,
+            "receipt": self._do_receipt,
+            "headers": self._do_headers,
+            "block": self._do_block,
+            "book": self._do_book,
+            "listings": self._documents("listing"),
+            "orders": self._documents("order"),
+            "trades": self._documents("trade"),
+            "readings": self._documents("reading"),
+            "account": self._do_account,
+            "user": self._do_user,
+            "query": self._do_query,
+            "view": self._do_view,
+            "nonce": self._do_nonce,
+            "proof": self._do_proof,
+            "challenge": self._do_challenge,
+            "session": self._do_session,
+            "enrol": self._do_enrol,
+        }
+
+    async def handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
+        """Answer one call; raises ``Refused``."""
+        return await self._table[method](params, self._viewer(token))
+
+    def _viewer(self, token: str) -> Viewer:
+        signer = self._sessions.signer(token, _now_ms())
+        if signer is None:
+            return STRANGER
+        entry = self._ledger.reader().get(f"registry/user/{signer}")
+        role = decode_value(entry.value)["role"] if entry is not None else ""
+        return Viewer(signer, role)
+
+    # ------------------------------------------------------------------------------------------- public
+
+    async def _do_status(self, _: methods.Nothing, __: Viewer) -> methods.NodeStatus:
+        return self._status()
+
+    async def _do_genesis(self, _: methods.Nothing, __: Viewer) -> methods.GenesisFile:
+        return methods.GenesisFile(self._ledger.genesis.raw)
+
+    async def _do_submit(self, params: methods.SubmitParams, _: Viewer) -> methods.Submission:
+        return await self._submissions.submit(params)
+
+    async def _do_headers(self, params: methods.HeadersParams, _: Viewer) -> methods.Headers:
+        top = self._ledger.height
+        first = params.first or max(1, top - params.limit + 1)
+        heights = range(first, min(first + params.limit, top + 1))
+        return methods.Headers(await asyncio.to_thread(lambda: tuple(self._header(height) for height in heights)))
+
+    async def _do_book(self, params: methods.BookParams, _: Viewer) -> methods.Book:
+        return await asyncio.to_thread(read_book, self._ledger.reader(), params.interval, self._ledger.height)
+
+    async def _do_nonce(self, params: methods.SignerParams, _: Viewer) -> methods.NonceState:
+        return methods.NonceState(params.signer, self._ledger.nonce_highest(params.signer))
+
+    async def _do_challenge(self, params: methods.ChallengeParams, _: Viewer) -> methods.Challenge:
+        return self._sessions.challenge(params.public_key, _now_ms())
+
+    async def _do_session(self, params: methods.SessionParams, _: Viewer) -> methods.Session:
+        return await asyncio.to_thread(self._sessions.open, params, _now_ms())
+
+    async def _do_enrol(self, params: methods.EnrolParams, _: Viewer) -> methods.Enrolment:
+        if self._authority is None:
+            raise _refused("NOT_AN_AUTHORITY", "This node issues no certificates; ask the one that does.", 404)
+        try:
+            issued = await asyncio.to_thread(self._authority.enrol, params.request, params.code)
+        except (AdmissionRefused, InvalidCertificate) as error:
+            raise _refused("ADMISSION_REFUSED", f"{error}.", 403) from None
+        return methods.Enrolment(issued.certificate_der, issued.serial)
+
+    # ------------------------------------------------------------------------------------------ private
+
+    async def _do_transaction(self, params: methods.TransactionParams, viewer: Viewer) -> methods.TransactionRecord:
+        record = await asyncio.to_thread(self._ledger.transaction, bytes.fromhex(params.tx_id))
+        if record is None or not may_read_transaction(viewer, record.signers, record.args, record.result.value):
+            raise _not_found("transaction", params.tx_id)
+        return _transaction_record(record)
+
+    async def _do_receipt(self, params: methods.TransactionParams, viewer: Viewer) -> methods.ProofRecord:
+        await self._do_transaction(params, viewer)
+        receipt = await asyncio.to_thread(self._ledger.receipt, bytes.fromhex(params.tx_id))
+        if receipt is None:
+            raise _refused("NOT_CERTIFIED_YET", "This block has no certificate yet. Try again shortly.", 503)
+        return methods.ProofRecord(receipt_to_json(receipt))
+
+    async def _do_block(self, params: methods.BlockParams, viewer: Viewer) -> methods.BlockRecord:
+        if not 1 <= params.height <= self._ledger.height:
+            raise _not_found("block", str(params.height))
+        records = await asyncio.to_thread(self._ledger.transactions_of, params.height)
+        seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
+        header = await asyncio.to_thread(self._header, params.height)
+        return methods.BlockRecord(header, tuple(map(_transaction_record, seen)), len(records) - len(seen))
+
+    async def _do_account(self, params: methods.SignerParams, viewer: Viewer) -> methods.Row:
+        return self._state_row(f"credit/account/{params.signer}", viewer)
+
+    async def _do_user(self, params: methods.SignerParams, viewer: Viewer) -> methods.Row:
+        return self._state_row(f"registry/user/{params.signer}", viewer)
+
+    def _state_row(self, key: str, viewer: Viewer) -> methods.Row:
+        entry = self._ledger.reader().get(key)
+        value = decode_value(entry.value) if entry is not None else None
+        if not may_read(viewer, key, value):
+            raise _forbidden(viewer)
+        if entry is None:
+            raise _not_found("document", key)
+        return methods.Row(key, entry.height, entry.index, value)
+
+    def _documents(self, kind: str) -> Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]:
+        async def documents(params: methods.DocumentsParams, viewer: Viewer) -> methods.Rows:
+            selector: dict[str, Any] = {"v.type": kind}
+            if params.interval is not None:
+                selector["v.interval"] = params.interval
+            if params.status is not None:
+                selector["v.status"] = params.status
+            query = methods.QueryParams(
+                selector=selector, limit=params.limit, bookmark=params.bookmark, min_height=params.min_height
+            )
+            return await self._do_query(query, viewer)
+
+        return documents
+
+    async def _do_query(self, params: methods.QueryParams, viewer: Viewer) -> methods.Rows:
+        if not viewer.signer:
+            raise _forbidden(viewer)
+        page = await asyncio.to_thread(self._find, params, viewer)
+        rows = tuple(_row(document, params.fields) for document in page.documents)
+        return methods.Rows(rows, page.height, page.bookmark)
+
+    def _find(self, params: methods.QueryParams, viewer: Viewer) -> Page:
+        if not self._projector.wait_for(params.min_height, MIN_HEIGHT_WAIT_S):
+            raise _refused("STATE_LAGGING", "The state database is behind. Try again shortly.", 503)
+        selector = params.selector
+        if not viewer.reads_all:
+            selector = {"$and": [selector, {"$or": _parties(viewer)}]}
+        try:
+            query = parse_query(selector, params.limit, params.sort, params.fields, params.bookmark)
+            page = self._database.find(query)
+        except SelectorInvalid as error:
+            raise _refused("SELECTOR_INVALID", f"{error}.", 400) from None
+        except QueryTooCostly:
+            message = "This query reads too much. Narrow it by v.type, v.interval or v.status."
+            raise _refused("QUERY_TOO_COSTLY", message, 422) from None
+        kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
+        return Page(kept, page.height, page.bookmark)
+
+    async def _do_view(self, params: methods.ViewParams, viewer: Viewer) -> methods.ViewResult:
+        if not viewer.reads_all:
+            raise _forbidden(viewer)
+        result = await asyncio.to_thread(
+            self._ledger.view, params.contract, params.function, params.args, (viewer.signer,)
+        )
+        if result.code != "OK":
+            raise _refused(result.code, result.message, STATUS_OF_VIEW_CODE)
+        return methods.ViewResult(result.value, self._ledger.height)
+
+    async def _do_proof(self, params: methods.ProofParams, viewer: Viewer) -> methods.ProofRecord:
+        entry = self._ledger.reader().get(params.key)
+        if not may_read(viewer, params.key, decode_value(entry.value) if entry is not None else None):
+            raise _forbidden(viewer)
+        return methods.ProofRecord(await asyncio.to_thread(self._ledger.state_proof_json, params.key))
+
+    def _header(self, height: int) -> methods.HeaderRecord:
+        block = self._ledger.block(height)
+        names = [validator.name for validator in self._ledger.genesis.validators]
+        return methods.HeaderRecord(
+            height=height,
+            hash=block.statement.header_hash.hex(),
+            previous_hash=block.header.previous_hash.hex(),
+            time_ms=block.header.time_ms,
+            transactions=block.transactions,
+            transaction_root=block.header.transaction_root.hex(),
+            state_root=block.statement.state_root.hex(),
+            certified=height <= self._ledger.certified_height,
+            view=block.view,
+            proposer=names[block.proposer],
+        )
+
+
+def _parties(viewer: Viewer) -> list[dict[str, Any]]:
+    from api.privacy import PARTY_FIELDS
+
+    return [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
+
+
+def _row(document: Document, fields: tuple[str, ...]) -> methods.Row:
+    value = document.value
+    if fields and isinstance(value, dict):
+        names = {name.removeprefix("v.").partition(".")[0] for name in fields}
+        value = {name: item for name, item in value.items() if name in names}
+    return methods.Row(document.key, document.height, document.index, value)
+
+
+def _transaction_record(record: Any) -> methods.TransactionRecord:
+    return methods.TransactionRecord(
+        tx_id=record.tx_id.hex(),
+        height=record.height,
+        index=record.index,
+        time_ms=record.time_ms,
+        payload=record.payload,
+        code=record.result.code,
+        message=record.result.message,
+        value=record.result.value,
+        gas_used=record.result.gas_used,
+        events=msgspec.to_builtins(record.result.events),
+    )
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _refused(code: str, message: str, status: int) -> Refused:
+    return Refused(Problem(code, message, status))
+
+
+def _not_found(what: str, name: str) -> Refused:
+    return _refused("NOT_FOUND", f"There is no {what} {name}, or it is not yours to read.", 404)
+
+
+def _forbidden(viewer: Viewer) -> Refused:
+    if viewer.signer:
+        return _refused("NOT_YOURS", "Only its parties, the operator and the regulator may read this.", 403)
+    return _refused("IDENTITY_REQUIRED", "Open a session with your key first (POST /v1/challenges).", 401)

@@ -1,0 +1,128 @@
+"""The node's socket (M3): msgpack calls in frames, pipelined, over a Unix socket or TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sdk import wire
+from sdk.errors import Problem, Refused
+from sdk.methods import METHODS, Params
+
+Handler = Callable[[str, Any, str], Awaitable[msgspec.Struct]]
+"""``await handle(method name, params, token)`` gives the method's result or raises ``Refused``."""
+
+REQUEST_BYTES_MAX = 1 << 20
+IN_FLIGHT_MAX = 2_048
+WRITE_BUFFER_BYTES_MAX = 16 << 20
+
+
+class SocketServer:
+    """Accepts connections and answers calls; at most ``connections_max`` at once, further ones are closed."""
+
+    def __init__(self, handle: Handler, connections_max: int) -> None:
+        self._handle = handle
+        self._max = connections_max
+        self._open: set[_Caller] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+
+    async def listen_unix(self, path: Path) -> None:
+        """Serve on a Unix socket that only this user can reach."""
+        path.unlink(missing_ok=True)
+        server = await asyncio.get_running_loop().create_unix_server(self._accept, str(path))
+        path.chmod(0o600)
+        self._servers.append(server)
+
+    async def listen_tls(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        server = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=context)
+        self._servers.append(server)
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for caller in list(self._open):
+            caller.hang_up()
+        await asyncio.gather(*(server.wait_closed() for server in self._servers))
+
+    def _accept(self) -> _Caller:
+        return _Caller(self._handle, self._open, self._max)
+
+
+class _Caller(asyncio.Protocol):
+    """One connection. Reading pauses while too many calls are in flight or answers pile up unread."""
+
+    def __init__(self, handle: Handler, peers: set[_Caller], peers_max: int) -> None:
+        self._handle = handle
+        self._peers = peers
+        self._peers_max = peers_max
+        self._frames = wire.Frames(REQUEST_BYTES_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports do not inherit asyncio's
+        if len(self._peers) >= self._peers_max:
+            self.hang_up()
+            return
+        self._peers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._peers.discard(self)
+        for task in self._tasks:
+            task.cancel()
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._frames.feed(data):
+                self._start(wire.decode_request(frame))
+        except (wire.FrameTooLong, msgspec.DecodeError):
+            self.hang_up()
+
+    def _start(self, request: wire.Request) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        if len(self._tasks) >= IN_FLIGHT_MAX and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > WRITE_BUFFER_BYTES_MAX:
+            self._transport.abort()
+        elif len(self._tasks) == IN_FLIGHT_MAX - 1:
+            self._transport.resume_reading()
+        if not task.cancelled() and task.exception() is not None:
+            self._transport.abort()
+
+    async def _answer(self, request: wire.Request) -> None:
+        try:
+            params = decode_params(request.method, request.params)
+            result = await self._handle(request.method, params, request.token)
+            reply = wire.Reply(request.id, msgspec.Raw(wire.encode_params(result)), None)
+        except Refused as refusal:
+            reply = wire.Reply(request.id, None, refusal.problem)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(wire.frame(reply))
+
+
+def decode_params(name: str, data: msgspec.Raw) -> Params:
+    """Parameters of a call; ``Refused`` for an unknown method or parameters of the wrong shape."""
+    method = METHODS.get(name)
+    if method is None:
+        raise Refused(Problem("METHOD_UNKNOWN", f"There is no method {name[:64]!r}.", 404))
+    try:
+        params: Params = msgspec.msgpack.decode(data, type=method.params)
+    except msgspec.DecodeError as error:
+        raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
+    return params

@@ -1,0 +1,138 @@
+"""Submitting: decode, authenticate (M9), hand to the ordering module, and wait as long as the client asked.
+
+Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from ledger.codes import Refusal, RefusalCode
+from ledger.envelope import Envelope, envelope_from_text
+from ledger.ledger import Ledger
+from ledger.receipts import receipt_to_json
+from sdk.errors import Problem, Refused
+from sdk.methods import Submission, SubmitParams
+
+WAITERS_MAX = 20_000
+
+Order = Callable[[Sequence[Envelope]], Awaitable[Sequence[Refusal | None]]]
+"""Hands authenticated envelopes to the ordering module: a refusal for each that was not taken."""
+
+_STATUS = {
+    RefusalCode.PAYLOAD_INVALID: 400,
+    RefusalCode.NONCE_USED: 409,
+    RefusalCode.POOL_FULL: 503,
+    RefusalCode.NO_QUORUM: 503,
+}
+_STATUS_OTHERWISE = 422
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """The clients that wait for one transaction."""
+
+    certified: asyncio.Event
+    committed: asyncio.Event
+    clients: int = 0
+    height: int | None = None
+
+
+class Submissions:
+    """One a node. ``on_commit`` and ``on_certified`` are called in the event loop."""
+
+    def __init__(self, ledger: Ledger, order: Order) -> None:
+        self._ledger = ledger
+        self._order = order
+        self._waiters: dict[bytes, _Waiter] = {}
+        self._uncertified: dict[int, list[bytes]] = {}
+
+    async def submit(self, params: SubmitParams) -> Submission:
+        """Take an envelope in; ``Refused`` with a typed code when it is not lawful or there is no room."""
+        envelope = _decoded(params)
+        known = await self._known(envelope, params.wait)
+        if known is not None:
+            return known
+        waiter = self._waiter(envelope.tx_id)
+        waiter.clients += 1
+        try:
+            await self._enter(envelope)
+            if params.wait == "accepted":
+                return Submission(envelope.tx_id.hex(), "accepted")
+            event = waiter.committed if params.wait == "committed" else waiter.certified
+            await _wait(event, params.timeout_ms)
+        finally:
+            waiter.clients -= 1
+            if waiter.clients == 0:
+                self._waiters.pop(envelope.tx_id, None)
+        return await self._known(envelope, params.wait) or Submission(envelope.tx_id.hex(), "accepted")
+
+    def on_commit(self, height: int, tx_ids: Sequence[bytes]) -> None:
+        """The block at ``height`` has executed."""
+        waiting = [tx_id for tx_id in tx_ids if tx_id in self._waiters]
+        for tx_id in waiting:
+            self._waiters[tx_id].height = height
+            self._waiters[tx_id].committed.set()
+        if waiting:
+            self._uncertified[height] = waiting
+
+    def on_certified(self, height: int) -> None:
+        """Every block up to ``height`` is certified."""
+        for ready in [known for known in self._uncertified if known <= height]:
+            for tx_id in self._uncertified.pop(ready):
+                waiter = self._waiters.get(tx_id)
+                if waiter is not None:
+                    waiter.certified.set()
+
+    async def _enter(self, envelope: Envelope) -> None:
+        refusal = await asyncio.to_thread(self._ledger.admit, envelope)
+        if refusal is None:
+            (refusal,) = await self._order([envelope])
+        if refusal is not None:
+            raise Refused(Problem(refusal.code, refusal.message, _STATUS.get(refusal.code, _STATUS_OTHERWISE)))
+
+    def _waiter(self, tx_id: bytes) -> _Waiter:
+        if tx_id not in self._waiters and len(self._waiters) >= WAITERS_MAX:
+            message = f"{WAITERS_MAX} transactions are being waited for. Try again shortly."
+            raise Refused(Problem("TOO_MANY_WAITERS", message, 503))
+        return self._waiters.setdefault(tx_id, _Waiter(asyncio.Event(), asyncio.Event()))
+
+    async def _known(self, envelope: Envelope, wait: str) -> Submission | None:
+        """The transaction's fate, if it has executed (and, when a certificate is asked for, is certified)."""
+        return await asyncio.to_thread(self._fate, envelope.tx_id, wait)
+
+    def _fate(self, tx_id: bytes, wait: str) -> Submission | None:
+        record = self._ledger.transaction(tx_id)
+        if record is None:
+            return None
+        receipt = self._ledger.receipt(tx_id) if wait == "certificate" else None
+        if wait == "certificate" and receipt is None:
+            return None
+        return Submission(
+            tx_id=tx_id.hex(),
+            state="committed" if receipt is None else "certificate",
+            height=record.height,
+            index=record.index,
+            code=record.result.code,
+            message=record.result.message,
+            value=record.result.value,
+            receipt=None if receipt is None else receipt_to_json(receipt),
+        )
+
+
+def _decoded(params: SubmitParams) -> Envelope:
+    try:
+        return envelope_from_text(params.payload, [(item.public_key, item.signature) for item in params.signatures])
+    except Refusal as refusal:
+        raise Refused(Problem(refusal.code, refusal.message, 400)) from None
+
+
+async def _wait(event: asyncio.Event, timeout_ms: int) -> None:
+    """Wait, or give up silently at the time-out: the answer then says how far the transaction came."""
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,189 @@
+"""The machine: compiles contracts from what the state holds, and runs one call at a time, the same everywhere.
+
+Compiled modules belong to a thread (contract calls also come from threads that answer views and admissions)
+and are cached by the source's hash, so that an upgrade is picked up by the block that sees it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from contracts.codes import SENTENCES, ReplicaFault, Trap, TrapCode
+from contracts.guards import LIMIT, Meter, make_guards
+from contracts.host import CALL_DEPTH_MAX, Host, Session
+from contracts.language import Checked, ContractInvalid, Function, check
+from contracts.rewrite import rewrite
+from ledger.execution import OK, Call, CallResult, EntryPoint
+from ledger.state import Entry, StateReader, TransactionView
+from ledger.values import Value, ValueInvalid, decode_value, encode_value
+
+CONTRACT_PREFIX = "governance/contract/"
+MODULES_CACHED_MAX = 64
+
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A compiled contract: its functions as Python callables, and what was checked of them."""
+
+    name: str
+    checked: Checked
+    functions: dict[str, Callable[..., Any]]
+
+
+def compile_contract(
+    name: str, source: str, guards: dict[str, Callable[..., Any]], host: dict[str, Callable[..., Any]]
+) -> Module:
+    """Check, rewrite and compile; raises ``ContractInvalid``."""
+    checked = check(source)
+    code = compile(rewrite(checked), f"<contract {name}>", "exec", dont_inherit=True, optimize=0)
+    space: dict[str, Any] = {"__builtins__": {}, **guards, **host, **checked.constants}
+    exec(code, space)
+    return Module(name, checked, {function: space[function] for function in checked.functions})
+
+
+class _Engine:
+    """One thread's meter, guards, host and compiled modules."""
+
+    def __init__(self) -> None:
+        self.meter = Meter()
+        self._guards = make_guards(self.meter)
+        self.host = Host(self.meter, self._cross_call)
+        self._modules: OrderedDict[tuple[str, str], Module] = OrderedDict()
+        self._seen: dict[str, tuple[Entry, Module]] = {}
+
+    def module(self, reader: StateReader, name: str) -> Module | None:
+        """The contract that ``reader`` shows under ``name``, compiled; None if there is none."""
+        entry = reader.get(CONTRACT_PREFIX + name) if name.isascii() else None
+        if entry is None:
+            return None
+        seen = self._seen.get(name)
+        if seen is not None and (seen[0] is entry or seen[0] == entry):
+            return seen[1]
+        source = decode_value(entry.value)["source"]
+        module = self._compiled(name, source)
+        self._seen[name] = (entry, module)
+        return module
+
+    def _compiled(self, name: str, source: str) -> Module:
+        key = (name, sha256(source.encode()).hexdigest())
+        module = self._modules.get(key)
+        if module is None:
+            module = self._modules[key] = compile_contract(name, source, self._guards, self.host.functions_for(name))
+            while len(self._modules) > MODULES_CACHED_MAX:
+                self._modules.popitem(last=False)
+        return module
+
+    def run(self, call: Call, view: TransactionView) -> CallResult:
+        self.meter.gas[0] = call.gas_limit
+        self.meter.depth[0] = 0
+        session = self.host.session = Session(call, view, [call.contract])
+        try:
+            value = decode_value(encode_value(self._run(call, session)))
+            code, message = OK, ""
+        except Trap as trap:
+            value, code, message = None, str(trap.code), trap.message
+        except ValueInvalid:
+            value, code, message = None, str(TrapCode.VALUE_INVALID), SENTENCES[TrapCode.VALUE_INVALID]
+        except UnboundLocalError:
+            value, code, message = None, str(TrapCode.NAME_UNBOUND), SENTENCES[TrapCode.NAME_UNBOUND]
+        except (RecursionError, MemoryError) as error:
+            raise ReplicaFault(type(error).__name__) from None
+        finally:
+            self.host.session = None
+        used = min(call.gas_limit, call.gas_limit - self.meter.gas[0])
+        return CallResult(code, message, value, used, tuple(session.events) if code == OK else ())
+
+    def _run(self, call: Call, session: Session) -> Value:
+        module = self.module(session.view.base, call.contract)
+        if module is None:
+            raise Trap(TrapCode.CONTRACT_UNKNOWN)
+        function = module.checked.functions.get(call.function)
+        if function is None:
+            raise Trap(TrapCode.FUNCTION_UNKNOWN)
+        wanted = {"transaction": "export", "deadline": "deadline", "view": "view"}[call.kind]
+        if function.marker != wanted:
+            raise Trap(TrapCode.NOT_CALLABLE)
+        session.read_only = 1 if call.kind == "view" else 0
+        args = decode_value(encode_value(call.args))
+        return module.functions[call.function](*bind(function, args))
+
+    def _cross_call(self, contract: str, name: str, args: list[Value]) -> Value:
+        session = self.host.session
+        assert session is not None, "cross-calls happen inside a call"
+        if contract in session.stack:
+            raise Trap(TrapCode.REENTRY)
+        if len(session.stack) >= CALL_DEPTH_MAX:
+            raise Trap(TrapCode.TOO_DEEP)
+        module = self.module(session.view.base, contract)
+        if module is None:
+            raise Trap(TrapCode.CONTRACT_UNKNOWN)
+        function = module.checked.functions.get(name)
+        if function is None:
+            raise Trap(TrapCode.FUNCTION_UNKNOWN)
+        allowed = function.marker == "view" or (function.marker == "internal" and session.stack[-1] in function.names)
+        if not allowed:
+            raise Trap(TrapCode.NOT_CALLABLE)
+        bound = bind(function, args)
+        session.stack.append(contract)
+        session.read_only += function.marker == "view"
+        value = module.functions[name](*bound)
+        session.read_only -= function.marker == "view"
+        session.stack.pop()
+        return value
+
+
+def bind(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
+    """Arguments in the parameters' order, of the annotated types; traps with ARGUMENTS_INVALID otherwise."""
+    if isinstance(args, dict):
+        if set(args) != set(function.parameters):
+            wanted = ", ".join(function.parameters) or "no arguments"
+            raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
+        ordered = [args[name] for name in function.parameters]
+    else:
+        ordered = list(args)
+        if len(ordered) != len(function.parameters):
+            raise Trap(TrapCode.ARGUMENTS_INVALID)
+    for name, kind, value in zip(function.parameters, function.types, ordered, strict=True):
+        if kind and type(value) not in _TYPES[kind]:
+            raise Trap(TrapCode.ARGUMENTS_INVALID, f"{name} is not of type {kind}.")
+        if type(value) is int and not -LIMIT < value < LIMIT:
+            raise Trap(TrapCode.INTEGER_TOO_LARGE)
+    return ordered
+
+
+class PythonMachine:
+    """Implements ``ledger.execution.Machine``. Thread-safe: each thread has an engine of its own."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def _engine(self) -> _Engine:
+        engine: _Engine | None = getattr(self._local, "engine", None)
+        if engine is None:
+            engine = self._local.engine = _Engine()
+        return engine
+
+    def knows(self, reader: StateReader, contract: str) -> bool:
+        return self._engine().module(reader, contract) is not None
+
+    def entry(self, reader: StateReader, contract: str, function: str) -> EntryPoint | None:
+        """What ``contract.function`` is, or None; private helpers do not exist outside."""
+        module = self._engine().module(reader, contract)
+        found = module.checked.functions.get(function) if module is not None else None
+        if found is None or not found.marker:
+            return None
+        return EntryPoint(contract, function, found.marker, found.names, found.parameters)  # type: ignore[arg-type]
+
+    def run(self, call: Call, view: TransactionView) -> CallResult:
+        """Run one call; raises ``ReplicaFault`` only when this machine, not the contract, is at its end."""
+        return self._engine().run(call, view)
+
+
+__all__ = ["ContractInvalid", "PythonMachine", "compile_contract"]

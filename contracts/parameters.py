@@ -1,0 +1,13 @@
+"""Market parameters that genesis fixes and governance changes; names carry the units."""
+
+from __future__ import annotations
+
+MARKET_PARAMETERS: dict[str, int] = {
+    "gate_closure_s": 300,
+    "imbalance_price": 400_000,
+    "fee_permille": 10,
+    "metering_deadline_s": 7_200,
+    "confirmation_deadline_s": 86_400,
+}
+"""Seconds before delivery (EPEX intraday: 300); micro-currency per kWh; thousandths of a trade's amount; seconds after
+an interval's end; seconds after a proposal."""

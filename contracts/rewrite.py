@@ -1,0 +1,179 @@
+"""Rewriting a checked contract: gas for each basic block, guards round each operation that could be abused.
+
+Every name that the rewriting adds starts with an underscore, which no contract may use. Gas is one unit a node
+of the tree, charged where a block begins, so it is the same on every Python that parses the same tree.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from contracts.language import Checked, Function
+
+GAS = "_gas"
+ENTER = "_enter"
+LEAVE = "_leave"
+
+
+def rewrite(checked: Checked) -> ast.Module:
+    """The module to compile: the contract's functions, rewritten, and nothing else."""
+    body: list[ast.stmt] = [_FunctionRewriter(function).rewritten() for function in checked.functions.values()]
+    module = ast.Module(body=body, type_ignores=[])
+    return ast.fix_missing_locations(module)
+
+
+def _call(name: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(args), [])
+
+
+def _number(value: int) -> ast.Constant:
+    return ast.Constant(value)
+
+
+def _weight(node: ast.AST) -> int:
+    """Nodes of an expression or of a statement's own expressions; blocks inside charge for themselves."""
+    total = 1
+    for field, value in ast.iter_fields(node):
+        if field in ("body", "orelse") and isinstance(value, list):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.expr | ast.keyword | ast.operator | ast.cmpop | ast.unaryop | ast.boolop):
+                total += _weight(child)
+    return total
+
+
+_BINARY = {ast.Add: "_add", ast.Sub: "_sub", ast.Mult: "_mul", ast.FloorDiv: "_floordiv", ast.Mod: "_mod"}
+_COMPARE = {
+    ast.Eq: "_eq", ast.NotEq: "_ne", ast.Lt: "_lt", ast.LtE: "_le", ast.Gt: "_gt", ast.GtE: "_ge",
+    ast.In: "_in", ast.NotIn: "_notin",
+}  # fmt: skip
+
+
+class _FunctionRewriter:
+    def __init__(self, function: Function) -> None:
+        self._function = function
+
+    def rewritten(self) -> ast.FunctionDef:
+        """``def f(a): _enter(gas); ...; _leave(); return None``: the depth is counted, each return gives it back."""
+        node = self._function.node
+        body = self._block(node.body)
+        enter: list[ast.stmt] = [ast.Expr(_call(ENTER))]
+        end: list[ast.stmt] = [ast.Expr(_call(LEAVE))]
+        arguments = ast.arguments([], [ast.arg(name) for name in self._function.parameters], None, [], [], None, [])
+        made = ast.FunctionDef(name=node.name, args=arguments, body=enter + body + end, decorator_list=[])
+        made.type_params = []  # type: ignore[attr-defined]  # needed from Python 3.12 on
+        return ast.copy_location(made, node)
+
+    def _block(self, body: list[ast.stmt], extra: int = 0) -> list[ast.stmt]:
+        """Charge for a block's statements (and ``extra``) where it begins, then the statements."""
+        gas = 1 + extra + sum(_weight(statement) for statement in body)
+        made: list[ast.stmt] = [ast.Expr(_call(GAS, _number(gas)))]
+        for statement in body:
+            made.extend(ast.copy_location(item, statement) for item in self._statement(statement))
+        return made
+
+    def _statement(self, node: ast.stmt) -> list[ast.stmt]:
+        match node:
+            case ast.Return(value=value):
+                returned = ast.Constant(None) if value is None else self._expression(value)
+                keep = ast.Assign([ast.Name("_result", ast.Store())], returned)
+                return [keep, ast.Expr(_call(LEAVE)), ast.Return(ast.Name("_result", ast.Load()))]
+            case ast.Assign(targets=[target], value=value):
+                return [self._assign(target, self._expression(value))]
+            case ast.AugAssign(target=target, op=op, value=value):
+                return self._augmented(target, op, value)
+            case ast.For(target=target, iter=iterable, body=body):
+                return [ast.For(self._names(target), self._iterated(target, iterable), self._block(body), [])]
+            case ast.While(test=test, body=body):
+                # Each turn pays for its test with its body; the last test was paid for by the block around it.
+                return [ast.While(self._expression(test), self._block(body, _weight(test)), [])]
+            case ast.If(test=test, body=body, orelse=orelse):
+                return [ast.If(self._expression(test), self._block(body), self._block(orelse) if orelse else [])]
+            case ast.Expr(value=ast.Constant()):
+                return [ast.Pass()]
+            case ast.Expr(value=value):
+                return [ast.Expr(self._expression(value))]
+            case _:
+                return [node]
+
+    def _assign(self, target: ast.expr, value: ast.expr) -> ast.stmt:
+        match target:
+            case ast.Subscript(value=place, slice=index):
+                return ast.Expr(_call("_set", self._expression(place), self._expression(index), value))
+            case ast.Tuple(elts=elements):
+                return ast.Assign([self._names(target)], _call("_unpack", value, _number(len(elements))))
+            case _:
+                return ast.Assign([self._names(target)], value)
+
+    def _augmented(self, target: ast.expr, op: ast.operator, value: ast.expr) -> list[ast.stmt]:
+        if isinstance(target, ast.Subscript):
+            place, index = self._expression(target.value), self._expression(target.slice)
+            load = ast.Name("_place", ast.Load())
+            at = ast.Name("_index", ast.Load())
+            old = _call("_item", load, at)
+            return [
+                ast.Assign([ast.Name("_place", ast.Store())], place),
+                ast.Assign([ast.Name("_index", ast.Store())], index),
+                ast.Expr(_call("_set", load, at, _call(_BINARY[type(op)], old, self._expression(value)))),
+            ]
+        assert isinstance(target, ast.Name), "the checker lets only names and subscripts through"
+        new = _call(_BINARY[type(op)], ast.Name(target.id, ast.Load()), self._expression(value))
+        return [ast.Assign([ast.Name(target.id, ast.Store())], new)]
+
+    def _names(self, target: ast.expr) -> ast.expr:
+        if isinstance(target, ast.Tuple):
+            return ast.Tuple([self._names(element) for element in target.elts], ast.Store())
+        assert isinstance(target, ast.Name), "the checker lets only names through"
+        return ast.Name(target.id, ast.Store())
+
+    def _iterated(self, target: ast.expr, iterable: ast.expr) -> ast.expr:
+        made = self._expression(iterable)
+        if isinstance(target, ast.Tuple):
+            return _call("_pairs", made, _number(len(target.elts)))
+        return _call("_iter", made)
+
+    def _expression(self, node: ast.expr) -> ast.expr:
+        return ast.copy_location(self._made(node), node)
+
+    def _made(self, node: ast.expr) -> ast.expr:
+        match node:
+            case ast.BinOp(left=left, op=op, right=right):
+                return _call(_BINARY[type(op)], self._expression(left), self._expression(right))
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
+                return ast.Constant(-number)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return _call("_neg", self._expression(operand))
+            case ast.UnaryOp(op=op, operand=operand):
+                return ast.UnaryOp(op, self._expression(operand))
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                if isinstance(op, ast.Is | ast.IsNot):
+                    return ast.Compare(self._expression(left), [op], [right])
+                return _call(_COMPARE[type(op)], self._expression(left), self._expression(right))
+            case ast.BoolOp(op=op, values=values):
+                return ast.BoolOp(op, [self._expression(value) for value in values])
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return ast.IfExp(self._expression(test), self._expression(body), self._expression(orelse))
+            case ast.Dict(keys=keys, values=values):
+                pairs = [self._expression(item) for pair in zip(keys, values, strict=True) for item in pair if item]
+                if all(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in keys):
+                    return ast.Dict([key for key in keys], [self._expression(value) for value in values])
+                return _call("_dict", *pairs)
+            case ast.List(elts=elements):
+                return ast.List([self._expression(element) for element in elements], ast.Load())
+            case ast.Tuple(elts=elements):
+                return ast.List([self._expression(element) for element in elements], ast.Load())
+            case ast.Subscript(value=value, slice=ast.Slice(lower=lower, upper=upper)):
+                low = ast.Constant(None) if lower is None else self._expression(lower)
+                high = ast.Constant(None) if upper is None else self._expression(upper)
+                return _call("_slice", self._expression(value), low, high)
+            case ast.Subscript(value=value, slice=index):
+                return _call("_item", self._expression(value), self._expression(index))
+            case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
+                rest = [self._expression(argument) for argument in args]
+                return _call("_method", ast.Constant(name), self._expression(value), *rest)
+            case ast.Call(func=ast.Name(id=name), args=args):
+                return _call(name, *(self._expression(argument) for argument in args))
+            case ast.Name(id=name):
+                return ast.Name(name, ast.Load())
+            case _:
+                return node

@@ -1,0 +1,110 @@
+"""An in-memory chain for testing contracts: the real machine, executor and validation module, no network, no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contracts.machine import PythonMachine
+from contracts.validation import MarketValidator
+from ledger.blocks import Result
+from ledger.execution import OK, BlockExecutor, Call, CallResult, Event, Validator
+from ledger.state import Entry, MemoryState, TransactionView
+from ledger.values import Value, decode_value, encode_value
+
+GAS_LIMIT = 2_000_000
+DAY_MS = 86_400_000
+
+
+class Chain:
+    """One transaction a block. ``call`` skips signatures, nonces and roles: it tests contracts, not admission."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, str],
+        parameters: Mapping[str, int],
+        time_ms: int = 0,
+        validator: Validator | None = None,
+    ) -> None:
+        values: dict[str, Value] = {
+            f"governance/contract/{name}": {"source": source, "sha256": "", "version": 1}
+            for name, source in sources.items()
+        }
+        values |= {f"governance/parameter/{name}": {"value": value} for name, value in parameters.items()}
+        self.state = MemoryState({key: Entry(0, 0, encode_value(value)) for key, value in values.items()})
+        self.height = 0
+        self.time_ms = time_ms
+        self._machine = PythonMachine()
+        self._validator = MarketValidator() if validator is None else validator
+        self._executor = BlockExecutor(self._machine, self._validator)
+
+    def put(self, key: str, value: Value) -> None:
+        """Set up state directly, as genesis would."""
+        self.state.apply({key: Entry(0, 0, encode_value(value))})
+
+    def get(self, key: str) -> Any:
+        entry = self.state.get(key)
+        return None if entry is None else decode_value(entry.value)
+
+    def user(self, signer: str, role: str) -> str:
+        """Register a user with a certificate that is valid for a year."""
+        self.put(
+            f"registry/user/{signer}",
+            {
+                "type": "user", "signer": signer, "name": signer, "organisation": "test", "role": role,
+                "serial": f"5e{signer}", "issuer": "test", "not_before_ms": 0,
+                "not_after_ms": self.time_ms + 365 * DAY_MS, "suspended": False, "registered_height": 0,
+            },
+        )  # fmt: skip
+        return signer
+
+    def call(
+        self, contract: str, function: str, args: Mapping[str, Value], signers: Sequence[str], gas: int = GAS_LIMIT
+    ) -> CallResult:
+        """One transaction in a block of its own; its writes are applied only if machine and validator agree."""
+        self.height += 1
+        self.time_ms += 1
+        call = Call(
+            contract=contract,
+            function=function,
+            args=dict(args),
+            signers=tuple(signers),
+            tx_id=f"{self.height:064x}",
+            gas_limit=gas,
+            block_time_ms=self.time_ms,
+            height=self.height,
+            index=0,
+            kind="transaction",
+        )
+        view = TransactionView(self.state)
+        result = self._machine.run(call, view)
+        code = result.code
+        if code == OK:
+            code = self._validator.check(call, result, view) or OK
+        if code != OK:
+            return CallResult(code, result.message, None, result.gas_used, ())
+        written = view.writes.items()
+        self.state.apply({k: None if v is None else Entry(self.height, 0, v) for k, v in written})
+        return result
+
+    def view(self, contract: str, function: str, args: Mapping[str, Value], signers: Sequence[str] = ()) -> CallResult:
+        call = Call(
+            contract, function, dict(args), tuple(signers), "", GAS_LIMIT, self.time_ms, self.height, 0, "view"
+        )
+        return self._machine.run(call, TransactionView(self.state))
+
+    def advance(self, ms: int) -> list[tuple[str, tuple[Event, ...]]]:
+        """Let time pass and run due deadlines, block after block until none is left; (code, events) of each."""
+        self.time_ms += ms
+        found: list[tuple[str, tuple[Event, ...]]] = []
+        while True:
+            self.height += 1
+            executed = self._executor.execute(self.state, self.height, self.time_ms, [])
+            self.state.apply(executed.changes)
+            if not executed.results:
+                return found
+            found.extend((result.code, _events(result)) for result in executed.results)
+
+
+def _events(result: Result) -> tuple[Event, ...]:
+    return tuple(Event(event.contract, event.name, decode_value(event.data)) for event in result.events)

@@ -1,0 +1,293 @@
+"""The client of steps S41 to S45: sign, send, and be done only at a verified quorum of equal answers.
+
+A transaction is signed once. It goes to one endpoint after another, always the same bytes, so that a repeat is
+the same transaction (its id is the payload's hash). It counts as done when its receipt verifies against the
+genesis file: q signatures of validators under one outcome. A node can delay a client, never deceive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ca.keys import SigningKey
+from ledger.envelope import PAYLOAD_VERSION
+from ledger.genesis import Genesis, parse_genesis
+from ledger.receipts import Receipt, ReceiptInvalid, receipt_from_json, verify_receipt
+from sdk import methods
+from sdk.errors import Problem, Refused, TransportError, Unavailable
+from sdk.methods import (
+    BookParams,
+    Method,
+    NodeStatus,
+    Nothing,
+    P,
+    QueryParams,
+    R,
+    Rows,
+    SignatureText,
+    Submission,
+    SubmitParams,
+    ViewParams,
+)
+from sdk.transports import Transport
+
+GAS_LIMIT_DEFAULT = 2_000_000
+EXPIRY_BLOCKS = 5_000
+ROUND_TIMEOUT_MS = 5_000
+BACKOFF_S = 0.1
+BACKOFF_S_MAX = 2.0
+RETRIED_STATUS = frozenset({429, 503, 504})
+"""Refusals that another node, or the same one later, may not repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A transaction that a quorum vouches for."""
+
+    tx_id: str
+    height: int
+    index: int
+    code: str
+    message: str
+    value: Any
+    receipt: Receipt
+    receipt_json: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A payload and its signatures, ready to be sent any number of times."""
+
+    payload: str
+    signatures: tuple[SignatureText, ...]
+
+
+class AsyncClient:
+    """Talks to a network through any of ``endpoints``; ``key`` signs for it. Use as an async context manager."""
+
+    def __init__(self, endpoints: Sequence[Transport], genesis: Genesis, key: SigningKey | None = None) -> None:
+        if not endpoints:
+            raise ValueError("a client needs at least one endpoint")
+        self._endpoints = list(endpoints)
+        self._current = 0
+        self._genesis = genesis
+        self._key = key
+        self._tokens: dict[str, str] = {}
+        self._nonce: int | None = None
+        self._nonce_lock = asyncio.Lock()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
+
+    @property
+    def signer(self) -> str:
+        return self._signing_key().signer
+
+    def _signing_key(self) -> SigningKey:
+        if self._key is None:
+            raise ValueError("this client has no key; give it one to sign with")
+        return self._key
+
+    # -------------------------------------------------------------------------------------------- writing
+
+    async def sign(
+        self,
+        contract: str,
+        function: str,
+        args: Mapping[str, Any],
+        *,
+        co_signers: Sequence[SigningKey] = (),
+        gas_limit: int = GAS_LIMIT_DEFAULT,
+        expires_at_height: int | None = None,
+        nonce: int | None = None,
+    ) -> Signed:
+        """Build and sign a payload; signers are this client's key and then ``co_signers``, in that order."""
+        keys = [self._signing_key(), *co_signers]
+        payload = {
+            "v": PAYLOAD_VERSION,
+            "chain": self._genesis.chain_id.hex(),
+            "channel": self._genesis.channel,
+            "signers": [key.signer for key in keys],
+            "contract": contract,
+            "function": function,
+            "args": dict(args),
+            "nonce": await self._next_nonce() if nonce is None else nonce,
+            "expires_at_height": expires_at_height or (await self.status()).executed_height + EXPIRY_BLOCKS,
+            "gas_limit": gas_limit,
+        }
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+        data = text.encode()
+        return Signed(text, tuple(SignatureText(public_key=key.public_key, signature=key.sign(data)) for key in keys))
+
+    async def _next_nonce(self) -> int:
+        async with self._nonce_lock:
+            if self._nonce is None:
+                state = await self._call(methods.NONCE, methods.SignerParams(signer=self.signer))
+                self._nonce = state.highest
+            self._nonce += 1
+            return self._nonce
+
+    async def invoke(
+        self,
+        contract: str,
+        function: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        co_signers: Sequence[SigningKey] = (),
+        timeout_s: float = 60.0,
+    ) -> Outcome:
+        """Sign, submit and wait for the verified certificate (S41 to S45).
+
+        Raises ``Refused`` (S3) with code and sentence when it was not lawful or failed in the contract, and
+        ``Unavailable`` when no quorum answered within ``timeout_s``.
+        """
+        return await self.submit(await self.sign(contract, function, args or {}, co_signers=co_signers), timeout_s)
+
+    async def submit(self, signed: Signed, timeout_s: float = 60.0) -> Outcome:
+        """Send the same envelope to one endpoint after another until its receipt verifies."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        backoff = BACKOFF_S
+        last = "no endpoint was tried"
+        while (left := deadline - loop.time()) > 0:
+            endpoint = self._endpoints[self._current]
+            params = SubmitParams(
+                payload=signed.payload,
+                signatures=signed.signatures,
+                wait="certificate",
+                timeout_ms=max(1, min(ROUND_TIMEOUT_MS, int(left * 1000))),
+            )
+            try:
+                submission = await endpoint.call(methods.SUBMIT, params, timeout_s=min(left, ROUND_TIMEOUT_MS / 1000) + 2)
+                if submission.receipt is not None:
+                    return self._verified(submission, signed)
+                last = f"{endpoint.endpoint}: accepted, not certified in time"
+            except TransportError as error:
+                last = str(error)
+            except Refused as refusal:
+                if refusal.status not in RETRIED_STATUS:
+                    raise
+                last = str(refusal)
+            except ReceiptInvalid as error:
+                last = f"{endpoint.endpoint} lies: {error}"
+            self._current = (self._current + 1) % len(self._endpoints)
+            await asyncio.sleep(min(backoff, max(0.0, deadline - loop.time())))
+            backoff = min(backoff * 2, BACKOFF_S_MAX)
+        raise Unavailable(f"no quorum of answers within {timeout_s:g} s; last: {last}")
+
+    def _verified(self, submission: Submission, signed: Signed) -> Outcome:
+        assert submission.receipt is not None
+        receipt = receipt_from_json(submission.receipt)
+        verified = verify_receipt(receipt, self._genesis)
+        if verified.payload != signed.payload.encode():
+            raise ReceiptInvalid("the receipt is another transaction's")
+        if verified.code != "OK":
+            raise Refused(Problem(verified.code, verified.message), verified.tx_id)
+        return Outcome(
+            tx_id=verified.tx_id,
+            height=verified.height,
+            index=verified.index,
+            code=verified.code,
+            message=verified.message,
+            value=verified.value,
+            receipt=receipt,
+            receipt_json=submission.receipt,
+        )
+
+    async def enrol(self, request: bytes, code: str) -> bytes:
+        """Trade a PKCS#10 request (DER) and an admission code for a certificate (DER) (S1)."""
+        answer = await self._call(methods.ENROL, methods.EnrolParams(request=request, code=code))
+        return answer.certificate
+
+    # -------------------------------------------------------------------------------------------- reading
+
+    async def status(self) -> NodeStatus:
+        return await self._call(methods.STATUS, Nothing())
+
+    async def query(self, selector: Mapping[str, Any], **options: Any) -> Rows:
+        """Documents that match a Mango selector and that this identity may read."""
+        return await self._identified(methods.QUERY, QueryParams(selector=dict(selector), **options))
+
+    async def view(self, contract: str, function: str, args: Mapping[str, Any] | None = None) -> Any:
+        """Run a contract's view function at the node's last state; not proven."""
+        params = ViewParams(contract=contract, function=function, args=dict(args or {}))
+        return (await self._identified(methods.VIEW, params)).value
+
+    async def book(self, interval: int) -> methods.Book:
+        return await self._call(methods.BOOK, BookParams(interval=interval))
+
+    async def documents(self, method: Method[methods.DocumentsParams, Rows], **options: Any) -> Rows:
+        """Listings, orders, trades or readings: pass ``methods.LISTINGS`` and so on."""
+        return await self._identified(method, methods.DocumentsParams(**options))
+
+    async def account(self, signer: str | None = None) -> methods.Row:
+        return await self._identified(methods.ACCOUNT, methods.SignerParams(signer=signer or self.signer))
+
+    async def call(self, method: Method[P, R], params: P) -> R:
+        """Any method, with this client's identity if it has a key."""
+        return await (self._identified(method, params) if self._key else self._call(method, params))
+
+    async def _call(self, method: Method[P, R], params: P, token: str = "") -> R:
+        """Try the endpoints in turn, each once, from the one that answered last."""
+        last: Exception = TransportError("no endpoint was tried")
+        for _ in self._endpoints:
+            endpoint = self._endpoints[self._current]
+            try:
+                return await endpoint.call(method, params, token)
+            except TransportError as error:
+                last = error
+            except Refused as refusal:
+                if refusal.status not in RETRIED_STATUS:
+                    raise
+                last = refusal
+            self._current = (self._current + 1) % len(self._endpoints)
+        raise last
+
+    async def _identified(self, method: Method[P, R], params: P) -> R:
+        """Call with a session of the current endpoint, opening or renewing it when needed."""
+        last: Exception = TransportError("no endpoint was tried")
+        for _ in range(2 * len(self._endpoints)):
+            endpoint = self._endpoints[self._current]
+            try:
+                token = self._tokens.get(endpoint.endpoint) or await self._open_session(endpoint)
+                return await endpoint.call(method, params, token)
+            except TransportError as error:
+                last = error
+                self._current = (self._current + 1) % len(self._endpoints)
+            except Refused as refusal:
+                if refusal.code != "SESSION_UNKNOWN":
+                    raise
+                last = refusal
+                self._tokens.pop(endpoint.endpoint, None)
+        raise last
+
+    async def _open_session(self, endpoint: Transport) -> str:
+        key = self._signing_key()
+        challenge = await endpoint.call(methods.CHALLENGE, methods.ChallengeParams(public_key=key.public_key))
+        signature = key.sign(session_text(self._genesis.chain_id, challenge.challenge))
+        session = await endpoint.call(
+            methods.SESSION,
+            methods.SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature),
+        )
+        self._tokens[endpoint.endpoint] = session.token
+        return session.token
+
+
+def session_text(chain_id: bytes, challenge: bytes) -> bytes:
+    """The bytes that prove possession of a key for reading; never a payload, since a payload starts with a brace."""
+    return b"wattquorum/1 session\n" + chain_id.hex().encode() + b"\n" + challenge.hex().encode()
+
+
+async def fetch_genesis(endpoint: Transport) -> Genesis:
+    """Ask a node for the genesis file. Trust it only if the chain id is known from elsewhere."""
+    return parse_genesis((await endpoint.call(methods.GENESIS, Nothing())).genesis)

@@ -1,0 +1,213 @@
+"""``cluster.toml``: topology, clock, timers and limits, read once into frozen structures.
+
+Unknown keys and values out of range raise ``ConfigurationError`` naming file and key. Any single value can
+be overridden by an environment variable ``WATTQ_<SECTION>__<KEY>`` (for example ``WATTQ_LIMITS__POOL_BYTES_MAX``).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT_PREFIX = "WATTQ_"
+NODES_MIN = 4
+NODES_MAX = 100
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Bytes = Annotated[int, Meta(ge=1024, le=1 << 34)]
+Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be used; the message names file and key."""
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who this network is. ``lab`` allows an accelerated clock and fault injection, never in earnest use."""
+
+    name: Name = "wattquorum-local"
+    channel: Name = "main"
+    organisation: str = "Wattquorum"
+    lab: bool = False
+
+
+class ClockSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Only under ``lab``: block time starts at ``start`` (RFC 3339) at ``wall_start_ms`` and runs ``rate`` times as fast."""
+
+    start: str = ""
+    rate: Annotated[float, Meta(gt=0, le=100_000)] = 1.0
+    wall_start_ms: Annotated[int, Meta(ge=0)] = 0
+
+    @property
+    def start_ms(self) -> int | None:
+        if not self.start:
+            return None
+        moment = datetime.fromisoformat(self.start)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+class Timers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Real-time waits of consensus, in milliseconds."""
+
+    batch_delay_ms_max: Milliseconds = 20
+    block_idle_ms_max: Milliseconds = 1_000
+    request_timeout_ms: Milliseconds = 2_000
+    view_change_timeout_ms: Milliseconds = 2_000
+    view_change_timeout_ms_max: Milliseconds = 16_000
+    status_interval_ms: Milliseconds = 500
+    clock_tolerance_ms: Milliseconds = 10_000
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every bound that an operator may move. The first group is fixed in genesis, since votes depend on it."""
+
+    envelope_bytes_max: Bytes = 40_960
+    batch_transactions_max: Count = 500
+    batch_bytes_max: Bytes = 1_000_000
+    block_gas_max: Annotated[int, Meta(ge=1_000_000, le=10**12)] = 100_000_000
+    checkpoint_interval_blocks: Count = 64
+    window_blocks: Count = 128
+
+    pipeline_depth: Count = 8
+    pool_transactions_max: Count = 10_000
+    pool_bytes_max: Bytes = 32_000_000
+    peer_queue_bytes_max: Bytes = 16_000_000
+    rest_body_bytes_max: Bytes = 262_144
+    rest_connections_max: Count = 256
+    sessions_max: Count = 4_096
+    projector_lag_blocks_max: Count = 1_000
+    log_file_bytes_max: Bytes = 10_000_000
+    log_files_max: Count = 5
+
+
+class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A meter that this node polls over Modbus TCP: ``address`` is HOST:PORT, ``profile`` a device profile's name."""
+
+    serial: Name
+    address: str
+    unit: Annotated[int, Meta(ge=0, le=255)] = 1
+    profile: str = "sdm630"
+    rated_power_w: Count = 20_000
+
+
+class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One node process. Directories are relative to the file; ports 0 mean 'not served'."""
+
+    host: str = "127.0.0.1"
+    peer_port: Port
+    rest_port: Port
+    client_port: Port
+    directory: str = ""
+    state_database: Annotated[str, Meta(pattern="^(embedded)$")] = "embedded"
+    certificate_authority: str = ""
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_format: Annotated[str, Meta(pattern="^(json|text)$")] = "json"
+    meter: tuple[MeterSection, ...] = ()
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file. ``node`` keeps the file's order: it is the validators' order at genesis."""
+
+    network: Network = msgspec.field(default_factory=Network)
+    clock: ClockSection = msgspec.field(default_factory=ClockSection)
+    timers: Timers = msgspec.field(default_factory=Timers)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    market: dict[str, int] = msgspec.field(default_factory=dict)
+    node: dict[Name, NodeSection] = msgspec.field(default_factory=dict)
+
+    def index_of(self, name: str) -> int:
+        """The validator index of a node; ``ConfigurationError`` for a name that the file lacks."""
+        if name not in self.node:
+            raise ConfigurationError(f"node.{name}: no such node; the file has {', '.join(self.node)}")
+        return list(self.node).index(name)
+
+    def validate(self, source: str) -> None:
+        """Rules that span several keys."""
+        if not NODES_MIN <= len(self.node) <= NODES_MAX:
+            _fail(source, "node", f"{len(self.node)} nodes; between {NODES_MIN} and {NODES_MAX} are needed")
+        if not self.network.lab and (self.clock.start or self.clock.rate != 1.0):
+            _fail(source, "clock", "only a network with network.lab = true may set the clock")
+        if self.limits.window_blocks < 2 * self.limits.checkpoint_interval_blocks:
+            _fail(source, "limits.window_blocks", "must be at least twice limits.checkpoint_interval_blocks")
+        if self.timers.view_change_timeout_ms_max < self.timers.view_change_timeout_ms:
+            _fail(source, "timers.view_change_timeout_ms_max", "must not be below timers.view_change_timeout_ms")
+        _check_start(self.clock, source)
+        _check_ports(self.node, source)
+
+
+def _fail(source: str, key: str, why: str) -> None:
+    raise ConfigurationError(f"{source}: {key}: {why}")
+
+
+def _check_start(clock: ClockSection, source: str) -> None:
+    try:
+        _ = clock.start_ms
+    except ValueError:
+        _fail(source, "clock.start", f"{clock.start!r} is no RFC 3339 time")
+
+
+def _check_ports(nodes: Mapping[str, NodeSection], source: str) -> None:
+    owners: dict[tuple[str, int], str] = {}
+    for name, node in nodes.items():
+        for key in ("peer_port", "rest_port", "client_port"):
+            port = getattr(node, key)
+            label = f"node.{name}.{key}"
+            if port and (node.host, port) in owners:
+                _fail(source, label, f"port {port} is also {owners[node.host, port]}")
+            owners[node.host, port] = label
+
+
+def _overridden(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Put ``WATTQ_SECTION__KEY`` values into the parsed file; the types are checked with the rest."""
+    for variable in sorted(environment):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
+            continue
+        *sections, key = variable[len(ENVIRONMENT_PREFIX) :].lower().split("__")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = environment[variable]
+    return tree
+
+
+def parse(text: str, source: str, environment: Mapping[str, str] | None = None) -> Configuration:
+    """Parse and check a configuration; ``ConfigurationError`` names ``source`` and the key that is wrong."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source}: not TOML: {error}") from None
+    tree = _overridden(tree, environment or {})
+    try:
+        configuration = msgspec.convert(tree, Configuration, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{source}: {_named(str(error))}") from None
+    configuration.validate(source)
+    return configuration
+
+
+def _named(message: str) -> str:
+    """msgspec says ``... - at `$.limits.pool_bytes_max```; people want the key first."""
+    text, _, path = message.partition(" - at `$.")
+    unknown = text.removeprefix("Object contains unknown field `").rstrip("`")
+    if unknown != text:
+        prefix = path.rstrip("`") + "." if path else ""
+        return f"{prefix}{unknown}: unknown key"
+    return f"{path.rstrip('`')}: {text[0].lower()}{text[1:]}" if path else text
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+    """Read ``path`` with the process's environment on top; ``ConfigurationError`` for whatever is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path), os.environ if environment is None else environment)

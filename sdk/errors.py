@@ -1,0 +1,41 @@
+"""What can go wrong between a client and a node, and whose fault it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A refusal as it travels: a stable code, a sentence that says what to do, and its HTTP status (RFC 9457)."""
+
+    code: str
+    message: str
+    status: int = 422
+
+
+class SdkError(Exception):
+    """Base of everything the SDK raises."""
+
+
+class Refused(SdkError):
+    """A node or a contract said no; nothing but, at most, a nonce has changed. ``tx_id`` is set once it was ordered."""
+
+    def __init__(self, problem: Problem, tx_id: str = "") -> None:
+        super().__init__(f"{problem.code}: {problem.message}")
+        self.code = problem.code
+        self.message = problem.message
+        self.status = problem.status
+        self.tx_id = tx_id
+        self.problem = problem
+
+
+class TransportError(SdkError):
+    """An endpoint could not be reached, hung up, or answered what is no answer."""
+
+
+class Unavailable(SdkError):
+    """No endpoint brought the transaction to a verified certificate in time; it may still commit later."""
+
+    def __init__(self, message: str, tx_id: str = "") -> None:
+        super().__init__(message)
+        self.tx_id = tx_id

@@ -1,0 +1,317 @@
+"""Every call a node answers: parameters, result, and the REST route that carries it.
+
+One table drives the node's socket, REST and both of the SDK's transports, so that no two of them can differ.
+Hashes and signers are hex text, bytes are base64 in JSON, energy is Wh, money micro-currency, times UTC ms.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Height = Annotated[int, Meta(ge=0, le=2**53)]
+Limit = Annotated[int, Meta(ge=1, le=200)]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+
+ROWS_DEFAULT = 50
+WAIT_MS_MAX = 60_000
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of parameters: unknown names are refused, never ignored."""
+
+
+class Nothing(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class SignatureText(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A key (65-byte point or DER SubjectPublicKeyInfo) and its ECDSA signature (r || s or DER)."""
+
+    public_key: Annotated[bytes, Meta(max_length=200)]
+    signature: Annotated[bytes, Meta(max_length=80)]
+
+
+class SubmitParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A signed envelope. ``payload`` is the very text that was signed."""
+
+    payload: Annotated[str, Meta(max_length=32_768)]
+    signatures: Annotated[tuple[SignatureText, ...], Meta(min_length=1, max_length=8)]
+    wait: Literal["accepted", "committed", "certificate"] = "certificate"
+    timeout_ms: Annotated[int, Meta(ge=1, le=WAIT_MS_MAX)] = 10_000
+
+
+class TransactionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    tx_id: Hex32
+
+
+class HeadersParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Headers upwards from ``first``; 0 means the newest ``limit`` ones."""
+
+    first: Height = 0
+    limit: Limit = 20
+
+
+class BlockParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    height: Height
+
+
+class BookParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    interval: Annotated[int, Meta(ge=0, le=2**40)]
+
+
+class DocumentsParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Documents of one kind that the caller may read, newest key last; ``bookmark`` continues a page."""
+
+    interval: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    status: Label | None = None
+    limit: Limit = ROWS_DEFAULT
+    bookmark: Annotated[str, Meta(max_length=512)] = ""
+    min_height: Height = 0
+
+
+class QueryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A Mango selector over the world state's documents."""
+
+    selector: dict[str, Any]
+    sort: tuple[dict[str, Literal["asc", "desc"]], ...] = ()
+    fields: tuple[str, ...] = ()
+    limit: Limit = ROWS_DEFAULT
+    bookmark: Annotated[str, Meta(max_length=512)] = ""
+    min_height: Height = 0
+
+
+class ViewParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    contract: Label
+    function: Label
+    args: dict[str, Any] = {}
+
+
+class SignerParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    signer: Hex32
+
+
+class ProofParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    key: Annotated[str, Meta(min_length=1, max_length=320)]
+
+
+class ChallengeParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    public_key: Annotated[bytes, Meta(max_length=200)]
+
+
+class SessionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    public_key: Annotated[bytes, Meta(max_length=200)]
+    challenge: Annotated[bytes, Meta(max_length=64)]
+    signature: Annotated[bytes, Meta(max_length=80)]
+
+
+class EnrolParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A PKCS#10 request (DER) and a one-time admission code."""
+
+    request: Annotated[bytes, Meta(max_length=4096)]
+    code: Annotated[str, Meta(max_length=128)]
+
+
+# ------------------------------------------------------------------------------------------------ results
+
+
+class PeerStatus(msgspec.Struct, frozen=True):
+    name: str
+    connected: bool
+    queued_bytes: int
+    executed_height: int
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """A node's own account of itself; nothing here is proven."""
+
+    name: str
+    index: int
+    version: str
+    chain: str
+    channel: str
+    view: int
+    view_active: bool
+    primary: str
+    executed_height: int
+    certified_height: int
+    state_root: str
+    block_time_ms: int
+    state_database_height: int
+    pool_transactions: int
+    peers: tuple[PeerStatus, ...]
+    rejects: dict[str, int]
+    alarms: tuple[str, ...]
+
+
+class GenesisFile(msgspec.Struct, frozen=True):
+    genesis: bytes
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """How far a transaction came. ``code`` is set once it executed; ``receipt`` once it is certified."""
+
+    tx_id: str
+    state: Literal["accepted", "committed", "certificate"]
+    height: int | None = None
+    index: int | None = None
+    code: str | None = None
+    message: str = ""
+    value: Any = None
+    receipt: dict[str, Any] | None = None
+
+
+class TransactionRecord(msgspec.Struct, frozen=True):
+    tx_id: str
+    height: int
+    index: int
+    time_ms: int
+    payload: dict[str, Any]
+    code: str
+    message: str
+    value: Any
+    gas_used: int
+    events: list[Any]
+
+
+class HeaderRecord(msgspec.Struct, frozen=True):
+    height: int
+    hash: str
+    previous_hash: str
+    time_ms: int
+    transactions: int
+    transaction_root: str
+    state_root: str | None
+    certified: bool
+    view: int
+    proposer: str
+
+
+class Headers(msgspec.Struct, frozen=True):
+    headers: tuple[HeaderRecord, ...]
+
+
+class BlockRecord(msgspec.Struct, frozen=True):
+    """A header and the transactions in it that the caller may read; ``hidden`` counts the others."""
+
+    header: HeaderRecord
+    transactions: tuple[TransactionRecord, ...]
+    hidden: int
+
+
+class Level(msgspec.Struct, frozen=True):
+    price: int
+    energy_wh: int
+
+
+class OpenListing(msgspec.Struct, frozen=True):
+    listing: str
+    price: int
+    remaining_wh: int
+    lot_wh: int
+
+
+class Book(msgspec.Struct, frozen=True):
+    """One interval's market without names: price levels of both sides and open listings."""
+
+    interval: int
+    height: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    listings: tuple[OpenListing, ...]
+
+
+class Row(msgspec.Struct, frozen=True):
+    key: str
+    height: int
+    index: int
+    value: Any
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """``height``: the block as of which the answer stands. An empty ``bookmark`` ends the listing."""
+
+    rows: tuple[Row, ...]
+    height: int
+    bookmark: str
+
+
+class ViewResult(msgspec.Struct, frozen=True):
+    value: Any
+    height: int
+
+
+class NonceState(msgspec.Struct, frozen=True):
+    """``highest``: the highest nonce that this signer has used, -1 for none."""
+
+    signer: str
+    highest: int
+
+
+class ProofRecord(msgspec.Struct, frozen=True):
+    proof: dict[str, Any]
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    challenge: bytes
+    expires_ms: int
+
+
+class Session(msgspec.Struct, frozen=True):
+    token: str
+    signer: str
+    expires_ms: int
+
+
+class Enrolment(msgspec.Struct, frozen=True):
+    certificate: bytes
+    serial: str
+
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Method(Generic[P, R]):
+    """One call: ``path`` holds the parameters in braces; the others are the query string (GET) or the JSON body."""
+
+    def __init__(self, name: str, params: type[P], result: type[R], verb: Literal["GET", "POST"], path: str) -> None:
+        self.name = name
+        self.params = params
+        self.result = result
+        self.verb = verb
+        self.path = path
+
+
+STATUS = Method("status", Nothing, NodeStatus, "GET", "/v1/status")
+GENESIS = Method("genesis", Nothing, GenesisFile, "GET", "/v1/genesis")
+SUBMIT = Method("submit", SubmitParams, Submission, "POST", "/v1/transactions")
+TRANSACTION = Method("transaction", TransactionParams, TransactionRecord, "GET", "/v1/transactions/{tx_id}")
+RECEIPT = Method("receipt", TransactionParams, ProofRecord, "GET", "/v1/receipts/{tx_id}")
+HEADERS = Method("headers", HeadersParams, Headers, "GET", "/v1/headers")
+BLOCK = Method("block", BlockParams, BlockRecord, "GET", "/v1/blocks/{height}")
+BOOK = Method("book", BookParams, Book, "GET", "/v1/book/{interval}")
+LISTINGS = Method("listings", DocumentsParams, Rows, "GET", "/v1/listings")
+ORDERS = Method("orders", DocumentsParams, Rows, "GET", "/v1/orders")
+TRADES = Method("trades", DocumentsParams, Rows, "GET", "/v1/trades")
+READINGS = Method("readings", DocumentsParams, Rows, "GET", "/v1/readings")
+ACCOUNT = Method("account", SignerParams, Row, "GET", "/v1/accounts/{signer}")
+USER = Method("user", SignerParams, Row, "GET", "/v1/users/{signer}")
+QUERY = Method("query", QueryParams, Rows, "POST", "/v1/query")
+VIEW = Method("view", ViewParams, ViewResult, "POST", "/v1/views")
+NONCE = Method("nonce", SignerParams, NonceState, "GET", "/v1/nonces/{signer}")
+PROOF = Method("proof", ProofParams, ProofRecord, "GET", "/v1/proof")
+CHALLENGE = Method("challenge", ChallengeParams, Challenge, "POST", "/v1/challenges")
+SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
+ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
+
+METHODS: dict[str, Method[Any, Any]] = {
+    method.name: method
+    for method in (
+        STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BOOK, LISTINGS, ORDERS, TRADES, READINGS,
+        ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, CHALLENGE, SESSION, ENROL,
+    )
+}  # fmt: skip

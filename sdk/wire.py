@@ -1,0 +1,72 @@
+"""The node's socket: u32 big-endian length, then a msgpack array. Requests may be pipelined; answers carry the id.
+
+Both ends are here: ``Frames`` cuts a byte stream into frames within a bound; an oversized one raises
+``FrameTooLong``, upon which the connection is closed, since the stream can't be trusted any further.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from sdk.errors import Problem
+
+FRAME_BYTES_MAX = 4 << 20
+_LENGTH = struct.Struct(">I")
+
+
+class FrameTooLong(Exception):
+    """The other side announced a frame beyond the bound."""
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """A call: ``token`` is a session's, or empty; ``params`` is the method's parameters, encoded."""
+
+    id: int
+    method: str
+    token: str
+    params: msgspec.Raw
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """An answer: exactly one of ``result`` (the method's result, encoded) and ``problem`` is set."""
+
+    id: int
+    result: msgspec.Raw | None
+    problem: Problem | None
+
+
+encode = msgspec.msgpack.Encoder().encode
+encode_params = encode
+decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def frame(message: Request | Reply) -> bytes:
+    data = encode(message)
+    if len(data) > FRAME_BYTES_MAX:
+        raise FrameTooLong(f"{len(data)} bytes; at most {FRAME_BYTES_MAX}")
+    return _LENGTH.pack(len(data)) + data
+
+
+class Frames:
+    """An incremental cutter: ``feed`` bytes, iterate over whole frames. Holds at most one frame's bytes."""
+
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._max = frame_bytes_max
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > self._max:
+                raise FrameTooLong(f"{length} bytes; at most {self._max}")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            data = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield data
