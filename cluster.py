@@ -25,7 +25,8 @@ from ca.keys import SigningKey
 from ledger.genesis import Genesis, GenesisLimits, GenesisValidator, write_genesis
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load
 from sdk.methods import NodeStatus
-from sdk.transports import HttpTransport, TransportError
+from sdk.errors import Refused, TransportError
+from sdk.transports import HttpTransport
 
 CONFIGURATION_FILE = "cluster.toml"
 GENESIS_FILE = "genesis.json"
@@ -229,7 +230,7 @@ class Cluster:
         transport = HttpTransport(self.rest_url(name))
         try:
             return await transport.status()
-        except TransportError:
+        except (TransportError, Refused):
             return None
         finally:
             await transport.close()

@@ -109,9 +109,9 @@ class _Caller(asyncio.Protocol):
         try:
             params = decode_params(request.method, request.params)
             result = await self._handle(request.method, params, request.token)
-            reply = wire.Reply(request.id, msgspec.Raw(wire.encode_params(result)), None)
+            reply = wire.Reply(request.id, True, msgspec.Raw(wire.encode_body(result)))
         except Refused as refusal:
-            reply = wire.Reply(request.id, None, refusal.problem)
+            reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(wire.frame(reply))
 

@@ -25,7 +25,6 @@ _STATUS = {
     RefusalCode.PAYLOAD_INVALID: 400,
     RefusalCode.NONCE_USED: 409,
     RefusalCode.POOL_FULL: 503,
-    RefusalCode.NO_QUORUM: 503,
 }
 _STATUS_OTHERWISE = 422
 

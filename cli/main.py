@@ -7,21 +7,26 @@ from typing import Annotated
 
 import typer
 
-from cli import doctor
+from cli import cluster, demo, doctor, gateway, meter
 
 app = typer.Typer(
     name="wattq",
     help="Wattquorum: a consortium blockchain on which households and companies trade electricity.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # a local variable may be a key
+    pretty_exceptions_enable=False,
 )
 
 # Single commands: `wattq NAME`.
 COMMANDS = {
+    "demo": demo.demo,
     "doctor": doctor.doctor,
+    "gateway": gateway.gateway,
 }
 # Groups of commands: `wattq NAME COMMAND`. Each is the `app` of a module in cli/.
-GROUPS: dict[str, typer.Typer] = {}
+GROUPS: dict[str, typer.Typer] = {
+    "cluster": cluster.app,
+    "meter": meter.app,
+}
 
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -75,16 +75,6 @@ class ChainFiles:
             raise ChainCorrupt(f"{path}: {error}") from None
         return decode_block(data)
 
-    def last(self) -> tuple[Place, StoredBlock] | None:
-        """The last whole block, if there is any."""
-        for segment in reversed(self._segments()):
-            found = None
-            for found in self._records(segment):
-                pass
-            if found is not None:
-                return found
-        return None
-
     def after(self, place: Place | None) -> Iterator[tuple[Place, StoredBlock]]:
         """Blocks behind ``place`` (None: all), in order."""
         for segment in self._segments():
@@ -124,15 +114,8 @@ class ChainFiles:
         self._end = self._file.seek(0, os.SEEK_END)
 
     def _records(self, segment: int) -> Iterator[tuple[Place, StoredBlock]]:
-        path = self._path(segment)
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise ChainCorrupt(f"{path}: not a chain file of format {FORMAT_VERSION}")
-            offset = len(MAGIC)
-            while head := file.read(_HEAD.size):
-                data = _read_record(head, file.read, path, offset)
-                yield Place(segment, offset), decode_block(data)
-                offset += _HEAD.size + len(data)
+        for offset, block in _read_segment(self._path(segment)):
+            yield Place(segment, offset), block
 
     def _cut_torn_tail(self, segment: int) -> int:
         """Truncate the last segment behind its last whole record, if what follows is one torn record."""
@@ -151,6 +134,24 @@ class ChainFiles:
                     break
                 end = file.tell()
         return end
+
+
+def read_blocks(directory: Path) -> Iterator[StoredBlock]:
+    """All blocks of a directory's files, in order; also while a node appends to them. ``ChainCorrupt`` where it ends badly."""
+    for path in sorted(directory.glob("*.chain")):
+        for _, block in _read_segment(path):
+            yield block
+
+
+def _read_segment(path: Path) -> Iterator[tuple[int, StoredBlock]]:
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ChainCorrupt(f"{path}: not a chain file of format {FORMAT_VERSION}")
+        offset = len(MAGIC)
+        while head := file.read(_HEAD.size):
+            data = _read_record(head, file.read, path, offset)
+            yield offset, decode_block(data)
+            offset += _HEAD.size + len(data)
 
 
 def _is_whole(head: bytes, read: Callable[[int], bytes], left: int) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.genesis import Genesis
-from pbft.events import CheckedBatch
+from pbft.events import CheckedBatch, PoolRequest
 from pbft.messages import batch_digest, decode_batch
 from pbft.ports import BatchFault
 
@@ -125,3 +125,8 @@ class Intake:
         return found
 
 
+
+
+def request_of(envelope: Envelope) -> PoolRequest:
+    """A verified envelope as the ordering module takes it."""
+    return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, envelope.payload.gas_limit)

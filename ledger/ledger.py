@@ -24,7 +24,7 @@ from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_bytes, parse_payload
 from ledger.execution import BlockExecutor, Call, CallResult, Executed, Machine, Validator
 from ledger.genesis import Genesis, genesis_state
-from ledger.intake import BadBatch, Intake
+from ledger.intake import BadBatch, Intake, request_of
 from ledger.merkle import proof_of
 from ledger.merkle import root_of as merkle_root
 from ledger.receipts import RECEIPT_VERSION, Branch, Receipt
@@ -206,13 +206,13 @@ class Ledger:
 
     def check_envelopes(self, envelopes: Sequence[bytes]) -> list[PoolRequest | str]:
         """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible."""
-        return [self._pool_request(checked) for checked in self.intake.check_many(envelopes)]
+        return [self._poolrequest_of(checked) for checked in self.intake.check_many(envelopes)]
 
     def _pool_request(self, checked: Envelope | Refusal) -> PoolRequest | str:
         if isinstance(checked, Refusal):
             return checked.code
         refusal = self._inadmissible(checked)
-        return refusal if refusal is not None else _request(checked)
+        return refusal if refusal is not None else request_of(checked)
 
     def admit(self, envelope: Envelope) -> Refusal | None:
         """M9 at the edge: signatures, and everything else against committed state. Advisory. Call it in a thread."""
@@ -486,10 +486,6 @@ class Ledger:
             return None
         height, index = msgspec.msgpack.decode(record, type=tuple[int, int])
         return height, index
-
-
-def _request(envelope: Envelope) -> PoolRequest:
-    return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, envelope.payload.gas_limit)
 
 
 def _number(height: int) -> bytes:

@@ -35,7 +35,7 @@ from sdk.methods import (
 )
 from sdk.transports import Transport
 
-GAS_LIMIT_DEFAULT = 2_000_000
+GAS_LIMIT_DEFAULT = 200_000
 EXPIRY_BLOCKS = 5_000
 ROUND_TIMEOUT_MS = 5_000
 BACKOFF_S = 0.1

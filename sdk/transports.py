@@ -124,15 +124,14 @@ class SocketTransport:
 
     async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
         connection = await self._connected()
-        reply = await connection.ask(method.name, token, wire.encode_params(params), timeout_s)
-        if reply.problem is not None:
-            raise Refused(reply.problem)
-        if reply.result is None:
-            raise TransportError(f"{self.endpoint}: an answer that is neither result nor problem")
+        reply = await connection.ask(method.name, token, wire.encode_body(params), timeout_s)
         try:
-            return msgspec.msgpack.decode(reply.result, type=method.result)
+            if reply.good:
+                return msgspec.msgpack.decode(reply.body, type=method.result)
+            problem = msgspec.msgpack.decode(reply.body, type=Problem)
         except msgspec.DecodeError as error:
             raise TransportError(f"{self.endpoint}: {error}") from None
+        raise Refused(problem)
 
     async def _connected(self) -> _Connection:
         async with self._connecting:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sdk.errors import Problem
-
 FRAME_BYTES_MAX = 4 << 20
 _LENGTH = struct.Struct(">I")
 
@@ -31,15 +29,15 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
-    """An answer: exactly one of ``result`` (the method's result, encoded) and ``problem`` is set."""
+    """An answer: ``body`` is the method's result, encoded, or, if not ``good``, a ``Problem``."""
 
     id: int
-    result: msgspec.Raw | None
-    problem: Problem | None
+    good: bool
+    body: msgspec.Raw
 
 
 encode = msgspec.msgpack.Encoder().encode
-encode_params = encode
+encode_body = encode
 decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
 

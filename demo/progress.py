@@ -1,0 +1,69 @@
+"""The live display: interval, heights, trades, energy, money and the four state roots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from demo.journal import Journal
+from demo.setting import INTERVALS_A_DAY
+from sdk.methods import NodeStatus
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the display shows; the day writes it, ``Progress`` reads it."""
+
+    names: Sequence[str]
+    phase: str = ""
+    interval: int = 0
+    killed: str = ""
+    statuses: Sequence[NodeStatus | None] = ()
+    trades: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def see_trades(self, trades: Sequence[dict[str, Any]]) -> None:
+        """Remember contracted Wh, delivered Wh and the amount of each trade by its id."""
+        for trade in trades:
+            amount = trade["amount"] if trade["status"] == "settled" else 0
+            self.trades[trade["id"]] = (trade["energy_wh"], trade["delivered_wh"], amount)
+
+
+class Progress:
+    """Renders a scene."""
+
+    def __init__(self, scene: Scene, journal: Journal) -> None:
+        self._scene = scene
+        self._journal = journal
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        scene = self._scene
+        hour, quarter = divmod(scene.interval, 4)
+        yield Text(f"{hour:02d}:{15 * quarter:02d} UTC  {scene.phase}", style="bold")
+        yield ProgressBar(total=INTERVALS_A_DAY, completed=scene.interval + 1, width=60)
+        contracted, delivered, paid = (sum(column) for column in zip(*scene.trades.values(), strict=True)) if scene.trades else (0, 0, 0)
+        yield Text(
+            f"{len(scene.trades)} trades, {contracted / 1000:.2f} kWh contracted, {delivered / 1000:.2f} kWh delivered, "
+            f"{paid / 1e6:.2f} paid; {len(self._journal.acknowledged)} transactions certified, "
+            f"{sum(self._journal.refusals.values())} refused"
+        )
+        yield self._replicas()
+
+    def _replicas(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for column in ("replica", "height", "certified", "view", "state root"):
+            table.add_column(column, justify="right" if column in ("height", "certified", "view") else "left")
+        for name, status in zip(self._scene.names, self._scene.statuses, strict=False):
+            if status is None:
+                table.add_row(name, "-", "-", "-", "not running" if name == self._scene.killed else "no answer", style="red")
+            else:
+                lead = " ←" if status.primary == name else ""
+                table.add_row(
+                    name + lead, str(status.executed_height), str(status.certified_height), str(status.view), status.state_root[:16]
+                )
+        return table

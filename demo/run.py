@@ -1,0 +1,213 @@
+"""Plays the day: every interval the households trade ahead, meters tick, readings arrive, settlements are signed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from cluster import ContractSet
+from demo.agent import Agent, Forecast
+from demo.check import Check, Recompute, Recomputed, recompute_all, verdicts
+from demo.profiles import DayProfile, Household, day_profiles, load_profiles
+from demo.progress import Progress, Scene
+from demo.setting import INTERVALS_A_DAY, PARTICIPANTS, TAIL_INTERVALS, DemoError, Options, choose_ports, plan_day
+from demo.summary import print_summary, summary_json
+from demo.world import World, remove_leftovers
+from ledger.genesis import GENESIS_FILE_NAME
+from sdk.clock import Clock
+from sdk.errors import SdkError
+
+TRADE_AHEAD = 2
+"""Agents trade the interval after next: gate closure leaves them most of an interval to do so."""
+BUY_AT = 0.35
+CONFIRM_AT = 0.7
+RESTART_AFTER = 6
+"""Intervals after which a killed primary is started again."""
+CATCH_UP_TIMEOUT_S = 60.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the command line hands in: the contracts to deploy, and how to execute a chain anew."""
+
+    contracts: ContractSet
+    recompute: Recompute
+
+
+async def run_demo(options: Options, engine: Engine, console: Console) -> int:
+    """Play a day; 0 only if every check holds. Ends everything that it started."""
+    remove_leftovers(options.directory)
+    day = plan_day(options, datetime.now(UTC).date())
+    profiles = _profiles(options, day.date.isoformat())
+    world = World(options, day, choose_ports(), engine.contracts)
+    play = Play(world, profiles, console)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    task = asyncio.create_task(play.whole_day())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            console.print("Stopping.")
+            return 130
+        return await _judge(play, task.result(), engine, console, stop)
+    finally:
+        for pending in (task, stopping):
+            pending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pending
+        await world.close()
+
+
+def _profiles(options: Options, date: str) -> Mapping[str, DayProfile]:
+    households = [Household(p.meter, p.profile, p.annual_kwh) for p in PARTICIPANTS]
+    if options.profiles is not None:
+        return load_profiles(options.profiles, [p.meter for p in PARTICIPANTS])
+    return day_profiles(households, date, options.seed)
+
+
+async def _judge(play: Play, height: int, engine: Engine, console: Console, stop: asyncio.Event) -> int:
+    """Recompute everything from the data directories, print the summary, and stay up unless ``--once``."""
+    world = play.world
+    homes = [world.cluster.home(name) for name in world.cluster.names]
+    found = await recompute_all(engine.recompute, homes, world.directory / GENESIS_FILE_NAME, height)
+    checks = verdicts(found, world.journal)
+    if world.options.json:
+        console.print_json(data=summary_json(world, found[0], checks, play.played_s))
+    else:
+        print_summary(console, world, found[0], checks, play.played_s)
+    good = all(check.holds for check in checks)
+    if not world.options.once:
+        console.print("The network stays up. Ctrl-C ends it.")
+        await stop.wait()
+    return 0 if good else 1
+
+
+class Play:
+    """The day itself."""
+
+    def __init__(self, world: World, profiles: Mapping[str, DayProfile], console: Console) -> None:
+        self.world = world
+        self._profiles = profiles
+        self._console = console
+        day = world.day
+        self._clock = Clock(day.clock_start_ms, day.rate, day.wall_start_ms)
+        self._scene = Scene(world.cluster.names)
+        self._turns: set[asyncio.Task[None]] = set()
+        self.played_s = 0.0
+
+    async def whole_day(self) -> int:
+        """Set the stage, play every interval, settle; the height up to which all four replicas have blocks."""
+        world = self.world
+        began = time.monotonic()
+        with Live(Progress(self._scene, world.journal), console=self._console, refresh_per_second=4, transient=True):
+            self._scene.phase = "starting four nodes"
+            world.start_meters(self._profiles)
+            await world.cluster.up()
+            self._scene.phase = "enrolling households"
+            await world.admit_everybody()
+            world.start_gateways()
+            watcher = asyncio.create_task(self._watch())
+            try:
+                await self._play_intervals()
+                self._scene.phase = "settling"
+                await self._settle()
+                height = await self._catch_up()
+            finally:
+                watcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watcher
+        self.played_s = time.monotonic() - began
+        return height
+
+    async def _play_intervals(self) -> None:
+        options = self.world.options
+        offset = max(0, (INTERVALS_A_DAY - options.intervals) // 2)
+        self._scene.phase = "waiting for midnight"
+        for interval in range(offset, offset + options.intervals):
+            await self._clock.sleep_until(self.world.day.time_ms(interval - TRADE_AHEAD))
+            self._scene.phase, self._scene.interval = "trading", interval
+            self.world.check_processes()
+            await self._faults(interval)
+            for agent in self.world.agents:
+                self._spawn(self._turn(agent, interval))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._turns.add(task)
+        task.add_done_callback(self._turns.discard)
+
+    async def _turn(self, agent: Agent, interval: int) -> None:
+        """One household's part in trading ``interval`` and in confirming earlier ones."""
+        profile = self._profiles[agent.participant.meter]
+        forecast = Forecast(profile.forecast_import_wh[interval], profile.forecast_export_wh[interval])
+        number = self.world.day.first_interval + interval
+        begins = interval - TRADE_AHEAD
+        await agent.sell(number, forecast)
+        await self._clock.sleep_until(self.world.day.time_ms(begins, BUY_AT))
+        if agent.participant.role != "seller":
+            await agent.buy(number, forecast)
+        await self._clock.sleep_until(self.world.day.time_ms(begins, CONFIRM_AT))
+        await agent.confirm()
+
+    async def _faults(self, interval: int) -> None:
+        """Kill the primary when asked to, and start it again some intervals later."""
+        at = self.world.options.kill_primary_at
+        if at is None:
+            return
+        if interval == at:
+            status = await self.world.operator.status()
+            self._scene.killed = status.primary
+            self.world.cluster.kill(status.primary)
+        elif interval == at + RESTART_AFTER and self._scene.killed:
+            self.world.cluster.start(self._scene.killed)
+
+    async def _settle(self) -> None:
+        """Confirm until nothing waits any more and the last interval's deadlines have passed."""
+        await asyncio.gather(*self._turns)
+        end = INTERVALS_A_DAY if self.world.options.intervals == INTERVALS_A_DAY else self._scene.interval + 1
+        for step in range(TAIL_INTERVALS):
+            await self._clock.sleep_until(self.world.day.time_ms(end + step))
+            await asyncio.gather(*(agent.confirm() for agent in self.world.agents))
+
+    async def _catch_up(self) -> int:
+        """Wait until every replica has executed what the highest one had; that height."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CATCH_UP_TIMEOUT_S
+        names = self.world.cluster.names
+        goal = max([status.executed_height for status in await self._statuses() if status is not None], default=0)
+        while loop.time() < deadline:
+            statuses = await self._statuses()
+            if all(status is not None and status.certified_height >= goal for status in statuses):
+                return goal
+            await asyncio.sleep(POLL_S)
+        behind = [name for name, s in zip(names, statuses, strict=True) if s is None or s.certified_height < goal]
+        raise DemoError(f"{', '.join(behind)} did not reach height {goal} within {CATCH_UP_TIMEOUT_S:g} s")
+
+    async def _statuses(self) -> list[Any]:
+        cluster = self.world.cluster
+        return list(await asyncio.gather(*(cluster.status(name) for name in cluster.names)))
+
+    async def _watch(self) -> None:
+        """Refresh the scene from the nodes' own words; the verdict comes from elsewhere."""
+        while True:
+            self._scene.statuses = await self._statuses()
+            with contextlib.suppress(SdkError):
+                rows = await self.world.operator.query({"v.type": "trade"}, limit=200, sort=({"_id": "desc"},))
+                self._scene.see_trades([row.value for row in rows.rows])
+            await asyncio.sleep(2 * POLL_S)
+
+
+__all__ = ["Check", "Engine", "Recomputed", "run_demo"]

@@ -1,0 +1,185 @@
+"""What a trading day is made of: options, households, the lab clock and the network's configuration."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from cluster import port_is_free
+
+INTERVAL_S = 900
+INTERVALS_A_DAY = 96
+NODES = 4
+PORTS_A_NODE = 3
+PORT_FIRST = 26_600
+PORT_LAST = 36_600
+PORT_STEP = 100
+LEAD_INTERVALS = 22
+"""Intervals between the clock's start and the day's: time for certificates, registrations and deposits."""
+TAIL_INTERVALS = 14
+"""Intervals after the day for late readings, settlement and confirmations."""
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalMeter:
+    """A real meter given on the command line as HOST:PORT:UNIT:PROFILE."""
+
+    host: str
+    port: int
+    unit: int
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line chose."""
+
+    directory: Path
+    once: bool = False
+    intervals: int = INTERVALS_A_DAY
+    seconds_per_interval: float = 1.0
+    seed: int = 1
+    kill_primary_at: int | None = None
+    profiles: Path | None = None
+    meter: ExternalMeter | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A household: its BDEW profile, yearly energy, meter and the node it goes through (0-based)."""
+
+    name: str
+    role: str
+    profile: str
+    annual_kwh: int
+    capacity_w: int
+    node: int
+    meter: str
+    device: str = "sdm630"
+
+
+PARTICIPANTS: tuple[Participant, ...] = (
+    Participant("anna", "prosumer", "p25", 6_000, 12_000, 0, "MTR-1001"),
+    Participant("bashir", "prosumer", "s25", 5_000, 10_000, 1, "MTR-1002", "sunspec203"),
+    Participant("chen", "prosumer", "p25", 9_000, 15_000, 2, "MTR-1003"),
+    Participant("dora", "buyer", "h25", 3_500, 10_000, 3, "MTR-1004"),
+    Participant("emeka", "buyer", "h25", 4_200, 10_000, 0, "MTR-1005"),
+    Participant("feng", "buyer", "h25", 2_800, 10_000, 2, "MTR-1006"),
+)
+SELF_POLLING_NODES = (0, 1)
+"""Nodes that poll their meters themselves; the others are fed by a gateway process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The day in block time. ``first_interval`` is UTC seconds // 900."""
+
+    date: date
+    first_interval: int
+    clock_start_ms: int
+    wall_start_ms: int
+    rate: float
+
+    def time_ms(self, interval: int, fraction: float = 0.0) -> int:
+        """Block time at ``fraction`` of the day's ``interval`` (0-based)."""
+        return int((self.first_interval + interval + fraction) * INTERVAL_S * 1000)
+
+
+def plan_day(options: Options, today: date) -> Day:
+    """The next 21 June, when the sun shines longest and every certificate made today is still valid."""
+    chosen = date(today.year, 6, 21)
+    if chosen <= today:
+        chosen = date(today.year + 1, 6, 21)
+    midnight = datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
+    start = midnight - timedelta(seconds=LEAD_INTERVALS * INTERVAL_S)
+    return Day(
+        date=chosen,
+        first_interval=int(midnight.timestamp()) // INTERVAL_S,
+        clock_start_ms=int(start.timestamp() * 1000),
+        wall_start_ms=int(time.time() * 1000),
+        rate=INTERVAL_S / options.seconds_per_interval,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """A block of free ports: three a node, then one a meter."""
+
+    first: int
+    nodes: tuple[tuple[int, int, int], ...] = field(default=())
+    meters: tuple[int, ...] = field(default=())
+
+
+def choose_ports() -> Ports:
+    """The first block in which every port is free; ``DemoError`` when there is none."""
+    count = NODES * PORTS_A_NODE + len(PARTICIPANTS)
+    for first in range(PORT_FIRST, PORT_LAST, PORT_STEP):
+        if all(port_is_free("127.0.0.1", first + offset) for offset in range(count)):
+            nodes = tuple(
+                (first + node * PORTS_A_NODE, first + node * PORTS_A_NODE + 1, first + node * PORTS_A_NODE + 2)
+                for node in range(NODES)
+            )
+            meters = tuple(first + NODES * PORTS_A_NODE + index for index in range(len(PARTICIPANTS)))
+            return Ports(first, nodes, meters)
+    raise DemoError(f"no free block of {count} ports between {PORT_FIRST} and {PORT_LAST}")
+
+
+def configuration_text(options: Options, day: Day, ports: Ports) -> str:
+    """The ``cluster.toml`` of the demo's network, as a user would write it."""
+    start = datetime.fromtimestamp(day.clock_start_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lines = [
+        "[network]",
+        'name = "wattquorum-demo"',
+        'organisation = "Wattquorum demo"',
+        "lab = true",
+        "",
+        "[clock]",
+        f'start = "{start}"',
+        f"rate = {day.rate}",
+        f"wall_start_ms = {day.wall_start_ms}",
+        "",
+        "[timers]",
+        "block_idle_ms_max = 250",
+        "request_timeout_ms = 1500",
+        "view_change_timeout_ms = 1500",
+        f"clock_tolerance_ms = {min(86_400_000, int(10_000 * day.rate))}",
+        "",
+        "[market]",
+        "gate_closure_s = 300",
+    ]
+    for node, (peer, rest, client) in enumerate(ports.nodes):
+        lines += ["", f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
+        lines += ['certificate_authority = "ca"'] if node == 0 else []
+        if node in SELF_POLLING_NODES:
+            for _, address, unit, profile, participant in meters_of(node, options, ports):
+                lines += [
+                    "",
+                    f"[[node.node{node + 1}.meter]]",
+                    f'serial = "{participant.meter}"',
+                    f'address = "{address}"',
+                    f"unit = {unit}",
+                    f'profile = "{profile}"',
+                    f"rated_power_w = {participant.capacity_w}",
+                ]
+    return "\n".join(lines) + "\n"
+
+
+def meters_of(node: int, options: Options, ports: Ports) -> list[tuple[int, str, int, str, Participant]]:
+    """(index, HOST:PORT, unit, device profile, participant) of every meter read at ``node``."""
+    found = []
+    for index, participant in enumerate(PARTICIPANTS):
+        if participant.node != node:
+            continue
+        if index == 0 and options.meter is not None:
+            real = options.meter
+            found.append((index, f"{real.host}:{real.port}", real.unit, real.profile, participant))
+        else:
+            found.append((index, f"127.0.0.1:{ports.meters[index]}", 1, participant.device, participant))
+    return found

@@ -1,0 +1,54 @@
+"""The configuration of a gateway that runs alone: where the chain is, whose key signs, which meters it polls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from meter.buffer import BYTES_MAX
+from meter.errors import ProfileError
+from meter.poller import TIMEOUT_S
+from meter.strict import load_toml
+from sdk.clock import Clock
+from sdk.configuration import Bytes, ClockSection, MeterSection
+
+
+class GatewayConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A gateway's TOML file. Paths are relative to it.
+
+    ``endpoints``: nodes, tried in this order. ``genesis``: the network's genesis file. ``key``: the gateway's
+    signing key. ``buffer``: the reading buffer, bounded by ``buffer_bytes_max``. ``clock`` is for lab networks only.
+    """
+
+    endpoints: Annotated[tuple[str, ...], Meta(min_length=1)]
+    genesis: str
+    key: str
+    buffer: str
+    buffer_bytes_max: Bytes = BYTES_MAX
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = TIMEOUT_S
+    clock: ClockSection = msgspec.field(default_factory=ClockSection)
+    meter: Annotated[tuple[MeterSection, ...], Meta(min_length=1)]
+
+
+def load_gateway(path: Path) -> GatewayConfiguration:
+    """Read and check a gateway's file; ``ProfileError`` names file and key."""
+    configuration = load_toml(path, GatewayConfiguration)
+    try:
+        _ = configuration.clock.start_ms
+    except ValueError:
+        raise ProfileError(f"{path}: clock.start: {configuration.clock.start!r} is no RFC 3339 time") from None
+    return configuration
+
+
+def clock_of(section: ClockSection, lab: bool, source: str) -> Clock:
+    """The clock of a configuration; ``ProfileError`` where a network that is no lab is to be accelerated."""
+    if section.start_ms is None:
+        if section.rate != 1.0:
+            raise ProfileError(f"{source}: clock.rate: an accelerated clock needs clock.start too")
+        return Clock()
+    if not lab:
+        raise ProfileError(f"{source}: clock: only a network whose genesis says lab may set the clock")
+    return Clock(section.start_ms, section.rate, section.wall_start_ms or None)

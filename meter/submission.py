@@ -1,0 +1,81 @@
+"""The gateway's tie to the chain: signs and submits readings through the SDK until a certificate vouches for them.
+
+Readings become the arguments of ``settlement.submit_readings``. While an outcome is unknown the very same signed
+transaction is sent again, so it can take effect once only; a new one is signed when the old one can no longer be
+executed. Readings that the contract holds already, from before a crash, count as done there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meter.buffer import Key, key_of
+from meter.errors import ReadingsRefused, SubmitUnavailable
+from meter.intervals import Reading
+from sdk.client import AsyncClient, Signed
+from sdk.clock import Clock
+from sdk.errors import Refused, TransportError, Unavailable
+
+CONTRACT = "settlement"
+FUNCTION = "submit_readings"
+SUBMIT_TIMEOUT_S = 15.0
+SIGN_AGAIN = frozenset({"EXPIRED", "NONCE_USED", "NONCE_OUT_OF_WINDOW"})
+WAIT = frozenset(
+    {
+        "NOT_REGISTERED",
+        "CERTIFICATE_NOT_YET_VALID",
+        "CERTIFICATE_EXPIRED",
+        "SUSPENDED",
+        "ROLE_REQUIRED",
+        "CONTRACT_UNKNOWN",
+        "FUNCTION_UNKNOWN",
+        "POOL_FULL",
+        "INTERVAL_NOT_OVER",
+    }
+)
+"""Refusals for a cause that passes or that an operator mends: block time behind the gateway's clock, the gateway's
+certificate or registration. The readings keep."""
+BUSY_STATUS = frozenset({429, 503, 504})
+
+
+class ChainSubmitter:
+    """Call it with the readings of a submission. ``clock_offset_ms``: block time minus ``clock``, as last seen."""
+
+    def __init__(self, client: AsyncClient, clock: Clock, timeout_s: float = SUBMIT_TIMEOUT_S) -> None:
+        self._client = client
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._signed: tuple[tuple[Key, ...], Signed] | None = None
+        self.clock_offset_ms = 0
+
+    async def __call__(self, readings: list[Reading]) -> None:
+        """Raises ``SubmitUnavailable`` when it has to be repeated, ``ReadingsRefused`` when that is of no use."""
+        keys = tuple(key_of(reading) for reading in readings)
+        try:
+            if self._signed is None or self._signed[0] != keys:
+                args = {"readings": [reading_args(reading) for reading in readings]}
+                self._signed = (keys, await self._client.sign(CONTRACT, FUNCTION, args))
+            sent_ms = self._clock.now_ms()
+            outcome = await self._client.submit(self._signed[1], self._timeout_s)
+        except (Unavailable, TransportError) as error:
+            raise SubmitUnavailable(str(error)) from error
+        except Refused as refusal:
+            self._signed = None
+            if refusal.code in SIGN_AGAIN | WAIT or refusal.status in BUSY_STATUS:
+                raise SubmitUnavailable(str(refusal)) from refusal
+            raise ReadingsRefused(refusal.code, refusal.message) from refusal
+        self._signed = None
+        self.clock_offset_ms = outcome.receipt.header.time_ms - sent_ms
+
+
+def reading_args(reading: Reading) -> dict[str, Any]:
+    """A reading as the contract takes it."""
+    return {
+        "meter": reading.meter,
+        "interval": reading.interval,
+        "epoch": reading.epoch,
+        "sequence": reading.sequence,
+        "import_wh": reading.import_wh,
+        "export_wh": reading.export_wh,
+        "quality": str(reading.quality),
+    }
