@@ -155,6 +155,7 @@ class Cluster:
         if not (self.directory / GENESIS_FILE).exists():
             raise ClusterError(f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first")
         self.configuration = load(self.directory / CONFIGURATION_FILE)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -174,6 +175,9 @@ class Cluster:
 
     def pid(self, name: str) -> int | None:
         """The process id of a running node, or None."""
+        child = self._children.get(name)
+        if child is not None:
+            return child.pid if child.poll() is None else None
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = int((self.home(name) / "node.pid").read_text())
             if _is_our_node(pid, name):
@@ -197,7 +201,7 @@ class Cluster:
             return
         home = self.home(name)
         with (home / "stderr.log").open("ab") as errors:
-            process = subprocess.Popen(
+            process = self._children[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "node", "--config", str(self.directory / CONFIGURATION_FILE), "--name", name],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
@@ -253,8 +257,7 @@ class Cluster:
 
     async def wait_gone(self, name: str, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         deadline = time.monotonic() + timeout_s
-        while (pid := self.pid(name)) is not None:
-            _reap(pid)
+        while self.pid(name) is not None:
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(POLL_S)
@@ -281,22 +284,17 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def _is_our_node(pid: int, name: str) -> bool:
-    _reap(pid)
-    command = _command_line(pid)
-    return "-m node" in command and f"--name {name}" in command
+    words = _command_line(pid)
+    return "node" in words and words[-2:] == ["--name", name]
 
 
-def _command_line(pid: int) -> str:
-    """The arguments of a process, empty if it is gone: from /proc on Linux, from ps on macOS."""
+def _command_line(pid: int) -> list[str]:
+    """The arguments of a process, none if it is gone: from /proc on Linux, from ps on macOS."""
     if Path("/proc/self").exists():
         try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").rstrip("\0").split("\0")
         except OSError:
-            return ""
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+            return []
+    shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.split()
 
-
-def _reap(pid: int) -> None:
-    """Collect a child that has ended, so that its number does not look alive."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)

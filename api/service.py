@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from api.book import read_book
-from api.privacy import STRANGER, Viewer, may_read, may_read_transaction
+from api.privacy import PARTY_FIELDS, STRANGER, Viewer, may_read, may_read_transaction
 from api.sessions import Sessions
 from api.submissions import Submissions
 from ca.authority import AdmissionRefused, Authority
@@ -241,8 +241,6 @@ class NodeService:
 
 
 def _parties(viewer: Viewer) -> list[dict[str, Any]]:
-    from api.privacy import PARTY_FIELDS
-
     return [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ Handler = Callable[[str, Any, str], Awaitable[msgspec.Struct]]
 REQUEST_BYTES_MAX = 1 << 20
 IN_FLIGHT_MAX = 2_048
 WRITE_BUFFER_BYTES_MAX = 16 << 20
+
+log = logging.getLogger("wattq.socket")
 
 
 class SocketServer:
@@ -102,8 +105,6 @@ class _Caller(asyncio.Protocol):
             self._transport.abort()
         elif len(self._tasks) == IN_FLIGHT_MAX - 1:
             self._transport.resume_reading()
-        if not task.cancelled() and task.exception() is not None:
-            self._transport.abort()
 
     async def _answer(self, request: wire.Request) -> None:
         try:
@@ -112,6 +113,11 @@ class _Caller(asyncio.Protocol):
             reply = wire.Reply(request.id, True, msgspec.Raw(wire.encode_body(result)))
         except Refused as refusal:
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))
+        except Exception:
+            # One caller's request must not end the node; what went wrong is ours, and goes to the log.
+            log.exception("the call %s failed", request.method)
+            problem = Problem("INTERNAL_ERROR", "The node failed to answer; its log says why.", 500)
+            reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(problem)))
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(wire.frame(reply))
 

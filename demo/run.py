@@ -66,8 +66,7 @@ async def run_demo(options: Options, engine: Engine, console: Console) -> int:
     finally:
         for pending in (task, stopping):
             pending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await pending
+        await asyncio.gather(task, stopping, return_exceptions=True)
         await world.close()
 
 

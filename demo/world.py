@@ -198,7 +198,7 @@ class World:
         async with self.client(0, None) as stranger:
             certificate = await stranger.enrol(request, code)
         agent = Agent(participant, self.client(participant.node, key), self.journal, self.options.seed)
-        await agent.client.invoke("registry", "register", {"certificate": base64.b64encode(certificate).decode()})
+        await agent.client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
         return agent
 
     def _admission_code(self, participant: Participant) -> str:

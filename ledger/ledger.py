@@ -206,7 +206,7 @@ class Ledger:
 
     def check_envelopes(self, envelopes: Sequence[bytes]) -> list[PoolRequest | str]:
         """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible."""
-        return [self._poolrequest_of(checked) for checked in self.intake.check_many(envelopes)]
+        return [self._pool_request(checked) for checked in self.intake.check_many(envelopes)]
 
     def _pool_request(self, checked: Envelope | Refusal) -> PoolRequest | str:
         if isinstance(checked, Refusal):

@@ -83,6 +83,18 @@ class _RocksReads:
         return rows
 
 
+class _RocksSnapshot(_RocksReads):
+    """A snapshot has no ``get``: its index raises a bare ``Exception`` for a missing key, so a cursor looks."""
+
+    def get(self, key: bytes) -> bytes | None:
+        cursor = self._handle.iter()
+        cursor.seek(key)
+        if not cursor.valid() or cursor.key() != key:
+            return None
+        value: bytes = cursor.value()
+        return value
+
+
 class RocksStore(_RocksReads):
     engine = "rocksdb"
 
@@ -106,7 +118,7 @@ class RocksStore(_RocksReads):
         self._handle.write(changes, self._synced if sync else self._plain)
 
     def snapshot(self) -> Snapshot:
-        return _RocksReads(self._handle.snapshot())
+        return _RocksSnapshot(self._handle.snapshot())
 
     def close(self) -> None:
         self._handle.close()

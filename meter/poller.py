@@ -85,9 +85,10 @@ class Line:
     async def run(self) -> None:
         """Poll at every step of the clock, the first time at once."""
         try:
-            while True:
-                await self._round()
+            await self._round()
+            while not _is_cancelled():
                 await self._clock.sleep_until((self._clock.now_ms() // self._step_ms + 1) * self._step_ms)
+                await self._round()
         finally:
             self._disconnect()
 
@@ -97,6 +98,8 @@ class Line:
         """Every unit's turn: those that work first."""
         for turn in sorted(self._turns, key=lambda turn: turn.failures):
             sample = await self._take(turn)
+            if _is_cancelled():
+                return
             if sample is None:
                 await self._sink.absence(turn.unit)
             else:
@@ -190,6 +193,13 @@ class Line:
 
     def _backoff_s(self, failures: int) -> float:
         return min(BACKOFF_S * 2.0 ** min(failures - 1, 16), self._backoff_s_max)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task was asked to end. Before Python 3.12 ``asyncio.wait_for``, on which pymodbus waits for
+    answers, loses a cancellation that arrives together with the answer; the task still remembers it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _now_s() -> float:

@@ -19,6 +19,8 @@ from sdk.errors import Refused, TransportError, Unavailable
 CONTRACT = "settlement"
 FUNCTION = "submit_readings"
 SUBMIT_TIMEOUT_S = 15.0
+GAS_LIMIT = 2_000_000
+"""The most that a transaction may declare: one reading may settle a hundred trades."""
 SIGN_AGAIN = frozenset({"EXPIRED", "NONCE_USED", "NONCE_OUT_OF_WINDOW"})
 WAIT = frozenset(
     {
@@ -35,7 +37,7 @@ WAIT = frozenset(
 )
 """Refusals for a cause that passes or that an operator mends: block time behind the gateway's clock, the gateway's
 certificate or registration. The readings keep."""
-BUSY_STATUS = frozenset({429, 503, 504})
+BUSY_STATUS = frozenset({429, 500, 503, 504})
 
 
 class ChainSubmitter:
@@ -54,7 +56,7 @@ class ChainSubmitter:
         try:
             if self._signed is None or self._signed[0] != keys:
                 args = {"readings": [reading_args(reading) for reading in readings]}
-                self._signed = (keys, await self._client.sign(CONTRACT, FUNCTION, args))
+                self._signed = (keys, await self._client.sign(CONTRACT, FUNCTION, args, gas_limit=GAS_LIMIT))
             sent_ms = self._clock.now_ms()
             outcome = await self._client.submit(self._signed[1], self._timeout_s)
         except (Unavailable, TransportError) as error:

@@ -8,8 +8,8 @@ import pytest
 
 from meter.errors import ProfileError
 from meter.profile import load_profile, shipped_profiles
-from sdk.configuration import MeterSection
 from meter.units import parse_address, parse_unit, units_of
+from sdk.configuration import MeterSection
 
 GOOD = """
 name = "mine"

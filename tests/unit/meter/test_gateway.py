@@ -107,9 +107,11 @@ START_MS = FIRST * INTERVAL_MS - INTERVAL_MS // 4
 async def test_every_reading_is_what_the_meter_played(tmp_path: Path, until: Until) -> None:
     clock, chain, played = SteppedClock(START_MS), Chain(), meters()
     buffer = ReadingBuffer(tmp_path / "buffer")
-    async with MeterServer(played, clock) as server:
-        async with running(Gateway(units(played, server.port), clock, chain.submit, buffer)):
-            await until(lambda: len(chain.of("A")) >= 6 and len(chain.of("B")) >= 6)
+    async with (
+        MeterServer(played, clock) as server,
+        running(Gateway(units(played, server.port), clock, chain.submit, buffer)),
+    ):
+        await until(lambda: len(chain.of("A")) >= 6 and len(chain.of("B")) >= 6)
     for serial, imported, exported in (("A", IMPORT_WH, EXPORT_WH), ("B", EXPORT_WH, IMPORT_WH)):
         assert chain.of(serial)[:6] == [
             Reading(serial, FIRST + index, 0, index, imported[index], exported[index], Quality.GOOD)
@@ -123,9 +125,11 @@ async def test_an_accelerated_day_reaches_the_chain_whole(tmp_path: Path, until:
     """A real lab clock, one interval in a quarter of a second: polls come late, energy all the same."""
     clock, chain, played = Clock(START_MS, RATE), Chain(), meters()
     buffer = ReadingBuffer(tmp_path / "buffer")
-    async with MeterServer(played, clock) as server:
-        async with running(Gateway(units(played, server.port), clock, chain.submit, buffer)):
-            await until(lambda: all(any(r.interval > FIRST + 6 for r in chain.of(serial)) for serial in "AB"))
+    async with (
+        MeterServer(played, clock) as server,
+        running(Gateway(units(played, server.port), clock, chain.submit, buffer)),
+    ):
+        await until(lambda: all(any(r.interval > FIRST + 6 for r in chain.of(serial)) for serial in "AB"))
     for serial, imported, exported in (("A", IMPORT_WH, EXPORT_WH), ("B", EXPORT_WH, IMPORT_WH)):
         readings = chain.of(serial)
         first = readings[0].interval
@@ -140,9 +144,11 @@ async def test_an_accelerated_day_reaches_the_chain_whole(tmp_path: Path, until:
 async def test_failing_submissions_lose_and_double_nothing(tmp_path: Path, until: Until) -> None:
     clock, chain, played = SteppedClock(START_MS), Chain(failures=7), meters()
     buffer = ReadingBuffer(tmp_path / "buffer")
-    async with MeterServer(played, clock) as server:
-        async with running(Gateway(units(played, server.port), clock, chain.submit, buffer)):
-            await until(lambda: len(chain.of("A")) >= 3 and len(chain.of("B")) >= 3)
+    async with (
+        MeterServer(played, clock) as server,
+        running(Gateway(units(played, server.port), clock, chain.submit, buffer)),
+    ):
+        await until(lambda: len(chain.of("A")) >= 3 and len(chain.of("B")) >= 3)
     assert chain.attempts == 7 + len(chain.batches)
     assert Counter(key_of(reading) for reading in chain.readings).most_common(1)[0][1] == 1
     for serial in "AB":
@@ -240,10 +246,11 @@ async def test_a_meter_that_falls_silent_and_returns(tmp_path: Path, until: Unti
     silence = Fault("silence", (FIRST + 1) * INTERVAL_MS + INTERVAL_MS // 2, (FIRST + 5) * INTERVAL_MS)
     clock, chain, played = SteppedClock(START_MS), Chain(), meters([silence])
     buffer = ReadingBuffer(tmp_path / "buffer")
-    async with MeterServer(played, clock) as server:
-        line = units(played, server.port)
-        async with running(Gateway(line, clock, chain.submit, buffer, timeout_s=0.1)):
-            await until(lambda: len(chain.of("A")) >= 8)
+    async with (
+        MeterServer(played, clock) as server,
+        running(Gateway(units(played, server.port), clock, chain.submit, buffer, timeout_s=0.1)),
+    ):
+        await until(lambda: len(chain.of("A")) >= 8)
     readings = chain.of("A")
     assert [reading.interval for reading in readings] == list(range(FIRST, FIRST + len(readings)))
     assert readings[0].quality is Quality.GOOD
@@ -257,9 +264,11 @@ async def test_a_reset_meter_is_suspect_and_its_old_total_is_never_energy(tmp_pa
     reset = Fault("reset", (FIRST + 2) * INTERVAL_MS + 1)
     clock, chain, played = SteppedClock(START_MS), Chain(), meters([reset])
     buffer = ReadingBuffer(tmp_path / "buffer")
-    async with MeterServer(played, clock) as server:
-        async with running(Gateway(units(played, server.port), clock, chain.submit, buffer)):
-            await until(lambda: len(chain.of("A")) >= 6)
+    async with (
+        MeterServer(played, clock) as server,
+        running(Gateway(units(played, server.port), clock, chain.submit, buffer)),
+    ):
+        await until(lambda: len(chain.of("A")) >= 6)
     readings = chain.of("A")
     assert [reading.epoch for reading in readings] == sorted(reading.epoch for reading in readings)
     assert readings[-1].epoch == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -247,9 +248,8 @@ async def test_an_answer_to_another_request_closes_the_connection(until: Until) 
             await writer.drain()
 
     sink = Sink()
-    async with raw_server(answer) as port:
-        async with running(Line([sdm630_at(port)], Clock(0, FAST), sink, timeout_s=0.05)):
-            await until(lambda: connections >= 3 and sink.count("M") >= 3)
+    async with raw_server(answer) as port, running(Line([sdm630_at(port)], Clock(0, FAST), sink, timeout_s=0.05)):
+        await until(lambda: connections >= 3 and sink.count("M") >= 3)
 
 
 @pytest.mark.parametrize(
@@ -262,9 +262,8 @@ async def test_a_peer_that_talks_nonsense_is_only_an_absence(until: Until, garba
             await writer.drain()
 
     sink = Sink()
-    async with raw_server(babble) as port:
-        async with running(Line([sdm630_at(port)], Clock(0, FAST), sink, timeout_s=0.05)):
-            await until(lambda: sink.absences.get("M", 0) >= 3)
+    async with raw_server(babble) as port, running(Line([sdm630_at(port)], Clock(0, FAST), sink, timeout_s=0.05)):
+        await until(lambda: sink.absences.get("M", 0) >= 3)
     assert sink.count("M") == 0
 
 
@@ -284,5 +283,5 @@ async def test_a_fast_device_is_not_polled_faster_than_it_bears(until: Until) ->
         async with running(Line([unit_of(meter, server.port)], clock, sink)):
             await until(lambda: sink.count("M") >= 3)
     times = [sample.at_ms for sample in sink.samples["M"]]
-    gaps_ms = [(after - before) / FAST for before, after in zip(times, times[1:], strict=False)]
+    gaps_ms = [(after - before) / FAST for before, after in pairwise(times)]
     assert min(gaps_ms) >= meter.profile.poll_interval_ms_min - 2

@@ -127,11 +127,9 @@ def test_a_torn_beginning(path: Path) -> None:
 
 def test_a_full_buffer_refuses_and_keeps_what_it_has(path: Path) -> None:
     buffer = ReadingBuffer(path, bytes_max=2_048)
-    kept = 0
     with pytest.raises(BufferFull, match="2048 bytes"):
-        for sequence in range(1_000):
-            buffer.append(state(sequence + 1), [reading(sequence)])
-            kept = sequence + 1
+        fill(buffer, 1_000)
+    kept = len(buffer.pending())
     assert 10 < kept < 200
     assert path.stat().st_size == buffer.size_bytes <= 2_048
     assert buffer.pending() == [reading(sequence) for sequence in range(kept)]
