@@ -24,8 +24,8 @@ from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ledger.genesis import Genesis, GenesisLimits, GenesisValidator, write_genesis
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load
-from sdk.methods import NodeStatus
 from sdk.errors import Refused, TransportError
+from sdk.methods import NodeStatus
 from sdk.transports import HttpTransport
 
 CONFIGURATION_FILE = "cluster.toml"
@@ -69,7 +69,8 @@ def prepare(directory: Path, configuration: Configuration, text: str, contracts:
     authority = Authority.init(directory / "ca", configuration.network.organisation)
     users = [_issue_user(authority, directory, name, role, configuration) for name, role in GENESIS_USERS]
     users += [
-        _issue_user(authority, directory, gateway_name(node), Role.GATEWAY, configuration) for node in configuration.node
+        _issue_user(authority, directory, gateway_name(node), Role.GATEWAY, configuration)
+        for node in configuration.node
     ]
     validators = [_issue_node(authority, directory, name, configuration) for name in configuration.node]
     (directory / CONFIGURATION_FILE).write_text(text, encoding="utf-8")
@@ -202,7 +203,16 @@ class Cluster:
         home = self.home(name)
         with (home / "stderr.log").open("ab") as errors:
             process = self._children[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", "node", "--config", str(self.directory / CONFIGURATION_FILE), "--name", name],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "node",
+                    "--config",
+                    str(self.directory / CONFIGURATION_FILE),
+                    "--name",
+                    name,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -297,4 +307,3 @@ def _command_line(pid: int) -> list[str]:
             return []
     shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.split()
-

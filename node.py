@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -40,17 +41,20 @@ from ledger.ledger import CommittedBlock, DirectoryUnusable, Ledger
 from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
 from meter.service import run_gateway
+from meter.units import units_of
 from pbft.config import ReplicaConfig
 from pbft.driver import Driver
 from pbft.messages import ExecutionCertificate, Scope
 from pbft.replica import Replica
 from pbft.transport import PROTOCOL_VERSION, Address, Hello, Transport
 from pbft.wal import WalCorrupt, WriteAheadLog
+from sdk.client import AsyncClient
 from sdk.clock import Clock
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load
 from sdk.methods import NodeStatus, PeerStatus
 from sdk.transports import connect
 
+uvloop: Any
 try:
     import uvloop
 except ImportError:  # optional: faster where a wheel exists
@@ -83,9 +87,7 @@ class Node:
         key = SigningKey.load(self.home / "node.key")
         self.ledger = Ledger(self.home / "data", self.genesis, PythonMachine(), MarketValidator())
         self.database = EmbeddedDatabase(self.home / "data" / "documents.sqlite")
-        self.projector = Projector(
-            self.database, self.ledger.snapshot, configuration.limits.projector_lag_blocks_max
-        )
+        self.projector = Projector(self.database, self.ledger.snapshot, configuration.limits.projector_lag_blocks_max)
         replica_config = self._replica_config()
         self.transport = self._transport(replica_config)
         self.driver = Driver(
@@ -111,7 +113,8 @@ class Node:
 
     def _check_place(self) -> None:
         if self._names != list(self.configuration.node):
-            raise ConfigurationError(f"node: the genesis file has the validators {', '.join(self._names)}, in this order")
+            validators = ", ".join(self._names)
+            raise ConfigurationError(f"node: the genesis file has the validators {validators}, in this order")
 
     def _authority(self) -> Authority | None:
         where = self.section.certificate_authority
@@ -190,14 +193,9 @@ class Node:
                 gateway.cancel()
 
     async def _run_gateway(self) -> None:
-        await run_gateway(
-            meters=self.section.meter,
-            clock=self.clock,
-            endpoint=f"unix:{self.home / SOCKET_FILE}",
-            genesis=self.genesis,
-            key=SigningKey.load(self._directory / "users" / f"gateway-{self.name}.key"),
-            buffer=self.home / "readings.buffer",
-        )
+        key = SigningKey.load(self._directory / "users" / f"gateway-{self.name}.key")
+        async with AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, key) as client:
+            await run_gateway(units_of(self.section.meter), self.clock, client, self.home / "readings.buffer")
 
     def _public_tls(self) -> ssl.SSLContext:
         return public_server_context(self.home / "node.crt", self.home / "node.key")
@@ -240,7 +238,7 @@ class Node:
             state_database_height=self.projector.height,
             pool_transactions=len(core.pool),
             peers=tuple(self._peer(index) for index in others),
-            rejects={name: count for name, count in sorted((self.driver.rejects + self.transport.drops).items())},
+            rejects=dict(sorted((self.driver.rejects + self.transport.drops).items())),
             alarms=tuple(f"{alarm.kind}: {alarm.detail}" for alarm in self.driver.alarms),
         )
 
@@ -259,7 +257,7 @@ async def serve(config: Path, name: str) -> None:
     configuration = load(config)
     configuration.index_of(name)
     section = configuration.node[name]
-    directory = config.resolve().parent
+    directory = config.parent
     limits = configuration.limits
     set_up_logs(
         directory / (section.directory or name) / "log" / "node.log",
@@ -284,7 +282,7 @@ def main() -> int:
     gc.set_threshold(GC_THRESHOLD)
     try:
         with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as run:
-            run.run(serve(options.config, options.name))
+            run.run(serve(options.config.resolve(), options.name))
     except UNUSABLE as error:
         print(f"node {options.name}: {error}", file=sys.stderr)
         return 2

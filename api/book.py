@@ -17,9 +17,7 @@ PRICE_MAX = 1_000_000_000
 
 def read_book(reader: StateReader, interval: int, height: int) -> Book:
     """The best ``ROWS_MAX`` orders of each side, summed by price, and the interval's open listings."""
-    listings = [
-        OpenListing(row[0], price, row[1], row[2]) for price, row in _rows(reader, "offer", interval)
-    ]
+    listings = [OpenListing(row[0], price, row[1], row[2]) for price, row in _rows(reader, "offer", interval)]
     return Book(
         interval=interval,
         height=height,

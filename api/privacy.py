@@ -45,7 +45,9 @@ def may_read_transaction(viewer: Viewer, signers: tuple[str, ...], args: Any, va
     """Whether ``viewer`` is a party to a transaction: a signer of it, or named in its arguments or result."""
     if viewer.reads_all:
         return True
-    return bool(viewer.signer) and (viewer.signer in signers or _names(args, viewer.signer) or _names(value, viewer.signer))
+    return bool(viewer.signer) and (
+        viewer.signer in signers or _names(args, viewer.signer) or _names(value, viewer.signer)
+    )
 
 
 def _names(value: Any, signer: str) -> bool:

@@ -97,6 +97,7 @@ def _single(request: web.Request) -> dict[str, str]:
 
 def _health(node: Transport) -> Respond:
     """200 when the node executes and hears a quorum's certificates, 503 with the same body otherwise."""
+
     async def respond(_: web.Request) -> web.StreamResponse:
         try:
             status: NodeStatus = await node.call(STATUS, Nothing())

@@ -7,6 +7,7 @@ carry a stable code, a sentence that says what to do, and an HTTP status.
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -221,7 +222,15 @@ class NodeService:
         entry = self._ledger.reader().get(params.key)
         if not may_read(viewer, params.key, decode_value(entry.value) if entry is not None else None):
             raise _forbidden(viewer)
-        return methods.ProofRecord(await asyncio.to_thread(self._ledger.state_proof_json, params.key))
+        proof, record, height = await asyncio.to_thread(self._ledger.state_proof, params.key)
+        return methods.ProofRecord(
+            {
+                "key": params.key,
+                "height": height,
+                "record": None if record is None else base64.b64encode(record).decode(),
+                "proof": msgspec.to_builtins(proof),
+            }
+        )
 
     def _header(self, height: int) -> methods.HeaderRecord:
         block = self._ledger.block(height)

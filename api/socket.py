@@ -36,9 +36,9 @@ class SocketServer:
 
     async def listen_unix(self, path: Path) -> None:
         """Serve on a Unix socket that only this user can reach."""
-        path.unlink(missing_ok=True)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
         server = await asyncio.get_running_loop().create_unix_server(self._accept, str(path))
-        path.chmod(0o600)
+        await asyncio.to_thread(path.chmod, 0o600)
         self._servers.append(server)
 
     async def listen_tls(self, host: str, port: int, context: ssl.SSLContext) -> None:

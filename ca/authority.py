@@ -121,12 +121,12 @@ class Authority:
     def is_revoked(self, serial: str) -> bool:
         return any(line["serial"] == serial for line in self._lines("revoked.jsonl"))
 
-    def list(self) -> list[Issued]:
+    def issued(self) -> list[Issued]:
         """Everything issued, oldest first."""
         return [_issued(line) for line in self._lines("issued.jsonl")]
 
     def show(self, serial: str) -> Issued | None:
-        return next((issued for issued in self.list() if issued.serial == serial), None)
+        return next((issued for issued in self.issued() if issued.serial == serial), None)
 
     def new_admission_code(self, role: Role | str, name: str = "", valid_hours: int = CODE_VALID_HOURS) -> str:
         """A one-time code that admits one holder with ``role`` (and, if given, ``name``). Only its hash is kept."""

@@ -1,4 +1,4 @@
-"""P-256 keys. A public key is its 65-byte uncompressed SEC1 point (WebCrypto's "raw"); a signer is that point's hash."""
+"""P-256 keys. A public key is its 65-byte uncompressed SEC1 point (WebCrypto's "raw"); a signer is its hash."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def up(
-    config: Annotated[Path, typer.Option("--config", "-c", help="cluster.toml; used when the network is made.")] = SAMPLE,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="cluster.toml; used when the network is made.")
+    ] = SAMPLE,
     directory: Directory = DIRECTORY,
 ) -> None:
     """Make the network if there is none, and start its nodes.
@@ -152,5 +154,3 @@ def _checked(network: local.Cluster, name: str) -> local.Cluster:
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"wattq cluster: {message}", err=True)
     raise typer.Exit(code)
-
-

@@ -22,13 +22,21 @@ from sdk.configuration import ConfigurationError
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself; exit 0 only if every check holds.")] = False,
-    intervals: Annotated[int, typer.Option(min=4, max=INTERVALS_A_DAY, help="Quarter-hours to play.")] = INTERVALS_A_DAY,
+    intervals: Annotated[
+        int, typer.Option(min=4, max=INTERVALS_A_DAY, help="Quarter-hours to play.")
+    ] = INTERVALS_A_DAY,
     seconds_per_interval: Annotated[float, typer.Option(min=0.2, max=900, help="Real seconds a quarter-hour.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seeds households and prices.")] = 1,
     kill_primary_at: Annotated[int | None, typer.Option(help="Kill -9 the primary at this interval.")] = None,
-    profiles: Annotated[Path | None, typer.Option(exists=True, help="Play a CSV of profiles instead of BDEW's.")] = None,
-    meter: Annotated[str | None, typer.Option(help="A real meter for the first household: HOST:PORT:UNIT:PROFILE.")] = None,
-    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the demo lives.")] = Path("wattquorum-demo"),
+    profiles: Annotated[
+        Path | None, typer.Option(exists=True, help="Play a CSV of profiles instead of BDEW's.")
+    ] = None,
+    meter: Annotated[
+        str | None, typer.Option(help="A real meter for the first household: HOST:PORT:UNIT:PROFILE.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the demo lives.")] = Path(
+        "wattquorum-demo"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Play a trading day: four nodes, six metered households, their agents, and a verdict.

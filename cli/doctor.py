@@ -101,9 +101,7 @@ def tool_findings() -> Iterator[Finding]:
         if found:
             yield Finding(name, Level.OK, found)
         else:
-            yield Finding(
-                name, Level.NOTE, "not on PATH", f"only for {tool.use}: sudo apt install {tool.package}"
-            )
+            yield Finding(name, Level.NOTE, "not on PATH", f"only for {tool.use}: sudo apt install {tool.package}")
 
 
 def port_findings(configuration_file: Path) -> Iterator[Finding]:

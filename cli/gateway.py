@@ -12,11 +12,9 @@ import typer
 
 from ca.keys import InvalidKey, SigningKey
 from ledger.genesis import GenesisInvalid, load_genesis
-from meter.buffer import ReadingBuffer
 from meter.configuration import GatewayConfiguration, clock_of, load_gateway
 from meter.errors import MeterError
-from meter.gateway import Gateway
-from meter.submission import ChainSubmitter
+from meter.service import run_gateway as run_meters
 from meter.units import units_of
 from sdk.client import AsyncClient
 from sdk.transports import connect
@@ -40,21 +38,16 @@ async def run_gateway(configuration: GatewayConfiguration, path: Path) -> None:
     key = SigningKey.load(home / configuration.key)
     units = units_of(configuration.meter)
     endpoints = [connect(endpoint) for endpoint in configuration.endpoints]
-    buffer = ReadingBuffer(home / configuration.buffer, configuration.buffer_bytes_max)
-    try:
-        async with AsyncClient(endpoints, genesis, key) as client:
-            submitter = ChainSubmitter(client, clock)
-            work = Gateway(
-                units,
-                clock,
-                submitter,
-                buffer,
-                clock_offset=lambda: submitter.clock_offset_ms,
-                timeout_s=configuration.timeout_s,
-            )
-            await until_signal(asyncio.create_task(work.run()))
-    finally:
-        buffer.close()
+    async with AsyncClient(endpoints, genesis, key) as client:
+        work = run_meters(
+            units,
+            clock,
+            client,
+            home / configuration.buffer,
+            buffer_bytes_max=configuration.buffer_bytes_max,
+            timeout_s=configuration.timeout_s,
+        )
+        await until_signal(asyncio.create_task(work))
 
 
 async def until_signal(work: asyncio.Task[None]) -> None:

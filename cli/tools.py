@@ -59,9 +59,7 @@ def major_version(program: str) -> int:
     """The first number that `program --version` prints; 0 if it prints none or does not run."""
     command = [program, "--version"]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
     number = re.search(r"\d+", answer.stdout)

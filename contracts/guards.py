@@ -320,7 +320,8 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         return made
 
     def numbered(values: Any) -> list[list[Any]]:
-        return sized([[position, value] for position, value in enumerate(iterate(values))])
+        made: list[list[Any]] = sized([[position, value] for position, value in enumerate(iterate(values))])
+        return made
 
     def to_text(value: Any) -> str:
         if type(value) is int:

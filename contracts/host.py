@@ -10,10 +10,8 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-
-from ca.certificates import InvalidCertificate
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from ledger.authentication import authenticate, read_certificate
@@ -36,10 +34,8 @@ GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 100
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 5_000, 400
 
 
-class CallContract(Protocol):
-    """How the host runs a function of another contract."""
-
-    def __call__(self, contract: str, function: str, args: list[Value]) -> Value: ...
+CallContract = Callable[[str, str, list[Value]], Value]
+"""How the host runs a function of another contract."""
 
 
 @dataclass(slots=True)
@@ -227,9 +223,11 @@ class Host:
             raise Trap(TrapCode.TYPE_MISMATCH)
         try:
             der = base64.b64decode(text, validate=True)
-            facts = read_certificate(_Reader(self._now.view), der)
-        except (binascii.Error, ValueError, InvalidCertificate):
+        except (binascii.Error, ValueError):
             raise Trap(TrapCode.CERTIFICATE_INVALID) from None
+        facts = read_certificate(_Reader(self._now.view), der)
+        if facts is None:
+            raise Trap(TrapCode.CERTIFICATE_INVALID)
         return {
             "signer": facts.signer,
             "name": facts.name,
@@ -257,5 +255,3 @@ def _fail(code: Any, sentence: Any) -> None:
     if type(code) is not str or type(sentence) is not str or not 1 <= len(code) <= CODE_CHARS_MAX:
         raise Trap(TrapCode.TYPE_MISMATCH)
     raise Trap(code, sentence[:SENTENCE_CHARS_MAX])
-
-

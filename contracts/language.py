@@ -32,7 +32,8 @@ HOST = frozenset(
 BUILTINS = frozenset(
     {
         "len", "min", "max", "abs", "sum", "sorted", "reversed", "range", "enumerate", "str", "int", "bool",
-        "list", "dict", "is_int", "is_str", "is_list", "is_dict", "pad", "sha256", "floor_div", "ceil_div", "half_up_div",
+        "list", "dict", "is_int", "is_str", "is_list", "is_dict", "pad", "sha256", "floor_div", "ceil_div",
+        "half_up_div",
     }
 )  # fmt: skip
 METHODS = frozenset(

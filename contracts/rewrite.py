@@ -156,7 +156,7 @@ class _FunctionRewriter:
             case ast.Dict(keys=keys, values=values):
                 pairs = [self._expression(item) for pair in zip(keys, values, strict=True) for item in pair if item]
                 if all(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in keys):
-                    return ast.Dict([key for key in keys], [self._expression(value) for value in values])
+                    return ast.Dict(list(keys), [self._expression(value) for value in values])
                 return _call("_dict", *pairs)
             case ast.List(elts=elements):
                 return ast.List([self._expression(element) for element in elements], ast.Load())

@@ -88,9 +88,7 @@ class Chain:
         return result
 
     def view(self, contract: str, function: str, args: Mapping[str, Value], signers: Sequence[str] = ()) -> CallResult:
-        call = Call(
-            contract, function, dict(args), tuple(signers), "", GAS_LIMIT, self.time_ms, self.height, 0, "view"
-        )
+        call = Call(contract, function, dict(args), tuple(signers), "", GAS_LIMIT, self.time_ms, self.height, 0, "view")
         return self._machine.run(call, TransactionView(self.state))
 
     def advance(self, ms: int) -> list[tuple[str, tuple[Event, ...]]]:

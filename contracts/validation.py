@@ -159,4 +159,4 @@ def _is_signed(call: Call, old: Any, new: Any) -> bool:
         after = new[f"{party}_confirmed"]
         if (before and not after) or (after and not before and new[party] not in call.signers):
             return False
-    return new["status"] != "settled" or (new["seller_confirmed"] and new["buyer_confirmed"])
+    return bool(new["status"] != "settled" or (new["seller_confirmed"] and new["buyer_confirmed"]))

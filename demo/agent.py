@@ -70,7 +70,9 @@ class Agent:
         place = {"meter": self.participant.meter, "interval": interval}
         price = self._price(0.25, 0.55)
         if listed_wh >= LOT_WH:
-            await self.invoke("market", "post_listing", {**place, "energy_wh": listed_wh, "price": price, "lot_wh": LOT_WH})
+            await self.invoke(
+                "market", "post_listing", {**place, "energy_wh": listed_wh, "price": price, "lot_wh": LOT_WH}
+            )
         ask = {**place, "side": "ask", "energy_wh": max(1, surplus_wh - listed_wh), "price": self._price(0.2, 0.6)}
         await self.invoke("market", "place_order", ask)
 
@@ -80,7 +82,7 @@ class Agent:
         if need_wh < WORTHWHILE_WH:
             return
         limit = self._price(0.45, 0.95)
-        for listing in (await self._listings(interval)):
+        for listing in await self._listings(interval):
             if need_wh < LOT_WH or listing.price > limit:
                 break
             wanted_wh = min(listing.remaining_wh, need_wh // LOT_WH * LOT_WH)
@@ -89,7 +91,13 @@ class Agent:
             taken = await self.invoke("market", "take_listing", {"listing": listing.listing, "energy_wh": wanted_wh})
             need_wh -= wanted_wh if taken is not None else 0
         if need_wh > 0:
-            bid = {"side": "bid", "meter": self.participant.meter, "interval": interval, "energy_wh": need_wh, "price": limit}
+            bid = {
+                "side": "bid",
+                "meter": self.participant.meter,
+                "interval": interval,
+                "energy_wh": need_wh,
+                "price": limit,
+            }
             await self.invoke("market", "place_order", bid)
 
     async def confirm(self) -> int:

@@ -18,7 +18,7 @@ CHECKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """One data directory after executing its blocks anew from genesis: root at ``height``, state, transaction counts."""
+    """One data directory, its blocks executed anew: root at ``height``, state, how often each transaction ran."""
 
     height: int
     state_root: str
@@ -51,7 +51,11 @@ def verdicts(found: list[Recomputed], journal: Journal) -> list[Check]:
     roots = Counter(item.state_root for item in found)
     root, agreeing = roots.most_common(1)[0]
     return [
-        Check("replicas", agreeing == len(found), f"{agreeing} of {len(found)} replicas agree on root {root[:16]}… at height {first.height}"),
+        Check(
+            "replicas",
+            agreeing == len(found),
+            f"{agreeing} of {len(found)} replicas agree on root {root[:16]}… at height {first.height}",
+        ),
         _acknowledged(first, journal),
         _money(first.state),
         _holds(first.state),
@@ -76,7 +80,9 @@ def _money(state: Mapping[str, Any]) -> Check:
     total = state["credit/total"]
     total = total["total"] if isinstance(total, dict) else total
     worst = min((min(account["available"], account["held"]) for account in accounts), default=0)
-    return Check("money", held == total and worst >= 0, f"{held} in accounts, {total} deposited less withdrawn; lowest {worst}")
+    return Check(
+        "money", held == total and worst >= 0, f"{held} in accounts, {total} deposited less withdrawn; lowest {worst}"
+    )
 
 
 def _holds(state: Mapping[str, Any]) -> Check:
@@ -89,11 +95,14 @@ def _trades(state: Mapping[str, Any]) -> list[Check]:
     trades = _documents(state, "trade")
     over = [trade for trade in trades if trade["delivered_wh"] > trade["energy_wh"]]
     unsigned = [t for t in trades if t["status"] == "settled" and not (t["seller_confirmed"] and t["buyer_confirmed"])]
-    open_ones = [trade for trade in trades if trade["status"] != "settled"]
+    settled = sum(1 for trade in trades if trade["status"] == "settled")
+    delivered_wh = sum(trade["delivered_wh"] for trade in trades)
+    contracted_wh = sum(trade["energy_wh"] for trade in trades)
+    energy = f"{delivered_wh} Wh delivered of {contracted_wh} contracted, never more than metered"
     return [
-        Check("energy", not over and _metered(state, trades), f"{sum(t['delivered_wh'] for t in trades)} Wh delivered of {sum(t['energy_wh'] for t in trades)} contracted, never more than metered"),
-        Check("signatures", not unsigned and bool(trades), f"{len(trades)} trades, every settled one confirmed by both"),
-        Check("settlement", not open_ones, f"{len(trades) - len(open_ones)} settled, {len(open_ones)} open"),
+        Check("energy", not over and _metered(state, trades), energy),
+        Check("signatures", not unsigned and bool(trades), f"{len(trades)} trades, every settled one signed by both"),
+        Check("settlement", settled == len(trades), f"{settled} settled, {len(trades) - settled} open"),
     ]
 
 

@@ -46,10 +46,11 @@ class Progress:
         hour, quarter = divmod(scene.interval, 4)
         yield Text(f"{hour:02d}:{15 * quarter:02d} UTC  {scene.phase}", style="bold")
         yield ProgressBar(total=INTERVALS_A_DAY, completed=scene.interval + 1, width=60)
-        contracted, delivered, paid = (sum(column) for column in zip(*scene.trades.values(), strict=True)) if scene.trades else (0, 0, 0)
+        totals = [sum(column) for column in zip(*scene.trades.values(), strict=True)] or [0, 0, 0]
+        contracted, delivered, paid = totals
         yield Text(
-            f"{len(scene.trades)} trades, {contracted / 1000:.2f} kWh contracted, {delivered / 1000:.2f} kWh delivered, "
-            f"{paid / 1e6:.2f} paid; {len(self._journal.acknowledged)} transactions certified, "
+            f"{len(scene.trades)} trades, {contracted / 1000:.2f} kWh contracted, "
+            f"{delivered / 1000:.2f} kWh delivered, {paid / 1e6:.2f} paid; {len(self._journal.acknowledged)} transactions certified, "
             f"{sum(self._journal.refusals.values())} refused"
         )
         yield self._replicas()
@@ -60,10 +61,16 @@ class Progress:
             table.add_column(column, justify="right" if column in ("height", "certified", "view") else "left")
         for name, status in zip(self._scene.names, self._scene.statuses, strict=False):
             if status is None:
-                table.add_row(name, "-", "-", "-", "not running" if name == self._scene.killed else "no answer", style="red")
+                table.add_row(
+                    name, "-", "-", "-", "not running" if name == self._scene.killed else "no answer", style="red"
+                )
             else:
                 lead = " ←" if status.primary == name else ""
                 table.add_row(
-                    name + lead, str(status.executed_height), str(status.certified_height), str(status.view), status.state_root[:16]
+                    name + lead,
+                    str(status.executed_height),
+                    str(status.certified_height),
+                    str(status.view),
+                    status.state_root[:16],
                 )
         return table

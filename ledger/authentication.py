@@ -38,13 +38,14 @@ def authenticate(reader: StateReader, signer: str, roles: Sequence[str], time_ms
     return None
 
 
-def read_certificate(reader: StateReader, der: bytes) -> CertificateFacts:
-    """The facts of a certificate issued by a CA root in state; raises ``InvalidCertificate``."""
+def read_certificate(reader: StateReader, der: bytes) -> CertificateFacts | None:
+    """The facts of a certificate that a CA root in state issued, or None."""
     rows = reader.scan("governance/root/", "", ROOTS_MAX)
     roots = [base64.b64decode(decode_value(entry.value)["certificate"]) for _, entry in rows]
-    if not roots:
-        raise InvalidCertificate("this network has no CA root")
-    return certificate_facts(der, roots)
+    try:
+        return certificate_facts(der, roots)
+    except InvalidCertificate:
+        return None
 
 
 class NonceWindow:
@@ -79,4 +80,3 @@ class NonceWindow:
 
     def value(self) -> dict[str, object]:
         return {"highest": self.highest, "bits": f"{self.bits:x}"}
-

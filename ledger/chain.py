@@ -137,7 +137,7 @@ class ChainFiles:
 
 
 def read_blocks(directory: Path) -> Iterator[StoredBlock]:
-    """All blocks of a directory's files, in order; also while a node appends to them. ``ChainCorrupt`` where it ends badly."""
+    """All blocks of a directory's files, in order, also while a node appends; ``ChainCorrupt`` where it ends badly."""
     for path in sorted(directory.glob("*.chain")):
         for _, block in _read_segment(path):
             yield block

@@ -125,8 +125,6 @@ class Intake:
         return found
 
 
-
-
 def request_of(envelope: Envelope) -> PoolRequest:
     """A verified envelope as the ordering module takes it."""
     return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, envelope.payload.gas_limit)

@@ -400,9 +400,7 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def _run(
-        self, height: int, digest: bytes, batch: Batch | None, body: bytes, view: int, proposer: int
-    ) -> _Ran:
+    def _run(self, height: int, digest: bytes, batch: Batch | None, body: bytes, view: int, proposer: int) -> _Ran:
         envelopes = self.intake.envelopes(batch.envelopes) if batch else []
         floor_ms = self._head.time_ms + 1
         time_ms = max(batch.proposed_time_ms, floor_ms) if batch else floor_ms
@@ -421,7 +419,9 @@ class Ledger:
         branches = self._tree.update(
             {key: None if entry is None else _pack(entry) for key, entry in executed.changes.items()}
         )
-        statement = Statement(height, header.hash(), self._tree.root, merkle_root(results), self.genesis.validators_hash)
+        statement = Statement(
+            height, header.hash(), self._tree.root, merkle_root(results), self.genesis.validators_hash
+        )
         block = StoredBlock(header, body, view, proposer, executed.deadlines, results, statement)
         return _Ran(block, executed, tuple(envelope.tx_id for envelope in envelopes), branches)
 

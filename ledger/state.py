@@ -127,7 +127,7 @@ class MemoryState:
         start = bisect_right(self._keys, max(after, prefix)) if after >= prefix else bisect_right(self._keys, prefix)
         if after < prefix and prefix in self.entries:
             start -= 1
-        rows = []
+        rows: list[tuple[str, Entry]] = []
         for key in self._keys[start:]:
             if len(rows) == limit or not key.startswith(prefix):
                 break

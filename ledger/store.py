@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+rocksdict: Any
 try:
     import rocksdict
 except ImportError:  # no wheel for this platform: `wattq doctor` says so

@@ -215,10 +215,9 @@ def check_proof(root: bytes, key: str, record: bytes | None, proof: TreeProof) -
     way = nibbles(key_hash)
     if not 1 <= len(proof.steps) <= len(way):
         return False
-    found = _bottom(key_hash, record, proof, way)
-    if found is False:
+    if not _is_consistent(key_hash, record, proof, way):
         return False
-    current: bytes | None = found
+    current = _bottom(key_hash, record, proof)
     for depth in range(len(proof.steps) - 1, -1, -1):
         step = proof.steps[depth]
         if list(step.slots) != sorted(set(step.slots)) or not all(0 <= slot < WIDTH for slot in step.slots):
@@ -234,14 +233,18 @@ def check_proof(root: bytes, key: str, record: bytes | None, proof: TreeProof) -
     return current == root
 
 
-def _bottom(key_hash: bytes, record: bytes | None, proof: TreeProof, way: bytes) -> bytes | bool | None:
-    """The hash in the last step's slot: the key's leaf, another's, or None for an empty slot; False if inconsistent."""
-    if record is not None:
-        return leaf_hash(key_hash, sha256(record).digest()) if proof.other is None else False
+def _is_consistent(key_hash: bytes, record: bytes | None, proof: TreeProof, way: bytes) -> bool:
+    """Whether what the proof ends in can stand where the key's way ends."""
     if proof.other is None:
-        return None
-    other_key, other_record_hash = proof.other
+        return True
+    other_key, _ = proof.other
     depth = len(proof.steps)
-    if other_key == key_hash or len(other_key) != 32 or nibbles(other_key)[:depth] != way[:depth]:
-        return False
-    return leaf_hash(other_key, other_record_hash)
+    beside = len(other_key) == len(key_hash) and nibbles(other_key)[:depth] == way[:depth]
+    return record is None and other_key != key_hash and beside
+
+
+def _bottom(key_hash: bytes, record: bytes | None, proof: TreeProof) -> bytes | None:
+    """The hash in the last step's slot: the key's leaf, another's, or None for an empty slot."""
+    if record is not None:
+        return leaf_hash(key_hash, sha256(record).digest())
+    return None if proof.other is None else leaf_hash(*proof.other)

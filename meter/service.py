@@ -1,31 +1,35 @@
-"""The gateway inside a node: the same code as ``wattq gateway``, tied to the node's own socket."""
+"""A gateway at work: its buffer, its tie to the chain and its meters, inside a node or alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ca.keys import SigningKey
-from ledger.genesis import Genesis
-from meter.buffer import ReadingBuffer
+from meter.buffer import BYTES_MAX, ReadingBuffer
 from meter.gateway import Gateway
+from meter.poller import TIMEOUT_S
 from meter.submission import ChainSubmitter
-from meter.units import units_of
+from meter.units import MeterUnit
 from sdk.client import AsyncClient
 from sdk.clock import Clock
-from sdk.configuration import MeterSection
-from sdk.transports import connect
 
 
 async def run_gateway(
-    meters: Sequence[MeterSection], clock: Clock, endpoint: str, genesis: Genesis, key: SigningKey, buffer: Path
+    units: Sequence[MeterUnit],
+    clock: Clock,
+    client: AsyncClient,
+    buffer: Path,
+    *,
+    buffer_bytes_max: int = BYTES_MAX,
+    timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Poll ``meters`` and submit their readings, signed with ``key``, until cancelled."""
-    kept = ReadingBuffer(buffer)
+    """Poll ``units`` and submit their readings with the client's key, until cancelled; ``buffer`` outlives us."""
+    kept = ReadingBuffer(buffer, buffer_bytes_max)
     try:
-        async with AsyncClient([connect(endpoint)], genesis, key) as client:
-            submitter = ChainSubmitter(client, clock)
-            gateway = Gateway(units_of(meters), clock, submitter, kept, clock_offset=lambda: submitter.clock_offset_ms)
-            await gateway.run()
+        submitter = ChainSubmitter(client, clock)
+        gateway = Gateway(
+            units, clock, submitter, kept, clock_offset=lambda: submitter.clock_offset_ms, timeout_s=timeout_s
+        )
+        await gateway.run()
     finally:
         kept.close()

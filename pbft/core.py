@@ -125,4 +125,3 @@ class Core:
 
     def status(self) -> Status:
         return Status(self.view, self.active, self.executed, self.outcomes.certified)
-

@@ -242,7 +242,7 @@ class Driver:
         return taken
 
     def _decode(self, batch: Sequence[tuple[int, bytes]]) -> list[tuple[int, Message]]:
-        found = []
+        found: list[tuple[int, Message]] = []
         for sender, data in batch:
             try:
                 message = self._gate.decode(data)
@@ -299,4 +299,3 @@ class Driver:
         )
         for block in blocks:
             self._transport.send(sender, block, bulk=True)
-

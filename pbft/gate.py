@@ -191,5 +191,3 @@ class Gate:
 def _must_be(sender: int, claimed: int) -> None:
     if sender != claimed:
         raise Rejected(GateFault.NOT_THE_SENDER, f"{sender} sent what {claimed} is said to have signed")
-
-

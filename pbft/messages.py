@@ -169,7 +169,7 @@ class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
 
 
 class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
-    """Where a replica stands, so that peers resend what it lacks. Advisory, unsigned: the transport names the sender."""
+    """Where a replica stands, so that peers resend what it lacks. Advisory: the transport names the sender."""
 
     view: int
     view_active: bool
@@ -224,6 +224,7 @@ Message: TypeAlias = (
 )
 
 encode_message = msgspec.msgpack.Encoder().encode
-decode_message = msgspec.msgpack.Decoder(Message).decode
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+decode_message = _decoder.decode
 encode_batch = msgspec.msgpack.Encoder().encode
 decode_batch = msgspec.msgpack.Decoder(Batch).decode

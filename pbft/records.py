@@ -37,7 +37,8 @@ class Entered(msgspec.Struct, frozen=True, array_like=True, tag="entered"):
 Record: TypeAlias = Accepted | Prepared | Left | Entered
 
 encode_record = msgspec.msgpack.Encoder().encode
-decode_record = msgspec.msgpack.Decoder(Record).decode
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+decode_record = _decoder.decode
 
 
 def sequence_of(record: Record) -> int | None:

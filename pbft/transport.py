@@ -161,7 +161,9 @@ class Link(asyncio.Protocol):
         der = session.getpeercert(binary_form=True) if session is not None else None
         if der is None:
             return None
-        return x509.load_der_x509_certificate(der).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return (
+            x509.load_der_x509_certificate(der).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        )
 
 
 class _Queue:
@@ -309,4 +311,3 @@ class Transport:
 
 def _frame(data: bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
-

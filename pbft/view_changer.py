@@ -40,7 +40,11 @@ class ViewChanger:
     def check_primary(self) -> None:
         """Complain when the primary owes us something for too long."""
         due = self.suspect_at_ms()
-        if due is not None and due <= self._core.now.timer_ms and self._complaints.get(self._core.me) != self._core.view:
+        if (
+            due is not None
+            and due <= self._core.now.timer_ms
+            and self._complaints.get(self._core.me) != self._core.view
+        ):
             self._complaints[self._core.me] = self._core.view
             self.repeat_complaint()
             self._count_complaints()

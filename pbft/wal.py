@@ -53,7 +53,11 @@ class WriteAheadLog:
 
     def truncate_below(self, sequence: int) -> None:
         """Forget whole segments whose records are all for sequences up to ``sequence``."""
-        if self._tops.get(self._number, 0) > 0 and self._file is not None and self._file.tell() > SEGMENT_BYTES_MAX // 4:
+        if (
+            self._tops.get(self._number, 0) > 0
+            and self._file is not None
+            and self._file.tell() > SEGMENT_BYTES_MAX // 4
+        ):
             self._start_segment()
         for number in [known for known in sorted(self._tops) if known != self._number]:
             if self._tops[number] > sequence:

@@ -142,9 +142,7 @@ def pip_by_systems_pip() -> bool:
 
 def pip_by_wheel(scratch: Path) -> bool:
     """Runs pip from its own wheel to install that wheel: the system's, apt's, or the index's."""
-    wheel = (
-        wheel_of_system(Path("/usr/share/python-wheels")) or wheel_by_apt(scratch) or wheel_by_index(scratch)
-    )
+    wheel = wheel_of_system(Path("/usr/share/python-wheels")) or wheel_by_apt(scratch) or wheel_by_index(scratch)
     return wheel is not None and run(PYTHON, wheel / "pip", "install", "-q", "--no-index", wheel) == 0
 
 

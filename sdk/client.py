@@ -16,7 +16,7 @@ from typing import Any
 from ca.keys import SigningKey
 from ledger.envelope import PAYLOAD_VERSION
 from ledger.genesis import Genesis, parse_genesis
-from ledger.receipts import Receipt, ReceiptInvalid, receipt_from_json, verify_receipt
+from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_json, verify_receipt
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError, Unavailable
 from sdk.methods import (
@@ -168,7 +168,8 @@ class AsyncClient:
                 timeout_ms=max(1, min(ROUND_TIMEOUT_MS, int(left * 1000))),
             )
             try:
-                submission = await endpoint.call(methods.SUBMIT, params, timeout_s=min(left, ROUND_TIMEOUT_MS / 1000) + 2)
+                patience_s = min(left, ROUND_TIMEOUT_MS / 1000) + 2
+                submission = await endpoint.call(methods.SUBMIT, params, timeout_s=patience_s)
                 if submission.receipt is not None:
                     return self._verified(submission, signed)
                 last = f"{endpoint.endpoint}: accepted, not certified in time"
@@ -190,7 +191,7 @@ class AsyncClient:
         receipt = receipt_from_json(submission.receipt)
         verified = verify_receipt(receipt, self._genesis)
         if verified.payload != signed.payload.encode():
-            raise ReceiptInvalid("the receipt is another transaction's")
+            raise ReceiptInvalid(ReceiptFault.ENVELOPE, "the receipt is another transaction's")
         if verified.code != "OK":
             raise Refused(Problem(verified.code, verified.message), verified.tx_id)
         return Outcome(

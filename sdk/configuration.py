@@ -41,7 +41,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class ClockSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Only under ``lab``: block time starts at ``start`` (RFC 3339) at ``wall_start_ms`` and runs ``rate`` times as fast."""
+    """Only under ``lab``: block time is ``start`` (RFC 3339) at ``wall_start_ms`` and runs ``rate`` times as fast."""
 
     start: str = ""
     rate: Annotated[float, Meta(gt=0, le=100_000)] = 1.0

@@ -54,9 +54,7 @@ class Client:
         timeout_s: float = 60.0,
     ) -> Outcome:
         """See ``AsyncClient.invoke``."""
-        return self._run(
-            self._client.invoke(contract, function, args, co_signers=co_signers, timeout_s=timeout_s)
-        )
+        return self._run(self._client.invoke(contract, function, args, co_signers=co_signers, timeout_s=timeout_s))
 
     def status(self) -> NodeStatus:
         return self._run(self._client.status())

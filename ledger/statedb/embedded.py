@@ -71,7 +71,9 @@ class EmbeddedDatabase:
 
     def get(self, key: str) -> Document | None:
         with self._read_lock:
-            row = self._reader.execute("SELECT key, height, position, v FROM documents WHERE key = ?", (key,)).fetchone()
+            row = self._reader.execute(
+                "SELECT key, height, position, v FROM documents WHERE key = ?", (key,)
+            ).fetchone()
         return _document(row) if row else None
 
     def find(self, query: Query) -> Page:
@@ -187,7 +189,12 @@ def _compare(path: tuple[str, ...], operator: str, value: Scalar, values: list[S
     return f"(COALESCE({kind} IN {family}, 0) AND {column} {_OPERATORS[operator]} ?)"
 
 
-_OWN_COLUMNS = {("_id",): "key", ("contract",): "contract", ("version", "height"): "height", ("version", "index"): "position"}
+_OWN_COLUMNS = {
+    ("_id",): "key",
+    ("contract",): "contract",
+    ("version", "height"): "height",
+    ("version", "index"): "position",
+}
 
 
 def _column(path: tuple[str, ...]) -> str:

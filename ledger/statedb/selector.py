@@ -25,7 +25,7 @@ TEXT_MAX = 512
 _FIELD = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,128}){0,8}$")
 Comparison: TypeAlias = Literal["$eq", "$ne", "$lt", "$lte", "$gt", "$gte"]
 COMPARISONS = ("$eq", "$ne", "$lt", "$lte", "$gt", "$gte")
-Scalar: TypeAlias = None | bool | int | str
+Scalar: TypeAlias = bool | int | str | None
 
 
 class SelectorInvalid(Exception):
@@ -89,7 +89,7 @@ def parse_query(
         raise SelectorInvalid(f"fields: at most {FIELDS_MAX}")
     paths = tuple(_path(name) for part in sort for name in part)
     return Query(
-        where=_group("$and", selector, DEPTH_MAX, budget),
+        where=_group(selector, DEPTH_MAX, budget),
         limit=limit,
         sort=paths,
         descending=directions[:1] == ["desc"],
@@ -98,12 +98,12 @@ def parse_query(
     )
 
 
-def _group(operator: Literal["$and", "$or"], selector: Any, depth: int, budget: list[int]) -> Group:
+def _group(selector: Any, depth: int, budget: list[int]) -> Group:
     if not isinstance(selector, Mapping):
         raise SelectorInvalid(f"an object is expected, not {_shown(selector)}")
     if depth == 0:
         raise SelectorInvalid(f"nested deeper than {DEPTH_MAX}")
-    return Group(operator, tuple(_term(name, value, depth - 1, budget) for name, value in selector.items()))
+    return Group("$and", tuple(_term(name, value, depth - 1, budget) for name, value in selector.items()))
 
 
 def _term(name: str, value: Any, depth: int, budget: list[int]) -> Condition:
@@ -113,9 +113,10 @@ def _term(name: str, value: Any, depth: int, budget: list[int]) -> Condition:
     if name in ("$and", "$or", "$nor"):
         if not isinstance(value, list) or not value:
             raise SelectorInvalid(f"{name} takes a list of selectors")
-        return Group(name, tuple(_group("$and", part, depth, budget) for part in value))
+        operator: Literal["$and", "$or", "$nor"] = name  # type: ignore[assignment]  # one of the three
+        return Group(operator, tuple(_group(part, depth, budget) for part in value))
     if name == "$not":
-        return Group("$nor", (_group("$and", value, depth, budget),))
+        return Group("$nor", (_group(value, depth, budget),))
     if name.startswith("$"):
         raise SelectorInvalid(f"unknown operator {_shown(name)}")
     path = _path(name)
@@ -123,7 +124,8 @@ def _term(name: str, value: Any, depth: int, budget: list[int]) -> Condition:
         return Compare(path, "$eq", _scalar(value))
     if not value:
         raise SelectorInvalid(f"{name}: an empty condition")
-    return Group("$and", tuple(_condition(path, operator, operand, depth, budget) for operator, operand in value.items()))
+    parts = tuple(_condition(path, operator, operand, depth, budget) for operator, operand in value.items())
+    return Group("$and", parts)
 
 
 def _condition(path: tuple[str, ...], operator: str, operand: Any, depth: int, budget: list[int]) -> Condition:

@@ -46,14 +46,18 @@ START_CLOCK_MS = 1_000_000
 def checked(body: bytes) -> CheckedBatch:
     batch = decode_batch(body)
     hashes = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
-    return CheckedBatch(
-        body, batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes)), batch.proposed_time_ms, hashes, hashes
-    )
+    digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes))
+    return CheckedBatch(body, digest, batch.proposed_time_ms, hashes, hashes)
 
 
 def request(text: str) -> PoolRequest:
     data = text.encode()
     return PoolRequest(data, sha256(data).digest(), sha256(data).digest(), 1)
+
+
+def fake_signer(index: int) -> Callable[[bytes], bytes]:
+    """Signatures that nobody checks: the edge's work is not tested here."""
+    return lambda data: sha256(bytes([index]) + data).digest() * 2
 
 
 @dataclass
@@ -90,8 +94,7 @@ class Net:
         self.random = random.Random(seed)
         self.config = ReplicaConfig(SCOPE, tuple(key.public_key for key in keys), 0, **options)
         self._signs: list[Callable[[bytes], bytes]] = [
-            key.sign if real_signatures else (lambda data, i=i: sha256(bytes([i]) + data).digest() * 2)
-            for i, key in enumerate(keys)
+            key.sign if real_signatures else fake_signer(i) for i, key in enumerate(keys)
         ]
         self.now_ms = 0
         self.filter: Callable[[int, int, Message], bool] = lambda sender, receiver, message: True
@@ -149,9 +152,7 @@ class Net:
         node.up, node.replica = True, self._replica(index)
         certified = max(node.certificates, default=0)
         certificate = node.certificates.get(certified)
-        self.give(
-            node, Recovered(tuple(node.wal), node.height, certificate, tuple(node.statements[certified:]))
-        )
+        self.give(node, Recovered(tuple(node.wal), node.height, certificate, tuple(node.statements[certified:])))
 
     # ---------------------------------------------------------------------------------------- delivering
 
@@ -207,7 +208,8 @@ class Net:
 
     def picture(self) -> str:
         return " ".join(
-            f"{n.index}:v{n.replica.view}{'' if n.replica.active else '?'} h{n.height} c{max(n.certificates, default=0)}"
+            f"{n.index}:v{n.replica.view}{'' if n.replica.active else '?'} h{n.height}"
+            f" c{max(n.certificates, default=0)}"
             for n in self.nodes
             if n.up
         )

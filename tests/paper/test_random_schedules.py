@@ -1,4 +1,4 @@
-"""Sections 4.2 to 4.5 together: random loss, duplication, reordering, crashes and restarts; agreement, then liveness."""
+"""Sections 4.2 to 4.5 together: random loss, duplication, reordering, crashes, restarts; agreement, then liveness."""
 
 from __future__ import annotations
 
