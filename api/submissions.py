@@ -106,12 +106,13 @@ class Submissions:
         record = self._ledger.transaction(tx_id)
         if record is None:
             return None
-        receipt = self._ledger.receipt(tx_id) if wait == "certificate" else None
-        if wait == "certificate" and receipt is None:
+        certified = record.height <= self._ledger.certified_height
+        if wait in ("certified", "certificate") and not certified:
             return None
+        receipt = self._ledger.receipt(tx_id) if wait == "certificate" else None
         return Submission(
             tx_id=tx_id.hex(),
-            state="committed" if receipt is None else "certificate",
+            state="certified" if certified else "committed",
             height=record.height,
             index=record.index,
             code=record.result.code,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -84,13 +85,14 @@ class Authority:
     @classmethod
     def init(cls, directory: Path, organisation: str, days: int = ROOT_DAYS) -> Authority:
         """Make a root key and certificate in ``directory``; ``AuthorityError`` if one is there already."""
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = SigningKey.generate()
+        root = make_root(key, organisation, days)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             key.save(directory / "root.key")
         except FileExistsError:
             raise AuthorityError(f"{directory} holds a CA already") from None
-        (directory / "root.crt").write_bytes(make_root(key, organisation, days).public_bytes(Encoding.PEM))
+        (directory / "root.crt").write_bytes(root.public_bytes(Encoding.PEM))
         return cls(directory)
 
     @classmethod
@@ -108,14 +110,18 @@ class Authority:
     ) -> Issued:
         """Certify the key of a request under the given names; the request proves possession of the key."""
         facts = RequestFacts(name, organisation, Role(role).value, request_facts(request_der).public_key)
+        issued = self._certify(facts, days, hosts)
         with self._locked():
-            return self._issue(facts, days, hosts)
+            self._register(issued)
+        return issued
 
     def revoke(self, serial: str, reason: str) -> None:
         """Note a revocation here. The network learns of it by a ``governance.revoke`` transaction."""
         if self.show(serial) is None:
             raise AuthorityError(f"no certificate with serial {serial}")
         with self._locked():
+            if self.is_revoked(serial):
+                raise AuthorityError(f"the certificate with serial {serial} is revoked already")
             self._append("revoked.jsonl", {"serial": serial, "reason": reason, "time_ms": _now_ms()})
 
     def is_revoked(self, serial: str) -> bool:
@@ -146,8 +152,10 @@ class Authority:
         facts = request_facts(request_der)
         with self._locked():
             self._check_code(code, facts)
-            issued = self._issue(facts, CERTIFICATE_DAYS, ())
+            issued = self._certify(facts, CERTIFICATE_DAYS, ())
+            # The code is spent before the certificate counts: a crash in between admits nobody twice.
             self._append("codes.jsonl", {"used": _hash(code), "serial": issued.serial})
+            self._register(issued)
         return issued
 
     # ------------------------------------------------------------------------------------------- inside
@@ -166,11 +174,11 @@ class Authority:
         if entry["name"] not in ("", facts.name):
             raise AdmissionRefused("CODE_OTHER_NAME", "this admission code is for somebody else")
 
-    def _issue(self, facts: RequestFacts, days: int, hosts: Sequence[str]) -> Issued:
+    def _certify(self, facts: RequestFacts, days: int, hosts: Sequence[str]) -> Issued:
         certificate = make_certificate(self._key, self._root, facts, days, hosts)
         der = certificate.public_bytes(Encoding.DER)
         read = certificate_facts(der, [self.root_der])
-        issued = Issued(
+        return Issued(
             serial=read.serial,
             signer=read.signer,
             name=read.name,
@@ -180,14 +188,16 @@ class Authority:
             not_after_ms=read.not_after_ms,
             certificate_der=der,
         )
-        line: dict[str, Any] = asdict(issued)
-        line["certificate_der"] = base64.b64encode(der).decode()
-        self._append("issued.jsonl", line)
-        return issued
+
+    def _register(self, issued: Issued) -> None:
+        certificate = base64.b64encode(issued.certificate_der).decode()
+        self._append("issued.jsonl", {**asdict(issued), "certificate_der": certificate})
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
         with (self._directory / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, sort_keys=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self._directory / name
@@ -210,7 +220,7 @@ def _issued(line: dict[str, Any]) -> Issued:
 
 
 def _hash(code: str) -> str:
-    return sha256(b"wattquorum/1 admission " + code.encode()).hexdigest()
+    return sha256(b"wattquorum/1 admission " + code.encode(errors="replace")).hexdigest()
 
 
 def _now_ms() -> int:

@@ -7,7 +7,8 @@ checks form and signature, never dates, which block time decides elsewhere (DESI
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,6 +26,17 @@ CERTIFICATE_BYTES_MAX = 4_096
 NAME_CHARS_MAX = 64
 BACKDATE = timedelta(minutes=5)
 """Certificates start a little earlier than now, for clocks that are late."""
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UserWarning,  # how the library objects to some malformed fields where warnings are errors
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises on malformed bytes. It parses lazily, so reading any field may raise them."""
 
 
 class Role(StrEnum):
@@ -71,40 +83,39 @@ class RequestFacts:
 
 def certificate_facts(der: bytes, roots: Sequence[bytes]) -> CertificateFacts:
     """Read a certificate that one of ``roots`` (DER) issued; ``InvalidCertificate`` otherwise. Dates are not judged."""
-    certificate = _load(der)
-    point = _point(certificate.public_key())
-    _check_form(certificate)
-    subject = certificate.subject
-    return CertificateFacts(
-        signer=signer_of(point),
-        name=_one(subject, NameOID.COMMON_NAME),
-        organisation=_one(subject, NameOID.ORGANIZATION_NAME),
-        role=_role(_one(subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
-        serial=f"{certificate.serial_number:x}",
-        issuer=_issuer(certificate, roots),
-        not_before_ms=_ms(certificate.not_valid_before_utc),
-        not_after_ms=_ms(certificate.not_valid_after_utc),
-        public_key=point,
-    )
+    with _reading("not a well-formed DER X.509 certificate"):
+        certificate = _load(der)
+        point = _point(certificate.public_key())
+        _check_form(certificate)
+        subject = certificate.subject
+        return CertificateFacts(
+            signer=signer_of(point),
+            name=_one(subject, NameOID.COMMON_NAME),
+            organisation=_one(subject, NameOID.ORGANIZATION_NAME),
+            role=_role(_one(subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
+            serial=f"{certificate.serial_number:x}",
+            issuer=_issuer(certificate, roots),
+            not_before_ms=_ms(certificate.not_valid_before_utc),
+            not_after_ms=_ms(certificate.not_valid_after_utc),
+            public_key=point,
+        )
 
 
 def request_facts(der: bytes) -> RequestFacts:
     """Read and check a PKCS#10 request; ``InvalidCertificate`` otherwise."""
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise InvalidCertificate(f"a request is at most {CERTIFICATE_BYTES_MAX} bytes")
-    try:
+    with _reading("not a well-formed DER PKCS#10 request"):
         request = x509.load_der_x509_csr(der)
-        valid = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidCertificate(f"not a certificate request: {error}") from None
-    if not valid:
-        raise InvalidCertificate("the request's signature does not fit its key")
-    return RequestFacts(
-        name=_one(request.subject, NameOID.COMMON_NAME),
-        organisation=_one(request.subject, NameOID.ORGANIZATION_NAME),
-        role=_role(_one(request.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
-        public_key=_point(request.public_key()),
-    )
+        point = _point(request.public_key())
+        if not request.is_signature_valid:
+            raise InvalidCertificate("the request's signature does not fit its key")
+        return RequestFacts(
+            name=_one(request.subject, NameOID.COMMON_NAME),
+            organisation=_one(request.subject, NameOID.ORGANIZATION_NAME),
+            role=_role(_one(request.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
+            public_key=point,
+        )
 
 
 def create_request(key: SigningKey, name: str, organisation: str, role: Role | str) -> bytes:
@@ -156,15 +167,23 @@ def make_certificate(
 # ------------------------------------------------------------------------------------------------ details
 
 
+@contextmanager
+def _reading(complaint: str) -> Iterator[None]:
+    """Whatever the library raises on malformed bytes becomes ``InvalidCertificate(complaint)``.
+
+    The complaint is ours: a library's wording differs between versions, and replicas must agree.
+    """
+    try:
+        yield
+    except _UNREADABLE:
+        raise InvalidCertificate(complaint) from None
+
+
 def _load(der: bytes) -> x509.Certificate:
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise InvalidCertificate(f"a certificate is at most {CERTIFICATE_BYTES_MAX} bytes")
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        canonical = certificate.public_bytes(serialization.Encoding.DER)
-    except (ValueError, UnsupportedAlgorithm):
-        raise InvalidCertificate("not a DER X.509 certificate") from None
-    if canonical != der:
+    certificate = x509.load_der_x509_certificate(der)
+    if certificate.public_bytes(serialization.Encoding.DER) != der:
         raise InvalidCertificate("not in canonical DER")
     return certificate
 
@@ -172,11 +191,9 @@ def _load(der: bytes) -> x509.Certificate:
 def _check_form(certificate: x509.Certificate) -> None:
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         raise InvalidCertificate("the signature is not ECDSA with SHA-256")
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        raise InvalidCertificate("malformed or missing extensions") from None
-    if constraints.ca:
+    if certificate.serial_number <= 0:
+        raise InvalidCertificate("the serial number is not positive")
+    if certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
         raise InvalidCertificate("a CA's certificate is nobody's identity")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, demo, doctor, gateway, meter
+from cli import bench, ca, client, cluster, config, demo, doctor, gateway, meter, verify
 
 app = typer.Typer(
     name="wattq",
@@ -19,14 +19,20 @@ app = typer.Typer(
 
 # Single commands: `wattq NAME`.
 COMMANDS: dict[str, Callable[..., None]] = {
+    "bench": bench.bench,
     "demo": demo.demo,
     "doctor": doctor.doctor,
     "gateway": gateway.gateway,
+    "init": config.init,
 }
 # Groups of commands: `wattq NAME COMMAND`. Each is the `app` of a module in cli/.
 GROUPS: dict[str, typer.Typer] = {
+    "ca": ca.app,
     "cluster": cluster.app,
+    "config": config.app,
     "meter": meter.app,
+    "tx": client.app,
+    "verify": verify.app,
 }
 
 for name, command in COMMANDS.items():

@@ -50,8 +50,8 @@ class Progress:
         contracted, delivered, paid = totals
         yield Text(
             f"{len(scene.trades)} trades, {contracted / 1000:.2f} kWh contracted, "
-            f"{delivered / 1000:.2f} kWh delivered, {paid / 1e6:.2f} paid; {len(self._journal.acknowledged)} transactions certified, "
-            f"{sum(self._journal.refusals.values())} refused"
+            f"{delivered / 1000:.2f} kWh delivered, {paid / 1e6:.2f} paid; "
+            f"{len(self._journal.acknowledged)} transactions certified, {sum(self._journal.refusals.values())} refused"
         )
         yield self._replicas()
 

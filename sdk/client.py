@@ -238,6 +238,10 @@ class AsyncClient:
         """Any method, with this client's identity if it has a key."""
         return await (self._identified(method, params) if self._key else self._call(method, params))
 
+    async def call_plain(self, method: Method[P, R], params: P) -> R:
+        """Any method, once, without identity."""
+        return await self._call(method, params)
+
     async def _call(self, method: Method[P, R], params: P, token: str = "") -> R:
         """Try the endpoints in turn, each once, from the one that answered last."""
         last: Exception = TransportError("no endpoint was tried")

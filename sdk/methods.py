@@ -36,11 +36,12 @@ class SignatureText(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class SubmitParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A signed envelope. ``payload`` is the very text that was signed."""
+    """A signed envelope. ``payload`` is the very text that was signed. ``wait``: until it is in the pool, executed,
+    certified, or certified with the receipt in the answer."""
 
     payload: Annotated[str, Meta(max_length=32_768)]
     signatures: Annotated[tuple[SignatureText, ...], Meta(min_length=1, max_length=8)]
-    wait: Literal["accepted", "committed", "certificate"] = "certificate"
+    wait: Literal["accepted", "committed", "certified", "certificate"] = "certificate"
     timeout_ms: Annotated[int, Meta(ge=1, le=WAIT_MS_MAX)] = 10_000
 
 
@@ -155,7 +156,7 @@ class Submission(msgspec.Struct, frozen=True):
     """How far a transaction came. ``code`` is set once it executed; ``receipt`` once it is certified."""
 
     tx_id: str
-    state: Literal["accepted", "committed", "certificate"]
+    state: Literal["accepted", "committed", "certified"]
     height: int | None = None
     index: int | None = None
     code: str | None = None

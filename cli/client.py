@@ -1,0 +1,106 @@
+"""`wattq tx`: submit a transaction with one's own key, and fetch receipts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from ca.keys import InvalidKey, SigningKey
+from ledger.genesis import GenesisInvalid, load_genesis
+from sdk import methods
+from sdk.client import AsyncClient
+from sdk.errors import Refused, SdkError
+from sdk.transports import connect
+
+app = typer.Typer(
+    help="Submit transactions, fetch receipts.\n\nExit codes: 0 done, 1 refused, 2 bad arguments, 3 no quorum.",
+    no_args_is_help=True,
+)
+Node = Annotated[list[str], typer.Option("--node", "-n", help="A node's URL; more for failover.")]
+GenesisFile = Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json.")]
+Key = Annotated[Path, typer.Option("--key", "-k", help="Your private key (PEM).")]
+NODES = ["http://127.0.0.1:26601"]
+GENESIS = Path("wattquorum/genesis.json")
+T = TypeVar("T")
+
+
+@app.command()
+def submit(
+    function: Annotated[str, typer.Argument(help="CONTRACT.FUNCTION")],
+    args: Annotated[str, typer.Argument(help="Arguments as a JSON object.")],
+    key: Key,
+    co_key: Annotated[list[Path] | None, typer.Option("--co-key", help="Further signers' keys, in order.")] = None,
+    node: Node = NODES,
+    genesis: GenesisFile = GENESIS,
+    receipt: Annotated[Path | None, typer.Option(help="Write the verified receipt here.")] = None,
+) -> None:
+    """Sign, submit and wait for the verified certificate; prints the outcome as JSON.
+
+    Example: wattq tx submit market.take_listing '{"listing": "000000000012-00000", "energy_wh": 100}' --key bob.key
+    """
+    contract, dot, name = function.partition(".")
+    given = _json_object(args)
+    if not dot:
+        _fail("the function is CONTRACT.FUNCTION", 2)
+
+    async def work(client: AsyncClient) -> dict[str, Any]:
+        co_signers = [SigningKey.load(path) for path in co_key or []]
+        outcome = await client.invoke(contract, name, given, co_signers=co_signers)
+        if receipt is not None:
+            await asyncio.to_thread(receipt.write_text, json.dumps(outcome.receipt_json, indent=1))
+        return {"tx_id": outcome.tx_id, "height": outcome.height, "code": outcome.code, "value": outcome.value}
+
+    typer.echo(json.dumps(_run(work, node, genesis, key)))
+
+
+@app.command()
+def receipt(
+    tx_id: str, key: Key, out: Annotated[Path, typer.Option(help="Where it goes.")], node: Node = NODES,
+    genesis: GenesisFile = GENESIS,
+) -> None:  # fmt: skip
+    """Fetch the receipt of a transaction that you are a party to.
+
+    Example: wattq tx receipt 5f… --key bob.key --out r.json
+    """
+
+    async def work(client: AsyncClient) -> None:
+        answer = await client.call(methods.RECEIPT, methods.TransactionParams(tx_id=tx_id))
+        await asyncio.to_thread(out.write_text, json.dumps(answer.proof, indent=1))
+
+    _run(work, node, genesis, key)
+
+
+def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path) -> T:
+    async def whole() -> T:
+        endpoints = [connect(url) for url in nodes]
+        async with AsyncClient(endpoints, load_genesis(genesis), SigningKey.load(key)) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(whole())
+    except Refused as refusal:
+        _fail(str(refusal), 1)
+    except (GenesisInvalid, InvalidKey, ValueError) as error:
+        _fail(str(error), 2)
+    except SdkError as error:
+        _fail(str(error), 3)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        tree = json.loads(text)
+    except ValueError as error:
+        _fail(f"the arguments are not JSON: {error}", 2)
+    if not isinstance(tree, dict):
+        _fail("the arguments are a JSON object", 2)
+    return tree
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"wattq tx: {message}", err=True)
+    raise typer.Exit(code)
