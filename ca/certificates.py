@@ -107,6 +107,7 @@ def request_facts(der: bytes) -> RequestFacts:
         raise InvalidCertificate(f"a request is at most {CERTIFICATE_BYTES_MAX} bytes")
     with _reading("not a well-formed DER PKCS#10 request"):
         request = x509.load_der_x509_csr(der)
+        _check_signature_bits(der, request.signature)
         point = _point(request.public_key())
         if not request.is_signature_valid:
             raise InvalidCertificate("the request's signature does not fit its key")
@@ -126,12 +127,7 @@ def create_request(key: SigningKey, name: str, organisation: str, role: Role | s
 
 def make_root(key: SigningKey, organisation: str, days: int) -> x509.Certificate:
     """A self-signed root that may issue end certificates only."""
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COMMON_NAME, f"{organisation} root"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
-        ]
-    )
+    name = _name({NameOID.COMMON_NAME: f"{organisation} root", NameOID.ORGANIZATION_NAME: organisation})
     public = key.private.public_key()
     builder = (
         _dated(name, name, public, days)
@@ -185,7 +181,14 @@ def _load(der: bytes) -> x509.Certificate:
     certificate = x509.load_der_x509_certificate(der)
     if certificate.public_bytes(serialization.Encoding.DER) != der:
         raise InvalidCertificate("not in canonical DER")
+    _check_signature_bits(der, certificate.signature)
     return certificate
+
+
+def _check_signature_bits(der: bytes, signature: bytes) -> None:
+    """The signature ends the bytes and leaves no bit unused; the library would drop such bits unseen."""
+    if not der.endswith(b"\0" + signature):
+        raise InvalidCertificate("the signature is not made of whole bytes")
 
 
 def _check_form(certificate: x509.Certificate) -> None:
@@ -231,16 +234,22 @@ def _role(text: str) -> str:
 
 
 def _subject(name: str, organisation: str, role: Role) -> x509.Name:
+    return _name(
+        {
+            NameOID.COMMON_NAME: name,
+            NameOID.ORGANIZATION_NAME: organisation,
+            NameOID.ORGANIZATIONAL_UNIT_NAME: role.value,
+        }
+    )
+
+
+def _name(parts: dict[x509.ObjectIdentifier, str]) -> x509.Name:
+    if not all(1 <= len(value) <= NAME_CHARS_MAX for value in parts.values()):
+        raise InvalidCertificate(f"each part of a name is 1 to {NAME_CHARS_MAX} characters")
     try:
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
-                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role.value),
-            ]
-        )
+        return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts.items()])
     except ValueError as error:
-        raise InvalidCertificate(f"the subject is malformed: {error}") from None
+        raise InvalidCertificate(f"the name is malformed: {error}") from None
 
 
 def _dated(
@@ -276,6 +285,8 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not (host and host.isascii()):
+            raise InvalidCertificate(f"{host!r} is neither an IP address nor an ASCII host name") from None
         return x509.DNSName(host)
 
 

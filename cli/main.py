@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, ca, client, cluster, config, demo, doctor, gateway, meter, verify
+from cli import bench, ca, client, cluster, config, demo, doctor, gateway, meter, sim, verify
 
 app = typer.Typer(
     name="wattq",
@@ -31,6 +31,7 @@ GROUPS: dict[str, typer.Typer] = {
     "cluster": cluster.app,
     "config": config.app,
     "meter": meter.app,
+    "sim": sim.app,
     "tx": client.app,
     "verify": verify.app,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,16 @@ from typing import IO, Any
 import msgspec
 
 from ledger.authentication import NonceWindow
-from ledger.blocks import Header, Result, StoredBlock, decode_result, encode_result
+from ledger.blocks import Header, Result, StoredBlock, decode_result
 from ledger.chain import ChainFiles, Place
 from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_bytes, parse_payload
-from ledger.execution import BlockExecutor, Call, CallResult, Executed, Machine, Validator
+from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
 from ledger.genesis import Genesis, genesis_state
 from ledger.intake import BadBatch, Intake, request_of
 from ledger.merkle import proof_of
-from ledger.merkle import root_of as merkle_root
 from ledger.receipts import RECEIPT_VERSION, Branch, Receipt
+from ledger.runner import BlockRunner, Position, Ran
 from ledger.state import Entry, StateReader
 from ledger.store import CommitStore, Snapshot, open_store
 from ledger.tree import StateTree, TreeProof, prove
@@ -35,7 +35,6 @@ from ledger.values import Value, decode_value
 from pbft.events import CheckedBatch, PoolRequest
 from pbft.messages import (
     NULL_DIGEST,
-    Batch,
     CertifiedBlock,
     ExecutionCertificate,
     Statement,
@@ -83,24 +82,6 @@ class CommittedBlock:
     tx_ids: tuple[bytes, ...]
     results: tuple[Result, ...]
     changes: dict[str, Entry | None]
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionReport:
-    """What consensus learns of an executed block."""
-
-    statement: Statement
-    tx_ids: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ran:
-    """An executed block before its commit; ``branches`` are the tree's changed records."""
-
-    block: StoredBlock
-    executed: Executed
-    tx_ids: tuple[bytes, ...]
-    branches: dict[bytes, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +167,7 @@ class Ledger:
         self.intake = Intake(genesis, self._threads)
         self._state = _CachedState(self._store)
         self._tree = StateTree(lambda path: self._store.get(_TREE + path))
+        self._runner = BlockRunner(genesis, self._executor, self._state, self._tree)
         self._head = self._load_head()
         self._certified = self._load_certified()
         self._view: StateView = StateView(self._store.snapshot())
@@ -241,13 +223,12 @@ class Ledger:
                 gone.append(request.tx_id)
         return gone
 
-    def execute(self, height: int, digest: bytes, body: bytes, view: int, proposer: int) -> ExecutionReport:
+    def execute(self, height: int, digest: bytes, body: bytes, view: int, proposer: int) -> Ran:
         """Run, append, sync and commit the next block. Blocks; belongs to the execution thread."""
         assert height == self._head.height + 1, "blocks are executed in order"
-        batch = decode_batch(body) if body else None
-        ran = self._run(height, digest, batch, body, view, proposer)
+        ran = self._run(digest, body, view, proposer)
         self._commit(ran, self._chain.append(ran.block))
-        return ExecutionReport(ran.block.statement, ran.tx_ids)
+        return ran
 
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
         """Store certificates of executed blocks."""
@@ -400,32 +381,12 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def _run(self, height: int, digest: bytes, batch: Batch | None, body: bytes, view: int, proposer: int) -> _Ran:
-        envelopes = self.intake.envelopes(batch.envelopes) if batch else []
-        floor_ms = self._head.time_ms + 1
-        time_ms = max(batch.proposed_time_ms, floor_ms) if batch else floor_ms
-        executed = self._executor.execute(self._state, height, time_ms, envelopes)
-        header = Header(
-            chain=self.genesis.chain_id,
-            channel=self.genesis.channel,
-            epoch=0,
-            height=height,
-            previous_hash=self._head.header_hash,
-            time_ms=time_ms,
-            batch_digest=digest,
-            transaction_root=merkle_root([envelope.hash for envelope in envelopes]),
-        )
-        results = tuple(encode_result(result) for result in executed.results)
-        branches = self._tree.update(
-            {key: None if entry is None else _pack(entry) for key, entry in executed.changes.items()}
-        )
-        statement = Statement(
-            height, header.hash(), self._tree.root, merkle_root(results), self.genesis.validators_hash
-        )
-        block = StoredBlock(header, body, view, proposer, executed.deadlines, results, statement)
-        return _Ran(block, executed, tuple(envelope.tx_id for envelope in envelopes), branches)
+    def _run(self, digest: bytes, body: bytes, view: int, proposer: int) -> Ran:
+        envelopes = self.intake.envelopes(decode_batch(body).envelopes) if body else []
+        at = Position(self._head.height, self._head.time_ms, self._head.header_hash)
+        return self._runner.run(at, digest, body, envelopes, view, proposer)
 
-    def _commit(self, ran: _Ran, place: Place) -> None:
+    def _commit(self, ran: Ran, place: Place) -> None:
         block, executed, tx_ids = ran.block, ran.executed, ran.tx_ids
         height = block.header.height
         head = _Head(height, block.header.time_ms, block.statement.header_hash, block.statement, place)
@@ -467,9 +428,8 @@ class Ledger:
     def _recover(self) -> None:
         """Execute again what the chain files hold beyond the store."""
         for place, block in self._chain.after(self._head.place):
-            batch = decode_batch(block.body) if block.body else None
             header = block.header
-            again = self._run(header.height, header.batch_digest, batch, block.body, block.view, block.proposer)
+            again = self._run(header.batch_digest, block.body, block.view, block.proposer)
             if again.block.statement != block.statement:
                 raise Diverged(f"block {header.height} no longer gives what it gave: {again.block.statement}")
             self._commit(again, place)
@@ -540,11 +500,3 @@ def _lock(directory: Path, genesis: Genesis) -> IO[str]:
         raise DirectoryUnusable(f"{directory} holds another chain or format: {stamp.read_text().strip()}")
     os.utime(stamp)
     return file
-
-
-def state_records(entries: Iterable[tuple[str, Entry]]) -> dict[str, bytes]:
-    """Leaf records of state entries, as the tree covers them."""
-    return {key: _pack(entry) for key, entry in entries}
-
-
-__all__ = ["BadBatch", "CommittedBlock", "Ledger"]

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ledger.blocks import Header, StoredBlock, encode_result
+from ledger.blocks import StoredBlock
 from ledger.chain import ChainCorrupt, read_blocks
 from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.execution import BlockExecutor, Machine, Validator
 from ledger.genesis import Genesis, genesis_state, load_genesis
-from ledger.ledger import state_records
-from ledger.merkle import root_of as merkle_root
+from ledger.runner import BlockRunner, pack_entry, start_of
 from ledger.state import MemoryState
 from ledger.tree import StateTree
 from ledger.values import decode_value
-from pbft.messages import NULL_DIGEST, Statement, batch_digest, decode_batch
+from pbft.messages import NULL_DIGEST, batch_digest, decode_batch
 
 
 class ChainInvalid(Exception):
@@ -50,11 +49,7 @@ def replay(
     chain: Path, genesis_file: Path, machine: Machine, validator: Validator, height: int | None = None
 ) -> Replayed:
     """Execute the blocks of ``chain`` (up to ``height``) again; raises ``ChainInvalid`` at the first bad one."""
-    genesis = load_genesis(genesis_file)
-    state = MemoryState(genesis_state(genesis))
-    tree = StateTree(lambda path: None)
-    tree.update(dict(state_records(state.entries.items())))
-    run = _Run(genesis, BlockExecutor(machine, validator), state, tree)
+    run = _Run(load_genesis(genesis_file), machine, validator)
     done = 0
     try:
         for block in read_blocks(chain):
@@ -67,61 +62,43 @@ def replay(
             raise ChainInvalid(done + 1, str(error)) from None
     if height is not None and done < height:
         raise ChainInvalid(done + 1, f"missing: the files end at block {done}")
-    return Replayed(done, state, tree.root, run.transactions)
+    return Replayed(done, run.state, run.tree.root, run.transactions)
 
 
 class _Run:
-    def __init__(self, genesis: Genesis, executor: BlockExecutor, state: MemoryState, tree: StateTree) -> None:
-        self._genesis = genesis
-        self._executor = executor
-        self._state = state
-        self._tree = tree
-        self._previous_hash = genesis.chain_id
-        self._time_ms = genesis.time_ms
-        self._height = 0
+    def __init__(self, genesis: Genesis, machine: Machine, validator: Validator) -> None:
+        self.state = MemoryState(genesis_state(genesis))
+        self.tree = StateTree(lambda path: None)
+        self.tree.update({key: pack_entry(entry) for key, entry in self.state.entries.items()})
         self.transactions: Counter[str] = Counter()
+        self._runner = BlockRunner(genesis, BlockExecutor(machine, validator), self.state, self.tree)
+        self._at = start_of(genesis)
 
     def block(self, block: StoredBlock) -> None:
         """Check and execute the next block."""
-        self._height += 1
-        envelopes, digest, proposed_ms = self._batch(block)
-        floor_ms = self._time_ms + 1
-        header = Header(
-            chain=self._genesis.chain_id,
-            channel=self._genesis.channel,
-            epoch=0,
-            height=self._height,
-            previous_hash=self._previous_hash,
-            time_ms=max(proposed_ms, floor_ms),
-            batch_digest=digest,
-            transaction_root=merkle_root([envelope.hash for envelope in envelopes]),
-        )
-        if header != block.header:
-            raise ChainInvalid(self._height, "its header is not what its batch and the block before lead to")
-        executed = self._executor.execute(self._state, self._height, header.time_ms, envelopes)
-        self._state.apply(executed.changes)
-        changes = {key: self._state.entries.get(key) for key in executed.changes}
-        records = state_records((key, entry) for key, entry in changes.items() if entry is not None)
-        self._tree.update({key: records.get(key) for key in changes})
-        results = tuple(encode_result(result) for result in executed.results)
-        statement = Statement(
-            self._height, header.hash(), self._tree.root, merkle_root(results), self._genesis.validators_hash
-        )
-        if statement != block.statement or results != block.results:
-            raise ChainInvalid(self._height, "executing it again leads to another outcome")
-        for envelope, result in zip(envelopes, executed.results[executed.deadlines :], strict=True):
-            self.transactions[envelope.tx_id.hex()] += 1 if result.gas_used else 0
-        self._previous_hash, self._time_ms = header.hash(), header.time_ms
+        height = self._at.height + 1
+        envelopes, digest = _batch(block, height)
+        ran = self._runner.run(self._at, digest, block.body, envelopes, block.view, block.proposer)
+        if ran.block.header != block.header:
+            raise ChainInvalid(height, "its header is not what its batch and the block before lead to")
+        if ran.block != block:
+            raise ChainInvalid(height, "executing it again leads to another outcome")
+        self.state.apply(ran.executed.changes)
+        for tx_id, result in zip(ran.tx_ids, ran.executed.results[block.deadlines :], strict=True):
+            self.transactions[tx_id.hex()] += 1 if result.gas_used else 0
+        self._at = ran.position
 
-    def _batch(self, block: StoredBlock) -> tuple[list[Envelope], bytes, int]:
-        if not block.body:
-            return [], NULL_DIGEST, 0
-        batch = decode_batch(block.body)
-        try:
-            envelopes = [envelope_from_bytes(raw) for raw in batch.envelopes]
-            for envelope in envelopes:
-                envelope.verify()
-        except Refusal as refusal:
-            raise ChainInvalid(self._height, f"an unlawful transaction: {refusal}") from None
-        hashes = b"".join(envelope.hash for envelope in envelopes)
-        return envelopes, batch_digest(batch.channel, batch.proposed_time_ms, hashes), batch.proposed_time_ms
+
+def _batch(block: StoredBlock, height: int) -> tuple[list[Envelope], bytes]:
+    """A block's envelopes, each signature checked, and the digest of its batch."""
+    if not block.body:
+        return [], NULL_DIGEST
+    batch = decode_batch(block.body)
+    try:
+        envelopes = [envelope_from_bytes(raw) for raw in batch.envelopes]
+        for envelope in envelopes:
+            envelope.verify()
+    except Refusal as refusal:
+        raise ChainInvalid(height, f"an unlawful transaction: {refusal}") from None
+    hashes = b"".join(envelope.hash for envelope in envelopes)
+    return envelopes, batch_digest(batch.channel, batch.proposed_time_ms, hashes)

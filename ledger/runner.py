@@ -1,0 +1,96 @@
+"""From an agreed batch to a block: the one place where header, results, tree and statement come together.
+
+The ledger, the replay of a chain's files and the simulator all run blocks through here, so that they cannot
+come to different roots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ledger.blocks import Header, StoredBlock, encode_result
+from ledger.envelope import Envelope
+from ledger.execution import BlockExecutor, Executed
+from ledger.genesis import Genesis
+from ledger.merkle import root_of
+from ledger.state import StateReader
+from ledger.tree import StateTree
+from pbft.messages import Statement, decode_batch
+
+EPOCH = 0
+pack_entry = msgspec.msgpack.Encoder().encode
+"""A state entry's record: what the store keeps and the tree's leaf covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a chain stands: its last block's height, time and hash."""
+
+    height: int
+    time_ms: int
+    header_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An executed block. ``branches``: the tree's changed records by path, to be written with the state's changes."""
+
+    block: StoredBlock
+    executed: Executed
+    tx_ids: tuple[bytes, ...]
+    branches: dict[bytes, bytes | None]
+
+    @property
+    def statement(self) -> Statement:
+        """What consensus signs of it."""
+        return self.block.statement
+
+    @property
+    def position(self) -> Position:
+        header = self.block.header
+        return Position(header.height, header.time_ms, self.block.statement.header_hash)
+
+
+def start_of(genesis: Genesis) -> Position:
+    """Before the first block."""
+    return Position(0, genesis.time_ms, genesis.chain_id)
+
+
+class BlockRunner:
+    """Executes batches on a state and its tree. The caller applies ``executed.changes`` before the next block."""
+
+    def __init__(self, genesis: Genesis, executor: BlockExecutor, state: StateReader, tree: StateTree) -> None:
+        self._genesis = genesis
+        self._executor = executor
+        self._state = state
+        self._tree = tree
+
+    def run(
+        self, at: Position, digest: bytes, body: bytes, envelopes: Sequence[Envelope], view: int, proposer: int
+    ) -> Ran:
+        """The block after ``at``: time = max(proposed, previous + 1), a null request's is previous + 1."""
+        floor_ms = at.time_ms + 1
+        time_ms = max(decode_batch(body).proposed_time_ms, floor_ms) if body else floor_ms
+        executed = self._executor.execute(self._state, at.height + 1, time_ms, envelopes)
+        header = Header(
+            chain=self._genesis.chain_id,
+            channel=self._genesis.channel,
+            epoch=EPOCH,
+            height=at.height + 1,
+            previous_hash=at.header_hash,
+            time_ms=time_ms,
+            batch_digest=digest,
+            transaction_root=root_of([envelope.hash for envelope in envelopes]),
+        )
+        results = tuple(encode_result(result) for result in executed.results)
+        branches = self._tree.update(
+            {key: None if entry is None else pack_entry(entry) for key, entry in executed.changes.items()}
+        )
+        statement = Statement(
+            header.height, header.hash(), self._tree.root, root_of(results), self._genesis.validators_hash
+        )
+        block = StoredBlock(header, body, view, proposer, executed.deadlines, results, statement)
+        return Ran(block, executed, tuple(envelope.tx_id for envelope in envelopes), branches)

@@ -1,0 +1,1 @@
+"""The deterministic simulator: the same replicas, ledger and contracts under a virtual clock, network and disk."""

@@ -1,0 +1,78 @@
+"""The simulated network's genesis: keys and certificates from seeds, the same bytes in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from ca.keys import SigningKey
+from ledger.genesis import Genesis, GenesisLimits, GenesisValidator
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+END = datetime(2046, 1, 1, tzinfo=UTC)
+GENESIS_TIME_MS = 1_799_999_000_000
+
+
+def node_keys(count: int) -> list[SigningKey]:
+    return [SigningKey.from_seed(b"node%d" % index) for index in range(count)]
+
+
+def operator_keys() -> list[SigningKey]:
+    return [SigningKey.from_seed(b"operator%d" % index) for index in range(2)]
+
+
+def make_genesis(
+    keys: list[SigningKey], operators: list[SigningKey], sources: Mapping[str, str], parameters: Mapping[str, int]
+) -> Genesis:
+    """Small limits, so that windows and checkpoints matter in short runs."""
+    root_key = SigningKey.from_seed(b"root")
+    root = _certificate(root_key, root_key, "sim root", "root", 1, ca=True)
+    users = [
+        _certificate(root_key, key, f"operator{i}", "operator", 2 + i, ca=False) for i, key in enumerate(operators)
+    ]
+    return Genesis(
+        network="sim",
+        channel="main",
+        lab=True,
+        time_ms=GENESIS_TIME_MS,
+        validators=tuple(GenesisValidator(f"node{i + 1}", key.public_key) for i, key in enumerate(keys)),
+        roots=(root,),
+        users=tuple(users),
+        parameters=parameters,
+        contracts=sources,
+        limits=GenesisLimits(40_960, 100, 200_000, 100_000_000, 8, 24),
+    )
+
+
+def _certificate(root: SigningKey, key: SigningKey, name: str, role: str, serial: int, *, ca: bool) -> bytes:
+    """A certificate with fixed dates and serial and an RFC 6979 signature: deterministic bytes."""
+    subject = _name(name, role)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(_name("sim root", "root"))
+        .public_key(key.private.public_key())
+        .serial_number(serial)
+        .not_valid_before(START)
+        .not_valid_after(END)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    certificate = builder.sign(root.private, hashes.SHA256(), ecdsa_deterministic=True)
+    assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey), "P-256 throughout"
+    return certificate.public_bytes(Encoding.DER)
+
+
+def _name(name: str, role: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "sim"),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role),
+        ]
+    )

@@ -1,0 +1,160 @@
+"""A small network of real processes for tests: quick timers, free ports, people with keys."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ca.authority import Authority
+from ca.certificates import Role, create_request
+from ca.keys import SigningKey
+from cli.contracts import shipped_contracts
+from cluster import Cluster, gateway_name, prepare
+from ledger.genesis import Genesis, load_genesis
+from sdk.client import AsyncClient, Outcome
+from sdk.configuration import parse
+from sdk.transports import connect
+
+INTERVAL_MS = 900_000
+DEPOSIT = 50_000_000
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that the system gave out just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for item in sockets:
+        item.bind(("127.0.0.1", 0))
+    ports = [int(item.getsockname()[1]) for item in sockets]
+    for item in sockets:
+        item.close()
+    return ports
+
+
+def configuration_text(nodes: int, extra: str = "") -> str:
+    ports = free_ports(3 * nodes)
+    lines = [
+        "[network]",
+        'name = "test"',
+        "[timers]",
+        "block_idle_ms_max = 200",
+        "request_timeout_ms = 1000",
+        "view_change_timeout_ms = 1000",
+        "view_change_timeout_ms_max = 4000",
+        "status_interval_ms = 200",
+        "[limits]",
+        "checkpoint_interval_blocks = 8",
+        "window_blocks = 32",
+        extra,
+    ]
+    for node in range(nodes):
+        peer, rest, client = ports[3 * node : 3 * node + 3]
+        lines += [f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
+        lines += ['certificate_authority = "ca"'] if node == 0 else []
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Person:
+    """Somebody with a key, a certificate and a client that starts at one node and fails over to the others."""
+
+    name: str
+    key: SigningKey
+    client: AsyncClient
+    acknowledged: list[str] = field(default_factory=list)
+
+    async def invoke(self, contract: str, function: str, args: dict[str, Any], **options: Any) -> Outcome:
+        """Submit and journal what a quorum acknowledged."""
+        outcome = await self.client.invoke(contract, function, args, **options)
+        self.acknowledged.append(outcome.tx_id)
+        return outcome
+
+
+class Network:
+    """A running cluster and the people on it. ``close`` ends everything."""
+
+    def __init__(self, directory: Path, nodes: int = 4) -> None:
+        text = configuration_text(nodes)
+        prepare(directory, parse(text, "test"), text, shipped_contracts())
+        self.cluster = Cluster(directory)
+        self.genesis: Genesis = load_genesis(directory / "genesis.json")
+        self.people: list[Person] = []
+
+    async def start(self) -> None:
+        await self.cluster.up()
+        self.operator = self.person_of("operator1", 0)
+        self.second_operator = SigningKey.load(self.cluster.directory / "users" / "operator2.key")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(person.client.close() for person in self.people))
+        await self.cluster.down()
+
+    def client(self, node: int, key: SigningKey | None, *, failover: bool = True) -> AsyncClient:
+        names = self.cluster.names
+        order = names[node:] + names[:node] if failover else [names[node]]
+        return AsyncClient([connect(self.cluster.rest_url(name)) for name in order], self.genesis, key)
+
+    def person_of(self, name: str, node: int) -> Person:
+        """Somebody whose identity the genesis file holds."""
+        key = SigningKey.load(self.cluster.directory / "users" / f"{name}.key")
+        return self._person(name, key, node)
+
+    def _person(self, name: str, key: SigningKey, node: int) -> Person:
+        person = Person(name, key, self.client(node, key))
+        self.people.append(person)
+        return person
+
+    async def admit(self, name: str, role: str, node: int) -> Person:
+        """S1: code, certificate request over REST, registration; then a meter and money."""
+        key = SigningKey.generate()
+        code = Authority.open(self.cluster.directory / "ca").new_admission_code(Role(role), name)
+        async with self.client(0, None) as stranger:
+            certificate = await stranger.enrol(create_request(key, name, "Wattquorum", Role(role)), code)
+        person = self._person(name, key, node)
+        await person.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
+        gateway = SigningKey.load(self.cluster.directory / "users" / f"{gateway_name('node1')}.key").signer
+        binding = {
+            "meter": f"M-{name}",
+            "owner": key.signer,
+            "zone": "z",
+            "capacity_w": 20_000,
+            "gateway": gateway,
+        }
+        await self.operator.invoke("registry", "bind_meter", binding)
+        deposit = {"account": key.signer, "amount": DEPOSIT}
+        await self.operator.invoke("credit", "deposit", deposit, co_signers=[self.second_operator])
+        return person
+
+    async def height(self, name: str) -> int:
+        status = await self.cluster.status(name)
+        return status.executed_height if status is not None else -1
+
+    async def interval(self, ahead: int = 8) -> int:
+        status = await self.operator.client.status()
+        return status.block_time_ms // INTERVAL_MS + ahead
+
+    async def agree(self, within_s: float = 60.0) -> str:
+        """Wait until every node that runs has executed the same height; their common root."""
+        found: dict[str, str] = {}
+
+        async def same() -> bool:
+            statuses = [await self.cluster.status(name) for name in self.cluster.names]
+            live = [status for status in statuses if status is not None]
+            found.update({status.name: f"{status.executed_height} {status.state_root}" for status in live})
+            return len(live) == len(statuses) and len({f"{s.executed_height} {s.state_root}" for s in live}) == 1
+
+        await until(same, within_s)
+        return next(iter(found.values())).split()[1]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
+    """Poll ``condition`` until it holds; fails when it does not in time."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.02)
