@@ -1,0 +1,306 @@
+"""Bad input from people, clients and replicas: a typed error, nothing changed, nobody stopped, no view changed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from network import Network, Person
+
+from ca.authority import Authority
+from ca.certificates import Role, create_request
+from ca.keys import SigningKey
+from sdk import methods
+from sdk.client import Signed
+from sdk.errors import Refused
+from sdk.methods import SubmitParams
+from sdk.transports import connect
+
+pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
+
+ASK_WH = 500
+PRICE = 200_000
+
+
+class Market:
+    """A running network with a seller, a buyer and an open listing."""
+
+    def __init__(self, network: Network, anna: Person, dora: Person, interval: int, listing: str) -> None:
+        self.network = network
+        self.anna = anna
+        self.dora = dora
+        self.interval = interval
+        self.listing = listing
+
+    async def refused(self, person: Person, function: str, args: dict[str, Any], **options: Any) -> str:
+        """The code with which a call is refused."""
+        contract, _, name = function.partition(".")
+        with pytest.raises(Refused) as caught:
+            await person.invoke(contract, name, args, **options)
+        assert caught.value.message
+        return caught.value.code
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Market]:
+    network = Network(tmp_path_factory.mktemp("bad") / "net")
+    try:
+        await network.start()
+        anna, dora = await network.admit("anna", "seller", 1), await network.admit("dora", "buyer", 2)
+        interval = await network.interval()
+        offer = {"meter": "M-anna", "interval": interval, "energy_wh": ASK_WH, "price": PRICE, "lot_wh": 100}
+        listing = (await anna.invoke("market", "post_listing", offer)).value
+        yield Market(network, anna, dora, interval, listing)
+        status = await network.operator.client.status()
+        assert status.view == 0, "no bad input changes a view"
+        await network.agree()
+    finally:
+        await network.close()
+
+
+async def send(market: Market, signed: Signed) -> str:
+    """Submit an envelope as it stands; the code with which it is refused."""
+    node = connect(market.network.cluster.rest_url("node1"))
+    try:
+        params = SubmitParams(payload=signed.payload, signatures=signed.signatures)
+        with pytest.raises(Refused) as caught:
+            await node.call(methods.SUBMIT, params)
+        assert 400 <= caught.value.status < 500
+        return caught.value.code
+    finally:
+        await node.close()
+
+
+def resigned(person: Person, text: str) -> Signed:
+    data = text.encode()
+    signature = methods.SignatureText(public_key=person.key.public_key, signature=person.key.sign(data))
+    return Signed(text, (signature,))
+
+
+async def changed(market: Market, change: Callable[[dict[str, Any]], Any]) -> Signed:
+    """A lawful order of dora's, with something in its payload changed before signing."""
+    signed = await market.dora.client.sign("market", "take_listing", {"listing": market.listing, "energy_wh": 100})
+    payload = json.loads(signed.payload)
+    change(payload)
+    return resigned(market.dora, json.dumps(payload))
+
+
+async def test_wrong_signature(market: Market) -> None:
+    signed = await market.dora.client.sign("market", "take_listing", {"listing": market.listing, "energy_wh": 100})
+    assert await send(market, Signed(signed.payload.replace(":100", ":200"), signed.signatures)) == "SIGNATURE_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("chain", "0" * 64, "WRONG_CHAIN"),
+        ("channel", "other", "WRONG_CHANNEL"),
+        ("expires_at_height", 0, "EXPIRED"),
+        ("nonce", 100_000, "NONCE_OUT_OF_WINDOW"),
+        ("nonce", 0, "NONCE_USED"),
+        ("nonce", -1, "PAYLOAD_INVALID"),
+        ("gas_limit", 10**9, "GAS_LIMIT_TOO_HIGH"),
+        ("contract", "nowhere", "CONTRACT_UNKNOWN"),
+        ("function", "nothing", "FUNCTION_UNKNOWN"),
+        ("function", "close_gate", "NOT_CALLABLE"),
+        ("v", 2, "PAYLOAD_INVALID"),
+        ("extra", 1, "PAYLOAD_INVALID"),
+        ("args", {"energy_wh": 1.5}, "PAYLOAD_INVALID"),
+        ("args", {"energy_wh": 2**53}, "PAYLOAD_INVALID"),
+        ("args", [], "PAYLOAD_INVALID"),
+    ],
+)
+async def test_payloads_that_are_refused(market: Market, field: str, value: Any, code: str) -> None:
+    assert await send(market, await changed(market, lambda payload: payload.update({field: value}))) == code
+
+
+async def test_duplicate_keys_and_malformed_json(market: Market) -> None:
+    signed = await changed(market, lambda payload: None)
+    twice = signed.payload.replace('{"v": 1', '{"v": 1, "v": 1')
+    assert await send(market, resigned(market.dora, twice)) == "PAYLOAD_INVALID"
+    for text in ("", "{", "null", "[" * 2_000, '{"v": NaN}', "\ufeff" + signed.payload):
+        assert await send(market, resigned(market.dora, text)) in ("PAYLOAD_INVALID", "SIGNERS_MISMATCH")
+
+
+async def test_strangers_roles_and_other_peoples_things(market: Market) -> None:
+    stranger = Person("mallory", SigningKey.generate(), market.network.client(0, SigningKey.generate()))
+    take = {"listing": market.listing, "energy_wh": 100}
+    try:
+        assert await market.refused(stranger, "market.take_listing", take) == "NOT_REGISTERED"
+    finally:
+        await stranger.client.close()
+    assert await market.refused(market.anna, "market.take_listing", take) == "ROLE_REQUIRED"
+    assert await market.refused(market.dora, "market.cancel_listing", {"listing": market.listing}) == "ROLE_REQUIRED"
+    deposit = {"account": market.dora.key.signer, "amount": 1}
+    assert await market.refused(market.dora, "credit.deposit", deposit) == "ROLE_REQUIRED"
+    assert await market.refused(market.network.operator, "credit.deposit", deposit) == "TWO_OPERATORS"
+
+
+async def test_amounts_and_terms(market: Market) -> None:
+    bid = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 10, "price": PRICE}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({**bid, "energy_wh": -1}, "ENERGY_INVALID"),
+        ({**bid, "energy_wh": 0}, "ENERGY_INVALID"),
+        ({**bid, "price": 2**50}, "PRICE_INVALID"),
+        ({**bid, "price": "1"}, "ARGUMENTS_INVALID"),
+        ({**bid, "interval": 1}, "INTERVAL_CLOSED"),
+        ({**bid, "interval": 2**40}, "INTERVAL_TOO_FAR"),
+        ({**bid, "side": "both"}, "SIDE_INVALID"),
+        ({**bid, "meter": "M-anna"}, "NOT_YOUR_METER"),
+        ({**bid, "energy_wh": 10**9, "price": 10**9}, "INSUFFICIENT_FUNDS"),
+        ({"side": "bid"}, "ARGUMENTS_INVALID"),
+    ]
+    for args, code in cases:
+        assert await market.refused(market.dora, "market.place_order", args) == code, args
+    take = {"listing": market.listing, "energy_wh": ASK_WH + 1}
+    assert await market.refused(market.dora, "market.take_listing", take) == "NOT_ENOUGH_LEFT"
+    assert await market.refused(market.dora, "market.take_listing", {**take, "energy_wh": 150}) == "LOT_MISMATCH"
+    assert await market.refused(market.dora, "market.take_listing", {**take, "listing": "none"}) == "NOT_FOUND"
+
+
+async def test_a_refused_transaction_changes_nothing_but_its_nonce(market: Market) -> None:
+    before = (await market.dora.client.account()).value
+    take = {"listing": market.listing, "energy_wh": ASK_WH + 1}
+    await market.refused(market.dora, "market.take_listing", take)
+    assert (await market.dora.client.account()).value == before
+
+
+async def test_taking_from_a_seller_since_suspended_or_revoked(market: Market) -> None:
+    network = market.network
+    bob = await network.admit("bob", "seller", 3)
+    offer = {"meter": "M-bob", "interval": market.interval, "energy_wh": 100, "price": PRICE, "lot_wh": 10}
+    listing = (await bob.invoke("market", "post_listing", offer)).value
+    take = {"listing": listing, "energy_wh": 10}
+    await network.operator.invoke("registry", "suspend", {"user": bob.key.signer, "reason": "test"})
+    assert await market.refused(market.dora, "market.take_listing", take) == "SUSPENDED"
+    assert await market.refused(bob, "market.post_listing", offer) == "SUSPENDED"
+    await network.operator.invoke("registry", "resume", {"user": bob.key.signer})
+    serial = next(i.serial for i in Authority.open(network.cluster.directory / "ca").issued() if i.name == "bob")
+    await network.operator.invoke("governance", "revoke", {"serial": serial, "reason": "test"})
+    assert await market.refused(market.dora, "market.take_listing", take) == "CERTIFICATE_REVOKED"
+    assert await market.refused(bob, "market.post_listing", offer) == "CERTIFICATE_REVOKED"
+
+
+async def test_enrolment_with_wrong_codes(market: Market) -> None:
+    key = SigningKey.generate()
+    request = create_request(key, "eve", "Wattquorum", Role.OPERATOR)
+    code = Authority.open(market.network.cluster.directory / "ca").new_admission_code(Role.BUYER, "eve")
+    async with market.network.client(0, None) as stranger:
+        for given, asked in (("wrong", request), (code, request), (code, b"garbage")):
+            with pytest.raises(Refused) as caught:
+                await stranger.enrol(asked, given)
+            assert (caught.value.code, caught.value.status) == ("ADMISSION_REFUSED", 403)
+
+
+async def test_reading_what_is_not_yours(market: Market) -> None:
+    anna = market.anna.key.signer
+    with pytest.raises(Refused) as caught:
+        await market.dora.client.account(anna)
+    assert (caught.value.code, caught.value.status) == ("NOT_YOURS", 403)
+    async with market.network.client(0, None) as stranger:
+        with pytest.raises(Refused) as caught:
+            await stranger.call(methods.ACCOUNT, methods.SignerParams(signer=anna))
+        assert (caught.value.code, caught.value.status) == ("IDENTITY_REQUIRED", 401)
+        book = await stranger.book(market.interval)
+    assert [listing.listing for listing in book.listings].count(market.listing) == 1
+    assert anna not in repr(book)
+    seen = await market.dora.client.query({"v.type": "listing"})
+    assert seen.rows == ()
+    regulator = market.network.person_of("regulator1", 1)
+    assert len((await regulator.client.query({"v.type": "listing"})).rows) >= 1
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"$where": "1"},
+        {"v.type": {"$regex": ".*"}},
+        {"v.type": {}},
+        {"a'b": 1},
+        {"v.x": {"$in": list(range(200))}},
+        {"$or": []},
+        {"v.price": 1.5},
+    ],
+)
+async def test_malformed_selectors(market: Market, selector: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as caught:
+        await market.dora.client.query(selector)
+    assert caught.value.status == 400
+
+
+async def test_rest_refuses_what_is_malformed(market: Market) -> None:
+    url = market.network.cluster.rest_url("node2")
+    async with aiohttp.ClientSession() as session:
+
+        async def problem(verb: str, path: str, **options: Any) -> tuple[int, str]:
+            async with session.request(verb, url + path, **options) as response:
+                assert response.content_type == "application/problem+json"
+                return response.status, (await response.json(content_type=None))["code"]
+
+        assert await problem("POST", "/v1/transactions", data=b"{") == (400, "PARAMETERS_INVALID")
+        assert await problem("POST", "/v1/transactions", data=b"\xff\xfe") == (400, "PARAMETERS_INVALID")
+        assert await problem("POST", "/v1/transactions", data=b"x" * 1_000_000) == (413, "BODY_TOO_LARGE")
+        assert await problem("GET", "/v1/blocks/-1") == (400, "PARAMETERS_INVALID")
+        assert await problem("GET", "/v1/blocks/999999") == (404, "NOT_FOUND")
+        assert await problem("GET", "/v1/headers?limit=5&limit=6") == (400, "PARAMETERS_INVALID")
+        assert await problem("GET", "/v1/headers?limt=5") == (400, "PARAMETERS_INVALID")
+        assert await problem("GET", "/v1/nowhere") == (404, "HTTP_404")
+        assert await problem("DELETE", "/v1/status") == (405, "HTTP_405")
+        bearer = {"Authorization": "Bearer nonsense"}
+        assert await problem("GET", "/v1/trades", headers=bearer) == (401, "SESSION_UNKNOWN")
+
+
+def poke(address: tuple[str, int], data: bytes) -> None:
+    """Send bytes to a TCP port and wait until the other side has had enough."""
+    with socket.create_connection(address, timeout=10) as connection:
+        try:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+        except OSError:
+            return
+
+
+async def test_garbage_on_every_socket(market: Market) -> None:
+    cluster = market.network.cluster
+    node = cluster.section("node3")
+    garbage = (b"", b"GET / HTTP/1.1\r\n\r\n", bytes(2_000), b"\xff" * 5_000, os.urandom(20_000))
+    for port in (node.peer_port, node.client_port, node.rest_port):
+        for data in garbage:
+            await asyncio.to_thread(poke, (node.host, port), data)
+    unix = str(Path(cluster.home("node3")) / "node.sock")
+    for data in garbage:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(unix)
+            connection.sendall(data)
+    status = await cluster.wait_ready("node3")
+    assert status.view == 0
+    await market.dora.invoke(
+        "market",
+        "place_order",
+        {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 1, "price": 1_000},
+    )
+
+
+async def test_a_certificate_of_another_ca(market: Market, tmp_path: Path) -> None:
+    key = SigningKey.generate()
+    other = Authority.init(tmp_path / "other", "Elsewhere")
+    request = create_request(key, "eve", "Elsewhere", Role.BUYER)
+    certificate = base64.b64encode(other.issue(request, "eve", "Elsewhere", Role.BUYER).certificate_der).decode()
+    eve = Person("eve", key, market.network.client(1, key))
+    try:
+        args = {"certificate_der": certificate}
+        assert await market.refused(eve, "registry.register", args) == "CERTIFICATE_INVALID"
+        assert await market.refused(eve, "registry.register", {"certificate_der": "!"}) == "CERTIFICATE_INVALID"
+    finally:
+        await eve.client.close()

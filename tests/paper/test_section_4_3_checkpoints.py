@@ -1,0 +1,73 @@
+"""Castro and Liskov, OSDI '99, section 4.3: outcomes, certificates, watermarks, garbage collection."""
+
+from __future__ import annotations
+
+import msgspec
+from harness import Net
+
+from pbft.events import AlarmKind, Received
+from pbft.messages import Message, Outcome
+
+K, L = 4, 12
+
+
+def test_the_low_watermark_moves_every_k_certified_blocks_and_the_log_is_cut() -> None:
+    net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=50)
+    net.until(lambda: min(node.height for node in net.nodes) >= 3 * K + 1)
+    for node in net.nodes:
+        core = node.replica.core
+        assert core.low >= 2 * K
+        assert min(core.log.slots, default=core.low + 1) > core.low
+
+
+def test_without_certificates_ordering_stops_at_the_high_watermark_without_a_view_change() -> None:
+    net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=20, request_timeout_ms=100)
+    net.filter = lambda sender, receiver, message: not isinstance(message, Outcome)
+    net.until(lambda: all(node.height == L for node in net.nodes))
+    net.advance(5_000)
+    assert {node.height for node in net.nodes} == {L}
+    assert {node.replica.view for node in net.nodes} == {0}
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: min(node.height for node in net.nodes) > L)
+
+
+def test_lost_outcomes_are_sent_again_until_certified() -> None:
+    net = Net(4, block_idle_ms_max=10_000)
+    net.filter = lambda sender, receiver, message: not isinstance(message, Outcome)
+    net.submit(0, "a")
+    net.until(lambda: net.all_executed("a"))
+    assert not any(node.certificates for node in net.nodes)
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: all(node.certificates for node in net.nodes))
+
+
+def test_a_contradicted_replica_raises_an_alarm_and_withholds_outcomes() -> None:
+    net = Net(4, block_idle_ms_max=10_000)
+    others: list[Outcome] = []
+
+    def collect(sender: int, receiver: int, message: Message) -> bool:
+        if isinstance(message, Outcome) and receiver == 3:
+            others.append(message)
+            return False
+        return True
+
+    net.filter = collect
+    net.submit(0, "a")
+    net.until(lambda: net.all_executed("a"))
+    for outcome in others[:3]:
+        false = msgspec.structs.replace(outcome.statement, state_root=b"!" * 32)
+        net.give(net.nodes[3], Received(outcome.sender, Outcome(false, outcome.sender, outcome.signature)))
+    assert net.nodes[3].alarms[-1].kind == AlarmKind.DIVERGED
+    sent = len([m for m in net.nodes[3].sent if isinstance(m, Outcome)])
+    net.submit(0, "b")
+    net.until(lambda: net.all_executed("b"))
+    assert len([m for m in net.nodes[3].sent if isinstance(m, Outcome)]) == sent
+
+
+def test_a_laggard_far_behind_catches_up_by_certified_blocks() -> None:
+    net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=50)
+    net.crash(3)
+    net.until(lambda: net.nodes[0].height > 3 * L)
+    net.restart(3)
+    net.until(lambda: net.nodes[3].height >= net.nodes[0].height - 2)
+    net.check_agreement()
