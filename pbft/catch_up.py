@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pbft.core import Core
 from pbft.events import CheckedBatch, RejectReason
-from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, Proposal, Status
+from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, Forward, Proposal, Status
 from pbft.normal_case import NormalCase
 from pbft.view_changer import ViewChanger
 
@@ -35,6 +35,17 @@ class CatchUp:
         core.broadcast(core.status())
         self._changer.repeat_complaint()
         self._normal.fetch_again()
+        self._forward_again()
+
+    def _forward_again(self) -> None:
+        """Remind the primary of requests that have lain here for a while: the first forwarding may be lost."""
+        core = self._core
+        if not core.active or core.is_primary:
+            return
+        waiting = core.pool.unproposed(core.now.timer_ms - core.config.status_interval_ms)
+        if waiting:
+            envelopes = tuple(request.envelope for request in waiting[: core.config.resend_requests_max])
+            core.send(core.config.primary(core.view), Forward(envelopes))
 
     def wake_ms(self) -> int:
         return self._status_ms + self._core.config.status_interval_ms

@@ -31,6 +31,7 @@ class ReplicaConfig:
     pool_transactions_max: int = 10_000
     pool_bytes_max: int = 32_000_000
     resend_sequences_max: int = 64
+    resend_requests_max: int = 100
     fetch_blocks_max: int = 256
 
     @property

@@ -80,8 +80,11 @@ class NormalCase:
         core = self._core
         if not core.is_primary or core.next_sequence > core.high:
             return None
-        if core.next_sequence - 1 - core.executed > 0:
-            return core.pool.due_at_ms() if core.pool.fresh else None
+        in_flight = core.next_sequence - 1 - core.executed
+        if in_flight >= core.config.pipeline_depth:
+            return None
+        if in_flight > 0:
+            return core.pool.due_at_ms()
         return self._proposed_ms + core.config.block_idle_ms_max
 
     # ------------------------------------------------------------------------------------------- as backup

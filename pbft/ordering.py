@@ -77,6 +77,16 @@ class Pool:
         for waiting in self._waiting.values():
             waiting.since_ms = now_ms
 
+    def unproposed(self, before_ms: int) -> list[PoolRequest]:
+        """Requests that have waited since before ``before_ms`` without being proposed, oldest first."""
+        found = []
+        for tx_id in self._fresh:
+            waiting = self._waiting[tx_id]
+            if waiting.since_ms > before_ms:
+                break
+            found.append(waiting.request)
+        return found
+
     def oldest_ms(self) -> int | None:
         """Since when the oldest request waits, or None for an empty pool."""
         first = next(iter(self._waiting.values()), None)

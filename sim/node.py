@@ -72,6 +72,7 @@ class SimNode:
         """Begin, or begin again, from what is on disk."""
         self.up = True
         self._life += 1
+        self._wake_at_ms = None
         self._durable_at_ms = self._now().timer_ms
         self.replica = Replica(self.config, self.key.sign)
         self._gate = Gate(self.config, self.ledger)
@@ -152,11 +153,12 @@ class SimNode:
 
     def _wake(self, at_ms: int) -> None:
         now_ms = self._now().timer_ms
-        if self._wake_at_ms is not None and now_ms < self._wake_at_ms <= at_ms:
+        wake_at_ms = max(at_ms, now_ms + 1)
+        if self._wake_at_ms is not None and self._wake_at_ms <= wake_at_ms:
             return
-        self._wake_at_ms = at_ms
+        self._wake_at_ms = wake_at_ms
         life = self._life
-        self._later(max(1, at_ms - now_ms), lambda: self._woken(life, at_ms))
+        self._later(wake_at_ms - now_ms, lambda: self._woken(life, wake_at_ms))
 
     def _woken(self, life: int, at_ms: int) -> None:
         if life == self._life and self.up and self._wake_at_ms == at_ms:

@@ -9,7 +9,7 @@ from ca.keys import SigningKey
 from ledger.genesis import Genesis
 from sim.checkers import check
 from sim.setting import make_genesis, node_keys, operator_keys
-from sim.world import World, plan_of
+from sim.world import Storm, World, plan_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ def run_seed(stage: Stage, seed: int, adversary: str = "mixed") -> Verdict:
     try:
         world.play()
         faults = tuple(check(world))
+    except Storm as storm:
+        faults = (str(storm),)
     finally:
         world.close()
     height = max(node.ledger.height for node in world.honest)

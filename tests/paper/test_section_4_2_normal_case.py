@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from harness import Net, checked
 
-from pbft.events import AlarmKind, Received, RejectReason
+from pbft.events import AlarmKind, Received, RejectReason, Tick
 from pbft.messages import Batch, Commit, Message, Prepare, PrePrepare, Proposal, encode_batch
 
 
@@ -126,3 +126,13 @@ def test_a_full_pool_refuses_the_newest() -> None:
     net.submit(1, "a", "b", "c")
     assert len(net.nodes[1].replica.core.pool) == 2
     assert replace(net.config, index=1).pool_transactions_max == 2
+
+
+def test_a_full_pipeline_asks_for_no_wake_up_in_the_past() -> None:
+    """Found by the simulator, seed 148: a primary with a full pipeline and waiting requests spun without sleeping."""
+    net = Net(4, pipeline_depth=2, batch_transactions_max=1)
+    net.filter = lambda sender, receiver, message: not isinstance(message, Commit)
+    net.submit(0, *(f"tx{i}" for i in range(6)))
+    net.now_ms += 100
+    net.give(net.nodes[0], Tick())
+    assert net.nodes[0].wake_at_ms > net.now_ms
