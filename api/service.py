@@ -125,7 +125,7 @@ class NodeService:
 
     async def _do_enrol(self, params: methods.EnrolParams, _: Viewer) -> methods.Enrolment:
         if self._authority is None:
-            raise _refused("NOT_AN_AUTHORITY", "This node issues no certificates; ask the one that does.", 404)
+            raise _refused("NOT_AN_AUTHORITY", "This node issues no certificates; ask the one that does.", 421)
         try:
             issued = await asyncio.to_thread(self._authority.enrol, params.request, params.code)
         except (AdmissionRefused, InvalidCertificate) as error:

@@ -156,7 +156,7 @@ def configuration_text(options: Options, day: Day, ports: Ports) -> str:
     ]
     for node, (peer, rest, client) in enumerate(ports.nodes):
         lines += ["", f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
-        lines += ['certificate_authority = "ca"'] if node == 0 else []
+        lines += ['certificate_authority = "ca"'] if node == NODES - 1 else []
         if node in SELF_POLLING_NODES:
             for _, address, unit, profile, participant in meters_of(node, options, ports):
                 lines += [

@@ -40,7 +40,7 @@ EXPIRY_BLOCKS = 5_000
 ROUND_TIMEOUT_MS = 5_000
 BACKOFF_S = 0.1
 BACKOFF_S_MAX = 2.0
-RETRIED_STATUS = frozenset({429, 500, 503, 504})
+RETRIED_STATUS = frozenset({421, 429, 500, 503, 504})
 """Refusals that another node, or the same one later, may not repeat."""
 
 

@@ -1,0 +1,86 @@
+"""One trade on a local network, with the SDK: two people enrol, one lists energy, the other takes a part of it.
+
+Start a network first (`wattq cluster up`), then: python examples/one_trade.py wattquorum
+Prints each step's block; the last line is the trade's receipt, which `wattq verify receipt` checks offline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from pathlib import Path
+
+from ca.authority import Authority
+from ca.certificates import Role, create_request
+from ca.keys import SigningKey
+from cluster import Cluster
+from ledger.genesis import Genesis, load_genesis
+from sdk.client import AsyncClient, Outcome
+from sdk.transports import connect
+
+INTERVAL_MS = 900_000
+RECEIPT = Path("receipt.json")
+
+
+class Setting:
+    """The network's directory: its CA, its operators' keys, its nodes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.cluster = Cluster(directory)
+        self.genesis: Genesis = load_genesis(directory / "genesis.json")
+        self.authority = Authority.open(directory / "ca")
+        self.operators = [SigningKey.load(directory / "users" / f"operator{number}.key") for number in (1, 2)]
+        self.gateway = SigningKey.load(directory / "users" / "gateway-node1.key").signer
+
+    def client(self, key: SigningKey | None) -> AsyncClient:
+        """A client that may use every node, so that one that fails is no obstacle."""
+        urls = [self.cluster.rest_url(name) for name in self.cluster.names]
+        return AsyncClient([connect(url) for url in urls], self.genesis, key)
+
+    async def admit(self, name: str, role: Role) -> AsyncClient:
+        """Key, request, one-time code, certificate, registration; then a meter and some money."""
+        key = SigningKey.generate()
+        code = self.authority.new_admission_code(role, name)
+        async with self.client(None) as stranger:
+            certificate = await stranger.enrol(create_request(key, name, "Wattquorum", role), code)
+        client = self.client(key)
+        show(
+            f"{name} registered",
+            await client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()}),
+        )
+        binding = {
+            "meter": f"meter-{key.signer[:8]}",
+            "owner": key.signer,
+            "zone": "z",
+            "capacity_w": 10_000,
+            "gateway": self.gateway,
+        }
+        async with self.client(self.operators[0]) as operator:
+            show("meter bound", await operator.invoke("registry", "bind_meter", binding))
+            deposit = {"account": key.signer, "amount": 10_000_000}
+            show("money paid in", await operator.invoke("credit", "deposit", deposit, co_signers=self.operators[1:]))
+        return client
+
+
+def show(what: str, outcome: Outcome) -> None:
+    print(f"block {outcome.height}: {what}{f', {outcome.value}' if outcome.value else ''}")
+
+
+async def main(directory: Path) -> None:
+    setting = Setting(directory)
+    async with await setting.admit("anna", Role.SELLER) as anna, await setting.admit("dora", Role.BUYER) as dora:
+        interval = (await anna.status()).block_time_ms // INTERVAL_MS + 4
+        meter = f"meter-{anna.signer[:8]}"
+        offer = {"meter": meter, "interval": interval, "energy_wh": 1_000, "price": 200_000, "lot_wh": 100}
+        listing = await anna.invoke("market", "post_listing", offer)
+        show("1,000 Wh listed", listing)
+        trade = await dora.invoke("market", "take_listing", {"listing": listing.value, "energy_wh": 300})
+        show("300 Wh taken", trade)
+        await asyncio.to_thread(RECEIPT.write_text, json.dumps(trade.receipt_json, indent=1))
+        print(f"receipt of trade {trade.value}: {RECEIPT}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else "wattquorum")))

@@ -1,0 +1,43 @@
+"""The README's trade, as a newcomer runs it, and its receipt, true and tampered with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from network import Network
+
+pytestmark = pytest.mark.cluster
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "one_trade.py"
+
+
+async def run(cwd: Path, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_the_readmes_trade_and_its_receipt(network: Network, tmp_path: Path) -> None:
+    directory = network.cluster.directory
+    code, output = await run(tmp_path, str(EXAMPLE), str(directory))
+    assert code == 0, output
+    assert "300 Wh taken" in output
+    verify = ("-m", "cli", "verify", "receipt", "receipt.json", "--genesis", str(directory / "genesis.json"))
+    code, output = await run(tmp_path, *verify)
+    assert (code, "VALID, 3 of 4 validators signed" in output) == (0, True), output
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    receipt["result"][1] = "NOT_OK"
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    code, output = await run(tmp_path, *verify)
+    assert (code, "INVALID, result proof" in output) == (1, True), output
+    chain = str(directory / "node2" / "data" / "chain")
+    await network.cluster.down()
+    code, output = await run(
+        tmp_path, "-m", "cli", "verify", "chain", chain, "--genesis", str(directory / "genesis.json")
+    )
+    assert (code, "VALID" in output) == (0, True), output
