@@ -27,6 +27,7 @@ class TrapCode(StrEnum):
     WRITE_IN_VIEW = "WRITE_IN_VIEW"
     CERTIFICATE_INVALID = "CERTIFICATE_INVALID"
     PARAMETER_UNKNOWN = "PARAMETER_UNKNOWN"
+    INTERNAL = "INTERNAL"
 
 
 SENTENCES: dict[TrapCode, str] = {
@@ -49,6 +50,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.WRITE_IN_VIEW: "A view function tried to write.",
     TrapCode.CERTIFICATE_INVALID: "The certificate is malformed or was issued by no CA of this network.",
     TrapCode.PARAMETER_UNKNOWN: "There is no such market parameter.",
+    TrapCode.INTERNAL: "The machine met a case that its guards should have caught; the call has no effect.",
 }
 
 

@@ -7,6 +7,7 @@ parser makes, under a fixed feature version, so that it and the compiler can't d
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,22 +21,23 @@ INTEGER_BITS_MAX = 256
 PARAMETERS_MAX = 16
 FEATURE_VERSION = (3, 11)
 
+_BAD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\'\"nt])")
 MARKERS = frozenset({"export", "internal", "deadline", "view"})
 TYPES = frozenset({"int", "str", "bool", "list", "dict"})
-HOST = frozenset(
-    {
-        "get", "put", "delete", "scan", "peek", "emit", "caller", "calling_contract", "signers", "tx_id",
-        "block_time", "block_height", "tx_index", "call", "require", "fail", "authenticate", "standing", "certificate",
-        "schedule", "parameter",
-    }
-)  # fmt: skip
-BUILTINS = frozenset(
-    {
-        "len", "min", "max", "abs", "sum", "sorted", "reversed", "range", "enumerate", "str", "int", "bool",
-        "list", "dict", "is_int", "is_str", "is_list", "is_dict", "pad", "sha256", "floor_div", "ceil_div",
-        "half_up_div",
-    }
-)  # fmt: skip
+HOST: dict[str, tuple[int, int]] = {
+    "get": (1, 1), "put": (2, 2), "delete": (1, 1), "scan": (3, 3), "peek": (2, 2), "emit": (2, 2), "caller": (0, 0),
+    "calling_contract": (0, 0), "signers": (0, 0), "tx_id": (0, 0), "block_time": (0, 0), "block_height": (0, 0),
+    "tx_index": (0, 0), "call": (3, 3), "require": (3, 3), "fail": (2, 2), "authenticate": (2, 2), "standing": (2, 2),
+    "certificate": (1, 1), "schedule": (3, 3), "parameter": (1, 1),
+}  # fmt: skip
+"""The host's functions, with how few and how many arguments each takes."""
+BUILTINS: dict[str, tuple[int, int]] = {
+    "len": (1, 1), "min": (1, 16), "max": (1, 16), "abs": (1, 1), "sum": (1, 1), "sorted": (1, 1), "reversed": (1, 1),
+    "range": (1, 3), "enumerate": (1, 1), "str": (1, 1), "int": (1, 1), "bool": (1, 1), "list": (0, 1),
+    "dict": (0, 1), "is_int": (1, 1), "is_str": (1, 1), "is_list": (1, 1), "is_dict": (1, 1), "pad": (2, 2),
+    "sha256": (1, 1), "floor_div": (2, 2), "ceil_div": (2, 2), "half_up_div": (2, 2),
+}  # fmt: skip
+"""Pure functions, with their numbers of arguments."""
 METHODS = frozenset(
     {
         "append", "extend", "insert", "pop", "index", "count", "remove", "get", "keys", "values", "items",
@@ -111,6 +113,10 @@ def _check_text(source: str) -> None:
         raise ContractInvalid([Fault(1, f"a contract is at most {SOURCE_BYTES_MAX} bytes")])
     if not source.isascii() or "\r" in source or "\0" in source or "\f" in source:
         raise ContractInvalid([Fault(1, "only ASCII text with LF line ends is allowed")])
+    escape = _BAD_ESCAPE.search(source)
+    if escape:
+        line = source.count("\n", 0, escape.start()) + 1
+        raise ContractInvalid([Fault(line, "a backslash stands only before another, a quote, n or t")])
     depth = 0
     for position, char in enumerate(source):
         depth += (char in "([{") - (char in ")]}")
@@ -129,7 +135,7 @@ class _Checker:
             return
         for index, statement in enumerate(tree.body):
             self._top(statement, index)
-        known = set(self.functions) | set(self.constants) | HOST | BUILTINS
+        known = set(self.functions) | set(self.constants) | set(HOST) | set(BUILTINS)
         for function in self.functions.values():
             _Body(self, function, known)
 
@@ -361,8 +367,8 @@ class _Body:
             case ast.Name(id=name):
                 if name in self._locals or name not in self._known or name in self._checker.constants:
                     self._fault(node, f"{name!r} is no function")
-                elif name in self._functions and len(node.args) != len(self._functions[name].parameters):
-                    self._fault(node, f"{name} takes {len(self._functions[name].parameters)} arguments")
+                else:
+                    self._count(node, name)
             case ast.Attribute(value=value, attr=name):
                 if name not in METHODS:
                     self._fault(node, f"there is no method {name!r}")
@@ -371,6 +377,15 @@ class _Body:
                 self._fault(node, "only names and methods are called")
         for argument in node.args:
             self._expression(argument)
+
+    def _count(self, node: ast.Call, name: str) -> None:
+        """The number of arguments is known beforehand, so a wrong one never runs."""
+        function = self._functions.get(name)
+        exact = len(function.parameters) if function is not None else 0
+        few, many = (exact, exact) if function is not None else (HOST | BUILTINS)[name]
+        if not few <= len(node.args) <= many:
+            wanted = f"{few}" if few == many else f"{few} to {many}"
+            self._fault(node, f"{name} takes {wanted} argument{'' if many == 1 else 's'}")
 
     def _compare(
         self, node: ast.Compare, left: ast.expr, operators: list[ast.cmpop], comparators: list[ast.expr]

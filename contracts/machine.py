@@ -6,6 +6,7 @@ and are cached by the source's hash, so that an upgrade is picked up by the bloc
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from ledger.values import Value, ValueInvalid, decode_value, encode_value
 
 CONTRACT_PREFIX = "governance/contract/"
 MODULES_CACHED_MAX = 64
+GUARDED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
+log = logging.getLogger("wattq.contracts")
 
 _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
 
@@ -95,6 +99,10 @@ class _Engine:
             value, code, message = None, str(TrapCode.NAME_UNBOUND), SENTENCES[TrapCode.NAME_UNBOUND]
         except (RecursionError, MemoryError) as error:
             raise ReplicaFault(type(error).__name__) from None
+        except GUARDED:
+            # A hole in the guards, the same on every replica: the call fails, the chain goes on, we hear of it.
+            log.exception("%s.%s got past the guards", call.contract, call.function)
+            value, code, message = None, str(TrapCode.INTERNAL), SENTENCES[TrapCode.INTERNAL]
         finally:
             self.host.session = None
         used = min(call.gas_limit, call.gas_limit - self.meter.gas[0])
