@@ -4,9 +4,11 @@
 const REFRESH_MS = 1000;
 const INTERVAL_S = 900;
 const BLOCKS_SHOWN = 12;
+const AHEAD = 2; // intervals from now to the delivery that is shown until somebody chooses another
 
 const at = (id) => document.getElementById(id);
 let interval = null;
+let chosen = false;
 
 async function ask(path) {
   const response = await fetch(path, { headers: { Accept: "application/json" } });
@@ -70,7 +72,7 @@ function showNode(status) {
     cell(peer.connected ? "connected" : "not connected", peer.connected ? "good" : "bad"),
     cell(number(peer.executed_height), "number"),
   ]), 3, "No other replicas.");
-  if (interval === null) interval = Math.floor(status.block_time_ms / 1000 / INTERVAL_S) + 4;
+  if (!chosen) interval = Math.floor(status.block_time_ms / 1000 / INTERVAL_S) + AHEAD;
 }
 
 function showMarket(book) {
@@ -110,6 +112,6 @@ async function refresh() {
   setTimeout(refresh, REFRESH_MS);
 }
 
-at("earlier").addEventListener("click", () => { interval -= 1; });
-at("later").addEventListener("click", () => { interval += 1; });
+at("earlier").addEventListener("click", () => { chosen = true; interval -= 1; });
+at("later").addEventListener("click", () => { chosen = true; interval += 1; });
 refresh();
