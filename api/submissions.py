@@ -51,7 +51,7 @@ class Submissions:
     async def submit(self, params: SubmitParams) -> Submission:
         """Take an envelope in; ``Refused`` with a typed code when it is not lawful or there is no room."""
         envelope = _decoded(params)
-        known = await self._known(envelope, params.wait)
+        known = await self._known(envelope, params.wait) if self._ledger.has(envelope.tx_id) else None
         if known is not None:
             return known
         waiter = self._waiter(envelope.tx_id)

@@ -62,9 +62,18 @@ class Intake:
         if known is not None:
             return known
         try:
-            if len(raw) > self._limits.envelope_bytes_max:
-                raise Refusal(RefusalCode.TOO_LARGE)
             envelope = envelope_from_bytes(raw)
+        except Refusal as refusal:
+            return refusal
+        return self.check(envelope)
+
+    def check(self, envelope: Envelope) -> Envelope | Refusal:
+        """Verify one decoded envelope, unless that was done before. Blocks."""
+        if envelope.hash in self._verified:
+            return envelope
+        try:
+            if len(envelope.raw) > self._limits.envelope_bytes_max:
+                raise Refusal(RefusalCode.TOO_LARGE)
             self._check_scope(envelope)
             envelope.verify()
         except Refusal as refusal:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import msgspec
@@ -43,6 +44,10 @@ from pbft.messages import (
 
 FORMAT_VERSION = 1
 VIEW_GAS_LIMIT = 2_000_000
+RECENT_BLOCKS_MAX = 64
+"""Blocks kept decoded, for clients who wait for receipts."""
+PINNED_PREFIX = "governance/contract/"
+PINNED_MAX = 1_000
 ENTRIES_CACHED_MAX = 200_000
 """State entries that execution keeps in memory; beyond it the cache is emptied and fills again."""
 
@@ -119,12 +124,16 @@ class ResultInfo:
 
 
 class StateView:
-    """Committed state at one moment, over a snapshot of the store."""
+    """Committed state at one moment, over a snapshot of the store; ``pinned`` entries are at hand, decoded."""
 
-    def __init__(self, source: Snapshot) -> None:
+    def __init__(self, source: Snapshot, pinned: Mapping[str, Entry] = MappingProxyType({})) -> None:
         self._source = source
+        self._pinned = pinned
 
     def get(self, key: str) -> Entry | None:
+        entry = self._pinned.get(key)
+        if entry is not None:
+            return entry
         record = self._source.get(_STATE + key.encode())
         return None if record is None else _read_entry(record)
 
@@ -170,7 +179,9 @@ class Ledger:
         self._runner = BlockRunner(genesis, self._executor, self._state, self._tree)
         self._head = self._load_head()
         self._certified = self._load_certified()
-        self._view: StateView = StateView(self._store.snapshot())
+        self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
+        self._pinned = dict(self._state.scan(PINNED_PREFIX, "", PINNED_MAX))
+        self._view: StateView = StateView(self._store.snapshot(), self._pinned)
         self._recover()
 
     def close(self) -> None:
@@ -198,10 +209,8 @@ class Ledger:
 
     def admit(self, envelope: Envelope) -> Refusal | None:
         """M9 at the edge: signatures, and everything else against committed state. Advisory. Call it in a thread."""
-        (checked,) = self.intake.check_many([envelope.raw])
-        if isinstance(checked, Refusal):
-            return checked
-        return self._refusal(checked)
+        checked = self.intake.check(envelope)
+        return checked if isinstance(checked, Refusal) else self._refusal(checked)
 
     def _refusal(self, envelope: Envelope) -> Refusal | None:
         payload = envelope.payload
@@ -319,19 +328,21 @@ class Ledger:
             stored.header, stored.view, stored.proposer, stored.statement, len(stored.results) - stored.deadlines
         )
 
+    def has(self, tx_id: bytes) -> bool:
+        """Whether a transaction has executed. Cheap enough for the event loop."""
+        return self._store.get(_TRANSACTION + tx_id) is not None
+
     def transaction(self, tx_id: bytes) -> TransactionInfo | None:
         """Where a transaction executed and what became of it, or None."""
         found = self._locate(tx_id)
         if found is None:
             return None
         height, index = found
-        stored = self._stored(height)
-        return _transaction_info(stored, _envelopes(stored), index)
+        return _transaction_info(*self._block(height), index)
 
     def transactions_of(self, height: int) -> list[TransactionInfo]:
         """All transactions of a block, in order."""
-        stored = self._stored(height)
-        envelopes = _envelopes(stored)
+        stored, envelopes = self._block(height)
         return [_transaction_info(stored, envelopes, stored.deadlines + i) for i in range(len(envelopes))]
 
     def receipt(self, tx_id: bytes) -> Receipt | None:
@@ -343,8 +354,7 @@ class Ledger:
         certificate = self.certificate(height)
         if certificate is None:
             return None
-        stored = self._stored(height)
-        envelopes = _envelopes(stored)
+        stored, envelopes = self._block(height)
         hashes = [envelope.hash for envelope in envelopes]
         position = index - stored.deadlines
         return Receipt(
@@ -401,10 +411,17 @@ class Ledger:
         self._store.write(batch)
         self._state.note(executed.changes)
         self._head = head
-        self._view = StateView(self._store.snapshot())
+        self._pin(executed.changes)
+        self._view = StateView(self._store.snapshot(), self._pinned)
+        self._remember(ran)
         committed = CommittedBlock(height, head.time_ms, tx_ids, executed.results, executed.changes)
         for callback in self.on_commit:
             callback(committed)
+
+    def _pin(self, changes: dict[str, Entry | None]) -> None:
+        """Contracts are read for every admission and are large: keep them decoded; a new dictionary at a change."""
+        if any(key.startswith(PINNED_PREFIX) for key in changes):
+            self._pinned = dict(StateView(self._store).scan(PINNED_PREFIX, "", PINNED_MAX))
 
     def _load_head(self) -> _Head:
         record = self._store.get(_HEAD)
@@ -435,10 +452,22 @@ class Ledger:
             self._commit(again, place)
 
     def _stored(self, height: int) -> StoredBlock:
+        return self._block(height)[0]
+
+    def _block(self, height: int) -> tuple[StoredBlock, list[Envelope]]:
+        """A block and its envelopes: from memory if it is recent, since that is what clients wait for."""
+        recent = self._recent.get(height)
+        if recent is not None:
+            return recent
         record = self._store.get(_BLOCK + _number(height))
         if record is None:
             raise KeyError(height)
-        return self._chain.read(_read_place(record))
+        stored = self._chain.read(_read_place(record))
+        return stored, _envelopes(stored)
+
+    def _remember(self, ran: Ran) -> None:
+        self._recent[ran.position.height] = (ran.block, list(ran.envelopes))
+        self._recent.pop(ran.position.height - RECENT_BLOCKS_MAX, None)
 
     def _locate(self, tx_id: bytes) -> tuple[int, int] | None:
         record = self._store.get(_TRANSACTION + tx_id)

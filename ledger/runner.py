@@ -41,6 +41,7 @@ class Ran:
     block: StoredBlock
     executed: Executed
     tx_ids: tuple[bytes, ...]
+    envelopes: tuple[Envelope, ...]
     branches: dict[bytes, bytes | None]
 
     @property
@@ -93,4 +94,5 @@ class BlockRunner:
             header.height, header.hash(), self._tree.root, root_of(results), self._genesis.validators_hash
         )
         block = StoredBlock(header, body, view, proposer, executed.deadlines, results, statement)
-        return Ran(block, executed, tuple(envelope.tx_id for envelope in envelopes), branches)
+        tx_ids = tuple(envelope.tx_id for envelope in envelopes)
+        return Ran(block, executed, tx_ids, tuple(envelopes), branches)

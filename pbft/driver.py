@@ -206,9 +206,14 @@ class Driver:
         report = await self._in(
             self._executing, self._ledger.execute, item.height, item.digest, item.body, item.view, item.proposer
         )
-        waiting = self._replica.core.pool.requests() if report.tx_ids else []
+        waiting = self._stale() if report.tx_ids else []
         gone = await self._in(self._executing, self._ledger.inadmissible, waiting) if waiting else []
         self._put(Executed(report.statement, report.tx_ids, tuple(gone)))
+
+    def _stale(self) -> list[PoolRequest]:
+        """Requests that have waited long enough for their timers to matter; fresh ones need no second look."""
+        patience_ms = self._config.request_timeout_ms // 2
+        return self._replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
 
     # ------------------------------------------------------------------------------------------ receiving
 

@@ -52,9 +52,9 @@ class Pool:
                 self._fresh.pop(tx_id, None)
                 self._bytes -= len(waiting.request.envelope)
 
-    def requests(self) -> list[PoolRequest]:
-        """Everything that waits, oldest first."""
-        return [waiting.request for waiting in self._waiting.values()]
+    def waiting_since(self, before_ms: int) -> list[PoolRequest]:
+        """Requests that have waited since before ``before_ms``."""
+        return [waiting.request for waiting in self._waiting.values() if waiting.since_ms <= before_ms]
 
     def mark_proposed(self, tx_ids: Sequence[bytes], sequence: int) -> None:
         for tx_id in tx_ids:

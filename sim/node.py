@@ -140,7 +140,7 @@ class SimNode:
             self._emit(self.index, send)
         for item in output.execute:
             ran = self.ledger.execute(item.height, item.digest, item.body, item.view, item.proposer)
-            waiting = self.replica.core.pool.requests() if ran.tx_ids else []
+            waiting = self.replica.core.pool.waiting_since(self._now().timer_ms) if ran.tx_ids else []
             gone = tuple(self.ledger.inadmissible(waiting))
             self._step(Executed(ran.block.statement, ran.tx_ids, gone))
         self.ledger.certify(output.certified)
