@@ -5,16 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pbft.messages import Scope
-from pbft.quorum import primary_of, quorum, weak_quorum
+from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
+
+OBSERVER = -1
+"""The index of a replica that follows and executes but never votes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaConfig:
-    """``validators``: 65-byte keys, the index is the sender's number; ``index``: our own."""
+    """``validators``: 65-byte keys, the index is the sender's number; ``index``: our own, or ``OBSERVER``.
+
+    ``first_height``: the epoch's first. ``first_primary`` leads view 0, and ``skipped`` validators lead no view.
+    ``rotation_blocks``: the view changes every so many blocks; 0 for never.
+    """
 
     scope: Scope
     validators: tuple[bytes, ...]
     index: int
+    first_height: int = 1
+    first_primary: int = 0
+    skipped: tuple[int, ...] = ()
+    rotation_blocks: int = 0
     checkpoint_interval_blocks: int = 64
     window_blocks: int = 128
     pipeline_depth: int = 8
@@ -33,6 +44,16 @@ class ReplicaConfig:
     resend_sequences_max: int = 64
     resend_requests_max: int = 100
     fetch_blocks_max: int = 256
+    snapshot_gap_blocks: int = 1_000
+    """Farther behind than this a replica takes a snapshot instead of blocks."""
+    chunks_in_flight_max: int = 4
+    """Chunks of a snapshot asked of one peer at a time."""
+    client_pool_share_percent: int = 50
+    """How much of the pool one client may fill."""
+    primary_share_percent_min: int = 40
+    """A primary that orders less than this share of what it should is slow; 0 switches the measurement off."""
+    primary_window_ms: int = 5_000
+    """The time over which a primary is measured."""
 
     @property
     def n(self) -> int:
@@ -46,20 +67,33 @@ class ReplicaConfig:
     def weak(self) -> int:
         return weak_quorum(self.n)
 
+    @property
+    def leaders(self) -> tuple[int, ...]:
+        """Who leads views 0, 1, 2, ..., in turn."""
+        return leaders_of(self.n, self.first_primary, self.skipped)
+
     def primary(self, view: int) -> int:
-        return primary_of(view, self.n)
+        return primary_of(view, self.leaders)
 
     def validate(self) -> None:
         """Raises ``ValueError`` naming the field that can't be."""
         if self.n < 1 or len(set(self.validators)) != self.n:
             raise ValueError("validators: at least one, all different")
-        if not 0 <= self.index < self.n:
+        if self.index != OBSERVER and not 0 <= self.index < self.n:
             raise ValueError("index: no such validator")
+        if len(set(self.skipped)) > faulty_max(self.n):
+            raise ValueError("skipped: more than f validators")
         if self.window_blocks < 2 * self.checkpoint_interval_blocks:
             raise ValueError("window_blocks: at least twice checkpoint_interval_blocks")
         if self.view_change_timeout_ms_max < self.view_change_timeout_ms:
             raise ValueError("view_change_timeout_ms_max: below view_change_timeout_ms")
         for name in self.__slots__:
             value = getattr(self, name)
-            if name not in ("scope", "validators", "index") and value < 1:
+            if name not in _NOT_POSITIVE and value < 1:
                 raise ValueError(f"{name}: {value} is not positive")
+
+
+_NOT_POSITIVE = frozenset(
+    {"scope", "validators", "index", "first_primary", "skipped", "rotation_blocks", "primary_share_percent_min"}
+)
+"""Fields that are not numbers, or may be 0."""

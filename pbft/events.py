@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from pbft.messages import ExecutionCertificate, Message, Statement
+from pbft.evidence import Evidence
+from pbft.messages import Chunk, ExecutionCertificate, Manifest, Message, Statement
 from pbft.records import Record
 
 
@@ -34,12 +35,13 @@ class CheckedBatch:
 
 @dataclass(frozen=True, slots=True)
 class PoolRequest:
-    """A client's request, signatures checked; ``gas_limit`` is what it declares."""
+    """A client's request, signatures checked; ``gas_limit`` is what it declares; ``client``: its first signer."""
 
     envelope: bytes
     envelope_hash: bytes
     tx_id: bytes
     gas_limit: int
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,15 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A block has been executed. ``tx_ids`` were in it; ``inadmissible`` requests in the pool no longer can be."""
+    """A block has been executed. ``tx_ids`` were in it; ``inadmissible`` requests in the pool no longer can be.
+
+    ``boundary``: the epoch's last height, once a change of membership has executed.
+    """
 
     statement: Statement
     tx_ids: tuple[bytes, ...]
     inadmissible: tuple[bytes, ...] = ()
+    boundary: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +82,30 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """The first event after a start: what the log holds, and the ledger's height, newest certificate and, above
-    that, the outcomes that have none yet."""
+    that, the outcomes that have none yet.
+
+    ``first_height``: the lowest block held. ``amnesia``: the log was lost, so that votes may have been cast that
+    nobody here remembers. ``damaged``: the ledger cannot be used and is to be replaced by a peer's snapshot.
+    """
 
     records: tuple[Record, ...]
     executed_height: int
     certificate: ExecutionCertificate | None
     uncertified: tuple[Statement, ...]
+    boundary: int | None = None
+    first_height: int = 1
+    amnesia: bool = False
+    damaged: bool = False
 
 
-Event: TypeAlias = Received | Submitted | Executed | Tick | Recovered
+@dataclass(frozen=True, slots=True)
+class Refuted:
+    """What ``sender`` sent for our state transfer was proven wrong at the edge."""
+
+    sender: int
+
+
+Event: TypeAlias = Received | Submitted | Executed | Tick | Recovered | Refuted
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +143,8 @@ class RejectReason(StrEnum):
     BAD_NEW_VIEW = "bad_new_view"
     BAD_CERTIFICATE = "bad_certificate"
     POOL_FULL = "pool_full"
+    ABOVE_BOUNDARY = "above_boundary"
+    BAD_HANDOVER = "bad_handover"
     USELESS = "useless"
 
 
@@ -136,6 +159,10 @@ class AlarmKind(StrEnum):
 
     DIVERGED = "diverged"
     EQUIVOCATION = "equivocation"
+    NO_CERTIFICATE = "no_certificate"
+    """Executed, but the signed outcomes differ so that no quorum can agree: operators must act."""
+    AMNESIA = "amnesia"
+    """Our log was lost: we vote again only once nothing that we may have voted on is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +184,18 @@ class Output:
     execute: tuple[Execute, ...] = ()
     certified: tuple[ExecutionCertificate, ...] = ()
     truncate_below: int | None = None
+    transfer: Manifest | None = None
+    """Begin a state transfer from this snapshot; an older one under way is given up."""
+    stage: tuple[Chunk, ...] = ()
+    """Verified chunks of it to keep."""
+    install: bool = False
+    """All chunks are staged: replace the ledger by them, then start a new replica with ``Recovered``."""
+    epoch_ended: bool = False
+    """The boundary is certified: start a new replica for the ledger's next epoch with ``Recovered``."""
+    retired: bool = False
+    """We are no longer a validator, and a quorum of the new ones has taken over."""
+    evidence: tuple[Evidence, ...] = ()
+    """Proof of a replica's lie, to be kept."""
     wake_at_ms: int | None = None
     rejects: tuple[Reject, ...] = ()
     alarms: tuple[Alarm, ...] = ()

@@ -168,13 +168,31 @@ class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
         return signed_bytes("complaint", scope, self.view, 0, NULL_DIGEST, self.sender)
 
 
-class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
-    """Where a replica stands, so that peers resend what it lacks. Advisory: the transport names the sender."""
+class Handover(msgspec.Struct, frozen=True, array_like=True, tag="hand-over"):
+    """Operators make everyone leave ``view`` for the next one that ``to`` leads. Signed by k organisations."""
 
+    view: int
+    to: int
+    signatures: tuple[tuple[bytes, bytes], ...] = ()
+    """(65-byte public key, signature), in ascending order of keys."""
+
+    def signed(self, scope: Scope) -> bytes:
+        return signed_bytes("hand-over", scope, self.view, 0, NULL_DIGEST, self.to)
+
+
+class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
+    """Where a replica stands, so that peers resend what it lacks. Advisory: the transport names the sender.
+
+    ``first_height``: the lowest block that it can serve. ``whole``: it serves blocks and snapshots at all.
+    """
+
+    epoch: int
     view: int
     view_active: bool
     executed_height: int
     certified_height: int
+    first_height: int = 1
+    whole: bool = True
 
 
 class FetchBatch(msgspec.Struct, frozen=True, array_like=True, tag="fetch-batch"):
@@ -191,13 +209,65 @@ class FetchBlocks(msgspec.Struct, frozen=True, array_like=True, tag="fetch-block
 
 
 class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certified-block"):
-    """A block that a laggard can execute without voting: its header, which the certificate names, and its batch."""
+    """A block that a laggard can execute without voting: its header, which the certificate names, and its batch.
+
+    Where a block has no certificate of its own, ``headers`` are those of the blocks after it, each naming the one
+    before by hash, up to the block of the certificate. At most a window's length.
+    """
 
     header: bytes
     body: bytes
     view: int
     proposer: int
     certificate: ExecutionCertificate
+    headers: tuple[bytes, ...] = ()
+
+
+class FetchOutcomes(msgspec.Struct, frozen=True, array_like=True, tag="fetch-outcomes"):
+    """Asks for the receiver's signed outcomes, where the sender lacks certificates."""
+
+    first_height: int
+    last_height: int
+
+
+class FetchManifest(msgspec.Struct, frozen=True, array_like=True, tag="fetch-manifest"):
+    """Asks for the newest snapshot at or above ``height_min``."""
+
+    height_min: int
+
+
+class Manifest(msgspec.Struct, frozen=True, array_like=True, tag="manifest"):
+    """What a snapshot at a certified checkpoint consists of (section 4.6, state transfer).
+
+    ``header``: the block's header, which the certificate names. ``branches``: the records of the state tree's top
+    ``depth`` levels, (path, record) in ascending order of path; each chunk is the entries below one path of length
+    ``depth`` (or shorter, where the tree ends earlier), so that it can be verified by itself. ``boundaries``: the
+    boundaries from genesis to the certificate's epoch, encoded (``pbft/epoch.py``).
+    """
+
+    certificate: ExecutionCertificate
+    header: bytes
+    depth: int
+    branches: tuple[tuple[bytes, bytes], ...]
+    boundaries: tuple[bytes, ...]
+    chunks: int
+
+    @property
+    def height(self) -> int:
+        return self.certificate.statement.height
+
+
+class FetchChunk(msgspec.Struct, frozen=True, array_like=True, tag="fetch-chunk"):
+    height: int
+    index: int
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True, tag="chunk"):
+    """The entries of one chunk, encoded; empty when the sender has that snapshot no longer."""
+
+    height: int
+    index: int
+    data: bytes
 
 
 class Forward(msgspec.Struct, frozen=True, array_like=True, tag="forward"):
@@ -215,16 +285,35 @@ Message: TypeAlias = (
     | ViewChange
     | NewView
     | Complaint
+    | Handover
     | Status
     | FetchBatch
     | BatchBody
     | FetchBlocks
     | CertifiedBlock
+    | FetchOutcomes
+    | FetchManifest
+    | Manifest
+    | FetchChunk
+    | Chunk
     | Forward
 )
 
 encode_message = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 decode_message = _decoder.decode
+_EPOCH_BYTES = 8
+
+
+def encode_frame(epoch: int, message: Message) -> bytes:
+    """A message as it travels between replicas: its sender's epoch, then the message."""
+    return epoch.to_bytes(_EPOCH_BYTES, "big") + encode_message(message)
+
+
+def split_frame(frame: bytes) -> tuple[int, bytes]:
+    """A frame's epoch and message bytes; a frame that is too short has no message."""
+    return int.from_bytes(frame[:_EPOCH_BYTES], "big"), frame[_EPOCH_BYTES:]
+
+
 encode_batch = msgspec.msgpack.Encoder().encode
 decode_batch = msgspec.msgpack.Decoder(Batch).decode

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pbft.events import CheckedBatch, PoolRequest
-from pbft.messages import CertifiedBlock, ExecutionCertificate, Statement
+from pbft.epoch import Epoch
+from pbft.messages import CertifiedBlock, Chunk, ExecutionCertificate, Handover, Manifest, Statement
 
 
 class Report(Protocol):
@@ -17,6 +18,10 @@ class Report(Protocol):
 
     @property
     def tx_ids(self) -> tuple[bytes, ...]: ...
+
+    @property
+    def boundary(self) -> int | None:
+        """The epoch's last height, if that is settled by now."""
 
 
 class BatchFault(Exception):
@@ -30,7 +35,8 @@ class LedgerPort(Protocol):
         """Check a batch and every client signature in it, each once a node; raises ``BatchFault``."""
 
     def check_block(self, block: CertifiedBlock) -> CheckedBatch | None:
-        """Check that header and batch are the certificate's; None for a null request's. Raises ``BatchFault``."""
+        """Check that header, ``headers`` and batch lead to the certificate; None for a null request's batch.
+        The gate has verified the certificate's signatures. Raises ``BatchFault``."""
 
     def check_envelopes(self, envelopes: Sequence[bytes]) -> list[PoolRequest | str]:
         """Requests for the pool, or why not, one for each envelope."""
@@ -45,6 +51,45 @@ class LedgerPort(Protocol):
 
     @property
     def height(self) -> int: ...
+
+    @property
+    def first_height(self) -> int:
+        """The lowest block held: 1, or the one after the snapshot that the ledger began with."""
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch of the block at ``height + 1``."""
+
+    @property
+    def boundary(self) -> int | None:
+        """The last height of that epoch, if a change of membership has executed."""
+
+    def outcome_statements(self, first: int, last: int) -> list[Statement]:
+        """Our own outcomes at these heights, as far as we have them."""
+
+    def check_handover(self, handover: Handover) -> bool:
+        """Whether enough organisations' operators signed it, by committed state."""
+
+    # ---- state transfer: serving (any thread), then receiving (the execution thread, but for the checks)
+
+    def manifest(self, height_min: int) -> Manifest | None:
+        """The newest snapshot at or above ``height_min`` that is ready to be served."""
+
+    def chunk(self, height: int, index: int) -> bytes | None: ...
+
+    def check_manifest(self, manifest: Manifest) -> None:
+        """Verify boundaries, certificate, header and branches from genesis on. Raises ``BatchFault``."""
+
+    def check_chunk(self, chunk: Chunk) -> None:
+        """Verify a chunk of the transfer under way against its manifest. Raises ``BatchFault``."""
+
+    def begin_transfer(self, manifest: Manifest) -> None:
+        """Forget an earlier transfer and stage this one."""
+
+    def stage(self, chunk: Chunk) -> None: ...
+
+    def install(self) -> None:
+        """Replace state, index and chain by what is staged, durably; the old ones are moved aside."""
 
     def last_certificate(self) -> ExecutionCertificate | None: ...
 

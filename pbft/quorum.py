@@ -23,6 +23,12 @@ def weak_quorum(n: int) -> int:
     return faulty_max(n) + 1
 
 
-def primary_of(view: int, n: int) -> int:
-    """The primary of a view: p = v mod n (OSDI '99, section 4)."""
-    return view % n
+def leaders_of(n: int, first: int = 0, skipped: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """The validators that lead views in turn: all from ``first`` on, but for the skipped ones (at most f)."""
+    order = [(first + step) % n for step in range(n)]
+    return tuple(index for index in order if index not in skipped)
+
+
+def primary_of(view: int, leaders: tuple[int, ...]) -> int:
+    """The primary of a view: p = v mod n (OSDI '99, section 4), over those that may lead."""
+    return leaders[view % len(leaders)]
