@@ -11,10 +11,9 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from contracts.catalog import shipped_sources
-from contracts.parameters import MARKET_PARAMETERS
-from sim.run import Verdict, make_stage, run_seed
-from sim.world import ADVERSARIES
+from sim.catalogue import ADVERSARIES
+from sim.plan import encode_plan
+from sim.run import Verdict, run_seed
 
 app = typer.Typer(
     help="Run the simulator.\n\nExit codes: 0 everything held, 1 a violation, 2 bad arguments.", no_args_is_help=True
@@ -45,28 +44,23 @@ def run(
         raise typer.Exit(2)
     chosen = range(int(first), int(last or first) + 1)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        work = pool.map(partial(play, nodes, adversary), chosen)
+        work = pool.map(partial(run_seed, nodes=nodes, adversary=adversary), chosen)
         verdicts = list(track(work, "seeds", total=len(chosen), disable=as_json, transient=True))
     _report(verdicts, nodes, adversary, as_json)
     if any(verdict.faults for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def play(nodes: int, adversary: str, seed: int) -> Verdict:
-    """One seed, in a worker process."""
-    return run_seed(make_stage(shipped_sources(), MARKET_PARAMETERS, nodes), seed, adversary)
-
-
 def _report(verdicts: list[Verdict], nodes: int, adversary: str, as_json: bool) -> None:
     bad = [verdict for verdict in verdicts if verdict.faults]
     if as_json:
-        failed = [{"seed": v.seed, "plan": v.plan, "faults": v.faults} for v in bad]
+        failed = [{"seed": v.plan.seed, "plan": encode_plan(v.plan), "faults": v.faults} for v in bad]
         typer.echo(json.dumps({"seeds": len(verdicts), "failed": failed}))
         return
     for verdict in bad:
-        typer.echo(f"seed {verdict.seed}: {verdict.plan}")
+        typer.echo(f"seed {verdict.plan.seed}: {encode_plan(verdict.plan)}")
         for fault in verdict.faults:
             typer.echo(f"  {fault}")
-        typer.echo(f"  again: wattq sim run --seeds {verdict.seed} --nodes {nodes} --adversary {adversary}")
+        typer.echo(f"  again: wattq sim run --seeds {verdict.plan.seed} --nodes {nodes} --adversary {adversary}")
     blocks = sum(verdict.height for verdict in verdicts)
     typer.echo(f"{len(verdicts)} seeds, {blocks} blocks, {len(bad)} failed")

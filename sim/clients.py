@@ -1,44 +1,135 @@
-"""The simulated client: two operators who deposit one unit after another, so that money counts transactions."""
+"""Simulated clients: one operation after another, each through some node, and again through others if need be.
+
+A client believes nothing but a receipt that it verified from genesis on. A refusal proves nothing: it asks elsewhere.
+"""
 
 from __future__ import annotations
 
 import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ca.keys import SigningKey
-from ledger.envelope import envelope_from_text
+from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import Genesis
+from ledger.receipts import Receipt, ReceiptInvalid, verify_receipt
+from sim import contract
+from sim.history import Operation
 
-GAS_LIMIT = 100_000
+if TYPE_CHECKING:
+    from sim.world import World
+
+GAS_LIMIT = 50_000
 EXPIRES_AT_HEIGHT = 100_000
+RETRY_MS = 1_000
+"""How long a client waits for a receipt before it asks another node."""
+PAUSE_MS_MAX = 500
+"""Between an answer and the next operation."""
+CELLS = ("a", "b")
+
+decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
 class SimClient:
-    """Makes signed envelopes; ``submitted``: their hashes."""
+    """Does ``left`` operations in turn. ``history``: what it saw."""
 
-    def __init__(self, genesis: Genesis, operators: list[SigningKey]) -> None:
+    def __init__(self, world: World, number: int, genesis: Genesis, key: SigningKey, chance: random.Random) -> None:
+        self.number = number
+        self.left = world.plan.operations
+        self.history: list[Operation] = []
+        self.lies = 0
+        """Answers that did not prove what they should."""
+        self._world = world
         self._genesis = genesis
-        self._operators = operators
-        self._nonce = -1
-        self.submitted: set[bytes] = set()
-        self.last = b""
+        self._key = key
+        self._chance = chance
+        self._envelope: Envelope | None = None
 
-    def next_envelope(self) -> bytes:
-        """A deposit of one, signed by both operators."""
-        self._nonce += 1
+    @property
+    def idle(self) -> bool:
+        """Whether everything that it wanted has been answered."""
+        return self.left == 0 and self._envelope is None
+
+    def start(self) -> None:
+        self._world.later(1 + self._chance.randrange(PAUSE_MS_MAX), self._next)
+
+    # ----------------------------------------------------------------------------------------- operations
+
+    def _next(self) -> None:
+        if self._envelope is not None or not self.left:
+            return
+        self.left -= 1
+        self.invoke(*self._choose())
+
+    def invoke(self, function: str, arguments: dict[str, Any], contract_name: str = contract.NAME) -> Envelope:
+        """Begin one operation, and pursue it until a receipt proves its end."""
+        envelope = self._envelope_of(contract_name, function, arguments)
+        self._envelope = envelope
+        self.history.append(Operation(self.number, function, arguments, envelope.tx_id, self._world.moment()))
+        self._world.submitted.add(envelope.hash)
+        self._ask(envelope)
+        return envelope
+
+    def _choose(self) -> tuple[str, dict[str, Any]]:
+        chance, cell = self._chance, self._chance.choice(CELLS)
+        kind = chance.random()
+        if kind < 0.3:
+            return "read", {"cell": cell}
+        if kind < 0.5:
+            return "write", {"cell": cell, "value": chance.randrange(1_000)}
+        if kind < 0.7:
+            return "swap", {"cell": cell, "old": chance.choice([0, 1, 2, 3]), "new": chance.randrange(4)}
+        if kind < 0.8:
+            return "add", {"cell": cell, "amount": 1 + chance.randrange(3)}
+        return "add", {"cell": contract.TOTAL, "amount": 1}
+
+    def _envelope_of(self, contract_name: str, function: str, arguments: dict[str, Any]) -> Envelope:
         payload = json.dumps(
             {
                 "v": 1,
                 "chain": self._genesis.chain_id.hex(),
                 "channel": self._genesis.channel,
-                "signers": [key.signer for key in self._operators],
-                "contract": "credit",
-                "function": "deposit",
-                "args": {"account": self._operators[0].signer, "amount": 1},
-                "nonce": self._nonce,
+                "signers": [self._key.signer],
+                "contract": contract_name,
+                "function": function,
+                "args": arguments,
+                "nonce": len(self.history),
                 "expires_at_height": EXPIRES_AT_HEIGHT,
                 "gas_limit": GAS_LIMIT,
             }
         )
-        data = payload.encode()
-        pairs = [(key.public_key, key.sign(data)) for key in self._operators]
-        return envelope_from_text(payload, pairs).raw
+        return envelope_from_text(payload, [(self._key.public_key, self._key.sign(payload.encode()))])
+
+    # -------------------------------------------------------------------------------------------- asking
+
+    def _ask(self, envelope: Envelope) -> None:
+        """Send it to some node; and to another, if no proof comes in time."""
+        world = self._world
+        if self._envelope is not envelope:
+            return
+        node = world.nodes[self._chance.randrange(len(world.nodes))]
+        for delay_ms in world.network.delays_ms():
+            world.later(delay_ms, lambda: node.submit(envelope, self))
+        world.later(RETRY_MS, lambda: self._ask(envelope))
+
+    def answer(self, tx_id: bytes, data: bytes) -> None:
+        """A node's answer: an encoded receipt, which is believed only if it proves itself."""
+        waiting = self._envelope
+        if waiting is None or waiting.tx_id != tx_id:
+            return
+        try:
+            proven = verify_receipt(decode_receipt(data), self._genesis)
+        except (ReceiptInvalid, msgspec.DecodeError):
+            self.lies += 1
+            return
+        if proven.tx_id != tx_id.hex():
+            self.lies += 1
+            return
+        self._envelope = None
+        operation = self.history[-1]
+        operation.answered, operation.height = self._world.moment(), proven.height
+        operation.code, operation.value = proven.code, proven.value
+        self._world.note_answer(operation)
+        self._world.later(1 + self._chance.randrange(PAUSE_MS_MAX), self._next)

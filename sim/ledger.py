@@ -10,12 +10,14 @@ import msgspec
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.authentication import NonceWindow
-from ledger.blocks import Header, StoredBlock
+from ledger.blocks import Header, StoredBlock, decode_result
 from ledger.codes import Refusal
 from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor
 from ledger.genesis import Genesis, genesis_state
 from ledger.intake import BadBatch, Intake, request_of
+from ledger.merkle import proof_of
+from ledger.receipts import RECEIPT_VERSION, Branch, Receipt
 from ledger.runner import BlockRunner, Ran, pack_entry, start_of
 from ledger.state import MemoryState
 from ledger.tree import StateTree
@@ -39,6 +41,7 @@ class SimLedger:
         self.blocks: list[StoredBlock] = []
         self.ran: list[Ran] = []
         self.certificates: dict[int, ExecutionCertificate] = {}
+        self._places: dict[bytes, tuple[int, int]] = {}
 
     @property
     def height(self) -> int:
@@ -82,6 +85,9 @@ class SimLedger:
         self._at = ran.position
         self.blocks.append(ran.block)
         self.ran.append(ran)
+        for position, tx_id in enumerate(ran.tx_ids):
+            if ran.executed.results[ran.block.deadlines + position].gas_used or tx_id not in self._places:
+                self._places[tx_id] = (height, position)
         return ran
 
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
@@ -102,6 +108,27 @@ class SimLedger:
             block = self.blocks[height - 1]
             found.append(CertifiedBlock(_pack(block.header), block.body, block.view, block.proposer, certificate))
         return found
+
+    def has(self, tx_id: bytes) -> bool:
+        return tx_id in self._places
+
+    def receipt(self, tx_id: bytes) -> Receipt | None:
+        """A transaction's receipt; None until its block is certified."""
+        height, position = self._places.get(tx_id, (0, 0))
+        certificate = self.certificates.get(height)
+        if certificate is None:
+            return None
+        ran = self.ran[height - 1]
+        block, hashes, index = ran.block, [envelope.hash for envelope in ran.envelopes], ran.block.deadlines + position
+        return Receipt(
+            v=RECEIPT_VERSION,
+            envelope=ran.envelopes[position].raw,
+            result=decode_result(block.results[index]),
+            header=block.header,
+            transaction=Branch(position, len(hashes), proof_of(hashes, position)),
+            outcome=Branch(index, len(block.results), proof_of(block.results, index)),
+            certificate=certificate,
+        )
 
     def last_certificate(self) -> ExecutionCertificate | None:
         return self.certificates.get(max(self.certificates, default=0))

@@ -1,50 +1,91 @@
-"""The simulated network: delays, loss, duplication, reordering by random delay, and partitions, all from one seed."""
+"""The simulated network: delays, loss, duplication, reordering, cut and clogged links, all from one seed.
+
+A cut link loses everything sent over it, one way. A clogged one holds it until it is free again.
+"""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
-
-@dataclass(frozen=True, slots=True)
-class Weather:
-    """How bad the links are. Delays in ms of virtual time; shares between 0 and 1."""
-
-    delay_ms_min: int = 1
-    delay_ms_max: int = 20
-    loss: float = 0.0
-    duplication: float = 0.0
-
+from sim.plan import Weather
 
 CALM = Weather()
+Link = tuple[int, int]
+"""(sender's place, receiver's place)."""
 
 
 class SimNetwork:
-    """Decides when, and whether, a message arrives. A cut link loses everything sent over it, one way."""
+    """Decides when, and whether, a message arrives."""
 
     def __init__(self, chance: random.Random, weather: Weather) -> None:
         self._chance = chance
         self.weather = weather
-        self._cut: frozenset[tuple[int, int]] = frozenset()
+        self._cut: frozenset[Link] = frozenset()
+        self._clogged: dict[Link, list[Callable[[], None]]] = {}
 
-    def partition(self, groups: list[list[int]]) -> None:
-        """Only nodes of the same group reach each other."""
+    # -------------------------------------------------------------------------------------------- links
+
+    def partition(self, groups: Sequence[Sequence[int]]) -> None:
+        """Only places of one group reach each other; a place in no group reaches everyone."""
         place = {node: number for number, group in enumerate(groups) for node in group}
         self._cut = frozenset((a, b) for a in place for b in place if place[a] != place[b])
 
-    def cut(self, links: list[tuple[int, int]]) -> None:
-        """Cut single directions."""
+    def ring(self, order: Sequence[int]) -> None:
+        """Each place reaches only its two neighbours in ``order``."""
+        near = {(a, b) for a, b in zip(order, [*order[1:], order[0]], strict=True)}
+        near |= {(b, a) for a, b in near}
+        self._cut = frozenset((a, b) for a in order for b in order if a != b and (a, b) not in near)
+
+    def cut(self, links: Iterable[Link]) -> None:
+        """Cut single directions, and join what was cut before."""
         self._cut = frozenset(links)
+
+    def clog(self, links: Iterable[Link]) -> None:
+        for link in links:
+            self._clogged.setdefault(link, [])
+
+    def unclog(self, links: Iterable[Link]) -> None:
+        """What was held goes on its way, in the order in which it came."""
+        for link in links:
+            for deliver in self._clogged.pop(link, []):
+                deliver()
 
     def heal(self) -> None:
         """Everything reaches everything, in calm weather."""
         self._cut = frozenset()
         self.weather = CALM
+        self.unclog(list(self._clogged))
 
-    def arrivals_ms(self, sender: int, receiver: int) -> list[int]:
+    # ---------------------------------------------------------------------------------------- messages
+
+    def holds(self, sender: int, receiver: int, deliver: Callable[[], None]) -> bool:
+        """Whether the link is clogged; then ``deliver`` is called once it is free."""
+        held = self._clogged.get((sender, receiver))
+        if held is None:
+            return False
+        held.append(deliver)
+        return True
+
+    def arrivals_ms(self, sender: int, receiver: int) -> Sequence[int]:
         """Delays after which copies of a message arrive: none when it is lost, two when it is duplicated."""
-        weather = self.weather
-        if (sender, receiver) in self._cut or self._chance.random() < weather.loss:
-            return []
-        copies = 2 if self._chance.random() < weather.duplication else 1
-        return [self._chance.randint(weather.delay_ms_min, weather.delay_ms_max) for _ in range(copies)]
+        if (sender, receiver) in self._cut:
+            return ()
+        return self.delays_ms()
+
+    def delays_ms(self) -> Sequence[int]:
+        """As above, for a link that nothing cuts: a client's."""
+        weather, chance = self.weather, self._chance
+        if weather.loss and chance.random() < weather.loss:
+            return ()
+        if weather.duplication and chance.random() < weather.duplication:
+            return (self._delay_ms(), self._delay_ms())
+        return (self._delay_ms(),)
+
+    def _delay_ms(self) -> int:
+        weather, chance = self.weather, self._chance
+        span = weather.delay_ms_max - weather.delay_ms_min + 1
+        delay_ms = weather.delay_ms_min + int(chance.random() * span)
+        if weather.slow and chance.random() < weather.slow:
+            delay_ms += int(chance.random() * weather.slow_ms_max)
+        return delay_ms

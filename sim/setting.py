@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -12,11 +14,24 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from ca.keys import SigningKey
+from contracts.catalog import shipped_sources
 from ledger.genesis import Genesis, GenesisLimits, GenesisValidator
+from sim import contract
+from sim.plan import Plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2046, 1, 1, tzinfo=UTC)
 GENESIS_TIME_MS = 1_799_999_000_000
+CLIENTS_MAX = 8
+STAGES_KEPT_MAX = 32
+LIMITS = {
+    "envelope_bytes_max": 40_960,
+    "batch_transactions_max": 100,
+    "batch_bytes_max": 200_000,
+    "block_gas_max": 100_000_000,
+    "checkpoint_interval_blocks": 4,
+    "window_blocks": 12,
+}
 
 
 def node_keys(count: int) -> list[SigningKey]:
@@ -24,12 +39,32 @@ def node_keys(count: int) -> list[SigningKey]:
 
 
 def operator_keys() -> list[SigningKey]:
-    return [SigningKey.from_seed(b"operator%d" % index) for index in range(2)]
+    return [SigningKey.from_seed(b"operator%d" % index) for index in range(CLIENTS_MAX)]
 
 
-def make_genesis(
-    keys: list[SigningKey], operators: list[SigningKey], sources: Mapping[str, str], parameters: Mapping[str, int]
-) -> Genesis:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all worlds with one genesis share."""
+
+    genesis: Genesis
+    keys: list[SigningKey]
+    """Of the validators, then of newcomers."""
+    operators: list[SigningKey]
+    """Of the clients."""
+
+
+def stage_of(plan: Plan) -> Stage:
+    """The stage that a plan is played on; made once a process for all plans that agree on it."""
+    return _stage(plan.nodes, plan.newcomers, tuple(sorted(plan.genesis.items())))
+
+
+@lru_cache(maxsize=STAGES_KEPT_MAX)
+def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...]) -> Stage:
+    keys, operators = node_keys(nodes + newcomers), operator_keys()
+    return Stage(make_genesis(keys[:nodes], operators, dict(limits)), keys, operators)
+
+
+def make_genesis(keys: list[SigningKey], operators: list[SigningKey], limits: Mapping[str, int]) -> Genesis:
     """Small limits, so that windows and checkpoints matter in short runs."""
     root_key = SigningKey.from_seed(b"root")
     root = _certificate(root_key, root_key, "sim root", "root", 1, ca=True)
@@ -44,9 +79,9 @@ def make_genesis(
         validators=tuple(GenesisValidator(f"node{i + 1}", key.public_key) for i, key in enumerate(keys)),
         roots=(root,),
         users=tuple(users),
-        parameters=parameters,
-        contracts=sources,
-        limits=GenesisLimits(40_960, 100, 200_000, 100_000_000, 8, 24),
+        parameters={},
+        contracts={"governance": shipped_sources()["governance"], contract.NAME: contract.SOURCE},
+        limits=GenesisLimits(**{**LIMITS, **limits}),
     )
 
 

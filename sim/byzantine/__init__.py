@@ -1,0 +1,7 @@
+"""Byzantine nodes: behaviours that compose, and the adversaries that use them. Importing this registers them all."""
+
+from __future__ import annotations
+
+from sim.byzantine import basic
+
+__all__ = ["basic"]

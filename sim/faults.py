@@ -1,0 +1,106 @@
+"""The kinds of a plan's timeline entries, and what each does to the world.
+
+Every kind is harmless where it does not apply (a crash of a node that is down), so that a plan from which entries
+were dropped is still a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sim.plan import Fault
+
+if TYPE_CHECKING:
+    from sim.node import SimNode
+    from sim.world import World
+
+
+def apply_fault(world: World, fault: Fault) -> None:
+    """Let ``fault`` happen now."""
+    KINDS[fault.kind](world, fault)
+
+
+def _named(world: World, fault: Fault) -> list[SimNode]:
+    return [world.nodes[place] for group in fault.groups for place in group if place < len(world.nodes)]
+
+
+def _crash(world: World, fault: Fault) -> None:
+    """The places in ``groups`` lose memory and, as the disk pleases, what was not synced."""
+    for node in _named(world, fault):
+        node.crash()
+
+
+def _start(world: World, fault: Fault) -> None:
+    for node in _named(world, fault):
+        if not node.up:
+            node.start()
+
+
+def _power_cut(world: World, fault: Fault) -> None:
+    """The places crash at their next disk operation but ``amount``, and start again by themselves."""
+    for node in _named(world, fault):
+        node.disk.cut_power_in(fault.amount + 1)
+
+
+def _partition(world: World, fault: Fault) -> None:
+    world.network.partition(fault.groups)
+
+
+def _ring(world: World, fault: Fault) -> None:
+    """Only neighbours in the one group reach each other."""
+    world.network.ring(fault.groups[0])
+
+
+def _cut(world: World, fault: Fault) -> None:
+    """``groups``: links (sender, receiver) that lose everything."""
+    world.network.cut((sender, receiver) for sender, receiver in fault.groups)
+
+
+def _join(world: World, fault: Fault) -> None:
+    world.network.cut(())
+
+
+def _clog(world: World, fault: Fault) -> None:
+    world.network.clog((sender, receiver) for sender, receiver in fault.groups)
+
+
+def _unclog(world: World, fault: Fault) -> None:
+    world.network.unclog([(sender, receiver) for sender, receiver in fault.groups])
+
+
+def _rot(world: World, fault: Fault) -> None:
+    """The places crash, and one bit of what they have on disk turns; ``amount`` says which."""
+    for node in _named(world, fault):
+        node.crash()
+        node.disk.rot(fault.amount)
+
+
+def _lose_log(world: World, fault: Fault) -> None:
+    """The places crash and their logs are gone."""
+    for node in _named(world, fault):
+        node.crash()
+        node.disk.lose("wal")
+
+
+def _lose_ledger(world: World, fault: Fault) -> None:
+    """The places crash and their blocks and states are gone."""
+    for node in _named(world, fault):
+        node.crash()
+        node.disk.lose("ledger")
+
+
+KINDS: dict[str, Callable[[World, Fault], None]] = {
+    "crash": _crash,
+    "start": _start,
+    "power_cut": _power_cut,
+    "partition": _partition,
+    "ring": _ring,
+    "cut": _cut,
+    "join": _join,
+    "clog": _clog,
+    "unclog": _unclog,
+    "rot": _rot,
+    "lose_log": _lose_log,
+    "lose_ledger": _lose_ledger,
+}

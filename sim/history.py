@@ -1,0 +1,30 @@
+"""What clients saw: each operation with when it was invoked and answered, for the linearizability checker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Operation:
+    """One call of a client. ``answered_ms`` None: the client never learnt what became of it.
+
+    Times are counts of the world's events, so that no two are equal. ``code`` and ``value`` are the contract's.
+    """
+
+    client: int
+    function: str
+    arguments: dict[str, Any]
+    tx_id: bytes
+    invoked: int
+    answered: int | None = None
+    code: str = ""
+    value: Any = None
+    height: int = 0
+    """The block that the receipt proves it to be in."""
+
+    @property
+    def cell(self) -> str:
+        cell: str = self.arguments["cell"]
+        return cell
