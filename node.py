@@ -40,9 +40,11 @@ from ledger.intake import request_of
 from ledger.ledger import CommittedBlock, DirectoryUnusable, Ledger
 from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
+from ledger.storage import disk_storage
 from meter.service import run_gateway
 from meter.units import units_of
 from pbft.config import ReplicaConfig
+from pbft.disk import DiskFiles
 from pbft.driver import Driver
 from pbft.messages import ExecutionCertificate, Scope
 from pbft.replica import Replica
@@ -85,7 +87,9 @@ class Node:
         start_ms, clock = configuration.clock.start_ms, configuration.clock
         self.clock = Clock() if start_ms is None else Clock(start_ms, clock.rate, clock.wall_start_ms)
         key = SigningKey.load(self.home / "node.key")
-        self.ledger = Ledger(self.home / "data", self.genesis, PythonMachine(), MarketValidator())
+        files = DiskFiles(self.home / "data")
+        storage = disk_storage(files.path, files)
+        self.ledger = Ledger(storage, self.genesis, PythonMachine(), MarketValidator())
         self.database = EmbeddedDatabase(self.home / "data" / "documents.sqlite")
         self.projector = Projector(self.database, self.ledger.snapshot, configuration.limits.projector_lag_blocks_max)
         replica_config = self._replica_config()
@@ -93,7 +97,7 @@ class Node:
         self.driver = Driver(
             replica_config,
             Replica(replica_config, key.sign),
-            WriteAheadLog(self.home / "data" / "wal"),
+            WriteAheadLog(files.below("wal")),
             self.transport,
             self.ledger,
             self.clock.now_ms,

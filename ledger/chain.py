@@ -6,22 +6,28 @@ A torn tail (the crash hit the last append) is cut when the files are opened. A 
 
 from __future__ import annotations
 
-import os
 import struct
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from ledger.blocks import StoredBlock, decode_block, encode_block
+from pbft.files import AppendFile, Files
 
 SEGMENT_BYTES_MAX = 64 << 20
 RECORD_BYTES_MAX = 64 << 20
+WINDOW_BYTES = 1 << 20
+"""How much of a segment is read at a time."""
 FORMAT_VERSION = 1
 MAGIC = b"WQCHAIN" + bytes([FORMAT_VERSION])
+SUFFIX = ".chain"
 _HEAD = struct.Struct(">II")
+
+Read: TypeAlias = Callable[[int, int], bytes]
+"""``read(offset, length)`` of one segment; fewer bytes at its end."""
 
 
 class ChainCorrupt(Exception):
@@ -38,143 +44,181 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 class ChainFiles:
     """The segments of one data directory. One writer; readers on any thread."""
 
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
-        self._lock = threading.Lock()
+    def __init__(self, files: Files) -> None:
+        self._files = files
         segments = self._segments()
-        if not segments:
-            self._start_segment(1)
-            segments = [1]
-        self._segment = segments[-1]
-        self._end = self._cut_torn_tail(self._segment)
-        self._file = self._path(self._segment).open("r+b")
-        self._file.seek(self._end)
+        self._segment = segments[-1] if segments else 1
+        if segments:
+            self._cut_torn_tail(self._segment)
+        self._file = self._open(self._segment)
 
     def append(self, block: StoredBlock) -> Place:
         """Write and sync a block; where it is."""
         data = encode_block(block)
         record = _HEAD.pack(len(data), zlib.crc32(data)) + data
-        if self._end > len(MAGIC) and self._end + len(record) > SEGMENT_BYTES_MAX:
-            self._roll()
-        place = Place(self._segment, self._end)
+        if self._file.size > len(MAGIC) and self._file.size + len(record) > SEGMENT_BYTES_MAX:
+            self._file.close()
+            self._segment += 1
+            self._file = self._open(self._segment)
+        place = Place(self._segment, self._file.size)
         self._file.write(record)
-        self._file.flush()
-        os.fdatasync(self._file.fileno())
-        self._end += len(record)
+        self._file.sync()
         return place
 
     def read(self, place: Place) -> StoredBlock:
         """The block at ``place``; ``ChainCorrupt`` if its bytes are not what was written."""
-        path = self._path(place.segment)
+        name = _name(place.segment)
         try:
-            with path.open("rb") as file:
-                file.seek(place.offset)
-                data = _read_record(file.read(_HEAD.size), file.read, path, place.offset)
+            return _read_record(self._reader(name), place.offset, name)[0]
         except OSError as error:
-            raise ChainCorrupt(f"{path}: {error}") from None
-        return decode_block(data)
+            raise ChainCorrupt(f"{name}: {error}") from None
 
     def after(self, place: Place | None) -> Iterator[tuple[Place, StoredBlock]]:
         """Blocks behind ``place`` (None: all), in order."""
         for segment in self._segments():
             if place is not None and segment < place.segment:
                 continue
-            for found in self._records(segment):
-                if place is None or (found[0].segment, found[0].offset) > (place.segment, place.offset):
-                    yield found
+            name = _name(segment)
+            for offset, block in _read_segment(self._reader(name), name):
+                if place is None or (segment, offset) > (place.segment, place.offset):
+                    yield Place(segment, offset), block
+
+    def cut_behind(self, place: Place | None) -> None:
+        """Forget every block behind ``place`` (None: all), durably. The files are closed afterwards."""
+        self._file.close()
+        kept, end = (1, len(MAGIC)) if place is None else (place.segment, self._end_of(place))
+        for segment in reversed(self._segments()):
+            if segment > kept:
+                self._files.remove(_name(segment))
+        self._files.sync_names()
+        if kept in self._segments():
+            self._files.truncate(_name(kept), end)
 
     def close(self) -> None:
         self._file.close()
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _path(self, segment: int) -> Path:
-        return self._directory / f"{segment:08d}.chain"
-
     def _segments(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._directory.glob("*.chain"))
+        return sorted(int(name.removesuffix(SUFFIX)) for name in self._files.names(SUFFIX))
 
-    def _start_segment(self, segment: int) -> None:
-        with self._path(segment).open("xb") as file:
+    def _reader(self, name: str) -> Read:
+        return lambda offset, length: self._files.read(name, offset, length)
+
+    def _open(self, segment: int) -> AppendFile:
+        """Open a segment for appending; a new one gets its beginning, durably."""
+        file = self._files.append(_name(segment))
+        if not file.size:
             file.write(MAGIC)
-            file.flush()
-            os.fsync(file.fileno())
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            file.sync()
+            self._files.sync_names()
+        return file
 
-    def _roll(self) -> None:
-        self._file.close()
-        self._segment += 1
-        self._start_segment(self._segment)
-        self._file = self._path(self._segment).open("r+b")
-        self._end = self._file.seek(0, os.SEEK_END)
+    def _end_of(self, place: Place) -> int:
+        name = _name(place.segment)
+        return _read_record(self._reader(name), place.offset, name)[1]
 
-    def _records(self, segment: int) -> Iterator[tuple[Place, StoredBlock]]:
-        for offset, block in _read_segment(self._path(segment)):
-            yield Place(segment, offset), block
-
-    def _cut_torn_tail(self, segment: int) -> int:
+    def _cut_torn_tail(self, segment: int) -> None:
         """Truncate the last segment behind its last whole record, if what follows is one torn record."""
-        path = self._path(segment)
-        size = path.stat().st_size
-        if size < len(MAGIC):
-            path.write_bytes(MAGIC)
-            return len(MAGIC)
-        end = len(MAGIC)
-        with path.open("r+b") as file:
-            file.seek(end)
-            while head := file.read(_HEAD.size):
-                if not _is_whole(head, file.read, size - end):
-                    file.truncate(end)
-                    os.fsync(file.fileno())
-                    break
-                end = file.tell()
-        return end
+        name = _name(segment)
+        data = self._files.read(name)
+        if len(data) <= len(MAGIC) and MAGIC.startswith(data.rstrip(b"\0")):
+            self._files.truncate(name, 0)
+            return
+        _check_magic(name, data[: len(MAGIC)])
+        offset = len(MAGIC)
+        while (end := _record_end(data, offset)) is not None:
+            offset = end
+        if offset < len(data):
+            _check_torn(name, data, offset)
+            self._files.truncate(name, offset)
 
 
 def read_blocks(directory: Path) -> Iterator[StoredBlock]:
     """All blocks of a directory's files, in order, also while a node appends; ``ChainCorrupt`` where it ends badly."""
-    for path in sorted(directory.glob("*.chain")):
-        for _, block in _read_segment(path):
-            yield block
+    for path in sorted(directory.glob("*" + SUFFIX)):
+        with path.open("rb") as file:
+
+            def read(offset: int, length: int) -> bytes:
+                file.seek(offset)  # used before the next file is opened
+                return file.read(length)
+
+            for _, block in _read_segment(read, str(path)):
+                yield block
 
 
-def _read_segment(path: Path) -> Iterator[tuple[int, StoredBlock]]:
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise ChainCorrupt(f"{path}: not a chain file of format {FORMAT_VERSION}")
-        offset = len(MAGIC)
-        while head := file.read(_HEAD.size):
-            data = _read_record(head, file.read, path, offset)
-            yield offset, decode_block(data)
-            offset += _HEAD.size + len(data)
+def _name(segment: int) -> str:
+    return f"{segment:08d}{SUFFIX}"
 
 
-def _is_whole(head: bytes, read: Callable[[int], bytes], left: int) -> bool:
-    if len(head) < _HEAD.size:
+def _windowed(read: Read) -> Read:
+    """Reads of small pieces in ascending order, from larger ones."""
+    start, window = 0, b""
+
+    def piece(offset: int, length: int) -> bytes:
+        nonlocal start, window
+        if not start <= offset <= offset + length <= start + len(window):
+            start, window = offset, read(offset, max(length, WINDOW_BYTES))
+        return window[offset - start : offset - start + length]
+
+    return piece
+
+
+def _read_segment(read: Read, name: str) -> Iterator[tuple[int, StoredBlock]]:
+    read = _windowed(read)
+    _check_magic(name, read(0, len(MAGIC)))
+    offset = len(MAGIC)
+    while read(offset, 1):
+        block, end = _read_record(read, offset, name)
+        yield offset, block
+        offset = end
+
+
+def _check_magic(name: str, magic: bytes) -> None:
+    if magic != MAGIC:
+        raise ChainCorrupt(f"{name}: not a chain file of format {FORMAT_VERSION}")
+
+
+def _record_end(data: bytes, offset: int) -> int | None:
+    """Where the record at ``offset`` ends, or None if it is torn or damaged. An empty one is unwritten zeros."""
+    if offset + _HEAD.size > len(data):
+        return None
+    length, checksum = _HEAD.unpack_from(data, offset)
+    end = int(offset + _HEAD.size + length)
+    if not length or end > len(data) or zlib.crc32(data[offset + _HEAD.size : end]) != checksum:
+        return None
+    return end
+
+
+def _check_torn(name: str, data: bytes, offset: int) -> None:
+    """``ChainCorrupt`` if a block lies anywhere behind the bad record: its length may be what is damaged."""
+    if any(_is_block(data, behind) for behind in range(offset + 1, len(data) - _HEAD.size)):
+        raise ChainCorrupt(f"{name}: damaged record at {offset}, with whole ones behind it")
+
+
+def _is_block(data: bytes, offset: int) -> bool:
+    end = _record_end(data, offset)
+    if end is None:
         return False
-    length, checksum = _HEAD.unpack(head)
-    if length > left - _HEAD.size:
-        return False
-    data = read(length)
-    if zlib.crc32(data) != checksum:
-        if length < left - _HEAD.size:
-            raise ChainCorrupt("a damaged record has further records behind it")
+    try:
+        decode_block(data[offset + _HEAD.size : end])
+    except msgspec.DecodeError:
         return False
     return True
 
 
-def _read_record(head: bytes, read: Callable[[int], bytes], path: Path, offset: int) -> bytes:
+def _read_record(read: Read, offset: int, name: str) -> tuple[StoredBlock, int]:
+    """The block at ``offset``, and where its record ends."""
+    head = read(offset, _HEAD.size)
     if len(head) < _HEAD.size:
-        raise ChainCorrupt(f"{path}: torn record at {offset}")
+        raise ChainCorrupt(f"{name}: torn record at {offset}")
     length, checksum = _HEAD.unpack(head)
-    if length > RECORD_BYTES_MAX:
-        raise ChainCorrupt(f"{path}: impossible length at {offset}")
-    data = read(length)
+    if not 0 < length <= RECORD_BYTES_MAX:
+        raise ChainCorrupt(f"{name}: impossible length at {offset}")
+    data = read(offset + _HEAD.size, length)
     if len(data) != length or zlib.crc32(data) != checksum:
-        raise ChainCorrupt(f"{path}: damaged record at {offset}")
-    return data
+        raise ChainCorrupt(f"{name}: damaged record at {offset}")
+    try:
+        return decode_block(data), offset + _HEAD.size + int(length)
+    except msgspec.DecodeError as error:
+        raise ChainCorrupt(f"{name}: record at {offset}: {error}") from None

@@ -7,20 +7,18 @@ whole block, and ``open`` executes the chain's later blocks again, insisting on 
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from ledger.authentication import NonceWindow
 from ledger.blocks import Header, Result, StoredBlock, decode_result
-from ledger.chain import ChainFiles, Place
+from ledger.chain import ChainCorrupt, ChainFiles, Place
 from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_bytes, parse_payload
 from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
@@ -30,7 +28,8 @@ from ledger.merkle import proof_of
 from ledger.receipts import RECEIPT_VERSION, Branch, Receipt
 from ledger.runner import BlockRunner, Position, Ran
 from ledger.state import Entry, StateReader
-from ledger.store import CommitStore, Snapshot, open_store
+from ledger.storage import DirectoryUnusable, Storage, check_stamp
+from ledger.store import CommitStore, Snapshot
 from ledger.tree import StateTree, TreeProof, prove
 from ledger.values import Value, decode_value
 from pbft.events import CheckedBatch, PoolRequest
@@ -42,7 +41,6 @@ from pbft.messages import (
     decode_batch,
 )
 
-FORMAT_VERSION = 1
 VIEW_GAS_LIMIT = 2_000_000
 RECENT_BLOCKS_MAX = 64
 """Blocks kept decoded, for clients who wait for receipts."""
@@ -50,6 +48,8 @@ PINNED_PREFIX = "governance/contract/"
 PINNED_MAX = 1_000
 ENTRIES_CACHED_MAX = 200_000
 """State entries that execution keeps in memory; beyond it the cache is emptied and fills again."""
+
+__all__ = ["BlockInfo", "CommittedBlock", "DirectoryUnusable", "Diverged", "Ledger", "StateView", "TransactionInfo"]
 
 _STATE, _TREE, _BLOCK, _CERTIFICATE, _TRANSACTION = b"s/", b"t/", b"b/", b"c/", b"x/"
 _HEAD = b"m/head"
@@ -60,10 +60,6 @@ _read_entry = msgspec.msgpack.Decoder(Entry).decode
 _read_place = msgspec.msgpack.Decoder(Place).decode
 _read_header = msgspec.msgpack.Decoder(Header).decode
 _read_certificate = msgspec.msgpack.Decoder(ExecutionCertificate).decode
-
-
-class DirectoryUnusable(Exception):
-    """The data directory is locked, of another chain or of another format; the message says which."""
 
 
 class Diverged(Exception):
@@ -165,31 +161,37 @@ class _CachedState(StateView):
 class Ledger:
     """See the module's text. ``execute`` and ``certify`` belong to the execution thread; reads to any."""
 
-    def __init__(self, directory: Path, genesis: Genesis, machine: Machine, validator: Validator) -> None:
+    def __init__(self, storage: Storage, genesis: Genesis, machine: Machine, validator: Validator) -> None:
         self.genesis = genesis
         self.on_commit: list[Callable[[CommittedBlock], None]] = []
-        self._lock_file = _lock(directory, genesis)
-        self._store: CommitStore = open_store(directory / "state")
-        self._chain = ChainFiles(directory / "chain")
-        self._executor = BlockExecutor(machine, validator)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="signatures")
-        self.intake = Intake(genesis, self._threads)
-        self._state = _CachedState(self._store)
-        self._tree = StateTree(lambda path: self._store.get(_TREE + path))
-        self._runner = BlockRunner(genesis, self._executor, self._state, self._tree)
-        self._head = self._load_head()
-        self._certified = self._load_certified()
-        self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
-        self._pinned = dict(self._state.scan(PINNED_PREFIX, "", PINNED_MAX))
-        self._view: StateView = StateView(self._store.snapshot(), self._pinned)
-        self._recover()
+        with ExitStack() as opened:
+            opened.callback(storage.release)
+            check_stamp(storage.files, genesis)
+            self._store: CommitStore = storage.open_store("state")
+            opened.callback(self._store.close)
+            self._chain = ChainFiles(storage.files.below("chain"))
+            opened.callback(self._chain.close)
+            self._executor = BlockExecutor(machine, validator)
+            self._threads = ThreadPoolExecutor(2, thread_name_prefix="signatures")
+            self.intake = Intake(genesis, self._threads)
+            self._state = _CachedState(self._store)
+            self._tree = StateTree(lambda path: self._store.get(_TREE + path))
+            self._runner = BlockRunner(genesis, self._executor, self._state, self._tree)
+            self._head = self._load_head()
+            self._certified = self._load_certified()
+            self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
+            self._pinned = dict(self._state.scan(PINNED_PREFIX, "", PINNED_MAX))
+            self._view: StateView = StateView(self._store.snapshot(), self._pinned)
+            opened.callback(self._let_go)
+            self._recover()
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
+        self._opened.close()
+
+    def _let_go(self) -> None:
         self._threads.shutdown()
-        self._chain.close()
         self._view = StateView(self._store)
-        self._store.close()
-        self._lock_file.close()
 
     # -------------------------------------------------------------------------------------- consensus's port
 
@@ -410,9 +412,9 @@ class Ledger:
                 batch[_TRANSACTION + tx_id] = _pack((height, executed.deadlines + index))
         self._store.write(batch)
         self._state.note(executed.changes)
-        self._head = head
         self._pin(executed.changes)
         self._view = StateView(self._store.snapshot(), self._pinned)
+        self._head = head
         self._remember(ran)
         committed = CommittedBlock(height, head.time_ms, tx_ids, executed.results, executed.changes)
         for callback in self.on_commit:
@@ -443,7 +445,10 @@ class Ledger:
         return None if record is None else _read_certificate(record)
 
     def _recover(self) -> None:
-        """Execute again what the chain files hold beyond the store."""
+        """Execute again what the chain files hold beyond the store. Synced before it, they never hold less."""
+        place = self._head.place
+        if place is not None and self._chain.read(place).statement != self._head.statement:
+            raise ChainCorrupt(f"the chain files hold another block {self._head.height} than the store")
         for place, block in self._chain.after(self._head.place):
             header = block.header
             again = self._run(header.batch_digest, block.body, block.view, block.proposer)
@@ -509,23 +514,3 @@ def _result_info(result: Result) -> ResultInfo:
         value=decode_value(result.value),
         events=tuple((event.contract, event.name, decode_value(event.data)) for event in result.events),
     )
-
-
-def _lock(directory: Path, genesis: Genesis) -> IO[str]:
-    """Take the directory for this process; ``DirectoryUnusable`` if it is another's, another chain's or format's."""
-    directory.mkdir(parents=True, exist_ok=True)
-    file = (directory / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise DirectoryUnusable(f"{directory} is in use by another process") from None
-    stamp = directory / "format"
-    expected = f"wattquorum data {FORMAT_VERSION}\nchain {genesis.chain_id.hex()}\n"
-    if not stamp.exists():
-        stamp.write_text(expected)
-    elif stamp.read_text() != expected:
-        file.close()
-        raise DirectoryUnusable(f"{directory} holds another chain or format: {stamp.read_text().strip()}")
-    os.utime(stamp)
-    return file

@@ -7,20 +7,20 @@ new segment starts with the records that say which view we are in, so that no tr
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 
+from pbft.files import AppendFile, Files
 from pbft.records import Entered, Left, Record, decode_record, encode_record, sequence_of
 
 SEGMENT_BYTES_MAX = 16 << 20
 RECORD_BYTES_MAX = 64 << 20
 FORMAT_VERSION = 1
 MAGIC = b"WQWAL" + bytes([FORMAT_VERSION])
+SUFFIX = ".wal"
 _HEAD = struct.Struct(">II")
 
 
@@ -31,56 +31,42 @@ class WalCorrupt(Exception):
 class WriteAheadLog:
     """One directory's log. Not thread-safe: the driver calls it from one thread at a time."""
 
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
+    def __init__(self, files: Files) -> None:
+        self._files = files
         self._tops: dict[int, int] = {}
         self._left: Left | None = None
         self._entered: Entered | None = None
         self.records = self._read_all()
         numbers = self._numbers()
         self._number = numbers[-1] if numbers else 0
-        self._file = None if not numbers else self._path(self._number).open("ab")
-        if self._file is None:
-            self._start_segment()
+        self._file: AppendFile = files.append(_name(self._number)) if numbers else self._new_segment()
 
     def append(self, records: Sequence[Record]) -> None:
-        """Write records and make them durable: one write, one fdatasync, however many. Blocks."""
-        assert self._file is not None, "the log is open"
-        if self._file.tell() > SEGMENT_BYTES_MAX:
-            self._start_segment()
+        """Write records and make them durable: one write, one sync, however many. Blocks."""
+        if self._file.size > SEGMENT_BYTES_MAX:
+            self._roll()
         self._write(records)
 
     def truncate_below(self, sequence: int) -> None:
         """Forget whole segments whose records are all for sequences up to ``sequence``."""
-        if (
-            self._tops.get(self._number, 0) > 0
-            and self._file is not None
-            and self._file.tell() > SEGMENT_BYTES_MAX // 4
-        ):
-            self._start_segment()
+        if self._tops.get(self._number, 0) > 0 and self._file.size > SEGMENT_BYTES_MAX // 4:
+            self._roll()
         for number in [known for known in sorted(self._tops) if known != self._number]:
             if self._tops[number] > sequence:
                 break
-            self._path(number).unlink()
+            self._files.remove(_name(number))
             del self._tops[number]
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     # ------------------------------------------------------------------------------------------- inside
 
     def _write(self, records: Iterable[Record]) -> None:
-        assert self._file is not None, "the log is open"
-        chunks = []
         for record in records:
-            data = encode_record(record)
-            chunks.append(_HEAD.pack(len(data), zlib.crc32(data)) + data)
             self._note(self._number, record)
-        self._file.write(b"".join(chunks))
-        self._file.flush()
-        os.fdatasync(self._file.fileno())
+        self._file.write(_framed(records))
+        self._file.sync()
 
     def _note(self, number: int, record: Record) -> None:
         self._tops[number] = max(self._tops.get(number, 0), sequence_of(record) or 0)
@@ -89,19 +75,18 @@ class WriteAheadLog:
         elif isinstance(record, Entered):
             self._entered = record
 
-    def _start_segment(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    def _roll(self) -> None:
+        self._file.close()
+        self._file = self._new_segment()
+
+    def _new_segment(self) -> AppendFile:
         self._number += 1
         self._tops[self._number] = 0
-        self._file = self._path(self._number).open("xb")
-        self._file.write(MAGIC)
-        self._write(self._view_records())
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        file = self._files.append(_name(self._number))
+        file.write(MAGIC + _framed(self._view_records()))
+        file.sync()
+        self._files.sync_names()
+        return file
 
     def _view_records(self) -> list[Record]:
         """The newest view that we entered, and a later one that we had left for."""
@@ -111,11 +96,8 @@ class WriteAheadLog:
             found.append(left)
         return found
 
-    def _path(self, number: int) -> Path:
-        return self._directory / f"{number:08d}.wal"
-
     def _numbers(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._directory.glob("*.wal"))
+        return sorted(int(name.removesuffix(SUFFIX)) for name in self._files.names(SUFFIX))
 
     def _read_all(self) -> tuple[Record, ...]:
         numbers = self._numbers()
@@ -128,25 +110,45 @@ class WriteAheadLog:
         return tuple(records)
 
     def _read(self, number: int, *, last: bool) -> list[Record]:
-        path = self._path(number)
-        data = path.read_bytes()
+        name = _name(number)
+        data = self._files.read(name)
         if not data.startswith(MAGIC):
             if last and len(data) < len(MAGIC):
-                path.write_bytes(MAGIC)
+                self._begin_again(name)
                 return []
-            raise WalCorrupt(f"{path}: not a log of format {FORMAT_VERSION}")
+            raise WalCorrupt(f"{name}: not a log of format {FORMAT_VERSION}")
         records: list[Record] = []
         offset = len(MAGIC)
         while offset < len(data):
             end = _record_end(data, offset)
             if end is None:
                 if not last or _has_whole_record_behind(data, offset):
-                    raise WalCorrupt(f"{path}: damaged record at {offset}")
-                os.truncate(path, offset)
+                    raise WalCorrupt(f"{name}: damaged record at {offset}")
+                self._files.truncate(name, offset)
                 break
-            records.append(_decoded(data[offset + _HEAD.size : end], path, offset))
+            records.append(_decoded(data[offset + _HEAD.size : end], name, offset))
             offset = end
         return records
+
+    def _begin_again(self, name: str) -> None:
+        """A segment whose very beginning the crash cut off."""
+        self._files.truncate(name, 0)
+        file = self._files.append(name)
+        file.write(MAGIC)
+        file.sync()
+        file.close()
+
+
+def _name(number: int) -> str:
+    return f"{number:08d}{SUFFIX}"
+
+
+def _framed(records: Iterable[Record]) -> bytes:
+    chunks = []
+    for record in records:
+        data = encode_record(record)
+        chunks.append(_HEAD.pack(len(data), zlib.crc32(data)) + data)
+    return b"".join(chunks)
 
 
 def _record_end(data: bytes, offset: int) -> int | None:
@@ -169,8 +171,8 @@ def _has_whole_record_behind(data: bytes, offset: int) -> bool:
     return behind < len(data) and _record_end(data, behind) is not None
 
 
-def _decoded(data: bytes, path: Path, offset: int) -> Record:
+def _decoded(data: bytes, name: str, offset: int) -> Record:
     try:
         return decode_record(data)
     except msgspec.DecodeError as error:
-        raise WalCorrupt(f"{path}: record at {offset}: {error}") from None
+        raise WalCorrupt(f"{name}: record at {offset}: {error}") from None

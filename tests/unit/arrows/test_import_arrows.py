@@ -23,11 +23,16 @@ ROOT = Path(__file__).resolve().parents[3]
 ARROWS: dict[str, frozenset[str]] = {
     "ca": frozenset(),
     "pbft": frozenset({"ca"}),
-    "ledger": frozenset({"ca", "pbft.quorum", "pbft.messages", "pbft.events", "pbft.ports"}),
+    "ledger": frozenset(
+        {
+            "ca", "pbft.quorum", "pbft.messages", "pbft.events", "pbft.ports", "pbft.epoch", "pbft.files",
+            "pbft.evidence",
+        }
+    ),
     "contracts": frozenset(
         {
             "ledger.state", "ledger.values", "ledger.execution", "ledger.authentication", "ledger.codes",
-            "ledger.blocks",
+            "ledger.blocks", "ledger.epochs", "ledger.accusations",
         }
     ),
     "sdk": frozenset({"ca", "ledger", "pbft.client"}),
@@ -48,7 +53,7 @@ ARROWS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 
 # The modules of pbft/ that do I/O. Everything else there is the core, which the simulator runs as it is.
-PBFT_ADAPTERS = ("pbft.transport", "pbft.wal", "pbft.driver", "pbft.gate")
+PBFT_ADAPTERS = ("pbft.transport", "pbft.wal", "pbft.driver", "pbft.gate", "pbft.disk")
 
 # What the core must not touch: clocks, randomness, sockets, files, threads, processes, the event loop.
 FORBIDDEN_IN_CORE = frozenset(

@@ -1,0 +1,69 @@
+"""Where a ledger keeps its data: files and a commit store, given to it, so that the simulator can give others.
+
+One locked directory a node, stamped with format and chain. Store and chain files lie in it by generation: an
+installed snapshot makes a new one, and the file ``current`` names the one in force, replaced by one rename.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.genesis import Genesis
+from ledger.store import CommitStore, open_store
+from pbft.files import Files
+
+FORMAT_VERSION = 1
+STAMP = "format"
+LOCK = "lock"
+
+
+class DirectoryUnusable(Exception):
+    """The data directory is locked, of another chain or of another format; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """``files``: the data directory. ``open_store`` opens or makes the commit store of a name, ``remove_store``
+    deletes it, closed or never made. ``release`` ends the use of the directory."""
+
+    files: Files
+    open_store: Callable[[str], CommitStore]
+    remove_store: Callable[[str], None]
+    release: Callable[[], None] = lambda: None
+
+
+def disk_storage(directory: Path, files: Files) -> Storage:
+    """The real storage in ``directory``, locked for this process; ``files`` are those of the same directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = (directory / LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise DirectoryUnusable(f"{directory} is in use by another process") from None
+
+    def remove(name: str) -> None:
+        shutil.rmtree(directory / name, ignore_errors=True)
+
+    return Storage(files, lambda name: open_store(directory / name), remove, lock.close)
+
+
+def check_stamp(files: Files, genesis: Genesis) -> None:
+    """Stamp a new directory; ``DirectoryUnusable`` if it is another chain's or format's."""
+    expected = f"wattquorum data {FORMAT_VERSION}\nchain {genesis.chain_id.hex()}\n".encode()
+    found = files.read(STAMP) if STAMP in files.names() else b""
+    if found == expected:
+        return
+    if found and not expected.startswith(found):
+        raise DirectoryUnusable(f"the directory holds another chain or format: {found.decode(errors='replace')!r}")
+    if found:
+        files.truncate(STAMP, 0)
+    file = files.append(STAMP)
+    file.write(expected)
+    file.sync()
+    file.close()
+    files.sync_names()
