@@ -1,28 +1,37 @@
 """Catching up: who stands where, what to send again, and blocks executed on the strength of their certificates.
 
 Links may lose messages when they break. Replicas tell each other where they stand, and each sends again what
-the other still lacks; so any network that delivers again brings everyone to one view and one height.
+the other still lacks; so any network that delivers again brings everyone to one view and one height (OSDI '99,
+sections 4.4 and 5.2). Peers with ids of n and above are no validators of this epoch: observers, newcomers,
+leavers. They are told and fetched from like the others.
 """
 
 from __future__ import annotations
 
 from pbft.core import Core
-from pbft.events import CheckedBatch, RejectReason
-from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, Forward, Proposal, Status
+from pbft.events import AlarmKind, CheckedBatch, RejectReason
+from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, FetchOutcomes, Forward, Proposal, Status
 from pbft.normal_case import NormalCase
+from pbft.records import Muted
+from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
+
+PEERS_MAX = 1_024
+"""Peers whose status is remembered; those of others are ignored."""
 
 
 class CatchUp:
     """Status exchange, resending and fetching."""
 
-    def __init__(self, core: Core, normal: NormalCase, changer: ViewChanger) -> None:
+    def __init__(self, core: Core, normal: NormalCase, changer: ViewChanger, transfer: StateTransfer) -> None:
         self._core = core
         self._normal = normal
         self._changer = changer
+        self._transfer = transfer
         self._status_ms = 0
         self._fetching: tuple[int, int] | None = None
         self._fetch_until_ms = 0
+        self._mute_until: int | None = None
 
     # ------------------------------------------------------------------------------------------ telling
 
@@ -36,27 +45,38 @@ class CatchUp:
         self._changer.repeat_complaint()
         self._normal.fetch_again()
         self._forward_again()
+        gaps = core.outcomes.gaps()
+        if gaps is not None:
+            core.broadcast(FetchOutcomes(*gaps))
 
     def _forward_again(self) -> None:
         """Remind the primary of requests that have lain here for a while: the first forwarding may be lost."""
         core = self._core
         if not core.active or core.is_primary:
             return
-        waiting = core.pool.unproposed(core.now.timer_ms - core.config.status_interval_ms)
+        before_ms = core.now.timer_ms - core.config.status_interval_ms
+        waiting = core.pool.unproposed(before_ms, core.config.resend_requests_max)
         if waiting:
-            envelopes = tuple(request.envelope for request in waiting[: core.config.resend_requests_max])
-            core.send(core.config.primary(core.view), Forward(envelopes))
+            core.send(core.config.primary(core.view), Forward(tuple(request.envelope for request in waiting)))
 
     def wake_ms(self) -> int:
         return self._status_ms + self._core.config.status_interval_ms
 
     def on_status(self, sender: int, status: Status) -> None:
         """Send ``sender`` what it lacks, and fetch from it what we lack."""
-        self._core.peers[sender] = status
-        self._send_view(sender, status)
-        if status.view == self._core.view and status.view_active and self._core.active:
-            self._send_votes(sender, status)
-        self._send_outcomes(sender, status)
+        core = self._core
+        if sender not in core.peers and len(core.peers) >= PEERS_MAX:
+            core.reject(sender, RejectReason.USELESS)
+            return
+        core.peers[sender] = status
+        if core.is_validator(sender) and status.epoch == core.scope.epoch and not core.ended:
+            self._send_view(sender, status)
+            if status.view == core.view and status.view_active and core.active:
+                self._send_votes(sender, status)
+            self._send_outcomes(sender, status)
+        self._retire()
+        self._learn_mute()
+        self._transfer.on_status(sender, status)
         self._fetch(sender, status)
 
     def _send_view(self, sender: int, status: Status) -> None:
@@ -72,6 +92,7 @@ class CatchUp:
         """Our proposals and votes for sequences that the other has not executed, once they had time to arrive."""
         core = self._core
         last = min(core.high, status.executed_height + core.config.resend_sequences_max)
+        renewed = frozenset(p.sequence for p in core.new_view.pre_prepares) if core.new_view else frozenset()
         for sequence in range(status.executed_height + 1, last + 1):
             slot = core.log.slots.get(sequence)
             if slot is None or slot.accepted is None or slot.accepted.view != core.view:
@@ -79,8 +100,8 @@ class CatchUp:
             if core.now.timer_ms < slot.voted_ms + core.config.status_interval_ms:
                 continue
             accepted = slot.accepted
-            fresh = core.new_view is None or all(p.sequence != sequence for p in core.new_view.pre_prepares)
-            if accepted.sender == core.me and accepted.digest != NULL_DIGEST and fresh:
+            fresh = accepted.sender == core.me and accepted.digest != NULL_DIGEST and sequence not in renewed
+            if fresh:
                 core.send(sender, Proposal(accepted, slot.bodies[accepted.digest]))
             for vote in (slot.prepares.get(core.me), slot.commits.get(core.me)):
                 if vote is not None and vote.view == core.view:
@@ -90,22 +111,62 @@ class CatchUp:
         core = self._core
         last = min(core.executed, status.certified_height + core.config.resend_sequences_max)
         for height in range(status.certified_height + 1, last + 1):
-            outcome = core.outcomes.own(height, core.me)
+            outcome = core.outcomes.known(height, core.me)
             if outcome is not None and not core.diverged:
                 core.send(sender, outcome)
+
+    # ------------------------------------------------------------------------------------ leaving, amnesia
+
+    def _retire(self) -> None:
+        """As a former validator: end once q of the new ones stand in this epoch (DESIGN "Membership")."""
+        core = self._core
+        if core.config.leaving:
+            taken = [s for s, told in core.peers.items() if core.is_validator(s) and told.epoch >= core.scope.epoch]
+            core.out.retired = len(taken) >= core.config.q
+
+    def mute(self, until_height: int | None) -> None:
+        """We lost our log: no votes until nothing that we may have voted on can still be open.
+
+        We can't have voted above the high watermark that we had, at most L above what was certified then, which
+        at least one of any q other replicas has executed.
+        """
+        core = self._core
+        core.muted, self._mute_until = True, until_height
+        detail = "the log is lost" if until_height is None else f"until block {until_height} is certified"
+        core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
+
+    def _learn_mute(self) -> None:
+        core = self._core
+        if not core.muted or self._mute_until is not None:
+            return
+        told = [s.executed_height for sender, s in core.peers.items() if core.is_validator(sender)]
+        if len(told) >= min(core.config.q, core.config.n - 1):
+            self._mute_until = max(told) + core.config.window_blocks
+            core.persist(Muted(self._mute_until))
+
+    def unmute(self) -> None:
+        """Vote again, once a block above everything that we may have voted on is certified."""
+        core = self._core
+        if core.muted and self._mute_until is not None and core.outcomes.certified > self._mute_until:
+            core.muted = False
 
     # ----------------------------------------------------------------------------------------- fetching
 
     def _fetch(self, sender: int, status: Status) -> None:
         """Ask for certified blocks when votes alone will not bring us there."""
         core = self._core
-        first = max(core.ordered, core.outcomes.certified) + 1 if core.executed == core.ordered else core.ordered + 1
-        first = min(first, core.outcomes.certified + 1) if core.outcomes.certified < core.executed else first
-        if status.certified_height < first:
+        if self._transfer.wanted or core.diverged or core.ended or not status.whole:
+            return
+        settled = core.outcomes.certified < core.executed == core.ordered
+        first = core.outcomes.certified + 1 if settled else core.ordered + 1
+        if status.certified_height < first or status.first_height > first:
             return
         stuck = core.now.timer_ms >= core.progress_ms + core.config.status_interval_ms
         far = status.certified_height > core.ordered + core.config.pipeline_depth
-        if not (stuck or far) or (self._fetching is not None and core.now.timer_ms < self._fetch_until_ms):
+        follows = not core.votes
+        if not (stuck or far or follows):
+            return
+        if self._fetching is not None and core.now.timer_ms < self._fetch_until_ms:
             return
         last = min(status.certified_height, first + core.config.fetch_blocks_max - 1)
         self._fetching = (sender, last)
@@ -113,21 +174,18 @@ class CatchUp:
         core.send(sender, FetchBlocks(first, last))
 
     def on_certified_block(self, sender: int, block: CertifiedBlock, batch: CheckedBatch | None) -> None:
-        """A block with its certificate: settled without our vote. The edge checked header, batch and signatures."""
+        """A block that a certificate settles, without our vote. The edge checked headers, batch and signatures."""
         core = self._core
-        statement = block.certificate.statement
-        height = statement.height
-        if height <= core.outcomes.certified or height > core.ordered + core.config.fetch_blocks_max:
+        height = block.height
+        above = core.boundary is not None and height > core.boundary
+        if height <= core.low or height > core.ordered + core.config.fetch_blocks_max or above or core.ended:
             core.reject(sender, RejectReason.USELESS)
             return
         core.outcomes.learn(block.certificate)
-        if core.outcomes.contradicted(height):
-            self._normal.diverge(height)
         if height > core.ordered:
             digest = batch.digest if batch is not None else NULL_DIGEST
             slot = core.log.slot(height)
-            slot.bodies[digest] = block.body
-            slot.tx_ids[digest] = batch.tx_ids if batch is not None else ()
+            slot.keep(digest, block.body, batch.tx_ids if batch is not None else ())
             self._normal.commit(slot, digest)
         self._normal.certify()
         self._fetch_on(sender, height)
@@ -135,7 +193,7 @@ class CatchUp:
     def _fetch_on(self, sender: int, height: int) -> None:
         if self._fetching != (sender, height):
             return
-        self._fetching = None
         status = self._core.peers.get(sender)
-        if status is not None:
+        if status is not None and self._core.ordered >= height:
+            self._fetching = None
             self._fetch(sender, status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pbft.messages import Scope
 from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
@@ -44,6 +44,8 @@ class ReplicaConfig:
     resend_sequences_max: int = 64
     resend_requests_max: int = 100
     fetch_blocks_max: int = 256
+    leaving: bool = False
+    """An observer that was a validator: it ends once a quorum of the new validators has taken over."""
     snapshot_gap_blocks: int = 1_000
     """Farther behind than this a replica takes a snapshot instead of blocks."""
     chunks_in_flight_max: int = 4
@@ -54,6 +56,12 @@ class ReplicaConfig:
     """A primary that orders less than this share of what it should is slow; 0 switches the measurement off."""
     primary_window_ms: int = 5_000
     """The time over which a primary is measured."""
+
+    leaders: tuple[int, ...] = field(init=False, default=())
+    """Who leads views 0, 1, 2, ..., in turn."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leaders", leaders_of(len(self.validators), self.first_primary, self.skipped))
 
     @property
     def n(self) -> int:
@@ -66,11 +74,6 @@ class ReplicaConfig:
     @property
     def weak(self) -> int:
         return weak_quorum(self.n)
-
-    @property
-    def leaders(self) -> tuple[int, ...]:
-        """Who leads views 0, 1, 2, ..., in turn."""
-        return leaders_of(self.n, self.first_primary, self.skipped)
 
     def primary(self, view: int) -> int:
         return primary_of(view, self.leaders)
@@ -94,6 +97,9 @@ class ReplicaConfig:
 
 
 _NOT_POSITIVE = frozenset(
-    {"scope", "validators", "index", "first_primary", "skipped", "rotation_blocks", "primary_share_percent_min"}
-)
+    {
+        "scope", "validators", "index", "first_primary", "skipped", "leaders", "leaving", "rotation_blocks",
+        "primary_share_percent_min",
+    }
+)  # fmt: skip
 """Fields that are not numbers, or may be 0."""

@@ -9,13 +9,16 @@ from typing import TypeVar
 import msgspec
 
 from pbft.checkpoint import Outcomes
-from pbft.config import ReplicaConfig
+from pbft.config import OBSERVER, ReplicaConfig
 from pbft.events import Alarm, AlarmKind, Execute, Instant, Output, Reject, RejectReason, Send
+from pbft.evidence import Conflicting, Evidence, EvidenceKind, conflict
 from pbft.log import Log
 from pbft.messages import (
+    Chunk,
     Commit,
     Complaint,
     ExecutionCertificate,
+    Manifest,
     Message,
     NewView,
     Outcome,
@@ -25,6 +28,7 @@ from pbft.messages import (
     Status,
     ViewChange,
 )
+from pbft.monitor import PrimaryMonitor
 from pbft.ordering import Pool
 from pbft.records import Record
 
@@ -42,7 +46,13 @@ class Outbox:
     rejects: list[Reject] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     refused: list[bytes] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    stage: list[Chunk] = field(default_factory=list)
     truncate_below: int | None = None
+    transfer: Manifest | None = None
+    install: bool = False
+    epoch_ended: bool = False
+    retired: bool = False
 
     def freeze(self, wake_at_ms: int | None) -> Output:
         return Output(
@@ -51,6 +61,12 @@ class Outbox:
             execute=tuple(self.execute),
             certified=tuple(self.certified),
             truncate_below=self.truncate_below,
+            transfer=self.transfer,
+            stage=tuple(self.stage),
+            install=self.install,
+            epoch_ended=self.epoch_ended,
+            retired=self.retired,
+            evidence=tuple(self.evidence),
             wake_at_ms=wake_at_ms,
             rejects=tuple(self.rejects),
             alarms=tuple(self.alarms),
@@ -70,32 +86,70 @@ class Core:
         self.log = Log()
         self.pool = Pool(config)
         self.outcomes = Outcomes(config)
+        self.monitor = PrimaryMonitor(config)
         self.view = 0
         self.active = True
         self.ordered = 0
         self.executed = 0
         self.low = 0
         self.next_sequence = 1
+        self.accepted_top = 0
+        """The highest sequence accepted in this view."""
+        self.view_base = 0
+        """The height that the current view began above."""
         self.new_view: NewView | None = None
         self.peers: dict[int, Status] = {}
+        self.boundary: int | None = None
+        """The epoch's last height, once a change of membership has executed."""
+        self.first_height = 1
+        """The lowest block that our ledger holds."""
+        self.ended = False
         self.diverged = False
+        self.whole = True
+        """False while a peer's snapshot has to replace an unusable ledger: nobody is served."""
+        self.installing = False
+        self.muted = False
+        """True after amnesia, until nothing that we may have voted on is open."""
         self.out = Outbox()
         self.now = Instant(0, 0)
         self.progress_ms = 0
-        """When the current view last did what is expected of it."""
+        """When the current view last settled a sequence."""
 
     # --------------------------------------------------------------------------------------------- questions
 
     @property
     def high(self) -> int:
-        return self.low + self.config.window_blocks
+        """The high watermark h + L; nobody votes above the epoch's boundary (DESIGN "Membership")."""
+        high = self.low + self.config.window_blocks
+        return high if self.boundary is None else min(high, self.boundary)
+
+    @property
+    def votes(self) -> bool:
+        """Whether we may sign votes."""
+        return self.me != OBSERVER and self.whole and not self.muted and not self.ended
 
     @property
     def is_primary(self) -> bool:
-        return self.active and self.config.primary(self.view) == self.me
+        return self.active and self.votes and self.config.primary(self.view) == self.me
+
+    @property
+    def rotation_height(self) -> int | None:
+        """The height at which the current view ends by plan."""
+        every = self.config.rotation_blocks
+        return (self.view_base // every + 1) * every if every else None
+
+    @property
+    def proposal_limit(self) -> int:
+        """The highest sequence that the primary may propose in this view."""
+        rotation = self.rotation_height
+        return self.high if rotation is None else min(self.high, rotation)
 
     def in_window(self, sequence: int) -> bool:
         return self.low < sequence <= self.high
+
+    def is_validator(self, sender: int) -> bool:
+        """Whether a peer votes in this epoch; others may be served, and serve."""
+        return 0 <= sender < self.config.n
 
     @property
     def at_high_watermark(self) -> bool:
@@ -106,6 +160,7 @@ class Core:
 
     def sign(self, message: Signed) -> Signed:
         """The message with its signature in place."""
+        assert self.me != OBSERVER, "an observer signs nothing"
         return msgspec.structs.replace(message, signature=self._sign(message.signed(self.scope)))
 
     def broadcast(self, message: Message) -> None:
@@ -123,5 +178,13 @@ class Core:
     def alarm(self, kind: AlarmKind, detail: str) -> None:
         self.out.alarms.append(Alarm(kind, detail))
 
+    def convict(self, kind: EvidenceKind, first: Conflicting, second: Conflicting) -> None:
+        """Keep two conflicting messages of one replica as evidence, and say so."""
+        self.out.evidence.append(conflict(kind, self.scope, first, second))
+        self.alarm(AlarmKind.EQUIVOCATION, f"replica {first.sender}: {kind}")
+
     def status(self) -> Status:
-        return Status(self.view, self.active, self.executed, self.outcomes.certified)
+        certified = self.outcomes.certified
+        return Status(
+            self.scope.epoch, self.view, self.active, self.executed, certified, self.first_height, self.whole
+        )

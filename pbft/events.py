@@ -118,14 +118,13 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the batch at ``height``, the next one. ``expected`` is set when a certificate already says the outcome."""
+    """Run the batch at ``height``, the next one."""
 
     height: int
     digest: bytes
     body: bytes
     view: int
     proposer: int
-    expected: Statement | None = None
 
 
 class RejectReason(StrEnum):

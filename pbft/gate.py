@@ -20,12 +20,13 @@ from pbft.events import CheckedBatch, Received
 from pbft.messages import (
     BatchBody,
     CertifiedBlock,
+    Chunk,
     Commit,
     Complaint,
     ExecutionCertificate,
-    FetchBatch,
-    FetchBlocks,
     Forward,
+    Handover,
+    Manifest,
     Message,
     NewView,
     Outcome,
@@ -33,7 +34,6 @@ from pbft.messages import (
     PreparedCertificate,
     PrePrepare,
     Proposal,
-    Status,
     ViewChange,
     decode_message,
     statement_bytes,
@@ -43,6 +43,7 @@ from pbft.ports import BatchFault, LedgerPort
 VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
 FORWARD_ENVELOPES_MAX = 1_000
+HANDOVER_SIGNATURES_MAX = 64
 
 
 class GateFault(StrEnum):
@@ -53,6 +54,7 @@ class GateFault(StrEnum):
     NOT_THE_SENDER = "not_the_sender"
     BAD_SIGNATURE = "bad_signature"
     BAD_BATCH = "bad_batch"
+    OTHER_EPOCH = "other_epoch"
 
 
 class Rejected(Exception):
@@ -106,6 +108,10 @@ class Gate:
                 many = len(prepared) > window
             case NewView(_, changes, proposals):
                 many = len(changes) > n or len(proposals) > window or any(len(c.prepared) > window for c in changes)
+            case CertifiedBlock():
+                many = len(message.headers) > window
+            case Handover():
+                many = len(message.signatures) > HANDOVER_SIGNATURES_MAX
             case _:
                 many = False
         if many:
@@ -144,10 +150,11 @@ class Gate:
                     yield self._proposal(proposal)
             case CertifiedBlock():
                 yield from self._certificate(message.certificate)
-            case Status() | FetchBatch() | FetchBlocks() | BatchBody() | Forward():
-                return
             case PrePrepare():
                 raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
+            case _:
+                # Advisory, a question, or checked by the ledger: batches, manifests, chunks, hand-overs.
+                return
 
     def _proposal(self, proposal: PrePrepare) -> Claim:
         return Claim(proposal.sender, proposal.signed(self._config.scope), proposal.signature)
@@ -168,8 +175,10 @@ class Gate:
 
     def _certificate(self, certificate: ExecutionCertificate) -> Iterable[Claim]:
         senders = [sender for sender, _ in certificate.signatures]
-        if certificate.epoch != self._config.scope.epoch or senders != sorted(set(senders)):
-            raise Rejected(GateFault.BAD_SIGNATURE, "a certificate of another epoch, or signers not in order")
+        if certificate.epoch != self._config.scope.epoch:
+            raise Rejected(GateFault.OTHER_EPOCH, f"a certificate of epoch {certificate.epoch}")
+        if senders != sorted(set(senders)):
+            raise Rejected(GateFault.BAD_SIGNATURE, "a certificate's signers are not in order")
         if len(senders) < self._config.q:
             raise Rejected(GateFault.BAD_SIGNATURE, f"a certificate of {len(senders)} signatures")
         signed = statement_bytes(self._config.scope, certificate.statement)
@@ -183,6 +192,14 @@ class Gate:
                     return self._ledger.check_body(body)
                 case CertifiedBlock():
                     return self._ledger.check_block(message)
+                case Manifest():
+                    self._ledger.check_manifest(message)
+                case Chunk():
+                    if message.data:
+                        self._ledger.check_chunk(message)
+                case Handover():
+                    if not self._ledger.check_handover(message):
+                        raise Rejected(GateFault.BAD_SIGNATURE, "too few organisations signed the hand-over")
         except BatchFault as fault:
             raise Rejected(GateFault.BAD_BATCH, str(fault)) from None
         return None

@@ -3,45 +3,88 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pbft.messages import Commit, Prepare, PreparedCertificate, PrePrepare
+
+Vote = TypeVar("Vote", Prepare, Commit)
+Choice = tuple[int, bytes]
+"""A view and a digest."""
+
+
+class Votes:
+    """One kind of votes on one sequence. A sender has one place: its highest view's vote."""
+
+    __slots__ = ("_by_sender", "_tally")
+
+    def __init__(self) -> None:
+        self._by_sender: dict[int, Prepare | Commit] = {}
+        self._tally: dict[Choice, int] = {}
+
+    def get(self, sender: int) -> Prepare | Commit | None:
+        return self._by_sender.get(sender)
+
+    def put(self, vote: Prepare | Commit) -> None:
+        """Take a vote in, in the place of an earlier view's."""
+        before = self._by_sender.get(vote.sender)
+        if before is not None:
+            self._tally[before.view, before.digest] -= 1
+        self._by_sender[vote.sender] = vote
+        choice = (vote.view, vote.digest)
+        self._tally[choice] = self._tally.get(choice, 0) + 1
+
+    def count(self, choice: Choice) -> int:
+        return self._tally.get(choice, 0)
+
+    def senders(self, choice: Choice) -> list[int]:
+        """Who voted so, ascending."""
+        return sorted(s for s, vote in self._by_sender.items() if (vote.view, vote.digest) == choice)
 
 
 @dataclass(slots=True)
 class Slot:
-    """One sequence. A sender has one place for its prepare and one for its commit: the highest view's."""
+    """One sequence."""
 
     sequence: int
     accepted: PrePrepare | None = None
     bodies: dict[bytes, bytes] = field(default_factory=dict)
+    """Batches by digest: at most the accepted, the prepared and the committed one."""
     tx_ids: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
-    prepares: dict[int, Prepare] = field(default_factory=dict)
-    commits: dict[int, Commit] = field(default_factory=dict)
+    prepares: Votes = field(default_factory=Votes)
+    commits: Votes = field(default_factory=Votes)
     prepared: PreparedCertificate | None = None
     committed: bytes | None = None
     """The digest that committed here; never changes once set."""
     voted_ms: int = 0
     fetching: bool = False
 
+    @property
+    def choice(self) -> Choice:
+        """What the accepted pre-prepare asks to vote for."""
+        assert self.accepted is not None, "only asked about an accepted slot"
+        return self.accepted.view, self.accepted.digest
+
     def matching_prepares(self) -> list[Prepare]:
         """Prepares of backups for the accepted pre-prepare, by sender."""
         assert self.accepted is not None, "only asked about an accepted slot"
-        wanted = (self.accepted.view, self.accepted.digest)
-        primary = self.accepted.sender
-        return [
-            self.prepares[sender]
-            for sender in sorted(self.prepares)
-            if sender != primary and (self.prepares[sender].view, self.prepares[sender].digest) == wanted
-        ]
-
-    def matching_commits(self) -> int:
-        assert self.accepted is not None, "only asked about an accepted slot"
-        wanted = (self.accepted.view, self.accepted.digest)
-        return sum(1 for vote in self.commits.values() if (vote.view, vote.digest) == wanted)
+        found = [self.prepares.get(sender) for sender in self.prepares.senders(self.choice)]
+        return [vote for vote in found if isinstance(vote, Prepare) and vote.sender != self.accepted.sender]
 
     def is_prepared(self) -> bool:
         """Whether the accepted pre-prepare has its prepared certificate."""
         return self.prepared is not None and self.prepared.pre_prepare == self.accepted
+
+    def keep(self, digest: bytes, body: bytes, tx_ids: tuple[bytes, ...]) -> None:
+        """Keep a batch, and only those others that may still be asked for."""
+        wanted = {digest, self.committed}
+        if self.accepted is not None:
+            wanted.add(self.accepted.digest)
+        if self.prepared is not None:
+            wanted.add(self.prepared.pre_prepare.digest)
+        for other in [known for known in self.bodies if known not in wanted]:
+            del self.bodies[other], self.tx_ids[other]
+        self.bodies[digest] = body
+        self.tx_ids[digest] = tx_ids
 
     def forget_view(self) -> None:
         """A new view begins: what was accepted in the old one no longer counts; certificates stay."""

@@ -222,6 +222,10 @@ class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certifie
     certificate: ExecutionCertificate
     headers: tuple[bytes, ...] = ()
 
+    @property
+    def height(self) -> int:
+        return self.certificate.statement.height - len(self.headers)
+
 
 class FetchOutcomes(msgspec.Struct, frozen=True, array_like=True, tag="fetch-outcomes"):
     """Asks for the receiver's signed outcomes, where the sender lacks certificates."""

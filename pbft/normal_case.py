@@ -7,11 +7,11 @@ matching prepares of backups, commits, and executes in order once q commits matc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from pbft.core import Core
 from pbft.events import AlarmKind, CheckedBatch, Execute, PoolRequest, RejectReason
-from pbft.log import Slot
+from pbft.evidence import EvidenceKind
+from pbft.log import Slot, Votes
 from pbft.messages import (
     NULL_DIGEST,
     Batch,
@@ -29,8 +29,6 @@ from pbft.messages import (
 )
 from pbft.records import Accepted, Prepared
 
-Vote = TypeVar("Vote", Prepare, Commit)
-
 
 class NormalCase:
     """Votes on sequences of the current view."""
@@ -38,13 +36,15 @@ class NormalCase:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._proposed_ms = 0
+        self._hopeless: set[int] = set()
+        """Heights without hope for a certificate that an alarm was raised for; at most a window's."""
 
     # ------------------------------------------------------------------------------------------- as primary
 
     def propose(self) -> None:
         """Make as many batches as requests, pipeline and watermarks allow; an empty one when idle for long."""
         core = self._core
-        while core.is_primary and core.next_sequence <= core.high:
+        while core.is_primary and core.next_sequence <= core.proposal_limit:
             in_flight = core.next_sequence - 1 - core.executed
             if in_flight >= core.config.pipeline_depth:
                 return
@@ -67,18 +67,19 @@ class NormalCase:
         core.next_sequence += 1
         self._proposed_ms = core.now.timer_ms
         slot = core.log.slot(proposal.sequence)
-        self._keep(slot, digest, body, tx_ids)
+        slot.keep(digest, body, tx_ids)
         slot.accepted = proposal
         slot.voted_ms = core.now.timer_ms
+        core.accepted_top = max(core.accepted_top, proposal.sequence)
         core.persist(Accepted(proposal, body))
         core.broadcast(Proposal(proposal, body))
-        core.pool.mark_proposed(tx_ids, proposal.sequence)
+        core.pool.mark_proposed(tx_ids, proposal.sequence, core.now.timer_ms)
         self.advance(slot)
 
     def wake_ms(self) -> int | None:
         """When the primary wants to look again."""
         core = self._core
-        if not core.is_primary or core.next_sequence > core.high:
+        if not core.is_primary or core.next_sequence > core.proposal_limit:
             return None
         in_flight = core.next_sequence - 1 - core.executed
         if in_flight >= core.config.pipeline_depth:
@@ -97,7 +98,7 @@ class NormalCase:
         elif proposal.view != core.view or not core.active or core.is_primary:
             core.reject(sender, RejectReason.WRONG_VIEW)
         elif not core.in_window(proposal.sequence):
-            core.reject(sender, RejectReason.OUTSIDE_WATERMARKS)
+            self._reject_outside(sender, proposal.sequence)
         elif batch.digest != proposal.digest:
             core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
         else:
@@ -109,31 +110,35 @@ class NormalCase:
         if slot.accepted is not None:
             if slot.accepted.digest != proposal.digest:
                 core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
-                core.alarm(AlarmKind.EQUIVOCATION, f"primary {sender} proposed twice at {proposal.sequence}")
+                core.convict(EvidenceKind.TWO_PROPOSALS, slot.accepted, proposal)
             return
         if abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms:
             core.reject(sender, RejectReason.CLOCK_TOLERANCE)
             return
-        core.progress_ms = core.now.timer_ms
-        core.pool.mark_proposed(batch.tx_ids, proposal.sequence)
+        core.pool.mark_proposed(batch.tx_ids, proposal.sequence, core.now.timer_ms)
+        patience_ms = core.config.status_interval_ms
+        waiting = core.pool.unproposed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
+        core.monitor.proposed(len(batch.tx_ids), len(waiting))
         self.accept(slot, proposal, batch.body, batch.tx_ids)
 
     def accept(self, slot: Slot, proposal: PrePrepare, body: bytes, tx_ids: tuple[bytes, ...]) -> None:
         """Take a pre-prepare and vote for it; its batch is at hand and lawful."""
         core = self._core
-        self._keep(slot, proposal.digest, body, tx_ids)
+        slot.keep(proposal.digest, body, tx_ids)
         slot.accepted = proposal
         slot.voted_ms = core.now.timer_ms
+        core.accepted_top = max(core.accepted_top, proposal.sequence)
         core.persist(Accepted(proposal, body))
-        if proposal.sender != core.me:
+        if proposal.sender != core.me and core.votes:
             vote = core.sign(Prepare(proposal.view, proposal.sequence, proposal.digest, core.me))
-            slot.prepares[core.me] = vote
+            slot.prepares.put(vote)
             core.broadcast(vote)
         self.advance(slot)
 
-    def _keep(self, slot: Slot, digest: bytes, body: bytes, tx_ids: tuple[bytes, ...]) -> None:
-        slot.bodies[digest] = body
-        slot.tx_ids[digest] = tx_ids
+    def _reject_outside(self, sender: int, sequence: int) -> None:
+        core = self._core
+        above = core.boundary is not None and sequence > core.boundary
+        core.reject(sender, RejectReason.ABOVE_BOUNDARY if above else RejectReason.OUTSIDE_WATERMARKS)
 
     def on_prepare(self, vote: Prepare) -> None:
         core = self._core
@@ -154,22 +159,23 @@ class NormalCase:
         """Votes of this and later views are kept: a NEW-VIEW may still be on its way."""
         core = self._core
         if not core.in_window(vote.sequence):
-            core.reject(vote.sender, RejectReason.OUTSIDE_WATERMARKS)
+            self._reject_outside(vote.sender, vote.sequence)
             return False
         if vote.view < core.view:
             core.reject(vote.sender, RejectReason.WRONG_VIEW)
             return False
         return True
 
-    def _place(self, votes: dict[int, Vote], vote: Vote) -> bool:
+    def _place(self, votes: Votes, vote: Prepare | Commit) -> bool:
         """One place a sender: the highest view's vote. A second one in the same view is a fault."""
         known = votes.get(vote.sender)
         if known is not None and known.view >= vote.view:
             if known.view == vote.view and known.digest != vote.digest:
+                kind = EvidenceKind.TWO_PREPARES if isinstance(vote, Prepare) else EvidenceKind.TWO_COMMITS
                 self._core.reject(vote.sender, RejectReason.CONFLICTING_VOTE)
-                self._core.alarm(AlarmKind.EQUIVOCATION, f"replica {vote.sender} voted twice at {vote.sequence}")
+                self._core.convict(kind, known, vote)
             return False
-        votes[vote.sender] = vote
+        votes.put(vote)
         return True
 
     def advance(self, slot: Slot) -> None:
@@ -179,79 +185,97 @@ class NormalCase:
         if accepted is None or accepted.view != core.view or not core.active:
             return
         if not slot.is_prepared():
-            prepares = slot.matching_prepares()
-            if accepted.digest not in slot.bodies or len(prepares) < core.config.q - 1:
+            needed = core.config.q - 1
+            if accepted.digest not in slot.bodies or slot.prepares.count(slot.choice) < needed:
                 return
-            slot.prepared = PreparedCertificate(accepted, tuple(prepares[: core.config.q - 1]))
+            slot.prepared = PreparedCertificate(accepted, tuple(slot.matching_prepares()[:needed]))
             core.persist(Prepared(slot.prepared))
-            vote = core.sign(Commit(accepted.view, accepted.sequence, accepted.digest, core.me))
-            slot.commits[core.me] = vote
-            core.broadcast(vote)
-        if slot.committed is None and slot.matching_commits() >= core.config.q:
+            if core.votes:
+                vote = core.sign(Commit(accepted.view, accepted.sequence, accepted.digest, core.me))
+                slot.commits.put(vote)
+                core.broadcast(vote)
+        if slot.committed is None and slot.commits.count(slot.choice) >= core.config.q:
             self.commit(slot, accepted.digest)
 
     def commit(self, slot: Slot, digest: bytes) -> None:
         """The batch with ``digest`` is settled at this sequence for good."""
         assert slot.committed in (None, digest), "two batches committed at one sequence"
         slot.committed = digest
-        self._core.progress_ms = self._core.now.timer_ms
+        self._progress(slot.tx_ids.get(digest, ()))
         self.execute_ready()
 
-    def execute_ready(self, expected: Statement | None = None) -> None:
+    def _progress(self, tx_ids: Sequence[bytes]) -> None:
+        """Something is settled. Empty blocks are no progress while requests wait."""
+        if tx_ids or not len(self._core.pool):
+            self._core.progress_ms = self._core.now.timer_ms
+
+    def execute_ready(self) -> None:
         """Hand settled batches to execution, in order, without gaps."""
         core = self._core
         while (slot := core.log.slots.get(core.ordered + 1)) is not None and slot.committed is not None:
-            digest = slot.committed
-            body = slot.bodies.get(digest)
-            if body is None:
+            body = slot.bodies.get(slot.committed)
+            if body is None or core.installing or core.diverged or not core.whole:
                 return
             accepted = slot.accepted
             view = accepted.view if accepted is not None else core.view
             core.ordered += 1
-            core.out.execute.append(Execute(core.ordered, digest, body, view, core.config.primary(view), expected))
+            core.out.execute.append(Execute(core.ordered, slot.committed, body, view, core.config.primary(view)))
 
     # ------------------------------------------------------------------------------------------- outcomes
 
-    def on_executed(self, statement: Statement, tx_ids: Sequence[bytes]) -> None:
+    def on_executed(self, statement: Statement, tx_ids: Sequence[bytes], boundary: int | None) -> None:
         """Our execution thread finished a block: sign its outcome, unless a certificate contradicts it."""
         core = self._core
         assert statement.height == core.executed + 1, "blocks finish in order"
         core.executed = statement.height
-        core.progress_ms = core.now.timer_ms
+        core.boundary = boundary
         core.pool.remove(tx_ids)
+        self._progress(tx_ids)
         core.outcomes.executed(statement)
-        if core.diverged or core.outcomes.contradicted(statement.height):
-            self.diverge(statement.height)
-            return
-        outcome = core.sign(Outcome(statement, core.me))
-        core.outcomes.add(outcome)
-        core.broadcast(outcome)
+        if not core.diverged and core.votes and core.outcomes.contradicted() is None:
+            outcome = core.sign(Outcome(statement, core.me))
+            core.outcomes.add(outcome)
+            core.broadcast(outcome)
         self.certify()
 
-    def on_outcome(self, sender: int, outcome: Outcome) -> None:
-        if not self._core.outcomes.add(outcome):
-            self._core.reject(sender, RejectReason.USELESS)
+    def on_outcome(self, outcome: Outcome) -> None:
+        core = self._core
+        height, sender = outcome.statement.height, outcome.sender
+        before = core.outcomes.known(height, sender)
+        if before is not None and before.statement != outcome.statement:
+            core.convict(EvidenceKind.TWO_OUTCOMES, before, outcome)
+        if not core.outcomes.add(outcome):
+            core.reject(sender, RejectReason.USELESS)
             return
-        if self._core.outcomes.contradicted(outcome.statement.height):
-            self.diverge(outcome.statement.height)
         self.certify()
+        self._check_hope(height)
+
+    def _check_hope(self, height: int) -> None:
+        """Say so, once a height, when the outcomes differ so much that no certificate can form (DESIGN "Disagree")."""
+        core = self._core
+        why = core.outcomes.hopeless(height)
+        if why is not None and height not in self._hopeless:
+            self._hopeless.add(height)
+            core.alarm(AlarmKind.NO_CERTIFICATE, why)
 
     def certify(self) -> None:
         """Note new certificates; every K blocks move the watermarks and cut the log (section 4.3)."""
         core = self._core
-        certificates = core.outcomes.advance()
-        core.out.certified.extend(certificates)
-        interval = core.config.checkpoint_interval_blocks
-        stable = core.outcomes.certified // interval * interval
+        core.out.certified.extend(core.outcomes.advance())
+        wrong = core.outcomes.contradicted()
+        if wrong is not None and not core.diverged:
+            core.diverged = True
+            core.alarm(AlarmKind.DIVERGED, f"a certificate contradicts our execution of block {wrong}")
+        stable = core.outcomes.stable()
         if stable > core.low:
             core.low = stable
+            core.outcomes.forget_below(stable)
             core.log.drop_below(stable)
             core.out.truncate_below = stable
-
-    def diverge(self, height: int) -> None:
-        if not self._core.diverged:
-            self._core.diverged = True
-            self._core.alarm(AlarmKind.DIVERGED, f"a certificate contradicts our execution of block {height}")
+            self._hopeless = {height for height in self._hopeless if height > stable}
+            self.adopt_rest()
+        if core.boundary is not None and core.outcomes.certified >= core.boundary and not core.ended:
+            core.ended = core.out.epoch_ended = True
 
     # ------------------------------------------------------------------------------- batches of a new view
 
@@ -276,6 +300,16 @@ class NormalCase:
             slot.accepted = proposal
             slot.fetching = True
             core.broadcast(FetchBatch(proposal.digest))
+
+    def adopt_rest(self) -> None:
+        """Take up the NEW-VIEW's pre-prepares that lay outside our watermarks, or that a restart interrupted."""
+        core = self._core
+        if core.new_view is None or not core.active or core.new_view.view != core.view:
+            return
+        for proposal in core.new_view.pre_prepares:
+            slot = core.log.slots.get(proposal.sequence)
+            if proposal.sequence > core.low and (slot is None or slot.accepted is None):
+                self.adopt(proposal)
 
     def fetch_again(self) -> None:
         for slot in self._core.log.ascending():

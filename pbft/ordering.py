@@ -1,13 +1,14 @@
 """The ordering module (M7): the pool of requests, and when the primary makes a batch of them.
 
-A request waits here from admission until the block that holds it has executed. While it waits its timer runs;
-a primary that leaves it lying for ``request_timeout_ms`` gives a reason to complain (OSDI '99, section 4.4).
+A request waits here from admission until the block that holds it has executed, or until it can't be lawful any
+more. Batches are drawn from the clients in turn, so that one client's flood does not delay the others.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pbft.config import ReplicaConfig
 from pbft.events import PoolRequest
@@ -21,14 +22,33 @@ class _Waiting:
     """The sequence that it is proposed at in this view, if it is."""
 
 
+@dataclass(slots=True)
+class _Client:
+    """One client's share of the pool, and how this view's primary has treated it."""
+
+    count: int = 0
+    fresh: dict[bytes, None] = field(default_factory=dict)
+    """Requests that are not proposed yet, in order of arrival."""
+    served_ms: int = 0
+    """When a request of this client was last proposed, or began to wait."""
+    overtaken_ms: int = 0
+    """The latest arrival among its proposed requests."""
+
+
 class Pool:
-    """Requests by id, in order of arrival; bounded in number and bytes: the newest is refused."""
+    """Requests by id; bounded in number and bytes, in all and for one client: the newest is refused."""
 
     def __init__(self, config: ReplicaConfig) -> None:
         self._config = config
         self._waiting: dict[bytes, _Waiting] = {}
         self._fresh: dict[bytes, None] = {}
+        self._clients: dict[str, _Client] = {}
+        self._turns: dict[str, None] = {}
+        """Clients with fresh requests; the one to be served next comes first."""
         self._bytes = 0
+        self._client_max = max(1, config.pool_transactions_max * config.client_pool_share_percent // 100)
+        self._overtaken_ms = 0
+        """The latest arrival among requests that this view's primary has proposed."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -40,49 +60,79 @@ class Pool:
         size = len(request.envelope)
         if len(self._waiting) >= self._config.pool_transactions_max or self._bytes + size > self._config.pool_bytes_max:
             return False
+        client = self._clients.setdefault(request.client, _Client(served_ms=now_ms))
+        if client.count >= self._client_max:
+            return False
+        client.count += 1
         self._waiting[request.tx_id] = _Waiting(request, now_ms)
-        self._fresh[request.tx_id] = None
         self._bytes += size
+        self._put_fresh(request)
         return True
+
+    def _put_fresh(self, request: PoolRequest) -> None:
+        self._fresh[request.tx_id] = None
+        self._clients[request.client].fresh[request.tx_id] = None
+        self._turns.setdefault(request.client)
+
+    def _drop_fresh(self, request: PoolRequest) -> None:
+        if request.tx_id not in self._fresh:
+            return
+        del self._fresh[request.tx_id]
+        client = self._clients[request.client]
+        del client.fresh[request.tx_id]
+        if not client.fresh:
+            del self._turns[request.client]
 
     def remove(self, tx_ids: Iterable[bytes]) -> None:
         for tx_id in tx_ids:
             waiting = self._waiting.pop(tx_id, None)
-            if waiting is not None:
-                self._fresh.pop(tx_id, None)
-                self._bytes -= len(waiting.request.envelope)
+            if waiting is None:
+                continue
+            request = waiting.request
+            self._drop_fresh(request)
+            self._bytes -= len(request.envelope)
+            client = self._clients[request.client]
+            client.count -= 1
+            if not client.count:
+                del self._clients[request.client]
 
     def waiting_since(self, before_ms: int) -> list[PoolRequest]:
         """Requests that have waited since before ``before_ms``."""
         return [waiting.request for waiting in self._waiting.values() if waiting.since_ms <= before_ms]
 
-    def mark_proposed(self, tx_ids: Sequence[bytes], sequence: int) -> None:
+    def mark_proposed(self, tx_ids: Sequence[bytes], sequence: int, now_ms: int) -> None:
         for tx_id in tx_ids:
             waiting = self._waiting.get(tx_id)
-            if waiting is not None:
-                waiting.sequence = sequence
-                self._fresh.pop(tx_id, None)
+            if waiting is None:
+                continue
+            waiting.sequence = sequence
+            self._drop_fresh(waiting.request)
+            client = self._clients[waiting.request.client]
+            client.served_ms = now_ms
+            client.overtaken_ms = max(client.overtaken_ms, waiting.since_ms)
+            self._overtaken_ms = max(self._overtaken_ms, waiting.since_ms)
 
     def restart(self, kept: Iterable[int], now_ms: int) -> None:
         """A new view has begun: timers start anew, and only what stands at the ``kept`` sequences is proposed."""
         sequences = frozenset(kept)
-        self._fresh = {}
-        for tx_id, waiting in self._waiting.items():
+        self._fresh, self._turns = {}, {}
+        self._overtaken_ms = 0
+        for client in self._clients.values():
+            client.fresh, client.served_ms, client.overtaken_ms = {}, now_ms, 0
+        for waiting in self._waiting.values():
             waiting.since_ms = now_ms
             if waiting.sequence not in sequences:
                 waiting.sequence = None
-                self._fresh[tx_id] = None
+                self._put_fresh(waiting.request)
 
-    def restart_timers(self, now_ms: int) -> None:
-        for waiting in self._waiting.values():
-            waiting.since_ms = now_ms
+    # ------------------------------------------------------------------------------------------ waiting
 
-    def unproposed(self, before_ms: int) -> list[PoolRequest]:
-        """Requests that have waited since before ``before_ms`` without being proposed, oldest first."""
-        found = []
+    def unproposed(self, before_ms: int, count_max: int) -> list[PoolRequest]:
+        """Up to ``count_max`` requests that have waited since before ``before_ms`` without being proposed."""
+        found: list[PoolRequest] = []
         for tx_id in self._fresh:
             waiting = self._waiting[tx_id]
-            if waiting.since_ms > before_ms:
+            if waiting.since_ms > before_ms or len(found) == count_max:
                 break
             found.append(waiting.request)
         return found
@@ -92,6 +142,24 @@ class Pool:
         first = next(iter(self._waiting.values()), None)
         return None if first is None else first.since_ms
 
+    def oldest_fresh_ms(self) -> int | None:
+        """Since when the oldest request waits to be proposed, or None."""
+        first = next(iter(self._fresh), None)
+        return None if first is None else self._waiting[first].since_ms
+
+    def censored(self, now_ms: int, patience_ms: int) -> bool:
+        """Whether the primary passes over some client's oldest request: for others of the same client that came
+        ``patience_ms`` later, or for other clients' while this one gets nothing. A mere backlog is no censorship."""
+        return any(self._is_censored(self._clients[name], now_ms, patience_ms) for name in self._turns)
+
+    def _is_censored(self, client: _Client, now_ms: int, patience_ms: int) -> bool:
+        oldest_ms = self._waiting[next(iter(client.fresh))].since_ms + patience_ms
+        if oldest_ms <= client.overtaken_ms:
+            return True
+        return oldest_ms <= self._overtaken_ms and client.served_ms + patience_ms <= now_ms
+
+    # --------------------------------------------------------------------------------------- as primary
+
     @property
     def fresh(self) -> int:
         """How many requests wait to be proposed."""
@@ -99,25 +167,29 @@ class Pool:
 
     def due(self, now_ms: int, pipeline_idle: bool) -> bool:
         """Whether to batch now: at once when nothing is in flight, by size or by delay under load."""
-        if not self._fresh:
+        oldest_ms = self.oldest_fresh_ms()
+        if oldest_ms is None:
             return False
         if pipeline_idle or len(self._fresh) >= self._config.batch_transactions_max:
             return True
-        return self._fresh_since_ms() + self._config.batch_delay_ms_max <= now_ms
+        return oldest_ms + self._config.batch_delay_ms_max <= now_ms
 
     def due_at_ms(self) -> int | None:
         """When the delay of the oldest fresh request ends."""
-        return self._fresh_since_ms() + self._config.batch_delay_ms_max if self._fresh else None
-
-    def _fresh_since_ms(self) -> int:
-        return self._waiting[next(iter(self._fresh))].since_ms
+        oldest_ms = self.oldest_fresh_ms()
+        return None if oldest_ms is None else oldest_ms + self._config.batch_delay_ms_max
 
     def take(self) -> list[PoolRequest]:
-        """The next batch's requests, oldest first, within the limits on count, bytes and gas."""
+        """The next batch's requests, one client after another, within the limits on count, bytes and gas."""
         config = self._config
         chosen: list[PoolRequest] = []
         size = gas = 0
-        for tx_id in self._fresh:
+        turns = deque((name, iter(tuple(self._clients[name].fresh))) for name in self._turns)
+        while turns:
+            name, requests = turns.popleft()
+            tx_id = next(requests, None)
+            if tx_id is None:
+                continue
             request = self._waiting[tx_id].request
             size += len(request.envelope) + 8
             gas += request.gas_limit
@@ -125,4 +197,6 @@ class Pool:
             if full or size + 128 > config.batch_bytes_max or gas > config.block_gas_max:
                 break
             chosen.append(request)
+            turns.append((name, requests))
+            self._turns[name] = self._turns.pop(name)
         return chosen

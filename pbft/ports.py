@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pbft.events import CheckedBatch, PoolRequest
 from pbft.epoch import Epoch
+from pbft.events import CheckedBatch, PoolRequest
 from pbft.messages import CertifiedBlock, Chunk, ExecutionCertificate, Handover, Manifest, Statement
 
 
@@ -58,11 +58,12 @@ class LedgerPort(Protocol):
 
     @property
     def epoch(self) -> Epoch:
-        """The epoch of the block at ``height + 1``."""
+        """The epoch to vote in: that of the block after the newest certificate. A boundary that has executed but is
+        not certified yet leaves the epoch that it ends in force."""
 
     @property
     def boundary(self) -> int | None:
-        """The last height of that epoch, if a change of membership has executed."""
+        """The last height of that epoch, once a change of membership has executed; also after it has executed."""
 
     def outcome_statements(self, first: int, last: int) -> list[Statement]:
         """Our own outcomes at these heights, as far as we have them."""

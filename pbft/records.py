@@ -34,7 +34,13 @@ class Entered(msgspec.Struct, frozen=True, array_like=True, tag="entered"):
     new_view: NewView
 
 
-Record: TypeAlias = Accepted | Prepared | Left | Entered
+class Muted(msgspec.Struct, frozen=True, array_like=True, tag="muted"):
+    """We lost our log, and vote again once a block above ``until_height`` is certified; None: not known yet."""
+
+    until_height: int | None
+
+
+Record: TypeAlias = Accepted | Prepared | Left | Entered | Muted
 
 encode_record = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)

@@ -11,8 +11,10 @@ Phases of a sequence (section)          needs                                  t
   prepared    (4.2)                     q - 1 matching prepares of backups      persist P, send COMMIT
   committed   (4.2)                     q matching commits                      execute in order
   certified   (4.3)                     q equal signed outcomes                 receipts; every K blocks h moves
+                                        at the epoch's boundary                 the epoch ends (DESIGN, Membership)
 Phases of a view (4.4, 4.5.2)
-  active      f + 1 complaints, or f + 1 VIEW-CHANGEs for later views           persist, send VIEW-CHANGE
+  active      f + 1 complaints, f + 1 VIEW-CHANGEs for later views, the planned  persist, send VIEW-CHANGE
+              rotation's height, or an operators' hand-over
   changing    q VIEW-CHANGEs: the new primary sends NEW-VIEW                    V and O checked, persist, active
               no NEW-VIEW in time                                               next view, doubled, capped wait
 
@@ -26,23 +28,28 @@ from collections.abc import Callable
 from pbft.catch_up import CatchUp
 from pbft.config import ReplicaConfig
 from pbft.core import Core, Outbox
-from pbft.events import Event, Executed, Instant, Output, Received, Recovered, RejectReason, Submitted, Tick
+from pbft.events import Event, Executed, Instant, Output, Received, Recovered, Refuted, RejectReason, Submitted, Tick
 from pbft.messages import (
     BatchBody,
     CertifiedBlock,
+    Chunk,
     Commit,
     Complaint,
     FetchBatch,
     Forward,
+    Handover,
+    Manifest,
     NewView,
     Outcome,
     Prepare,
+    PreparedCertificate,
     Proposal,
     Status,
     ViewChange,
 )
 from pbft.normal_case import NormalCase
-from pbft.records import Accepted, Entered, Left, Prepared, Record
+from pbft.records import Accepted, Entered, Left, Muted, Prepared, Record
+from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
 
 
@@ -53,7 +60,8 @@ class Replica:
         self._core = Core(config, sign)
         self._normal = NormalCase(self._core)
         self._changer = ViewChanger(self._core, self._normal)
-        self._catch_up = CatchUp(self._core, self._normal, self._changer)
+        self._transfer = StateTransfer(self._core)
+        self._catch_up = CatchUp(self._core, self._normal, self._changer, self._transfer)
 
     def step(self, event: Event, now: Instant) -> Output:
         """Take one event in. The output's parts are to be carried out in the order that ``Output`` states."""
@@ -65,13 +73,12 @@ class Replica:
                 self._receive(event)
             case Submitted():
                 self._submit(event)
-            case Executed(statement, tx_ids, inadmissible):
-                self._normal.on_executed(statement, tx_ids)
-                core.pool.remove(inadmissible)
-                if core.active and tx_ids:
-                    self._changer.withdraw()
+            case Executed():
+                self._executed(event)
             case Recovered():
                 self._recover(event)
+            case Refuted(sender):
+                self._transfer.refuted(sender)
             case Tick():
                 pass
         self._after()
@@ -79,16 +86,50 @@ class Replica:
 
     def _after(self) -> None:
         """What time alone can bring about, and what any step may have made possible."""
+        self._catch_up.unmute()
+        self._changer.rotate()
         self._changer.check_primary()
         self._changer.check_deadline()
         self._normal.propose()
+        self._transfer.tick()
         self._catch_up.tell()
 
     def _wake_ms(self) -> int:
-        times = (self._normal.wake_ms(), self._changer.wake_ms(), self._catch_up.wake_ms())
+        times = (self._normal.wake_ms(), self._changer.wake_ms(), self._transfer.wake_ms(), self._catch_up.wake_ms())
         return min(time for time in times if time is not None)
 
+    def _executed(self, event: Executed) -> None:
+        core = self._core
+        self._normal.on_executed(event.statement, event.tx_ids, event.boundary)
+        core.pool.remove(event.inadmissible)
+        if core.active and (event.tx_ids or not len(core.pool)):
+            self._changer.withdraw()
+
     def _receive(self, event: Received) -> None:
+        sender, message, batch = event.sender, event.message, event.batch
+        match message:
+            case Status():
+                self._catch_up.on_status(sender, message)
+            case CertifiedBlock():
+                self._catch_up.on_certified_block(sender, message, batch)
+            case Manifest():
+                self._transfer.on_manifest(sender, message)
+            case Chunk():
+                self._transfer.on_chunk(sender, message)
+            case FetchBatch(digest):
+                self._normal.on_fetch_batch(sender, digest)
+            case BatchBody():
+                assert batch is not None, "the edge checks a batch"
+                self._normal.on_batch_body(batch)
+            case Handover():
+                self._changer.on_handover(sender, message)
+            case _ if not self._core.is_validator(sender) or self._core.ended:
+                self._core.reject(sender, RejectReason.USELESS)
+            case _:
+                self._receive_vote(event)
+
+    def _receive_vote(self, event: Received) -> None:
+        """What only validators of this epoch send."""
         sender, message, batch = event.sender, event.message, event.batch
         match message:
             case Proposal():
@@ -99,22 +140,13 @@ class Replica:
             case Commit():
                 self._normal.on_commit(message)
             case Outcome():
-                self._normal.on_outcome(sender, message)
-            case Status():
-                self._catch_up.on_status(sender, message)
+                self._normal.on_outcome(message)
             case Complaint():
                 self._changer.on_complaint(sender, message)
             case ViewChange():
                 self._changer.on_view_change(sender, message)
             case NewView():
                 self._changer.on_new_view(sender, message)
-            case FetchBatch(digest):
-                self._normal.on_fetch_batch(sender, digest)
-            case BatchBody():
-                assert batch is not None, "the edge checks a batch"
-                self._normal.on_batch_body(batch)
-            case CertifiedBlock():
-                self._catch_up.on_certified_block(sender, message, batch)
             case _:
                 self._core.reject(sender, RejectReason.USELESS)
 
@@ -136,20 +168,31 @@ class Replica:
         """Stand where the log and the ledger say that we stood, bound by every vote that we may have cast."""
         core = self._core
         core.outcomes.recover(event.certificate)
+        core.low = core.outcomes.low
         core.executed = core.ordered = event.executed_height
-        interval = core.config.checkpoint_interval_blocks
-        core.low = core.outcomes.certified // interval * interval
+        core.boundary, core.first_height = event.boundary, event.first_height
+        core.accepted_top = core.view_base = core.outcomes.certified
         core.next_sequence = core.executed + 1
+        core.progress_ms = core.now.timer_ms
+        core.monitor.restart(core.now.timer_ms)
+        if event.amnesia:
+            self._catch_up.mute(None)
+            core.persist(Muted(None))
         for record in event.records:
             self._restore(record)
-        core.progress_ms = core.now.timer_ms
         for statement in event.uncertified:
             core.outcomes.executed(statement)
-            core.outcomes.add(core.sign(Outcome(statement, core.me)))
+            if core.votes:
+                core.outcomes.add(core.sign(Outcome(statement, core.me)))
         for slot in core.log.ascending():
             if slot.sequence <= core.executed and slot.accepted is not None:
                 slot.committed = slot.accepted.digest
             self._normal.advance(slot)
+        self._normal.adopt_rest()
+        if event.damaged:
+            core.whole = False
+            self._transfer.want(1)
+        self._normal.certify()
         self._catch_up.tell(at_once=True)
 
     def _restore(self, record: Record) -> None:
@@ -157,29 +200,38 @@ class Replica:
         match record:
             case Accepted(proposal, body) if proposal.sequence > core.low:
                 slot = core.log.slot(proposal.sequence)
-                slot.bodies[proposal.digest] = body
-                slot.tx_ids[proposal.digest] = ()
+                slot.keep(proposal.digest, body, ())
                 if proposal.view == core.view and core.active:
                     slot.accepted = proposal
+                    core.accepted_top = max(core.accepted_top, proposal.sequence)
                     core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
-                    if proposal.sender != core.me:
-                        vote = Prepare(proposal.view, proposal.sequence, proposal.digest, core.me)
-                        slot.prepares[core.me] = core.sign(vote)
+                    if proposal.sender != core.me and core.votes:
+                        slot.prepares.put(
+                            core.sign(Prepare(proposal.view, proposal.sequence, proposal.digest, core.me))
+                        )
             case Prepared(certificate) if certificate.pre_prepare.sequence > core.low:
-                proposal = certificate.pre_prepare
-                slot = core.log.slot(proposal.sequence)
-                slot.prepared = certificate
-                if proposal.view == core.view and core.active:
-                    for prepare in certificate.prepares:
-                        slot.prepares.setdefault(prepare.sender, prepare)
-                    vote_ = Commit(proposal.view, proposal.sequence, proposal.digest, core.me)
-                    slot.commits[core.me] = core.sign(vote_)
+                self._restore_prepared(certificate)
             case Left(view_change):
                 self._changer.restore(view_change)
             case Entered(new_view):
-                self._changer.resume(new_view)
+                if new_view.view > core.view or (new_view.view == core.view and not core.active):
+                    self._changer.resume(new_view)
+            case Muted(until_height):
+                self._catch_up.mute(until_height)
             case _:
                 pass
+
+    def _restore_prepared(self, certificate: PreparedCertificate) -> None:
+        core, proposal = self._core, certificate.pre_prepare
+        slot = core.log.slot(proposal.sequence)
+        slot.prepared = certificate
+        if proposal.view != core.view or not core.active:
+            return
+        for prepare in certificate.prepares:
+            if slot.prepares.get(prepare.sender) is None:
+                slot.prepares.put(prepare)
+        if core.votes:
+            slot.commits.put(core.sign(Commit(proposal.view, proposal.sequence, proposal.digest, core.me)))
 
     # ------------------------------------------------------------------------------------------- observing
 
@@ -190,6 +242,11 @@ class Replica:
     @property
     def active(self) -> bool:
         return self._core.active
+
+    @property
+    def transfer(self) -> StateTransfer:
+        """For status reports."""
+        return self._transfer
 
     @property
     def core(self) -> Core:

@@ -1,7 +1,7 @@
 """View changes as pure functions, the same for the new primary and for those who check it (OSDI '99, section 4.4).
 
 Signatures are verified at the edge; here is what they must say. With signed votes a prepared certificate is
-transferable, so that P alone suffices and the thesis's Q-set, needed for MACs, has no counterpart.
+transferable, so that P alone suffices and the thesis's Q-set, needed for MACs, has no counterpart (docs/PROTOCOL.md).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pbft.config import ReplicaConfig
 from pbft.messages import NULL_DIGEST, ExecutionCertificate, NewView, PreparedCertificate, PrePrepare, ViewChange
 
 
-def base_height(certificate: ExecutionCertificate | None) -> int:
-    return certificate.statement.height if certificate is not None else 0
+def base_height(config: ReplicaConfig, certificate: ExecutionCertificate | None) -> int:
+    """The height that a certificate settles; without one, the epoch's beginning."""
+    return certificate.statement.height if certificate is not None else config.first_height - 1
 
 
 def is_prepared_certificate(config: ReplicaConfig, certificate: PreparedCertificate) -> bool:
@@ -30,7 +31,7 @@ def is_prepared_certificate(config: ReplicaConfig, certificate: PreparedCertific
 
 def is_view_change(config: ReplicaConfig, message: ViewChange) -> bool:
     """Whether its P-set is well formed: ascending sequences between the watermarks, earlier views, proven."""
-    base = base_height(message.certificate)
+    base = base_height(config, message.certificate)
     sequences = [item.pre_prepare.sequence for item in message.prepared]
     if message.view < 1 or sequences != sorted(set(sequences)):
         return False
@@ -41,15 +42,14 @@ def is_view_change(config: ReplicaConfig, message: ViewChange) -> bool:
     )
 
 
-def newest_certificate(view_changes: Sequence[ViewChange]) -> ExecutionCertificate | None:
-    """The base of the new view: the certificate of the highest block among V."""
-    certificates = [message.certificate for message in view_changes if message.certificate is not None]
-    return max(certificates, key=base_height, default=None)
+def base_of(config: ReplicaConfig, view_changes: Sequence[ViewChange]) -> int:
+    """What the new view begins above: the highest certified block among V."""
+    return max(base_height(config, message.certificate) for message in view_changes)
 
 
-def open_sequences(view_changes: Sequence[ViewChange]) -> list[tuple[int, bytes]]:
+def open_sequences(config: ReplicaConfig, view_changes: Sequence[ViewChange]) -> list[tuple[int, bytes]]:
     """O: for each sequence above the base up to the highest prepared, the digest of the highest view, or null."""
-    base = base_height(newest_certificate(view_changes))
+    base = base_of(config, view_changes)
     chosen: dict[int, PrePrepare] = {}
     for message in view_changes:
         for item in message.prepared:
@@ -73,4 +73,4 @@ def is_new_view(config: ReplicaConfig, message: NewView) -> bool:
     proposed = [(proposal.sequence, proposal.digest) for proposal in message.pre_prepares]
     if any(p.view != message.view or p.sender != message.sender for p in message.pre_prepares):
         return False
-    return proposed == open_sequences(message.view_changes)
+    return proposed == open_sequences(config, message.view_changes)

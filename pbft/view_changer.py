@@ -1,18 +1,20 @@
 """Leaving a view and beginning the next (OSDI '99, sections 4.4 and 4.5.2).
 
-A replica complains when its clients' requests lie or the primary is silent; f + 1 complaints make everyone
+A replica complains when the primary is silent, passes over a client or is slow; f + 1 complaints make everyone
 leave, so that no single client or replica can oust a primary. Time-outs double with each view that does not
-come about, are capped, and start only at q VIEW-CHANGEs, so that a lone replica never runs away.
+come about, are capped, reset on progress, and start only at q VIEW-CHANGEs, so that a lone replica never runs
+away. Views also end by plan, every ``rotation_blocks``, and by an operators' hand-over.
 """
 
 from __future__ import annotations
 
 from pbft.core import Core
 from pbft.events import RejectReason
-from pbft.messages import Complaint, NewView, PrePrepare, ViewChange
+from pbft.evidence import Evidence, EvidenceKind
+from pbft.messages import Complaint, Handover, NewView, PrePrepare, ViewChange
 from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
-from pbft.view_change import base_height, is_new_view, is_view_change, open_sequences
+from pbft.view_change import base_of, is_new_view, is_view_change, open_sequences
 
 
 class ViewChanger:
@@ -21,62 +23,102 @@ class ViewChanger:
     def __init__(self, core: Core, normal: NormalCase) -> None:
         self._core = core
         self._normal = normal
-        self._complaints: dict[int, int] = {}
+        self._complaints: dict[int, Complaint] = {}
+        """The newest complaint of each replica, ours too."""
         self._changes: dict[int, ViewChange] = {}
+        """The highest VIEW-CHANGE of each replica, ours too."""
         self._deadline_ms: int | None = None
         self._failed_views = 0
+        self._looked_ms = 0
 
-    # --------------------------------------------------------------------------------------------- leaving
+    # ---------------------------------------------------------------------------------------- suspecting
 
     def suspect_at_ms(self) -> int | None:
-        """When the primary's patience with us ends, or None while nothing is owed."""
+        """When our patience with a primary that settles nothing ends, or None while nothing is owed."""
         core, config = self._core, self._core.config
-        if not core.active or core.at_high_watermark or core.executed < core.ordered:
+        if not core.active or not core.votes or core.diverged or core.installing:
+            return None
+        if core.at_high_watermark or core.executed < core.ordered:
             return None
         silence = core.progress_ms + config.block_idle_ms_max + config.request_timeout_ms
         oldest = core.pool.oldest_ms()
-        return silence if oldest is None else min(silence, oldest + config.request_timeout_ms)
+        if oldest is None:
+            return silence
+        return min(silence, max(oldest, core.progress_ms) + config.request_timeout_ms)
 
     def check_primary(self) -> None:
-        """Complain when the primary owes us something for too long."""
+        """Complain when the primary owes us something for too long, censors a client or is slow."""
+        core = self._core
         due = self.suspect_at_ms()
-        if (
-            due is not None
-            and due <= self._core.now.timer_ms
-            and self._complaints.get(self._core.me) != self._core.view
-        ):
-            self._complaints[self._core.me] = self._core.view
+        if due is None:
+            return
+        self._measure()
+        if not self._has_complained() and (due <= core.now.timer_ms or core.monitor.slow or self._sees_censorship()):
+            self._complaints[core.me] = core.sign(Complaint(core.view, core.me))
             self.repeat_complaint()
             self._count_complaints()
 
+    def _measure(self) -> None:
+        core = self._core
+        oldest_ms = core.pool.oldest_fresh_ms()
+        patience_ms = core.config.status_interval_ms
+        owed = oldest_ms is not None and oldest_ms + patience_ms <= core.now.timer_ms
+        in_flight = core.accepted_top > core.executed
+        core.monitor.observe(core.now.timer_ms, waiting=owed and not in_flight and not core.is_primary)
+
+    def _sees_censorship(self) -> bool:
+        """Looked at from time to time only: it asks about every waiting client."""
+        core = self._core
+        if core.now.timer_ms < self._looked_ms + core.config.status_interval_ms:
+            return False
+        self._looked_ms = core.now.timer_ms
+        return core.pool.censored(core.now.timer_ms, core.config.request_timeout_ms)
+
+    def _has_complained(self) -> bool:
+        own = self._complaints.get(self._core.me)
+        return own is not None and own.view == self._core.view
+
     def repeat_complaint(self) -> None:
         """Send our complaint about the current view, if we have one."""
-        core = self._core
-        if core.active and self._complaints.get(core.me) == core.view:
-            core.broadcast(core.sign(Complaint(core.view, core.me)))
+        if self._core.active and self._has_complained():
+            self._core.broadcast(self._complaints[self._core.me])
 
     def withdraw(self) -> None:
-        """The view makes progress: our complaint is void."""
-        self._complaints.pop(self._core.me, None)
+        """The view makes progress: our complaint is void, and the next time-out is the shortest again."""
+        core = self._core
         self._failed_views = 0
+        if not self._has_complained() or core.monitor.slow:
+            return
+        if not core.pool.censored(core.now.timer_ms, core.config.request_timeout_ms):
+            del self._complaints[core.me]
 
     def on_complaint(self, sender: int, complaint: Complaint) -> None:
+        known = self._complaints.get(sender)
         if complaint.view < self._core.view:
             self._core.reject(sender, RejectReason.WRONG_VIEW)
             return
-        self._complaints[sender] = complaint.view
+        if known is not None and known.view >= complaint.view:
+            return
+        self._complaints[sender] = complaint
         self._count_complaints()
 
     def _count_complaints(self) -> None:
         core = self._core
-        against = sum(1 for view in self._complaints.values() if view == core.view)
-        if core.active and against >= core.config.weak:
-            self.leave(core.view + 1)
+        against = [self._complaints[s] for s in sorted(self._complaints) if self._complaints[s].view == core.view]
+        if not core.active or not core.votes or len(against) < core.config.weak:
+            return
+        accused = core.config.primary(core.view)
+        complaints = tuple(against[: core.config.weak])
+        core.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, core.scope, accused, (), complaints))
+        self.leave(core.view + 1)
+
+    # --------------------------------------------------------------------------------------------- leaving
 
     def leave(self, view: int) -> None:
         """Stop taking part in the current view and ask for ``view``."""
         core = self._core
         assert view > core.view, "views only grow"
+        assert core.votes, "only voters leave"
         core.view, core.active = view, False
         self._deadline_ms = None
         prepared = tuple(
@@ -90,6 +132,24 @@ class ViewChanger:
         core.broadcast(message)
         self._collect()
 
+    def rotate(self) -> None:
+        """Leave a view whose planned blocks are certified (DESIGN: optional rotation)."""
+        core = self._core
+        limit = core.rotation_height
+        if limit is not None and core.active and core.votes and core.outcomes.certified >= limit:
+            self.leave(core.view + 1)
+
+    def on_handover(self, sender: int, handover: Handover) -> None:
+        """Operators want another primary: leave for the next view that it leads, and tell the others."""
+        core = self._core
+        if handover.view != core.view or not core.active or handover.to not in core.config.leaders:
+            core.reject(sender, RejectReason.BAD_HANDOVER)
+            return
+        core.broadcast(handover)
+        if core.votes:
+            views = range(core.view + 1, core.view + 1 + len(core.config.leaders))
+            self.leave(next(view for view in views if core.config.primary(view) == handover.to))
+
     def own_view_change(self) -> ViewChange | None:
         """Our VIEW-CHANGE while we wait for its view to begin."""
         return None if self._core.active else self._changes.get(self._core.me)
@@ -101,19 +161,32 @@ class ViewChanger:
             core.reject(sender, RejectReason.WRONG_VIEW)
             return
         if known is not None and known.view >= message.view:
+            if known.view == message.view and known.signed(core.scope) != message.signed(core.scope):
+                core.convict(EvidenceKind.TWO_VIEW_CHANGES, known, message)
             return
         if not is_view_change(core.config, message):
             core.reject(sender, RejectReason.BAD_VIEW_CHANGE)
             return
+        self._convict_primaries(message)
         self._changes[sender] = message
         self._join()
         self._collect()
+
+    def _convict_primaries(self, message: ViewChange) -> None:
+        """A P-set may hold the other half of an equivocation."""
+        core = self._core
+        for item in message.prepared:
+            theirs = item.pre_prepare
+            slot = core.log.slots.get(theirs.sequence)
+            for ours in () if slot is None else (slot.accepted, slot.prepared.pre_prepare if slot.prepared else None):
+                if ours is not None and ours.view == theirs.view and ours.digest != theirs.digest:
+                    core.convict(EvidenceKind.TWO_PROPOSALS, ours, theirs)
 
     def _join(self) -> None:
         """f + 1 replicas ask for later views: follow to the lowest that at least one honest one has reached."""
         core = self._core
         later = sorted((m.view for s, m in self._changes.items() if s != core.me and m.view > core.view), reverse=True)
-        if len(later) >= core.config.weak:
+        if core.votes and len(later) >= core.config.weak:
             self.leave(later[core.config.weak - 1])
 
     def _collect(self) -> None:
@@ -125,7 +198,7 @@ class ViewChanger:
         reached = sum(1 for message in self._changes.values() if message.view >= core.view)
         if reached >= core.config.q and self._deadline_ms is None:
             self._deadline_ms = core.now.timer_ms + self._timeout_ms()
-        if len(ready) >= core.config.q and core.config.primary(core.view) == core.me:
+        if len(ready) >= core.config.q and core.votes and core.config.primary(core.view) == core.me:
             self._begin(tuple(ready[: core.config.q]))
 
     def _timeout_ms(self) -> int:
@@ -134,16 +207,20 @@ class ViewChanger:
 
     def check_deadline(self) -> None:
         """The view did not begin in time: try the next, with twice the patience."""
-        if self._deadline_ms is not None and not self._core.active and self._deadline_ms <= self._core.now.timer_ms:
+        core = self._core
+        if self._deadline_ms is not None and not core.active and self._deadline_ms <= core.now.timer_ms and core.votes:
             self._failed_views += 1
-            self.leave(self._core.view + 1)
+            self.leave(core.view + 1)
 
     def wake_ms(self) -> int | None:
         """When to look again: the view change's deadline, or the end of our patience if we have not complained."""
         core = self._core
         if not core.active:
-            return self._deadline_ms
-        return None if self._complaints.get(core.me) == core.view else self.suspect_at_ms()
+            return self._deadline_ms if core.votes else None
+        if self._has_complained():
+            return None
+        times = (self.suspect_at_ms(), core.monitor.wake_ms())
+        return min((time for time in times if time is not None), default=None)
 
     # ------------------------------------------------------------------------------------------- beginning
 
@@ -151,7 +228,7 @@ class ViewChanger:
         core = self._core
         proposals = tuple(
             core.sign(PrePrepare(core.view, sequence, digest, core.me))
-            for sequence, digest in open_sequences(view_changes)
+            for sequence, digest in open_sequences(core.config, view_changes)
         )
         message = core.sign(NewView(core.view, view_changes, proposals, core.me))
         core.broadcast(message)
@@ -168,11 +245,11 @@ class ViewChanger:
         self._enter(message)
 
     def _enter(self, message: NewView) -> None:
-        core = self._core
-        core.persist(Entered(message))
+        self._core.persist(Entered(message))
         self.resume(message)
         for proposal in message.pre_prepares:
             self._normal.adopt(proposal)
+        self._normal.certify()
 
     def resume(self, message: NewView) -> None:
         """Be in the view that ``message`` began; its pre-prepares come separately."""
@@ -180,20 +257,23 @@ class ViewChanger:
         core.view, core.active, core.new_view = message.view, True, message
         core.progress_ms = core.now.timer_ms
         self._deadline_ms = None
-        base = 0
+        base = base_of(core.config, message.view_changes)
         for change in message.view_changes:
-            base = max(base, base_height(change.certificate))
             if change.certificate is not None:
                 core.outcomes.learn(change.certificate)
         top = message.pre_prepares[-1].sequence if message.pre_prepares else base
+        core.view_base = core.accepted_top = top
         core.next_sequence = top + 1
         core.pool.restart((proposal.sequence for proposal in message.pre_prepares), core.now.timer_ms)
+        core.monitor.restart(core.now.timer_ms)
         for slot in core.log.ascending():
             slot.forget_view()
         self._changes = {s: m for s, m in self._changes.items() if m.view > core.view}
-        self._complaints = {s: v for s, v in self._complaints.items() if v >= core.view}
+        self._complaints = {s: c for s, c in self._complaints.items() if c.view >= core.view}
 
     def restore(self, message: ViewChange) -> None:
         """After a restart: we had left for this view."""
-        self._core.view, self._core.active = message.view, False
-        self._changes[self._core.me] = message
+        core = self._core
+        if message.view > core.view or (message.view == core.view and not core.active):
+            core.view, core.active = message.view, False
+            self._changes[core.me] = message

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from harness import Net, checked
@@ -121,11 +119,18 @@ def test_any_number_of_replicas_agrees(n: int) -> None:
 
 
 def test_a_full_pool_refuses_the_newest() -> None:
-    net = Net(4, pool_transactions_max=2)
+    net = Net(4, pool_transactions_max=2, client_pool_share_percent=100)
     net.filter = lambda sender, receiver, message: False
     net.submit(1, "a", "b", "c")
     assert len(net.nodes[1].replica.core.pool) == 2
-    assert replace(net.config, index=1).pool_transactions_max == 2
+
+
+def test_one_client_can_fill_only_its_share_of_the_pool() -> None:
+    net = Net(4, pool_transactions_max=10, client_pool_share_percent=50)
+    net.filter = lambda sender, receiver, message: False
+    net.submit(1, *(f"flood:{i}" for i in range(20)))
+    net.submit(1, "other:1")
+    assert len(net.nodes[1].replica.core.pool) == 6
 
 
 def test_a_full_pipeline_asks_for_no_wake_up_in_the_past() -> None:

@@ -20,7 +20,7 @@ from pbft.messages import (
     Proposal,
     ViewChange,
 )
-from pbft.quorum import faulty_max, primary_of, quorum, weak_quorum
+from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
 from pbft.view_change import is_new_view, is_view_change, open_sequences
 
 
@@ -172,7 +172,7 @@ CONFIG = ReplicaConfig(SCOPE, tuple(bytes([i]) * 65 for i in range(4)), 0)
 
 
 def prepared(view: int, sequence: int, digest: bytes) -> PreparedCertificate:
-    primary = primary_of(view, 4)
+    primary = primary_of(view, leaders_of(4))
     backups = [i for i in range(4) if i != primary][:2]
     votes = tuple(Prepare(view, sequence, digest, i, fake_signer(i)(b"")) for i in backups)
     return PreparedCertificate(PrePrepare(view, sequence, digest, primary, b"s" * 64), votes)
@@ -187,8 +187,8 @@ A, B = b"a" * 32, b"b" * 32
 
 def test_o_takes_the_highest_view_and_fills_gaps() -> None:
     changes = [change(0, prepared(1, 1, A), prepared(2, 3, A)), change(1, prepared(3, 1, B)), change(2)]
-    assert open_sequences(changes) == [(1, B), (2, NULL_DIGEST), (3, A)]
-    assert open_sequences(list(reversed(changes))) == open_sequences(changes)
+    assert open_sequences(CONFIG, changes) == [(1, B), (2, NULL_DIGEST), (3, A)]
+    assert open_sequences(CONFIG, list(reversed(changes))) == open_sequences(CONFIG, changes)
 
 
 def test_forged_p_sets_are_refused() -> None:

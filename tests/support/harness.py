@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+import msgspec
+
 from ca.keys import SigningKey
 from pbft.config import ReplicaConfig
 from pbft.events import (
@@ -28,8 +30,10 @@ from pbft.messages import (
     CertifiedBlock,
     ExecutionCertificate,
     FetchBlocks,
+    FetchOutcomes,
     Forward,
     Message,
+    Outcome,
     Proposal,
     Scope,
     Statement,
@@ -51,8 +55,9 @@ def checked(body: bytes) -> CheckedBatch:
 
 
 def request(text: str) -> PoolRequest:
+    """What stands before a colon is the client."""
     data = text.encode()
-    return PoolRequest(data, sha256(data).digest(), sha256(data).digest(), 1)
+    return PoolRequest(data, sha256(data).digest(), sha256(data).digest(), 1, text.partition(":")[0])
 
 
 def fake_signer(index: int) -> Callable[[bytes], bytes]:
@@ -92,7 +97,7 @@ class Net:
     def __init__(self, n: int = 4, *, real_signatures: bool = False, seed: int = 0, **options: int) -> None:
         keys = [SigningKey.from_seed(bytes([i])) for i in range(n)]
         self.random = random.Random(seed)
-        self.config = ReplicaConfig(SCOPE, tuple(key.public_key for key in keys), 0, **options)
+        self.config = ReplicaConfig(SCOPE, tuple(key.public_key for key in keys), 0, **options)  # type: ignore[arg-type]
         self._signs: list[Callable[[bytes], bytes]] = [
             key.sign if real_signatures else fake_signer(i) for i, key in enumerate(keys)
         ]
@@ -161,10 +166,12 @@ class Net:
         if not node.up or not self.filter(sender, to, message):
             return
         if isinstance(message, FetchBlocks):
-            for height in range(message.first_height, message.last_height + 1):
-                if height in node.certificates and height <= node.height:
-                    _, body, view, proposer = node.blocks[height - 1]
-                    self.wire.append((to, sender, CertifiedBlock(b"", body, view, proposer, node.certificates[height])))
+            self._serve_blocks(node, sender, message)
+        elif isinstance(message, FetchOutcomes):
+            for statement in node.statements[message.first_height - 1 : message.last_height]:
+                outcome = Outcome(statement, to)
+                signature = self._signs[to](outcome.signed(SCOPE))
+                self.wire.append((to, sender, msgspec.structs.replace(outcome, signature=signature)))
         elif isinstance(message, Forward):
             done = set(node.texts())
             fresh = tuple(request(e.decode()) for e in message.envelopes if e.decode() not in done)
@@ -172,6 +179,16 @@ class Net:
         else:
             body = message.body if isinstance(message, Proposal | BatchBody | CertifiedBlock) else b""
             self.give(node, Received(sender, message, checked(body) if body else None))
+
+    def _serve_blocks(self, node: Node, to: int, wanted: FetchBlocks) -> None:
+        """Blocks with their own certificate, or with as many headers as lie between them and the next one."""
+        for height in range(wanted.first_height, wanted.last_height + 1):
+            above = min((h for h in node.certificates if height <= h <= node.height), default=None)
+            if above is not None:
+                _, body, view, proposer = node.blocks[height - 1]
+                headers = (b"",) * (above - height)
+                block = CertifiedBlock(b"", body, view, proposer, node.certificates[above], headers)
+                self.wire.append((node.index, to, block))
 
     def drain(self, limit: int = 200_000) -> None:
         """Deliver everything in flight, in order."""

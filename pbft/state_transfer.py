@@ -1,0 +1,175 @@
+"""State transfer: a peer's snapshot at a certified checkpoint in place of a ledger that is far behind, damaged or
+contradicted (OSDI '99, section 4.6 of the thesis' state transfer; DESIGN "Disagree", "Storage faults").
+
+One peer gives the manifest, which the edge has verified from genesis on; its chunks come from several peers at
+once, each verified by itself. Whoever sends a wrong one is asked no more. The caller stages chunks and, at the
+end, installs them and starts a new replica.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pbft.core import Core
+from pbft.events import RejectReason
+from pbft.messages import Chunk, FetchChunk, FetchManifest, Manifest, Status
+
+
+class StateTransfer:
+    """At most one transfer at a time."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._height_min = 0
+        self._asked: int | None = None
+        self._asked_until_ms = 0
+        self._manifest: Manifest | None = None
+        self._todo: list[int] = []
+        self._asked_for: dict[int, tuple[int, int]] = {}
+        """Chunk index: the peer asked, and until when its answer is awaited."""
+        self._liars: set[int] = set()
+        self._without: set[int] = set()
+        """Peers that do not have this snapshot."""
+        self._staged = 0
+        self.wanted = False
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Chunks staged and chunks in all, while a transfer is under way."""
+        return None if self._manifest is None else (self._staged, self._manifest.chunks)
+
+    def want(self, height_min: int) -> None:
+        """Replace our ledger by a snapshot at or above ``height_min``."""
+        self.wanted = True
+        self._height_min = max(self._height_min, height_min)
+
+    # ---------------------------------------------------------------------------------------- deciding
+
+    def on_status(self, sender: int, status: Status) -> None:
+        """Somebody stands far ahead, or holds no blocks that we could go on from: take a snapshot instead."""
+        core = self._core
+        if core.ended or core.installing or not status.whole:
+            return
+        gap = status.certified_height - core.executed
+        pruned = status.first_height > core.executed + 1
+        if not self.wanted and gap > 0 and (gap > core.config.snapshot_gap_blocks or pruned):
+            self.want(core.executed + 1)
+        self.tick()
+
+    def tick(self) -> None:
+        """Ask for what is missing, and again for what did not come in time."""
+        core = self._core
+        if core.diverged and not self.wanted:
+            wrong = core.outcomes.contradicted()
+            self.want(core.executed + 1 if wrong is None else wrong)
+        if not self.wanted or core.installing:
+            return
+        if self._manifest is None:
+            self._ask_manifest()
+        else:
+            self._ask_chunks()
+
+    def wake_ms(self) -> int | None:
+        """When an answer is overdue."""
+        if not self.wanted or self._core.installing:
+            return None
+        times = [until for _, until in self._asked_for.values()]
+        if self._asked is not None:
+            times.append(self._asked_until_ms)
+        return min(times, default=None)
+
+    def _sources(self, height: int) -> list[int]:
+        """Peers that may have a snapshot at ``height``."""
+        return [
+            peer
+            for peer, told in sorted(self._core.peers.items())
+            if told.whole and told.certified_height >= height and peer not in self._liars
+        ]
+
+    def _ask_manifest(self) -> None:
+        core = self._core
+        if self._asked is not None and core.now.timer_ms < self._asked_until_ms:
+            return
+        sources = self._sources(self._height_min)
+        if not sources:
+            self._asked = None
+            return
+        later = [peer for peer in sources if self._asked is not None and peer > self._asked]
+        self._asked = (later or sources)[0]
+        self._asked_until_ms = core.now.timer_ms + core.config.request_timeout_ms
+        core.send(self._asked, FetchManifest(self._height_min))
+
+    # -------------------------------------------------------------------------------------- transferring
+
+    def on_manifest(self, sender: int, manifest: Manifest) -> None:
+        """A verified manifest that we asked for: begin."""
+        core = self._core
+        if not self.wanted or self._manifest is not None or sender != self._asked or core.installing:
+            core.reject(sender, RejectReason.USELESS)
+            return
+        if manifest.height < self._height_min:
+            core.reject(sender, RejectReason.USELESS)
+            return
+        self._manifest, self._asked = manifest, None
+        self._todo = list(range(manifest.chunks))
+        self._asked_for, self._without, self._staged = {}, set(), 0
+        core.out.transfer = manifest
+        self._ask_chunks()
+        self._finish()
+
+    def on_chunk(self, sender: int, chunk: Chunk) -> None:
+        """A chunk, verified unless it is empty, which says that the sender lacks this snapshot."""
+        asked = self._asked_for.get(chunk.index)
+        if self._manifest is None or chunk.height != self._manifest.height or asked is None or asked[0] != sender:
+            self._core.reject(sender, RejectReason.USELESS)
+            return
+        del self._asked_for[chunk.index]
+        if chunk.data:
+            self._staged += 1
+            self._core.out.stage.append(chunk)
+        else:
+            self._todo.append(chunk.index)
+            self._without.add(sender)
+        self._ask_chunks()
+        self._finish()
+
+    def refuted(self, sender: int) -> None:
+        """What ``sender`` sent was proven wrong: ask others."""
+        self._liars.add(sender)
+        if sender == self._asked:
+            self._asked = None
+        for index in [i for i, (peer, _) in self._asked_for.items() if peer == sender]:
+            del self._asked_for[index]
+            self._todo.append(index)
+        self.tick()
+
+    def _ask_chunks(self) -> None:
+        core = self._core
+        assert self._manifest is not None, "only asked for a chosen snapshot"
+        for index in [i for i, (_, until) in self._asked_for.items() if until <= core.now.timer_ms]:
+            self._without.add(self._asked_for.pop(index)[0])
+            self._todo.append(index)
+        sources = [peer for peer in self._sources(self._manifest.height) if peer not in self._without]
+        if not sources and (self._todo or self._asked_for):
+            self._give_up()
+            return
+        load = Counter(peer for peer, _ in self._asked_for.values())
+        until_ms = core.now.timer_ms + core.config.request_timeout_ms
+        while self._todo:
+            peer = min(sources, key=lambda source: (load[source], source))
+            if load[peer] >= core.config.chunks_in_flight_max:
+                return
+            index = self._todo.pop(0)
+            self._asked_for[index] = (peer, until_ms)
+            load[peer] += 1
+            core.send(peer, FetchChunk(self._manifest.height, index))
+
+    def _give_up(self) -> None:
+        """Nobody has this snapshot any more: choose a newer one. Liars are remembered."""
+        self._manifest = None
+        self._todo, self._asked_for, self._without = [], {}, set()
+
+    def _finish(self) -> None:
+        if self._manifest is not None and self._staged == self._manifest.chunks:
+            self._core.out.install = True
+            self._core.installing = True
