@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sim.byzantine import basic
+from sim.byzantine import adversaries
 
-__all__ = ["basic"]
+__all__ = ["adversaries"]

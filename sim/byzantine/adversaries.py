@@ -1,0 +1,119 @@
+"""The adversaries by name: which behaviours f liars show, alone and composed, and what else goes wrong meanwhile.
+
+Crashes and partitions of honest replicas come on top in half of the plans: more than f may then fail to answer for
+a while, which must cost no more than time.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+
+from pbft.quorum import faulty_max
+from sim.adversaries import crash, partition, weather_of
+from sim.behaviour import BehaviourMaker, register_behaviour
+from sim.byzantine.collusion import Collude
+from sim.byzantine.memory import Forget
+from sim.byzantine.outcomes import Boast, ForgeCheckpoints, LieAboutOutcomes, LieInTransfer, LieToClients
+from sim.byzantine.proposals import Censor, SlowPrimary, TwoProposals, WrongDigest
+from sim.byzantine.traffic import Flood
+from sim.byzantine.views import (
+    ForgeCertificates,
+    ForgePSets,
+    ForgetPrepared,
+    SplitCommit,
+    StaleViewChange,
+    ViewStorm,
+    WrongNewView,
+)
+from sim.byzantine.votes import (
+    Impersonate,
+    Mute,
+    Replay,
+    ReuseSignatures,
+    Silent,
+    VoteAhead,
+    VoteTwice,
+    Withhold,
+)
+from sim.plan import Fault, Liar, Plan, chance_of, register_adversary
+
+LIES: dict[str, BehaviourMaker] = {
+    "equivocate": TwoProposals,
+    "wrong-digest": WrongDigest,
+    "slow-primary": SlowPrimary,
+    "censor": Censor,
+    "vote-twice": VoteTwice,
+    "vote-ahead": VoteAhead,
+    "withhold": Withhold,
+    "replay": Replay,
+    "reuse-signatures": ReuseSignatures,
+    "impersonate": Impersonate,
+    "mute": Mute,
+    "silent": Silent,
+    "forged-p-set": ForgePSets,
+    "stale-view-change": StaleViewChange,
+    "forged-view-change": ForgeCertificates,
+    "forgotten-p-set": ForgetPrepared,
+    "wrong-new-view": WrongNewView,
+    "view-storm": ViewStorm,
+    "split-commit": SplitCommit,
+    "lying-outcomes": LieAboutOutcomes,
+    "wrong-checkpoint": ForgeCheckpoints,
+    "lying-replies": LieToClients,
+    "lying-transfer": LieInTransfer,
+    "boast": Boast,
+    "flood": Flood,
+    "amnesia": Forget,
+    "collude": Collude,
+}
+"""Behaviours by name. Each is an adversary of that name too: all f liars show it."""
+COMPOSED_MAX = 4
+"""Behaviours that one liar of the adversary ``liars`` has at most."""
+TOO_MANY = "-too-many"
+"""Ends the name of an adversary with f + 1 liars, which must be seen to break something."""
+_CRASH_EVERY_MS = 1_200
+
+
+def lying(behaviour: str, more: int, seed: int, nodes: int) -> Plan:
+    """f (and ``more``) liars of one behaviour, with replica 0, the first primary, among them."""
+    name = behaviour + (TOO_MANY if more else "")
+    chance = chance_of(seed, name)
+    count = faulty_max(nodes) + more
+    liars = [0, *chance.sample(range(1, nodes), count - 1)]
+    return _plan(seed, name, nodes, chance, tuple(Liar(node, behaviour) for node in liars))
+
+
+def liars(seed: int, nodes: int) -> Plan:
+    """f liars, each with behaviours of its own, several at once."""
+    chance = chance_of(seed, "liars")
+    found = [
+        Liar(node, behaviour)
+        for node in chance.sample(range(nodes), faulty_max(nodes))
+        for behaviour in chance.sample(sorted(LIES), chance.randint(2, COMPOSED_MAX))
+    ]
+    return _plan(seed, "liars", nodes, chance, tuple(found))
+
+
+def _plan(seed: int, name: str, nodes: int, chance: random.Random, liars: tuple[Liar, ...]) -> Plan:
+    faults = _faults(seed, nodes, chance, liars)
+    return Plan(seed, name, nodes, liars=liars, weather=weather_of(chance), faults=faults)
+
+
+def _faults(seed: int, nodes: int, chance: random.Random, liars: tuple[Liar, ...]) -> tuple[Fault, ...]:
+    """Crashes of the liar if it forgets; otherwise crashes of anybody, partitions, or nothing."""
+    forgetful = [liar.node for liar in liars if liar.behaviour == "amnesia"]
+    if forgetful:
+        times = range(_CRASH_EVERY_MS, Plan(0, "").chaos_ms, _CRASH_EVERY_MS)
+        ends = ((at_ms, "crash") for at_ms in times), ((at_ms + 100, "start") for at_ms in times)
+        faults = [Fault(at_ms, kind, ((node,),)) for part in ends for at_ms, kind in part for node in forgetful]
+        return tuple(sorted(faults, key=lambda fault: fault.at_ms))
+    maker = chance.choice([None, None, crash, partition])
+    return maker(seed, nodes).faults if maker is not None else ()
+
+
+for _name, _maker in LIES.items():
+    register_behaviour(_name, _maker)
+    register_adversary(_name, partial(lying, _name, 0))
+    register_adversary(_name + TOO_MANY, partial(lying, _name, 1), mixed=False)
+register_adversary("liars", liars)
