@@ -84,6 +84,8 @@ class CatchUp:
         own = self._changer.own_view_change()
         if own is not None:
             core.send(sender, own)
+            if status.view < core.view and self._changer.reason is not None:
+                core.send(sender, self._changer.reason)
         behind = status.view < core.view or (status.view == core.view and not status.view_active)
         if core.active and behind and core.new_view is not None:
             core.send(sender, core.new_view)

@@ -40,6 +40,11 @@ class Outcomes:
         """Whether outcomes of ``height`` are of use and may be kept: at most three windows of heights are."""
         return self.low < height <= self.certified + 2 * self._config.window_blocks
 
+    def wants(self, statement: Statement) -> bool:
+        """Whether another signature under ``statement`` is of use."""
+        certificate = self._certificates.get(statement.height)
+        return self.in_range(statement.height) and (certificate is None or certificate.statement != statement)
+
     def known(self, height: int, sender: int) -> Outcome | None:
         """What ``sender`` said of ``height``."""
         return self._votes.get(height, {}).get(sender)

@@ -23,6 +23,7 @@ from pbft.messages import (
     Chunk,
     Commit,
     Complaint,
+    Complaints,
     ExecutionCertificate,
     Forward,
     Handover,
@@ -110,6 +111,8 @@ class Gate:
                 many = len(changes) > n or len(proposals) > window or any(len(c.prepared) > window for c in changes)
             case CertifiedBlock():
                 many = len(message.headers) > window
+            case Complaints(complaints):
+                many = len(complaints) > n
             case Handover():
                 many = len(message.signatures) > HANDOVER_SIGNATURES_MAX
             case _:
@@ -138,6 +141,10 @@ class Gate:
             case Prepare() | Commit() | Outcome() | Complaint():
                 _must_be(sender, message.sender)
                 yield Claim(sender, message.signed(scope), message.signature)
+            case Complaints(complaints):
+                # Passed on by anyone, like NEW-VIEW.
+                for complaint in complaints:
+                    yield Claim(complaint.sender, complaint.signed(scope), complaint.signature)
             case ViewChange():
                 _must_be(sender, message.sender)
                 yield from self._view_change(message)

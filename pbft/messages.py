@@ -168,6 +168,12 @@ class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
         return signed_bytes("complaint", scope, self.view, 0, NULL_DIGEST, self.sender)
 
 
+class Complaints(msgspec.Struct, frozen=True, array_like=True, tag="complaints"):
+    """f + 1 complaints about one view, passed on to those who still stand in it: everyone leaves, or nobody."""
+
+    complaints: tuple[Complaint, ...]
+
+
 class Handover(msgspec.Struct, frozen=True, array_like=True, tag="hand-over"):
     """Operators make everyone leave ``view`` for the next one that ``to`` leads. Signed by k organisations."""
 
@@ -289,6 +295,7 @@ Message: TypeAlias = (
     | ViewChange
     | NewView
     | Complaint
+    | Complaints
     | Handover
     | Status
     | FetchBatch

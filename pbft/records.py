@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pbft.messages import NewView, PreparedCertificate, PrePrepare, ViewChange
+from pbft.messages import Complaints, Handover, NewView, PreparedCertificate, PrePrepare, ViewChange
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="accepted"):
@@ -23,9 +23,10 @@ class Prepared(msgspec.Struct, frozen=True, array_like=True, tag="prepared"):
 
 
 class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
-    """We have left for ``view_change.view``. Before VIEW-CHANGE."""
+    """We have left for ``view_change.view``, because of ``reason`` if it is one to be passed on. Before VIEW-CHANGE."""
 
     view_change: ViewChange
+    reason: Complaints | Handover | None = None
 
 
 class Entered(msgspec.Struct, frozen=True, array_like=True, tag="entered"):

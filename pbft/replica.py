@@ -35,10 +35,12 @@ from pbft.messages import (
     Chunk,
     Commit,
     Complaint,
+    Complaints,
     FetchBatch,
     Forward,
     Handover,
     Manifest,
+    Message,
     NewView,
     Outcome,
     Prepare,
@@ -143,6 +145,8 @@ class Replica:
                 self._normal.on_outcome(message)
             case Complaint():
                 self._changer.on_complaint(sender, message)
+            case Complaints():
+                self._changer.on_complaints(message)
             case ViewChange():
                 self._changer.on_view_change(sender, message)
             case NewView():
@@ -211,8 +215,8 @@ class Replica:
                         )
             case Prepared(certificate) if certificate.pre_prepare.sequence > core.low:
                 self._restore_prepared(certificate)
-            case Left(view_change):
-                self._changer.restore(view_change)
+            case Left(view_change, reason):
+                self._changer.restore(view_change, reason)
             case Entered(new_view):
                 if new_view.view > core.view or (new_view.view == core.view and not core.active):
                     self._changer.resume(new_view)
@@ -234,6 +238,28 @@ class Replica:
             slot.commits.put(core.sign(Commit(proposal.view, proposal.sequence, proposal.digest, core.me)))
 
     # ------------------------------------------------------------------------------------------- observing
+
+    def wants(self, message: Message) -> bool:
+        """Whether a vote can still change anything, so that the edge need not verify those that cannot.
+
+        A vote that contradicts what is settled is wanted: it is evidence.
+        """
+        core = self._core
+        match message:
+            case Prepare(view, sequence, digest, _):
+                slot = core.log.slots.get(sequence)
+                if slot is None or slot.accepted is None or not slot.is_prepared():
+                    return sequence > core.low
+                return slot.choice != (view, digest)
+            case Commit(_, sequence, digest, _):
+                slot = core.log.slots.get(sequence)
+                return sequence > core.low if slot is None or slot.committed is None else slot.committed != digest
+            case Outcome(statement, _):
+                return core.outcomes.wants(statement)
+            case Complaint(view, _):
+                return view >= core.view
+            case _:
+                return True
 
     @property
     def view(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pbft.core import Core
 from pbft.events import RejectReason
 from pbft.evidence import Evidence, EvidenceKind
-from pbft.messages import Complaint, Handover, NewView, PrePrepare, ViewChange
+from pbft.messages import Complaint, Complaints, Handover, NewView, PrePrepare, ViewChange
 from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
 from pbft.view_change import base_of, is_new_view, is_view_change, open_sequences
@@ -30,6 +30,8 @@ class ViewChanger:
         self._deadline_ms: int | None = None
         self._failed_views = 0
         self._looked_ms = 0
+        self.reason: Complaints | Handover | None = None
+        """Why we left the last view, if that can be shown to others."""
 
     # ---------------------------------------------------------------------------------------- suspecting
 
@@ -110,16 +112,25 @@ class ViewChanger:
         accused = core.config.primary(core.view)
         complaints = tuple(against[: core.config.weak])
         core.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, core.scope, accused, (), complaints))
-        self.leave(core.view + 1)
+        self.leave(core.view + 1, Complaints(complaints))
+
+    def on_complaints(self, message: Complaints) -> None:
+        """Somebody left our view and shows why; ours may be among them, withdrawn but signed."""
+        for complaint in message.complaints:
+            known = self._complaints.get(complaint.sender)
+            if complaint.view == self._core.view and (known is None or known.view < complaint.view):
+                self._complaints[complaint.sender] = complaint
+        self._count_complaints()
 
     # --------------------------------------------------------------------------------------------- leaving
 
-    def leave(self, view: int) -> None:
-        """Stop taking part in the current view and ask for ``view``."""
+    def leave(self, view: int, reason: Complaints | Handover | None = None) -> None:
+        """Stop taking part in the current view and ask for ``view``; ``reason`` is shown to those who stay behind."""
         core = self._core
         assert view > core.view, "views only grow"
         assert core.votes, "only voters leave"
         core.view, core.active = view, False
+        self.reason = reason
         self._deadline_ms = None
         prepared = tuple(
             slot.prepared
@@ -128,7 +139,7 @@ class ViewChanger:
         )
         message = core.sign(ViewChange(view, core.outcomes.newest, prepared, core.me))
         self._changes[core.me] = message
-        core.persist(Left(message))
+        core.persist(Left(message, reason))
         core.broadcast(message)
         self._collect()
 
@@ -148,7 +159,7 @@ class ViewChanger:
         core.broadcast(handover)
         if core.votes:
             views = range(core.view + 1, core.view + 1 + len(core.config.leaders))
-            self.leave(next(view for view in views if core.config.primary(view) == handover.to))
+            self.leave(next(view for view in views if core.config.primary(view) == handover.to), handover)
 
     def own_view_change(self) -> ViewChange | None:
         """Our VIEW-CHANGE while we wait for its view to begin."""
@@ -255,6 +266,7 @@ class ViewChanger:
         """Be in the view that ``message`` began; its pre-prepares come separately."""
         core = self._core
         core.view, core.active, core.new_view = message.view, True, message
+        self.reason = None
         core.progress_ms = core.now.timer_ms
         self._deadline_ms = None
         base = base_of(core.config, message.view_changes)
@@ -271,9 +283,10 @@ class ViewChanger:
         self._changes = {s: m for s, m in self._changes.items() if m.view > core.view}
         self._complaints = {s: c for s, c in self._complaints.items() if c.view >= core.view}
 
-    def restore(self, message: ViewChange) -> None:
+    def restore(self, message: ViewChange, reason: Complaints | Handover | None) -> None:
         """After a restart: we had left for this view."""
         core = self._core
         if message.view > core.view or (message.view == core.view and not core.active):
             core.view, core.active = message.view, False
             self._changes[core.me] = message
+            self.reason = reason

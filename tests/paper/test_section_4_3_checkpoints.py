@@ -41,27 +41,46 @@ def test_lost_outcomes_are_sent_again_until_certified() -> None:
     net.until(lambda: all(node.certificates for node in net.nodes))
 
 
-def test_a_contradicted_replica_raises_an_alarm_and_withholds_outcomes() -> None:
-    net = Net(4, block_idle_ms_max=10_000)
+def contradict(net: Net, victim: int, text: str) -> None:
+    """Let ``victim`` execute the block with ``text``, and show it a quorum of outcomes that say otherwise."""
     others: list[Outcome] = []
 
     def collect(sender: int, receiver: int, message: Message) -> bool:
-        if isinstance(message, Outcome) and receiver == 3:
+        if isinstance(message, Outcome) and receiver == victim:
             others.append(message)
             return False
         return True
 
     net.filter = collect
-    net.submit(0, "a")
-    net.until(lambda: net.all_executed("a"))
+    net.submit(0, text)
+    net.until(lambda: net.all_executed(text))
     for outcome in others[:3]:
         false = msgspec.structs.replace(outcome.statement, state_root=b"!" * 32)
-        net.give(net.nodes[3], Received(outcome.sender, Outcome(false, outcome.sender, outcome.signature)))
+        net.give(net.nodes[victim], Received(outcome.sender, Outcome(false, outcome.sender, outcome.signature)))
+    net.filter = lambda sender, receiver, message: True
+
+
+def test_a_contradicted_replica_raises_an_alarm_and_withholds_outcomes() -> None:
+    net = Net(4, block_idle_ms_max=10_000, checkpoint_interval_blocks=K, window_blocks=L)
+    for node in net.nodes:
+        node.snapshots = False
+    contradict(net, 3, "a")
     assert net.nodes[3].alarms[-1].kind == AlarmKind.DIVERGED
     sent = len([m for m in net.nodes[3].sent if isinstance(m, Outcome)])
     net.submit(0, "b")
-    net.until(lambda: net.all_executed("b"))
+    net.until(lambda: "b" in net.nodes[0].texts())
     assert len([m for m in net.nodes[3].sent if isinstance(m, Outcome)]) == sent
+
+
+def test_a_contradicted_replica_repairs_itself_by_a_snapshot_that_is_beyond_the_contradiction() -> None:
+    net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=50)
+    contradict(net, 3, "a")
+    assert net.nodes[3].alarms[-1].kind == AlarmKind.DIVERGED
+    net.until(lambda: net.nodes[3].base > 0)
+    assert not net.nodes[3].replica.core.diverged
+    goal = net.nodes[0].height + 2
+    net.until(lambda: min(max(node.certificates) for node in net.nodes) > goal)
+    net.check_agreement()
 
 
 def test_a_laggard_far_behind_catches_up_by_certified_blocks() -> None:

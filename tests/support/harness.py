@@ -10,28 +10,35 @@ from hashlib import sha256
 import msgspec
 
 from ca.keys import SigningKey
-from pbft.config import ReplicaConfig
+from pbft.config import OBSERVER, ReplicaConfig
 from pbft.events import (
     Alarm,
     CheckedBatch,
     Event,
+    Execute,
     Executed,
     Instant,
     Output,
     PoolRequest,
     Received,
     Recovered,
+    Refuted,
     RejectReason,
     Submitted,
     Tick,
 )
+from pbft.evidence import Evidence
 from pbft.messages import (
     BatchBody,
     CertifiedBlock,
+    Chunk,
     ExecutionCertificate,
     FetchBlocks,
+    FetchChunk,
+    FetchManifest,
     FetchOutcomes,
     Forward,
+    Manifest,
     Message,
     Outcome,
     Proposal,
@@ -45,6 +52,9 @@ from pbft.replica import Replica
 
 SCOPE = Scope(sha256(b"a chain").digest(), "main", 0)
 START_CLOCK_MS = 1_000_000
+CHUNKS = 5
+BAD_MANIFEST = Manifest(ExecutionCertificate(0, Statement(0, b"", b"", b"", b""), ()), b"bad", 0, (), (), 0)
+BAD_CHUNK = Chunk(0, 0, b"bad")
 
 
 def checked(body: bytes) -> CheckedBatch:
@@ -67,7 +77,11 @@ def fake_signer(index: int) -> Callable[[bytes], bytes]:
 
 @dataclass
 class Node:
-    """A replica, what survives its crash (log, blocks, certificates), and what it did."""
+    """A replica, what survives its crash (log, blocks, certificates), and what it did.
+
+    ``base``: the height of the snapshot that its ledger began with; ``boundary``: the epoch's last height, set by
+    the request "boundary:<height>". A transferred chunk is only its number; ``lies`` makes a node serve bad ones.
+    """
 
     index: int
     replica: Replica
@@ -80,6 +94,15 @@ class Node:
     rejects: list[RejectReason] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    base: int = 0
+    boundary: int | None = None
+    staged: list[int] = field(default_factory=list)
+    transfer: Manifest | None = None
+    ended: bool = False
+    retired: bool = False
+    lies: bool = False
+    snapshots: bool = True
 
     @property
     def height(self) -> int:
@@ -109,7 +132,15 @@ class Net:
             self.give(node, Recovered((), 0, None, ()))
 
     def _replica(self, index: int) -> Replica:
-        return Replica(replace(self.config, index=index), self._signs[index])
+        return Replica(replace(self.config, index=index if index < self.config.n else OBSERVER), self._signs[index])
+
+    def observe(self) -> Node:
+        """Add an observer."""
+        node = Node(len(self.nodes), Replica(replace(self.config, index=OBSERVER), fake_signer(0)))
+        self._signs.append(fake_signer(0))
+        self.nodes.append(node)
+        self.give(node, Recovered((), 0, None, ()))
+        return node
 
     @property
     def instant(self) -> Instant:
@@ -131,19 +162,44 @@ class Net:
             node.wal = [record for record in node.wal if (sequence_of(record) or low + 1) > low]
         for certificate in output.certified:
             node.certificates[certificate.statement.height] = certificate
+        node.evidence.extend(output.evidence)
+        node.ended = node.ended or output.epoch_ended
+        node.retired = node.retired or output.retired
+        if output.transfer is not None:
+            node.transfer, node.staged = output.transfer, []
+        node.staged.extend(chunk.index for chunk in output.stage)
         for send in output.send:
             node.sent.append(send.message)
             for to in range(len(self.nodes)) if send.to is None else (send.to,):
                 if to != node.index:
                     self.wire.append((node.index, to, send.message))
         for item in output.execute:
-            assert item.height == node.height + 1, "executes in order"
-            header = sha256(repr(node.statements[-1:]).encode() + item.digest).digest()
-            statement = Statement(item.height, header, sha256(b"state" + header).digest(), bytes(32), bytes(32))
-            node.blocks.append((item.digest, item.body, item.view, item.proposer))
-            node.statements.append(statement)
-            tx_ids = checked(item.body).tx_ids if item.body else ()
-            self._carry_out(node, node.replica.step(Executed(statement, tx_ids), self.instant))
+            self._execute(node, item)
+        if output.install:
+            self._install(node)
+
+    def _execute(self, node: Node, item: Execute) -> None:
+        assert item.height == node.height + 1, "executes in order"
+        header = sha256(repr(node.statements[-1:]).encode() + item.digest).digest()
+        statement = Statement(item.height, header, sha256(b"state" + header).digest(), bytes(32), bytes(32))
+        node.blocks.append((item.digest, item.body, item.view, item.proposer))
+        node.statements.append(statement)
+        for text in decode_batch(item.body).envelopes if item.body else ():
+            if text.startswith(b"boundary:"):
+                node.boundary = int(text[9:])
+        tx_ids = checked(item.body).tx_ids if item.body else ()
+        self._carry_out(node, node.replica.step(Executed(statement, tx_ids, (), node.boundary), self.instant))
+
+    def _install(self, node: Node) -> None:
+        """All chunks are staged: take over the blocks of somebody who has them, and start anew."""
+        assert node.transfer is not None, "a transfer was begun"
+        assert sorted(node.staged) == list(range(CHUNKS)), "every chunk was staged once"
+        height = node.transfer.height
+        source = next(n for n in self.nodes if n is not node and n.height >= height)
+        node.blocks, node.statements = source.blocks[:height], source.statements[:height]
+        node.boundary = source.boundary
+        node.certificates, node.base = {height: node.transfer.certificate}, height
+        self.restart(node.index)
 
     def submit(self, node: int, *texts: str) -> None:
         self.give(self.nodes[node], Submitted(tuple(map(request, texts)), own=True))
@@ -152,12 +208,26 @@ class Net:
         self.nodes[index].up = False
         self.wire = [item for item in self.wire if item[0] != index and item[1] != index]
 
-    def restart(self, index: int) -> None:
+    def restart(self, index: int, **how: bool) -> None:
+        """Start from what is on disk. ``amnesia``: the log is lost. ``damaged``: the ledger is."""
         node = self.nodes[index]
         node.up, node.replica = True, self._replica(index)
+        if how.get("amnesia"):
+            node.wal = []
+        if how.get("damaged"):
+            node.blocks, node.statements, node.certificates, node.base = [], [], {}, 0
         certified = max(node.certificates, default=0)
-        certificate = node.certificates.get(certified)
-        self.give(node, Recovered(tuple(node.wal), node.height, certificate, tuple(node.statements[certified:])))
+        recovered = Recovered(
+            records=tuple(node.wal),
+            executed_height=node.height,
+            certificate=node.certificates.get(certified),
+            uncertified=tuple(node.statements[certified:]),
+            boundary=node.boundary,
+            first_height=node.base + 1,
+            amnesia=how.get("amnesia", False),
+            damaged=how.get("damaged", False),
+        )
+        self.give(node, recovered)
 
     # ---------------------------------------------------------------------------------------- delivering
 
@@ -165,9 +235,15 @@ class Net:
         node = self.nodes[to]
         if not node.up or not self.filter(sender, to, message):
             return
-        if isinstance(message, FetchBlocks):
-            self._serve_blocks(node, sender, message)
+        whole = node.replica.core.whole
+        if isinstance(message, FetchBlocks | FetchManifest | FetchChunk):
+            if whole:
+                self._serve(node, sender, message)
+        elif isinstance(message, Manifest | Chunk) and message in (BAD_MANIFEST, BAD_CHUNK):
+            self.give(node, Refuted(sender))
         elif isinstance(message, FetchOutcomes):
+            if to >= self.config.n:
+                return
             for statement in node.statements[message.first_height - 1 : message.last_height]:
                 outcome = Outcome(statement, to)
                 signature = self._signs[to](outcome.signed(SCOPE))
@@ -180,9 +256,23 @@ class Net:
             body = message.body if isinstance(message, Proposal | BatchBody | CertifiedBlock) else b""
             self.give(node, Received(sender, message, checked(body) if body else None))
 
+    def _serve(self, node: Node, to: int, wanted: FetchBlocks | FetchManifest | FetchChunk) -> None:
+        match wanted:
+            case FetchBlocks():
+                self._serve_blocks(node, to, wanted)
+            case FetchManifest(height_min):
+                interval = self.config.checkpoint_interval_blocks
+                height = max((h for h in node.certificates if h % interval == 0), default=0)
+                if height >= height_min and height > 0 and node.snapshots:
+                    manifest = Manifest(node.certificates[height], b"", 0, (), (), CHUNKS)
+                    self.wire.append((node.index, to, BAD_MANIFEST if node.lies else manifest))
+            case FetchChunk(height, index):
+                data = b"chunk" if node.snapshots and height in node.certificates else b""
+                self.wire.append((node.index, to, BAD_CHUNK if node.lies else Chunk(height, index, data)))
+
     def _serve_blocks(self, node: Node, to: int, wanted: FetchBlocks) -> None:
         """Blocks with their own certificate, or with as many headers as lie between them and the next one."""
-        for height in range(wanted.first_height, wanted.last_height + 1):
+        for height in range(max(wanted.first_height, node.base + 1), wanted.last_height + 1):
             above = min((h for h in node.certificates if height <= h <= node.height), default=None)
             if above is not None:
                 _, body, view, proposer = node.blocks[height - 1]
