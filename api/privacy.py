@@ -12,7 +12,10 @@ from typing import Any
 PARTY_FIELDS = ("owner", "seller", "buyer", "signer", "gateway")
 """Fields of a document that hold the signer of somebody whom it concerns."""
 READS_ALL = frozenset({"operator", "regulator"})
-PUBLIC_PREFIXES = ("governance/parameter/", "governance/validators")
+PUBLIC_PREFIXES = (
+    "governance/parameter/", "governance/epoch", "governance/next_epoch", "governance/organisations",
+    "governance/limits",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

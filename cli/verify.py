@@ -44,14 +44,14 @@ def receipt(file: Path, genesis: GenesisFile, as_json: Json = False) -> None:
         "message": proven.message,
         "value": proven.value,
         "validators_signed": proven.signers,
-        "validators": len(trusted.validators),
+        "validators": proven.validators,
         "payload": json.loads(proven.payload),
     }
     if as_json:
         typer.echo(json.dumps(told))
         return
     payload = told["payload"]
-    signed = f"{proven.signers} of {len(trusted.validators)} validators signed its outcome"
+    signed = f"{proven.signers} of {proven.validators} validators signed its outcome"
     typer.echo(f"{file}: VALID, {signed}")
     typer.echo(f"transaction {proven.tx_id}: {payload['contract']}.{payload['function']} {json.dumps(payload['args'])}")
     typer.echo(f"block {proven.height}, {told['time']}, outcome {proven.code} {json.dumps(proven.value)}")

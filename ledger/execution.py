@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ledger import epochs
 from ledger.authentication import NONCE_PREFIX, NonceWindow, authenticate
 from ledger.blocks import EventRecord, Result
 from ledger.codes import SENTENCES, RefusalCode
@@ -111,6 +112,7 @@ class BlockExecutor:
         deadlines = len(results)
         for index, envelope in enumerate(envelopes, start=deadlines):
             results.append(self._run_transaction(block, envelope, index))
+        epochs.end_block(overlay, height, len(results))
         return Executed(deadlines, tuple(results), overlay.changes)
 
     def view(self, reader: StateReader, call: Call) -> CallResult:

@@ -1,7 +1,7 @@
 """Receipts: everything that proves one transaction's fate, checked with nothing but the genesis file (S45).
 
 Envelope and result hang on Merkle proofs under the header's and the statement's roots; the statement carries q
-signatures of validators, and those are the genesis file's (or, later, those that boundary certificates name).
+signatures of validators, and those are the genesis file's or those to which the boundaries lead from there.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from ca.signatures import verify
 from ledger.blocks import Header, Result, encode_result
+from ledger.certificates import CertificateInvalid, check_certificate, follow
 from ledger.codes import Refusal
 from ledger.envelope import envelope_from_bytes
 from ledger.genesis import Genesis
 from ledger.merkle import root_from_proof
 from ledger.values import ValueInvalid, decode_value
-from pbft.messages import ExecutionCertificate, Scope, statement_bytes
-from pbft.quorum import quorum
+from pbft.epoch import Epoch
+from pbft.messages import ExecutionCertificate
 
 RECEIPT_VERSION = 1
 
@@ -34,7 +34,7 @@ class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In JSON, bytes are base64."""
+    """In JSON, bytes are base64. ``boundaries``: encoded, from genesis to the certificate's epoch."""
 
     v: int
     envelope: bytes
@@ -43,6 +43,7 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transaction: Branch
     outcome: Branch
     certificate: ExecutionCertificate
+    boundaries: tuple[bytes, ...] = ()
 
 
 class ReceiptFault(StrEnum):
@@ -54,6 +55,7 @@ class ReceiptFault(StrEnum):
     TRANSACTION_PROOF = "transaction proof"
     RESULT_PROOF = "result proof"
     HEADER = "header"
+    BOUNDARY = "boundary"
     CERTIFICATE = "certificate"
 
 
@@ -67,7 +69,7 @@ class ReceiptInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedReceipt:
-    """What a valid receipt proves."""
+    """What a valid receipt proves. ``signers`` of the ``validators`` of that time signed."""
 
     tx_id: str
     height: int
@@ -78,13 +80,14 @@ class VerifiedReceipt:
     value: Any
     payload: bytes
     signers: int
+    validators: int
 
 
 def verify_receipt(receipt: Receipt, genesis: Genesis) -> VerifiedReceipt:
     """Check every link from the envelope to the genesis file; raises ``ReceiptInvalid`` at the first that breaks."""
     statement = receipt.certificate.statement
     _check_header(receipt, genesis)
-    check_certificate(receipt.certificate, genesis)
+    epoch = _epoch_of(receipt, genesis)
     try:
         envelope = envelope_from_bytes(receipt.envelope)
         envelope.verify()
@@ -112,6 +115,7 @@ def verify_receipt(receipt: Receipt, genesis: Genesis) -> VerifiedReceipt:
         value=value,
         payload=envelope.payload_bytes,
         signers=len(receipt.certificate.signatures),
+        validators=len(epoch.validators),
     )
 
 
@@ -125,20 +129,21 @@ def _check_header(receipt: Receipt, genesis: Genesis) -> None:
         raise ReceiptInvalid(ReceiptFault.HEADER, "the certificate is another epoch's")
 
 
-def check_certificate(certificate: ExecutionCertificate, genesis: Genesis) -> None:
-    """At least q signatures, by distinct validators in ascending order, each good; else ``ReceiptInvalid``."""
-    validators = genesis.validators
-    if certificate.epoch != 0:
-        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, f"epoch {certificate.epoch} is not known from genesis")
-    senders = [sender for sender, _ in certificate.signatures]
-    if senders != sorted(set(senders)) or not all(0 <= sender < len(validators) for sender in senders):
-        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, "signers are not distinct validators in order")
-    if len(senders) < quorum(len(validators)):
-        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, f"{len(senders)} of {quorum(len(validators))} signatures")
-    signed = statement_bytes(Scope(genesis.chain_id, genesis.channel, certificate.epoch), certificate.statement)
-    for sender, signature in certificate.signatures:
-        if not verify(validators[sender].public_key, signature, signed):
-            raise ReceiptInvalid(ReceiptFault.CERTIFICATE, f"the signature of {validators[sender].name} is wrong")
+def _epoch_of(receipt: Receipt, genesis: Genesis) -> Epoch:
+    """The certificate's epoch, to which the boundaries lead; its validators have signed."""
+    try:
+        epoch = follow(genesis, receipt.boundaries)
+    except CertificateInvalid as error:
+        raise ReceiptInvalid(ReceiptFault.BOUNDARY, str(error)) from None
+    if epoch.number != receipt.certificate.epoch:
+        raise ReceiptInvalid(
+            ReceiptFault.BOUNDARY, f"the boundaries lead to epoch {epoch.number}, not to {receipt.certificate.epoch}"
+        )
+    try:
+        check_certificate(receipt.certificate, genesis, epoch)
+    except CertificateInvalid as error:
+        raise ReceiptInvalid(ReceiptFault.CERTIFICATE, str(error)) from None
+    return epoch
 
 
 def receipt_to_json(receipt: Receipt) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ledger import epochs
 from ledger.blocks import Header, StoredBlock, encode_result
 from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor, Executed
 from ledger.genesis import Genesis
 from ledger.merkle import root_of
-from ledger.state import StateReader
+from ledger.state import Overlay, StateReader
 from ledger.tree import StateTree
 from pbft.messages import Statement, decode_batch
 
-EPOCH = 0
 pack_entry = msgspec.msgpack.Encoder().encode
 """A state entry's record: what the store keeps and the tree's leaf covers."""
 
@@ -36,13 +36,15 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """An executed block. ``branches``: the tree's changed records by path, to be written with the state's changes."""
+    """An executed block. ``branches``: the tree's changed records by path, to be written with the state's changes.
+    ``boundary``: the last height of the block's epoch, if that is settled by now."""
 
     block: StoredBlock
     executed: Executed
     tx_ids: tuple[bytes, ...]
     envelopes: tuple[Envelope, ...]
     branches: dict[bytes, bytes | None]
+    boundary: int | None = None
 
     @property
     def statement(self) -> Statement:
@@ -75,11 +77,13 @@ class BlockRunner:
         """The block after ``at``: time = max(proposed, previous + 1), a null request's is previous + 1."""
         floor_ms = at.time_ms + 1
         time_ms = max(decode_batch(body).proposed_time_ms, floor_ms) if body else floor_ms
+        epoch = epochs.epoch_of(self._state)
         executed = self._executor.execute(self._state, at.height + 1, time_ms, envelopes)
+        after = Overlay(self._state, executed.changes)
         header = Header(
             chain=self._genesis.chain_id,
             channel=self._genesis.channel,
-            epoch=EPOCH,
+            epoch=epoch.number,
             height=at.height + 1,
             previous_hash=at.header_hash,
             time_ms=time_ms,
@@ -91,8 +95,16 @@ class BlockRunner:
             {key: None if entry is None else pack_entry(entry) for key, entry in executed.changes.items()}
         )
         statement = Statement(
-            header.height, header.hash(), self._tree.root, root_of(results), self._genesis.validators_hash
+            header.height, header.hash(), self._tree.root, root_of(results), epochs.epoch_hash_of(after)
         )
         block = StoredBlock(header, body, view, proposer, executed.deadlines, results, statement)
         tx_ids = tuple(envelope.tx_id for envelope in envelopes)
-        return Ran(block, executed, tx_ids, tuple(envelopes), branches)
+        return Ran(block, executed, tx_ids, tuple(envelopes), branches, _boundary(epoch.number, header.height, after))
+
+
+def _boundary(number: int, height: int, after: StateReader) -> int | None:
+    """Where the epoch ``number`` ends, by the state after the block at ``height``."""
+    if epochs.epoch_of(after).number != number:
+        return height
+    pending = epochs.pending_of(after)
+    return None if pending is None else pending.boundary

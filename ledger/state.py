@@ -43,9 +43,9 @@ class RangeRead:
 class Overlay:
     """Changes on top of a reader: None marks a deleted key."""
 
-    def __init__(self, base: StateReader) -> None:
+    def __init__(self, base: StateReader, changes: dict[str, Entry | None] | None = None) -> None:
         self.base = base
-        self.changes: dict[str, Entry | None] = {}
+        self.changes: dict[str, Entry | None] = {} if changes is None else changes
 
     def get(self, key: str) -> Entry | None:
         if key in self.changes:

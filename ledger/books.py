@@ -1,0 +1,242 @@
+"""One generation of a ledger's data: commit store and chain files, and what of them is kept at hand.
+
+A block is executed, appended to the chain files and synced, and then committed in one atomic write of state,
+tree, index, offset and statement (DESIGN "Commit"). The store is not synced: after a crash it is an earlier
+whole block, and opening it executes the chain's later blocks again, insisting on the same statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from ledger import epochs
+from ledger.answers import BlockNotHeld
+from ledger.blocks import StoredBlock
+from ledger.chain import ChainCorrupt, ChainFiles, Place
+from ledger.envelope import Envelope, envelope_from_bytes
+from ledger.execution import BlockExecutor
+from ledger.genesis import Genesis
+from ledger.intake import Intake
+from ledger.layout import (
+    BASE,
+    BLOCK,
+    BOUNDARY,
+    CERTIFICATE,
+    CERTIFIED,
+    HEAD,
+    STATE,
+    TRANSACTION,
+    TREE,
+    UNDO,
+    Head,
+    number,
+    pack,
+    read_certificate,
+    read_head,
+    read_height,
+    read_location,
+    read_place,
+)
+from ledger.runner import BlockRunner, Position, Ran, pack_entry
+from ledger.store import CommitStore
+from ledger.tree import StateTree
+from ledger.views import PINNED_PREFIX, CachedState, StateView, pinned
+from pbft.epoch import Boundary, Epoch
+from pbft.files import Files
+from pbft.messages import ExecutionCertificate, Statement, decode_batch
+
+RECENT_BLOCKS_MAX = 64
+"""Blocks kept decoded, for clients who wait for receipts."""
+BOUNDARIES_PAGE = 1_000
+
+
+class Diverged(Exception):
+    """Executing a stored block again gave another outcome: a fault of this replica, never of a transaction."""
+
+
+class Books:
+    """``run``, ``commit`` and ``certify`` belong to the execution thread; reads to any."""
+
+    def __init__(
+        self, store: CommitStore, files: Files, genesis: Genesis, executor: BlockExecutor, intake: Intake
+    ) -> None:
+        self.store = store
+        self._genesis = genesis
+        self._intake = intake
+        self._interval = genesis.limits.checkpoint_interval_blocks
+        with ExitStack() as opened:
+            opened.callback(store.close)
+            opened.callback(self._let_go)
+            self._chain = ChainFiles(files)
+            opened.callback(self._chain.close)
+            self._state = CachedState(store)
+            self._tree = StateTree(lambda path: store.get(TREE + path))
+            self._runner = BlockRunner(genesis, executor, self._state, self._tree)
+            self.head = self._load_head()
+            self.base = self._load_base()
+            self.certified = self._load_certified()
+            self._undone_below = self.certified_height + 1
+            self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
+            self._pinned = pinned(store)
+            self.view = StateView(store.snapshot(), self._pinned)
+            self.epoch, self.pending = epochs.epoch_of(self._state), epochs.pending_of(self._state)
+            self._recover()
+            self._opened = opened.pop_all()
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _let_go(self) -> None:
+        self.view = StateView(self.store)
+
+    # ----------------------------------------------------------------------------------------------- writing
+
+    def run(self, digest: bytes, body: bytes, view: int, proposer: int) -> Ran:
+        """Execute the next block, append and sync it. ``commit`` follows, or the process ends."""
+        ran = self._run(digest, body, view, proposer)
+        self._commit(ran, self._chain.append(ran.block))
+        return ran
+
+    def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
+        """Store certificates of executed blocks, durably where a checkpoint or an epoch's end depends on them."""
+        if not certificates:
+            return
+        batch: dict[bytes, bytes | None] = {}
+        sync = False
+        for certificate in certificates:
+            height = certificate.statement.height
+            batch[CERTIFICATE + number(height)] = pack(certificate)
+            sync = sync or height % self._interval == 0
+            if self.epoch.number and height == self.epoch.first_height - 1:
+                batch[BOUNDARY + number(self.epoch.number)] = pack(Boundary(self.epoch, certificate))
+            if self.certified is None or height > self.certified.statement.height:
+                self.certified = certificate
+        batch[CERTIFIED] = pack(self.certified)
+        for height in range(self._undone_below, self.certified_height + 1):
+            batch[UNDO + number(height)] = None
+        self.store.write(batch, sync=sync)
+        self._undone_below = max(self._undone_below, self.certified_height + 1)
+
+    def _run(self, digest: bytes, body: bytes, view: int, proposer: int) -> Ran:
+        envelopes = self._intake.envelopes(decode_batch(body).envelopes) if body else []
+        at = Position(self.head.height, self.head.time_ms, self.head.header_hash)
+        return self._runner.run(at, digest, body, envelopes, view, proposer)
+
+    def _commit(self, ran: Ran, place: Place) -> None:
+        block, executed = ran.block, ran.executed
+        height = block.header.height
+        head = Head(height, block.header.time_ms, block.statement.header_hash, block.statement, place)
+        batch: dict[bytes, bytes | None] = {HEAD: pack(head), BLOCK + number(height): pack(place)}
+        for key, entry in executed.changes.items():
+            batch[STATE + key.encode()] = None if entry is None else pack_entry(entry)
+        for path, record in ran.branches.items():
+            batch[TREE + path] = record
+        for index, (tx_id, result) in enumerate(zip(ran.tx_ids, executed.results[executed.deadlines :], strict=True)):
+            if result.gas_used or self.store.get(TRANSACTION + tx_id) is None:
+                batch[TRANSACTION + tx_id] = pack((height, executed.deadlines + index))
+        batch[UNDO + number(height)] = pack({key: self.store.get(key) for key in batch})
+        self.store.write(batch)
+        self._state.note(executed.changes)
+        if any(key.startswith(PINNED_PREFIX) for key in executed.changes):
+            self._pinned = pinned(self.store)
+        if epochs.EPOCH_KEY in executed.changes or epochs.NEXT_KEY in executed.changes:
+            self.epoch, self.pending = epochs.epoch_of(self._state), epochs.pending_of(self._state)
+        self.view = StateView(self.store.snapshot(), self._pinned)
+        self.head = head
+        self._recent[height] = (block, list(ran.envelopes))
+        self._recent.pop(height - RECENT_BLOCKS_MAX, None)
+
+    # ------------------------------------------------------------------------------------------------ opening
+
+    def _load_head(self) -> Head:
+        record = self.store.get(HEAD)
+        if record is not None:
+            return read_head(record)
+        genesis = self._genesis
+        records = {key: pack_entry(entry) for key, entry in genesis.state.items()}
+        batch: dict[bytes, bytes | None] = {STATE + key.encode(): record for key, record in records.items()}
+        for path, branch in self._tree.update(dict(records)).items():
+            batch[TREE + path] = branch
+        statement = Statement(0, genesis.chain_id, self._tree.root, bytes(32), genesis.epoch.hash())
+        head = Head(0, genesis.time_ms, genesis.chain_id, statement, None)
+        batch[HEAD] = pack(head)
+        self.store.write(batch, sync=True)
+        return head
+
+    def _load_base(self) -> int:
+        record = self.store.get(BASE)
+        return 0 if record is None else read_height(record)
+
+    def _load_certified(self) -> ExecutionCertificate | None:
+        record = self.store.get(CERTIFIED)
+        return None if record is None else read_certificate(record)
+
+    def _recover(self) -> None:
+        """Execute again what the chain files hold beyond the store. Synced before it, they never hold less."""
+        place = self.head.place
+        if place is not None and self._chain.read(place).statement != self.head.statement:
+            raise ChainCorrupt(f"the chain files hold another block {self.head.height} than the store")
+        for place, block in self._chain.after(self.head.place):
+            header = block.header
+            if header.height != self.head.height + 1:
+                raise ChainCorrupt(f"the chain files go on with block {header.height} after {self.head.height}")
+            again = self._run(header.batch_digest, block.body, block.view, block.proposer)
+            if again.block.statement != block.statement:
+                raise Diverged(f"block {header.height} no longer gives what it gave: {again.block.statement}")
+            self._commit(again, place)
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    @property
+    def certified_height(self) -> int:
+        return self.certified.statement.height if self.certified is not None else self.base
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether the last block ends an epoch, and no certificate says so yet."""
+        return bool(self.epoch.number) and self.certified_height < self.head.height == self.epoch.first_height - 1
+
+    def epoch_before(self) -> Epoch:
+        found = epochs.past_epoch_of(self._state, self.epoch.number - 1)
+        assert found is not None, "the epoch before is remembered"
+        return found
+
+    def certificate(self, height: int) -> ExecutionCertificate | None:
+        record = self.store.get(CERTIFICATE + number(height))
+        return None if record is None else read_certificate(record)
+
+    def certificate_from(self, height: int) -> ExecutionCertificate | None:
+        """The first certificate at or above ``height``."""
+        rows = self.store.scan(CERTIFICATE, CERTIFICATE + number(height - 1), 1)
+        return read_certificate(rows[0][1]) if rows else None
+
+    def boundaries(self, epoch: int) -> tuple[bytes, ...]:
+        """The encoded boundaries that lead from genesis to ``epoch``."""
+        found: list[bytes] = []
+        after = BOUNDARY
+        while len(found) < epoch and (rows := self.store.scan(BOUNDARY, after, BOUNDARIES_PAGE)):
+            found.extend(record for _, record in rows)
+            after = rows[-1][0]
+        assert len(found) >= epoch, "each epoch began with a certified boundary"
+        return tuple(found[:epoch])
+
+    def block(self, height: int) -> tuple[StoredBlock, list[Envelope]]:
+        """A block and its envelopes: from memory if it is recent, since that is what clients wait for."""
+        recent = self._recent.get(height)
+        if recent is not None:
+            return recent
+        record = self.store.get(BLOCK + number(height))
+        if record is None:
+            raise BlockNotHeld(height, self.base + 1)
+        stored = self._chain.read(read_place(record))
+        return stored, _envelopes(stored)
+
+    def locate(self, tx_id: bytes) -> tuple[int, int] | None:
+        """The block and the place among its results of a transaction that executed."""
+        record = self.store.get(TRANSACTION + tx_id)
+        return None if record is None else read_location(record)
+
+
+def _envelopes(block: StoredBlock) -> list[Envelope]:
+    return [envelope_from_bytes(raw) for raw in decode_batch(block.body).envelopes] if block.body else []

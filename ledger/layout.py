@@ -1,0 +1,47 @@
+"""What lies where in the commit store, and how it is packed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.blocks import Header
+from ledger.chain import Place
+from ledger.state import Entry
+from pbft.epoch import Boundary
+from pbft.messages import ExecutionCertificate, Statement
+
+STATE, TREE, BLOCK, CERTIFICATE, TRANSACTION = b"s/", b"t/", b"b/", b"c/", b"x/"
+"""Entries by key, branches by path; places, certificates by height; (height, index) by transaction."""
+BOUNDARY, UNDO = b"e/", b"u/"
+"""Boundaries by the number of the epoch that they begin; what a block replaced, by height, until it is certified."""
+HEAD = b"m/head"
+CERTIFIED = b"m/certified"
+BASE = b"m/base"
+"""The height of the snapshot that the store began with; missing for genesis."""
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """The last block. ``place`` is None for genesis and for a snapshot's."""
+
+    height: int
+    time_ms: int
+    header_hash: bytes
+    statement: Statement
+    place: Place | None
+
+
+pack = msgspec.msgpack.Encoder().encode
+read_head = msgspec.msgpack.Decoder(Head).decode
+read_entry = msgspec.msgpack.Decoder(Entry).decode
+read_place = msgspec.msgpack.Decoder(Place).decode
+read_header = msgspec.msgpack.Decoder(Header).decode
+read_certificate = msgspec.msgpack.Decoder(ExecutionCertificate).decode
+read_boundary = msgspec.msgpack.Decoder(Boundary).decode
+read_location = msgspec.msgpack.Decoder(tuple[int, int]).decode
+read_undo = msgspec.msgpack.Decoder(dict[bytes, bytes | None]).decode
+read_height = msgspec.msgpack.Decoder(int).decode
+
+
+def number(height: int) -> bytes:
+    """A height or an epoch's number in a key, so that keys sort as numbers."""
+    return height.to_bytes(8, "big")
