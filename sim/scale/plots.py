@@ -1,0 +1,150 @@
+"""The study's pictures: a PNG by Matplotlib and a page by Plotly, both of the same four panels.
+
+Both libraries come with the extra ``bench``; they are imported only when a picture is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.scale.search import Row
+from sim.scale.theory import messages_of_a_decision
+from sim.scale.world import Setting
+
+BLUE, ORANGE, GREEN, GREY = "#2166ac", "#d6604d", "#1b7837", "#777777"
+WIDTH_IN, HEIGHT_IN, DPI = 10.0, 7.2, 110
+
+
+class PlotsMissing(Exception):
+    """The plotting libraries are not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve of a panel. ``dashed``: theory, not measurement."""
+
+    name: str
+    colour: str
+    values: tuple[float, ...]
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One diagram over the number of replicas; both axes are logarithmic unless ``linear``."""
+
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+    linear: bool = False
+
+
+def panels(rows: Sequence[Row]) -> list[Panel]:
+    """What is drawn."""
+
+    def line(name: str, colour: str, values: list[float], *, dashed: bool = False) -> Line:
+        return Line(name, colour, tuple(values), dashed)
+
+    theory = [float(messages_of_a_decision(row.nodes).total) for row in rows]
+    return [
+        Panel(
+            "Throughput at saturation",
+            "transactions a second",
+            (line("throughput", BLUE, [row.loaded.tx_per_s for row in rows]),),
+            linear=True,
+        ),
+        Panel(
+            "Latency, submission to certificate",
+            "milliseconds",
+            (
+                line("saturated, p99", ORANGE, [row.loaded.latency_ms_p99 for row in rows]),
+                line("saturated, p50", BLUE, [row.loaded.latency_ms_p50 for row in rows]),
+                line("unloaded, p50", GREEN, [row.light.latency_ms_p50 for row in rows]),
+            ),
+        ),
+        Panel(
+            "Traffic of one decision",
+            "kilobytes",
+            (
+                line("saturated (full batches)", BLUE, [row.loaded.bytes_per_decision / 1e3 for row in rows]),
+                line("unloaded (one transaction)", GREEN, [row.light.bytes_per_decision / 1e3 for row in rows]),
+            ),
+        ),
+        Panel(
+            "Messages of one decision",
+            "messages",
+            (
+                line("saturated", BLUE, [sum(row.loaded.messages) for row in rows]),
+                line("unloaded", GREEN, [sum(row.light.messages) for row in rows]),
+                line("theory: 3 n (n - 1)", GREY, theory, dashed=True),
+            ),
+        ),
+    ]
+
+
+def caption(setting: Setting) -> str:
+    places = len(setting.profile.regions)
+    network = f"WAN: {places} cloud regions" if setting.profile.name == "wan" else "LAN"
+    return (
+        f"PBFT by number of replicas. {network}, {setting.mbit_per_s:,} Mbit/s a node, "
+        f"{setting.tx_bytes}-byte transactions, modelled two-core nodes"
+    )
+
+
+def draw_png(setting: Setting, rows: Sequence[Row], path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise PlotsMissing("matplotlib is not installed: pip install 'wattquorum[bench]'") from None
+    figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), dpi=DPI, layout="constrained")
+    figure.suptitle(caption(setting), fontsize=10)
+    nodes = [row.nodes for row in rows]
+    for axes, panel in zip(figure.subplots(2, 2).flat, panels(rows), strict=True):
+        axes.set_title(panel.title, fontsize=11, loc="left")
+        axes.set_xscale("log")
+        if not panel.linear:
+            axes.set_yscale("log")
+        for line in panel.lines:
+            style = "--" if line.dashed else "-"
+            marker = "" if line.dashed else "o"
+            axes.plot(nodes, line.values, style, marker=marker, ms=4.5, lw=1.6, color=line.colour, label=line.name)
+        if panel.linear:
+            axes.set_ylim(bottom=0)
+        axes.set_xticks(nodes, [str(n) for n in nodes])
+        axes.minorticks_off()
+        axes.set_xlabel("replicas n")
+        axes.set_ylabel(panel.unit)
+        axes.grid(alpha=0.25, lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(panel.lines) > 1:
+            axes.legend(frameon=False, fontsize=8.5)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def draw_html(setting: Setting, rows: Sequence[Row], path: Path) -> None:
+    try:
+        import plotly.graph_objects as graph
+        from plotly.subplots import make_subplots
+    except ImportError:
+        raise PlotsMissing("plotly is not installed: pip install 'wattquorum[bench]'") from None
+    drawn, nodes = panels(rows), [row.nodes for row in rows]
+    figure = make_subplots(rows=2, cols=2, subplot_titles=[panel.title for panel in drawn])
+    for number, panel in enumerate(drawn):
+        at = {"row": number // 2 + 1, "col": number % 2 + 1}
+        for line in panel.lines:
+            style = {"color": line.colour, "dash": "dash" if line.dashed else "solid"}
+            mode = "lines" if line.dashed else "lines+markers"
+            trace = graph.Scatter(
+                x=nodes, y=list(line.values), name=line.name, mode=mode, line=style, legendgroup=panel.title,
+                legendgrouptitle_text=panel.title, hovertemplate="n = %{x}: %{y:,.4~g} " + panel.unit,
+            )  # fmt: skip
+            figure.add_trace(trace, **at)
+        figure.update_xaxes(title_text="replicas n", type="log", tickvals=nodes, **at)
+        if panel.linear:
+            figure.update_yaxes(title_text=panel.unit, rangemode="tozero", **at)
+        else:
+            figure.update_yaxes(title_text=panel.unit, type="log", dtick=1, **at)
+    figure.update_layout(title_text=caption(setting), template="simple_white", height=820)
+    figure.write_html(path, include_plotlyjs=True, div_id="scale")

@@ -1,0 +1,60 @@
+"""A study: every network size, the largest first, in worker processes or in this one."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from sim.scale.search import Options, Row, study
+from sim.scale.world import Setting
+
+POLL_S = 0.2
+
+Say = Callable[[int, str], None]
+"""``say(n, text)``: what is being done about this network size."""
+
+_told: Any = None
+"""In a worker: the queue to the process that shows progress."""
+
+
+def run_study(setting: Setting, sizes: Sequence[int], options: Options, jobs: int, say: Say) -> Iterator[Row]:
+    """The rows, as they become known."""
+    order = sorted(set(sizes), reverse=True)
+    if jobs == 1 or len(order) == 1:
+        for nodes in order:
+            yield study(setting, nodes, options, lambda text, n=nodes: say(n, text))  # type: ignore[misc]
+        return
+    context = get_context("spawn")
+    told = context.Queue()
+    with ProcessPoolExecutor(min(jobs, len(order)), context, initializer=_begin, initargs=(told,)) as pool:
+        waiting = {pool.submit(_study, setting, nodes, options) for nodes in order}
+        while waiting:
+            _pass_on(told, say)
+            done = {future for future in waiting if future.done()}
+            waiting -= done
+            yield from (future.result() for future in sorted(done, key=_nodes_of))
+
+
+def _nodes_of(future: Future[Row]) -> int:
+    return future.result().nodes
+
+
+def _pass_on(told: Any, say: Say) -> None:
+    """Show what the workers said, waiting a moment for more."""
+    try:
+        while True:
+            say(*told.get(timeout=POLL_S))
+    except queue.Empty:
+        return
+
+
+def _begin(told: Any) -> None:
+    global _told
+    _told = told
+
+
+def _study(setting: Setting, nodes: int, options: Options) -> Row:
+    return study(setting, nodes, options, lambda text: _told.put((nodes, text)))
