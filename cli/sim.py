@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
+from cli import sim_scale
 from sim.catalogue import ADVERSARIES
 from sim.plan import encode_plan
 from sim.run import Verdict, run_seed
@@ -24,6 +25,9 @@ CHOICES = ("mixed", *ADVERSARIES)
 @app.callback()
 def simulator() -> None:
     """Run the simulator."""
+
+
+app.command("scale")(sim_scale.scale)
 
 
 @app.command()
