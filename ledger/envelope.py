@@ -76,7 +76,7 @@ def envelope_from_bytes(raw: bytes) -> Envelope:
         raise Refusal(RefusalCode.TOO_LARGE)
     try:
         wire = _decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Refusal(RefusalCode.PAYLOAD_INVALID, "not an envelope") from None
     return _checked(raw, wire)
 

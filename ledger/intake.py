@@ -97,7 +97,7 @@ class Intake:
             raise BadBatch(f"{len(body)} bytes; at most {limits.batch_bytes_max}")
         try:
             batch = decode_batch(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadBatch(f"not a batch: {error}") from None
         if batch.channel != self._channel or not 0 <= batch.proposed_time_ms < TIME_MS_MAX:
             raise BadBatch("another channel's batch, or an impossible time")

@@ -103,7 +103,7 @@ def verify_receipt(receipt: Receipt, genesis: Genesis) -> VerifiedReceipt:
         raise ReceiptInvalid(ReceiptFault.RESULT_PROOF, "does not lead to the certified results root")
     try:
         value = decode_value(receipt.result.value)
-    except (msgspec.DecodeError, ValueInvalid) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueInvalid) as error:
         raise ReceiptInvalid(ReceiptFault.MALFORMED, f"the result's value: {error}") from None
     return VerifiedReceipt(
         tx_id=envelope.tx_id.hex(),

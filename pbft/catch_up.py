@@ -31,6 +31,8 @@ class CatchUp:
         self._status_ms = 0
         self._fetching: tuple[int, int] | None = None
         self._fetch_until_ms = 0
+        self._silent: set[int] = set()
+        """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._mute_until: int | None = None
 
     # ------------------------------------------------------------------------------------------ telling
@@ -130,7 +132,8 @@ class CatchUp:
         """We lost our log: no votes until nothing that we may have voted on can still be open.
 
         We can't have voted above the high watermark that we had, at most L above what was certified then, which
-        at least one of any q other replicas has executed.
+        at least one of any q other replicas has executed. A liar among those can name any height and so keep us mute;
+        the remedy is a new key by reconfiguration. Believing the highest is what safety asks for.
         """
         core = self._core
         core.muted, self._mute_until = True, until_height
@@ -168,12 +171,25 @@ class CatchUp:
         follows = not core.votes
         if not (stuck or far or follows):
             return
-        if self._fetching is not None and core.now.timer_ms < self._fetch_until_ms:
+        if self._fetching is not None:
+            if core.now.timer_ms < self._fetch_until_ms:
+                return
+            self._silent.add(self._fetching[0])
+            self._fetching = None
+        if sender in self._silent and self._has_other_source(first):
             return
         last = min(status.certified_height, first + core.config.fetch_blocks_max - 1)
         self._fetching = (sender, last)
         self._fetch_until_ms = core.now.timer_ms + core.config.request_timeout_ms
         core.send(sender, FetchBlocks(first, last))
+
+    def _has_other_source(self, first: int) -> bool:
+        """Whether somebody who has not failed us says to have block ``first``; if nobody, all are forgiven."""
+        peers = self._core.peers.items()
+        if any(s not in self._silent and told.whole and told.certified_height >= first for s, told in peers):
+            return True
+        self._silent.clear()
+        return False
 
     def on_certified_block(self, sender: int, block: CertifiedBlock, batch: CheckedBatch | None) -> None:
         """A block that a certificate settles, without our vote. The edge checked headers, batch and signatures."""

@@ -156,6 +156,11 @@ class Core:
         """Whether ordering waits for certificates: everything up to the high watermark is ordered."""
         return self.ordered >= self.high
 
+    def credible_height(self) -> int:
+        """A height that at least one honest validator has certified: f + 1 of them say so."""
+        told = sorted((s.certified_height for peer, s in self.peers.items() if self.is_validator(peer)), reverse=True)
+        return told[self.config.weak - 1] if len(told) >= self.config.weak else 0
+
     # ---------------------------------------------------------------------------------------------- emitting
 
     def sign(self, message: Signed) -> Signed:

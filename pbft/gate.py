@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-import msgspec
-
 from ca.signatures import verify
 from pbft.config import ReplicaConfig
 from pbft.events import CheckedBatch, Received
 from pbft.messages import (
+    DECODE_ERRORS,
     BatchBody,
     CertifiedBlock,
     Chunk,
@@ -87,7 +86,7 @@ class Gate:
         """Bytes to a message of the right shape and size; raises ``Rejected``."""
         try:
             message = decode_message(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             raise Rejected(GateFault.MALFORMED, str(error)[:200]) from None
         self._check_counts(message)
         return message

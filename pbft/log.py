@@ -28,7 +28,10 @@ class Votes:
         """Take a vote in, in the place of an earlier view's."""
         before = self._by_sender.get(vote.sender)
         if before is not None:
-            self._tally[before.view, before.digest] -= 1
+            old = (before.view, before.digest)
+            self._tally[old] -= 1
+            if not self._tally[old]:
+                del self._tally[old]
         self._by_sender[vote.sender] = vote
         choice = (vote.view, vote.digest)
         self._tally[choice] = self._tally.get(choice, 0) + 1

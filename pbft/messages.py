@@ -18,6 +18,9 @@ DOMAIN = "wattquorum/1"
 NULL_DIGEST = bytes(32)
 """The digest of a null request (OSDI '99, section 4.4): an empty block that fills a gap after a view change."""
 
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes of others can raise; msgspec does not wrap text that is no UTF-8."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 

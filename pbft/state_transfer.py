@@ -46,15 +46,19 @@ class StateTransfer:
     # ---------------------------------------------------------------------------------------- deciding
 
     def on_status(self, sender: int, status: Status) -> None:
-        """Somebody stands far ahead, or holds no blocks that we could go on from: take a snapshot instead."""
+        """f + 1 validators stand far ahead, or nobody ahead holds the block that we need next: take a snapshot."""
         core = self._core
         if core.ended or core.installing or not status.whole:
             return
-        gap = status.certified_height - core.executed
-        pruned = status.first_height > core.executed + 1
-        if not self.wanted and gap > 0 and (gap > core.config.snapshot_gap_blocks or pruned):
+        gap = core.credible_height() - core.executed
+        if not self.wanted and gap > 0 and (gap > core.config.snapshot_gap_blocks or self._is_pruned()):
             self.want(core.executed + 1)
         self.tick()
+
+    def _is_pruned(self) -> bool:
+        core = self._core
+        ahead = [told for told in core.peers.values() if told.whole and told.certified_height > core.executed]
+        return all(told.first_height > core.executed + 1 for told in ahead)
 
     def tick(self) -> None:
         """Ask for what is missing, and again for what did not come in time."""
