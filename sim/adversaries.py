@@ -1,12 +1,24 @@
-"""The adversaries that need no lying node: crashes, partitions and bad links; each a plan from a seed."""
+"""The adversaries that need no lying node: crashes, partitions, clogged links, bad disks; each a plan from a seed.
+
+Every kind of trouble is enabled for a plan with some chance, and then happens with some chance (FoundationDB's
+buggify): plans with little of everything find less than plans with much of a few things.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
-from sim.plan import Fault, Plan, Weather, chance_of, register_adversary
+from pbft.quorum import faulty_max
+from sim.plan import Disks, Fault, Plan, Weather, chance_of, register_adversary
 
 FAULT_EVERY_MS = 500
+ENABLED = 0.25
+FIRED = 0.25
+CHAOS_MS = Plan(0, "").chaos_ms
+SKEW_MS_MAX = 5_000
+"""Within the tolerance of the others' clocks; f nodes may be far beyond it."""
+SKEW_FAR_MS = 60_000
 
 
 def weather_of(chance: random.Random) -> Weather:
@@ -40,9 +52,7 @@ def partition(seed: int, nodes: int) -> Plan:
     """The network falls apart in changing ways, also one way and into a ring, and is whole in between."""
     chance = chance_of(seed, "partition")
     weather = weather_of(chance)
-    faults = tuple(
-        _parting(at_ms, nodes, chance) for at_ms in range(FAULT_EVERY_MS, Plan(0, "").chaos_ms, FAULT_EVERY_MS)
-    )
+    faults = tuple(_parting(at_ms, nodes, chance) for at_ms in range(FAULT_EVERY_MS, CHAOS_MS, FAULT_EVERY_MS))
     return Plan(seed, "partition", nodes, weather=weather, faults=faults)
 
 
@@ -61,5 +71,117 @@ def _parting(at_ms: int, nodes: int, chance: random.Random) -> Fault:
     return Fault(at_ms, "join")
 
 
-register_adversary("crash", crash)
-register_adversary("partition", partition)
+def swizzle(seed: int, nodes: int) -> Plan:
+    """Swizzle-clogging: random links are clogged one by one and set free in another order."""
+    chance = chance_of(seed, "swizzle")
+    return Plan(seed, "swizzle", nodes, weather=weather_of(chance), faults=tuple(_swizzle(nodes, chance)))
+
+
+def _swizzle(nodes: int, chance: random.Random) -> list[Fault]:
+    links = [(a, b) for a in range(nodes) for b in range(nodes) if a != b]
+    faults = []
+    for start_ms in range(FAULT_EVERY_MS, CHAOS_MS - 2 * FAULT_EVERY_MS, 3 * FAULT_EVERY_MS):
+        chosen = chance.sample(links, chance.randint(1, len(links)))
+        back = chance.sample(chosen, len(chosen))
+        step_ms = FAULT_EVERY_MS // len(links) or 1
+        faults += [Fault(start_ms + i * step_ms, "clog", (link,)) for i, link in enumerate(chosen)]
+        free_ms = start_ms + FAULT_EVERY_MS + chance.randrange(FAULT_EVERY_MS)
+        faults += [Fault(free_ms + i * step_ms, "unclog", (link,)) for i, link in enumerate(back)]
+    return sorted(faults, key=lambda fault: fault.at_ms)
+
+
+def disk(seed: int, nodes: int) -> Plan:
+    """The power goes within writes, at chosen operations and at random; slow disks."""
+    chance = chance_of(seed, "disk")
+    disks = Disks(
+        fsync_ms_max=chance.choice([1, 4, 40]),
+        power_cut=chance.choice([0.0, 0.002, 0.01]),
+        torn=chance.choice([0.5, 1.0]),
+    )
+    faults = [
+        Fault(at_ms, "power_cut", ((chance.randrange(nodes),),), chance.randrange(20))
+        for at_ms in range(FAULT_EVERY_MS, CHAOS_MS, FAULT_EVERY_MS)
+        if chance.random() < 0.7
+    ]
+    return Plan(seed, "disk", nodes, weather=weather_of(chance), disks=disks, faults=tuple(faults))
+
+
+def damage(seed: int, nodes: int) -> Plan:
+    """At most f nodes lose what they had made durable: a bit turns, or the log or the whole ledger is gone."""
+    chance = chance_of(seed, "damage")
+    faults = []
+    for place in chance.sample(range(nodes), chance.randint(1, faulty_max(nodes))):
+        at_ms = chance.randrange(FAULT_EVERY_MS, CHAOS_MS - FAULT_EVERY_MS)
+        kind = chance.choice(["rot", "rot", "lose_log", "lose_ledger"])
+        faults.append(Fault(at_ms, kind, ((place,),), chance.randrange(1 << 40)))
+        faults.append(Fault(at_ms + chance.randrange(FAULT_EVERY_MS), "start", ((place,),)))
+    faults.sort(key=lambda fault: fault.at_ms)
+    return Plan(seed, "damage", nodes, weather=weather_of(chance), faults=tuple(faults))
+
+
+def skew(seed: int, nodes: int) -> Plan:
+    """Clocks are wrong: all a little, f of them by far."""
+    chance = chance_of(seed, "skew")
+    skews = [chance.randint(-SKEW_MS_MAX, SKEW_MS_MAX) for _ in range(nodes)]
+    for place in chance.sample(range(nodes), chance.randint(0, faulty_max(nodes))):
+        skews[place] = chance.choice([-SKEW_FAR_MS, SKEW_FAR_MS])
+    return Plan(seed, "skew", nodes, weather=weather_of(chance), skews_ms=tuple(skews))
+
+
+def buggify(seed: int, nodes: int) -> Plan:
+    """Any kinds of trouble at once, each enabled with one chance and fired with another."""
+    chance = chance_of(seed, "buggify")
+    enabled = [kind for kind in TROUBLES if chance.random() < ENABLED] or [chance.choice(sorted(TROUBLES))]
+    faults = [
+        fault
+        for at_ms in range(FAULT_EVERY_MS // 2, CHAOS_MS, FAULT_EVERY_MS // 2)
+        for kind in enabled
+        if chance.random() < FIRED
+        for fault in TROUBLES[kind](at_ms, nodes, chance)
+    ]
+    faults.sort(key=lambda fault: fault.at_ms)
+    return Plan(
+        seed,
+        "buggify",
+        nodes,
+        weather=weather_of(chance),
+        disks=Disks(power_cut=0.003 if chance.random() < ENABLED else 0.0),
+        faults=tuple(faults),
+        skews_ms=tuple(chance.randint(-1_000, 1_000) for _ in range(nodes)) if chance.random() < ENABLED else (),
+    )
+
+
+def _crash_and_start(at_ms: int, nodes: int, chance: random.Random) -> list[Fault]:
+    place = chance.randrange(nodes)
+    return [
+        Fault(at_ms, "crash", ((place,),)),
+        Fault(at_ms + chance.randrange(2 * FAULT_EVERY_MS), "start", ((place,),)),
+    ]
+
+
+def _power_cut(at_ms: int, nodes: int, chance: random.Random) -> list[Fault]:
+    return [Fault(at_ms, "power_cut", ((chance.randrange(nodes),),), chance.randrange(30))]
+
+
+def _clog_and_free(at_ms: int, nodes: int, chance: random.Random) -> list[Fault]:
+    link = tuple(chance.sample(range(nodes), 2))
+    return [Fault(at_ms, "clog", (link,)), Fault(at_ms + chance.randrange(2 * FAULT_EVERY_MS), "unclog", (link,))]
+
+
+def _everyone(at_ms: int, nodes: int, chance: random.Random) -> list[Fault]:
+    """All crash at once and come back one by one: a cold start."""
+    everyone = tuple(range(nodes))
+    starts = [Fault(at_ms + 1 + chance.randrange(FAULT_EVERY_MS), "start", ((place,),)) for place in everyone]
+    return [Fault(at_ms, "crash", (everyone,)), *starts]
+
+
+TROUBLES: dict[str, Callable[[int, int, random.Random], list[Fault]]] = {
+    "crash": _crash_and_start,
+    "power_cut": _power_cut,
+    "clog": _clog_and_free,
+    "part": lambda at_ms, nodes, chance: [_parting(at_ms, nodes, chance)],
+    "everyone": _everyone,
+}
+
+for _maker in (crash, partition, swizzle, disk, damage, skew, buggify):
+    register_adversary(_maker.__name__, _maker)

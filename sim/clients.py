@@ -68,7 +68,7 @@ class SimClient:
         envelope = self._envelope_of(contract_name, function, arguments)
         self._envelope = envelope
         self.history.append(Operation(self.number, function, arguments, envelope.tx_id, self._world.moment()))
-        self._world.submitted.add(envelope.hash)
+        self._world.submitted.add(envelope.tx_id)
         self._ask(envelope)
         return envelope
 
@@ -121,7 +121,7 @@ class SimClient:
             return
         try:
             proven = verify_receipt(decode_receipt(data), self._genesis)
-        except (ReceiptInvalid, msgspec.DecodeError):
+        except (ReceiptInvalid, msgspec.DecodeError, UnicodeDecodeError):
             self.lies += 1
             return
         if proven.tx_id != tx_id.hex():

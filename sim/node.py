@@ -1,4 +1,4 @@
-"""A simulated node's process: the real replica, gate, log and ledger, carried out as the driver does.
+"""A simulated node's process: the real replica, gate, logs and ledger, carried out as the driver does.
 
 A step's records become durable after a virtual fsync; what the step sends leaves only then. Blocks execute in the
 order in which they were settled, behind the steps. A crash loses memory, and of the disk what was not synced.
@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ca.keys import SigningKey
+from contracts.validation import MarketValidator
+from ledger.chain import ChainCorrupt
 from ledger.envelope import Envelope
-from pbft.config import ReplicaConfig
+from ledger.ledger import Diverged, Ledger
+from pbft.config import OBSERVER, ReplicaConfig
+from pbft.epoch import Epoch
+from pbft.epoch_logs import EpochLogs
 from pbft.events import (
     Alarm,
     Event,
@@ -24,24 +30,35 @@ from pbft.events import (
     Output,
     PoolRequest,
     Recovered,
+    Refuted,
     Send,
     Submitted,
     Tick,
 )
+from pbft.evidence import Evidence
 from pbft.gate import Gate, Rejected
 from pbft.messages import (
+    Chunk,
     ExecutionCertificate,
     FetchBlocks,
+    FetchChunk,
+    FetchManifest,
+    FetchOutcomes,
     Forward,
+    Manifest,
     Message,
+    Outcome,
     Statement,
-    decode_message,
+    Status,
+    split_frame,
 )
-from pbft.records import Record, sequence_of
+from pbft.numbers import Numbers
+from pbft.reception import EPOCH_FREE
+from pbft.records import Record
 from pbft.replica import Replica
+from pbft.wal import WriteAheadLog
 from sim.behaviour import Behaviour
-from sim.disk import SimDisk
-from sim.ledger import SimLedger
+from sim.disk import LEDGER, LOGS, SimDisk
 
 if TYPE_CHECKING:
     from sim.clients import SimClient
@@ -52,41 +69,34 @@ EXECUTION_MS = 1
 RESTART_MS = 600
 """How long a process takes to come back by itself after a power cut, give or take half."""
 CLOCK_START_MS = 1_800_000_000_000
+FETCHES = (FetchBlocks, FetchManifest, FetchChunk, FetchOutcomes)
 _encode = msgspec.msgpack.Encoder().encode
-_Job: TypeAlias = Execute | tuple[ExecutionCertificate, ...]
 
 
 class SimNode:
-    """One process at a place. ``up`` is False between a crash and a restart."""
+    """One process at a place. ``up`` is False between a crash and a restart, and for ever once it has retired."""
 
-    def __init__(self, world: World, place: int, key: SigningKey, config: ReplicaConfig, skew_ms: int) -> None:
+    def __init__(self, world: World, place: int, key: SigningKey, skew_ms: int) -> None:
         self.place = place
         self.owner = world.plan.owner(place)
         self.key = key
-        self.config = config
         self.up = False
+        self.retired = False
         self.behaviours: list[Behaviour] = []
+        self.disk = SimDisk(place, world.chance_of(f"disk/{place}"), world.plan.disks)
+        # What it did in all its lives, for the checkers.
         self.alarms: list[Alarm] = []
+        self.evidence: list[Evidence] = []
         self.rejected: Counter[str] = Counter()
         self.executed: list[Statement] = []
-        """Every execution in all lives of this node, in order."""
-        self.disk = SimDisk(self, world.chance_of(f"disk/{place}"))
-        self.ledger = SimLedger(world.genesis, world.machine, world.threads)
+        self.certified: dict[int, Statement] = {}
+        self.ordered: list[tuple[int, bytes]] = []
+        """(height, digest) of every batch that it executed."""
+        self.epochs: list[Epoch] = []
         self._world = world
         self._skew_ms = skew_ms
-        self._log: list[Record] = []
         self._life = 0
-        self._durable_at_ms = 0
-        self._wake_at_ms: int | None = None
-        self._jobs: deque[_Job] = deque()
         self._waiting: dict[bytes, list[SimClient]] = {}
-        self.replica = Replica(config, key.sign)
-        self._gate = Gate(config, self.ledger)
-
-    @property
-    def index(self) -> int:
-        """Our number among the validators of our epoch."""
-        return self.config.index
 
     def _now(self) -> Instant:
         now_ms = self._world.now_ms
@@ -101,18 +111,55 @@ class SimNode:
 
     def start(self) -> None:
         """Begin, or begin again, from what is on disk."""
+        if self.retired:
+            return
         self.up = True
         self._life += 1
-        self._wake_at_ms = None
-        self._durable_at_ms = self._now().timer_ms
-        self._jobs.clear()
         self._waiting.clear()
-        self.replica = Replica(self.config, self.key.sign)
-        self._gate = Gate(self.config, self.ledger)
-        ledger = self.ledger
-        self._step(Recovered(tuple(self._log), ledger.height, ledger.last_certificate(), ledger.uncertified()))
+        self.ledger, damaged = self._open_ledger()
+        self._logs = EpochLogs(self.disk.directory(LOGS), self.disk.directory(""))
+        self._begin(damaged)
         for behaviour in self.behaviours:
             behaviour.restarted()
+
+    def _open_ledger(self) -> tuple[Ledger, bool]:
+        """The ledger, and whether it is to be replaced since what the disk holds cannot be used."""
+        try:
+            return self._ledger(), False
+        except (ChainCorrupt, Diverged) as error:
+            self._world.note(f"node {self.place} is damaged: {error}")
+            self.disk.lose(LEDGER)
+            return self._ledger(), True
+
+    def _ledger(self) -> Ledger:
+        return Ledger(self.disk.storage(), self._world.genesis, self._world.machine, MarketValidator())
+
+    def _begin(self, damaged: bool = False) -> None:
+        """A replica for the ledger's epoch, from ledger and log."""
+        ledger, epoch = self.ledger, self.ledger.epoch
+        self.epochs.append(epoch)
+        self.numbers = Numbers(epoch.keys, self.key.public_key)
+        self.config: ReplicaConfig = self._world.config_of(epoch, self.numbers.index)
+        self._wal: WriteAheadLog = self._logs.open(epoch.number)
+        self.replica = Replica(self.config, self.key.sign)
+        self._gate = Gate(self.config, ledger)
+        self._ending = False
+        self._wake_at_ms: int | None = None
+        self._durable_at_ms = self._world.now_ms
+        self._jobs: deque[Callable[[], None]] = deque()
+        records, self._wal.records = self._wal.records, ()
+        self._step(
+            Recovered(
+                records=records,
+                executed_height=ledger.height,
+                certificate=ledger.last_certificate(),
+                uncertified=ledger.uncertified(),
+                boundary=ledger.boundary,
+                first_height=ledger.first_height,
+                amnesia=self._logs.amnesia,
+                damaged=damaged,
+            )
+        )
 
     def crash(self) -> None:
         """Lose memory and whatever was not synced."""
@@ -132,36 +179,70 @@ class SimNode:
 
     # ------------------------------------------------------------------------------------------- network
 
-    def places_of(self, to: int | None, message: Message) -> list[int]:
-        """Where a message to replica ``to`` goes: a key may live at two places, as twins do."""
-        nodes = self._world.nodes
-        if to is None:
-            return [node.place for node in nodes if node.owner != self.owner]
-        return [node.place for node in nodes if node.owner == to and node.owner != self.owner]
+    def keys_of(self, to: int | None, message: Message) -> Sequence[bytes] | None:
+        """Who gets a message to peer ``to``: None for everyone, as our status; votes go to the validators."""
+        if to is not None:
+            return (self.numbers.key(to),)
+        return None if isinstance(message, Status) else self.numbers.others
 
-    def receive(self, sender: int, data: bytes) -> None:
-        """Bytes from the validator ``sender``, through the real gate."""
-        if not self.up:
+    def receive(self, sender: bytes, frame: bytes) -> None:
+        """A frame from the holder of the key ``sender``, through the real gate."""
+        if not self.up or self._ending:
             return
-        if self.behaviours:
-            message = decode_message(data)
-            if not all(behaviour.incoming(sender, message) for behaviour in self.behaviours):
-                return
+        epoch, content = split_frame(frame)
+        number = self.numbers.number(sender)
         try:
-            message = self._gate.decode(data)
-            if isinstance(message, FetchBlocks):
-                self._serve(sender, message)
+            message = self._gate.decode(content)
+            if not all(behaviour.incoming(number, message) for behaviour in self.behaviours):
+                return
+            if epoch != self.config.scope.epoch and not isinstance(message, EPOCH_FREE):
+                self.rejected["other_epoch"] += 1
+            elif isinstance(message, FETCHES):
+                self._serve(number, message)
             elif isinstance(message, Forward):
                 self._submit(message.envelopes, own=False)
             else:
-                self._step(self._gate.verify(sender, message))
+                self._verify(number, message)
         except Rejected as rejected:
             self.rejected[rejected.fault] += 1
 
-    def _serve(self, sender: int, request: FetchBlocks) -> None:
-        last = min(request.last_height, request.first_height + self.config.fetch_blocks_max)
-        for block in self.ledger.certified_blocks(max(1, request.first_height), last, SERVED_BYTES_MAX):
-            self._world.send(self, Send(sender, block))
+    def _verify(self, sender: int, message: Message) -> None:
+        try:
+            event = self._gate.verify(sender, message)
+        except Rejected:
+            if isinstance(message, Manifest | Chunk):
+                self._step(Refuted(sender))
+            raise
+        self._step(event)
+
+    def _serve(self, peer: int, request: FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes) -> None:
+        if self.replica.core.whole:
+            for message in self._answers(request):
+                self._world.send(self, Send(peer, message))
+
+    def _answers(self, request: FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes) -> Sequence[Message]:
+        ledger = self.ledger
+        match request:
+            case FetchBlocks(first, last):
+                last = min(last, first + self.config.fetch_blocks_max)
+                return ledger.certified_blocks(max(1, first), last, SERVED_BYTES_MAX)
+            case FetchManifest(height_min):
+                manifest = ledger.manifest(height_min)
+                return () if manifest is None else (manifest,)
+            case FetchChunk(height, index):
+                return (Chunk(height, index, ledger.chunk(height, index) or b""),)
+            case FetchOutcomes(first, last):
+                return self._outcomes(first, last)
+
+    def _outcomes(self, first: int, last: int) -> list[Outcome]:
+        """Our outcomes of this epoch, signed again; from a validator only, and only while it may vote."""
+        config, core = self.config, self.replica.core
+        if config.index == OBSERVER or core.muted or core.diverged:
+            return []
+        first = max(first, config.first_height)
+        last = min(last, first + config.window_blocks)
+        outcomes = [Outcome(statement, config.index) for statement in self.ledger.outcome_statements(first, last)]
+        return [msgspec.structs.replace(o, signature=self.key.sign(o.signed(config.scope))) for o in outcomes]
 
     # ------------------------------------------------------------------------------------------- clients
 
@@ -198,64 +279,66 @@ class SimNode:
     # ------------------------------------------------------------------------------------------- stepping
 
     def _step(self, event: Event) -> None:
-        self._carry_out(self.replica.step(event, self._now()))
-
-    def _carry_out(self, output: Output) -> None:
+        """One step of this epoch's replica; after its last one, nothing until the next replica begins."""
+        if self._ending:
+            return
+        output = self.replica.step(event, self._now())
+        self._ending = output.epoch_ended or output.install
+        self._note(output)
         now_ms = self._world.now_ms
-        if output.alarms:
-            self.alarms.extend(output.alarms)
-            self._world.note_alarms(self, output.alarms)
         if output.persist:
             self._durable_at_ms = max(self._durable_at_ms, now_ms) + self._world.fsync_ms()
         if self._durable_at_ms > now_ms:
-            if output.persist or output.send or output.execute or output.certified or output.truncate_below:
-                self._later(self._durable_at_ms - now_ms, lambda: self._durable(output))
+            if _does_something(output):
+                self._later(self._durable_at_ms - now_ms, partial(self._durable, output))
         else:
             self._durable(output)
-        if output.wake_at_ms is not None:
+        if output.wake_at_ms is not None and not self._ending:
             self._wake(output.wake_at_ms)
+
+    def _note(self, output: Output) -> None:
+        if output.alarms:
+            self.alarms.extend(output.alarms)
+            for alarm in output.alarms:
+                self._world.note(f"node {self.place} alarm {alarm.kind}: {alarm.detail}")
+        self.evidence.extend(output.evidence)
+        self.rejected.update(reject.reason for reject in output.rejects)
 
     def _durable(self, output: Output) -> None:
         """Write the records; only then send, execute, certify."""
         if output.persist:
-            records: Sequence[Record] = output.persist
-            for behaviour in self.behaviours:
-                records = behaviour.persisted(records)
-            self._log.extend(records)
-        for send in output.send:
-            self._world.send(self, send)
-        for item in output.execute:
-            self._enqueue(item)
-        if output.certified:
-            self._enqueue(output.certified)
-        if output.truncate_below is not None:
-            low = output.truncate_below
-            self._log = [record for record in self._log if (sequence_of(record) or low + 1) > low]
-
-    def _enqueue(self, job: _Job) -> None:
-        self._jobs.append(job)
-        if len(self._jobs) == 1:
-            self._later(EXECUTION_MS, self._work)
-
-    def _work(self) -> None:
-        """What the execution thread does, one job after another."""
-        job = self._jobs[0]
-        if isinstance(job, Execute):
-            self._execute(job)
+            self._persist(output.persist)
+        self._enqueue_all(output)
+        if output.transfer is not None:
+            # Its chunks, which this very output asks for, are checked against what this stages.
+            self._enqueue(partial(self._send_all, output.send))
         else:
-            self.ledger.certify(job)
-            for tx_id in [tx_id for tx_id in self._waiting if self.ledger.has(tx_id)]:
-                self._answer(tx_id)
-        self._jobs.popleft()
-        if self._jobs:
-            self._later(EXECUTION_MS, self._work)
+            self._send_all(output.send)
+        if output.truncate_below is not None:
+            self._wal.truncate_below(output.truncate_below)
+        if self._logs.amnesia and self.replica.core.votes:
+            self._logs.recovered()
+        if output.retired:
+            self._world.note(f"node {self.place} retires")
+            self.retired = True
+            self.up = False
+            self._life += 1
+        elif output.epoch_ended or output.install:
+            self._enqueue(self._begin_again)
 
-    def _execute(self, item: Execute) -> None:
-        ran = self.ledger.execute(item.height, item.digest, item.body, item.view, item.proposer)
-        self.executed.append(ran.statement)
-        waiting = self.replica.core.pool.waiting_since(self._world.now_ms) if ran.tx_ids else []
-        gone = tuple(self.ledger.inadmissible(waiting)) if waiting else ()
-        self._step(Executed(ran.statement, ran.tx_ids, gone))
+    def _persist(self, records: Sequence[Record]) -> None:
+        for behaviour in self.behaviours:
+            records = behaviour.persisted(records)
+        self._wal.append(records)
+
+    def _send_all(self, sends: Sequence[Send]) -> None:
+        for send in sends:
+            self._world.send(self, send)
+
+    def _begin_again(self) -> None:
+        self._wal.close()
+        self._begin()
+        self._world.note(f"node {self.place} begins epoch {self.config.scope.epoch} at height {self.ledger.height}")
 
     def _wake(self, at_ms: int) -> None:
         now_ms = self._world.now_ms
@@ -263,9 +346,67 @@ class SimNode:
         if self._wake_at_ms is not None and self._wake_at_ms <= wake_at_ms:
             return
         self._wake_at_ms = wake_at_ms
-        self._later(wake_at_ms - now_ms, lambda: self._woken(wake_at_ms))
+        self._later(wake_at_ms - now_ms, partial(self._woken, wake_at_ms))
 
     def _woken(self, at_ms: int) -> None:
         if self._wake_at_ms == at_ms:
             self._wake_at_ms = None
             self._step(Tick())
+
+    # ------------------------------------------------------------------------------ the execution thread
+
+    def _enqueue_all(self, output: Output) -> None:
+        for item in output.execute:
+            self._enqueue(partial(self._execute, item))
+        if output.certified:
+            self._enqueue(partial(self._certify, output.certified))
+        if output.transfer is not None:
+            self._enqueue(partial(self.ledger.begin_transfer, output.transfer))
+        for chunk in output.stage:
+            self._enqueue(partial(self.ledger.stage, chunk))
+        if output.install:
+            self._enqueue(self.ledger.install)
+
+    def _enqueue(self, job: Callable[[], None]) -> None:
+        self._jobs.append(job)
+        if len(self._jobs) == 1:
+            self._later(EXECUTION_MS, self._work)
+
+    def _work(self) -> None:
+        """What the execution thread does, one job after another."""
+        jobs = self._jobs
+        jobs[0]()
+        jobs.popleft()
+        if jobs:
+            self._later(EXECUTION_MS, self._work)
+
+    def _execute(self, item: Execute) -> None:
+        ran = self.ledger.execute(item.height, item.digest, item.body, item.view, item.proposer)
+        self.executed.append(ran.statement)
+        self.ordered.append((item.height, item.digest))
+        waiting = self.replica.core.pool.waiting_since(self._world.now_ms) if ran.tx_ids else []
+        gone = tuple(self.ledger.inadmissible(waiting)) if waiting else ()
+        self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary))
+
+    def _certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
+        self.ledger.certify(certificates)
+        for certificate in certificates:
+            self.certified[certificate.statement.height] = certificate.statement
+        for tx_id in [tx_id for tx_id in self._waiting if self.ledger.has(tx_id)]:
+            self._answer(tx_id)
+
+
+def _does_something(output: Output) -> bool:
+    """Whether anything of it is still to be done but to wake up."""
+    return bool(
+        output.persist
+        or output.send
+        or output.execute
+        or output.certified
+        or output.truncate_below
+        or output.transfer
+        or output.stage
+        or output.install
+        or output.epoch_ended
+        or output.retired
+    )

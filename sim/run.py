@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ca.signatures import remembering
 from sim.catalogue import plan_of
 from sim.checkers import check
 from sim.plan import MIXED, Plan
@@ -35,15 +36,12 @@ def run_seed(seed: int, nodes: int = 4, adversary: str = MIXED) -> Verdict:
 
 def run_plan(plan: Plan) -> Verdict:
     """Play one plan and check it."""
-    world = World(plan, stage_of(plan))
-    try:
-        return judge(world)
-    finally:
-        world.close()
+    with remembering():
+        return judge(World(plan, stage_of(plan)))
 
 
 def judge(world: World) -> Verdict:
-    """Play a world to its end and check it. An assertion of ours that fails is a violation like any other."""
+    """Play a world to its end and check it. Whatever a node raises would end its process: a violation like others."""
     try:
         world.play()
         faults = tuple(check(world))
@@ -51,12 +49,14 @@ def judge(world: World) -> Verdict:
         faults = (str(storm),)
     except AssertionError as error:
         faults = (f"assertion: {error}",)
-    honest = world.honest
+    except Exception as error:
+        faults = (f"error: {type(error).__name__}: {error}",)
+    honest = [node for node in world.honest if node.epochs]
     return Verdict(
         plan=world.plan,
         faults=faults,
         trace=world.trace,
-        height=max(node.ledger.height for node in honest),
-        view=max(node.replica.view for node in honest),
+        height=max((node.ledger.height for node in honest), default=0),
+        view=max((node.replica.view for node in honest), default=0),
         settled_ms=world.settled_ms,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,15 +16,20 @@ from cryptography.x509.oid import NameOID
 
 from ca.keys import SigningKey
 from contracts.catalog import shipped_sources
+from contracts.machine import PythonMachine
+from contracts.validation import MarketValidator
 from ledger.genesis import Genesis, GenesisLimits, GenesisValidator
+from ledger.ledger import Ledger
 from sim import contract
-from sim.plan import Plan
+from sim.disk import STORE, SimDisk
+from sim.plan import Disks, Plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2046, 1, 1, tzinfo=UTC)
 GENESIS_TIME_MS = 1_799_999_000_000
 CLIENTS_MAX = 8
 STAGES_KEPT_MAX = 32
+GENESIS_PAIRS_MAX = 100_000
 LIMITS = {
     "envelope_bytes_max": 40_960,
     "batch_transactions_max": 100,
@@ -51,6 +57,9 @@ class Stage:
     """Of the validators, then of newcomers."""
     operators: list[SigningKey]
     """Of the clients."""
+    machine: PythonMachine
+    pairs: dict[bytes, bytes | None]
+    """What a commit store holds that has genesis and nothing else."""
 
 
 def stage_of(plan: Plan) -> Stage:
@@ -60,8 +69,16 @@ def stage_of(plan: Plan) -> Stage:
 
 @lru_cache(maxsize=STAGES_KEPT_MAX)
 def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...]) -> Stage:
-    keys, operators = node_keys(nodes + newcomers), operator_keys()
-    return Stage(make_genesis(keys[:nodes], operators, dict(limits)), keys, operators)
+    keys, operators, machine = node_keys(nodes + newcomers), operator_keys(), PythonMachine()
+    genesis = make_genesis(keys[:nodes], operators, dict(limits))
+    return Stage(genesis, keys, operators, machine, _pairs(genesis, machine))
+
+
+def _pairs(genesis: Genesis, machine: PythonMachine) -> dict[bytes, bytes | None]:
+    disk = SimDisk(0, random.Random(0), Disks())
+    Ledger(disk.storage(), genesis, machine, MarketValidator()).close()
+    store = disk.storage().open_store(STORE)
+    return dict(store.scan(b"", b"", GENESIS_PAIRS_MAX))
 
 
 def make_genesis(keys: list[SigningKey], operators: list[SigningKey], limits: Mapping[str, int]) -> Genesis:

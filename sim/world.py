@@ -9,15 +9,14 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from contracts.machine import PythonMachine
-from pbft.config import ReplicaConfig
-from pbft.events import Alarm, Send
-from pbft.messages import Message, Scope, encode_message
+from pbft.config import OBSERVER, ReplicaConfig
+from pbft.epoch import Epoch
+from pbft.events import Send
+from pbft.messages import Message, Scope, encode_frame
 from sim.behaviour import BEHAVIOURS, Stand
 from sim.clients import SimClient
 from sim.disk import PowerCut
@@ -25,13 +24,14 @@ from sim.faults import apply_fault
 from sim.history import Operation
 from sim.network import SimNetwork
 from sim.node import SimNode
-from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Plan, chance_of
+from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Disks, Fault, Plan, chance_of
 from sim.setting import Stage
 from sim.wires import WIRES
 
 LOOK_EVERY_MS = 100
 """How often a world in calm looks whether everything has happened."""
 EVENTS_MAX = 400_000
+CALM = Disks()
 
 
 class Storm(Exception):
@@ -45,6 +45,8 @@ class Sent(NamedTuple):
     place: int
     to: int | None
     message: Message
+    epoch: int
+    """The sender's."""
 
 
 class World:
@@ -54,8 +56,7 @@ class World:
         self.plan = plan
         self.stage = stage
         self.genesis = stage.genesis
-        self.machine = PythonMachine()
-        self.threads = ThreadPoolExecutor(1)
+        self.machine = stage.machine
         self.now_ms = 0
         self.chance = self.chance_of("world")
         self.network = SimNetwork(self.chance_of("network"), plan.weather)
@@ -63,7 +64,7 @@ class World:
         self.notes: list[tuple[int, str]] = []
         """(time, sentence): faults and what else a transcript should say."""
         self.submitted: set[bytes] = set()
-        """Hashes of the envelopes that clients made."""
+        """Ids of the transactions that clients made."""
         self.settled_ms: int | None = None
         """How long after the last fault everything had happened; None if it never had."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -82,14 +83,20 @@ class World:
         self._bring_liars()
 
     def _node(self, place: int) -> SimNode:
-        plan, stage = self.plan, self.stage
-        owner = plan.owner(place)
+        plan = self.plan
         skew_ms = plan.skews_ms[place] if place < len(plan.skews_ms) else 0
-        return SimNode(self, place, stage.keys[owner], self._config(owner), skew_ms)
+        node = SimNode(self, place, self.stage.keys[plan.owner(place)], skew_ms)
+        if not plan.disks.power_cut:
+            node.disk.preload(self.stage.pairs)
+        return node
 
-    def _config(self, index: int) -> ReplicaConfig:
-        genesis, limits = self.genesis, self.genesis.limits
+    def config_of(self, epoch: Epoch, index: int) -> ReplicaConfig:
+        """What a replica of ``epoch`` is told; ``plan.options`` have the last word."""
+        limits = self.genesis.limits
         fields: dict[str, Any] = {
+            "first_height": epoch.first_height,
+            "first_primary": epoch.first_primary,
+            "skipped": tuple(skip.index for skip in epoch.skipped),
             "checkpoint_interval_blocks": limits.checkpoint_interval_blocks,
             "window_blocks": limits.window_blocks,
             "pipeline_depth": 4,
@@ -98,13 +105,10 @@ class World:
             "view_change_timeout_ms": TIMEOUT_MS,
             "view_change_timeout_ms_max": TIMEOUT_MS_MAX,
             "status_interval_ms": 400,
+            "snapshot_gap_blocks": 64,
         }
-        return ReplicaConfig(
-            scope=Scope(genesis.chain_id, genesis.channel, 0),
-            validators=tuple(validator.public_key for validator in genesis.validators),
-            index=index,
-            **{**fields, **self.plan.options},
-        )
+        scope = Scope(self.genesis.chain_id, self.genesis.channel, epoch.number)
+        return ReplicaConfig(scope=scope, validators=epoch.keys, index=index, **{**fields, **self.plan.options})
 
     def _bring_liars(self) -> None:
         cabal: dict[str, Any] = {}
@@ -137,14 +141,15 @@ class World:
             try:
                 call()
             except PowerCut as cut:
-                self.notes.append((self.now_ms, str(cut)))
-                cut.node.power_cut()
+                self.note(str(cut))
+                self.nodes[cut.place].power_cut()
             if self._count > EVENTS_MAX:
                 raise Storm(f"storm: more than {EVENTS_MAX} events before {end_ms} ms")
         self.now_ms = end_ms
 
-    def close(self) -> None:
-        self.threads.shutdown()
+    def note(self, sentence: str) -> None:
+        """Something that a transcript should say."""
+        self.notes.append((self.now_ms, sentence))
 
     def fsync_ms(self) -> int:
         longest = self.plan.disks.fsync_ms_max if self._chaos else 1
@@ -171,30 +176,34 @@ class World:
 
     def emit(self, node: SimNode, send: Send) -> None:
         """Put a message on the network as it is."""
-        self.sent.append(Sent(self.now_ms, node.place, send.to, send.message))
-        data = encode_message(send.message)
-        for to in node.places_of(send.to, send.message):
+        message, epoch = send.message, node.config.scope.epoch
+        self.sent.append(Sent(self.now_ms, node.place, send.to, message, epoch))
+        keys = node.keys_of(send.to, message)
+        frame = encode_frame(epoch, message)
+        for other in self.nodes:
+            if other.key is node.key or (keys is not None and other.key.public_key not in keys):
+                continue
             if self._wires:
-                self._through_wires(node, to, send.message)
+                self._through_wires(node, other.place, message)
             else:
-                self._travel(node, to, data)
+                self._travel(node, other.place, frame)
 
     def _through_wires(self, node: SimNode, to: int, message: Message) -> None:
         carried: Sequence[Message] = (message,)
         for wire in self._wires:
             carried = [real for item in carried for real in wire.carry(node.place, to, item)]
         for real in carried:
-            self._travel(node, to, encode_message(real))
+            self._travel(node, to, encode_frame(node.config.scope.epoch, real))
 
-    def _travel(self, node: SimNode, to: int, data: bytes) -> None:
+    def _travel(self, node: SimNode, to: int, frame: bytes) -> None:
         for delay_ms in self.network.arrivals_ms(node.place, to):
-            self.later(delay_ms, partial(self._arrive, node, to, data))
+            self.later(delay_ms, partial(self._arrive, node, to, frame))
 
-    def _arrive(self, node: SimNode, to: int, data: bytes) -> None:
-        if self.network.holds(node.place, to, partial(self._arrive, node, to, data)):
+    def _arrive(self, node: SimNode, to: int, frame: bytes) -> None:
+        if self.network.holds(node.place, to, partial(self._arrive, node, to, frame)):
             return
-        self._trace.update(b"%d %d>%d " % (self.now_ms, node.place, to) + data)
-        self.nodes[to].receive(node.owner, data)
+        self._trace.update(b"%d %d>%d " % (self.now_ms, node.place, to) + frame)
+        self.nodes[to].receive(node.key.public_key, frame)
 
     def reply(self, client: SimClient, tx_id: bytes, answer: bytes) -> None:
         """A node's answer, on its way to a client."""
@@ -204,9 +213,6 @@ class World:
     def note_answer(self, operation: Operation) -> None:
         line = f"{self.now_ms} client {operation.client}: {operation.function} {operation.code} {operation.value}"
         self._trace.update(line.encode())
-
-    def note_alarms(self, node: SimNode, alarms: Sequence[Alarm]) -> None:
-        self.notes += [(self.now_ms, f"node {node.place} alarm {alarm.kind}: {alarm.detail}") for alarm in alarms]
 
     # -------------------------------------------------------------------------------------------- the play
 
@@ -234,31 +240,34 @@ class World:
             for behaviour in node.behaviours:
                 behaviour.begin()
         for node in self.nodes:
-            node.start()
+            self.later(0, node.start)
         for client in self.clients:
             client.start()
         for fault in self.plan.faults:
             self.later(fault.at_ms, partial(self._fault, fault))
 
-    def _fault(self, fault: Any) -> None:
+    def _fault(self, fault: Fault) -> None:
         if self._chaos:
-            self.notes.append((self.now_ms, f"fault {fault.kind} {fault.groups} {fault.amount or ''}"))
+            self.note(f"fault: {fault.kind} {fault.groups} {fault.amount or ''}")
             apply_fault(self, fault)
 
     def calm(self) -> None:
         """The faults end for good: links and disks are well, and everyone is up."""
         self._chaos = False
         self._wires = []
-        self.notes.append((self.now_ms, "calm"))
+        self.note("calm")
         self.network.heal()
         for node in self.nodes:
+            node.disk.weather = CALM
             if not node.up:
                 node.start()
 
     def is_settled(self) -> bool:
-        """Everything asked for is answered, and every honest node holds it all, certified, in one view."""
-        honest = self.honest
+        """Everything asked for is answered, and the honest nodes hold it all, certified, in one epoch and view."""
         last = max((operation.height for client in self.clients for operation in client.history), default=0)
-        certified = [node.replica.core.outcomes.certified for node in honest]
-        views = {node.replica.view for node in honest}
-        return min(certified) >= last and len(views) == 1 and all(node.replica.active for node in honest)
+        standing = [node for node in self.honest if not node.retired]
+        if any(node.replica.core.outcomes.certified < last for node in standing):
+            return False
+        voters = [node for node in standing if node.config.index != OBSERVER]
+        views = {(node.config.scope.epoch, node.replica.view, node.replica.active) for node in voters}
+        return len(views) == 1 and all(node.replica.active for node in voters)

@@ -7,13 +7,29 @@ from typing import TypeAlias
 
 from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
+from sim.checkers.linearizable import linearizable
 from sim.checkers.liveness import quiet, termination
+from sim.checkers.promises import acknowledged
+from sim.checkers.votes import innocent, integrity, membership, one_vote
 from sim.world import World
 
 Checker: TypeAlias = Callable[[World], list[str]]
 """A property: its violations in a world whose play is over, as sentences that start with its name."""
 
-CHECKERS: tuple[Checker, ...] = (agreement, kept, validity, exactly_once, termination, quiet)
+CHECKERS: tuple[Checker, ...] = (
+    agreement,
+    kept,
+    validity,
+    integrity,
+    one_vote,
+    membership,
+    exactly_once,
+    linearizable,
+    acknowledged,
+    termination,
+    innocent,
+    quiet,
+)
 
 
 def check(world: World) -> list[str]:

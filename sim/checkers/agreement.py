@@ -20,15 +20,18 @@ def agreement(world: World) -> list[str]:
 
 
 def kept(world: World) -> list[str]:
-    """What any honest node holds a certificate for, no honest node's chain contradicts or, at the end, lacks."""
-    certified = {
-        height: certificate.statement
-        for node in world.honest
-        for height, certificate in node.ledger.certificates.items()
-    }
-    return [
-        f"kept: node {node.place} contradicts the certified block {height}"
-        for node in world.honest
-        for height, statement in sorted(certified.items())
-        if node.ledger.height >= height and node.ledger.statements[height - 1] != statement
-    ]
+    """What any honest node held a certificate for is in every honest node's chain, as far as that goes."""
+    certified: dict[int, tuple[int, Statement]] = {}
+    faults = []
+    for node in world.honest:
+        for height, statement in node.certified.items():
+            place, known = certified.setdefault(height, (node.place, statement))
+            if known != statement:
+                faults.append(f"kept: nodes {place} and {node.place} hold certificates that differ at {height}")
+    for node in world.honest:
+        ledger = node.ledger
+        for height, (place, statement) in sorted(certified.items()):
+            if ledger.first_height <= height <= ledger.height and ledger.block(height).statement != statement:
+                faults.append(f"kept: node {node.place} contradicts block {height}, which node {place} saw certified")
+                break
+    return faults
