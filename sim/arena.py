@@ -17,7 +17,7 @@ from ca.keys import SigningKey
 from pbft.config import ReplicaConfig
 from pbft.events import Alarm, Event, Executed, Instant, Output, Recovered, RejectReason, Send, Submitted, Tick
 from pbft.gate import Gate, Rejected
-from pbft.messages import FetchBlocks, Forward, Message, Scope, encode_message
+from pbft.messages import FetchBlocks, Forward, Message, Scope, Statement, encode_message
 from pbft.ports import LedgerPort
 from pbft.records import Record, sequence_of
 from pbft.replica import Replica
@@ -86,7 +86,7 @@ class Arena:
             self._give(member, Recovered((), 0, None, ()))
 
     def _member(self, place: int, index: int) -> Member:
-        chain = HashChain()
+        chain = HashChain(self.config.checkpoint_interval_blocks, self.config.window_blocks)
         return Member(place, index, self._replica(index), self._gate(index, chain), chain)
 
     def _gate(self, index: int, chain: HashChain) -> Gate:
@@ -135,18 +135,20 @@ class Arena:
         member = self.members[place]
         member.up, member.life = False, member.life + 1
 
-    def restart(self, place: int) -> None:
-        """Begin again from the log and the chain."""
+    def restart(self, place: int, *, without_log: bool = False) -> None:
+        """Begin again from the log, unless that is lost, and the chain."""
         member = self.members[place]
+        member.log = [] if without_log else member.log
         member.up, member.life, member.wake_at_ms = True, member.life + 1, None
         member.replica = self._replica(member.index)
         chain = member.chain
-        self._give(member, Recovered(tuple(member.log), chain.height, chain.last_certificate(), chain.uncertified()))
+        blocks = (chain.height, chain.last_certificate(), chain.uncertified())
+        self._give(member, Recovered(tuple(member.log), *blocks, chain.boundary, amnesia=without_log))
 
     def emit(self, member: Member, send: Send) -> None:
         """Put a message on the network as this instance's."""
         if member.index not in self.liars:
-            self.votes.note(member.index, send.message)
+            self.votes.note(member.index, send.message, member.chain.boundary)
         for other in self.members:
             if other.index != member.index and send.to in (None, other.index):
                 for message in self.carry(member, other, send.message):
@@ -203,7 +205,9 @@ class Arena:
         member.chain.certify(output.certified)
         for item in output.execute:
             statement, tx_ids = member.chain.execute(item)
-            self._carry_out(member, member.replica.step(Executed(statement, tx_ids), self.instant))
+            self._carry_out(
+                member, member.replica.step(Executed(statement, tx_ids, (), member.chain.boundary), self.instant)
+            )
         if output.wake_at_ms is not None:
             self._wake(member, max(output.wake_at_ms, self.now_ms + 1))
 
@@ -222,20 +226,36 @@ def safety(arena: Arena) -> list[str]:
     """What does not hold of the honest instances; an empty list is a pass."""
     longest = max(arena.honest, key=lambda member: member.chain.height)
     expected = longest.chain.statements
-    faults = [
-        f"agreement: replica {member.index} differs from {longest.index} at or below {member.chain.height}"
-        for member in arena.honest
-        if member.chain.statements != expected[: member.chain.height]
-    ]
+    faults = list(arena.votes.faults)
     for member in arena.honest:
+        who = f"replica {member.index}"
+        if member.chain.statements != expected[: member.chain.height]:
+            faults.append(f"agreement: {who} differs from {longest.index} at or below {member.chain.height}")
         if not member.chain.executed <= arena.submitted:
-            faults.append(f"validity: replica {member.index} executed what nobody submitted")
-        for height, certificate in member.chain.certificates.items():
-            if height <= len(expected) and certificate.statement != expected[height - 1]:
-                faults.append(f"certificates: replica {member.index} holds another truth of {height}")
+            faults.append(f"validity: {who} executed what nobody submitted")
         if not arena.liars and member.alarms:
-            faults.append(f"alarm without a liar: {member.alarms[0]}")
-    return faults + arena.votes.faults
+            faults.append(f"quiet: {who} raised an alarm without a liar: {member.alarms[0]}")
+        faults += [f"{fault} of {who}" for fault in (*_certificates(arena, member, expected), *_bounds(arena, member))]
+    return faults
+
+
+def _certificates(arena: Arena, member: Member, expected: list[Statement]) -> list[str]:
+    """Each certificate says what was executed, by a quorum; the stable checkpoint has one."""
+    faults = []
+    for height, certificate in member.chain.certificates.items():
+        if height <= len(expected) and certificate.statement != expected[height - 1]:
+            faults.append(f"certificates: a lie about {height}")
+        if len(dict(certificate.signatures)) < arena.config.q:
+            faults.append(f"certificates: too few signatures at {height}")
+    if member.replica.core.low > max(member.chain.certificates, default=0):
+        faults.append(f"certificates: none for the stable checkpoint {member.replica.core.low}")
+    return faults
+
+
+def _bounds(arena: Arena, member: Member) -> list[str]:
+    """What a replica keeps of unfinished business never exceeds its windows."""
+    slots = len(member.replica.core.log.slots)
+    return [f"bounds: {slots} sequences in the log"] if slots > arena.config.window_blocks else []
 
 
 def has_executed(arena: Arena, text: str) -> bool:

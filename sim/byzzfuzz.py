@@ -41,7 +41,9 @@ def fuzz_of(seed: int, nodes: int = 4) -> Fuzz:
     chance = random.Random(f"byzzfuzz/{nodes}/{seed}")
     liar = chance.randrange(nodes)
     mutated = {
-        chance.randrange(ROUNDS): frozenset(chance.sample(range(nodes), chance.randint(1, nodes - 1)))
+        chance.randrange(ROUNDS): frozenset(
+            chance.sample([node for node in range(nodes) if node != liar], chance.randint(1, nodes - 1))
+        )
         for _ in range(chance.randint(1, 8))
     }
     parted = {

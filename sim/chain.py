@@ -19,6 +19,8 @@ from pbft.messages import (
 from pbft.ports import BatchFault
 
 SERVED_BLOCKS_MAX = 64
+RECONFIGURE = b"reconfigure"
+"""The request that ends the epoch, as ``governance`` does: at the first checkpoint a window ahead."""
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -36,7 +38,10 @@ def request_of(envelope: bytes) -> PoolRequest:
 class HashChain:
     """The parts of ``LedgerPort`` that gate and ordering need. A request that was ordered twice takes effect once."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval_blocks: int, window_blocks: int) -> None:
+        self._interval_blocks = interval_blocks
+        self._window_blocks = window_blocks
+        self.boundary: int | None = None
         self.blocks: list[tuple[bytes, Execute]] = []
         self.statements: list[Statement] = []
         self.executed: set[bytes] = set()
@@ -52,7 +57,7 @@ class HashChain:
     def check_body(self, body: bytes) -> CheckedBatch:
         try:
             batch = decode_batch(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BatchFault(str(error)) from None
         names = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
         digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(names))
@@ -61,7 +66,7 @@ class HashChain:
     def check_block(self, block: CertifiedBlock) -> CheckedBatch | None:
         try:
             header = msgspec.msgpack.decode(block.header, type=_Header)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BatchFault(str(error)) from None
         if sha256(block.header).digest() != block.certificate.statement.header_hash:
             raise BatchFault("the certificate is another block's")
@@ -77,6 +82,8 @@ class HashChain:
         header = msgspec.msgpack.encode(_Header(item.height, previous, item.digest))
         names = self.check_body(item.body).tx_ids if item.body else ()
         self.executed.update(names)
+        if self.boundary is None and self.has(RECONFIGURE):
+            self.boundary = -(-(item.height + self._window_blocks) // self._interval_blocks) * self._interval_blocks
         state = sha256(header + b"".join(sorted(self.executed))).digest()
         statement = Statement(item.height, sha256(header).digest(), state, bytes(32), bytes(32))
         self.blocks.append((header, item))

@@ -96,9 +96,10 @@ def sampled(seed: int, nodes: int = NODES) -> Scenario:
     return Scenario(chance.randrange(nodes), tuple(chosen), nodes)
 
 
-def play(scenario: Scenario) -> list[str]:
-    """Play a scenario; what did not hold."""
-    arena = Arena([*range(scenario.nodes), scenario.twinned], scenario.nodes)
+def play(scenario: Scenario, also_twinned: int = 0) -> list[str]:
+    """Play a scenario; what did not hold. ``also_twinned``: how many other replicas run twice, more than may."""
+    others = [index for index in range(scenario.nodes) if index != scenario.twinned][:also_twinned]
+    arena = Arena([*range(scenario.nodes), scenario.twinned, *others], scenario.nodes)
     rounds = len(scenario.partitions)
 
     def carry(sender: Member, receiver: Member, message: Message) -> Sequence[Message]:
@@ -108,7 +109,8 @@ def play(scenario: Scenario) -> list[str]:
             return (message,)
         groups = scenario.partitions[view]
         alive = arena.now_ms < view * SLOT_MS + VIEW_MS
-        return (message,) if alive and groups[sender.place] == groups[receiver.place] else ()
+        ends = [groups[min(member.place, len(groups) - 1)] for member in (sender, receiver)]
+        return (message,) if alive and ends[0] == ends[1] else ()
 
     arena.carry = carry
     for number in range(rounds):

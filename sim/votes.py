@@ -12,8 +12,12 @@ class VoteBook:
         self._known: dict[tuple[int, str, int, int], bytes] = {}
         self.faults: list[str] = []
 
-    def note(self, sender: int, message: Message) -> None:
-        """Take note of a message; those passed on for others are not the sender's own."""
+    def note(self, sender: int, message: Message, boundary: int | None = None) -> None:
+        """Take note of a message; those passed on for others are not the sender's own. ``boundary``: the last height
+        of the epoch, if the sender knows it."""
+        inner = message.pre_prepare if isinstance(message, Proposal) else message
+        if boundary is not None and isinstance(inner, PrePrepare | Prepare | Commit) and inner.sequence > boundary:
+            self.faults.append(f"boundary: replica {sender} voted at {inner.sequence}, above {boundary}")
         match message:
             case Proposal(pre_prepare, _):
                 self._vote(sender, pre_prepare)
