@@ -32,9 +32,9 @@ from ledger.layout import (
     Head,
     number,
     pack,
+    read_base,
     read_certificate,
     read_head,
-    read_height,
     read_location,
     read_place,
 )
@@ -74,7 +74,8 @@ class Books:
             self._tree = StateTree(lambda path: store.get(TREE + path))
             self._runner = BlockRunner(genesis, executor, self._state, self._tree)
             self.head = self._load_head()
-            self.base = self._load_base()
+            base = store.get(BASE)
+            self._base = None if base is None else read_base(base)
             self.certified = self._load_certified()
             self._undone_below = self.certified_height + 1
             self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
@@ -107,8 +108,8 @@ class Books:
         for certificate in certificates:
             height = certificate.statement.height
             batch[CERTIFICATE + number(height)] = pack(certificate)
-            sync = sync or height % self._interval == 0
-            if self.epoch.number and height == self.epoch.first_height - 1:
+            sync = sync or height % self._interval == 0  # every boundary is one
+            if self._is_boundary(certificate.statement):
                 batch[BOUNDARY + number(self.epoch.number)] = pack(Boundary(self.epoch, certificate))
             if self.certified is None or height > self.certified.statement.height:
                 self.certified = certificate
@@ -117,6 +118,12 @@ class Books:
             batch[UNDO + number(height)] = None
         self.store.write(batch, sync=sync)
         self._undone_below = max(self._undone_below, self.certified_height + 1)
+
+    def _is_boundary(self, statement: Statement) -> bool:
+        """Whether it begins the epoch that we are in (a replica that has diverged may be in another)."""
+        epoch = self.epoch
+        begins = epoch.number > 0 and statement.height == epoch.first_height - 1
+        return begins and statement.next_validators_hash == epoch.hash()
 
     def _run(self, digest: bytes, body: bytes, view: int, proposer: int) -> Ran:
         envelopes = self._intake.envelopes(decode_batch(body).envelopes) if body else []
@@ -164,10 +171,6 @@ class Books:
         self.store.write(batch, sync=True)
         return head
 
-    def _load_base(self) -> int:
-        record = self.store.get(BASE)
-        return 0 if record is None else read_height(record)
-
     def _load_certified(self) -> ExecutionCertificate | None:
         record = self.store.get(CERTIFIED)
         return None if record is None else read_certificate(record)
@@ -189,6 +192,17 @@ class Books:
     # ------------------------------------------------------------------------------------------------ reading
 
     @property
+    def base(self) -> int:
+        """The height of the snapshot that they began with; 0 for genesis."""
+        return 0 if self._base is None else self._base.height
+
+    def header(self, height: int) -> bytes:
+        """The encoded header of a block held, or of the snapshot's."""
+        if self._base is not None and height == self._base.height:
+            return self._base.header
+        return pack(self.block(height)[0].header)
+
+    @property
     def certified_height(self) -> int:
         return self.certified.statement.height if self.certified is not None else self.base
 
@@ -205,6 +219,11 @@ class Books:
     def certificate(self, height: int) -> ExecutionCertificate | None:
         record = self.store.get(CERTIFICATE + number(height))
         return None if record is None else read_certificate(record)
+
+    def agrees(self, certificate: ExecutionCertificate) -> bool:
+        """Whether it says of its block what executing it here led to."""
+        statement = certificate.statement
+        return statement.height == self.base or self.block(statement.height)[0].statement == statement
 
     def certificate_from(self, height: int) -> ExecutionCertificate | None:
         """The first certificate at or above ``height``."""

@@ -49,7 +49,7 @@ def follow(genesis: Genesis, boundaries: Sequence[bytes]) -> Epoch:
     for raw in boundaries:
         try:
             boundary = read_boundary(raw)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise CertificateInvalid(f"not a boundary: {error}") from None
         if pack(boundary) != raw:
             raise CertificateInvalid("a boundary is not in canonical form")

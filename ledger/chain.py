@@ -202,7 +202,7 @@ def _is_block(data: bytes, offset: int) -> bool:
         return False
     try:
         decode_block(data[offset + _HEAD.size : end])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
 
@@ -220,5 +220,5 @@ def _read_record(read: Read, offset: int, name: str) -> tuple[StoredBlock, int]:
         raise ChainCorrupt(f"{name}: damaged record at {offset}")
     try:
         return decode_block(data), offset + _HEAD.size + int(length)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ChainCorrupt(f"{name}: record at {offset}: {error}") from None

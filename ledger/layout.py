@@ -17,7 +17,7 @@ BOUNDARY, UNDO = b"e/", b"u/"
 HEAD = b"m/head"
 CERTIFIED = b"m/certified"
 BASE = b"m/base"
-"""The height of the snapshot that the store began with; missing for genesis."""
+"""The snapshot that the store began with; missing for genesis."""
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -30,6 +30,13 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     place: Place | None
 
 
+class Base(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot's height and its block's header, encoded; the block itself is not held."""
+
+    height: int
+    header: bytes
+
+
 pack = msgspec.msgpack.Encoder().encode
 read_head = msgspec.msgpack.Decoder(Head).decode
 read_entry = msgspec.msgpack.Decoder(Entry).decode
@@ -39,7 +46,7 @@ read_certificate = msgspec.msgpack.Decoder(ExecutionCertificate).decode
 read_boundary = msgspec.msgpack.Decoder(Boundary).decode
 read_location = msgspec.msgpack.Decoder(tuple[int, int]).decode
 read_undo = msgspec.msgpack.Decoder(dict[bytes, bytes | None]).decode
-read_height = msgspec.msgpack.Decoder(int).decode
+read_base = msgspec.msgpack.Decoder(Base).decode
 
 
 def number(height: int) -> bytes:

@@ -6,6 +6,7 @@ What it holds is one generation of books (``ledger/books.py``); an installed sna
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,23 +24,46 @@ from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
 from ledger.genesis import Genesis
 from ledger.intake import BadBatch, Intake, request_of
-from ledger.layout import HEAD, STATE, TREE, pack, read_head, read_header
+from ledger.layout import HEAD, STATE, TREE, pack, read_boundary, read_head, read_header
 from ledger.merkle import proof_of
 from ledger.organisations import check_handover
 from ledger.receipts import RECEIPT_VERSION, Branch, Receipt
 from ledger.runner import Ran
+from ledger.shelf import Shelf
+from ledger.snapshots import Checked, SnapshotInvalid, check_chunk, check_manifest
 from ledger.state import StateReader
-from ledger.storage import DirectoryUnusable, Storage, check_stamp
+from ledger.storage import (
+    DirectoryUnusable,
+    Storage,
+    chain_name,
+    check_stamp,
+    generation_of,
+    put_in_force,
+    remove_generation,
+    state_name,
+)
+from ledger.store import CommitStore
+from ledger.transfer import Transfer
 from ledger.tree import TreeProof, prove
 from ledger.values import Value
 from ledger.views import StateView
 from pbft.epoch import Epoch
 from pbft.events import CheckedBatch, PoolRequest
-from pbft.messages import NULL_DIGEST, CertifiedBlock, ExecutionCertificate, Handover, Statement
+from pbft.messages import (
+    NULL_DIGEST,
+    CertifiedBlock,
+    Chunk,
+    ExecutionCertificate,
+    Handover,
+    Manifest,
+    Statement,
+)
 
 VIEW_GAS_LIMIT = 2_000_000
 OUTCOMES_MAX = 1_024
 """Statements given at once for a peer that lacks certificates."""
+OFFERED_MAX = 8
+"""Verified manifests remembered, so that chunks can be checked against them."""
 
 __all__ = [
     "BlockInfo",
@@ -61,7 +85,12 @@ class Ledger:
     def __init__(self, storage: Storage, genesis: Genesis, machine: Machine, validator: Validator) -> None:
         self.genesis = genesis
         self.on_commit: list[Callable[[CommittedBlock], None]] = []
+        self.on_install: list[Callable[[], None]] = []
+        """Called on the execution thread when a snapshot has replaced everything."""
         self._storage = storage
+        self._transfer: Transfer | None = None
+        self._offered: OrderedDict[int, Checked] = OrderedDict()
+        self._replaced: Books | None = None
         self._executor = BlockExecutor(machine, validator)
         with ExitStack() as opened:
             opened.callback(storage.release)
@@ -69,17 +98,26 @@ class Ledger:
             self._threads = ThreadPoolExecutor(2, thread_name_prefix="signatures")
             opened.callback(self._threads.shutdown)
             self.intake = Intake(genesis, self._threads)
-            self._books = self._open_books()
+            self._generation = generation_of(storage.files)
+            remove_generation(storage, self._generation + 1)
+            self._books = self._open_books(storage.open_store(state_name(self._generation)), self._generation)
+            opened.callback(self._close_books)
+            self._shelf = Shelf(storage.files, genesis)
+            self._shelf.note(self._books)
             self._opened = opened.pop_all()
 
-    def _open_books(self) -> Books:
-        storage = self._storage
-        return Books(
-            storage.open_store("state"), storage.files.below("chain"), self.genesis, self._executor, self.intake
-        )
+    def _open_books(self, store: CommitStore, generation: int) -> Books:
+        files = self._storage.files.below(chain_name(generation))
+        return Books(store, files, self.genesis, self._executor, self.intake)
+
+    def _close_books(self) -> None:
+        self._forget_transfer()
+        self._shelf.clear()
+        for books in (self._books, self._replaced):
+            if books is not None:
+                books.close()
 
     def close(self) -> None:
-        self._books.close()
         self._opened.close()
 
     # -------------------------------------------------------------------------------------- consensus's port
@@ -127,6 +165,7 @@ class Ledger:
         """Run, append, sync and commit the next block. Blocks; belongs to the execution thread."""
         assert height == self.height + 1, "blocks are executed in order"
         ran = self._books.run(digest, body, view, proposer)
+        self._shelf.note(self._books)
         executed = ran.executed
         committed = CommittedBlock(height, ran.block.header.time_ms, ran.tx_ids, executed.results, executed.changes)
         for callback in self.on_commit:
@@ -136,6 +175,7 @@ class Ledger:
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
         """Store certificates of executed blocks."""
         self._books.certify(certificates)
+        self._shelf.note(self._books)
 
     def certified_blocks(self, first: int, last: int, bytes_max: int) -> list[CertifiedBlock]:
         """Blocks from ``first`` on that certificates name, for a laggard; at least one if there is any."""
@@ -169,7 +209,7 @@ class Ledger:
             raise BadBatch("more headers than a window has blocks")
         try:
             headers = [read_header(raw) for raw in (block.header, *block.headers)]
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadBatch(f"not a header: {error}") from None
         for before, header in pairwise(headers):
             if header.previous_hash != before.hash() or header.height != before.height + 1:
@@ -198,6 +238,69 @@ class Ledger:
         """Whether operators of enough organisations signed it, for the present epoch, by committed state."""
         return check_handover(self._books.view, self.genesis, self.epoch.number, self.time_ms, handover)
 
+    # ---------------------------------------------------------------------------------------- state transfer
+
+    def manifest(self, height_min: int) -> Manifest | None:
+        """The newest snapshot at or above ``height_min``; cut now if need be. Blocks."""
+        return self._shelf.manifest(self._books, height_min)
+
+    def chunk(self, height: int, index: int) -> bytes | None:
+        """A chunk of a snapshot that was offered, while it is kept. Blocks."""
+        return self._shelf.chunk(self._books, height, index)
+
+    def check_manifest(self, manifest: Manifest) -> None:
+        """Verify boundaries, certificate, header and branches from genesis on; raises ``SnapshotInvalid``."""
+        checked = check_manifest(manifest, self.genesis)
+        self._offered.setdefault(manifest.height, checked)
+        while len(self._offered) > OFFERED_MAX:
+            self._offered.popitem(last=False)
+
+    def check_chunk(self, chunk: Chunk) -> None:
+        """Verify a chunk against the manifest of its height; raises ``SnapshotInvalid``. An empty one says that the
+        sender has that snapshot no longer."""
+        checked = self._offered.get(chunk.height)
+        if checked is None:
+            raise SnapshotInvalid("a chunk of no snapshot that was offered")
+        if chunk.data:
+            check_chunk(chunk, checked)
+
+    def begin_transfer(self, manifest: Manifest) -> None:
+        """Forget an earlier transfer and stage this one, which ``check_manifest`` found good."""
+        self._forget_transfer()
+        checked = self._offered.get(manifest.height) or check_manifest(manifest, self.genesis)
+        self._transfer = Transfer(self._storage, self._generation + 1, checked)
+
+    def stage(self, chunk: Chunk) -> None:
+        """Keep a verified chunk of the transfer under way."""
+        assert self._transfer is not None, "chunks are staged in a transfer"
+        self._transfer.stage(chunk)
+
+    def install(self) -> None:
+        """Replace state, index and chain by what is staged, durably. The old ones stay until the next time."""
+        assert self._transfer is not None, "a transfer is installed"
+        transfer, generation = self._transfer, self._generation + 1
+        transfer.finish()
+        self._storage.files.below(chain_name(generation)).remove_all()
+        books = self._open_books(transfer.store, generation)
+        put_in_force(self._storage.files, generation)
+        self._transfer = None
+        self._shelf.clear()
+        if self._replaced is not None:
+            self._replaced.close()
+        if generation >= 2:
+            remove_generation(self._storage, generation - 2)
+        # Readers in other threads may hold the old books for a moment: they stay open, and are not written to.
+        self._replaced, self._books, self._generation = self._books, books, generation
+        self._offered.clear()
+        self._shelf.note(books)
+        for callback in self.on_install:
+            callback()
+
+    def _forget_transfer(self) -> None:
+        if self._transfer is not None:
+            self._transfer.give_up()
+            self._transfer = None
+
     # ----------------------------------------------------------------------------------------------- reading
 
     @property
@@ -223,6 +326,16 @@ class Ledger:
         if books.is_between_epochs:
             return books.head.height
         return None if books.pending is None else books.pending.boundary
+
+    def boundaries(self, epoch: int) -> tuple[bytes, ...]:
+        """The encoded boundaries that lead from genesis to ``epoch``, the present one or an earlier one."""
+        return self._books.boundaries(epoch)
+
+    def epoch_at(self, height: int) -> Epoch:
+        """The epoch of a block held here."""
+        epochs_since = [read_boundary(raw).epoch for raw in self.boundaries(self.epoch.number)]
+        begun = [epoch for epoch in epochs_since if epoch.first_height <= height]
+        return begun[-1] if begun else self.genesis.epoch
 
     @property
     def time_ms(self) -> int:

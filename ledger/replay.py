@@ -100,7 +100,7 @@ def _batch(block: StoredBlock, height: int) -> tuple[list[Envelope], bytes]:
         envelopes = [envelope_from_bytes(raw) for raw in batch.envelopes]
         for envelope in envelopes:
             envelope.verify()
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ChainInvalid(height, f"its body is no batch: {error}") from None
     except Refusal as refusal:
         raise ChainInvalid(height, f"an unlawful transaction: {refusal}") from None

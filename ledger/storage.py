@@ -18,6 +18,7 @@ from pbft.files import Files
 
 FORMAT_VERSION = 1
 STAMP = "format"
+CURRENT = "current"
 LOCK = "lock"
 
 
@@ -67,3 +68,45 @@ def check_stamp(files: Files, genesis: Genesis) -> None:
     file.sync()
     file.close()
     files.sync_names()
+
+
+# --------------------------------------------------------------------------------------------- generations
+
+
+def state_name(generation: int) -> str:
+    return f"state-{generation}" if generation else "state"
+
+
+def chain_name(generation: int) -> str:
+    return f"chain-{generation}" if generation else "chain"
+
+
+def generation_of(files: Files) -> int:
+    """The generation in force: 0 until a snapshot has been installed."""
+    return int(files.read(CURRENT)) if CURRENT in files.names() else 0
+
+
+def put_in_force(files: Files, generation: int) -> None:
+    """Name another generation as the one in force, by one durable rename."""
+    fresh = CURRENT + ".new"
+    if fresh in files.names():
+        files.remove(fresh)
+    file = files.append(fresh)
+    file.write(b"%d\n" % generation)
+    file.sync()
+    file.close()
+    files.rename(fresh, CURRENT)
+    files.sync_names()
+
+
+def remove_generation(storage: Storage, generation: int) -> None:
+    storage.remove_store(state_name(generation))
+    storage.files.below(chain_name(generation)).remove_all()
+
+
+def set_aside(storage: Storage) -> None:
+    """Give up data that cannot be used: an empty generation takes their place, and they stay beside it."""
+    following = generation_of(storage.files) + 1
+    remove_generation(storage, following)
+    put_in_force(storage.files, following)
+    storage.release()

@@ -35,6 +35,7 @@ Load: TypeAlias = Callable[[bytes], bytes | None]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[int, Child]).decode
+encode_branch, decode_branch = _encode, _decode
 
 
 def key_hash_of(key: str) -> bytes:
@@ -93,6 +94,14 @@ class StateTree:
             self.root = branch_hash(self._branch(ROOT))
         self._trim()
         return {path: None if branch is None else _encode(branch) for path, branch in self._dirty.items()}
+
+    def grow(self, path: bytes, entries: Iterable[tuple[str, bytes]]) -> tuple[bytes, dict[bytes, bytes]]:
+        """See ``subtree``; ``path`` is not the root's."""
+        self._dirty = {}
+        leaves = {(hashed := key_hash_of(key)): leaf_of(hashed, record) for key, record in entries}
+        top = self._grow(path, leaves)
+        records = {place: _encode(branch) for place, branch in self._dirty.items() if branch is not None}
+        return b"" if top is None else top.hash, records
 
     def _in_branch(self, path: bytes, items: list[_Item]) -> Child | None:
         """Apply items below an existing branch; what its parent should hold for it."""
@@ -171,6 +180,15 @@ def root_of(entries: Iterable[tuple[str, bytes]]) -> bytes:
     tree = StateTree(lambda _: None)
     tree.update(dict(entries))
     return tree.root
+
+
+def subtree(path: bytes, entries: Iterable[tuple[str, bytes]]) -> tuple[bytes, dict[bytes, bytes]]:
+    """What stands at ``path`` over the (key, record) pairs below it: its hash, and the branch records from there on."""
+    tree = StateTree(lambda _: None)
+    if path == ROOT:
+        written = tree.update(dict(entries))
+        return tree.root, {place: record for place, record in written.items() if record is not None}
+    return tree.grow(path, entries)
 
 
 # ------------------------------------------------------------------------------------------------- proofs
