@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ca.authority import Authority
+from ca.authority import Authority, Issued
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
-from ledger.genesis import Genesis, GenesisLimits, GenesisValidator, write_genesis
-from sdk.configuration import Configuration, ConfigurationError, NodeSection, load
+from ledger.genesis import Genesis, GenesisLimits, GenesisOrganisations, GenesisValidator, write_genesis
+from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, parse, picked
 from sdk.errors import Refused, TransportError
 from sdk.methods import NodeStatus
 from sdk.transports import HttpTransport
@@ -35,13 +35,14 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.05
 
-GENESIS_USERS: tuple[tuple[str, Role], ...] = (
-    ("operator1", Role.OPERATOR),
-    ("operator2", Role.OPERATOR),
-    ("arbiter1", Role.ARBITER),
-    ("regulator1", Role.REGULATOR),
-)
-"""Identities that exist from the first block: two operators, since deposits take two signatures."""
+NEW_MARK = "node.new"
+"""In a node's home until its first log is durable: so a lost log is told from one that never was."""
+
+OPERATORS = 3
+GOVERNANCE_THRESHOLD = 2
+"""Operators of this many organisations act together; each operator is of an organisation of its own."""
+GENESIS_USERS: tuple[tuple[str, Role], ...] = (("arbiter1", Role.ARBITER), ("regulator1", Role.REGULATOR))
+"""Identities that exist from the first block, beside operators, gateways and nodes."""
 
 
 class ClusterError(Exception):
@@ -65,14 +66,15 @@ def prepare(directory: Path, configuration: Configuration, text: str, contracts:
         return
     if directory.exists() and any(directory.iterdir()):
         raise ClusterError(f"{directory} holds files but no {GENESIS_FILE}; choose another directory")
+    organisation = configuration.network.organisation
+    configuration.validate_beginning(CONFIGURATION_FILE)
     directory.mkdir(parents=True, exist_ok=True)
-    authority = Authority.init(directory / "ca", configuration.network.organisation)
-    users = [_issue_user(authority, directory, name, role, configuration) for name, role in GENESIS_USERS]
-    users += [
-        _issue_user(authority, directory, gateway_name(node), Role.GATEWAY, configuration)
-        for node in configuration.node
-    ]
-    validators = [_issue_node(authority, directory, name, configuration) for name in configuration.node]
+    maker = _Maker(directory, organisation, Authority.init(directory / "ca", organisation))
+    organisations = [f"{organisation} {number + 1}" for number in range(OPERATORS)]
+    users = [maker.user(f"operator{n + 1}", Role.OPERATOR, name) for n, name in enumerate(organisations)]
+    users += [maker.user(name, role) for name, role in GENESIS_USERS]
+    users += [maker.user(gateway_name(node), Role.GATEWAY) for node in configuration.node]
+    nodes = {name: maker.node(name, section) for name, section in configuration.node.items()}
     (directory / CONFIGURATION_FILE).write_text(text, encoding="utf-8")
     write_genesis(
         directory / GENESIS_FILE,
@@ -81,12 +83,14 @@ def prepare(directory: Path, configuration: Configuration, text: str, contracts:
             channel=configuration.network.channel,
             lab=configuration.network.lab,
             time_ms=configuration.clock.start_ms or int(time.time() * 1000),
-            validators=tuple(validators),
-            roots=(authority.root_der,),
-            users=tuple(users),
+            validators=tuple(nodes[name][0] for name in configuration.validators),
+            roots=(maker.authority.root_der,),
+            users=(*users, *(certificate for _, certificate in nodes.values())),
             parameters={**contracts.parameters, **_checked_market(configuration, contracts)},
             contracts=dict(contracts.sources),
-            limits=_genesis_limits(configuration),
+            limits=GenesisLimits(**picked(GenesisLimits.__struct_fields__, configuration.limits)),
+            organisations=GenesisOrganisations(tuple(organisations), GOVERNANCE_THRESHOLD),
+            first_primary=configuration.first_primary,
         ),
     )
 
@@ -103,41 +107,44 @@ def _checked_market(configuration: Configuration, contracts: ContractSet) -> dic
     return configuration.market
 
 
-def _genesis_limits(configuration: Configuration) -> GenesisLimits:
-    limits = configuration.limits
-    return GenesisLimits(
-        envelope_bytes_max=limits.envelope_bytes_max,
-        batch_transactions_max=limits.batch_transactions_max,
-        batch_bytes_max=limits.batch_bytes_max,
-        block_gas_max=limits.block_gas_max,
-        checkpoint_interval_blocks=limits.checkpoint_interval_blocks,
-        window_blocks=limits.window_blocks,
-    )
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes keys and certificates in a network's directory."""
+
+    directory: Path
+    organisation: str
+    authority: Authority
+
+    def user(self, name: str, role: Role, organisation: str = "") -> bytes:
+        """A user's key and certificate (DER, which is returned)."""
+        key = SigningKey.generate()
+        users = self.directory / "users"
+        users.mkdir(exist_ok=True)
+        key.save(users / f"{name}.key")
+        issued = self._issue(key, name, organisation or self.organisation, role)
+        (users / f"{name}.crt").write_bytes(issued.certificate_pem)
+        return issued.certificate_der
+
+    def node(self, name: str, section: NodeSection) -> tuple[GenesisValidator, bytes]:
+        """A node's home with key, certificate (DER, returned with the validator that it would be), and mark."""
+        key = SigningKey.generate()
+        home = node_home(self.directory, name, section)
+        home.mkdir(parents=True, exist_ok=True)
+        key.save(home / "node.key")
+        (home / NEW_MARK).touch()
+        hosts = tuple(dict.fromkeys((section.host, "localhost", "127.0.0.1")))
+        issued = self._issue(key, name, self.organisation, Role.NODE, hosts)
+        (home / "node.crt").write_bytes(issued.certificate_pem)
+        return GenesisValidator(name, key.public_key, peer_address(section)), issued.certificate_der
+
+    def _issue(self, key: SigningKey, name: str, organisation: str, role: Role, hosts: tuple[str, ...] = ()) -> Issued:
+        request = create_request(key, name, organisation, role)
+        return self.authority.issue(request, name, organisation, role, CERTIFICATE_DAYS, hosts)
 
 
-def _issue_user(authority: Authority, directory: Path, name: str, role: Role, configuration: Configuration) -> bytes:
-    key = SigningKey.generate()
-    users = directory / "users"
-    users.mkdir(exist_ok=True)
-    key.save(users / f"{name}.key")
-    organisation = configuration.network.organisation
-    request = create_request(key, name, organisation, role)
-    issued = authority.issue(request, name, organisation, role, CERTIFICATE_DAYS)
-    (users / f"{name}.crt").write_bytes(issued.certificate_pem)
-    return issued.certificate_der
-
-
-def _issue_node(authority: Authority, directory: Path, name: str, configuration: Configuration) -> GenesisValidator:
-    key = SigningKey.generate()
-    home = node_home(directory, name, configuration.node[name])
-    home.mkdir(parents=True, exist_ok=True)
-    key.save(home / "node.key")
-    organisation = configuration.network.organisation
-    request = create_request(key, name, organisation, Role.NODE)
-    hosts = tuple(dict.fromkeys((configuration.node[name].host, "localhost", "127.0.0.1")))
-    issued = authority.issue(request, name, organisation, Role.NODE, CERTIFICATE_DAYS, hosts)
-    (home / "node.crt").write_bytes(issued.certificate_pem)
-    return GenesisValidator(name=name, public_key=key.public_key)
+def peer_address(section: NodeSection) -> str:
+    """Where a node's peers reach it."""
+    return f"{section.host}:{section.peer_port}"
 
 
 def node_home(directory: Path, name: str, node: NodeSection) -> Path:
@@ -173,6 +180,50 @@ class Cluster:
     def rest_url(self, name: str) -> str:
         node = self.section(name)
         return f"http://{node.host}:{node.rest_port}"
+
+    # --------------------------------------------------------------------------- the file of the network
+
+    def add_node(self, name: str) -> None:
+        """Make key, certificate and section of a further node, an observer as yet, on free ports."""
+        if name in self.configuration.node:
+            raise ClusterError(f"there is a node {name} already")
+        peer, rest, client = self._free_ports()
+        lines = ("", f"[node.{name}]", "observer = true", f"peer_port = {peer}", f"rest_port = {rest}")
+        text = self._text().rstrip("\n") + "\n".join(("", *lines, f"client_port = {client}", ""))
+        configuration = parse(text, CONFIGURATION_FILE)
+        organisation = configuration.network.organisation
+        maker = _Maker(self.directory, organisation, Authority.open(self.directory / "ca"))
+        try:
+            maker.node(name, configuration.node[name])
+            maker.user(gateway_name(name), Role.GATEWAY)
+        except FileExistsError as error:
+            raise ClusterError(f"{error.filename} is left from an earlier node {name}; move it away first") from None
+        self._replace_text(text)
+
+    def forget_node(self, name: str) -> None:
+        """Take a node's section out of the file; its directory stays."""
+        self._replace_text(without_section(self._text(), name))
+
+    def _text(self) -> str:
+        return (self.directory / CONFIGURATION_FILE).read_text(encoding="utf-8")
+
+    def _replace_text(self, text: str) -> None:
+        parse(text, CONFIGURATION_FILE)
+        draft = self.directory / f"{CONFIGURATION_FILE}.draft"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.directory / CONFIGURATION_FILE)
+        self.configuration = load(self.directory / CONFIGURATION_FILE)
+
+    def _free_ports(self) -> tuple[int, int, int]:
+        """The first three ports in a row, above all those in the file, that nobody uses."""
+        sections = self.configuration.node.values()
+        first = 1 + max(max(node.peer_port, node.rest_port, node.client_port) for node in sections)
+        for port in range(first, 65_533):
+            if all(port_is_free("127.0.0.1", port + step) for step in range(3)):
+                return port, port + 1, port + 2
+        raise ClusterError("there are no free ports above those of the network")
+
+    # ---------------------------------------------------------------------------------------- processes
 
     def pid(self, name: str) -> int | None:
         """The process id of a running node, or None."""
@@ -281,6 +332,19 @@ class Cluster:
             lines = (self.home(name) / "stderr.log").read_text(errors="replace").strip().splitlines()
             return lines[-1] if lines else "it said nothing"
         return "it said nothing"
+
+
+def without_section(text: str, name: str) -> str:
+    """A configuration's text without ``[node.NAME]`` and what belongs to it."""
+    kept: list[str] = []
+    inside = False
+    for line in text.splitlines(keepends=True):
+        if line.lstrip().startswith("["):
+            title = line.strip().strip("[]").split("#")[0].strip().strip("[]").strip()
+            inside = title == f"node.{name}" or title.startswith(f"node.{name}.")
+        if not inside:
+            kept.append(line)
+    return "".join(kept)
 
 
 def port_is_free(host: str, port: int) -> bool:

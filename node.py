@@ -11,17 +11,15 @@ import asyncio
 import gc
 import logging
 import signal
-import ssl
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from api.logs import set_up_logs
+from api.reporter import Report, Reporter
 from api.rest import RestServer
 from api.service import NodeService
 from api.sessions import Sessions
@@ -29,7 +27,7 @@ from api.socket import SocketServer
 from api.submissions import Submissions
 from ca.authority import Authority, AuthorityError
 from ca.keys import InvalidKey, SigningKey
-from ca.tls import client_context, public_server_context, server_context
+from ca.tls import client_context, pem_of, public_server_context, server_context
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.chain import ChainCorrupt
@@ -43,17 +41,20 @@ from ledger.statedb.projector import Projector
 from ledger.storage import disk_storage
 from meter.service import run_gateway
 from meter.units import units_of
-from pbft.config import ReplicaConfig
+from pbft.config import OBSERVER, ReplicaConfig
 from pbft.disk import DiskFiles
 from pbft.driver import Driver
+from pbft.epoch import Epoch
+from pbft.epoch_logs import EpochLogs
+from pbft.evidence import Evidence, encode_evidence
+from pbft.evidence_store import EvidenceStore
+from pbft.link import PROTOCOL_VERSION, Hello
 from pbft.messages import ExecutionCertificate, Scope
-from pbft.replica import Replica
-from pbft.transport import PROTOCOL_VERSION, Address, Hello, Transport
-from pbft.wal import WalCorrupt, WriteAheadLog
+from pbft.transport import Transport, TransportLimits
 from sdk.client import AsyncClient
 from sdk.clock import Clock
-from sdk.configuration import Configuration, ConfigurationError, NodeSection, load
-from sdk.methods import NodeStatus, PeerStatus
+from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, picked
+from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
 from sdk.transports import connect
 
 uvloop: Any
@@ -63,9 +64,10 @@ except ImportError:  # optional: faster where a wheel exists
     uvloop = None
 
 SOCKET_FILE = "node.sock"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
-UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable, ChainCorrupt, WalCorrupt)
+UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable, ChainCorrupt)
 
 log = logging.getLogger("wattq.node")
 
@@ -75,36 +77,37 @@ class Node:
 
     def __init__(self, directory: Path, configuration: Configuration, name: str) -> None:
         self.name = name
-        self.index = configuration.index_of(name)
         self.configuration = configuration
-        self.section: NodeSection = configuration.node[name]
+        self.section: NodeSection = configuration.section(name)
         self.home = directory / (self.section.directory or name)
         self.genesis: Genesis = load_genesis(directory / GENESIS_FILE_NAME)
-        self._names = [validator.name for validator in self.genesis.validators]
+        self._key = SigningKey.load(self.home / "node.key")
         self._check_place()
         self._loop = asyncio.get_running_loop()
         self._directory = directory
         start_ms, clock = configuration.clock.start_ms, configuration.clock
         self.clock = Clock() if start_ms is None else Clock(start_ms, clock.rate, clock.wall_start_ms)
-        key = SigningKey.load(self.home / "node.key")
         files = DiskFiles(self.home / "data")
-        storage = disk_storage(files.path, files)
-        self.ledger = Ledger(storage, self.genesis, PythonMachine(), MarketValidator())
+        self.ledger = Ledger(disk_storage(files.path, files), self.genesis, PythonMachine(), MarketValidator())
         self.database = EmbeddedDatabase(self.home / "data" / "documents.sqlite")
         self.projector = Projector(self.database, self.ledger.snapshot, configuration.limits.projector_lag_blocks_max)
-        replica_config = self._replica_config()
-        self.transport = self._transport(replica_config)
+        self.transport = self._transport()
         self.driver = Driver(
-            replica_config,
-            Replica(replica_config, key.sign),
-            WriteAheadLog(files.below("wal")),
+            self._replica_config,
+            self._key,
+            EpochLogs(files.below("wal"), DiskFiles(self.home)),
             self.transport,
             self.ledger,
+            EvidenceStore(files.path / "evidence", self.ledger.boundaries),
             self.clock.now_ms,
+            damaged=False,
         )
+        client = AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, self._key)
+        self.reporter = Reporter(client, lambda: self.driver.session.epoch.number)
         self.submissions = Submissions(self.ledger, self._order)
         self.ledger.on_commit.append(self._committed)
-        self.driver.on_certified = self._certified
+        self.driver.execution.on_certified = self._certified
+        self.driver.on_evidence = self._proven
         self.service = NodeService(
             ledger=self.ledger,
             database=self.database,
@@ -113,69 +116,61 @@ class Node:
             sessions=Sessions(self.genesis.chain_id, configuration.limits.sessions_max),
             status=self.status,
             authority=self._authority(),
+            hand_over=self.driver.hand_over,
         )
 
     def _check_place(self) -> None:
-        if self._names != list(self.configuration.node):
-            validators = ", ".join(self._names)
-            raise ConfigurationError(f"node: the genesis file has the validators {validators}, in this order")
+        """The key of a node that votes from the beginning is the one that the genesis file has for its name."""
+        keys = {validator.name: validator.public_key for validator in self.genesis.validators}
+        if not self.section.observer and keys.get(self.name) != self._key.public_key:
+            raise ConfigurationError(f"node.{self.name}: the genesis file has no such validator; set observer = true")
 
     def _authority(self) -> Authority | None:
         where = self.section.certificate_authority
         return Authority.open(self._directory / where) if where else None
 
-    def _replica_config(self) -> ReplicaConfig:
-        timers, limits, fixed = self.configuration.timers, self.configuration.limits, self.genesis.limits
+    def _replica_config(self, epoch: Epoch, index: int) -> ReplicaConfig:
+        """The epoch, and every bound that configuration and genesis have under a field's name; genesis wins."""
+        own, names = self.configuration, [field.name for field in fields(ReplicaConfig)]
         return ReplicaConfig(
-            scope=Scope(self.genesis.chain_id, self.genesis.channel, 0),
-            validators=tuple(validator.public_key for validator in self.genesis.validators),
-            index=self.index,
-            checkpoint_interval_blocks=fixed.checkpoint_interval_blocks,
-            window_blocks=fixed.window_blocks,
-            pipeline_depth=limits.pipeline_depth,
-            batch_transactions_max=fixed.batch_transactions_max,
-            batch_bytes_max=fixed.batch_bytes_max,
-            block_gas_max=fixed.block_gas_max,
-            batch_delay_ms_max=timers.batch_delay_ms_max,
-            block_idle_ms_max=timers.block_idle_ms_max,
-            request_timeout_ms=timers.request_timeout_ms,
-            view_change_timeout_ms=timers.view_change_timeout_ms,
-            view_change_timeout_ms_max=timers.view_change_timeout_ms_max,
-            status_interval_ms=timers.status_interval_ms,
-            clock_tolerance_ms=timers.clock_tolerance_ms,
-            pool_transactions_max=limits.pool_transactions_max,
-            pool_bytes_max=limits.pool_bytes_max,
+            scope=Scope(self.genesis.chain_id, self.genesis.channel, epoch.number),
+            validators=epoch.keys,
+            index=index,
+            first_height=epoch.first_height,
+            first_primary=epoch.first_primary,
+            skipped=tuple(skip.index for skip in epoch.skipped),
+            **picked(names, own.timers, own.primary, own.limits, self.genesis.limits),
         )
 
-    def _transport(self, config: ReplicaConfig) -> Transport:
-        certificate, key = self.home / "node.crt", self.home / "node.key"
-        roots = "".join(
-            x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in self.genesis.roots
+    def _transport(self) -> Transport:
+        certificate, key, roots = self.home / "node.crt", self.home / "node.key", pem_of(self.genesis.roots)
+        names = [field.name for field in fields(TransportLimits)]
+        transport = Transport(
+            Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self._key.public_key),
+            self.genesis.roots,
+            server_context(certificate, key, roots),
+            client_context(certificate, key, roots),
+            TransportLimits(**picked(names, self.configuration.limits)),
         )
-        return Transport(
-            hello=Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self.index),
-            keys=config.validators,
-            addresses=[Address(node.host, node.peer_port) for node in self.configuration.node.values()],
-            server_tls=server_context(certificate, key, roots),
-            client_tls=client_context(certificate, key, roots),
-            queue_bytes_max=self.configuration.limits.peer_queue_bytes_max,
-        )
+        transport.is_revoked = lambda serial: self.ledger.reader().get(f"governance/revoked/{serial}") is not None
+        return transport
 
     # --------------------------------------------------------------------------------------------- running
 
     async def run(self) -> None:
-        """Serve until ``stop``; whatever fails ends everything, loudly."""
+        """Serve until ``stop``, or until another validator set has taken over; whatever fails ends everything."""
         section, limits = self.section, self.configuration.limits
         self.projector.start()
         socket = SocketServer(self.service.handle, limits.rest_connections_max)
         await socket.listen_unix(self.home / SOCKET_FILE)
         node = connect(f"unix:{self.home / SOCKET_FILE}")
         rest = RestServer(node, limits.rest_body_bytes_max)
+        public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
             if section.client_port:
-                await socket.listen_tls(section.host, section.client_port, self._public_tls())
-            if section.rest_port:
-                await rest.listen(section.host, section.rest_port, self._rest_tls())
+                await socket.listen_tls(section.host, section.client_port, public_tls)
+            if section.rest_port:  # HTTPS beyond loopback
+                await rest.listen(section.host, section.rest_port, None if section.host in LOOPBACK else public_tls)
             await self.transport.start(section.host, section.peer_port)
             log.info("node %s of %s is up at height %d", self.name, self.genesis.network, self.ledger.height)
             await self._run_parts()
@@ -189,24 +184,19 @@ class Node:
             self.ledger.close()
 
     async def _run_parts(self) -> None:
-        """Consensus, and the gateway if this node has meters; the node ends when consensus does."""
+        """Consensus, the gateway if this node has meters, and reports; the node ends when consensus does."""
         async with asyncio.TaskGroup() as tasks:
-            gateway = tasks.create_task(self._run_gateway()) if self.section.meter else None
+            others = [tasks.create_task(self.reporter.run())]
+            if self.section.meter:
+                others.append(tasks.create_task(self._run_gateway()))
             await self.driver.run()
-            if gateway is not None:
-                gateway.cancel()
+            for task in others:
+                task.cancel()
 
     async def _run_gateway(self) -> None:
         key = SigningKey.load(self._directory / "users" / f"gateway-{self.name}.key")
         async with AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, key) as client:
             await run_gateway(units_of(self.section.meter), self.clock, client, self.home / "readings.buffer")
-
-    def _public_tls(self) -> ssl.SSLContext:
-        return public_server_context(self.home / "node.crt", self.home / "node.key")
-
-    def _rest_tls(self) -> ssl.SSLContext | None:
-        """Beyond loopback REST is HTTPS."""
-        return None if self.section.host in ("127.0.0.1", "::1", "localhost") else self._public_tls()
 
     # ---------------------------------------------------------------------------------------------- ports
 
@@ -222,36 +212,49 @@ class Node:
     def _certified(self, certificates: Sequence[ExecutionCertificate]) -> None:
         self.submissions.on_certified(certificates[-1].statement.height)
 
+    def _proven(self, evidence: Evidence) -> None:
+        if self.configuration.primary.report_primaries and (place := self.driver.session.config.index) != OBSERVER:
+            self.reporter.offer(Report(evidence.scope.epoch, encode_evidence(evidence), place))
+
     def status(self) -> NodeStatus:
         """This node's own account of itself."""
-        core = self.driver.replica.core
-        others = [i for i in range(len(self._names)) if i != self.index]
+        core, epoch, transfer = self.driver.replica.core, self.driver.session.epoch, self.driver.transfer
+        names = tuple(validator.name for validator in epoch.validators)
         return NodeStatus(
             name=self.name,
-            index=self.index,
+            index=core.config.index,
             version=version("wattquorum"),
             chain=self.genesis.chain_id.hex(),
             channel=self.genesis.channel,
             view=core.view,
             view_active=core.active,
-            primary=self._names[core.config.primary(core.view)],
+            primary=names[core.config.primary(core.view)],
             executed_height=self.ledger.height,
             certified_height=self.ledger.certified_height,
             state_root=self.ledger.state_root.hex(),
             block_time_ms=self.ledger.time_ms,
             state_database_height=self.projector.height,
             pool_transactions=len(core.pool),
-            peers=tuple(self._peer(index) for index in others),
+            peers=tuple(self._peer(i, name) for i, name in enumerate(names) if i != core.config.index),
             rejects=dict(sorted((self.driver.rejects + self.transport.drops).items())),
             alarms=tuple(f"{alarm.kind}: {alarm.detail}" for alarm in self.driver.alarms),
+            epoch=epoch.number,
+            boundary=core.boundary,
+            validators=tuple(ValidatorRecord(v.name, v.public_key, v.address) for v in epoch.validators),
+            observer=core.config.index == OBSERVER,
+            votes=core.votes,
+            whole=core.whole,
+            first_height=self.ledger.first_height,
+            transfer=None if transfer is None else TransferStatus(*astuple(transfer)),
         )
 
-    def _peer(self, index: int) -> PeerStatus:
-        told = self.driver.replica.core.peers.get(index)
+    def _peer(self, index: int, name: str) -> PeerStatus:
+        session = self.driver.session
+        told, key = session.replica.core.peers.get(index), session.epoch.keys[index]
         return PeerStatus(
-            name=self._names[index],
-            connected=self.transport.connected(index),
-            queued_bytes=self.transport.queued_bytes(index),
+            name=name,
+            connected=self.transport.connected(key),
+            queued_bytes=self.transport.queued_bytes(key),
             executed_height=told.executed_height if told is not None else 0,
         )
 
@@ -259,8 +262,7 @@ class Node:
 async def serve(config: Path, name: str) -> None:
     """Run a node until a signal ends it."""
     configuration = load(config)
-    configuration.index_of(name)
-    section = configuration.node[name]
+    section = configuration.section(name)
     directory = config.parent
     limits = configuration.limits
     set_up_logs(

@@ -38,6 +38,11 @@ class StatusPort(Protocol):
     def __call__(self) -> methods.NodeStatus: ...
 
 
+class HandoverPort(Protocol):
+    async def __call__(self, message: bytes, /) -> int | None:
+        """Pass an encoded hand-over on; the view that it ends, or None if it is not lawful."""
+
+
 class NodeService:
     """Implements every method. ``handle`` is the one entry, for the socket."""
 
@@ -50,6 +55,7 @@ class NodeService:
         sessions: Sessions,
         status: StatusPort,
         authority: Authority | None,
+        hand_over: HandoverPort,
     ) -> None:
         self._ledger = ledger
         self._database = database
@@ -58,6 +64,7 @@ class NodeService:
         self._sessions = sessions
         self._status = status
         self._authority = authority
+        self._hand_over = hand_over
         self._table: dict[str, Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]] = {
             "status": self._do_status,
             "genesis": self._do_genesis,
@@ -80,6 +87,7 @@ class NodeService:
             "challenge": self._do_challenge,
             "session": self._do_session,
             "enrol": self._do_enrol,
+            "handover": self._do_handover,
         }
 
     async def handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
@@ -131,6 +139,13 @@ class NodeService:
         except (AdmissionRefused, InvalidCertificate) as error:
             raise _refused("ADMISSION_REFUSED", f"{error}.", 403) from None
         return methods.Enrolment(issued.certificate_der, issued.serial)
+
+    async def _do_handover(self, params: methods.HandoverParams, _: Viewer) -> methods.HandedOver:
+        view = await self._hand_over(params.message)
+        if view is None:
+            message = "The order is malformed, of another epoch, or signed by too few organisations' operators."
+            raise _refused("HANDOVER_REFUSED", message, 422)
+        return methods.HandedOver(view)
 
     # ------------------------------------------------------------------------------------------ private
 
@@ -234,7 +249,6 @@ class NodeService:
 
     def _header(self, height: int) -> methods.HeaderRecord:
         block = self._ledger.block(height)
-        names = [validator.name for validator in self._ledger.genesis.validators]
         return methods.HeaderRecord(
             height=height,
             hash=block.statement.header_hash.hex(),
@@ -245,7 +259,7 @@ class NodeService:
             state_root=block.statement.state_root.hex(),
             certified=height <= self._ledger.certified_height,
             view=block.view,
-            proposer=names[block.proposer],
+            proposer=self._ledger.epoch_at(height).validators[block.proposer].name,
         )
 
 

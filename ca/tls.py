@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 
 def server_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContext:
@@ -33,6 +37,11 @@ def trusting_context(root_pem: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=root_pem)
     return context
+
+
+def pem_of(roots: Iterable[bytes]) -> str:
+    """Root certificates (DER) as the text that the contexts take."""
+    return "".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in roots)
 
 
 def _context(protocol: int, certificate: Path, key: Path) -> ssl.SSLContext:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -17,8 +18,10 @@ import cluster as local
 from ca.authority import AuthorityError
 from ca.keys import InvalidKey
 from cli.contracts import shipped_contracts
+from cli.membership import Membership
 from ledger.genesis import GenesisInvalid
 from sdk.configuration import ConfigurationError, load
+from sdk.errors import SdkError
 from sdk.methods import NodeStatus
 
 app = typer.Typer(
@@ -29,6 +32,7 @@ SAMPLE = Path(local.__file__).with_name("cluster.toml")
 DIRECTORY = Path("wattquorum")
 UNUSABLE = (ConfigurationError, GenesisInvalid, AuthorityError, InvalidKey)
 
+T = TypeVar("T")
 Directory = Annotated[Path, typer.Option("--directory", "-d", help="The network's home.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -69,7 +73,7 @@ def status(directory: Directory = DIRECTORY, as_json: Json = False) -> None:
     network = _open(directory)
     found = asyncio.run(_statuses(network))
     if as_json:
-        typer.echo(json.dumps({name: s and msgspec.to_builtins(s) for name, s in found.items()}))
+        typer.echo(msgspec.json.encode(found).decode())
     else:
         Console().print(_table(found))
     if None in found.values():
@@ -83,16 +87,90 @@ async def _statuses(network: local.Cluster) -> dict[str, NodeStatus | None]:
 
 def _table(found: dict[str, NodeStatus | None]) -> Table:
     table = Table(box=None)
-    for column in ("node", "view", "primary", "executed", "certified", "state root", "alarms"):
+    for column in ("node", "role", "epoch", "view", "primary", "executed", "certified", "state root", "alarms"):
         table.add_column(column)
     for name, node in found.items():
         if node is None:
-            table.add_row(name, "-", "-", "-", "-", "no answer", "")
+            table.add_row(name, *["-"] * 6, "no answer", "")
         else:
+            epoch = f"{node.epoch}{'' if node.boundary is None else f' (until block {node.boundary})'}"
             view = f"{node.view}{'' if node.view_active else ' (changing)'}"
             heights = (str(node.executed_height), str(node.certified_height))
-            table.add_row(name, view, node.primary, *heights, node.state_root[:16], "; ".join(node.alarms))
+            alarms = "; ".join(node.alarms)
+            table.add_row(name, _role(node), epoch, view, node.primary, *heights, node.state_root[:16], alarms)
     return table
+
+
+def _role(node: NodeStatus) -> str:
+    """What a node is at the moment, in a few words."""
+    if node.transfer is not None:
+        return f"snapshot {node.transfer.staged}/{node.transfer.chunks}"
+    if not node.whole:
+        return "not whole"
+    if node.observer:
+        return "observer"
+    return "validator" if node.votes else "validator, mute"
+
+
+@app.command()
+def add(name: str, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Add a validator: make or take the node, let it catch up, have the operators vote it in.
+
+    Example: wattq cluster add node5
+    """
+    _tell(_change(directory, lambda members: members.add(name)), as_json)
+
+
+@app.command()
+def observe(name: str, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Add a node that follows and executes, but does not vote. Example: wattq cluster observe node5"""
+    _tell(_change(directory, lambda members: members.observe(name)), as_json)
+
+
+@app.command()
+def remove(name: str, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Take a validator out; its process ends by itself once the others have taken over.
+
+    Example: wattq cluster remove node2
+    """
+    _change(directory, lambda members: members.remove(name))
+    typer.echo(json.dumps({"removed": name}) if as_json else f"{name} is no validator any more")
+
+
+@app.command()
+def replace(old: str, new: str, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Put one node in the place of another, in one change. Example: wattq cluster replace node2 node5"""
+    _tell(_change(directory, lambda members: members.replace(old, new)), as_json)
+
+
+@app.command()
+def handover(name: str, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Have another validator lead, by an order that the operators sign. Example: wattq cluster handover node3"""
+    _tell(_change(directory, lambda members: members.handover(name)), as_json)
+
+
+def _change(directory: Path, work: Callable[[Membership], Awaitable[T]]) -> T:
+    """Do a change of membership, and show what is being waited for."""
+    network = _open(directory)
+    console = Console(stderr=True)
+    try:
+        with console.status("asking the nodes") as shown:
+            return asyncio.run(_run(work, network, shown.update))
+    except UNUSABLE as error:
+        _fail(str(error), 2)
+    except (local.ClusterError, SdkError) as error:
+        _fail(str(error), 1)
+
+
+async def _run(work: Callable[[Membership], Awaitable[T]], network: local.Cluster, say: Callable[[str], None]) -> T:
+    return await work(Membership(network, say))
+
+
+def _tell(node: NodeStatus, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(node).decode())
+    else:
+        Console().print(_table({node.name: node}))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, ca, client, cluster, config, demo, doctor, gateway, meter, sim, verify
+from cli import bench, ca, client, cluster, config, demo, doctor, evidence, gateway, ledger, meter, sim, verify
 
 app = typer.Typer(
     name="wattq",
@@ -30,6 +30,8 @@ GROUPS: dict[str, typer.Typer] = {
     "ca": ca.app,
     "cluster": cluster.app,
     "config": config.app,
+    "evidence": evidence.app,
+    "ledger": ledger.app,
     "meter": meter.app,
     "sim": sim.app,
     "tx": client.app,

@@ -1,8 +1,8 @@
-"""The driver gives a replica its disk, network, clock and execution thread.
+"""The driver gives replicas their disk, network, clock and execution thread, one replica an epoch.
 
-Messages of a wake-up are verified together in threads, stepped together, made durable with one fdatasync, and
-only then sent. Blocks execute on one thread of their own. Any exception here or in the core ends the node:
-better down than wrong.
+Messages of a wake-up are stepped together, made durable with one fdatasync, and only then sent. At the end of an
+epoch, and when a snapshot has been installed, the next replica begins the way it does after a restart: from
+ledger and log. Any exception here or in the core ends the node: better down than wrong.
 """
 
 from __future__ import annotations
@@ -13,104 +13,149 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from pbft.config import ReplicaConfig
-from pbft.events import (
-    Alarm,
-    Event,
-    Execute,
-    Executed,
-    Instant,
-    Output,
-    PoolRequest,
-    Recovered,
-    Send,
-    Submitted,
-    Tick,
+from pbft.config import OBSERVER, ReplicaConfig
+from pbft.epoch import Epoch
+from pbft.epoch_logs import EpochLogs
+from pbft.events import Alarm, Event, Instant, Output, PoolRequest, Recovered, Send, Submitted, Tick
+from pbft.evidence import Evidence
+from pbft.execution import Execution
+from pbft.gate import Gate, Rejected
+from pbft.messages import (
+    BatchBody,
+    CertifiedBlock,
+    Chunk,
+    Forward,
+    Handover,
+    Manifest,
+    Message,
+    Proposal,
+    Status,
+    encode_frame,
 )
-from pbft.gate import Gate, GateFault, Rejected
-from pbft.messages import BatchBody, CertifiedBlock, ExecutionCertificate, FetchBlocks, Forward, Message, Proposal
+from pbft.numbers import Numbers
 from pbft.ports import LedgerPort
+from pbft.reception import Reception
 from pbft.replica import Replica
+from pbft.serving import Serving
+from pbft.session import Session
 from pbft.transport import Transport
 from pbft.wal import WriteAheadLog
 
-INBOX_BYTES_MAX = 32 << 20
-"""Bytes of one peer's messages that wait for the gate; beyond it reading from that peer pauses."""
-BATCH_MESSAGES_MAX = 512
-"""Messages that go through the gate together."""
-SERVED_BYTES_MAX = 8 << 20
-"""Bytes of blocks sent for one FETCH-BLOCKS."""
 ALARMS_MAX = 32
 
 log = logging.getLogger("wattq.pbft")
-_BULK = (Proposal, BatchBody, CertifiedBlock, Forward)
+_BULK = (Proposal, BatchBody, CertifiedBlock, Forward, Manifest, Chunk)
+
+
+class Key(Protocol):
+    """Our voting key, which is our TLS key too."""
+
+    @property
+    def public_key(self) -> bytes: ...
+
+    def sign(self, data: bytes, /) -> bytes: ...
+
+
+class EvidencePort(Protocol):
+    """Where proof of lies is kept."""
+
+    def keep(self, evidence: Evidence) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A state transfer under way."""
+
+    height: int
+    chunks: int
+    staged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What ledger and log hold for the next replica."""
+
+    epoch: Epoch
+    wal: WriteAheadLog
+    recovered: Recovered
 
 
 class Driver:
-    """Runs one replica. ``run`` returns when ``stop`` is called and raises when anything of ours fails."""
+    """Runs one node's replicas. ``run`` returns when ``stop`` is called or the node, once a validator, is not needed
+    any more, and raises when anything of ours fails."""
 
     def __init__(
         self,
-        config: ReplicaConfig,
-        replica: Replica,
-        wal: WriteAheadLog,
+        config_of: Callable[[Epoch, int], ReplicaConfig],
+        key: Key,
+        logs: EpochLogs,
         transport: Transport,
         ledger: LedgerPort,
+        evidence: EvidencePort,
         clock_ms: Callable[[], int],
+        *,
+        damaged: bool = False,
     ) -> None:
-        self._config = config
-        self._replica = replica
-        self._wal = wal
+        """``config_of(epoch, our index)``; ``damaged``: the ledger is to be replaced by a peer's snapshot."""
+        self._config_of = config_of
+        self._key = key
+        self._logs = logs
         self._transport = transport
         self._ledger = ledger
+        self._evidence = evidence
         self._clock_ms = clock_ms
-        self._gate = Gate(config, ledger)
-        self._inbox: dict[int, deque[bytes]] = {}
-        self._inbox_bytes: Counter[int] = Counter()
+        self._damaged = damaged
         self._events: deque[Event] = deque()
-        self._executions: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._wake = asyncio.Event()
-        self._arrived = asyncio.Event()
         self._waiters: dict[bytes, asyncio.Future[bool]] = {}
-        self._verifying = ThreadPoolExecutor(1, thread_name_prefix="gate")
-        self._executing = ThreadPoolExecutor(1, thread_name_prefix="execution")
-        self._syncing = ThreadPoolExecutor(1, thread_name_prefix="wal")
-        self._serving: set[asyncio.Task[None]] = set()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
+        self._execution = Execution(ledger, self._put, self._stale)
+        self._serving = Serving(ledger, key.sign, self._send_bulk, self._unsent)
+        self._reception = Reception(ledger, transport, lambda: self.session, self._put_of, self._serving.serve)
+        self._has_voted = False
         self._stopping = False
-        self.rejects: Counter[str] = Counter()
+        self._rejects: Counter[str] = Counter()
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
-        self.on_certified: Callable[[Sequence[ExecutionCertificate]], None] = lambda certificates: None
-        transport.deliver = self._deliver
-        transport.on_ready = lambda peer: self._wake.set()
+        self.transfer: Transfer | None = None
+        self.on_evidence: Callable[[Evidence], None] = lambda evidence: None
+        self.session = self._begin(self._load())
+        transport.on_ready = lambda key: self._wake.set()
 
     @property
     def replica(self) -> Replica:
-        return self._replica
+        """The one of this epoch."""
+        return self.session.replica
+
+    @property
+    def rejects(self) -> Counter[str]:
+        """What others did wrong, by reason."""
+        return self._rejects + self._reception.rejects + self._serving.refused
+
+    @property
+    def execution(self) -> Execution:
+        return self._execution
 
     async def run(self) -> None:
-        """Recover, then serve until stopped."""
-        self._events.append(
-            Recovered(
-                records=self._wal.records,
-                executed_height=self._ledger.height,
-                certificate=self._ledger.last_certificate(),
-                uncertified=self._ledger.uncertified(),
-            )
-        )
-        self._wal.records = ()
+        """Recover, then serve until stopped or retired."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                gate = tasks.create_task(self._pass_gate())
-                execution = tasks.create_task(self._execute())
+                parts = [
+                    tasks.create_task(self._reception.run()),
+                    tasks.create_task(self._execution.run()),
+                    tasks.create_task(self._serving.run()),
+                ]
                 await self._step_until_stopped()
-                gate.cancel()
-                execution.cancel()
+                await self._serving.idle()
+                for part in parts:
+                    part.cancel()
         finally:
-            for pool in (self._verifying, self._executing, self._syncing):
-                pool.shutdown()
-            self._wal.close()
+            self._reception.close()
+            self._execution.close()
+            self._disk.shutdown()
+            self.session.wal.close()
 
     def stop(self) -> None:
         self._stopping = True
@@ -123,11 +168,74 @@ class Driver:
         self._put(Submitted(tuple(requests), own=True))
         return list(await asyncio.gather(*futures))
 
+    async def hand_over(self, data: bytes) -> int | None:
+        """Take in an operators' encoded hand-over; the view that it ends, or None if it is not lawful here."""
+        session = self.session
+        try:
+            message = session.gate.decode(data)
+            if not isinstance(message, Handover):
+                return None
+            event = await asyncio.to_thread(session.gate.verify, session.numbers.operators, message)
+        except Rejected:
+            return None
+        self._put_of(session, event)
+        return message.view
+
+    # ------------------------------------------------------------------------------------------- sessions
+
+    def _load(self) -> Loaded:
+        """What a replica of the ledger's epoch begins with. Blocks."""
+        epoch = self._ledger.epoch
+        wal = self._logs.open(epoch.number)
+        recovered = Recovered(
+            records=wal.records,
+            executed_height=self._ledger.height,
+            certificate=self._ledger.last_certificate(),
+            uncertified=self._ledger.uncertified(),
+            boundary=self._ledger.boundary,
+            first_height=self._ledger.first_height,
+            amnesia=self._logs.amnesia,
+            damaged=self._damaged,
+        )
+        wal.records = ()
+        return Loaded(epoch, wal, recovered)
+
+    def _begin(self, loaded: Loaded) -> Session:
+        epoch = loaded.epoch
+        numbers = Numbers(epoch.keys, self._key.public_key)
+        config = self._config_of(epoch, numbers.index)
+        replica, gate = Replica(config, self._key.sign), Gate(config, self._ledger)
+        self._transport.set_validators(epoch.validators)
+        self._has_voted = self._has_voted or config.index != OBSERVER
+        self._events.append(loaded.recovered)
+        return Session(epoch, config, replica, gate, numbers, loaded.wal)
+
+    async def _begin_again(self) -> None:
+        """The epoch has ended, or another ledger is in place of ours. What clients wait for goes on waiting."""
+        await self._execution.drained()
+        await self._serving.idle()
+        self.session.wal.close()
+        self._damaged, self.transfer = False, None
+        waiting = self.replica.core.pool.waiting_since(self._now().timer_ms)
+        gone = frozenset(await self._on_disk(self._ledger.inadmissible, waiting))
+        loaded = await self._on_disk(self._load)
+        kept = [event for event in self._events if isinstance(event, Submitted)]
+        kept.append(Submitted(tuple(request for request in waiting if request.tx_id not in gone), own=False))
+        self._events.clear()
+        self.session = self._begin(loaded)
+        self._events.extend(kept)
+        log.info("epoch %d goes on from height %d", self.session.epoch.number, self._ledger.height)
+
     # ---------------------------------------------------------------------------------------- stepping
 
     def _put(self, event: Event) -> None:
         self._events.append(event)
         self._wake.set()
+
+    def _put_of(self, session: Session, event: Event) -> None:
+        """What was verified for an earlier epoch's replica is of no use to the present one."""
+        if session is self.session:
+            self._put(event)
 
     async def _step_until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
@@ -147,15 +255,15 @@ class Driver:
         return Instant(time.monotonic_ns() // 1_000_000, self._clock_ms())
 
     def _step_all(self) -> list[Output]:
-        """Step every queued event; at least a tick."""
+        """Step every queued event, at least a tick, until the replica's life ends."""
         now = self._now()
-        outputs = []
-        while self._events:
+        outputs: list[Output] = []
+        while self._events and not (outputs and _ends(outputs[-1])):
             event = self._events.popleft()
-            outputs.append(self._replica.step(event, now))
+            outputs.append(self.replica.step(event, now))
             if isinstance(event, Submitted) and event.own:
                 self._answer(event, outputs[-1])
-        return outputs or [self._replica.step(Tick(), now)]
+        return outputs or [self.replica.step(Tick(), now)]
 
     def _answer(self, event: Submitted, output: Output) -> None:
         refused = frozenset(output.refused)
@@ -166,141 +274,75 @@ class Driver:
 
     async def _carry_out(self, outputs: Sequence[Output]) -> None:
         """Durable first, then sent; one group of records for all steps."""
+        session = self.session
         records = [record for output in outputs for record in output.persist]
         if records:
-            await self._in(self._syncing, self._wal.append, records)
+            await self._on_disk(session.wal.append, records)
         for output in outputs:
+            self._execution.give(output)
+            if output.transfer is not None:
+                # Its chunks, which this very output asks for, are checked against what this stages.
+                await self._execution.drained()
             for send in output.send:
-                self._send(send)
-            for execute in output.execute:
-                self._executions.put_nowait(("execute", execute))
-            if output.certified:
-                self._executions.put_nowait(("certify", output.certified))
+                self._send(session, send)
+            self._note_transfer(output)
             if output.truncate_below is not None:
-                await self._in(self._syncing, self._wal.truncate_below, output.truncate_below)
-            for reject in output.rejects:
-                self.rejects[reject.reason] += 1
-            for alarm in output.alarms:
-                self.alarms.append(alarm)
-                log.error("alarm %s: %s", alarm.kind, alarm.detail)
+                await self._on_disk(session.wal.truncate_below, output.truncate_below)
+            for evidence in output.evidence:
+                await self._on_disk(self._evidence.keep, evidence)
+                self.on_evidence(evidence)
+            self._note_faults(output)
+        if self._logs.amnesia and session.replica.core.votes:
+            await self._on_disk(self._logs.recovered)
+        if any(output.retired for output in outputs) and self._has_voted:
+            log.info("retired: the validators of epoch %d have taken over", session.epoch.number)
+            self.stop()
+        elif _ends(outputs[-1]):
+            await self._begin_again()
 
-    def _send(self, send: Send) -> None:
-        self._transport.send(send.to, send.message, bulk=isinstance(send.message, _BULK))
+    def _note_transfer(self, output: Output) -> None:
+        if output.transfer is not None:
+            self.transfer = Transfer(output.transfer.height, output.transfer.chunks, 0)
+        if output.stage and self.transfer is not None:
+            done = self.transfer.staged + len(output.stage)
+            self.transfer = Transfer(self.transfer.height, self.transfer.chunks, done)
 
-    async def _in(self, pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
-
-    # --------------------------------------------------------------------------------------- executing
-
-    async def _execute(self) -> None:
-        """Blocks and certificates, in the order in which consensus settled them, on the execution thread."""
-        while True:
-            what, item = await self._executions.get()
-            if what == "certify":
-                await self._in(self._executing, self._ledger.certify, item)
-                self.on_certified(item)
-            else:
-                await self._run_block(item)
-
-    async def _run_block(self, item: Execute) -> None:
-        report = await self._in(
-            self._executing, self._ledger.execute, item.height, item.digest, item.body, item.view, item.proposer
-        )
-        waiting = self._stale() if report.tx_ids else []
-        gone = await self._in(self._executing, self._ledger.inadmissible, waiting) if waiting else []
-        self._put(Executed(report.statement, report.tx_ids, tuple(gone)))
+    def _note_faults(self, output: Output) -> None:
+        for reject in output.rejects:
+            self._rejects[reject.reason] += 1
+        for alarm in output.alarms:
+            self.alarms.append(alarm)
+            log.error("alarm %s: %s", alarm.kind, alarm.detail)
 
     def _stale(self) -> list[PoolRequest]:
         """Requests that have waited long enough for their timers to matter; fresh ones need no second look."""
-        patience_ms = self._config.request_timeout_ms // 2
-        return self._replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
+        patience_ms = self.session.config.request_timeout_ms // 2
+        return self.replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
 
-    # ------------------------------------------------------------------------------------------ receiving
+    async def _on_disk(self, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)
 
-    def _deliver(self, sender: int, data: bytes) -> bool:
-        self._inbox.setdefault(sender, deque()).append(data)
-        self._inbox_bytes[sender] += len(data)
-        self._arrived.set()
-        return self._inbox_bytes[sender] <= INBOX_BYTES_MAX
+    # -------------------------------------------------------------------------------------------- sending
 
-    async def _pass_gate(self) -> None:
-        """Take what has arrived, from each peer in turn, through the gate, and queue what passes."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while batch := self._take_arrived():
-                decoded = self._decode(batch)
-                for event in await self._in(self._verifying, self._verify, decoded):
-                    self._put(event)
-                for sender in {sender for sender, _ in batch}:
-                    if self._inbox_bytes[sender] <= INBOX_BYTES_MAX:
-                        self._transport.resume_reading(sender)
+    def _send(self, session: Session, send: Send) -> None:
+        """To one peer, or: votes to the validators, our status to everyone that we are linked with."""
+        numbers, message = session.numbers, send.message
+        if send.to is not None:
+            keys: Sequence[bytes] = (numbers.key(send.to),)
+        elif isinstance(message, Status):
+            keys = tuple({*numbers.others, *self._transport.linked})
+        else:
+            keys = numbers.others
+        self._transport.send(keys, encode_frame(session.epoch.number, message), bulk=isinstance(message, _BULK))
 
-    def _take_arrived(self) -> list[tuple[int, bytes]]:
-        taken: list[tuple[int, bytes]] = []
-        share = max(1, BATCH_MESSAGES_MAX // max(1, len(self._inbox)))
-        for sender, inbox in self._inbox.items():
-            for _ in range(min(share, len(inbox))):
-                data = inbox.popleft()
-                self._inbox_bytes[sender] -= len(data)
-                taken.append((sender, data))
-        return taken
+    def _send_bulk(self, session: Session, peer: int, message: Message) -> None:
+        frame = encode_frame(session.epoch.number, message)
+        self._transport.send((session.numbers.key(peer),), frame, bulk=True)
 
-    def _decode(self, batch: Sequence[tuple[int, bytes]]) -> list[tuple[int, Message]]:
-        found: list[tuple[int, Message]] = []
-        for sender, data in batch:
-            try:
-                message = self._gate.decode(data)
-            except Rejected as rejected:
-                self._reject(sender, rejected.fault)
-                continue
-            if isinstance(message, FetchBlocks):
-                self._serve(sender, message)
-            else:
-                found.append((sender, message))
-        return found
+    def _unsent(self, session: Session, peer: int) -> int:
+        return self._transport.queued_bytes(session.numbers.key(peer))
 
-    def _verify(self, messages: Sequence[tuple[int, Message]]) -> list[Event]:
-        """In the gate's thread."""
-        events: list[Event] = []
-        for sender, message in messages:
-            try:
-                if isinstance(message, Forward):
-                    events.append(self._forwarded(message))
-                else:
-                    events.append(self._gate.verify(sender, message))
-            except Rejected as rejected:
-                self._reject(sender, rejected.fault)
-        return events
 
-    def _forwarded(self, message: Forward) -> Submitted:
-        checked = self._ledger.check_envelopes(message.envelopes)
-        requests = tuple(item for item in checked if isinstance(item, PoolRequest))
-        for item in checked:
-            if isinstance(item, str):
-                self.rejects[f"forwarded_{item.lower()}"] += 1
-        return Submitted(requests, own=False)
-
-    def _reject(self, sender: int, fault: GateFault) -> None:
-        self.rejects[fault] += 1
-        log.debug("rejected a message of replica %d: %s", sender, fault)
-
-    # --------------------------------------------------------------------------------------------- serving
-
-    def _serve(self, sender: int, request: FetchBlocks) -> None:
-        """Send certified blocks; one request of a peer at a time, further ones are dropped."""
-        name = f"serve-{sender}"
-        if any(task.get_name() == name for task in self._serving):
-            self.rejects["fetch_while_served"] += 1
-            return
-        task = asyncio.get_running_loop().create_task(self._send_blocks(sender, request), name=name)
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
-    async def _send_blocks(self, sender: int, request: FetchBlocks) -> None:
-        last = min(request.last_height, request.first_height + self._config.fetch_blocks_max)
-        blocks = await asyncio.to_thread(
-            self._ledger.certified_blocks, max(1, request.first_height), last, SERVED_BYTES_MAX
-        )
-        for block in blocks:
-            self._transport.send(sender, block, bulk=True)
+def _ends(output: Output) -> bool:
+    """Whether another replica has to go on after this step."""
+    return output.epoch_ended or output.install

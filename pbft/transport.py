@@ -1,313 +1,343 @@
-"""Links between replicas: TCP under mutual TLS 1.3, length-prefixed frames, one link a pair.
+"""Links between nodes: TCP under mutual TLS 1.3, one link a pair, known by the key that both votes and links.
 
-The replica with the lower index dials. Each side says hello (protocol version, genesis hash, channel, index),
-and the certificate that TLS verified must hold the very key that the validator set gives that index. What is
-to be sent waits in a byte-bounded queue with votes ahead of bulk; when it is full the oldest bulk is dropped,
-and the status exchange sends again what matters. Garbage closes the link with a counted reason.
+Validators are told by ``set_validators``, at every epoch anew; links outlive epochs. Of two validators the one
+with the smaller key dials. Whoever is no validator is an observer: it dials every validator and is never
+dialled, needs a node's certificate of this network, and shares a number of places and a budget of bytes a
+second with all other observers, so that they never slow the validators. What is to be sent waits in a
+byte-bounded queue with votes ahead of bulk; when it is full the oldest bulk is dropped, and the status exchange
+sends again what matters. A peer whose messages fail too often is not read from for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-import struct
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from ca.certificates import CertificateFacts, InvalidCertificate, Role, certificate_facts
+from pbft.epoch import Validator
+from pbft.link import HELLO_TIMEOUT_S, Hello, Link, frame
+from pbft.peers import Budget, Faults, Peer, SendQueue
 
-from pbft.messages import encode_message
-
-PROTOCOL_VERSION = 1
-FRAME_BYTES_MAX = 32 << 20
-HELLO_BYTES_MAX = 1_024
-HELLO_TIMEOUT_S = 5.0
 DIAL_BACKOFF_S = 0.1
 DIAL_BACKOFF_S_MAX = 2.0
 DIAL_TIMEOUT_S = 5.0
+DUEL_S = 2.0
+"""Two links of one pair, dialled from both sides within this time: the smaller key's stays. Else the newer one."""
 CHUNK_BYTES = 1 << 20
-_LENGTH = struct.Struct(">I")
-
-
-class Hello(msgspec.Struct, frozen=True, array_like=True):
-    """The first frame in each direction."""
-
-    version: int
-    chain: bytes
-    channel: str
-    index: int
+UNINTRODUCED_MAX = 64
+"""Connections that have not said hello yet, beyond the places of those that may."""
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    port: int
+class TransportLimits:
+    """Bounds that an operator may move; see docs/CONFIGURATION.md."""
+
+    peer_queue_bytes_max: int = 16_000_000
+    observers_max: int = 16
+    observer_bytes_per_s_max: int = 8_000_000
+    faults_per_s_max: int = 20
+    penalty_ms: int = 5_000
 
 
-Deliver = Callable[[int, bytes], bool]
-"""``deliver(sender, message bytes)``: False when the receiver is full and reading should pause."""
-
-
-class Link(asyncio.Protocol):
-    """One connection. It speaks for a peer only after both hellos."""
-
-    def __init__(self, owner: Transport, dialled: int | None) -> None:
-        self._owner = owner
-        self._dialled = dialled
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
-        self._writable = True
-        self.peer: int | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's transports do not inherit asyncio's
-        self._owner.links.add(self)
-        if self._dialled is None and len(self._owner.links) > self._owner.links_max:
-            self.drop("too_many_links")
-            return
-        self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, self.drop, "hello_timeout")
-        self.write(_frame(msgspec.msgpack.encode(self._owner.hello)))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._owner.links.discard(self)
-        self._owner.link_lost(self)
-        self._transport = None
-
-    def drop(self, reason: str) -> None:
-        """Close the link, now; the reason is counted."""
-        self._owner.drops[reason] += 1
-        if self._transport is not None:
-            self._transport.abort()
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def pause_writing(self) -> None:
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        self._owner.flush(self)
-
-    @property
-    def writable(self) -> bool:
-        return self._writable and self._transport is not None
-
-    def pause_reading(self) -> None:
-        if self._transport is not None and self._transport.is_reading():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        start = 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
-            if length > (FRAME_BYTES_MAX if self.peer is not None else HELLO_BYTES_MAX):
-                self.drop("frame_too_long")
-                return
-            end = start + _LENGTH.size + length
-            if end > len(self._buffer):
-                break
-            self._take(bytes(self._buffer[start + _LENGTH.size : end]))
-            start = end
-        if start:
-            del self._buffer[:start]
-
-    def _take(self, data: bytes) -> None:
-        if self.peer is not None:
-            if not self._owner.deliver(self.peer, data):
-                self.pause_reading()
-            return
-        fault = self._introduce(data)
-        if fault:
-            self.drop(fault)
-
-    def _introduce(self, data: bytes) -> str:
-        """Check the peer's hello against its certificate; the fault's name, or ''."""
-        own = self._owner.hello
-        try:
-            hello = msgspec.msgpack.decode(data, type=Hello)
-        except msgspec.DecodeError:
-            return "bad_hello"
-        if hello.version != own.version:
-            return "other_version"
-        if (hello.chain, hello.channel) != (own.chain, own.channel):
-            return "other_chain"
-        if hello.index == own.index or not 0 <= hello.index < len(self._owner.keys):
-            return "bad_index"
-        if self._dialled is not None and hello.index != self._dialled:
-            return "another_peer"
-        if self._certified_key() != self._owner.keys[hello.index]:
-            return "other_key"
-        if self._timer is not None:
-            self._timer.cancel()
-        self.peer = hello.index
-        self._owner.link_ready(self)
-        return ""
-
-    def _certified_key(self) -> bytes | None:
-        session = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
-        der = session.getpeercert(binary_form=True) if session is not None else None
-        if der is None:
-            return None
-        return (
-            x509.load_der_x509_certificate(der).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        )
-
-
-class _Queue:
-    """What waits for one peer: votes before bulk, bounded in bytes."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._max = bytes_max
-        self._votes: deque[bytes] = deque()
-        self._bulk: deque[bytes] = deque()
-        self.bytes = 0
-        self.dropped = 0
-
-    def put(self, frame: bytes, *, bulk: bool) -> None:
-        self.bytes += len(frame)
-        (self._bulk if bulk else self._votes).append(frame)
-        while self.bytes > self._max and (self._bulk or self._votes):
-            gone = self._bulk.popleft() if self._bulk else self._votes.popleft()
-            self.bytes -= len(gone)
-            self.dropped += 1
-
-    def take(self, bytes_max: int) -> bytes:
-        """Up to ``bytes_max`` of whole frames (at least one, if there is any)."""
-        frames: list[bytes] = []
-        size = 0
-        while self._votes or self._bulk:
-            source = self._votes or self._bulk
-            if frames and size + len(source[0]) > bytes_max:
-                break
-            frames.append(source.popleft())
-            size += len(frames[-1])
-        self.bytes -= size
-        return b"".join(frames)
+Deliver = Callable[[bytes, bytes], bool]
+"""``deliver(sender's key, frame)``: False when the receiver is full and reading should pause."""
 
 
 class Transport:
-    """All links of one replica. ``deliver`` is called in the event loop for every message received."""
+    """All links of one node. ``deliver`` is called in the event loop for every frame received."""
 
     def __init__(
         self,
         hello: Hello,
-        keys: Sequence[bytes],
-        addresses: Sequence[Address],
+        roots: Sequence[bytes],
         server_tls: ssl.SSLContext,
         client_tls: ssl.SSLContext,
-        queue_bytes_max: int,
+        limits: TransportLimits = TransportLimits(),
     ) -> None:
         self.hello = hello
-        self.keys = keys
-        self.links_max = 4 * len(keys)
-        self.links: set[Link] = set()
+        self.limits = limits
         self.drops: Counter[str] = Counter()
         self.deliver: Deliver = lambda sender, data: True
-        self.on_ready: Callable[[int], None] = lambda peer: None
-        self._addresses = addresses
+        self.on_ready: Callable[[bytes], None] = lambda key: None
+        self.is_revoked: Callable[[str], bool] = lambda serial: False
+        """Whether a certificate (serial, hex) has been revoked; asked of observers, since epochs rule validators."""
+        self._roots = tuple(roots)
         self._server_tls = server_tls
         self._client_tls = client_tls
-        self._peers: dict[int, Link] = {}
-        self._queues = {i: _Queue(queue_bytes_max) for i in range(len(keys)) if i != hello.index}
-        self._scheduled: set[int] = set()
+        self._links: set[Link] = set()
+        self._peers: dict[bytes, Peer] = {}
+        self._validators: dict[bytes, Validator] = {}
+        self._scheduled: set[bytes] = set()
         self._server: asyncio.AbstractServer | None = None
-        self._dialling: list[asyncio.Task[None]] = []
+        self._dialling: dict[tuple[bytes, str], asyncio.Task[None]] = {}
+
+    def set_validators(self, validators: Sequence[Validator]) -> None:
+        """Who votes from now on, and where each is reached. Links stay as they are."""
+        self._validators = {validator.public_key: validator for validator in validators}
+        for key in self._validators:
+            if key != self.hello.key:
+                self._peer(key)
+        self._forget_strangers()
+        self._share_budget()
+        if self._server is not None:
+            self._dial_all()
 
     async def start(self, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Link(self, None), host, port, ssl=self._server_tls)
-        higher = range(self.hello.index + 1, len(self.keys))
-        self._dialling = [loop.create_task(self._keep_dialling(peer)) for peer in higher]
+        self._server = await loop.create_server(
+            lambda: Link(self, None), host, port, ssl=self._server_tls, ssl_handshake_timeout=HELLO_TIMEOUT_S
+        )
+        self._dial_all()
 
     async def stop(self) -> None:
-        for task in self._dialling:
+        tasks = list(self._dialling.values())
+        self._dialling.clear()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._dialling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
-        for link in list(self.links):
+        for link in list(self._links):
             link.drop("stopping")
         if self._server is not None:
             await self._server.wait_closed()
 
-    def connected(self, peer: int) -> bool:
-        return peer in self._peers
+    def connected(self, key: bytes) -> bool:
+        peer = self._peers.get(key)
+        return peer is not None and peer.link is not None
 
-    def queued_bytes(self, peer: int) -> int:
-        return self._queues[peer].bytes
+    @property
+    def linked(self) -> list[bytes]:
+        """The keys of everyone that we have a link with."""
+        return [key for key, peer in self._peers.items() if peer.link is not None]
 
-    def send(self, to: int | None, message: object, *, bulk: bool) -> None:
-        """Queue a message for one peer, or, encoded once, for all."""
-        frame = _frame(encode_message(message))
-        for peer in self._queues if to is None else (to,):
-            self._queues[peer].put(frame, bulk=bulk)
-            if peer not in self._scheduled and peer in self._peers:
-                self._scheduled.add(peer)
-                asyncio.get_running_loop().call_soon(self._flush_peer, peer)
+    @property
+    def dialled(self) -> list[bytes]:
+        """The keys of those whom it is ours to dial."""
+        return [key for key, _ in self._dialling]
 
-    def resume_reading(self, peer: int) -> None:
-        link = self._peers.get(peer)
-        if link is not None:
-            link.resume_reading()
+    def queued_bytes(self, key: bytes) -> int:
+        peer = self._peers.get(key)
+        return peer.queue.bytes if peer is not None else 0
+
+    def send(self, keys: Iterable[bytes], data: bytes, *, bulk: bool) -> None:
+        """Queue one frame for each of ``keys``; those that we have never heard of get nothing."""
+        framed = frame(data)
+        for key in keys:
+            peer = self._peers.get(key)
+            if peer is None:
+                continue
+            peer.queue.put(framed, bulk=bulk)
+            if key not in self._scheduled and peer.link is not None:
+                self._scheduled.add(key)
+                asyncio.get_running_loop().call_soon(self._flush_scheduled, key)
+
+    def hold(self, key: bytes) -> None:
+        """Read no more from a peer until ``resume_reading``."""
+        peer = self._peers.get(key)
+        if peer is not None and peer.link is not None:
+            peer.link.hold("inbox")
+
+    def resume_reading(self, key: bytes) -> None:
+        peer = self._peers.get(key)
+        if peer is not None and peer.link is not None:
+            peer.link.release("inbox")
+
+    def fault(self, key: bytes) -> bool:
+        """A message of this peer was bad. True if it is paused for that now."""
+        peer = self._peers.get(key)
+        if peer is None or not peer.faults.add(self._now(), self.limits.penalty_ms / 1000):
+            return False
+        self.drops["penalty"] += 1
+        if peer.link is not None:
+            self._penalise(peer, peer.link)
+        return True
+
+    # ------------------------------------------------------------------------------------- what links say
+
+    def opened(self, link: Link) -> str:
+        self._links.add(link)
+        if link.dialled is None and sum(1 for known in self._links if known.peer is None) > UNINTRODUCED_MAX:
+            return "too_many_links"
+        return ""
+
+    def introduced(self, link: Link, hello: Hello, certificate: bytes | None) -> str:
+        try:
+            facts = certificate_facts(certificate or b"", self._roots)
+        except InvalidCertificate:
+            return "bad_certificate"
+        fault = self._refuses(hello.key, facts)
+        if fault:
+            return fault
+        peer = self._peer(hello.key)
+        older = peer.link
+        if older is not None and self._prefers(older, link):
+            return "duplicate"
+        link.peer, link.ready_s = hello.key, self._now()
+        peer.link = link
+        if older is not None:
+            older.drop("replaced")
+        self._share_budget()
+        if peer.faults.penalty_until_s > self._now():
+            self._penalise(peer, link)
+        self.on_ready(hello.key)
+        self._flush(peer)
+        return ""
+
+    def _refuses(self, key: bytes, facts: CertificateFacts) -> str:
+        if facts.public_key != key:
+            return "other_key"
+        if facts.role != Role.NODE:
+            return "not_a_node"
+        if key in self._validators:
+            return ""
+        if self.is_revoked(facts.serial):
+            return "revoked"
+        others = [known for known in self._observers() if known.key != key]
+        return "too_many_observers" if len(others) >= self.limits.observers_max else ""
+
+    def _prefers(self, older: Link, newer: Link) -> bool:
+        """Whether ``older`` stays: both sides dialled at once, and it is the link that the smaller key dialled."""
+        same_side = (older.dialled is None) == (newer.dialled is None)
+        if same_side or self._now() > older.ready_s + DUEL_S:
+            return False
+        assert older.peer is not None, "only introduced links stand for a peer"
+        return (older.dialled is not None) == (self.hello.key < older.peer)
+
+    def received(self, link: Link, data: bytes) -> None:
+        peer = self._peers.get(link.peer or b"")
+        if peer is None or peer.link is not link:
+            return
+        now_s = self._now()
+        if now_s < peer.faults.penalty_until_s:
+            self.drops["while_paused"] += 1
+            return
+        if peer.receiving is not None:
+            peer.receiving.spend(len(data), now_s)
+            wait_s = peer.receiving.wait_s(now_s)
+            if wait_s > 0:
+                self.drops["observer_slowed"] += 1
+                self._hold_for(link, "budget", wait_s)
+        if not self.deliver(peer.key, data):
+            link.hold("inbox")
+
+    def writable(self, link: Link) -> None:
+        peer = self._peers.get(link.peer or b"")
+        if peer is not None and peer.link is link:
+            self._flush(peer)
+
+    def closed(self, link: Link, reason: str) -> None:
+        if reason:
+            self.drops[reason] += 1
+        self._links.discard(link)
+        peer = self._peers.get(link.peer or b"")
+        if peer is not None and peer.link is link:
+            peer.link = None
+            self._forget_strangers()
+            self._share_budget()
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _flush_peer(self, peer: int) -> None:
-        self._scheduled.discard(peer)
-        link = self._peers.get(peer)
-        if link is not None:
-            self.flush(link)
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
-    def flush(self, link: Link) -> None:
-        if link.peer is None:
+    def _peer(self, key: bytes) -> Peer:
+        peer = self._peers.get(key)
+        if peer is None:
+            limits = self.limits
+            peer = self._peers[key] = Peer(key, SendQueue(limits.peer_queue_bytes_max), Faults(limits.faults_per_s_max))
+        return peer
+
+    def _observers(self) -> list[Peer]:
+        return [peer for key, peer in self._peers.items() if key not in self._validators and peer.link is not None]
+
+    def _forget_strangers(self) -> None:
+        """Nothing is kept of a peer that is no validator, has no link and serves no penalty."""
+        now_s = self._now()
+        for key, peer in list(self._peers.items()):
+            if key not in self._validators and peer.link is None and now_s >= peer.faults.penalty_until_s:
+                del self._peers[key]
+
+    def _share_budget(self) -> None:
+        """Observers share the budget equally; validators have none. An observer does not limit its validators."""
+        observers = self._observers()
+        for key in self._validators:
+            peer = self._peers.get(key)
+            if peer is not None:
+                peer.sending = peer.receiving = None
+        if not observers:
             return
-        queue = self._queues[link.peer]
-        while link.writable and queue.bytes:
-            link.write(queue.take(CHUNK_BYTES))
+        now_s = self._now()
+        rate = self.limits.observer_bytes_per_s_max / len(observers)
+        for peer in observers:
+            if peer.sending is None or peer.receiving is None:
+                peer.sending, peer.receiving = Budget(rate, now_s), Budget(rate, now_s)
+            peer.sending.set_rate(rate, now_s)
+            peer.receiving.set_rate(rate, now_s)
 
-    def link_ready(self, link: Link) -> None:
-        assert link.peer is not None, "a ready link has a peer"
-        older = self._peers.get(link.peer)
-        self._peers[link.peer] = link
-        if older is not None:
-            older.drop("replaced")
-        self.on_ready(link.peer)
-        self.flush(link)
+    def _penalise(self, peer: Peer, link: Link) -> None:
+        self._hold_for(link, "penalty", peer.faults.penalty_until_s - self._now())
 
-    def link_lost(self, link: Link) -> None:
-        if link.peer is not None and self._peers.get(link.peer) is link:
-            del self._peers[link.peer]
+    def _hold_for(self, link: Link, reason: str, seconds: float) -> None:
+        if link.hold(reason):
+            asyncio.get_running_loop().call_later(seconds, link.release, reason)
 
-    async def _keep_dialling(self, peer: int) -> None:
+    def _flush_scheduled(self, key: bytes) -> None:
+        self._scheduled.discard(key)
+        peer = self._peers.get(key)
+        if peer is not None:
+            self._flush(peer)
+
+    def _flush(self, peer: Peer) -> None:
+        """Write what waits, as long as the link takes it and an observer's budget lasts."""
+        link = peer.link
+        while link is not None and link.writable and peer.queue.bytes:
+            if peer.sending is None:
+                link.write(peer.queue.take(CHUNK_BYTES))
+                continue
+            now_s = self._now()
+            wait_s = peer.sending.wait_s(now_s)
+            if wait_s > 0:
+                if peer.key not in self._scheduled:
+                    self._scheduled.add(peer.key)
+                    asyncio.get_running_loop().call_later(wait_s, self._flush_scheduled, peer.key)
+                return
+            data = peer.queue.take(min(CHUNK_BYTES, int(peer.sending.left(now_s))))
+            peer.sending.spend(len(data), now_s)
+            link.write(data)
+
+    # -------------------------------------------------------------------------------------------- dialling
+
+    def _dial_all(self) -> None:
+        """Keep dialling those whom the rule gives to us, at the addresses of this epoch."""
+        own = self.hello.key
+        wanted = {
+            (key, validator.address)
+            for key, validator in self._validators.items()
+            if key != own and validator.address and (own not in self._validators or own < key)
+        }
+        for target in [known for known in self._dialling if known not in wanted]:
+            self._dialling.pop(target).cancel()
+        for target in wanted - self._dialling.keys():
+            self._dialling[target] = asyncio.get_running_loop().create_task(self._keep_dialling(*target))
+
+    async def _keep_dialling(self, key: bytes, address: str) -> None:
         loop = asyncio.get_running_loop()
+        host, _, port = address.rpartition(":")
         backoff_s = DIAL_BACKOFF_S
-        address = self._addresses[peer]
         while True:
-            if peer not in self._peers:
+            if self.connected(key):
+                backoff_s = DIAL_BACKOFF_S
+            else:
                 try:
                     async with asyncio.timeout(DIAL_TIMEOUT_S):
                         await loop.create_connection(
-                            lambda: Link(self, peer), address.host, address.port, ssl=self._client_tls
+                            lambda: Link(self, key), host.strip("[]"), int(port), ssl=self._client_tls
                         )
-                    backoff_s = DIAL_BACKOFF_S
                 except (OSError, TimeoutError, ssl.SSLError):
                     self.drops["dial_failed"] += 1
-                    backoff_s = min(2 * backoff_s, DIAL_BACKOFF_S_MAX)
+                backoff_s = min(2 * backoff_s, DIAL_BACKOFF_S_MAX)
             await asyncio.sleep(backoff_s)
-
-
-def _frame(data: bytes) -> bytes:
-    return _LENGTH.pack(len(data)) + data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +24,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 34)]
 Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -32,12 +33,24 @@ class ConfigurationError(Exception):
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who this network is. ``lab`` allows an accelerated clock and fault injection, never in earnest use."""
+    """Who this network is. ``lab`` allows an accelerated clock and fault injection, never in earnest use.
+
+    ``first_primary``: the node that leads first; the first one of the file if empty.
+    """
 
     name: Name = "wattquorum-local"
     channel: Name = "main"
-    organisation: str = "Wattquorum"
+    organisation: Annotated[str, Meta(min_length=1, max_length=60)] = "Wattquorum"
     lab: bool = False
+    first_primary: str = ""
+
+
+class Primary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is asked of a primary. ``report_primaries``: report those caught lying or slow (``governance.report``)."""
+
+    primary_share_percent_min: Percent = 40
+    primary_window_ms: Milliseconds = 5_000
+    report_primaries: bool = True
 
 
 class ClockSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,11 +89,19 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     block_gas_max: Annotated[int, Meta(ge=1_000_000, le=10**12)] = 100_000_000
     checkpoint_interval_blocks: Count = 64
     window_blocks: Count = 128
+    rotation_blocks: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    snapshot_depth: Annotated[int, Meta(ge=0, le=4)] = 2
 
     pipeline_depth: Count = 8
     pool_transactions_max: Count = 10_000
     pool_bytes_max: Bytes = 32_000_000
+    client_pool_share_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    snapshot_gap_blocks: Count = 1_000
     peer_queue_bytes_max: Bytes = 16_000_000
+    observers_max: Annotated[int, Meta(ge=0, le=1_000)] = 16
+    observer_bytes_per_s_max: Bytes = 8_000_000
+    faults_per_s_max: Count = 20
+    penalty_ms: Milliseconds = 5_000
     rest_body_bytes_max: Bytes = 262_144
     rest_connections_max: Count = 256
     sessions_max: Count = 4_096
@@ -100,13 +121,17 @@ class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One node process. Directories are relative to the file; ports 0 mean 'not served'."""
+    """One node process. Directories are relative to the file; ports 0 mean 'not served'.
+
+    ``observer``: not a validator when the network is made; the members may make it one later.
+    """
 
     host: str = "127.0.0.1"
     peer_port: Port
     rest_port: Port
     client_port: Port
     directory: str = ""
+    observer: bool = False
     state_database: Annotated[str, Meta(pattern="^(embedded)$")] = "embedded"
     certificate_authority: str = ""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
@@ -115,20 +140,31 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole file. ``node`` keeps the file's order: it is the validators' order at genesis."""
+    """The whole file. ``node`` keeps the file's order: without the observers, it is the validators' at genesis."""
 
     network: Network = msgspec.field(default_factory=Network)
     clock: ClockSection = msgspec.field(default_factory=ClockSection)
     timers: Timers = msgspec.field(default_factory=Timers)
+    primary: Primary = msgspec.field(default_factory=Primary)
     limits: Limits = msgspec.field(default_factory=Limits)
     market: dict[str, int] = msgspec.field(default_factory=dict)
     node: dict[Name, NodeSection] = msgspec.field(default_factory=dict)
 
-    def index_of(self, name: str) -> int:
-        """The validator index of a node; ``ConfigurationError`` for a name that the file lacks."""
+    def section(self, name: str) -> NodeSection:
+        """A node's section; ``ConfigurationError`` for a name that the file lacks."""
         if name not in self.node:
             raise ConfigurationError(f"node.{name}: no such node; the file has {', '.join(self.node)}")
-        return list(self.node).index(name)
+        return self.node[name]
+
+    @property
+    def validators(self) -> dict[Name, NodeSection]:
+        """The nodes that vote from the beginning."""
+        return {name: node for name, node in self.node.items() if not node.observer}
+
+    @property
+    def first_primary(self) -> int:
+        """The place among ``validators`` of the one that leads first."""
+        return list(self.validators).index(self.network.first_primary) if self.network.first_primary else 0
 
     def validate(self, source: str) -> None:
         """Rules that span several keys."""
@@ -142,6 +178,20 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "timers.view_change_timeout_ms_max", "must not be below timers.view_change_timeout_ms")
         _check_start(self.clock, source)
         _check_ports(self.node, source)
+
+    def validate_beginning(self, source: str) -> None:
+        """Rules for making a network, which later changes of membership need not keep."""
+        count = len(self.validators)
+        if count < NODES_MIN:
+            _fail(source, "node", f"{count} nodes that vote; at least {NODES_MIN} are needed")
+        if self.network.first_primary and self.network.first_primary not in self.validators:
+            _fail(source, "network.first_primary", f"{self.network.first_primary!r} is no node that votes")
+
+
+def picked(names: Iterable[str], *sources: msgspec.Struct) -> dict[str, Any]:
+    """What ``sources`` have under the given names; later ones win."""
+    wanted = frozenset(names)
+    return {name: getattr(source, name) for source in sources for name in source.__struct_fields__ if name in wanted}
 
 
 def _fail(source: str, key: str, why: str) -> None:

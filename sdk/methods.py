@@ -116,7 +116,29 @@ class EnrolParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True)
     code: Annotated[str, Meta(max_length=128)]
 
 
+class HandoverParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An encoded ``pbft.messages.Handover``, signed by enough organisations' operators."""
+
+    message: Annotated[bytes, Meta(max_length=16_384)]
+
+
 # ------------------------------------------------------------------------------------------------ results
+
+
+class TransferStatus(msgspec.Struct, frozen=True):
+    """A snapshot under way: chunks staged of those in all."""
+
+    height: int
+    chunks: int
+    staged: int
+
+
+class ValidatorRecord(msgspec.Struct, frozen=True):
+    """A validator of the epoch in force; ``address`` is where its peers reach it."""
+
+    name: str
+    public_key: bytes
+    address: str
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
@@ -146,6 +168,24 @@ class NodeStatus(msgspec.Struct, frozen=True):
     peers: tuple[PeerStatus, ...]
     rejects: dict[str, int]
     alarms: tuple[str, ...]
+    epoch: int = 0
+    boundary: int | None = None
+    """The epoch's last height, once a change of membership has executed."""
+    validators: tuple[ValidatorRecord, ...] = ()
+    observer: bool = False
+    """Not a validator of this epoch."""
+    votes: bool = True
+    """False for observers, and for a node that must not vote yet."""
+    whole: bool = True
+    """False while a snapshot has to replace an unusable ledger: nobody is served."""
+    first_height: int = 1
+    transfer: TransferStatus | None = None
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """The order was lawful, and has been passed on to all validators."""
+
+    view: int
 
 
 class GenesisFile(msgspec.Struct, frozen=True):
@@ -308,11 +348,12 @@ PROOF = Method("proof", ProofParams, ProofRecord, "GET", "/v1/proof")
 CHALLENGE = Method("challenge", ChallengeParams, Challenge, "POST", "/v1/challenges")
 SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
 ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
+HANDOVER = Method("handover", HandoverParams, HandedOver, "POST", "/v1/handovers")
 
 METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BOOK, LISTINGS, ORDERS, TRADES, READINGS,
-        ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, CHALLENGE, SESSION, ENROL,
+        ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, CHALLENGE, SESSION, ENROL, HANDOVER,
     )
 }  # fmt: skip

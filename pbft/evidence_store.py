@@ -1,0 +1,73 @@
+"""Evidence on disk: ``<sha256>.evidence``, each with the boundaries that lead from genesis to its epoch's validators.
+
+So a file convicts by itself, with the genesis file alone. Files are written once, atomically, up to a number:
+whoever lies more often than that is convicted already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from pbft.evidence import Evidence, encode_evidence
+
+EVIDENCE_MAX = 1_000
+EVIDENCE_BYTES_MAX = 64 << 20
+SUFFIX = ".evidence"
+VERSION = 1
+
+
+class StoredEvidence(msgspec.Struct, frozen=True, array_like=True):
+    """A file's content. ``boundaries``, encoded, lead from genesis to the epoch of the evidence."""
+
+    version: int
+    evidence: Evidence
+    boundaries: tuple[bytes, ...]
+
+
+class EvidenceUnreadable(Exception):
+    """Bytes that are no evidence file."""
+
+
+class EvidenceStore:
+    """One directory of evidence. ``boundaries`` gives those up to an epoch. Blocks; one thread at a time."""
+
+    def __init__(self, directory: Path, boundaries: Callable[[int], tuple[bytes, ...]]) -> None:
+        self._directory = directory
+        self._boundaries = boundaries
+
+    def keep(self, evidence: Evidence) -> bool:
+        """Write it down; False if it is there already, or there is no room."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / f"{sha256(encode_evidence(evidence)).hexdigest()}{SUFFIX}"
+        if path.exists() or len(self.files()) >= EVIDENCE_MAX:
+            return False
+        stored = StoredEvidence(VERSION, evidence, self._boundaries(evidence.scope.epoch))
+        draft = path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            file.write(msgspec.msgpack.encode(stored))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        return True
+
+    def files(self) -> list[Path]:
+        """Every file, oldest first."""
+        return sorted(self._directory.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def read_evidence(path: Path) -> StoredEvidence:
+    """A file's content, unverified; ``EvidenceUnreadable`` if it is none."""
+    try:
+        if path.stat().st_size > EVIDENCE_BYTES_MAX:
+            raise EvidenceUnreadable(f"{path}: more than {EVIDENCE_BYTES_MAX} bytes")
+        stored = msgspec.msgpack.decode(path.read_bytes(), type=StoredEvidence)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EvidenceUnreadable(f"{path}: no evidence: {error}") from None
+    if stored.version != VERSION:
+        raise EvidenceUnreadable(f"{path}: version {stored.version}; this release knows only {VERSION}")
+    return stored

@@ -1,0 +1,128 @@
+"""Serving peers from the ledger: blocks, snapshots and signed outcomes, in threads, outside the core.
+
+Each peer is served one request after another, few may wait, and nothing is read for a peer whose queue is still
+full of what it asked for before: a peer that asks faster than it takes costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from pbft.config import OBSERVER
+from pbft.messages import (
+    Chunk,
+    FetchBlocks,
+    FetchChunk,
+    FetchManifest,
+    FetchOutcomes,
+    Message,
+    Outcome,
+)
+from pbft.ports import LedgerPort
+from pbft.session import Session
+
+SERVED_BYTES_MAX = 8 << 20
+"""Bytes of blocks sent for one FETCH-BLOCKS."""
+UNSENT_BYTES_MAX = 8 << 20
+"""A peer for whom more than this waits to be sent is not served."""
+REQUESTS_WAITING_MAX = 8
+"""Requests of one peer; further ones are dropped, and asked again by the peer."""
+
+Fetch = FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes
+FETCHES = (FetchBlocks, FetchManifest, FetchChunk, FetchOutcomes)
+
+
+class Serving:
+    """``send(session, peer's number, message)`` queues a bulk message; ``unsent`` is a peer's queued bytes."""
+
+    def __init__(
+        self,
+        ledger: LedgerPort,
+        sign: Callable[[bytes], bytes],
+        send: Callable[[Session, int, Message], None],
+        unsent: Callable[[Session, int], int],
+    ) -> None:
+        self._ledger = ledger
+        self._sign = sign
+        self._send = send
+        self._unsent = unsent
+        self._waiting: dict[int, deque[Fetch]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed = asyncio.Event()
+        self._failure: BaseException | None = None
+        self.refused: Counter[str] = Counter()
+
+    def serve(self, session: Session, peer: int, request: Fetch) -> None:
+        """Answer, soon, unless there is a reason not to."""
+        waiting = self._waiting.get(peer)
+        if not session.replica.core.whole:
+            self.refused["fetch_while_not_whole"] += 1
+        elif self._unsent(session, peer) > UNSENT_BYTES_MAX or (waiting and len(waiting) >= REQUESTS_WAITING_MAX):
+            self.refused["fetch_while_served"] += 1
+        elif waiting is not None:
+            waiting.append(request)
+        else:
+            self._waiting[peer] = deque([request])
+            task = asyncio.get_running_loop().create_task(self._serve_all(session, peer))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    async def run(self) -> None:
+        """Raises what a ledger's read raised: a store that cannot be read ends the node."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    async def idle(self) -> None:
+        """Forget who waits, and wait until nobody reads: before the ledger is replaced, or closed."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failure = failure
+            self._failed.set()
+
+    async def _serve_all(self, session: Session, peer: int) -> None:
+        waiting = self._waiting[peer]
+        try:
+            while waiting:
+                for message in await asyncio.to_thread(self._answer, session, waiting.popleft()):
+                    self._send(session, peer, message)
+        finally:
+            del self._waiting[peer]
+
+    def _answer(self, session: Session, request: Fetch) -> Iterable[Message]:
+        """In a thread."""
+        match request:
+            case FetchBlocks(first, last):
+                last = min(last, first + session.config.fetch_blocks_max)
+                return self._ledger.certified_blocks(max(1, first), last, SERVED_BYTES_MAX)
+            case FetchManifest(height_min):
+                manifest = self._ledger.manifest(height_min)
+                return () if manifest is None else (manifest,)
+            case FetchChunk(height, index):
+                return (Chunk(height, index, self._ledger.chunk(height, index) or b""),)
+            case FetchOutcomes(first, last):
+                return self._outcomes(session, first, last)
+
+    def _outcomes(self, session: Session, first: int, last: int) -> list[Outcome]:
+        """Our outcomes of this epoch, signed again; from a validator only, and only while it may vote."""
+        config, core = session.config, session.replica.core
+        if config.index == OBSERVER or core.muted or core.diverged:
+            return []
+        first = max(first, config.first_height)
+        last = min(last, first + config.window_blocks)
+        outcomes = [Outcome(statement, config.index) for statement in self._ledger.outcome_statements(first, last)]
+        return [
+            msgspec.structs.replace(outcome, signature=self._sign(outcome.signed(config.scope))) for outcome in outcomes
+        ]

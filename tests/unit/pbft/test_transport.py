@@ -1,0 +1,336 @@
+"""Links between nodes over real sockets and TLS: who may link, who dials, who is slowed, who is paused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+from network import free_ports, until
+
+from ca.authority import Authority
+from ca.certificates import Role, create_request
+from ca.keys import SigningKey
+from ca.tls import client_context, pem_of, server_context
+from pbft.epoch import Validator
+from pbft.link import PROTOCOL_VERSION, Hello, frame
+from pbft.transport import Transport, TransportLimits
+
+CHAIN = b"c" * 32
+
+
+class Party:
+    """One node's transport, its address and what it received."""
+
+    def __init__(self, world: World, name: str, role: Role, limits: TransportLimits) -> None:
+        self.key = SigningKey.generate()
+        home = world.directory / name
+        home.mkdir()
+        self.key.save(home / "node.key")
+        request = create_request(self.key, name, "Test", role)
+        issued = world.authority.issue(request, name, "Test", role, 1, ("127.0.0.1",))
+        (home / "node.crt").write_bytes(issued.certificate_pem)
+        self.serial = issued.serial
+        roots = (world.authority.root_der,)
+        self.client_tls = client_context(home / "node.crt", home / "node.key", pem_of(roots))
+        self.transport = Transport(
+            Hello(PROTOCOL_VERSION, CHAIN, "main", self.public_key),
+            roots,
+            server_context(home / "node.crt", home / "node.key", pem_of(roots)),
+            self.client_tls,
+            limits,
+        )
+        self.received: list[tuple[bytes, bytes]] = []
+        self.full = False
+        self.transport.deliver = self._deliver
+        (self.port,) = free_ports(1)
+        self.validator = Validator(name, self.public_key, f"127.0.0.1:{self.port}")
+
+    @property
+    def public_key(self) -> bytes:
+        return self.key.public_key
+
+    def _deliver(self, sender: bytes, data: bytes) -> bool:
+        self.received.append((sender, data))
+        return not self.full
+
+    async def start(self, validators: Sequence[Party]) -> None:
+        self.transport.set_validators([party.validator for party in validators])
+        await self.transport.start("127.0.0.1", self.port)
+
+    def sends(self, to: Party, data: bytes, *, bulk: bool = False) -> None:
+        self.transport.send([to.public_key], data, bulk=bulk)
+
+
+class World:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = Authority.init(directory / "ca", "Test")
+        self.parties: list[Party] = []
+        self.writers: list[asyncio.StreamWriter] = []
+
+    def party(self, role: Role = Role.NODE, **limits: int) -> Party:
+        party = Party(self, f"p{len(self.parties)}", role, TransportLimits(**limits))
+        self.parties.append(party)
+        return party
+
+    def pair(self, **limits: int) -> tuple[Party, Party]:
+        """Two, the one with the smaller key first."""
+        first, second = self.party(Role.NODE, **limits), self.party(Role.NODE, **limits)
+        return (first, second) if first.public_key < second.public_key else (second, first)
+
+    async def raw(self, to: Party, tls: ssl.SSLContext, data: bytes = b"") -> asyncio.StreamReader:
+        """A hand-made connection that has sent ``data``."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", to.port, ssl=tls)
+        self.writers.append(writer)
+        writer.write(data)
+        return reader
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    yield made
+    for writer in made.writers:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    await asyncio.gather(*(party.transport.stop() for party in made.parties))
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds, 10)
+
+
+async def linked(first: Party, second: Party) -> None:
+    await eventually(
+        lambda: first.transport.connected(second.public_key) and second.transport.connected(first.public_key)
+    )
+
+
+async def test_of_two_validators_the_one_with_the_smaller_key_dials(world: World) -> None:
+    smaller, larger = world.pair()
+    await larger.start([smaller, larger])
+    assert larger.transport.dialled == []
+    await smaller.start([smaller, larger])
+    await linked(smaller, larger)
+    smaller.sends(larger, b"vote")
+    larger.sends(smaller, b"answer")
+    await eventually(lambda: bool(smaller.received and larger.received))
+    assert larger.received == [(smaller.public_key, b"vote")]
+    assert smaller.received == [(larger.public_key, b"answer")]
+
+
+async def test_an_observer_dials_validators_and_nobody_dials_it(world: World) -> None:
+    smaller, larger = world.pair()
+    await smaller.start([smaller])
+    await larger.start([smaller])
+    await linked(larger, smaller)
+    assert smaller.transport.dialled == []
+    assert smaller.transport.linked == [larger.public_key]
+
+
+async def test_links_outlive_the_epoch_in_which_they_were_made(world: World) -> None:
+    smaller, larger = world.pair()
+    await smaller.start([smaller])
+    await larger.start([smaller])
+    await linked(larger, smaller)
+    for party in (smaller, larger):
+        party.transport.set_validators([smaller.validator, larger.validator])
+    await asyncio.sleep(0)
+    smaller.sends(larger, b"in the new epoch")
+    await eventually(lambda: larger.received == [(smaller.public_key, b"in the new epoch")])
+    assert larger.transport.drops["replaced"] + smaller.transport.drops["replaced"] == 0
+
+
+async def test_both_sides_dialling_at_once_leaves_one_link(world: World) -> None:
+    """Each holds the other for a validator and itself for none, as on both sides of a boundary."""
+    smaller, larger = world.pair()
+    await smaller.start([larger])
+    await larger.start([smaller])
+    await linked(smaller, larger)
+    smaller.sends(larger, b"one")
+    larger.sends(smaller, b"two")
+    await eventually(lambda: bool(smaller.received and larger.received))
+
+
+async def test_a_certificate_of_another_role_is_no_node(world: World) -> None:
+    node, user = world.party(), world.party(Role.PROSUMER)
+    await node.start([node])
+    await user.start([node])
+    await eventually(lambda: node.transport.drops["not_a_node"] > 0)
+    assert not node.transport.connected(user.public_key)
+
+
+async def test_a_hello_that_names_another_key_than_the_certificate_is_refused(world: World) -> None:
+    node, other = world.pair()
+    await node.start([node])
+    lie = Hello(PROTOCOL_VERSION, CHAIN, "main", SigningKey.generate().public_key)
+    await world.raw(node, other.client_tls, frame(msgspec.msgpack.encode(lie)))
+    await eventually(lambda: node.transport.drops["other_key"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (frame(b"\xff\xff"), "bad_hello"),
+        (frame(msgspec.msgpack.encode((PROTOCOL_VERSION, CHAIN, b"\xff", b"k"))), "bad_hello"),
+        (frame(msgspec.msgpack.encode((PROTOCOL_VERSION + 1, CHAIN, "main", b"k"))), "other_version"),
+        (frame(msgspec.msgpack.encode((PROTOCOL_VERSION, b"d" * 32, "main", b"k"))), "other_chain"),
+        (frame(msgspec.msgpack.encode((PROTOCOL_VERSION, CHAIN, "other", b"k"))), "other_chain"),
+        (b"\xff\xff\xff\xff", "frame_too_long"),
+    ],
+)
+async def test_what_is_no_proper_hello_closes_the_link_with_its_reason(world: World, data: bytes, reason: str) -> None:
+    node, other = world.pair()
+    await node.start([node])
+    reader = await world.raw(node, other.client_tls, data)
+    with contextlib.suppress(OSError):
+        while await reader.read(1024):
+            pass
+    await eventually(lambda: node.transport.drops[reason] == 1)
+
+
+async def test_observers_beyond_their_number_are_not_let_in(world: World) -> None:
+    node = world.party(observers_max=2)
+    await node.start([node])
+    observers = [world.party() for _ in range(3)]
+    for observer in observers:
+        await observer.start([node])
+    await eventually(lambda: node.transport.drops["too_many_observers"] > 0)
+    await eventually(lambda: sum(node.transport.connected(observer.public_key) for observer in observers) == 2)
+
+
+async def test_a_validator_is_let_in_however_many_observers_there_are(world: World) -> None:
+    node = world.party(observers_max=0)
+    other = world.party(observers_max=0)
+    for party in (node, other):
+        await party.start([node, other])
+    await linked(node, other)
+
+
+async def test_a_revoked_observer_is_not_let_in(world: World) -> None:
+    node, observer = world.party(), world.party()
+    node.transport.is_revoked = lambda serial: serial == observer.serial
+    await node.start([node])
+    await observer.start([node])
+    await eventually(lambda: node.transport.drops["revoked"] > 0)
+
+
+async def test_an_observer_gets_no_more_than_its_budget_while_a_validator_gets_all(world: World) -> None:
+    node = world.party(observer_bytes_per_s_max=100_000)
+    validator, observer = world.party(), world.party()
+    for party in (node, validator, observer):
+        await party.start([node, validator])
+    await linked(node, validator)
+    await linked(node, observer)
+    block = bytes(50_000)
+    for _ in range(40):
+        node.sends(observer, block, bulk=True)
+        node.sends(validator, block, bulk=True)
+    await eventually(lambda: len(validator.received) == 40)
+    assert len(observer.received) < 20
+    assert node.transport.queued_bytes(observer.public_key) > 20 * len(block)
+
+
+async def test_what_an_observer_sends_beyond_its_budget_waits_in_its_own_queue(world: World) -> None:
+    node = world.party(observer_bytes_per_s_max=100_000)
+    observer = world.party()
+    for party in (node, observer):
+        await party.start([node])
+    await linked(node, observer)
+    for _ in range(400):
+        observer.sends(node, bytes(50_000))
+    await eventually(lambda: node.transport.drops["observer_slowed"] > 0)
+    await asyncio.sleep(0)
+    assert len(node.received) < 200
+
+
+async def test_votes_overtake_bulk(world: World) -> None:
+    smaller, larger = world.pair()
+    await larger.start([smaller, larger])
+    smaller.transport.set_validators([smaller.validator, larger.validator])
+    for number in range(3):
+        smaller.sends(larger, b"bulk %d" % number, bulk=True)
+    smaller.sends(larger, b"vote")
+    await smaller.start([smaller, larger])
+    await eventually(lambda: len(larger.received) == 4)
+    assert larger.received[0] == (smaller.public_key, b"vote")
+
+
+async def test_a_full_queue_drops_the_oldest_bulk_and_no_vote(world: World) -> None:
+    smaller, larger = world.pair(peer_queue_bytes_max=50_000)
+    await larger.start([smaller, larger])
+    smaller.transport.set_validators([smaller.validator, larger.validator])
+    smaller.sends(larger, b"vote")
+    for number in range(20):
+        smaller.sends(larger, bytes([number]) * 5_000, bulk=True)
+    assert smaller.transport.queued_bytes(larger.public_key) <= 50_000
+    await smaller.start([smaller, larger])
+    await eventually(lambda: len(larger.received) == 10)
+    got = [data for _, data in larger.received]
+    assert got[0] == b"vote"
+    assert got[-1] == bytes([19]) * 5_000
+
+
+async def test_a_peer_at_fault_too_often_is_paused_and_then_heard_again(world: World) -> None:
+    smaller, larger = world.pair(faults_per_s_max=3, penalty_ms=300)
+    for party in (smaller, larger):
+        await party.start([smaller, larger])
+    await linked(smaller, larger)
+    assert [larger.transport.fault(smaller.public_key) for _ in range(5)] == [False, False, False, True, False]
+    assert larger.transport.drops["penalty"] == 1
+    smaller.sends(larger, b"while paused")
+    await eventually(lambda: larger.received == [(smaller.public_key, b"while paused")])
+
+
+async def test_a_penalty_outlives_the_link(world: World) -> None:
+    node, observer = world.pair(faults_per_s_max=1, penalty_ms=60_000)
+    await node.start([node])
+    await observer.start([node])
+    await linked(node, observer)
+    assert [node.transport.fault(observer.public_key) for _ in range(2)] == [False, True]
+    await observer.transport.stop()
+    await observer.transport.start("127.0.0.1", observer.port)
+    await eventually(lambda: node.transport.drops["replaced"] == 1)
+    await linked(node, observer)
+    observer.sends(node, b"again")
+    await eventually(lambda: observer.transport.queued_bytes(node.public_key) == 0)
+    assert node.received == []
+
+
+async def test_a_full_receiver_is_read_from_again_when_it_says_so(world: World) -> None:
+    smaller, larger = world.pair()
+    for party in (smaller, larger):
+        await party.start([smaller, larger])
+    await linked(smaller, larger)
+    larger.full = True
+    smaller.sends(larger, b"first")
+    await eventually(lambda: len(larger.received) == 1)
+    smaller.sends(larger, b"second")
+    await eventually(lambda: smaller.transport.queued_bytes(larger.public_key) == 0)
+    assert len(larger.received) == 1
+    larger.transport.resume_reading(smaller.public_key)
+    await eventually(lambda: len(larger.received) == 2)
+
+
+async def test_a_new_link_of_the_same_peer_takes_the_old_ones_place(world: World) -> None:
+    node, observer = world.pair()
+    await node.start([node])
+    hello = frame(msgspec.msgpack.encode(observer.transport.hello))
+    first = await world.raw(node, observer.client_tls, hello)
+    await eventually(lambda: node.transport.connected(observer.public_key))
+    await world.raw(node, observer.client_tls, hello)
+    with contextlib.suppress(OSError):
+        while await first.read(1024):
+            pass
+    await eventually(lambda: node.transport.drops["replaced"] == 1)
+    assert node.transport.connected(observer.public_key)
