@@ -49,6 +49,16 @@ class Sent(NamedTuple):
     """The sender's."""
 
 
+class Arrived(NamedTuple):
+    """A frame that reached a place."""
+
+    sent_ms: int
+    at_ms: int
+    place: int
+    to: int
+    frame: bytes
+
+
 class World:
     """Plays a plan. Nodes with a key in ``plan.byzantine`` are exempt from the checkers."""
 
@@ -63,6 +73,8 @@ class World:
         self.sent: list[Sent] = []
         self.notes: list[tuple[int, str]] = []
         """(time, sentence): faults and what else a transcript should say."""
+        self.arrived: list[Arrived] | None = None
+        """Set to a list to keep what arrives, for diagrams."""
         self.submitted: set[bytes] = set()
         """Ids of the transactions that clients made."""
         self.settled_ms: int | None = None
@@ -197,11 +209,13 @@ class World:
 
     def _travel(self, node: SimNode, to: int, frame: bytes) -> None:
         for delay_ms in self.network.arrivals_ms(node.place, to):
-            self.later(delay_ms, partial(self._arrive, node, to, frame))
+            self.later(delay_ms, partial(self._arrive, node, to, frame, self.now_ms))
 
-    def _arrive(self, node: SimNode, to: int, frame: bytes) -> None:
-        if self.network.holds(node.place, to, partial(self._arrive, node, to, frame)):
+    def _arrive(self, node: SimNode, to: int, frame: bytes, sent_ms: int) -> None:
+        if self.network.holds(node.place, to, partial(self._arrive, node, to, frame, sent_ms)):
             return
+        if self.arrived is not None:
+            self.arrived.append(Arrived(sent_ms, self.now_ms, node.place, to, frame))
         self._trace.update(b"%d %d>%d " % (self.now_ms, node.place, to) + frame)
         self.nodes[to].receive(node.key.public_key, frame)
 

@@ -1,0 +1,115 @@
+"""What happened, as lines that a person can read: who sent what to whom, and what befell the world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pbft.messages import (
+    NULL_DIGEST,
+    BatchBody,
+    CertifiedBlock,
+    Chunk,
+    Commit,
+    Complaint,
+    FetchBatch,
+    FetchBlocks,
+    FetchChunk,
+    FetchManifest,
+    FetchOutcomes,
+    Forward,
+    Handover,
+    Manifest,
+    Message,
+    NewView,
+    Outcome,
+    Prepare,
+    PrePrepare,
+    Proposal,
+    Status,
+    ViewChange,
+    decode_batch,
+)
+from sim.world import World
+
+LINES = 60
+CHATTER = (Status, Forward)
+"""Left out of transcripts: they are sent all the time and decide nothing."""
+
+
+def transcript(world: World, lines: int = LINES, *, chatter: bool = False) -> str:
+    """The last ``lines`` things that happened before the end of the play."""
+    found = sorted(_lines(world, chatter), key=lambda line: line[0])
+    cut = [f"... {len(found) - lines} lines before"] if len(found) > lines else []
+    return "\n".join([*cut, *(f"{at_ms:>7} ms  {text}" for at_ms, text in found[-lines:])])
+
+
+def _lines(world: World, chatter: bool) -> Iterator[tuple[int, str]]:
+    for at_ms, note in world.notes:
+        yield at_ms, f"-- {note}"
+    for sent in world.sent:
+        if chatter or not isinstance(sent.message, CHATTER):
+            to = "all" if sent.to is None else str(sent.to)
+            liar = "" if world.nodes[sent.place].owner not in world.plan.byzantine else " (liar)"
+            yield sent.at_ms, f"{sent.place}{liar} > {to}: {told(sent.message)}"
+
+
+def told(message: Message) -> str:
+    """A message in a few words."""
+    match message:
+        case Proposal(pre_prepare, body):
+            return f"PRE-PREPARE {_place(pre_prepare)} with {len(decode_batch(body).envelopes)} requests"
+        case Prepare() | Commit():
+            return f"{type(message).__name__.upper()} {_place(message)}"
+        case Outcome(statement, _, _):
+            return f"OUTCOME h{statement.height} root {statement.state_root.hex()[:6]}"
+        case ViewChange(view, certificate, prepared, _, _):
+            certified = certificate.statement.height if certificate is not None else 0
+            return f"VIEW-CHANGE v{view} certified h{certified} P {_places([p.pre_prepare for p in prepared])}"
+        case NewView(view, changes, proposals, _, _):
+            return f"NEW-VIEW v{view} V {[change.sender for change in changes]} O {_places(proposals)}"
+        case Complaint(view, _, _):
+            return f"COMPLAINT about v{view}"
+        case Handover(view, to, _):
+            return f"HAND-OVER of v{view} to {to}"
+        case Status(epoch, view, active, executed, certified, first, whole):
+            state = ("" if active else " leaving") + ("" if whole else " not whole")
+            return f"STATUS e{epoch} v{view}{state} executed h{executed} certified h{certified} from h{first}"
+        case _:
+            return _told_transfer(message)
+
+
+def _told_transfer(message: Message) -> str:
+    match message:
+        case CertifiedBlock():
+            return f"CERTIFIED-BLOCK h{message.height} by the certificate of h{message.certificate.statement.height}"
+        case FetchBlocks(first, last) | FetchOutcomes(first, last):
+            return f"{_name(message)} h{first}..h{last}"
+        case FetchBatch(digest):
+            return f"FETCH-BATCH {digest.hex()[:6]}"
+        case BatchBody(body):
+            return f"BATCH-BODY of {len(decode_batch(body).envelopes)} requests"
+        case FetchManifest(height):
+            return f"FETCH-MANIFEST from h{height} on"
+        case Manifest():
+            return f"MANIFEST h{message.height} in {message.chunks} chunks"
+        case FetchChunk(height, index):
+            return f"FETCH-CHUNK h{height} {index}"
+        case Chunk(height, index, data):
+            return f"CHUNK h{height} {index}, {len(data)} bytes"
+        case Forward(envelopes):
+            return f"FORWARD {len(envelopes)} requests"
+        case _:
+            return _name(message)
+
+
+def _name(message: Message) -> str:
+    return {FetchBlocks: "FETCH-BLOCKS", FetchOutcomes: "FETCH-OUTCOMES"}.get(type(message), type(message).__name__)
+
+
+def _place(vote: PrePrepare | Prepare | Commit) -> str:
+    digest = "null" if vote.digest == NULL_DIGEST else vote.digest.hex()[:6]
+    return f"v{vote.view} s{vote.sequence} {digest}"
+
+
+def _places(proposals: Sequence[PrePrepare]) -> str:
+    return "{" + ", ".join(_place(proposal) for proposal in proposals) + "}"
