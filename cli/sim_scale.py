@@ -16,14 +16,18 @@ from sim.scale.costs import Costs, CostsFault
 from sim.scale.measure import measure
 from sim.scale.network import lan, wan
 from sim.scale.plots import PlotsMissing, draw_html, draw_png
+from sim.scale.probe import Effort
 from sim.scale.run import run_study
-from sim.scale.search import Options, Row
+from sim.scale.search import Row
 from sim.scale.table import cells, to_csv
+from sim.scale.theory import messages_of_a_decision
 from sim.scale.world import Setting
 
 NODES_MIN, NODES_MAX = 4, 200
 WAN_STATUS_INTERVAL_MS = 2_000
 """Longer than a decision takes round the world, so that nothing is sent again for impatience."""
+STEPS_MAX = 600_000
+"""Steps of cores after which a load has been watched for long enough."""
 
 
 def scale(
@@ -58,8 +62,8 @@ def scale(
         setting = Setting(lan(), known, seed, tx_bytes, mbit_per_s)
         if wide:
             setting = replace(setting, profile=wan(), status_interval_ms=WAN_STATUS_INTERVAL_MS)
-        options = Options(int(duration_s * 1_000), latency_ms_max, tx_per_s=tx_per_s)
-        rows = _run(setting, sizes, options, jobs, console)
+        effort = Effort(int(duration_s * 1_000), latency_ms_max, STEPS_MAX)
+        rows = _run(setting, sizes, effort, tx_per_s, jobs, console)
         _write(setting, rows, out)
     except (CostsFault, PlotsMissing, OSError) as error:
         typer.echo(f"wattq sim scale: {error}", err=True)
@@ -90,7 +94,9 @@ def _costs(path: Path | None, out: Path, console: Console) -> Costs:
     return known
 
 
-def _run(setting: Setting, sizes: list[int], options: Options, jobs: int, console: Console) -> list[Row]:
+def _run(
+    setting: Setting, sizes: list[int], effort: Effort, tx_per_s: float | None, jobs: int, console: Console
+) -> list[Row]:
     columns = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         tasks = {n: progress.add_task(f"n = {n}", total=1, start=False) for n in sizes}
@@ -103,7 +109,7 @@ def _run(setting: Setting, sizes: list[int], options: Options, jobs: int, consol
             progress.update(tasks[n], description=text)
 
         rows = []
-        for row in run_study(setting, sizes, options, jobs, say):
+        for row in run_study(setting, sizes, effort, tx_per_s, jobs, say):
             done = f"n = {row.nodes}: {row.loaded.tx_per_s:,.0f} tx/s, p99 {row.loaded.latency_ms_p99:,.0f} ms"
             progress.update(tasks[row.nodes], description=done, completed=1)
             rows.append(row)
@@ -117,34 +123,23 @@ def _write(setting: Setting, rows: list[Row], out: Path) -> None:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(title="at saturation; unloaded in brackets", title_justify="left", title_style="dim", box=None)
-    for name in (
-        "n",
-        "f",
-        "tx/s",
-        "p50 ms",
-        "p99 ms",
-        "tx a decision",
-        "kB a decision",
-        "messages",
-        "theory",
-        "fullest",
-    ):
+    """At saturation; ``idle``: the median without load. ``=``: unloaded, each decision sent just the theory's count."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("n", "f", "tx/s", "p50 ms", "p99 ms", "idle ms", "kB/decision", "messages", "theory", "fullest"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         loaded, light = row.loaded, row.light
-        theory = f"{3 * row.nodes * (row.nodes - 1):,}"
         exact = "=" if light.decisions and light.exact_decisions == light.decisions else "≠"
         table.add_row(
             str(row.nodes),
             str(row.f),
-            f"{loaded.tx_per_s:,.0f}" + ("" if loaded.carried else " (overloaded)"),
-            f"{loaded.latency_ms_p50:,.0f} ({light.latency_ms_p50:,.0f})",
+            ("" if loaded.carried else "overload ") + f"{loaded.tx_per_s:,.0f}",
+            f"{loaded.latency_ms_p50:,.0f}",
             f"{loaded.latency_ms_p99:,.0f}",
-            f"{loaded.tx_per_decision:,.0f}",
-            f"{loaded.bytes_per_decision / 1e3:,.0f} ({light.bytes_per_decision / 1e3:,.0f})",
-            f"{sum(loaded.messages):,.0f} ({sum(light.messages):,.0f})",
-            f"{exact} {theory}",
+            f"{light.latency_ms_p50:,.0f}",
+            f"{loaded.bytes_per_decision / 1e3:,.0f}",
+            f"{sum(loaded.messages):,.0f}",
+            f"{exact} {messages_of_a_decision(row.nodes).total:,}",
             f"{row.bottleneck} {100 * loaded.busy[row.bottleneck]:.0f} %",
         )
     return table

@@ -5,10 +5,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from sim.scale.search import Options, Row, study
+from sim.scale.probe import Effort
+from sim.scale.search import Row, study
 from sim.scale.world import Setting
 
 POLL_S = 0.2
@@ -20,17 +22,19 @@ _told: Any = None
 """In a worker: the queue to the process that shows progress."""
 
 
-def run_study(setting: Setting, sizes: Sequence[int], options: Options, jobs: int, say: Say) -> Iterator[Row]:
+def run_study(
+    setting: Setting, sizes: Sequence[int], effort: Effort, tx_per_s: float | None, jobs: int, say: Say
+) -> Iterator[Row]:
     """The rows, as they become known."""
     order = sorted(set(sizes), reverse=True)
     if jobs == 1 or len(order) == 1:
         for nodes in order:
-            yield study(setting, nodes, options, lambda text, n=nodes: say(n, text))  # type: ignore[misc]
+            yield study(setting, nodes, effort, tx_per_s, partial(say, nodes))
         return
     context = get_context("spawn")
     told = context.Queue()
     with ProcessPoolExecutor(min(jobs, len(order)), context, initializer=_begin, initargs=(told,)) as pool:
-        waiting = {pool.submit(_study, setting, nodes, options) for nodes in order}
+        waiting = {pool.submit(_study, setting, nodes, effort, tx_per_s) for nodes in order}
         while waiting:
             _pass_on(told, say)
             done = {future for future in waiting if future.done()}
@@ -56,5 +60,5 @@ def _begin(told: Any) -> None:
     _told = told
 
 
-def _study(setting: Setting, nodes: int, options: Options) -> Row:
-    return study(setting, nodes, options, lambda text: _told.put((nodes, text)))
+def _study(setting: Setting, nodes: int, effort: Effort, tx_per_s: float | None) -> Row:
+    return study(setting, nodes, effort, tx_per_s, lambda text: _told.put((nodes, text)))

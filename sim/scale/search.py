@@ -8,7 +8,7 @@ from math import sqrt
 
 from pbft.quorum import faulty_max, quorum
 from sim.scale.network import NS_A_S
-from sim.scale.probe import Probe, light, probe
+from sim.scale.probe import Effort, Probe, light, probe
 from sim.scale.world import Setting
 
 FIRST_SHARE = 0.6
@@ -17,16 +17,6 @@ STRIDE = 1.7
 BRACKET_PROBES_MAX = 8
 REFINEMENTS = 2
 """Halvings of the bracket: the answer is within STRIDE ** (1 / 2 ** REFINEMENTS), 14 percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How long and how far to look. ``tx_per_s`` set: that load only, no search."""
-
-    duration_ms: int = 5_000
-    latency_ms_max: float = 2_000.0
-    steps_max: int = 700_000
-    tx_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +46,25 @@ class Row:
 Say = Callable[[str], None]
 
 
-def study(setting: Setting, nodes: int, options: Options, say: Say) -> Row:
-    """Everything about one network size."""
+def study(setting: Setting, nodes: int, effort: Effort, tx_per_s: float | None, say: Say) -> Row:
+    """Everything about one network size; at ``tx_per_s`` instead of the saturation point if it is given."""
     say(f"n = {nodes}: unloaded")
     unloaded = light(setting, nodes)
-    if options.tx_per_s is not None:
-        say(f"n = {nodes}: {options.tx_per_s:,.0f} tx/s")
-        return Row(nodes, unloaded, _probe(setting, nodes, options.tx_per_s, options), 1)
-    loaded, probes = saturation(setting, nodes, options, say)
+    unloaded_ms = unloaded.latency_ms_p50
+    if tx_per_s is not None:
+        say(f"n = {nodes}: {tx_per_s:,.0f} tx/s")
+        return Row(nodes, unloaded, probe(setting, nodes, tx_per_s, effort, unloaded_ms), 1)
+    loaded, probes = saturation(setting, nodes, effort, unloaded_ms, say)
     return Row(nodes, unloaded, loaded, probes)
 
 
-def saturation(setting: Setting, nodes: int, options: Options, say: Say) -> tuple[Probe, int]:
+def saturation(setting: Setting, nodes: int, effort: Effort, unloaded_ms: float, say: Say) -> tuple[Probe, int]:
     """The best load that was carried, and how many were tried; the lightest one tried if none was."""
     tried: list[Probe] = []
 
     def attempt(rate: float) -> Probe:
         say(f"n = {nodes}: {rate:,.0f} tx/s")
-        tried.append(_probe(setting, nodes, rate, options))
+        tried.append(probe(setting, nodes, rate, effort, unloaded_ms))
         return tried[-1]
 
     best, refused = None, None
@@ -93,10 +84,6 @@ def saturation(setting: Setting, nodes: int, options: Options, say: Say) -> tupl
         else:
             refused = found
     return best or min(tried, key=lambda item: item.offered_tx_per_s), len(tried)
-
-
-def _probe(setting: Setting, nodes: int, rate: float, options: Options) -> Probe:
-    return probe(setting, nodes, rate, options.duration_ms, options.latency_ms_max, options.steps_max)
 
 
 def ceiling(setting: Setting, nodes: int) -> float:
