@@ -101,6 +101,19 @@ def certificate_facts(der: bytes, roots: Sequence[bytes]) -> CertificateFacts:
         )
 
 
+def root_fingerprint(der: bytes) -> str:
+    """The SHA-256, in hex, of a CA root's certificate that signs itself; ``InvalidCertificate`` for anything else."""
+    with _reading("not a well-formed DER X.509 certificate of a CA root"):
+        certificate = _load(der)
+        _point(certificate.public_key())
+        if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+            raise InvalidCertificate("the signature is not ECDSA with SHA-256")
+        if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            raise InvalidCertificate("not a CA's certificate")
+    _issuer(certificate, (der,))
+    return sha256(der).hexdigest()
+
+
 def request_facts(der: bytes) -> RequestFacts:
     """Read and check a PKCS#10 request; ``InvalidCertificate`` otherwise."""
     if len(der) > CERTIFICATE_BYTES_MAX:

@@ -26,6 +26,7 @@ class TrapCode(StrEnum):
     REENTRY = "REENTRY"
     WRITE_IN_VIEW = "WRITE_IN_VIEW"
     CERTIFICATE_INVALID = "CERTIFICATE_INVALID"
+    EVIDENCE_INVALID = "EVIDENCE_INVALID"
     PARAMETER_UNKNOWN = "PARAMETER_UNKNOWN"
     INTERNAL = "INTERNAL"
 
@@ -40,7 +41,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.NAME_UNBOUND: "The contract used a variable before giving it a value.",
     TrapCode.VALUE_INVALID: "A value cannot be stored or passed on.",
     TrapCode.TOO_LARGE: "A text, list or stored value is larger than allowed.",
-    TrapCode.TOO_DEEP: "Calls are nested too deeply.",
+    TrapCode.TOO_DEEP: "Calls or values are nested too deeply.",
     TrapCode.KEY_INVALID: "A state key is not 1 to 256 printable ASCII characters.",
     TrapCode.ARGUMENTS_INVALID: "The arguments do not fit the function's parameters.",
     TrapCode.FUNCTION_UNKNOWN: "The contract has no such function.",
@@ -49,6 +50,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.REENTRY: "A contract was called while it was already running.",
     TrapCode.WRITE_IN_VIEW: "A view function tried to write.",
     TrapCode.CERTIFICATE_INVALID: "The certificate is malformed or was issued by no CA of this network.",
+    TrapCode.EVIDENCE_INVALID: "The evidence proves nothing against a validator of this network.",
     TrapCode.PARAMETER_UNKNOWN: "There is no such market parameter.",
     TrapCode.INTERNAL: "The machine met a case that its guards should have caught; the call has no effect.",
 }

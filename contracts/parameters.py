@@ -8,6 +8,7 @@ MARKET_PARAMETERS: dict[str, int] = {
     "fee_permille": 10,
     "metering_deadline_s": 7_200,
     "confirmation_deadline_s": 86_400,
+    "skip_blocks": 1_000,
 }
 """Seconds before delivery (EPEX intraday: 300); micro-currency per kWh; thousandths of a trade's amount; seconds after
-an interval's end; seconds after a proposal."""
+an interval's end; seconds after a proposal; blocks for which a primary caught lying or slow does not lead."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from ca.certificates import CertificateFacts, InvalidCertificate, certificate_facts
+from ca.certificates import CertificateFacts, InvalidCertificate, certificate_facts, root_fingerprint
 from ledger.codes import RefusalCode
 from ledger.state import StateReader
 from ledger.values import decode_value
@@ -44,6 +44,14 @@ def read_certificate(reader: StateReader, der: bytes) -> CertificateFacts | None
     roots = [base64.b64decode(decode_value(entry.value)["certificate"]) for _, entry in rows]
     try:
         return certificate_facts(der, roots)
+    except InvalidCertificate:
+        return None
+
+
+def read_root(der: bytes) -> str | None:
+    """The fingerprint of a CA root's certificate, or None if it is none."""
+    try:
+        return root_fingerprint(der)
     except InvalidCertificate:
         return None
 

@@ -1,12 +1,26 @@
-"""What the members decide together: revocations and market parameters. Contracts and roots come with genesis.
+"""What the members decide together: who validates, revocations, parameters, CA roots, and who decides.
 
-Revocation: `revoked/<serial>`. Parameter: `parameter/<name>` = {"value"}. Units are in the parameters' names.
+Acts take operators of `threshold` different organisations among `organisations` = {"names", "threshold"}. Revocation:
+`revoked/<serial>`. Parameter: `parameter/<name>` = {"value"}; units are in the names. Root: `root/<sha256>` =
+{"certificate"}. The epoch in force is `epoch`; the one to come, `next_epoch` = {"boundary", "epoch"}, follows the block
+at its boundary. Reports: `report/<epoch>/<hash of key>`.
 """
+
+YEAR_S = 31622400
+PRICE_MAX = 1000000000
+OTHER_MAX = 9007199254740991
+VALIDATORS_MIN = 4
+AHEAD_BLOCKS_MAX = 1000000
+ORGANISATIONS_MAX = 64
+NAME_MAX = 64
+ROOTS_MAX = 64
 
 
 @export("operator")
 def revoke(serial: str, reason: str):
-    """Revoke a certificate by its serial (hex), from this transaction on. Errors: ALREADY_REVOKED."""
+    """Revoke a certificate by its serial (hex), from this transaction on. Errors: CONSENT_LACKING, ALREADY_REVOKED."""
+    need_consent()
+    serial = serial.lower()
     require(get("revoked/" + serial) is None, "ALREADY_REVOKED", "This certificate is revoked already.")
     put("revoked/" + serial, {"type": "revocation", "serial": serial, "reason": reason, "height": block_height()})
     emit("revoked", {"serial": serial})
@@ -14,10 +28,200 @@ def revoke(serial: str, reason: str):
 
 @export("operator")
 def set_parameter(name: str, value: int):
-    """Change a market parameter; two operators sign. Errors: TWO_OPERATORS, PARAMETER_UNKNOWN, PARAMETER_INVALID."""
-    require(len(signers()) >= 2, "TWO_OPERATORS", "Two operators sign a change of parameters.")
-    authenticate(signers()[1], ["operator"])
+    """Change a parameter. Errors: CONSENT_LACKING, PARAMETER_UNKNOWN, PARAMETER_INVALID."""
+    need_consent()
     old = parameter(name)
-    require(0 <= value and value < 9007199254740992, "PARAMETER_INVALID", "A parameter is 0 to 2^53.")
+    most = greatest(name)
+    require(0 <= value and value <= most, "PARAMETER_INVALID", "The parameter is 0 to " + str(most) + ".")
     put("parameter/" + name, {"value": value})
     emit("parameter_set", {"name": name, "old": old, "new": value})
+
+
+def greatest(name):
+    """Beyond these, settlements that are under way could no longer be paid or scheduled."""
+    if name.endswith("_permille"):
+        return 1000
+    if name.endswith("_s"):
+        return YEAR_S
+    if name.endswith("_price"):
+        return PRICE_MAX
+    return OTHER_MAX
+
+
+@export("operator")
+def add_root(certificate_der: str):
+    """Accept certificates of another CA root (base64 DER). Errors: CONSENT_LACKING, CERTIFICATE_INVALID, ROOT_KNOWN."""
+    need_consent()
+    fingerprint = root_certificate(certificate_der)
+    require(get("root/" + fingerprint) is None, "ROOT_KNOWN", "This root is accepted already.")
+    require(len(scan("root/", "", ROOTS_MAX)) < ROOTS_MAX, "TOO_MANY_ROOTS", "There are as many roots as can be.")
+    put("root/" + fingerprint, {"certificate": certificate_der})
+    emit("root_added", {"sha256": fingerprint})
+
+
+@export("operator")
+def remove_root(fingerprint: str):
+    """Accept no more registrations under a root. Errors: CONSENT_LACKING, NOT_FOUND, LAST_ROOT."""
+    need_consent()
+    require(get("root/" + fingerprint) is not None, "NOT_FOUND", "There is no such root.")
+    require(len(scan("root/", "", 2)) > 1, "LAST_ROOT", "The last root cannot be removed.")
+    delete("root/" + fingerprint)
+    emit("root_removed", {"sha256": fingerprint})
+
+
+@export("operator")
+def set_organisations(names: list, threshold: int):
+    """Change who decides. Those who sign must be enough under the new rule too, so that nobody is locked out.
+
+    Errors: CONSENT_LACKING, ORGANISATIONS_INVALID.
+    """
+    need_consent()
+    count = len(names)
+    sound = 1 <= count and count <= ORGANISATIONS_MAX and 1 <= threshold and threshold <= count
+    require(sound, "ORGANISATIONS_INVALID", "The threshold is 1 to the number of organisations, 64 at most.")
+    seen = []
+    for name in names:
+        named = is_str(name) and name != "" and len(name) <= NAME_MAX and name not in seen
+        require(named, "ORGANISATIONS_INVALID", "Organisations have different names of 1 to 64 characters.")
+        seen.append(name)
+    rule = {"names": names, "threshold": threshold}
+    need_consent_under(rule)
+    put("organisations", rule)
+    emit("organisations_set", rule)
+
+
+@export("operator")
+def set_validators(validators: list, first_primary: int, at_height: int):
+    """Schedule other validators: a list of {"name", "public_key" (base64), "address"}; `first_primary` leads first.
+
+    They take over after a boundary at or above `at_height`, a window from now at the soonest; it is returned.
+    Errors: CONSENT_LACKING, CHANGE_PENDING, TOO_FEW_VALIDATORS, TOO_FAR_AHEAD, EPOCH_INVALID.
+    """
+    need_consent()
+    require(len(validators) >= VALIDATORS_MIN, "TOO_FEW_VALIDATORS", "A network has at least four validators.")
+    require(at_height <= block_height() + AHEAD_BLOCKS_MAX, "TOO_FAR_AHEAD", "That height is too far ahead.")
+    return schedule_epoch(validators, first_primary, kept_skips(validators), at_height)
+
+
+@export("operator")
+def cancel_change():
+    """Drop the change of validators that is pending. Errors: CONSENT_LACKING, NOTHING_PENDING."""
+    need_consent()
+    pending = get("next_epoch")
+    require(pending is not None, "NOTHING_PENDING", "No change of validators is pending.")
+    delete("next_epoch")
+    emit("epoch_cancelled", {"number": pending["epoch"]["number"], "boundary": pending["boundary"]})
+
+
+@export("node")
+def report(evidence: str):
+    """Have a validator skipped as primary for `skip_blocks` blocks, on evidence (base64) that it lied or was slow.
+
+    Errors: EVIDENCE_INVALID, NOT_A_VALIDATOR, ALREADY_REPORTED, ALREADY_SKIPPED, TOO_MANY_SKIPPED, CHANGE_PENDING.
+    """
+    found = accused(evidence)
+    epoch = get("epoch")
+    index = index_of(epoch["validators"], found["public_key"])
+    require(index >= 0, "NOT_A_VALIDATOR", "The accused is no validator any more.")
+    for skip in epoch["skipped"]:
+        require(skip["index"] != index, "ALREADY_SKIPPED", "This validator is skipped already.")
+    place = "report/" + pad(found["epoch"], 12) + "/" + sha256(found["public_key"])
+    require(get(place) is None, "ALREADY_REPORTED", "This validator has been reported for that epoch.")
+    until = block_height() + parameter("skip_blocks")
+    skipped = with_skip(epoch["skipped"], {"index": index, "until_height": until})
+    count = len(epoch["validators"])
+    require(len(skipped) <= (count - 1) // 3, "TOO_MANY_SKIPPED", "As many validators as may be are skipped already.")
+    boundary = schedule_epoch(epoch["validators"], leader_after(index, count, skipped), skipped, 0)
+    name = epoch["validators"][index]["name"]
+    put(place, {"type": "report", "validator": name, "kind": found["kind"], "height": block_height()})
+    emit("reported", {"validator": name, "kind": found["kind"], "until_height": until})
+    return boundary
+
+
+@view
+def get_epoch():
+    """The epoch in force and the pending change, or None for it."""
+    return {"epoch": get("epoch"), "next": get("next_epoch")}
+
+
+def need_consent():
+    need_consent_under(get("organisations"))
+
+
+def need_consent_under(rule):
+    """Operators of enough different organisations have signed."""
+    found = []
+    for signer in signers():
+        if standing(signer, ["operator"]) == "":
+            organisation = peek("registry", "user/" + signer)["organisation"]
+            if organisation in rule["names"] and organisation not in found:
+                found.append(organisation)
+    sentence = "Operators of " + str(rule["threshold"]) + " organisations sign this."
+    require(len(found) >= rule["threshold"], "CONSENT_LACKING", sentence)
+
+
+def schedule_epoch(validators, first_primary, skipped, at_height):
+    """Put the next epoch, behind the first checkpoint at least a window away and not before `at_height`."""
+    require(get("next_epoch") is None, "CHANGE_PENDING", "Another change of validators is pending.")
+    limits = get("limits")
+    interval = limits["checkpoint_interval_blocks"]
+    boundary = ceil_div(max(at_height, block_height() + limits["window_blocks"]), interval) * interval
+    pending = {
+        "boundary": boundary,
+        "epoch": {
+            "number": get("epoch")["number"] + 1,
+            "first_height": boundary + 1,
+            "validators": validators,
+            "first_primary": first_primary,
+            "skipped": skipped,
+        },
+    }
+    fault = epoch_fault(pending)
+    require(fault == "", "EPOCH_INVALID", fault)
+    put("next_epoch", pending)
+    emit("epoch_scheduled", {"number": pending["epoch"]["number"], "boundary": boundary})
+    return boundary
+
+
+def index_of(validators, public_key):
+    for index, validator in enumerate(validators):
+        if is_dict(validator) and validator.get("public_key") == public_key:
+            return index
+    return -1
+
+
+def kept_skips(validators):
+    """Skips go with their validators' keys, as many as may be skipped among the new ones."""
+    epoch = get("epoch")
+    most = (len(validators) - 1) // 3
+    made = []
+    for skip in epoch["skipped"]:
+        index = index_of(validators, epoch["validators"][skip["index"]]["public_key"])
+        if index >= 0 and len(made) < most:
+            made = with_skip(made, {"index": index, "until_height": skip["until_height"]})
+    return made
+
+
+def with_skip(skipped, added):
+    """Skips in order of their indexes, with one more."""
+    made = []
+    placed = False
+    for skip in skipped:
+        if not placed and added["index"] < skip["index"]:
+            made.append(added)
+            placed = True
+        made.append(skip)
+    if not placed:
+        made.append(added)
+    return made
+
+
+def leader_after(index, count, skipped):
+    """The first validator after `index`, round the list, that may lead."""
+    barred = []
+    for skip in skipped:
+        barred.append(skip["index"])
+    candidate = (index + 1) % count
+    while candidate in barred:
+        candidate = (candidate + 1) % count
+    return candidate
