@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from memory_files import MemoryFiles
 
 from ca.keys import SigningKey
 from contracts.catalog import shipped_sources
@@ -25,7 +26,6 @@ from ledger.memory_store import MemoryStore
 from ledger.runner import Ran
 from ledger.storage import Storage
 from ledger.store import CommitStore
-from memory_files import MemoryFiles
 from pbft.epoch import Epoch, Validator
 from pbft.messages import (
     NULL_DIGEST,
