@@ -103,6 +103,8 @@ class Node:
     retired: bool = False
     lies: bool = False
     snapshots: bool = True
+    salt: bytes = b""
+    """What makes its execution differ from others'."""
 
     @property
     def height(self) -> int:
@@ -180,8 +182,8 @@ class Net:
 
     def _execute(self, node: Node, item: Execute) -> None:
         assert item.height == node.height + 1, "executes in order"
-        header = sha256(repr(node.statements[-1:]).encode() + item.digest).digest()
-        statement = Statement(item.height, header, sha256(b"state" + header).digest(), bytes(32), bytes(32))
+        header = sha256(repr([s.header_hash for s in node.statements[-1:]]).encode() + item.digest).digest()
+        statement = Statement(item.height, header, sha256(b"state" + node.salt + header).digest(), bytes(32), bytes(32))
         node.blocks.append((item.digest, item.body, item.view, item.proposer))
         node.statements.append(statement)
         for text in decode_batch(item.body).envelopes if item.body else ():

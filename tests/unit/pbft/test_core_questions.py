@@ -1,0 +1,175 @@
+"""What the edge and the operators ask of the core: which votes are wanted, whose word is credible, who is in charge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from harness import SCOPE, Net
+
+from ca.keys import SigningKey
+from pbft.checkpoint import Outcomes
+from pbft.config import OBSERVER, ReplicaConfig
+from pbft.events import AlarmKind, Received
+from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
+
+KEYS = tuple(SigningKey.from_seed(bytes([i])).public_key for i in range(4))
+CONFIG = ReplicaConfig(SCOPE, KEYS, 0, checkpoint_interval_blocks=4, window_blocks=12)
+A, B = b"a" * 32, b"b" * 32
+
+
+# ----------------------------------------------------------------------------------------- wanted votes
+
+
+@pytest.fixture
+def settled() -> Net:
+    """Block 1 is settled and certified everywhere."""
+    net = Net(4, block_idle_ms_max=10_000)
+    net.submit(0, "a")
+    net.until(lambda: all(node.certificates for node in net.nodes))
+    return net
+
+
+def test_votes_that_can_change_nothing_are_not_wanted(settled: Net) -> None:
+    replica = settled.nodes[1].replica
+    digest = settled.nodes[1].blocks[0][0]
+    assert not replica.wants(Prepare(0, 1, digest, 3))
+    assert not replica.wants(Commit(0, 1, digest, 3))
+    assert not replica.wants(Outcome(settled.nodes[1].statements[0], 3))
+
+
+def test_votes_that_contradict_what_is_settled_are_wanted_as_evidence(settled: Net) -> None:
+    replica = settled.nodes[1].replica
+    assert replica.wants(Prepare(0, 1, B, 3))
+    assert replica.wants(Commit(0, 1, B, 3))
+    other = msgspec.structs.replace(settled.nodes[1].statements[0], state_root=B)
+    assert replica.wants(Outcome(other, 3))
+
+
+def test_votes_for_what_is_open_are_wanted_and_those_of_a_past_view_are_not(settled: Net) -> None:
+    replica = settled.nodes[1].replica
+    assert replica.wants(Prepare(0, 2, A, 3))
+    assert replica.wants(Commit(0, 2, A, 3))
+    assert replica.wants(Outcome(Statement(2, A, A, A, A), 3))
+    assert replica.wants(Complaint(0, 3))
+    assert not replica.wants(Prepare(0, 0, A, 3))
+    assert not replica.wants(Commit(0, 0, A, 3))
+    assert not replica.wants(Outcome(Statement(10_000, A, A, A, A), 3))
+    assert replica.wants(Status(0, 0, True, 0, 0))
+
+
+# -------------------------------------------------------------------------------------------- credibility
+
+
+def test_a_height_is_credible_when_f_plus_1_validators_say_it() -> None:
+    core = Net(4).nodes[0].replica.core
+    assert core.credible_height() == 0
+    core.peers[1] = Status(0, 0, True, 900, 900)
+    assert core.credible_height() == 0
+    core.peers[7] = Status(0, 0, True, 900, 900)
+    assert core.credible_height() == 0, "observers have no say"
+    core.peers[2] = Status(0, 0, True, 50, 40)
+    assert core.credible_height() == 40
+
+
+def test_a_lone_boaster_starts_no_state_transfer() -> None:
+    """Found by the simulator, boast seed 0: one replica claimed heights far ahead, and was asked again and again."""
+    net = Net(4, snapshot_gap_blocks=20)
+    net.give(net.nodes[1], Received(3, Status(0, 0, True, 10**9, 10**9)))
+    assert not net.nodes[1].replica.transfer.wanted
+    net.submit(0, "a")
+    net.until(lambda: "a" in net.nodes[1].texts())
+
+
+# ---------------------------------------------------------------------------------------------- outcomes
+
+
+def vote(sender: int, root: bytes, height: int = 1) -> Outcome:
+    return Outcome(Statement(height, A, root, A, A), sender, b"s" * 64)
+
+
+def test_two_against_two_is_hopeless_and_says_who_holds_what() -> None:
+    outcomes = Outcomes(CONFIG)
+    for sender, root in enumerate((A, A, B)):
+        assert outcomes.add(vote(sender, root))
+        assert outcomes.hopeless(1) is None
+    outcomes.add(vote(3, B))
+    why = outcomes.hopeless(1)
+    assert why is not None
+    assert "[0, 1]" in why
+    assert "[2, 3]" in why
+
+
+def test_a_rolled_back_replica_may_say_otherwise_and_is_then_counted() -> None:
+    outcomes = Outcomes(CONFIG)
+    for sender, root in enumerate((A, A, B, B)):
+        outcomes.add(vote(sender, root))
+    assert outcomes.add(vote(2, A))
+    assert outcomes.hopeless(1) is None
+    outcomes.executed(vote(0, A).statement)
+    assert [c.statement.state_root for c in outcomes.advance()] == [A]
+
+
+def test_an_outcome_out_of_range_or_said_before_is_useless() -> None:
+    outcomes = Outcomes(CONFIG)
+    assert not outcomes.add(vote(1, A, 0))
+    assert not outcomes.add(vote(1, A, 25))
+    assert outcomes.add(vote(1, A, 24))
+    assert not outcomes.add(vote(1, A, 24))
+
+
+def test_a_certificate_settles_the_blocks_below_and_the_gaps_are_known() -> None:
+    outcomes = Outcomes(CONFIG)
+    for height in range(1, 7):
+        outcomes.executed(vote(0, A, height).statement)
+    for sender in range(3):
+        outcomes.add(vote(sender, A, 6))
+    assert [c.statement.height for c in outcomes.advance()] == [6]
+    assert outcomes.certified == 6
+    assert outcomes.stable() == 0, "the checkpoint needs a certificate of its own"
+    assert outcomes.gaps() == (1, 5)
+    for sender in range(3):
+        outcomes.add(vote(sender, A, 4))
+    outcomes.advance()
+    assert outcomes.stable() == 4
+    outcomes.forget_below(4)
+    assert outcomes.gaps() == (5, 5)
+
+
+def test_split_outcomes_raise_one_alarm_and_no_storm_of_views() -> None:
+    net = Net(4, checkpoint_interval_blocks=4, window_blocks=12, block_idle_ms_max=50, request_timeout_ms=300)
+    for index in (2, 3):
+        net.nodes[index].salt = b"another engine"
+    net.submit(0, "a")
+    net.advance(20_000)
+    for node in net.nodes:
+        assert [a.kind for a in node.alarms].count(AlarmKind.NO_CERTIFICATE) == 12
+        assert node.height == 12, "stops at the high watermark"
+        assert not node.certificates
+        assert node.replica.view == 0
+
+
+# ------------------------------------------------------------------------------------------ configuration
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"validators": ()}, "validators"),
+        ({"validators": (KEYS[0], KEYS[0])}, "validators"),
+        ({"index": 4}, "index"),
+        ({"index": -2}, "index"),
+        ({"skipped": (1, 2)}, "skipped"),
+        ({"window_blocks": 7}, "window_blocks"),
+        ({"view_change_timeout_ms_max": 1}, "view_change_timeout_ms_max"),
+        ({"pipeline_depth": 0}, "pipeline_depth"),
+    ],
+)
+def test_a_configuration_that_cannot_be_names_the_field(change: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        replace(CONFIG, **change).validate()  # type: ignore[arg-type]
+
+
+def test_zero_switches_rotation_and_measurement_off() -> None:
+    replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0, index=OBSERVER).validate()
