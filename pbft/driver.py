@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pbft.config import OBSERVER, ReplicaConfig
@@ -203,7 +203,8 @@ class Driver:
     def _begin(self, loaded: Loaded) -> Session:
         epoch = loaded.epoch
         numbers = Numbers(epoch.keys, self._key.public_key)
-        config = self._config_of(epoch, numbers.index)
+        leaving = self._has_voted and numbers.index == OBSERVER
+        config = replace(self._config_of(epoch, numbers.index), leaving=leaving)
         replica, gate = Replica(config, self._key.sign), Gate(config, self._ledger)
         self._transport.set_validators(epoch.validators)
         self._has_voted = self._has_voted or config.index != OBSERVER
@@ -294,7 +295,7 @@ class Driver:
             self._note_faults(output)
         if self._logs.amnesia and session.replica.core.votes:
             await self._on_disk(self._logs.recovered)
-        if any(output.retired for output in outputs) and self._has_voted:
+        if any(output.retired for output in outputs):
             log.info("retired: the validators of epoch %d have taken over", session.epoch.number)
             self.stop()
         elif _ends(outputs[-1]):

@@ -1,0 +1,156 @@
+"""The driver through whole lives: epochs, restarts, lost logs, retirement. One validator, no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from lone import Lone, TextLedger
+from network import until
+
+from ca.keys import SigningKey
+from pbft.epoch_logs import NEW_MARK
+from pbft.messages import Handover, Prepare, Status, encode_frame, encode_message
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / NEW_MARK).touch()
+    return tmp_path
+
+
+@asynccontextmanager
+async def running(lone: Lone) -> AsyncIterator[Lone]:
+    task = asyncio.get_running_loop().create_task(lone.driver.run())
+    try:
+        yield lone
+    finally:
+        lone.driver.stop()
+        await task
+
+
+def lose_logs(home: Path) -> None:
+    for path in home.glob("wal/*/*.wal"):
+        path.unlink()
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds, 15)
+
+
+async def test_what_is_submitted_is_ordered_executed_and_certified(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        assert await lone.submit("a", "b") == [True, True]
+        await eventually(lambda: lone.ledger.texts == ["a", "b"] and lone.ledger.uncertified() == ())
+
+
+async def test_at_the_boundary_another_replica_goes_on_from_the_ledger(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        first = lone.driver.replica
+        await lone.submit("boundary:8:stay")
+        await eventually(lambda: lone.driver.session.epoch.number == 1)
+        assert lone.driver.replica is not first
+        assert lone.ledger.height >= 8
+        await lone.submit("in the next epoch")
+        await eventually(lambda: "in the next epoch" in lone.ledger.texts and lone.ledger.uncertified() == ())
+        assert [c.epoch for c in lone.ledger.certificates[:8]] == [0] * 8
+        assert {c.epoch for c in lone.ledger.certificates[8:]} == {1}
+        assert sorted(path.name for path in (home / "wal").iterdir() if path.is_dir()) == ["00000000", "00000001"]
+
+
+async def test_nothing_is_ordered_above_the_boundary_in_the_old_epoch(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        await lone.submit("boundary:8:stay")
+        await eventually(lambda: lone.driver.session.epoch.number == 1)
+        assert all(certificate.epoch == 0 for certificate in lone.ledger.certificates[:8])
+
+
+async def test_requests_that_wait_at_the_boundary_are_ordered_in_the_next_epoch(home: Path) -> None:
+    """Batches of one: while block after block comes, most of them wait."""
+    texts = [f"t{number:02}" for number in range(30)]
+    async with running(Lone(home, batch_transactions_max=1)) as lone:
+        await lone.submit("boundary:8:stay", *texts)
+        await eventually(lambda: set(texts) <= set(lone.ledger.texts))
+        assert lone.driver.session.epoch.number == 1
+
+
+async def test_a_restart_goes_on_where_the_log_stands(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        await lone.submit("a")
+        await eventually(lambda: lone.ledger.texts == ["a"])
+    async with running(Lone(home, lone.ledger)) as again:
+        assert again.driver.replica.core.votes
+        await again.submit("b")
+        await eventually(lambda: again.ledger.texts == ["a", "b"])
+
+
+async def test_a_restart_without_the_log_is_mute(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        await lone.submit("a")
+        await eventually(lambda: lone.ledger.texts == ["a"])
+    lose_logs(home)
+    again = Lone(home, lone.ledger)
+    async with running(again):
+        await eventually(lambda: bool(again.driver.alarms))
+        assert not again.driver.replica.core.votes
+    third = Lone(home, lone.ledger)
+    async with running(third):
+        await eventually(lambda: bool(third.driver.alarms))
+        assert not third.driver.replica.core.votes, "another restart does not make it well"
+
+
+async def test_a_validator_that_was_taken_out_ends_when_the_others_have_taken_over(home: Path) -> None:
+    lone = Lone(home)
+    other = SigningKey.from_seed(b"other").public_key
+    task = asyncio.get_running_loop().create_task(lone.driver.run())
+    await lone.submit("boundary:8:leave")
+    await eventually(lambda: lone.driver.session.epoch.number == 1)
+    assert not task.done()
+    assert not lone.driver.replica.core.votes
+    status = Status(1, 0, True, 8, 8)
+    lone.transport.deliver(other, encode_frame(1, status))
+    async with asyncio.timeout(10):
+        await task
+
+
+async def test_an_observer_does_not_end_although_others_vote(home: Path) -> None:
+    other = SigningKey.from_seed(b"other").public_key
+    async with running(Lone(home, TextLedger(other, other))) as observer:
+        observer.transport.deliver(other, encode_frame(0, Status(0, 0, True, 0, 0)))
+        await eventually(lambda: observer.driver.replica.core.peers != {})
+        assert not observer.driver.replica.core.votes
+
+
+async def test_a_vote_of_another_epoch_is_dropped_and_a_status_is_taken(home: Path) -> None:
+    other = SigningKey.from_seed(b"other").public_key
+    async with running(Lone(home)) as lone:
+        lone.transport.deliver(other, encode_frame(7, Prepare(0, 1, bytes(32), 0, bytes(64))))
+        lone.transport.deliver(other, encode_frame(7, Status(7, 0, True, 0, 0)))
+        await eventually(lambda: lone.driver.replica.core.peers != {})
+        assert lone.driver.rejects["other_epoch"] == 1
+
+
+async def test_a_hand_over_that_nobody_signed_is_refused(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        assert await lone.driver.hand_over(b"\xff") is None
+        assert await lone.driver.hand_over(encode_message(Status(0, 0, True, 0, 0))) is None
+        assert await lone.driver.hand_over(encode_message(Handover(0, 0))) is None
+        signed = Handover(0, 0, ((lone.key.public_key, bytes(64)),))
+        assert await lone.driver.hand_over(encode_message(signed)) == 0
+
+
+async def test_what_the_ledger_raises_ends_the_node(home: Path) -> None:
+    lone = Lone(home)
+    task = asyncio.get_running_loop().create_task(lone.driver.run())
+    await lone.submit("a")
+    await eventually(lambda: lone.ledger.texts == ["a"])
+    lone.ledger.statements.append(lone.ledger.statements[-1])
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.timeout(10):
+            await task

@@ -1,0 +1,139 @@
+"""Serving peers: one request of a peer after another, bounded, and nothing that is not whole or not ours to sign."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from lone import Lone
+from network import until
+
+from ca.signatures import verify
+from pbft.messages import (
+    NULL_DIGEST,
+    Chunk,
+    FetchBlocks,
+    FetchChunk,
+    FetchManifest,
+    FetchOutcomes,
+    Message,
+    Outcome,
+)
+from pbft.serving import REQUESTS_WAITING_MAX, UNSENT_BYTES_MAX, Serving
+from pbft.session import Session
+
+PEER = 7
+HEIGHTS = 20
+
+
+class Served:
+    """A ``Serving`` over a ledger of empty blocks, and what it sent."""
+
+    def __init__(self, home: Path) -> None:
+        self.lone = Lone(home)
+        for height in range(1, HEIGHTS + 1):
+            self.lone.ledger.execute(height, NULL_DIGEST, b"", 0, 0)
+        self.sent: list[tuple[int, Message]] = []
+        self.unsent = 0
+        self.serving = Serving(self.lone.ledger, self.lone.key.sign, self._send, lambda session, peer: self.unsent)
+
+    @property
+    def session(self) -> Session:
+        return self.lone.driver.session
+
+    def _send(self, session: Session, peer: int, message: Message) -> None:
+        self.sent.append((peer, message))
+
+    async def sends(self, count: int) -> None:
+        async def enough() -> bool:
+            return len(self.sent) >= count
+
+        await until(enough, 10)
+
+
+@pytest_asyncio.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    made = Served(tmp_path)
+    yield made
+    await made.serving.idle()
+    made.session.wal.close()
+
+
+async def test_outcomes_are_signed_for_this_epoch(served: Served) -> None:
+    served.serving.serve(served.session, PEER, FetchOutcomes(3, 5))
+    await served.sends(3)
+    scope, key = served.session.config.scope, served.lone.key.public_key
+    for height, (peer, outcome) in enumerate(served.sent, 3):
+        assert peer == PEER
+        assert isinstance(outcome, Outcome)
+        assert outcome.statement == served.lone.ledger.statements[height - 1]
+        assert verify(key, outcome.signature, outcome.signed(scope))
+
+
+@pytest.mark.parametrize("why", ["muted", "diverged"])
+async def test_a_replica_that_must_not_vote_signs_no_outcomes(served: Served, why: str) -> None:
+    setattr(served.session.replica.core, why, True)
+    served.serving.serve(served.session, PEER, FetchOutcomes(1, 5))
+    served.serving.serve(served.session, PEER, FetchChunk(8, 0))
+    await served.sends(1)
+    assert served.sent == [(PEER, Chunk(8, 0, b"chunk 0"))]
+
+
+async def test_outcomes_of_an_earlier_epoch_are_not_signed_again(served: Served) -> None:
+    session = replace(served.session, config=replace(served.session.config, first_height=10))
+    served.serving.serve(session, PEER, FetchOutcomes(1, 12))
+    await served.sends(3)
+    heights = [message.statement.height for _, message in served.sent if isinstance(message, Outcome)]
+    assert heights == [10, 11, 12]
+
+
+async def test_a_replica_that_is_not_whole_serves_nobody(served: Served) -> None:
+    served.session.replica.core.whole = False
+    for request in (FetchBlocks(1, 5), FetchOutcomes(1, 5), FetchManifest(1), FetchChunk(8, 0)):
+        served.serving.serve(served.session, PEER, request)
+    await served.serving.idle()
+    assert served.sent == []
+    assert served.lone.ledger.served == []
+    assert served.serving.refused["fetch_while_not_whole"] == 4
+
+
+async def test_a_peers_requests_are_answered_in_turn_and_too_many_are_dropped(served: Served) -> None:
+    for index in range(REQUESTS_WAITING_MAX + 5):
+        served.serving.serve(served.session, PEER, FetchChunk(8, index))
+    served.serving.serve(served.session, PEER + 1, FetchChunk(8, 99))
+    await served.sends(REQUESTS_WAITING_MAX + 1)
+    await served.serving.idle()
+    of_peer = [message.index for peer, message in served.sent if peer == PEER and isinstance(message, Chunk)]
+    assert of_peer == list(range(REQUESTS_WAITING_MAX))
+    assert (PEER + 1, Chunk(8, 99, b"chunk 99")) in served.sent
+    assert served.serving.refused["fetch_while_served"] == 5
+
+
+async def test_nothing_is_read_for_a_peer_that_does_not_take_what_it_asked_for(served: Served) -> None:
+    served.unsent = UNSENT_BYTES_MAX + 1
+    served.serving.serve(served.session, PEER, FetchChunk(8, 0))
+    await served.serving.idle()
+    assert served.lone.ledger.served == []
+    served.unsent = 0
+    served.serving.serve(served.session, PEER, FetchChunk(8, 0))
+    await served.sends(1)
+
+
+async def test_a_snapshot_that_there_is_not_is_no_answer(served: Served) -> None:
+    served.serving.serve(served.session, PEER, FetchManifest(1))
+    served.serving.serve(served.session, PEER, FetchChunk(8, 1))
+    await served.sends(1)
+    assert served.sent == [(PEER, Chunk(8, 1, b"chunk 1"))]
+
+
+async def test_a_ledger_that_cannot_be_read_ends_the_node(served: Served) -> None:
+    task = asyncio.get_running_loop().create_task(served.serving.run())
+    served.lone.ledger.broken = True
+    served.serving.serve(served.session, PEER, FetchChunk(8, 0))
+    with pytest.raises(OSError, match="the disk is gone"):
+        async with asyncio.timeout(10):
+            await task
