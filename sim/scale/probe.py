@@ -12,6 +12,7 @@ from sim.scale.world import ScaleWorld, Setting
 ROUNDS = 3
 """Unloaded latencies for which a load is warmed up, and which it is measured at least, whatever that takes."""
 WARM_UP_MS_MIN = 250
+MEASURED_MS_MIN = 500
 COMPLETED_SHARE_MIN = 0.95
 NOISE_SIGMAS = 2.0
 """A load is carried if the measured time certified as much as it submitted, but for so little: arrivals are random."""
@@ -68,7 +69,7 @@ def probe(setting: Setting, nodes: int, tx_per_s: float, effort: Effort, unloade
     world.load(tx_per_s)
     waiting_max = WAITING_MIN + int(1.5 * tx_per_s * effort.latency_ms_max / 1_000)
     warm_up_ms = max(WARM_UP_MS_MIN, int(ROUNDS * unloaded_ms))
-    calm = world.run(2 * warm_up_ms, None, waiting_max)
+    calm = world.run(warm_up_ms + max(MEASURED_MS_MIN, warm_up_ms), None, waiting_max)
     if calm:
         world.run(warm_up_ms + effort.duration_ms, effort.steps_max, waiting_max)
     begin = min(warm_up_ms * NS_A_MS, world.clock.now // 2)
