@@ -171,6 +171,9 @@ class CatchUp:
         follows = not core.votes
         if not (stuck or far or follows):
             return
+        heard = sum(1 for peer in core.peers if core.is_validator(peer))
+        if status.certified_height - core.executed > core.config.snapshot_gap_blocks and heard < core.config.weak:
+            return  # a snapshot may be the better way: hear f + 1 first
         if self._fetching is not None:
             if core.now.timer_ms < self._fetch_until_ms:
                 return

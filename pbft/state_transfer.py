@@ -174,6 +174,12 @@ class StateTransfer:
         self._todo, self._asked_for, self._without = [], {}, set()
 
     def _finish(self) -> None:
-        if self._manifest is not None and self._staged == self._manifest.chunks:
-            self._core.out.install = True
-            self._core.installing = True
+        core = self._core
+        if self._manifest is None or self._staged < self._manifest.chunks:
+            return
+        if core.whole and not core.diverged and self._manifest.height <= core.executed:
+            # Blocks came meanwhile, by votes: the snapshot is older than our own ledger, which is sound.
+            self._give_up()
+            self.wanted = False
+            return
+        core.out.install = core.installing = True

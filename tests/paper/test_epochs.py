@@ -9,7 +9,7 @@ from harness import SCOPE, Net, fake_signer
 from ca.keys import SigningKey
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.events import Instant, Received, Recovered, RejectReason
-from pbft.messages import Commit, Complaint, Outcome, Prepare, PrePrepare, Proposal, Status, ViewChange
+from pbft.messages import Commit, Complaint, Outcome, Prepare, PrePrepare, Proposal, Statement, Status, ViewChange
 from pbft.replica import Replica
 
 K, L = 4, 12
@@ -78,7 +78,7 @@ def test_a_laggard_reaches_the_boundary_by_blocks_after_the_others_have_gone_on(
 def test_an_epoch_begins_at_its_first_height_in_view_0_with_its_first_primary() -> None:
     net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, first_height=9, first_primary=2)
     for node in net.nodes:
-        node.statements = [None] * 8  # type: ignore[list-item]
+        node.statements = [Statement(height, bytes(32), bytes(32), bytes(32), bytes(32)) for height in range(1, 9)]
         node.blocks = [(b"", b"", 0, 0)] * 8
         node.replica = Replica(replace(net.config, index=node.index), fake_signer(node.index))
         net.give(node, Recovered((), 8, None, ()))

@@ -203,7 +203,7 @@ def test_a_hand_over_for_another_view_or_to_nobody_is_refused(handover: Handover
 
 def test_time_outs_double_are_capped_and_start_again_after_progress() -> None:
     net = Net(4, view_change_timeout_ms=100, view_change_timeout_ms_max=800, block_idle_ms_max=100)
-    net.filter = lambda s, r, message: not isinstance(message, NewView)
+    net.filter = lambda s, r, message: not isinstance(message, NewView | Proposal)
     net.submit(1, "a")
     moments: dict[int, int] = {}
     for _ in range(3_000):

@@ -14,6 +14,7 @@ from pbft.messages import (
     FetchChunk,
     FetchManifest,
     Manifest,
+    Message,
     Outcome,
     Prepare,
     ViewChange,
@@ -23,7 +24,7 @@ from pbft.records import Muted
 K, L = 4, 12
 
 
-def running(gap: int = 20, **options: int) -> Net:
+def running(gap: int = 20) -> Net:
     net = Net(
         4,
         checkpoint_interval_blocks=K,
@@ -31,7 +32,6 @@ def running(gap: int = 20, **options: int) -> Net:
         block_idle_ms_max=50,
         snapshot_gap_blocks=gap,
         chunks_in_flight_max=2,
-        **options,
     )
     net.submit(0, "a")
     net.until(lambda: net.all_executed("a"))
@@ -129,11 +129,15 @@ def test_a_damaged_ledger_is_replaced_and_nobody_is_served_before() -> None:
     node = net.nodes[2]
     node.sent.clear()
     served: list[object] = []
-    net.filter = lambda s, r, message: not (s == 2 and not node.replica.core.whole and served.append(message) is None)
+
+    def watch(sender: int, receiver: int, message: object) -> bool:
+        if sender == 2 and not node.replica.core.whole:
+            served.append(message)
+        return True
+
+    net.filter = watch
     net.restart(2, damaged=True)
     assert not node.replica.core.whole
-    net.until(lambda: node.replica.core.whole or bool(served))
-    net.filter = lambda s, r, message: True
     net.until(lambda: caught_up(net, node) and node.replica.core.whole)
     kinds = {type(message).__name__ for message in served}
     assert kinds <= {"Status", "FetchManifest", "FetchChunk", "FetchOutcomes"}
@@ -148,6 +152,28 @@ def test_a_pruned_peer_cannot_serve_blocks_so_that_a_snapshot_is_taken() -> None
         other.base = 29
     net.until(lambda: caught_up(net, node))
     assert node.base >= 30
+
+
+def test_a_snapshot_that_our_own_ledger_has_overtaken_is_not_installed() -> None:
+    net = running()
+    held: list[tuple[int, int, Message]] = []
+
+    def hold_chunks(sender: int, receiver: int, message: Message) -> bool:
+        if isinstance(message, Chunk):
+            held.append((sender, receiver, message))
+        return not isinstance(message, Chunk)
+
+    net.filter = hold_chunks
+    node = net.nodes[3]
+    node.replica.transfer.want(node.height + 1)
+    net.until(lambda: node.replica.transfer.progress is not None)
+    manifest = next(m for n in net.nodes for m in n.sent if isinstance(m, FetchChunk))
+    net.until(lambda: node.height > manifest.height + 1)
+    net.filter = lambda s, r, message: True
+    net.wire.extend(held)
+    net.until(lambda: not node.replica.transfer.wanted)
+    assert node.base == 0
+    net.check_agreement()
 
 
 # ----------------------------------------------------------------------------------------------- amnesia
