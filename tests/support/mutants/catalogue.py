@@ -1,0 +1,262 @@
+"""The mutants: each one bug in the protocol, with the hunt that catches it within a stated number of seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ledger import authentication
+from mutants import hunts
+from mutants.hunts import Hunt
+from mutants.planting import plant
+from pbft import checkpoint, core, evidence, gate, log, messages, normal_case, quorum, view_change, view_changer
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In the function ``owner.name`` each old text becomes the new one."""
+
+    owner: Any
+    name: str
+    changes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug. ``seeds``: the hunt must catch it within so many, from 0 on."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    hunt: Hunt
+    seeds: int = 1
+
+    def plant(self, patch: pytest.MonkeyPatch) -> None:
+        for edit in self.edits:
+            plant(patch, edit.owner, edit.name, *edit.changes)
+
+
+def _one(name: str, owner: Any, function: str, old: str, new: str, hunt: Hunt, seeds: int = 1) -> Mutant:
+    return Mutant(name, (Edit(owner, function, ((old, new),)),), hunt, seeds)
+
+
+NORMAL = normal_case.NormalCase
+CHANGER = view_changer.ViewChanger
+
+MUTANTS = (
+    _one(
+        "quorum f + 1", quorum, "quorum", "(n + faulty_max(n)) // 2 + 1", "faulty_max(n) + 1", hunts.sampled_twins, 20
+    ),
+    _one(
+        "P-sets not checked",
+        view_change,
+        "is_view_change",
+        "item.pre_prepare.view < message.view and is_prepared_certificate(config, item)",
+        "item.pre_prepare.view < message.view",
+        hunts.short_p_set,
+    ),
+    _one(
+        "P-sets' signatures not verified",
+        gate.Gate,
+        "_prepared",
+        "yield Claim(prepare.sender, prepare.signed(self._config.scope), prepare.signature)",
+        "yield from ()",
+        hunts.unsigned_p_set,
+    ),
+    _one(
+        "nothing persisted before PREPARE",
+        NORMAL,
+        "accept",
+        "core.persist(Accepted(proposal, body))",
+        "pass",
+        hunts.restarted_voter,
+    ),
+    _one(
+        "votes in spite of amnesia",
+        core.Core,
+        "votes",
+        "and not self.muted",
+        "",
+        hunts.forgetful_voter,
+    ),
+    _one(
+        "prepare accepted as commit",
+        NORMAL,
+        "advance",
+        "slot.commits.count(slot.choice) >= core.config.q",
+        "slot.prepares.count(slot.choice) >= core.config.q - 1",
+        hunts.lone_preparer,
+    ),
+    _one(
+        "view not bound in the signature",
+        messages,
+        "signed_bytes",
+        "scope.epoch, view, sequence",
+        "scope.epoch, 0, sequence",
+        hunts.redated_p_set,
+    ),
+    _one(
+        "watermark unchecked",
+        core.Core,
+        "in_window",
+        "self.low < sequence <= self.high",
+        "self.low < sequence",
+        hunts.far_sequences,
+    ),
+    _one(
+        "checkpoint without proof",
+        NORMAL,
+        "certify",
+        "stable = core.outcomes.stable()",
+        "stable = core.executed - core.executed % core.config.checkpoint_interval_blocks",
+        hunts.few_outcomes,
+    ),
+    Mutant(
+        "certificate of q - 1 outcomes",
+        (
+            Edit(
+                checkpoint.Outcomes,
+                "_certificate",
+                (
+                    ("len(votes) < self._config.q", "len(votes) < self._config.q - 1"),
+                    ("len(agreeing) < self._config.q", "len(agreeing) < self._config.q - 1"),
+                ),
+            ),
+        ),
+        hunts.few_outcomes,
+    ),
+    _one(
+        "certificates' signatures not verified",
+        gate.Gate,
+        "_certificate",
+        "yield Claim(sender, signed, signature)",
+        "yield from ()",
+        hunts.forged_block,
+    ),
+    _one(
+        "certificates' signers not counted",
+        gate.Gate,
+        "_certificate",
+        "len(senders) < self._config.q",
+        "len(senders) < 1",
+        hunts.forged_block,
+        3,
+    ),
+    _one(
+        "timeout uncapped",
+        CHANGER,
+        "_timeout_ms",
+        "min(config.view_change_timeout_ms << min(self._failed_views, 16), config.view_change_timeout_ms_max)",
+        "config.view_change_timeout_ms << min(self._failed_views, 16)",
+        hunts.dead_primary_after_a_storm,
+    ),
+    _one(
+        "null requests skipped",
+        view_change,
+        "open_sequences",
+        "for s in range(base + 1, top + 1)]",
+        "for s in range(base + 1, top + 1) if s in chosen]",
+        hunts.gap,
+    ),
+    _one(
+        "NEW-VIEW's O trusted",
+        view_change,
+        "is_new_view",
+        "return proposed == open_sequences(config, message.view_changes)",
+        "return True",
+        hunts.untrue_new_view,
+    ),
+    _one(
+        "votes above the epoch's boundary",
+        core.Core,
+        "high",
+        "high if self.boundary is None else min(high, self.boundary)",
+        "high",
+        hunts.ended_epoch,
+    ),
+    _one(
+        "view change forgets what prepared",
+        CHANGER,
+        "leave",
+        "ViewChange(view, core.outcomes.newest, prepared, core.me)",
+        "ViewChange(view, core.outcomes.newest, (), core.me)",
+        hunts.lone_executor,
+        3,
+    ),
+    _one(
+        "the earliest view's certificate wins",
+        view_change,
+        "open_sequences",
+        "proposal.view > best.view",
+        "proposal.view < best.view",
+        hunts.older_p_set,
+    ),
+    _one(
+        "equivocation accepted",
+        NORMAL,
+        "_on_proposal",
+        "slot.accepted is not None:",
+        "False:",
+        hunts.sampled_twins,
+        20,
+    ),
+    _one(
+        "batch not held against its digest",
+        NORMAL,
+        "on_proposal",
+        "batch.digest != proposal.digest",
+        "False",
+        hunts.one_digest_two_bodies,
+    ),
+    Mutant(
+        "a copy of a vote counts again",
+        (
+            Edit(NORMAL, "_place", (("if known is not None and known.view >= vote.view:", "if False:"),)),
+            Edit(log.Votes, "put", (("if before is not None:", "if False:"),)),
+        ),
+        hunts.copied_votes,
+    ),
+    _one("anybody's name on a vote", gate, "_must_be", "sender != claimed", "False", hunts.borrowed_names),
+    _one(
+        "one complaint changes the view",
+        CHANGER,
+        "_count_complaints",
+        "len(against) < core.config.weak",
+        "len(against) < 1",
+        hunts.one_complainer,
+    ),
+    _one(
+        "one VIEW-CHANGE is followed",
+        CHANGER,
+        "_join",
+        "if core.votes and len(later) >= core.config.weak:\n        self.leave(later[core.config.weak - 1])",
+        "if core.votes and later:\n        self.leave(later[0])",
+        hunts.one_complainer,
+    ),
+    _one(
+        "blacklist by one replica's opinion",
+        evidence,
+        "_are_complaints",
+        "len(senders) < weak_quorum(len(keys))",
+        "len(senders) < 1",
+        hunts.one_opinion,
+    ),
+    _one(
+        "the primary's clock believed",
+        NORMAL,
+        "_on_proposal",
+        "abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms",
+        "False",
+        hunts.far_future,
+    ),
+    _one(
+        "nonce window ignored",
+        authentication.NonceWindow,
+        "refuses",
+        "return RefusalCode.NONCE_USED",
+        "return None",
+        hunts.world_of("crash"),
+        5,
+    ),
+)
