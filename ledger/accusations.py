@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from ca.signatures import verify
 from ledger.epochs import past_epoch_of
 from ledger.state import StateReader
 from ledger.values import decode_value
 from pbft.epoch import Epoch
 from pbft.evidence import Evidence, decode_evidence, encode_evidence, verify_evidence
+from pbft.messages import DECODE_ERRORS
 from pbft.quorum import leaders_of, primary_of
 
 NETWORK_KEY = "governance/network"
@@ -33,7 +32,7 @@ def read_evidence(data: bytes) -> Evidence | None:
         return None
     try:
         evidence = decode_evidence(data)
-    except (msgspec.DecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None
     return evidence if encode_evidence(evidence) == data else None
 

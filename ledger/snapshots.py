@@ -31,7 +31,7 @@ from ledger.tree import (
     nibbles,
     subtree,
 )
-from pbft.messages import Chunk, Manifest
+from pbft.messages import DECODE_ERRORS, Chunk, Manifest
 from pbft.ports import BatchFault
 
 Pairs = list[tuple[str, bytes]]
@@ -93,7 +93,7 @@ def check_manifest(manifest: Manifest, genesis: Genesis) -> Checked:
         header = read_header(manifest.header)
     except CertificateInvalid as error:
         raise SnapshotInvalid(str(error)) from None
-    except msgspec.DecodeError as error:
+    except DECODE_ERRORS as error:
         raise SnapshotInvalid(f"not a header: {error}") from None
     if header.hash() != statement.header_hash or header.height != statement.height or pack(header) != manifest.header:
         raise SnapshotInvalid("the certificate is another block's")
@@ -117,7 +117,7 @@ def _branch(path: bytes, record: bytes) -> Branch:
     """A branch whose leaves stand where their keys say."""
     try:
         branch = decode_branch(record)
-    except msgspec.DecodeError as error:
+    except DECODE_ERRORS as error:
         raise SnapshotInvalid(f"not a branch: {error}") from None
     if encode_branch(branch) != record or not all(0 <= slot < WIDTH for slot in branch):
         raise SnapshotInvalid("a branch is not in canonical form")
@@ -142,7 +142,7 @@ def check_chunk(chunk: Chunk, checked: Checked) -> tuple[Pairs, dict[bytes, byte
     try:
         pairs = _read_pairs(chunk.data)
         sound = all(pack_entry(read_entry(record)) == record for _, record in pairs) and pack(pairs) == chunk.data
-    except msgspec.DecodeError as error:
+    except DECODE_ERRORS as error:
         raise SnapshotInvalid(f"not a chunk: {error}") from None
     if not sound:
         raise SnapshotInvalid("a chunk is not in canonical form")

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from memory_files import MemoryFiles
+from memory_files import Fuse, MemoryFiles
 
 from ca.keys import SigningKey
 from contracts.catalog import shipped_sources
@@ -106,18 +106,41 @@ GENESIS = make_genesis()
 MACHINE = PythonMachine()
 
 
+class _Store(MemoryStore):
+    def __init__(self, fuse: Fuse) -> None:
+        super().__init__()
+        self._fuse = fuse
+
+    def write(self, batch: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
+        self._fuse.spend()
+        super().write(batch, sync=sync)
+
+
 class MemoryDisk:
-    """Files and stores that outlive a ledger."""
+    """Files and stores that outlive a ledger, with one fuse for all changes."""
 
     def __init__(self) -> None:
-        self.files = MemoryFiles()
+        self.fuse = Fuse()
+        self.files = MemoryFiles(self.fuse)
         self.stores: dict[str, MemoryStore] = {}
 
     def storage(self) -> Storage:
-        return Storage(self.files, self._open, lambda name: self.stores.pop(name, None) and None)
+        return Storage(self.files, self._open, self._remove)
 
     def _open(self, name: str) -> CommitStore:
-        return self.stores.setdefault(name, MemoryStore())
+        return self.stores.setdefault(name, _Store(self.fuse))
+
+    def _remove(self, name: str) -> None:
+        if name in self.stores:
+            self.fuse.spend()
+            del self.stores[name]
+
+    def lose_unsynced(self) -> None:
+        """What a power cut does, and a whole fuse for the time after it."""
+        self.fuse.blows_at = None
+        self.files.lose_unsynced()
+        for store in self.stores.values():
+            store.lose(store.unsynced)
 
 
 def open_ledger(disk: MemoryDisk, genesis: Genesis = GENESIS) -> Ledger:
