@@ -41,6 +41,8 @@ class SimDisk:
         self._directories: dict[str, _Directory] = {}
         self._stores: dict[str, SimStore] = {}
         self._cut_at: int | None = None
+        self._dead = False
+        """Between a power cut and the crash that follows: whatever still runs does nothing to the disk."""
         home = self.directory("")
         home.append(NEW_MARK)
         home.sync_names()
@@ -72,14 +74,20 @@ class SimDisk:
         """Stop within the operation with this number, counted from now."""
         self._cut_at = self.operations + operations
 
+    def calm(self) -> None:
+        """From now on nothing goes wrong by itself."""
+        self.weather = Disks()
+        self._cut_at = None
+
     def operate(self, name: str, apply: Callable[[], object]) -> None:
         """Do something to the disk: unless the power goes before, or it goes right after."""
         self.operations += 1
         if not self._goes():
             apply()
             return
-        if self._chance.random() < 0.5:
+        if not self._dead and self._chance.random() < 0.5:
             apply()
+        self._dead = True
         raise PowerCut(self.place, name)
 
     def write(self, file: _File, data: bytes) -> None:
@@ -88,10 +96,14 @@ class SimDisk:
         if not self._goes():
             file.data += data
             return
-        file.data += data[: self._chance.randrange(len(data) + 1)]
+        if not self._dead:
+            file.data += data[: self._chance.randrange(len(data) + 1)]
+        self._dead = True
         raise PowerCut(self.place, "write")
 
     def _goes(self) -> bool:
+        if self._dead:
+            return True
         if self._cut_at is not None and self.operations >= self._cut_at:
             self._cut_at = None
             return True
@@ -99,7 +111,7 @@ class SimDisk:
 
     def crash(self) -> None:
         """Forget what was not synced, in part or whole."""
-        self._cut_at = None
+        self._cut_at, self._dead = None, False
         for directory in self._directories.values():
             directory.crash(self._chance, self.weather.torn)
         for store in self._stores.values():

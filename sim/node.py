@@ -18,6 +18,7 @@ from contracts.validation import MarketValidator
 from ledger.chain import ChainCorrupt
 from ledger.envelope import Envelope
 from ledger.ledger import Diverged, Ledger
+from ledger.storage import set_aside
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.epoch import Epoch
 from pbft.epoch_logs import EpochLogs
@@ -58,7 +59,7 @@ from pbft.records import Record
 from pbft.replica import Replica
 from pbft.wal import WriteAheadLog
 from sim.behaviour import Behaviour
-from sim.disk import LEDGER, LOGS, SimDisk
+from sim.disk import LOGS, SimDisk
 
 if TYPE_CHECKING:
     from sim.clients import SimClient
@@ -128,7 +129,7 @@ class SimNode:
             return self._ledger(), False
         except (ChainCorrupt, Diverged) as error:
             self._world.note(f"node {self.place} is damaged: {error}")
-            self.disk.lose(LEDGER)
+            set_aside(self.disk.storage())
             return self._ledger(), True
 
     def _ledger(self) -> Ledger:
@@ -137,15 +138,16 @@ class SimNode:
     def _begin(self, damaged: bool = False) -> None:
         """A replica for the ledger's epoch, from ledger and log."""
         ledger, epoch = self.ledger, self.ledger.epoch
-        self.epochs.append(epoch)
         self.numbers = Numbers(epoch.keys, self.key.public_key)
         self.config: ReplicaConfig = self._world.config_of(epoch, self.numbers.index)
         self._wal: WriteAheadLog = self._logs.open(epoch.number)
         self.replica = Replica(self.config, self.key.sign)
         self._gate = Gate(self.config, ledger)
+        self.epochs.append(epoch)
         self._ending = False
         self._wake_at_ms: int | None = None
         self._durable_at_ms = self._world.now_ms
+        self._pending: deque[Output] = deque()
         self._jobs: deque[Callable[[], None]] = deque()
         records, self._wal.records = self._wal.records, ()
         self._step(
@@ -207,6 +209,9 @@ class SimNode:
             self.rejected[rejected.fault] += 1
 
     def _verify(self, sender: int, message: Message) -> None:
+        if not self.replica.wants(message):
+            self.rejected["unneeded"] += 1
+            return
         try:
             event = self._gate.verify(sender, message)
         except Rejected:
@@ -288,9 +293,11 @@ class SimNode:
         now_ms = self._world.now_ms
         if output.persist:
             self._durable_at_ms = max(self._durable_at_ms, now_ms) + self._world.fsync_ms()
-        if self._durable_at_ms > now_ms:
+        if self._pending or self._durable_at_ms > now_ms:
+            # In order, also behind what becomes durable at this very moment.
             if _does_something(output):
-                self._later(self._durable_at_ms - now_ms, partial(self._durable, output))
+                self._pending.append(output)
+                self._later(self._durable_at_ms - now_ms, self._next_durable)
         else:
             self._durable(output)
         if output.wake_at_ms is not None and not self._ending:
@@ -303,6 +310,9 @@ class SimNode:
                 self._world.note(f"node {self.place} alarm {alarm.kind}: {alarm.detail}")
         self.evidence.extend(output.evidence)
         self.rejected.update(reject.reason for reject in output.rejects)
+
+    def _next_durable(self) -> None:
+        self._durable(self._pending.popleft())
 
     def _durable(self, output: Output) -> None:
         """Write the records; only then send, execute, certify."""

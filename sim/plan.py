@@ -20,7 +20,7 @@ CALM_TIMEOUTS_MAX = 12
 """Termination: within so many of the longest timeouts after the last fault, everything asked for has happened."""
 
 
-class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How bad the links are while the faults last. Delays in ms of virtual time; shares between 0 and 1."""
 
     delay_ms_min: int = 1
@@ -32,7 +32,7 @@ class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slow_ms_max: int = 1_000
 
 
-class Disks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Disks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What disks do, while the faults last. Shares between 0 and 1, each of one kind of operation."""
 
     fsync_ms_max: int = 4
@@ -42,7 +42,7 @@ class Disks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At a crash: how often what was not synced is kept in part, and how often the part is damaged."""
 
 
-class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the timeline; see ``sim/faults.py`` for the kinds and what they make of the fields."""
 
     at_ms: int
@@ -51,7 +51,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount: int = 0
 
 
-class Liar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Liar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A Byzantine validator and one of its behaviours (``sim/behaviour.py``); several of one node act in order."""
 
     node: int
@@ -59,14 +59,14 @@ class Liar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
 
 
-class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A network filter (``sim/wires.py``) and its arguments: plain JSON values only (lists, not tuples)."""
 
     name: str
     arguments: dict[str, Any] = {}
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A scenario. ``seed`` still decides delays, losses and what clients do; nothing else is left to chance."""
 
     seed: int

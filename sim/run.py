@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from ca.signatures import remembering
@@ -10,6 +11,10 @@ from sim.checkers import check
 from sim.plan import MIXED, Plan
 from sim.setting import stage_of
 from sim.world import Storm, World
+
+
+# What nodes log is told by transcripts; without any handler Python would print it.
+logging.getLogger("wattq").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pbft.messages import (
     Chunk,
     Commit,
     Complaint,
+    Complaints,
     FetchBatch,
     FetchBlocks,
     FetchChunk,
@@ -37,20 +38,20 @@ CHATTER = (Status, Forward)
 
 
 def transcript(world: World, lines: int = LINES, *, chatter: bool = False) -> str:
-    """The last ``lines`` things that happened before the end of the play."""
-    found = sorted(_lines(world, chatter), key=lambda line: line[0])
-    cut = [f"... {len(found) - lines} lines before"] if len(found) > lines else []
-    return "\n".join([*cut, *(f"{at_ms:>7} ms  {text}" for at_ms, text in found[-lines:])])
+    """All that befell the world, and the last ``lines`` messages before the end of the play."""
+    sent = [line for line in _sent(world) if chatter or not isinstance(line[1], CHATTER)]
+    told_lines = [(at_ms, f"-- {note}") for at_ms, note in world.notes]
+    told_lines += [(at_ms, f"{who}: {told(message)}") for at_ms, message, who in sent[-lines:]]
+    told_lines.sort(key=lambda line: line[0])
+    cut = [f"(without the first {len(sent) - lines} messages)"] if len(sent) > lines else []
+    return "\n".join([*cut, *(f"{at_ms:>7} ms  {text}" for at_ms, text in told_lines)])
 
 
-def _lines(world: World, chatter: bool) -> Iterator[tuple[int, str]]:
-    for at_ms, note in world.notes:
-        yield at_ms, f"-- {note}"
+def _sent(world: World) -> Iterator[tuple[int, Message, str]]:
     for sent in world.sent:
-        if chatter or not isinstance(sent.message, CHATTER):
-            to = "all" if sent.to is None else str(sent.to)
-            liar = "" if world.nodes[sent.place].owner not in world.plan.byzantine else " (liar)"
-            yield sent.at_ms, f"{sent.place}{liar} > {to}: {told(sent.message)}"
+        to = "all" if sent.to is None else str(sent.to)
+        liar = " (liar)" if world.nodes[sent.place].owner in world.plan.byzantine else ""
+        yield sent.at_ms, sent.message, f"{sent.place}{liar} > {to}"
 
 
 def told(message: Message) -> str:
@@ -69,6 +70,8 @@ def told(message: Message) -> str:
             return f"NEW-VIEW v{view} V {[change.sender for change in changes]} O {_places(proposals)}"
         case Complaint(view, _, _):
             return f"COMPLAINT about v{view}"
+        case Complaints(complaints):
+            return f"COMPLAINTS about v{complaints[0].view if complaints else '?'} by {[c.sender for c in complaints]}"
         case Handover(view, to, _):
             return f"HAND-OVER of v{view} to {to}"
         case Status(epoch, view, active, executed, certified, first, whole):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
@@ -24,14 +25,13 @@ from sim.faults import apply_fault
 from sim.history import Operation
 from sim.network import SimNetwork
 from sim.node import SimNode
-from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Disks, Fault, Plan, chance_of
+from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Fault, Plan, chance_of
 from sim.setting import Stage
 from sim.wires import WIRES
 
 LOOK_EVERY_MS = 100
 """How often a world in calm looks whether everything has happened."""
 EVENTS_MAX = 400_000
-CALM = Disks()
 
 
 class Storm(Exception):
@@ -272,16 +272,22 @@ class World:
         self.note("calm")
         self.network.heal()
         for node in self.nodes:
-            node.disk.weather = CALM
+            node.disk.calm()
             if not node.up:
                 node.start()
 
     def is_settled(self) -> bool:
-        """Everything asked for is answered, and the honest nodes hold it all, certified, in one epoch and view."""
+        """Everything asked for is answered, every honest node holds it certified, and a quorum of them is in one view.
+
+        A replica that timed out alone may lawfully stand in a later view until the next change, and follow by blocks.
+        """
         last = max((operation.height for client in self.clients for operation in client.history), default=0)
         standing = [node for node in self.honest if not node.retired]
         if any(node.replica.core.outcomes.certified < last for node in standing):
             return False
-        voters = [node for node in standing if node.config.index != OBSERVER]
-        views = {(node.config.scope.epoch, node.replica.view, node.replica.active) for node in voters}
-        return len(views) == 1 and all(node.replica.active for node in voters)
+        views = Counter(
+            (node.config.scope.epoch, node.replica.view)
+            for node in standing
+            if node.config.index != OBSERVER and node.replica.active
+        )
+        return bool(views) and max(views.values()) >= max(node.config.q for node in standing)
