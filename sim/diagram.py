@@ -16,6 +16,7 @@ TOP_PX = 50
 STEP_PX_MIN, STEP_PX_MAX = 7, 34
 """Between two moments: longer pauses are drawn longer, but no longer than this."""
 ARROWS_MAX = 400
+LABEL_CHARS_MAX = 60
 COLOURS = {
     "Proposal": "#1f6feb",
     "Prepare": "#2da44e",
@@ -77,6 +78,7 @@ class _Drawing:
             *self._columns(height),
             *self._times(),
             *(line for arrow in self._arrows for line in self._draw(arrow)),
+            *self._labels(),
             *self._legend(),
             "</svg>",
         ]
@@ -119,12 +121,19 @@ class _Drawing:
         yield f'<g stroke="{colour}" fill="{colour}"><title>{title}</title>'
         yield f'<line x1="{x1}" y1="{y1}" x2="{x2 - 6 * side}" y2="{y2}" stroke-width="1.2"/>'
         yield f'<polygon points="{tip}" stroke="none"/></g>'
-        if kind in LABELLED:
-            x = x1 + 10 * side
-            y = y1 + (y2 - y1) * 10 // abs(x2 - x1) - 3
-            anchor = "start" if side > 0 else "end"
-            label = escape(told(arrow.message)[:40])
-            yield f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}">{label}</text>'
+
+    def _labels(self) -> Iterable[str]:
+        """What was sent, once for each message, stacked where several left at one moment."""
+        shown: dict[tuple[int, int], list[str]] = {}
+        for arrow in self._arrows:
+            kind, text = type(arrow.message).__name__, told(arrow.message)
+            stack = shown.setdefault((arrow.place, arrow.sent_ms), [])
+            if kind not in LABELLED or text in stack:
+                continue
+            stack.append(text)
+            x, y = self._x(arrow.place) + 4, self._y[arrow.sent_ms] - 4 - 11 * (len(stack) - 1)
+            colour = COLOURS.get(kind, OTHER_COLOUR)
+            yield f'<text x="{x}" y="{y}" fill="{colour}">{escape(text[:LABEL_CHARS_MAX])}</text>'
 
     def _legend(self) -> Iterable[str]:
         x = MARGIN_PX

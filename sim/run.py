@@ -12,7 +12,6 @@ from sim.plan import MIXED, Plan
 from sim.setting import stage_of
 from sim.world import Storm, World
 
-
 # What nodes log is told by transcripts; without any handler Python would print it.
 logging.getLogger("wattq").addHandler(logging.NullHandler())
 
