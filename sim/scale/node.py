@@ -1,8 +1,9 @@
 """A node: the real core on a modelled machine of two cores.
 
 One core runs everything in Python, as the interpreter's lock demands: decoding, the core's steps, signing,
-sending and, in slices between them, execution. The other verifies. As in the driver, what is waiting is stepped
-together, its records are synced once, and only then is anything sent; execution goes on during the sync.
+sending and, in slices between them, execution. The other verifies, in order of arrival, what the core still wants
+when its turn has come. As in the driver, what is waiting is stepped together, its records are synced once, and
+only then is anything sent; execution goes on during the sync.
 """
 
 from __future__ import annotations
@@ -37,15 +38,16 @@ def take_step(replica: Replica, event: Event, now: Instant) -> Output:
 
 
 class _Waiting:
-    """One event on its way to the core: when it is verified, and what it costs the interpreter."""
+    """One event on its way to the core: from when on it can be taken further, and what it costs either core."""
 
-    __slots__ = ("cost", "event", "ready", "transactions")
+    __slots__ = ("decode", "event", "ready", "step", "verify")
 
-    def __init__(self, ready: int, event: Event, cost: int, transactions: int) -> None:
+    def __init__(self, ready: int, event: Event, decode: int = 0, verify: int = 0, step: int = 0) -> None:
         self.ready = ready
         self.event = event
-        self.cost = cost
-        self.transactions = transactions
+        self.decode = decode
+        self.verify = verify
+        self.step = step
 
 
 class ScaleNode:
@@ -66,7 +68,9 @@ class ScaleNode:
         self._step = step
         self._signatures = 0
         self.replica = Replica(config, self._sign)
+        self._arrived: deque[_Waiting] = deque()
         self._inbox: deque[_Waiting] = deque()
+        self._dropped_ns = 0
         self._known: set[bytes] = set()
         self._executions: deque[tuple[Execute, tuple[bytes, ...]]] = deque()
         self._remaining = 0
@@ -77,7 +81,7 @@ class ScaleNode:
         self._wake_ms: int | None = 0
 
     def start(self) -> None:
-        self._put(_Waiting(self._clock.now, Recovered((), 0, None, ()), 0, 0))
+        self._pass(_Waiting(self._clock.now, Recovered((), 0, None, ())))
 
     def _sign(self, signed: bytes) -> bytes:
         self._signatures += 1
@@ -88,26 +92,24 @@ class ScaleNode:
     def submit(self, request: PoolRequest) -> None:
         """A client's request, by the node's own interface."""
         self._known.add(request.tx_id)
-        ready = self._verified(self._clock.now, self._work.verify)
-        self._put(_Waiting(ready, Submitted((request,), own=True), self._work.step("Submitted", 1), 1))
+        event, work = Submitted((request,), own=True), self._work
+        self._pass(_Waiting(self._clock.now, event, verify=work.verify, step=work.step("Submitted", 1)))
 
     def arrive(self, sender: int, message: Message, size: int, work: MessageWork) -> None:
         """A message's last byte has come over the link."""
         assert self.card_in is not None, "the world gives every node its card"
         at = self.card_in.pass_through(self._clock.now, size, isinstance(message, BULK))
-        verify, event, transactions = work.verify, self._event(sender, message), 0
-        if isinstance(event, Submitted):
-            transactions = len(event.requests)
-            verify += self._news(tuple(request.tx_id for request in event.requests))
-        elif isinstance(event, Received) and event.batch is not None:
-            transactions = len(event.batch.tx_ids)
-            verify += self._news(event.batch.tx_ids)
-        kind = "Submitted" if isinstance(event, Submitted) else type(message).__name__
-        cost = work.decode + self._work.step(kind, transactions)
         if isinstance(message, FetchBlocks):
             self._serve(sender, message)
             return
-        self._put(_Waiting(self._verified(at, verify), event, cost, transactions))
+        event, kind = self._event(sender, message), type(message).__name__
+        tx_ids: tuple[bytes, ...] = ()
+        if isinstance(event, Submitted):
+            kind, tx_ids = "Submitted", tuple(request.tx_id for request in event.requests)
+        elif isinstance(event, Received) and event.batch is not None:
+            tx_ids = event.batch.tx_ids
+        verify = work.verify + self._news(tx_ids)
+        self._pass(_Waiting(at, event, work.decode, verify, self._work.step(kind, len(tx_ids))))
 
     def _event(self, sender: int, message: Message) -> Event:
         if isinstance(message, Forward):
@@ -122,14 +124,28 @@ class ScaleNode:
         self._known.update(tx_ids)
         return (len(self._known) - before) * self._work.verify
 
-    def _verified(self, at: int, cost: int) -> int:
-        self._verify_free = max(at, self._verify_free) + cost
-        self.verify_busy_ns += cost
-        return self._verify_free
+    def _pass(self, waiting: _Waiting) -> None:
+        """Through the gate at once if it is idle, else in turn."""
+        if self._arrived or self._verify_free > self._clock.now:
+            self._arrived.append(waiting)
+        else:
+            self._verify(waiting)
+        self._plan_next()
 
-    def _put(self, waiting: _Waiting) -> None:
+    def _verify_until(self, now: int) -> None:
+        """Let the gate take what it could begin with by now."""
+        arrived = self._arrived
+        while arrived and max(arrived[0].ready, self._verify_free) <= now:
+            self._verify(arrived.popleft())
+
+    def _verify(self, waiting: _Waiting) -> None:
+        event = waiting.event
+        if isinstance(event, Received) and not self.replica.wants(event.message):
+            self._dropped_ns += waiting.decode
+            return
+        waiting.ready = self._verify_free = max(waiting.ready, self._verify_free) + waiting.verify
+        self.verify_busy_ns += waiting.verify
         self._inbox.append(waiting)
-        self._plan(waiting.ready)
 
     def _serve(self, sender: int, request: FetchBlocks) -> None:
         for height in range(request.first_height, request.last_height + 1):
@@ -152,6 +168,7 @@ class ScaleNode:
         if when != self._turn_at:
             return
         self._turn_at = None
+        self._verify_until(when)
         outputs, at = self._step_ready(when)
         synced = at + (self._work.fsync if any(output.persist for output in outputs) else 0)
         executed = self._execute(at)
@@ -161,16 +178,18 @@ class ScaleNode:
             free = self._carry_out(output, free)
         self.main_busy_ns += max(0, free - max(synced, executed))
         self._main_free = free
-        self._plan_next(free)
+        self._verify_until(when)
+        self._plan_next()
 
     def _step_ready(self, when: int) -> tuple[list[Output], int]:
         instant = Instant(when // NS_A_MS, CLOCK_START_MS + when // NS_A_MS)
         outputs: list[Output] = []
-        inbox, at = self._inbox, when
+        inbox, at = self._inbox, when + self._dropped_ns
+        self._dropped_ns = 0
         while inbox and inbox[0].ready <= when and len(outputs) < TURN_EVENTS_MAX:
             waiting = inbox.popleft()
             outputs.append(self._step(self.replica, waiting.event, instant))
-            at += waiting.cost
+            at += waiting.decode + waiting.step
         if not outputs and self._wake_ms is not None and self._wake_ms * NS_A_MS <= when:
             outputs.append(self._step(self.replica, Tick(), instant))
             at += self._work.step("Tick")
@@ -200,11 +219,14 @@ class ScaleNode:
             self._tally.refuse(tx_id)
         return at
 
-    def _plan_next(self, free: int) -> None:
+    def _plan_next(self) -> None:
+        """The next turn: for what is verified, or can be, for execution, or for the time that the core waits for."""
         if self._inbox:
             self._plan(self._inbox[0].ready)
+        elif self._arrived:
+            self._plan(max(self._arrived[0].ready, self._verify_free))
         if self._executions:
-            self._plan(free)
+            self._plan(self._main_free)
         if self._wake_ms is not None:
             self._plan(max(self._wake_ms * NS_A_MS, self._clock.now + 1))
 
@@ -227,8 +249,8 @@ class ScaleNode:
             execute, tx_ids = self._executions.popleft()
             self._last = self._shared.statement(self._last, execute.height, execute.digest)
             self._bodies[execute.height] = execute, tx_ids
-            cost = self._work.step("Executed", len(tx_ids))
-            self._inbox.appendleft(_Waiting(at, Executed(self._last, tx_ids), cost, len(tx_ids)))
+            done = _Waiting(at, Executed(self._last, tx_ids), step=self._work.step("Executed", len(tx_ids)))
+            self._inbox.appendleft(done)
             if self._executions:
                 self._remaining = self._work.execute(len(self._executions[0][1]))
         return at
