@@ -30,9 +30,10 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 def request_of(envelope: bytes) -> PoolRequest:
-    """A request as the edge would pass it on; its text is all there is to it."""
+    """A request as the edge would pass it on; its text is all there is to it: "client: what", or "what"."""
     name = sha256(envelope).digest()
-    return PoolRequest(envelope, name, name, 1)
+    client, colon, _ = envelope.partition(b":")
+    return PoolRequest(envelope, name, name, 1, client.decode(errors="replace") if colon else "")
 
 
 class HashChain:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sim.byzantine import adversaries
+from sim.byzantine import adversaries, wires
 
-__all__ = ["adversaries"]
+__all__ = ["adversaries", "wires"]
