@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from statistics import fmean, linear_regression, median
+from statistics import fmean, median
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -39,14 +39,13 @@ from sim.scale.network import lan
 from sim.scale.node import SIGNATURE
 from sim.scale.world import ScaleWorld, Setting
 
-ROUNDS = 5
+ROUNDS = 9
 """Of which the quickest counts: the others were disturbed."""
 NODES_FEW, NODES_MANY = 4, 64
 """The sizes between which a step's growth is measured; the rest lies on the line through both."""
-TRIMMED_SHARE = 0.05
-"""The slowest steps, in which something else had the processor."""
 ENVELOPE = bytes(700)
 SYNCS = 30
+BURSTS = 4
 
 
 def measure(directory: Path) -> Costs:
@@ -76,10 +75,10 @@ def _us(call: Callable[[], object], times: int) -> float:
     """Microseconds of one call, in the quickest of some rounds."""
     best = float("inf")
     for _ in range(ROUNDS):
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         for _ in range(times):
             call()
-        best = min(best, (time.perf_counter_ns() - began) / times / 1_000)
+        best = min(best, (time.thread_time_ns() - began) / times / 1_000)
     return round(best, 3)
 
 
@@ -136,19 +135,15 @@ class _Timer:
         self.taken: dict[str, list[tuple[int, float]]] = defaultdict(list)
 
     def __call__(self, replica: Replica, event: Event, now: Instant) -> Output:
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         output = replica.step(event, now)
-        took = (time.perf_counter_ns() - began) / 1_000
+        took = (time.thread_time_ns() - began) / 1_000
         kind, transactions = _kind(event)
         for send in output.send:
             if isinstance(send.message, Proposal) and send.to is None:
                 kind, transactions = "propose", len(send.message.body) // len(ENVELOPE)
         self.taken[kind].append((transactions, took))
         return output
-
-    def kept(self, kind: str) -> list[tuple[int, float]]:
-        taken = sorted(self.taken[kind], key=lambda item: item[1])
-        return taken[: max(2, int(len(taken) * (1 - TRIMMED_SHARE)))]
 
 
 def _kind(event: Event) -> tuple[str, int]:
@@ -164,29 +159,37 @@ def _kind(event: Event) -> tuple[str, int]:
 
 
 def _steps() -> dict[str, Step]:
-    """Steps of small networks on free machines; per transaction and per replica from lines through the means."""
-    _run(NODES_FEW, 50, 2)
-    few, many = _run(NODES_FEW, 200, 8), _run(NODES_MANY, 1, 3)
+    """Steps of networks on free machines: medians, and per transaction and per replica lines through two of them."""
+    _run(NODES_FEW, 4, BURSTS)
+    few, many = _run(NODES_FEW, 200, 4 * BURSTS).taken, _run(NODES_MANY, 1, BURSTS).taken
     steps = {}
-    for kind in sorted(few.taken):
-        points = few.kept(kind)
-        per_tx = 0.0
-        if len({transactions for transactions, _ in points}) > 1:
-            per_tx = max(0.0, linear_regression(*zip(*points, strict=True)).slope)
-        at_few = fmean(took - per_tx * transactions for transactions, took in points)
-        at_many = fmean(took - per_tx * transactions for transactions, took in many.kept(kind) or [(0, at_few)])
+    for kind in sorted(few):
+        per_tx = _slope(few[kind])
+        at_few = median(took - per_tx * transactions for transactions, took in few[kind])
+        at_many = median(took - per_tx * transactions for transactions, took in many.get(kind) or [(0, at_few)])
         per_node = max(0.0, (at_many - at_few) / (NODES_MANY - NODES_FEW))
         base = max(0.0, at_few - per_node * NODES_FEW)
         steps[kind] = Step(round(base, 3), round(per_node, 4), round(per_tx, 4))
     return steps
 
 
+def _slope(points: list[tuple[int, float]]) -> float:
+    """What a transaction adds: between the medians of the steps with few and of those with many transactions."""
+    middle = fmean(transactions for transactions, _ in points)
+    light = [point for point in points if point[0] <= middle]
+    heavy = [point for point in points if point[0] > middle]
+    if not heavy:
+        return 0.0
+    run = fmean(transactions for transactions, _ in heavy) - fmean(transactions for transactions, _ in light)
+    return max(0.0, (median(took for _, took in heavy) - median(took for _, took in light)) / run)
+
+
 def _run(nodes: int, transactions: int, bursts: int) -> _Timer:
-    """Bursts of transactions, handed to one node after another."""
+    """Bursts of transactions, every other of one only, handed to one node after another."""
     timer = _Timer()
     world = ScaleWorld(Setting(lan(), Costs.free(), tx_bytes=len(ENVELOPE)), nodes, timer)
     for burst in range(bursts):
-        for _ in range(transactions):
+        for _ in range(transactions if burst % 2 else 1):
             world.submit(burst % nodes)
         world.run(200 * (burst + 1))
     return timer
