@@ -30,12 +30,12 @@ from ca.keys import InvalidKey, SigningKey
 from ca.tls import client_context, pem_of, public_server_context, server_context
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
-from ledger.chain import ChainCorrupt
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
 from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_genesis
 from ledger.intake import request_of
-from ledger.ledger import CommittedBlock, DirectoryUnusable, Ledger
+from ledger.ledger import CommittedBlock, DirectoryUnusable
+from ledger.opening import marking_damage, open_ledger
 from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
 from ledger.storage import disk_storage
@@ -52,7 +52,7 @@ from pbft.link import PROTOCOL_VERSION, Hello
 from pbft.messages import ExecutionCertificate, Scope
 from pbft.transport import Transport, TransportLimits
 from sdk.client import AsyncClient
-from sdk.clock import Clock
+from sdk.clock import clock_of
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, picked
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
 from sdk.transports import connect
@@ -67,7 +67,7 @@ SOCKET_FILE = "node.sock"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
-UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable, ChainCorrupt)
+UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable)
 
 log = logging.getLogger("wattq.node")
 
@@ -85,10 +85,12 @@ class Node:
         self._check_place()
         self._loop = asyncio.get_running_loop()
         self._directory = directory
-        start_ms, clock = configuration.clock.start_ms, configuration.clock
-        self.clock = Clock() if start_ms is None else Clock(start_ms, clock.rate, clock.wall_start_ms)
-        files = DiskFiles(self.home / "data")
-        self.ledger = Ledger(disk_storage(files.path, files), self.genesis, PythonMachine(), MarketValidator())
+        authority = self.section.certificate_authority
+        self.clock = clock_of(configuration.clock)
+        self.files = files = DiskFiles(self.home / "data")
+        self.ledger, damaged = open_ledger(
+            lambda: disk_storage(files.path, files), self.genesis, PythonMachine(), MarketValidator()
+        )
         self.database = EmbeddedDatabase(self.home / "data" / "documents.sqlite")
         self.projector = Projector(self.database, self.ledger.snapshot, configuration.limits.projector_lag_blocks_max)
         self.transport = self._transport()
@@ -100,12 +102,13 @@ class Node:
             self.ledger,
             EvidenceStore(files.path / "evidence", self.ledger.boundaries),
             self.clock.now_ms,
-            damaged=False,
+            damaged=damaged,
         )
         client = AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, self._key)
         self.reporter = Reporter(client, lambda: self.driver.session.epoch.number)
         self.submissions = Submissions(self.ledger, self._order)
         self.ledger.on_commit.append(self._committed)
+        self.ledger.on_install.append(self.projector.resync)
         self.driver.execution.on_certified = self._certified
         self.driver.on_evidence = self._proven
         self.service = NodeService(
@@ -115,7 +118,7 @@ class Node:
             submissions=self.submissions,
             sessions=Sessions(self.genesis.chain_id, configuration.limits.sessions_max),
             status=self.status,
-            authority=self._authority(),
+            authority=Authority.open(directory / authority) if authority else None,
             hand_over=self.driver.hand_over,
         )
 
@@ -124,10 +127,6 @@ class Node:
         keys = {validator.name: validator.public_key for validator in self.genesis.validators}
         if not self.section.observer and keys.get(self.name) != self._key.public_key:
             raise ConfigurationError(f"node.{self.name}: the genesis file has no such validator; set observer = true")
-
-    def _authority(self) -> Authority | None:
-        where = self.section.certificate_authority
-        return Authority.open(self._directory / where) if where else None
 
     def _replica_config(self, epoch: Epoch, index: int) -> ReplicaConfig:
         """The epoch, and every bound that configuration and genesis have under a field's name; genesis wins."""
@@ -173,7 +172,8 @@ class Node:
                 await rest.listen(section.host, section.rest_port, None if section.host in LOOPBACK else public_tls)
             await self.transport.start(section.host, section.peer_port)
             log.info("node %s of %s is up at height %d", self.name, self.genesis.network, self.ledger.height)
-            await self._run_parts()
+            with marking_damage(self.files):
+                await self._run_parts()
         finally:
             await rest.close()
             await node.close()

@@ -48,7 +48,8 @@ class EpochLogs:
         known = self._note.epochs if self._note is not None else ()
         amnesia = self.amnesia or (self._note is None and NEW_MARK not in self._home.names())
         files = self._files.below(f"{epoch:08d}")
-        lost = epoch in known and not files.names(".wal")
+        # Of an epoch before those that have logs, the log is gone: a replica whose ledger was set aside comes there.
+        lost = not files.names(".wal") and (epoch in known or epoch < max(known, default=0))
         try:
             opened = WriteAheadLog(files)
         except WalCorrupt as error:

@@ -10,6 +10,8 @@ import asyncio
 import math
 import time
 
+from sdk.configuration import ClockSection
+
 SLEEP_S_MAX = 60.0
 """The longest single sleep, so that a corrected system clock is noticed in that time."""
 
@@ -45,3 +47,9 @@ class Clock:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def clock_of(section: ClockSection) -> Clock:
+    """The clock that a configuration asks for: the wall's, unless a start is given."""
+    start_ms = section.start_ms
+    return Clock() if start_ms is None else Clock(start_ms, section.rate, section.wall_start_ms)

@@ -42,6 +42,7 @@ class Projector:
         self._pending_blocks = 0
         self._projected = database.height()
         self._resync = True
+        self._replaced = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
 
@@ -77,6 +78,13 @@ class Projector:
                     self._pending, self._pending_blocks = {}, 0
             self._wake.notify_all()
 
+    def resync(self) -> None:
+        """The commit store holds something else by now: read everything again, whatever the savepoint says."""
+        with self._wake:
+            self._resync = self._replaced = True
+            self._pending, self._pending_blocks = {}, 0
+            self._wake.notify_all()
+
     def wait_for(self, height: int, timeout_s: float) -> bool:
         """Block until the database holds ``height``; False when it does not come in time."""
         with self._wake:
@@ -101,7 +109,7 @@ class Projector:
             self._read_everything()
             return
         with self._wake:
-            self._wake.wait_for(lambda: bool(self._pending_blocks) or self._stopping)
+            self._wake.wait_for(lambda: bool(self._pending_blocks) or self._resync or self._stopping)
             if not self._pending_blocks:
                 return
             changes, height = self._pending, self._offered
@@ -114,8 +122,11 @@ class Projector:
         with self._wake:
             self._pending, self._pending_blocks = {}, 0
             reader, height = self._snapshot()
-            self._resync = False
-        if self._database.height() != height:
+            rebuild = self._replaced or self._projected != height
+            if rebuild:
+                self._projected = -1
+            self._resync = self._replaced = False
+        if rebuild:
             self._database.clear()
             after = ""
             while page := reader.scan("", after, SCAN_KEYS):

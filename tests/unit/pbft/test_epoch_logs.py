@@ -93,6 +93,17 @@ def test_a_log_that_is_gone_is_amnesia(home: Home) -> None:
     assert logs.amnesia
 
 
+def test_an_epoch_whose_log_was_forgotten_is_amnesia(home: Home) -> None:
+    """A node whose ledger was set aside stands at genesis again, and may have voted in the epochs since."""
+    logs = home.logs()
+    for epoch in (0, 1, 2, 3):
+        logs.open(epoch).close()
+    logs.open(0).close()
+    assert logs.amnesia
+    assert records_of(logs, 3) == ()
+    assert home.epochs() == [0, 3]
+
+
 def test_a_directory_without_note_and_mark_is_amnesia(tmp_path: Path) -> None:
     logs = Home(tmp_path, new=False).logs()
     logs.open(0).close()
