@@ -47,8 +47,8 @@ class SmallMutations(Wire):
 
     def carry(self, sender: int, receiver: int, message: Message) -> Sequence[Message]:
         if self._fuzzer is None:
-            liar = self.world.nodes[self._fuzz.liar]
-            self._fuzzer = Fuzzer(self._fuzz, liar.config.scope, liar.key)
+            nodes = self.world.nodes
+            self._fuzzer = Fuzzer(self._fuzz, nodes[sender].config.scope, nodes[self._fuzz.liar].key)
         return self._fuzzer.carry(sender, receiver, message)
 
 
