@@ -122,10 +122,44 @@ def damage(seed: int, nodes: int) -> Plan:
 def skew(seed: int, nodes: int) -> Plan:
     """Clocks are wrong: all a little, f of them by far."""
     chance = chance_of(seed, "skew")
+    # The others' tolerance of the median is what counts; a node far off proposes what nobody takes.
     skews = [chance.randint(-SKEW_MS_MAX, SKEW_MS_MAX) for _ in range(nodes)]
     for place in chance.sample(range(nodes), chance.randint(0, faulty_max(nodes))):
         skews[place] = chance.choice([-SKEW_FAR_MS, SKEW_FAR_MS])
     return Plan(seed, "skew", nodes, weather=weather_of(chance), skews_ms=tuple(skews))
+
+
+def reconfigure(seed: int, nodes: int) -> Plan:
+    """Validators are added, removed and replaced while links are bad and, at times, one node crashes."""
+    chance = chance_of(seed, "reconfigure")
+    newcomers = chance.randint(1, 2)
+    members = list(range(nodes))
+    faults = [
+        Fault(1, "crash", ((nodes + newcomers - 1,),)),
+        Fault(chance.randrange(1_000, 4_000), "start", ((nodes + newcomers - 1,),)),
+    ]
+    for at_ms in (400, 3_000):
+        outside = [owner for owner in range(nodes + newcomers) if owner not in members]
+        kind = chance.choice(["add", "replace", "remove"] if len(members) > 4 else ["add", "replace"])
+        if kind != "add":
+            members.remove(chance.choice(members))
+        if kind != "remove" and outside:
+            members.append(chance.choice(outside))
+        if chance.random() < ENABLED:
+            chance.shuffle(members)
+        faults.append(Fault(at_ms, "validators", (tuple(members),), chance.randrange(len(members))))
+    if chance.random() < 0.5:
+        faults += _crash_and_start(chance.randrange(CHAOS_MS - FAULT_EVERY_MS), nodes, chance)
+    return Plan(
+        seed,
+        "reconfigure",
+        nodes,
+        newcomers=newcomers,
+        weather=weather_of(chance),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_ms)),
+        operations=12,
+        options={"block_idle_ms_max": 300, "snapshot_gap_blocks": chance.choice([8, 64])},
+    )
 
 
 def buggify(seed: int, nodes: int) -> Plan:
@@ -183,5 +217,5 @@ TROUBLES: dict[str, Callable[[int, int, random.Random], list[Fault]]] = {
     "everyone": _everyone,
 }
 
-for _maker in (crash, partition, swizzle, disk, damage, skew, buggify):
+for _maker in (crash, partition, swizzle, disk, damage, skew, reconfigure, buggify):
     register_adversary(_maker.__name__, _maker)

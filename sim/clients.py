@@ -5,8 +5,10 @@ A client believes nothing but a receipt that it verified from genesis on. A refu
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,11 +19,12 @@ from ledger.genesis import Genesis
 from ledger.receipts import Receipt, ReceiptInvalid, verify_receipt
 from sim import contract
 from sim.history import Operation
+from sim.setting import name_of
 
 if TYPE_CHECKING:
     from sim.world import World
 
-GAS_LIMIT = 50_000
+GAS_LIMIT = 500_000
 EXPIRES_AT_HEIGHT = 100_000
 RETRY_MS = 1_000
 """How long a client waits for a receipt before it asks another node."""
@@ -35,14 +38,14 @@ decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 class SimClient:
     """Does ``left`` operations in turn. ``history``: what it saw."""
 
-    def __init__(self, world: World, number: int, genesis: Genesis, key: SigningKey, chance: random.Random) -> None:
+    def __init__(self, world: World, number: int, operations: int, key: SigningKey, chance: random.Random) -> None:
         self.number = number
-        self.left = world.plan.operations
+        self.left = operations
         self.history: list[Operation] = []
         self.lies = 0
         """Answers that did not prove what they should."""
         self._world = world
-        self._genesis = genesis
+        self._genesis: Genesis = world.genesis
         self._key = key
         self._chance = chance
         self._envelope: Envelope | None = None
@@ -71,6 +74,24 @@ class SimClient:
         self._world.submitted.add(envelope.tx_id)
         self._ask(envelope)
         return envelope
+
+    def propose(self, owners: Sequence[int], first_primary: int) -> None:
+        """As an operator: have these be the next validators. Not while the last proposal has no answer."""
+        if self._envelope is not None:
+            return
+        validators = [
+            {"name": name_of(owner), "public_key": base64.b64encode(self._world.stage.keys[owner].public_key).decode()}
+            for owner in owners
+        ]
+        self.invoke(
+            "set_validators",
+            {
+                "validators": [{**validator, "address": ""} for validator in validators],
+                "first_primary": first_primary,
+                "at_height": 0,
+            },
+            "governance",
+        )
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         chance, cell = self._chance, self._chance.choice(CELLS)

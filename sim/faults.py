@@ -90,6 +90,11 @@ def _lose_ledger(world: World, fault: Fault) -> None:
         node.disk.lose("ledger")
 
 
+def _validators(world: World, fault: Fault) -> None:
+    """No fault at all: operators vote the owners in ``groups[0]`` in as the next validators; ``amount`` leads first."""
+    world.governor.propose(fault.groups[0], fault.amount)
+
+
 KINDS: dict[str, Callable[[World, Fault], None]] = {
     "crash": _crash,
     "start": _start,
@@ -103,4 +108,5 @@ KINDS: dict[str, Callable[[World, Fault], None]] = {
     "rot": _rot,
     "lose_log": _lose_log,
     "lose_ledger": _lose_ledger,
+    "validators": _validators,
 }

@@ -97,6 +97,7 @@ class SimNode:
         self._world = world
         self._skew_ms = skew_ms
         self._life = 0
+        self._has_voted = False
         self._waiting: dict[bytes, list[SimClient]] = {}
 
     def _now(self) -> Instant:
@@ -117,6 +118,7 @@ class SimNode:
         self.up = True
         self._life += 1
         self._waiting.clear()
+        self._has_voted = False
         self.ledger, damaged = self._open_ledger()
         self._logs = EpochLogs(self.disk.directory(LOGS), self.disk.directory(""))
         self._begin(damaged)
@@ -139,7 +141,10 @@ class SimNode:
         """A replica for the ledger's epoch, from ledger and log."""
         ledger, epoch = self.ledger, self.ledger.epoch
         self.numbers = Numbers(epoch.keys, self.key.public_key)
-        self.config: ReplicaConfig = self._world.config_of(epoch, self.numbers.index)
+        index = self.numbers.index
+        self._has_voted = self._has_voted or index != OBSERVER
+        leaving = index == OBSERVER and self._has_voted
+        self.config: ReplicaConfig = self._world.config_of(epoch, index, leaving=leaving)
         self._wal: WriteAheadLog = self._logs.open(epoch.number)
         self.replica = Replica(self.config, self.key.sign)
         self._gate = Gate(self.config, ledger)

@@ -48,6 +48,11 @@ def operator_keys() -> list[SigningKey]:
     return [SigningKey.from_seed(b"operator%d" % index) for index in range(CLIENTS_MAX)]
 
 
+def name_of(owner: int) -> str:
+    """A validator's name."""
+    return f"node{owner + 1}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What all worlds with one genesis share."""
@@ -93,7 +98,7 @@ def make_genesis(keys: list[SigningKey], operators: list[SigningKey], limits: Ma
         channel="main",
         lab=True,
         time_ms=GENESIS_TIME_MS,
-        validators=tuple(GenesisValidator(f"node{i + 1}", key.public_key) for i, key in enumerate(keys)),
+        validators=tuple(GenesisValidator(name_of(i), key.public_key) for i, key in enumerate(keys)),
         roots=(root,),
         users=tuple(users),
         parameters={},

@@ -85,9 +85,11 @@ class World:
         self._chaos = True
         self.nodes = [self._node(place) for place in range(plan.places)]
         self.clients = [
-            SimClient(self, number, stage.genesis, stage.operators[number], self.chance_of(f"client/{number}"))
+            SimClient(self, number, plan.operations, stage.operators[number], self.chance_of(f"client/{number}"))
             for number in range(plan.clients)
         ]
+        self.governor = SimClient(self, plan.clients, 0, stage.operators[plan.clients], self.chance_of("governor"))
+        """An operator who does nothing but what the plan's timeline says."""
         self._wires = [
             WIRES[wire.name](self, self.chance_of(f"wire/{number}"), **wire.arguments)
             for number, wire in enumerate(plan.wires)
@@ -102,10 +104,11 @@ class World:
             node.disk.preload(self.stage.pairs)
         return node
 
-    def config_of(self, epoch: Epoch, index: int) -> ReplicaConfig:
+    def config_of(self, epoch: Epoch, index: int, *, leaving: bool) -> ReplicaConfig:
         """What a replica of ``epoch`` is told; ``plan.options`` have the last word."""
         limits = self.genesis.limits
         fields: dict[str, Any] = {
+            "leaving": leaving,
             "first_height": epoch.first_height,
             "first_primary": epoch.first_primary,
             "skipped": tuple(skip.index for skip in epoch.skipped),
@@ -239,7 +242,7 @@ class World:
         probing = False
         while self.now_ms < end_ms:
             self.run_until(min(end_ms, self.now_ms + LOOK_EVERY_MS))
-            if not all(client.idle for client in self.clients):
+            if not all(client.idle for client in (*self.clients, self.governor)):
                 continue
             if not probing:
                 probing = True
@@ -281,9 +284,13 @@ class World:
 
         A replica that timed out alone may lawfully stand in a later view until the next change, and follow by blocks.
         """
-        last = max((operation.height for client in self.clients for operation in client.history), default=0)
+        heights = [operation.height for client in (*self.clients, self.governor) for operation in client.history]
+        # A change of validators is over when the first block behind its boundary is there, and leavers have left.
+        heights += [int(operation.value) + 1 for operation in self.governor.history if operation.code == "OK"]
         standing = [node for node in self.honest if not node.retired]
-        if any(node.replica.core.outcomes.certified < last for node in standing):
+        if any(node.replica.core.outcomes.certified < max(heights, default=0) for node in standing):
+            return False
+        if any(node.config.leaving for node in standing):
             return False
         views = Counter(
             (node.config.scope.epoch, node.replica.view)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sim.scale.search import Row
@@ -19,6 +20,13 @@ WIDTH_IN, HEIGHT_IN, DPI = 10.0, 7.2, 110
 
 class PlotsMissing(Exception):
     """The plotting libraries are not installed."""
+
+
+def require() -> None:
+    """Say that a library is missing before the work, not after it."""
+    missing = [name for name in ("matplotlib", "plotly") if find_spec(name) is None]
+    if missing:
+        raise PlotsMissing(f"{' and '.join(missing)} not installed: pip install 'wattquorum[bench]'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +102,8 @@ def caption(setting: Setting) -> str:
 
 
 def draw_png(setting: Setting, rows: Sequence[Row], path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise PlotsMissing("matplotlib is not installed: pip install 'wattquorum[bench]'") from None
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), dpi=DPI, layout="constrained")
     figure.suptitle(caption(setting), fontsize=10)
     nodes = [row.nodes for row in rows]
@@ -124,11 +130,9 @@ def draw_png(setting: Setting, rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_html(setting: Setting, rows: Sequence[Row], path: Path) -> None:
-    try:
-        import plotly.graph_objects as graph
-        from plotly.subplots import make_subplots
-    except ImportError:
-        raise PlotsMissing("plotly is not installed: pip install 'wattquorum[bench]'") from None
+    import plotly.graph_objects as graph
+    from plotly.subplots import make_subplots
+
     drawn, nodes = panels(rows), [row.nodes for row in rows]
     figure = make_subplots(rows=2, cols=2, subplot_titles=[panel.title for panel in drawn])
     for number, panel in enumerate(drawn):
