@@ -48,7 +48,7 @@ def judge(reader: StateReader, evidence: Evidence) -> Accusation | None:
     epoch = past_epoch_of(reader, scope.epoch)
     if epoch is None or not verify_evidence(evidence, epoch.keys, lambda view: _primary(epoch, view), verify):
         return None
-    return Accusation(epoch.number, evidence.kind, epoch.keys[evidence.accused])
+    return Accusation(epoch.number, evidence.kind.value, epoch.keys[evidence.accused])
 
 
 def _primary(epoch: Epoch, view: int) -> int:

@@ -20,6 +20,7 @@ from contracts.parameters import MARKET_PARAMETERS
 from contracts.validation import MarketValidator
 from ledger.blocks import Result
 from ledger.envelope import Envelope, envelope_from_text
+from ledger.epochs import epoch_value
 from ledger.genesis import Genesis, GenesisLimits, GenesisOrganisations, GenesisValidator
 from ledger.ledger import Ledger
 from ledger.memory_store import MemoryStore
@@ -54,7 +55,7 @@ def certificate(key: SigningKey, name: str, organisation: str, role: str, serial
     builder = (
         x509.CertificateBuilder()
         .subject_name(_name(name, organisation, role))
-        .issuer_name(_name("root", "north", "root"))
+        .issuer_name(_name(name, organisation, role) if ca else _name("root", "north", "root"))
         .public_key(key.private.public_key())
         .serial_number(serial)
         .not_valid_before(START)
@@ -156,6 +157,10 @@ class Network:
         self.ledger = open_ledger(self.disk, genesis)
         self._nonces: dict[str, int] = {}
 
+    def boundary(self) -> int | None:
+        """The ledger's, asked anew each time."""
+        return self.ledger.boundary
+
     def reopen(self) -> None:
         self.ledger.close()
         self.ledger = open_ledger(self.disk, self.genesis)
@@ -216,8 +221,6 @@ class Network:
 
 
 def validator_value(index: int) -> dict[str, str]:
-    from ledger.epochs import epoch_value
-
     made: dict[str, str] = epoch_value(Epoch(0, 1, (validator(index),)))["validators"][0]
     return made
 

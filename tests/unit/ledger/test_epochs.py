@@ -170,11 +170,11 @@ def test_the_boundary_is_told_from_the_change_until_it_is_reached() -> None:
             {"validators": epoch_value(GENESIS.epoch)["validators"], "first_primary": 1, "at_height": 14},
         )
     )
-    assert ran.boundary == network.ledger.boundary == 16
+    assert ran.boundary == network.boundary() == 16
     while network.ledger.height < 15:
         assert network.block().boundary == 16
     assert network.block().boundary == 16
-    assert network.ledger.boundary is None
+    assert network.boundary() is None
     assert network.block().boundary is None
     assert network.ledger.epoch.first_primary == 1
 
@@ -199,7 +199,7 @@ def test_a_change_that_is_cancelled_has_no_boundary() -> None:
     validators = epoch_value(GENESIS.epoch)["validators"]
     assert network.govern("set_validators", validators=validators, first_primary=1, at_height=0).code == "OK"
     assert network.govern("cancel_change").code == "OK"
-    assert network.ledger.boundary is None
+    assert network.boundary() is None
     network.run_to(20)
     assert network.ledger.epoch == GENESIS.epoch
 
