@@ -60,6 +60,8 @@ from pbft.messages import (
 )
 
 VIEW_GAS_LIMIT = 2_000_000
+UNCERTIFIED_MAX = 256
+"""How far below the newest certificate missing ones are looked for when a node starts."""
 OUTCOMES_MAX = 1_024
 """Statements given at once for a peer that lacks certificates."""
 OFFERED_MAX = 8
@@ -222,8 +224,11 @@ class Ledger:
         return batch
 
     def uncertified(self) -> tuple[Statement, ...]:
-        """Outcomes of the blocks above the newest certificate."""
-        return tuple(self._stored(height).statement for height in range(self.certified_height + 1, self.height + 1))
+        """Outcomes of blocks without a certificate of their own: all above the newest one, and those of this epoch
+        among the last ``UNCERTIFIED_MAX`` below it."""
+        oldest = max(self.first_height, self.epoch.first_height, self.certified_height - UNCERTIFIED_MAX)
+        heights = range(min(oldest, self.certified_height + 1), self.height + 1)
+        return tuple(self._stored(h).statement for h in heights if h > self.certified_height or not self.certificate(h))
 
     def outcome_statements(self, first: int, last: int) -> list[Statement]:
         """Our own outcomes at these heights, as far as we have them and at most ``OUTCOMES_MAX``."""

@@ -47,7 +47,7 @@ class CatchUp:
         self._changer.repeat_complaint()
         self._normal.fetch_again()
         self._forward_again()
-        gaps = core.outcomes.gaps()
+        gaps = core.outcomes.gaps(core.config.resend_sequences_max)
         if gaps is not None:
             core.broadcast(FetchOutcomes(*gaps))
 

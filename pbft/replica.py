@@ -186,7 +186,7 @@ class Replica:
             self._restore(record)
         for statement in event.uncertified:
             core.outcomes.executed(statement)
-            if core.votes:
+            if core.votes and statement.height >= core.config.first_height:
                 core.outcomes.add(core.sign(Outcome(statement, core.me)))
         for slot in core.log.ascending():
             if slot.sequence <= core.executed and slot.accepted is not None:
