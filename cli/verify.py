@@ -14,6 +14,8 @@ from contracts.validation import MarketValidator
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.receipts import ReceiptInvalid, receipt_from_json, verify_receipt
 from ledger.replay import ChainInvalid, replay
+from ledger.storage import STAMP, chain_name, generation_of
+from pbft.disk import DiskFiles
 
 app = typer.Typer(
     help="Check receipts and chains offline.\n\nExit codes: 0 valid, 1 invalid, 2 a file cannot be read.",
@@ -66,9 +68,13 @@ def chain(
 ) -> None:
     """Execute a node's chain files again from genesis; names the first bad height and why.
 
+    DIRECTORY holds chain files, or is a node's data directory: then those in force are taken.
+
     Example: wattq verify chain wattquorum/node1/data/chain --genesis wattquorum/genesis.json
     """
     _genesis(genesis)
+    if (directory / STAMP).exists():
+        directory = directory / chain_name(generation_of(DiskFiles(directory)))
     if not any(directory.glob("*.chain")):
         _unreadable(f"{directory} holds no chain files")
     try:

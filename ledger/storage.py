@@ -109,4 +109,6 @@ def set_aside(storage: Storage) -> None:
     following = generation_of(storage.files) + 1
     remove_generation(storage, following)
     put_in_force(storage.files, following)
+    if following >= 2:
+        remove_generation(storage, following - 2)
     storage.release()
