@@ -15,7 +15,7 @@ from rich.table import Table
 from sim.scale.costs import Costs, CostsFault
 from sim.scale.measure import measure
 from sim.scale.network import lan, wan
-from sim.scale.plots import PlotsMissing, draw_html, draw_png
+from sim.scale.plots import PlotsMissing, draw_html, draw_png, require
 from sim.scale.probe import Effort
 from sim.scale.run import run_study
 from sim.scale.search import Row
@@ -57,6 +57,7 @@ def scale(
     sizes = _sizes(nodes)
     console = Console(stderr=True)
     try:
+        require()
         out.mkdir(parents=True, exist_ok=True)
         known = _costs(costs, out, console)
         setting = Setting(lan(), known, seed, tx_bytes, mbit_per_s)
