@@ -13,6 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from ca.certificates import CertificateFacts
+
 PROTOCOL_VERSION = 2
 FRAME_BYTES_MAX = 32 << 20
 HELLO_BYTES_MAX = 1_024
@@ -35,10 +37,10 @@ class Owner(Protocol):
     hello: Hello
 
     def opened(self, link: Link) -> str:
-        """A connection stands; the name of the fault that closes it, or ''."""
+        """A connection stands, its certificate verified by TLS; the name of the fault that closes it, or ''."""
 
-    def introduced(self, link: Link, hello: Hello, certificate: bytes | None) -> str:
-        """The peer said hello, and TLS verified its certificate (DER); the fault's name, or ''."""
+    def introduced(self, link: Link, hello: Hello) -> str:
+        """The peer said hello; the fault's name, or ''."""
 
     def received(self, link: Link, data: bytes) -> None: ...
 
@@ -60,6 +62,8 @@ class Link(asyncio.Protocol):
         self._holds: set[str] = set()
         self._reason = ""
         self.dialled = dialled
+        self.facts: CertificateFacts | None = None
+        """What the peer's certificate says; set by the owner."""
         self.peer: bytes | None = None
         self.ready_s = 0.0
         """When both hellos were through, by the event loop's clock."""
@@ -152,12 +156,13 @@ class Link(asyncio.Protocol):
             return "ourselves"
         if self.dialled is not None and hello.key != self.dialled:
             return "another_peer"
-        fault = self._owner.introduced(self, hello, self._certificate())
+        fault = self._owner.introduced(self, hello)
         if not fault:
             self._stop_timer()
         return fault
 
-    def _certificate(self) -> bytes | None:
+    def certificate(self) -> bytes | None:
+        """The peer's certificate (DER), which TLS has verified."""
         session = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         return session.getpeercert(binary_form=True) if session is not None else None
 

@@ -28,7 +28,7 @@ DUEL_S = 2.0
 """Two links of one pair, dialled from both sides within this time: the smaller key's stays. Else the newer one."""
 CHUNK_BYTES = 1 << 20
 UNINTRODUCED_MAX = 64
-"""Connections that have not said hello yet, beyond the places of those that may."""
+"""Connections of nodes that are no validators and have not said hello yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +159,25 @@ class Transport:
     # ------------------------------------------------------------------------------------- what links say
 
     def opened(self, link: Link) -> str:
+        """Whoever is no node is sent away before it takes a place, and validators always have one."""
         self._links.add(link)
-        if link.dialled is None and sum(1 for known in self._links if known.peer is None) > UNINTRODUCED_MAX:
-            return "too_many_links"
-        return ""
-
-    def introduced(self, link: Link, hello: Hello, certificate: bytes | None) -> str:
         try:
-            facts = certificate_facts(certificate or b"", self._roots)
+            facts = link.facts = certificate_facts(link.certificate() or b"", self._roots)
         except InvalidCertificate:
             return "bad_certificate"
-        fault = self._refuses(hello.key, facts)
+        if facts.role != Role.NODE:
+            return "not_a_node"
+        if link.dialled is not None or facts.public_key in self._validators:
+            return ""
+        strangers = [known for known in self._links if known.peer is None and not self._is_validator(known)]
+        return "too_many_links" if len(strangers) > UNINTRODUCED_MAX else ""
+
+    def _is_validator(self, link: Link) -> bool:
+        return link.facts is not None and link.facts.public_key in self._validators
+
+    def introduced(self, link: Link, hello: Hello) -> str:
+        assert link.facts is not None, "an opened link has a certificate"
+        fault = self._refuses(hello.key, link.facts)
         if fault:
             return fault
         peer = self._peer(hello.key)
@@ -190,8 +198,6 @@ class Transport:
     def _refuses(self, key: bytes, facts: CertificateFacts) -> str:
         if facts.public_key != key:
             return "other_key"
-        if facts.role != Role.NODE:
-            return "not_a_node"
         if key in self._validators:
             return ""
         if self.is_revoked(facts.serial):

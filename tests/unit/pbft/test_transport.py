@@ -19,7 +19,7 @@ from ca.keys import SigningKey
 from ca.tls import client_context, pem_of, server_context
 from pbft.epoch import Validator
 from pbft.link import PROTOCOL_VERSION, Hello, frame
-from pbft.transport import Transport, TransportLimits
+from pbft.transport import UNINTRODUCED_MAX, Transport, TransportLimits
 
 CHAIN = b"c" * 32
 
@@ -168,6 +168,30 @@ async def test_a_certificate_of_another_role_is_no_node(world: World) -> None:
     await user.start([node])
     await eventually(lambda: node.transport.drops["not_a_node"] > 0)
     assert not node.transport.connected(user.public_key)
+
+
+async def test_a_crowd_with_users_certificates_takes_no_place_from_validators(world: World) -> None:
+    """Found by a tester: sixty silent connections with a buyer's certificate kept peers from reconnecting."""
+    node, other = world.pair()
+    user = world.party(Role.BUYER)
+    await node.start([node, other])
+    for _ in range(UNINTRODUCED_MAX + 6):
+        await world.raw(node, user.client_tls)
+    await eventually(lambda: node.transport.drops["not_a_node"] == UNINTRODUCED_MAX + 6)
+    assert node.transport.drops["too_many_links"] == 0
+    await other.start([node, other])
+    await linked(node, other)
+
+
+async def test_silent_nodes_take_no_place_from_validators(world: World) -> None:
+    node, other = world.pair()
+    stranger = world.party()
+    await node.start([node, other])
+    for _ in range(UNINTRODUCED_MAX + 6):
+        await world.raw(node, stranger.client_tls)
+    await eventually(lambda: node.transport.drops["too_many_links"] > 0)
+    await other.start([node, other])
+    await linked(node, other)
 
 
 async def test_a_hello_that_names_another_key_than_the_certificate_is_refused(world: World) -> None:
