@@ -114,7 +114,8 @@ PlanMaker: TypeAlias = Callable[[int, int], Plan]
 """``maker(seed, nodes)``: must depend on its arguments alone."""
 
 ADVERSARIES: dict[str, PlanMaker] = {}
-_drawn: list[str] = []
+MIXED_FROM: list[str] = []
+"""Those that ``mixed`` draws from."""
 
 
 def register_adversary(name: str, maker: PlanMaker, *, mixed: bool = True) -> None:
@@ -122,14 +123,7 @@ def register_adversary(name: str, maker: PlanMaker, *, mixed: bool = True) -> No
     assert name not in (*ADVERSARIES, MIXED), f"the adversary {name} is registered twice"
     ADVERSARIES[name] = maker
     if mixed:
-        _drawn.append(name)
-
-
-def plan_of(seed: int, nodes: int = 4, adversary: str = MIXED) -> Plan:
-    """Expand a seed."""
-    if adversary == MIXED:
-        adversary = random.Random(f"mixed/{seed}").choice(sorted(_drawn))
-    return ADVERSARIES[adversary](seed, nodes)
+        MIXED_FROM.append(name)
 
 
 def chance_of(seed: int, name: str) -> random.Random:

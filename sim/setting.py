@@ -29,6 +29,8 @@ END = datetime(2046, 1, 1, tzinfo=UTC)
 GENESIS_TIME_MS = 1_799_999_000_000
 CLIENTS_MAX = 8
 STAGES_KEPT_MAX = 32
+SIGNED_MAX = 10_000
+"""Signatures that a key remembers before it begins anew."""
 GENESIS_PAIRS_MAX = 100_000
 LIMITS = {
     "envelope_bytes_max": 40_960,
@@ -40,12 +42,29 @@ LIMITS = {
 }
 
 
+class SimKey(SigningKey):
+    """A key that remembers what it signed: RFC 6979 gives the same signature again, only slower."""
+
+    def __init__(self, private: ec.EllipticCurvePrivateKey, deterministic: bool = False) -> None:
+        assert deterministic, "made from a seed"
+        super().__init__(private, deterministic)
+        self._signed: dict[bytes, bytes] = {}
+
+    def sign(self, message: bytes) -> bytes:
+        signature = self._signed.get(message)
+        if signature is None:
+            if len(self._signed) >= SIGNED_MAX:
+                self._signed.clear()
+            signature = self._signed[message] = super().sign(message)
+        return signature
+
+
 def node_keys(count: int) -> list[SigningKey]:
-    return [SigningKey.from_seed(b"node%d" % index) for index in range(count)]
+    return [SimKey.from_seed(b"node%d" % index) for index in range(count)]
 
 
 def operator_keys() -> list[SigningKey]:
-    return [SigningKey.from_seed(b"operator%d" % index) for index in range(CLIENTS_MAX)]
+    return [SimKey.from_seed(b"operator%d" % index) for index in range(CLIENTS_MAX)]
 
 
 def name_of(owner: int) -> str:
