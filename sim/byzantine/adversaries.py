@@ -9,8 +9,10 @@ from __future__ import annotations
 import random
 from functools import partial
 
+import msgspec
+
 from pbft.quorum import faulty_max
-from sim.adversaries import crash, partition, weather_of
+from sim.adversaries import crash, partition, reconfigure, weather_of
 from sim.behaviour import BehaviourMaker, register_behaviour
 from sim.byzantine.collusion import Collude
 from sim.byzantine.memory import Forget
@@ -68,6 +70,7 @@ LIES: dict[str, BehaviourMaker] = {
     "collude": Collude,
 }
 """Behaviours by name. Each is an adversary of that name too: all f liars show it."""
+LIES_IN_SERVING = ("lying-transfer", "wrong-checkpoint", "boast")
 COMPOSED_MAX = 4
 """Behaviours that one liar of the adversary ``liars`` has at most."""
 TOO_MANY = "-too-many"
@@ -95,13 +98,41 @@ def liars(seed: int, nodes: int) -> Plan:
     return _plan(seed, "liars", nodes, chance, tuple(found))
 
 
+def traitors(seed: int, nodes: int) -> Plan:
+    """Validators come and go while f of the first ones lie."""
+    chance = chance_of(seed, "traitors")
+    plan = reconfigure(seed, nodes)
+    chosen = chance.sample(range(nodes), faulty_max(nodes))
+    found = tuple(Liar(node, chance.choice(sorted(LIES))) for node in chosen)
+    return msgspec.structs.replace(plan, adversary="traitors", liars=found, faults=_without_returns(plan))
+
+
+def _without_returns(plan: Plan) -> tuple[Fault, ...]:
+    """The plan's timeline without changes that bring back who has left: a process that has ended is a fault more."""
+    members, left = set(range(plan.nodes)), set[int]()
+    kept = []
+    for fault in plan.faults:
+        if fault.kind == "validators":
+            if left & set(fault.groups[0]):
+                continue
+            left |= members - set(fault.groups[0])
+            members = set(fault.groups[0])
+        kept.append(fault)
+    return tuple(kept)
+
+
 def _plan(seed: int, name: str, nodes: int, chance: random.Random, liars: tuple[Liar, ...]) -> Plan:
     faults = _faults(seed, nodes, chance, liars)
     return Plan(seed, name, nodes, liars=liars, weather=weather_of(chance), faults=faults)
 
 
 def _faults(seed: int, nodes: int, chance: random.Random, liars: tuple[Liar, ...]) -> tuple[Fault, ...]:
-    """Crashes of the liar if it forgets; otherwise crashes of anybody, partitions, or nothing."""
+    """Crashes of the liar if it forgets, an honest replica without its ledger if the liar serves lies; otherwise
+    crashes of anybody, partitions, or nothing."""
+    if any(liar.behaviour in LIES_IN_SERVING for liar in liars):
+        honest = chance.choice([node for node in range(nodes) if node not in {liar.node for liar in liars}])
+        at_ms = chance.randrange(1_000, 4_000)
+        return Fault(at_ms, "lose_ledger", ((honest,),)), Fault(at_ms + 100, "start", ((honest,),))
     forgetful = [liar.node for liar in liars if liar.behaviour == "amnesia"]
     if forgetful:
         times = range(_CRASH_EVERY_MS, Plan(0, "").chaos_ms, _CRASH_EVERY_MS)
@@ -117,3 +148,4 @@ for _name, _maker in LIES.items():
     register_adversary(_name, partial(lying, _name, 0))
     register_adversary(_name + TOO_MANY, partial(lying, _name, 1), mixed=False)
 register_adversary("liars", liars)
+register_adversary("traitors", traitors)

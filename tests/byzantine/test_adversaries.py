@@ -31,9 +31,10 @@ ROWS = {
     "view-storm": 11,
     "slow-primary": 12,
     "censor": 13,
+    "traitors": 16,
     "lying-replies": 20,
 }
-NAMES = (*LIES, "liars", "twins", "byzzfuzz")
+NAMES = (*LIES, "liars", "traitors", "twins", "byzzfuzz")
 SEEDS_FULL = range(1, 9)
 
 
