@@ -26,7 +26,7 @@ from sim.scale.world import Setting
 NODES_MIN, NODES_MAX = 4, 200
 WAN_STATUS_INTERVAL_MS = 2_000
 """Longer than a decision takes round the world, so that nothing is sent again for impatience."""
-STEPS_MAX = 600_000
+STEPS_MAX = 300_000
 """Steps of cores after which a load has been watched for long enough."""
 
 
@@ -108,6 +108,8 @@ def _run(
                 started.add(n)
                 progress.start_task(tasks[n])
             progress.update(tasks[n], description=text)
+            if not console.is_terminal:
+                console.print(text)
 
         rows = []
         for row in run_study(setting, sizes, effort, tx_per_s, jobs, say):
@@ -125,8 +127,8 @@ def _write(setting: Setting, rows: list[Row], out: Path) -> None:
 
 def _table(rows: list[Row]) -> Table:
     """At saturation; ``idle``: the median without load. ``=``: unloaded, each decision sent just the theory's count."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("n", "f", "tx/s", "p50 ms", "p99 ms", "idle ms", "kB/decision", "messages", "theory", "fullest"):
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in ("n", "f", "tx/s", "p50 ms", "p99 ms", "idle ms", "kB/dec.", "messages", "theory", "fullest"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         loaded, light = row.loaded, row.light

@@ -115,11 +115,13 @@ class ScaleWorld:
         now = max(1, self.clock.now)
         cards = [card.busy_ns for card in self._cards_out]
         cards += [node.card_in.busy_ns for node in self.nodes if node.card_in is not None]
-        return {
-            "python": max(node.main_busy_ns for node in self.nodes) / now,
-            "verify": max(node.verify_busy_ns for node in self.nodes) / now,
-            "network": max(cards) / now,
+        busiest = {
+            "python": max(node.main_busy_ns for node in self.nodes),
+            "verify": max(node.verify_busy_ns for node in self.nodes),
+            "network": max(cards),
         }
+        # What is queued at the end is booked already.
+        return {name: min(1.0, busy / now) for name, busy in busiest.items()}
 
 
 def configs(setting: Setting, nodes: int) -> list[ReplicaConfig]:
