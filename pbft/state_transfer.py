@@ -14,6 +14,9 @@ from pbft.core import Core
 from pbft.events import RejectReason
 from pbft.messages import Chunk, FetchChunk, FetchManifest, Manifest, Status
 
+SLOW_ROUNDS_MAX = 4
+"""When everyone was slow so often in turn, each time with more patience, another snapshot is chosen."""
+
 
 class StateTransfer:
     """At most one transfer at a time."""
@@ -23,6 +26,8 @@ class StateTransfer:
         self._height_min = 0
         self._asked: int | None = None
         self._asked_until_ms = 0
+        self._all_asked: set[int] = set()
+        """Everyone asked for a manifest by now: a late answer is as good as one in time."""
         self._manifest: Manifest | None = None
         self._todo: list[int] = []
         self._asked_for: dict[int, tuple[int, int]] = {}
@@ -30,13 +35,17 @@ class StateTransfer:
         self._liars: set[int] = set()
         self._without: set[int] = set()
         """Peers that do not have this snapshot."""
-        self._staged = 0
+        self._slow: set[int] = set()
+        """Peers whose chunks did not come in time; they are asked again when nobody else is left."""
+        self._rounds = 0
+        """How often everyone was slow since the last chunk came."""
+        self._staged: set[int] = set()
         self.wanted = False
 
     @property
     def progress(self) -> tuple[int, int] | None:
         """Chunks staged and chunks in all, while a transfer is under way."""
-        return None if self._manifest is None else (self._staged, self._manifest.chunks)
+        return None if self._manifest is None else (len(self._staged), self._manifest.chunks)
 
     def want(self, height_min: int) -> None:
         """Replace our ledger by a snapshot at or above ``height_min``."""
@@ -100,6 +109,7 @@ class StateTransfer:
             return
         later = [peer for peer in sources if self._asked is not None and peer > self._asked]
         self._asked = (later or sources)[0]
+        self._all_asked.add(self._asked)
         self._asked_until_ms = core.now.timer_ms + core.config.request_timeout_ms
         core.send(self._asked, FetchManifest(self._height_min))
 
@@ -108,31 +118,40 @@ class StateTransfer:
     def on_manifest(self, sender: int, manifest: Manifest) -> None:
         """A verified manifest that we asked for: begin."""
         core = self._core
-        if not self.wanted or self._manifest is not None or sender != self._asked or core.installing:
+        if not self.wanted or self._manifest is not None or sender not in self._all_asked or core.installing:
             core.reject(sender, RejectReason.USELESS)
             return
         if manifest.height < self._height_min:
             core.reject(sender, RejectReason.USELESS)
             return
-        self._manifest, self._asked = manifest, None
+        self._manifest, self._asked, self._all_asked = manifest, None, set()
         self._todo = list(range(manifest.chunks))
-        self._asked_for, self._without, self._staged = {}, set(), 0
+        self._asked_for, self._without, self._slow, self._staged = {}, set(), set(), set()
+        self._rounds = 0
         core.out.transfer = manifest
         self._ask_chunks()
         self._finish()
 
     def on_chunk(self, sender: int, chunk: Chunk) -> None:
-        """A chunk, verified unless it is empty, which says that the sender lacks this snapshot."""
-        asked = self._asked_for.get(chunk.index)
-        if self._manifest is None or chunk.height != self._manifest.height or asked is None or asked[0] != sender:
+        """A chunk, verified unless it is empty, which says that the sender lacks this snapshot.
+
+        One that comes after its time, when somebody else has been asked, is as good: it proves itself.
+        """
+        index, asked = chunk.index, self._asked_for.get(chunk.index)
+        wanted = asked is not None or index in self._todo
+        if self._manifest is None or chunk.height != self._manifest.height or not wanted:
             self._core.reject(sender, RejectReason.USELESS)
             return
-        del self._asked_for[chunk.index]
         if chunk.data:
-            self._staged += 1
+            self._asked_for.pop(index, None)
+            self._todo = [other for other in self._todo if other != index]
+            self._slow.discard(sender)
+            self._rounds = 0
+            self._staged.add(index)
             self._core.out.stage.append(chunk)
-        else:
-            self._todo.append(chunk.index)
+        elif asked is not None and asked[0] == sender:
+            del self._asked_for[index]
+            self._todo.append(index)
             self._without.add(sender)
         self._ask_chunks()
         self._finish()
@@ -140,6 +159,7 @@ class StateTransfer:
     def refuted(self, sender: int) -> None:
         """What ``sender`` sent was proven wrong: ask others."""
         self._liars.add(sender)
+        self._all_asked.discard(sender)
         if sender == self._asked:
             self._asked = None
         for index in [i for i, (peer, _) in self._asked_for.items() if peer == sender]:
@@ -151,14 +171,19 @@ class StateTransfer:
         core = self._core
         assert self._manifest is not None, "only asked for a chosen snapshot"
         for index in [i for i, (_, until) in self._asked_for.items() if until <= core.now.timer_ms]:
-            self._without.add(self._asked_for.pop(index)[0])
+            self._slow.add(self._asked_for.pop(index)[0])
             self._todo.append(index)
-        sources = [peer for peer in self._sources(self._manifest.height) if peer not in self._without]
+        having = [peer for peer in self._sources(self._manifest.height) if peer not in self._without]
+        sources = [peer for peer in having if peer not in self._slow]
+        if not sources and having and self._rounds < SLOW_ROUNDS_MAX:
+            self._rounds += 1
+            self._slow.clear()
+            sources = having
         if not sources and (self._todo or self._asked_for):
             self._give_up()
             return
         load = Counter(peer for peer, _ in self._asked_for.values())
-        until_ms = core.now.timer_ms + core.config.request_timeout_ms
+        until_ms = core.now.timer_ms + (1 + self._rounds) * core.config.request_timeout_ms
         while self._todo:
             peer = min(sources, key=lambda source: (load[source], source))
             if load[peer] >= core.config.chunks_in_flight_max:
@@ -171,11 +196,11 @@ class StateTransfer:
     def _give_up(self) -> None:
         """Nobody has this snapshot any more: choose a newer one. Liars are remembered."""
         self._manifest = None
-        self._todo, self._asked_for, self._without = [], {}, set()
+        self._todo, self._asked_for, self._without, self._slow = [], {}, set(), set()
 
     def _finish(self) -> None:
         core = self._core
-        if self._manifest is None or self._staged < self._manifest.chunks:
+        if self._manifest is None or len(self._staged) < self._manifest.chunks:
             return
         if core.whole and not core.diverged and self._manifest.height <= core.executed:
             # Blocks came meanwhile, by votes: the snapshot is older than our own ledger, which is sound.

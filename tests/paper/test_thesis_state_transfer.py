@@ -121,6 +121,33 @@ def test_a_transfer_ends_though_chunks_and_manifests_are_lost() -> None:
     net.check_agreement()
 
 
+@pytest.mark.parametrize("kind", [Manifest, Chunk])
+def test_answers_that_always_come_too_late_still_bring_the_snapshot(kind: type[Message]) -> None:
+    """Cutting a snapshot, and sending a chunk over a slow link, may take longer than an answer is awaited."""
+    net = running()
+    late: list[tuple[int, int, int, Message]] = []
+    on_time: list[Message] = []
+
+    def delay(sender: int, receiver: int, message: Message) -> bool:
+        if not isinstance(message, kind) or any(message is other for other in on_time):
+            return True
+        late.append((net.now_ms + 2 * net.config.request_timeout_ms, sender, receiver, message))
+        return False
+
+    net.filter = delay
+    node = left_behind(net, 3, 60)
+    end = net.now_ms + 60_000
+    while node.base == 0:
+        assert net.now_ms < end, "no snapshot was installed"
+        net.advance(20)
+        due = [item for item in late if item[0] <= net.now_ms]
+        late[:] = [item for item in late if item[0] > net.now_ms]
+        for _, sender, receiver, message in due:
+            on_time.append(message)
+            net.wire.append((sender, receiver, message))
+    net.check_agreement()
+
+
 def test_a_damaged_ledger_is_replaced_and_nobody_is_served_before() -> None:
     net = running()
     net.until(lambda: net.nodes[0].height > 3 * K)
