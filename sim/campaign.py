@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
@@ -15,6 +15,7 @@ from sim.plan import MIXED, Plan
 from sim.run import Verdict, run_seed
 
 FAILURES_KEPT_MAX = 100
+NODES_MIN, NODES_MAX = 4, 31
 AHEAD = 16
 """How many seeds a process is given ahead."""
 
@@ -126,20 +127,15 @@ def run_resumably(path: Path, wanted: Campaign, jobs: int, tell: Callable[[Campa
 def parse_seeds(text: str) -> tuple[int, int]:
     """ "A..B", or one seed; ``ValueError`` for anything else."""
     first, dots, last = text.partition("..")
-    bounds = int(first), int(last if dots else first)
-    if bounds[0] < 0 or bounds[1] < bounds[0]:
-        raise ValueError(text)
-    return bounds
+    bounds = (first, last if dots else first)
+    if not all(bound.isdecimal() for bound in bounds) or int(bounds[1]) < int(bounds[0]):
+        raise ValueError(f"no seeds: {text!r}")
+    return int(bounds[0]), int(bounds[1])
 
 
 def parse_nodes(text: str) -> tuple[int, ...]:
     """ "4,5,7"; ``ValueError`` for anything else."""
-    nodes = tuple(int(part) for part in text.split(","))
-    if not all(4 <= count <= 31 for count in nodes):
-        raise ValueError(text)
-    return nodes
-
-
-__all__: Sequence[str] = (
-    "Campaign", "Failure", "Row", "load", "parse_nodes", "parse_seeds", "run_resumably", "save", "work",
-)  # fmt: skip
+    parts = text.split(",")
+    if not all(part.isdecimal() and NODES_MIN <= int(part) <= NODES_MAX for part in parts):
+        raise ValueError(f"no numbers of nodes: {text!r}")
+    return tuple(map(int, parts))

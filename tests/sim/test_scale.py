@@ -146,7 +146,7 @@ def test_a_costs_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_pictures_show_all_sizes(setting: Setting, at_seven: Probe) -> None:
-    rows = [Row(7, at_seven, at_seven, 1), Row(13, at_seven, at_seven, 1)]
+    rows = [Row(n, at_seven, at_seven, at_seven, 1) for n in (7, 13)]
     assert all(len(line.values) == 2 for panel in panels(rows) for line in panel.lines)
 
 

@@ -1,0 +1,139 @@
+"""The simulated disk keeps what was synced, loses some of the rest, and stops within any operation."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pbft.wal import WalCorrupt, WriteAheadLog
+from sim.disk import LEDGER, LOGS, PowerCut, SimDisk
+from sim.plan import Disks
+
+SEEDS = range(40)
+
+
+def disk(seed: int, **weather: float) -> SimDisk:
+    return SimDisk(0, random.Random(seed), Disks(**weather))  # type: ignore[arg-type]
+
+
+def written(disk: SimDisk, synced: bytes, loose: bytes) -> None:
+    file = disk.directory("x").append("f")
+    disk.directory("x").sync_names()
+    file.write(synced)
+    file.sync()
+    file.write(loose)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_crash_keeps_what_was_synced_and_a_beginning_of_the_rest(seed: int) -> None:
+    made = disk(seed, torn=0.5)
+    written(made, b"synced", b"loose")
+    made.crash()
+    data = made.directory("x").read("f")
+    assert data.startswith(b"synced")
+    assert len(data) <= len(b"syncedloose")
+
+
+def test_over_many_crashes_every_fate_of_the_loose_end_is_seen() -> None:
+    fates = set()
+    for seed in range(300):
+        made = disk(seed, torn=0.5)
+        written(made, b"synced", b"loose")
+        made.crash()
+        fates.add(made.directory("x").read("f"))
+    assert b"synced" in fates, "all of it lost"
+    assert b"syncedloose" in fates, "all of it kept"
+    assert any(fate.startswith(b"synced\0") for fate in fates), "kept in length, not in content"
+
+
+def test_a_name_that_was_not_synced_may_be_lost_with_its_file() -> None:
+    fates = set()
+    for seed in SEEDS:
+        made = disk(seed, torn=1.0)
+        made.directory("x").append("f").sync()
+        made.crash()
+        fates.add(tuple(made.directory("x").names()))
+    assert fates == {(), ("f",)}
+
+
+def test_a_rename_happens_wholly_or_not_at_all() -> None:
+    fates = set()
+    for seed in SEEDS:
+        made = disk(seed, torn=1.0)
+        directory = made.directory("x")
+        for name in ("draft", "current"):
+            file = directory.append(name)
+            file.write(name.encode())
+            file.sync()
+        directory.sync_names()
+        directory.rename("draft", "current")
+        made.crash()
+        fates.add(tuple((name, directory.read(name)) for name in directory.names()))
+    assert fates == {(("current", b"draft"),), (("current", b"current"), ("draft", b"draft"))}
+
+
+def test_the_power_is_cut_at_the_operation_asked_for_and_stays_cut_until_the_crash() -> None:
+    made = disk(1)
+    file = made.directory("x").append("f")
+    made.cut_power_in(2)
+    file.write(b"one")
+    with pytest.raises(PowerCut):
+        file.sync()
+    before = made.directory("x").read("f")
+    with pytest.raises(PowerCut):
+        file.write(b"two")
+    with pytest.raises(PowerCut):
+        made.directory("x").remove("f")
+    assert made.directory("x").read("f") == before
+    made.crash()
+    made.directory("x").append("g").write(b"again")
+
+
+@pytest.mark.parametrize("operation", range(1, 12))
+def test_a_cut_at_any_operation_leaves_a_log_that_can_be_read(operation: int) -> None:
+    for seed in SEEDS:
+        made = disk(seed, torn=1.0)
+        made.cut_power_in(operation)
+        try:
+            log = WriteAheadLog(made.directory(LOGS))
+            for _ in range(4):
+                log.append([])
+        except PowerCut:
+            made.crash()
+        try:
+            WriteAheadLog(made.directory(LOGS))
+        except WalCorrupt as error:
+            pytest.fail(f"seed {seed}: {error}")
+
+
+def test_a_store_loses_whole_batches_from_the_end() -> None:
+    fates = set()
+    for seed in SEEDS:
+        made = disk(seed, torn=1.0)
+        store = made.storage().open_store("state")
+        store.write({b"a": b"1"}, sync=True)
+        store.write({b"a": b"2", b"b": b"2"})
+        store.write({b"b": None})
+        made.crash()
+        fates.add((store.get(b"a"), store.get(b"b")))
+    assert fates == {(b"1", None), (b"2", b"2"), (b"2", None)}
+
+
+def test_rot_turns_one_bit() -> None:
+    made = disk(1)
+    written(made, b"synced", b"")
+    before = made.directory("x").read("f")
+    made.rot(4 + 8 * 6)
+    after = made.directory("x").read("f")
+    assert sum(bin(a ^ b).count("1") for a, b in zip(before, after, strict=True)) == 1
+
+
+def test_a_directory_is_lost_with_all_below_it_and_no_other() -> None:
+    made = disk(1)
+    for path in (LOGS, f"{LOGS}/00000000", LEDGER):
+        made.directory(path).append("f")
+        made.directory(path).sync_names()
+    made.lose(LOGS)
+    assert made.directory(LOGS).names() == made.directory(f"{LOGS}/00000000").names() == []
+    assert made.directory(LEDGER).names() == ["f"]
