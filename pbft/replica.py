@@ -184,6 +184,9 @@ class Replica:
             core.persist(Muted(None))
         for record in event.records:
             self._restore(record)
+        # A NEW-VIEW that we entered began below a checkpoint that has moved since: never propose there again.
+        core.next_sequence = max(core.next_sequence, core.executed + 1, core.low + 1)
+        core.accepted_top = max(core.accepted_top, core.executed)
         for statement in event.uncertified:
             core.outcomes.executed(statement)
             if core.votes and statement.height >= core.config.first_height:
@@ -202,7 +205,10 @@ class Replica:
     def _restore(self, record: Record) -> None:
         core = self._core
         match record:
-            case Accepted(proposal, body) if proposal.sequence > core.low:
+            case Accepted(proposal, _) if proposal.sequence <= core.low:
+                if proposal.view == core.view and core.active:
+                    core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
+            case Accepted(proposal, body):
                 slot = core.log.slot(proposal.sequence)
                 slot.keep(proposal.digest, body, ())
                 if proposal.view == core.view and core.active:
