@@ -45,8 +45,9 @@ START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2046, 1, 1, tzinfo=UTC)
 INTERVAL, WINDOW = 4, 8
 NODES = tuple(SigningKey.from_seed(b"governed node %d" % index) for index in range(6))
 """The first four validate from genesis on."""
-OPERATORS = tuple(SigningKey.from_seed(b"governed operator %d" % index) for index in range(3))
+OPERATORS = tuple(SigningKey.from_seed(b"governed operator %d" % index) for index in range(4))
 ORGANISATIONS = ("north", "south", "west")
+"""Each with one operator, and the first with one more."""
 _ROOT = SigningKey.from_seed(b"governed root")
 
 
@@ -83,7 +84,9 @@ def validator(index: int) -> Validator:
 
 
 def make_genesis(**changes: Any) -> Genesis:
-    users = [certificate(key, f"operator{i}", ORGANISATIONS[i], "operator", 10 + i) for i, key in enumerate(OPERATORS)]
+    users = [
+        certificate(key, f"operator{i}", ORGANISATIONS[i % 3], "operator", 10 + i) for i, key in enumerate(OPERATORS)
+    ]
     users += [certificate(key, f"node{i + 1}", "north", "node", 20 + i) for i, key in enumerate(NODES)]
     parts: dict[str, Any] = {
         "network": "test",

@@ -55,6 +55,7 @@ ACTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("function", ACTS)
 def test_one_organisation_is_not_enough_however_many_sign(network: Network, function: str) -> None:
     assert act(network, function, OPERATORS[0], **ACTS[function]).code == "CONSENT_LACKING"
+    assert act(network, function, OPERATORS[0], OPERATORS[3], **ACTS[function]).code == "CONSENT_LACKING"
     # A node's certificate is of an organisation too, but a node is no operator.
     assert act(network, function, OPERATORS[0], NODES[0], **ACTS[function]).code == "CONSENT_LACKING"
 

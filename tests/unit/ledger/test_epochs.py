@@ -271,6 +271,19 @@ def test_boundaries_with_anything_changed_lead_nowhere(travelled: tuple[Network,
             follow(GENESIS, [pack(boundary), *raws[1:]])
 
 
+def test_a_boundary_lies_in_the_epoch_that_it_ends(travelled: tuple[Network, bytes]) -> None:
+    """Even where a quorum of old signatures would have it otherwise."""
+    network, _ = travelled
+    raws = network.ledger._books.boundaries(2)
+    first, second = (read_boundary(raw) for raw in raws)
+    replace = msgspec.structs.replace
+    height = first.certificate.statement.height
+    earlier = replace(second.epoch, first_height=height)
+    statement = replace(second.certificate.statement, height=height - 1, next_validators_hash=earlier.hash())
+    with pytest.raises(CertificateInvalid, match="before epoch 1"):
+        follow(GENESIS, [raws[0], pack(Boundary(earlier, certify(statement, first.epoch)))])
+
+
 # ------------------------------------------------------------------------------------------------ hand-over
 
 
@@ -286,6 +299,7 @@ def test_a_hand_over_takes_operators_of_enough_organisations() -> None:
     assert ledger.check_handover(handover(0, 1))
     assert ledger.check_handover(handover(0, 1, 2))
     assert not ledger.check_handover(handover(0))
+    assert not ledger.check_handover(handover(0, 3))
     assert not ledger.check_handover(handover())
     assert not ledger.check_handover(handover(0, 1, epoch=1))
     good = handover(0, 1)
