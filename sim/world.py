@@ -280,7 +280,8 @@ class World:
                 node.start()
 
     def is_settled(self) -> bool:
-        """Everything asked for is answered, every honest node holds it certified, and a quorum of them is in one view.
+        """Everything asked for is answered, every honest node holds it certified, and a quorum is in one view: liars
+        may vote in it too, as long as they like.
 
         A replica that timed out alone may lawfully stand in a later view until the next change, and follow by blocks.
         """
@@ -297,4 +298,5 @@ class World:
             for node in standing
             if node.config.index != OBSERVER and node.replica.active
         )
-        return bool(views) and max(views.values()) >= max(node.config.q for node in standing)
+        needed = max(node.config.q for node in standing) - len(self.byzantine)
+        return bool(views) and max(views.values()) >= needed
