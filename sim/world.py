@@ -298,5 +298,5 @@ class World:
             for node in standing
             if node.config.index != OBSERVER and node.replica.active
         )
-        needed = max(node.config.q for node in standing) - len(self.byzantine)
+        needed = max(node.config.q for node in standing) - len(self.plan.byzantine)
         return bool(views) and max(views.values()) >= needed
