@@ -204,6 +204,10 @@ class Cluster:
         """Take a node's section out of the file; its directory stays."""
         self._replace_text(without_section(self._text(), name))
 
+    def reload(self) -> None:
+        """Read the file again: another process may have added or taken out nodes."""
+        self.configuration = load(self.directory / CONFIGURATION_FILE)
+
     def _text(self) -> str:
         return (self.directory / CONFIGURATION_FILE).read_text(encoding="utf-8")
 
@@ -212,7 +216,7 @@ class Cluster:
         draft = self.directory / f"{CONFIGURATION_FILE}.draft"
         draft.write_text(text, encoding="utf-8")
         draft.replace(self.directory / CONFIGURATION_FILE)
-        self.configuration = load(self.directory / CONFIGURATION_FILE)
+        self.reload()
 
     def _free_ports(self) -> tuple[int, int, int]:
         """The first three ports in a row, above all those in the file, that nobody uses."""
@@ -235,6 +239,11 @@ class Cluster:
             if _is_our_node(pid, name):
                 return pid
         return None
+
+    def exit_code(self, name: str) -> int | None:
+        """How a process that this very object started has ended; None if it has not, or somebody else started it."""
+        child = self._children.get(name)
+        return None if child is None else child.poll()
 
     def check_ports(self) -> None:
         """``ClusterError`` naming key and port if a stopped node's port is taken."""
@@ -326,6 +335,8 @@ class Cluster:
 
     async def down(self) -> None:
         await asyncio.gather(*(self.stop(name) for name in self.names))
+        for child in self._children.values():
+            child.poll()  # those of nodes that are not in the file any more have ended by themselves
 
     def _last_words(self, name: str) -> str:
         with contextlib.suppress(FileNotFoundError):

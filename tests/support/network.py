@@ -77,8 +77,8 @@ class Person:
 class Network:
     """A running cluster and the people on it. ``close`` ends everything."""
 
-    def __init__(self, directory: Path, nodes: int = 4) -> None:
-        text = configuration_text(nodes)
+    def __init__(self, directory: Path, nodes: int = 4, extra: str = "") -> None:
+        text = configuration_text(nodes, extra)
         prepare(directory, parse(text, "test"), text, shipped_contracts())
         self.cluster = Cluster(directory)
         self.genesis: Genesis = load_genesis(directory / "genesis.json")
