@@ -126,19 +126,19 @@ def _write(setting: Setting, rows: list[Row], out: Path) -> None:
 
 
 def _table(rows: list[Row]) -> Table:
-    """At saturation; ``idle``: the median without load. ``=``: unloaded, each decision sent just the theory's count."""
+    """At saturation; medians at 70 % of it and ``idle``; ``=``: idle decisions sent just the theory's count."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for name in ("n", "f", "tx/s", "p50 ms", "p99 ms", "idle ms", "kB/dec.", "messages", "theory", "fullest"):
+    for name in ("n", "tx/s", "p50 ms", "p99 ms", "70 % ms", "idle ms", "kB/dec.", "messages", "theory", "fullest"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         loaded, light = row.loaded, row.light
         exact = "=" if light.decisions and light.exact_decisions == light.decisions else "≠"
         table.add_row(
             str(row.nodes),
-            str(row.f),
             ("" if loaded.carried else "overload ") + f"{loaded.tx_per_s:,.0f}",
             f"{loaded.latency_ms_p50:,.0f}",
             f"{loaded.latency_ms_p99:,.0f}",
+            f"{row.moderate.latency_ms_p50:,.0f}",
             f"{light.latency_ms_p50:,.0f}",
             f"{loaded.bytes_per_decision / 1e3:,.0f}",
             f"{sum(loaded.messages):,.0f}",

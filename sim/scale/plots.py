@@ -31,12 +31,12 @@ def require() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One curve of a panel. ``dashed``: theory, not measurement."""
+    """One curve of a panel. ``theory``: not a measurement, drawn broad and pale under those that are."""
 
     name: str
     colour: str
     values: tuple[float, ...]
-    dashed: bool = False
+    theory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Panel:
 def panels(rows: Sequence[Row]) -> list[Panel]:
     """What is drawn."""
 
-    def line(name: str, colour: str, values: list[float], *, dashed: bool = False) -> Line:
-        return Line(name, colour, tuple(values), dashed)
+    def line(name: str, colour: str, values: list[float], *, theory: bool = False) -> Line:
+        return Line(name, colour, tuple(values), theory)
 
     theory = [float(messages_of_a_decision(row.nodes).total) for row in rows]
     return [
@@ -67,8 +67,8 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
             "Latency, submission to certificate",
             "milliseconds",
             (
-                line("saturated, p99", ORANGE, [row.loaded.latency_ms_p99 for row in rows]),
-                line("saturated, p50", BLUE, [row.loaded.latency_ms_p50 for row in rows]),
+                line("70 % of saturation, p99", ORANGE, [row.moderate.latency_ms_p99 for row in rows]),
+                line("70 % of saturation, p50", BLUE, [row.moderate.latency_ms_p50 for row in rows]),
                 line("unloaded, p50", GREEN, [row.light.latency_ms_p50 for row in rows]),
             ),
         ),
@@ -76,7 +76,7 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
             "Traffic of one decision",
             "kilobytes",
             (
-                line("saturated (full batches)", BLUE, [row.loaded.bytes_per_decision / 1e3 for row in rows]),
+                line("saturated", BLUE, [row.loaded.bytes_per_decision / 1e3 for row in rows]),
                 line("unloaded (one transaction)", GREEN, [row.light.bytes_per_decision / 1e3 for row in rows]),
             ),
         ),
@@ -84,9 +84,9 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
             "Messages of one decision",
             "messages",
             (
+                line("theory: 3 n (n - 1)", GREY, theory, theory=True),
                 line("saturated", BLUE, [sum(row.loaded.messages) for row in rows]),
                 line("unloaded", GREEN, [sum(row.light.messages) for row in rows]),
-                line("theory: 3 n (n - 1)", GREY, theory, dashed=True),
             ),
         ),
     ]
@@ -103,6 +103,7 @@ def caption(setting: Setting) -> str:
 
 def draw_png(setting: Setting, rows: Sequence[Row], path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), dpi=DPI, layout="constrained")
     figure.suptitle(caption(setting), fontsize=10)
@@ -110,16 +111,19 @@ def draw_png(setting: Setting, rows: Sequence[Row], path: Path) -> None:
     for axes, panel in zip(figure.subplots(2, 2).flat, panels(rows), strict=True):
         axes.set_title(panel.title, fontsize=11, loc="left")
         axes.set_xscale("log")
-        if not panel.linear:
-            axes.set_yscale("log")
         for line in panel.lines:
-            style = "--" if line.dashed else "-"
-            marker = "" if line.dashed else "o"
-            axes.plot(nodes, line.values, style, marker=marker, ms=4.5, lw=1.6, color=line.colour, label=line.name)
+            broad = {"lw": 7.0, "alpha": 0.3} if line.theory else {"lw": 1.4, "marker": "o", "ms": 4.5}
+            axes.plot(nodes, line.values, color=line.colour, label=line.name, **broad)
         if panel.linear:
             axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            axes.yaxis.set_minor_formatter(FuncFormatter(_number))
+            axes.tick_params(axis="y", which="minor", labelsize=7.5)
+        axes.yaxis.set_major_formatter(FuncFormatter(_number))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(nodes, [str(n) for n in nodes])
-        axes.minorticks_off()
         axes.set_xlabel("replicas n")
         axes.set_ylabel(panel.unit)
         axes.grid(alpha=0.25, lw=0.6)
@@ -127,6 +131,10 @@ def draw_png(setting: Setting, rows: Sequence[Row], path: Path) -> None:
         if len(panel.lines) > 1:
             axes.legend(frameon=False, fontsize=8.5)
     figure.savefig(path, metadata={"Software": None})
+
+
+def _number(value: float, position: int | None) -> str:
+    return f"{value:,.10g}"
 
 
 def draw_html(setting: Setting, rows: Sequence[Row], path: Path) -> None:
@@ -138,12 +146,19 @@ def draw_html(setting: Setting, rows: Sequence[Row], path: Path) -> None:
     for number, panel in enumerate(drawn):
         at = {"row": number // 2 + 1, "col": number % 2 + 1}
         for line in panel.lines:
-            style = {"color": line.colour, "dash": "dash" if line.dashed else "solid"}
-            mode = "lines" if line.dashed else "lines+markers"
+            style = {"color": line.colour, "width": 7 if line.theory else 2}
+            mode = "lines" if line.theory else "lines+markers"
             trace = graph.Scatter(
-                x=nodes, y=list(line.values), name=line.name, mode=mode, line=style, legendgroup=panel.title,
-                legendgrouptitle_text=panel.title, hovertemplate="n = %{x}: %{y:,.4~g} " + panel.unit,
-            )  # fmt: skip
+                x=nodes,
+                y=list(line.values),
+                name=line.name,
+                mode=mode,
+                line=style,
+                opacity=0.35 if line.theory else 1,
+                legendgroup=panel.title,
+                legendgrouptitle_text=panel.title,
+                hovertemplate="n = %{x}: %{y:,.4~g} " + panel.unit,
+            )
             figure.add_trace(trace, **at)
         figure.update_xaxes(title_text="replicas n", type="log", tickvals=nodes, **at)
         if panel.linear:

@@ -15,6 +15,7 @@ FIRST_SHARE = 0.6
 """Where to begin, as a share of what the fullest resource would allow without any votes."""
 STRIDE = 1.7
 BRACKET_PROBES_MAX = 8
+MODERATE_SHARE = 0.7
 REFINEMENTS = 2
 """Halvings of the bracket: the answer is within STRIDE ** (1 / 2 ** REFINEMENTS), 14 percent."""
 
@@ -26,6 +27,8 @@ class Row:
     nodes: int
     light: Probe
     loaded: Probe
+    moderate: Probe
+    """At ``MODERATE_SHARE`` of the load of ``loaded``, where latency says more than at the brink."""
     probes: int
 
     @property
@@ -53,9 +56,12 @@ def study(setting: Setting, nodes: int, effort: Effort, tx_per_s: float | None, 
     unloaded_ms = unloaded.latency_ms_p50
     if tx_per_s is not None:
         say(f"n = {nodes}: {tx_per_s:,.0f} tx/s")
-        return Row(nodes, unloaded, probe(setting, nodes, tx_per_s, effort, unloaded_ms), 1)
+        loaded = probe(setting, nodes, tx_per_s, effort, unloaded_ms)
+        return Row(nodes, unloaded, loaded, loaded, 1)
     loaded, probes = saturation(setting, nodes, effort, unloaded_ms, say)
-    return Row(nodes, unloaded, loaded, probes)
+    rate = MODERATE_SHARE * loaded.offered_tx_per_s
+    say(f"n = {nodes}: {rate:,.0f} tx/s, for the latency")
+    return Row(nodes, unloaded, loaded, probe(setting, nodes, rate, effort, unloaded_ms), probes)
 
 
 def saturation(setting: Setting, nodes: int, effort: Effort, unloaded_ms: float, say: Say) -> tuple[Probe, int]:

@@ -14,8 +14,8 @@ Cell = str | int | float
 
 
 def cells(setting: Setting, row: Row) -> dict[str, Cell]:
-    """One row by column name. ``light_``: unloaded, nothing sent twice; the others: at the saturation point."""
-    light, loaded, theory = row.light, row.loaded, messages_of_a_decision(row.nodes)
+    """One row by column name. ``light_``: unloaded, nothing sent twice; ``moderate_``: at 70 % of the rest's load."""
+    light, loaded, moderate, theory = row.light, row.loaded, row.moderate, messages_of_a_decision(row.nodes)
     pre_prepare, prepare, commit, outcome = loaded.messages
     return {
         "nodes": row.nodes,
@@ -27,6 +27,9 @@ def cells(setting: Setting, row: Row) -> dict[str, Cell]:
         "tx_per_s": round(loaded.tx_per_s, 1),
         "latency_ms_p50": round(loaded.latency_ms_p50, 2),
         "latency_ms_p99": round(loaded.latency_ms_p99, 2),
+        "moderate_tx_per_s": round(moderate.tx_per_s, 1),
+        "moderate_latency_ms_p50": round(moderate.latency_ms_p50, 2),
+        "moderate_latency_ms_p99": round(moderate.latency_ms_p99, 2),
         "light_latency_ms_p50": round(light.latency_ms_p50, 2),
         "light_latency_ms_p99": round(light.latency_ms_p99, 2),
         "decisions": loaded.decisions,
