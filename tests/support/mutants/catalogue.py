@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ledger import authentication
-from mutants import hunts
+from ledger import authentication, snapshots, transfer
+from mutants import hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
 from pbft import checkpoint, core, evidence, gate, log, messages, normal_case, quorum, view_change, view_changer
@@ -258,5 +258,22 @@ MUTANTS = (
         "return None",
         hunts.world_of("crash"),
         5,
+    ),
+    _one(
+        "snapshot chunks not verified",
+        snapshots,
+        "check_chunk",
+        "found != part.hash",
+        "False",
+        ledgers.tampered_chunks,
+    ),
+    Mutant(
+        "client table not in the snapshot",
+        (
+            Edit(snapshots, "encode_chunk", (("sorted(pairs,", "sorted([p for p in pairs if 'nonce' not in p[0]],"),)),
+            Edit(snapshots, "check_chunk", (("found != part.hash", "False"),)),
+            Edit(transfer.Transfer, "finish", (("assert root == statement.state_root", "assert root"),)),
+        ),
+        ledgers.request_again_behind_a_snapshot,
     ),
 )
