@@ -115,7 +115,8 @@ class NodeService:
 
     async def _do_headers(self, params: methods.HeadersParams, _: Viewer) -> methods.Headers:
         top = self._ledger.height
-        first = params.first or max(1, top - params.limit + 1)
+        first = params.first or max(self._ledger.first_height, top - params.limit + 1)
+        self._check_held(first)
         heights = range(first, min(first + params.limit, top + 1))
         return methods.Headers(await asyncio.to_thread(lambda: tuple(self._header(height) for height in heights)))
 
@@ -165,6 +166,7 @@ class NodeService:
     async def _do_block(self, params: methods.BlockParams, viewer: Viewer) -> methods.BlockRecord:
         if not 1 <= params.height <= self._ledger.height:
             raise _not_found("block", str(params.height))
+        self._check_held(params.height)
         records = await asyncio.to_thread(self._ledger.transactions_of, params.height)
         seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
         header = await asyncio.to_thread(self._header, params.height)
@@ -246,6 +248,11 @@ class NodeService:
                 "proof": msgspec.to_builtins(proof),
             }
         )
+
+    def _check_held(self, height: int) -> None:
+        if height < (first := self._ledger.first_height):
+            message = f"This node began with a snapshot and holds blocks from {first} on. Ask another for earlier ones."
+            raise _refused("BLOCK_NOT_HELD", message, 410)
 
     def _header(self, height: int) -> methods.HeaderRecord:
         block = self._ledger.block(height)

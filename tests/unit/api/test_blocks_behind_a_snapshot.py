@@ -1,0 +1,49 @@
+"""A node that began with a snapshot says which blocks it holds, instead of failing over those it does not."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from governed import Network
+
+from api.privacy import STRANGER
+from api.service import NodeService
+from pbft.messages import Chunk
+from sdk import methods
+from sdk.errors import Refused
+
+
+@pytest.fixture
+def service() -> NodeService:
+    """Of a ledger with a snapshot at 4 and two blocks behind it."""
+    source, network = Network(), Network()
+    source.run_to(4)
+    manifest = source.ledger.manifest(0)
+    assert manifest is not None
+    network.ledger.check_manifest(manifest)
+    network.ledger.begin_transfer(manifest)
+    for index in range(manifest.chunks):
+        network.ledger.stage(Chunk(4, index, source.ledger.chunk(4, index) or b""))
+    network.ledger.install()
+    network.run_to(6)
+    made = NodeService.__new__(NodeService)
+    cast("Any", made)._ledger = network.ledger
+    return made
+
+
+async def test_blocks_and_headers_below_it_are_gone_for_good(service: NodeService) -> None:
+    for height in (1, 4):
+        with pytest.raises(Refused) as error:
+            await service._do_block(methods.BlockParams(height=height), STRANGER)
+        assert (error.value.status, error.value.problem.code) == (410, "BLOCK_NOT_HELD")
+        with pytest.raises(Refused) as error:
+            await service._do_headers(methods.HeadersParams(first=height, limit=2), STRANGER)
+        assert error.value.status == 410
+
+
+async def test_the_newest_headers_are_those_that_are_held(service: NodeService) -> None:
+    found = await service._do_headers(methods.HeadersParams(first=0, limit=50), STRANGER)
+    assert [header.height for header in found.headers] == [5, 6]
+    block = await service._do_block(methods.BlockParams(height=5), STRANGER)
+    assert block.header.height == 5
