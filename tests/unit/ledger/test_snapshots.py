@@ -418,4 +418,5 @@ def test_data_that_cannot_be_used_are_set_aside_for_a_snapshot(served: Network, 
     ledger.close()
     ledger = opened()
     assert ledger.height == 16
+    assert offer(ledger) == offer(served.ledger)
     ledger.close()
