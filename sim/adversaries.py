@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 
 from pbft.quorum import faulty_max
-from sim.plan import Disks, Fault, Plan, Weather, chance_of, register_adversary
+from sim.plan import Disks, Fault, Liar, Plan, Weather, chance_of, register_adversary
 
 FAULT_EVERY_MS = 500
 ENABLED = 0.25
@@ -162,6 +162,42 @@ def reconfigure(seed: int, nodes: int) -> Plan:
     )
 
 
+def leaders(seed: int, nodes: int) -> Plan:
+    """Who leads changes without need: by rotation, by operators' orders, and by crashes of whoever leads."""
+    chance = chance_of(seed, "leaders")
+    faults = []
+    for at_ms in range(FAULT_EVERY_MS, CHAOS_MS, FAULT_EVERY_MS):
+        if chance.random() < 0.4:
+            faults.append(Fault(at_ms, "hand_over", ((chance.randrange(nodes),),), chance.randrange(nodes)))
+        elif chance.random() < FIRED:
+            faults += _crash_and_start(at_ms, nodes, chance)
+    return Plan(
+        seed,
+        "leaders",
+        nodes,
+        weather=weather_of(chance),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_ms)),
+        options={"rotation_blocks": chance.choice([0, 3, 6])},
+    )
+
+
+def blacklist(seed: int, nodes: int) -> Plan:
+    """A primary lies or is slow, the honest nodes report it, and it is skipped for a while, by order."""
+    chance = chance_of(seed, "blacklist")
+    liar = chance.randrange(min(2, nodes))
+    behaviour = chance.choice(["equivocate", "vote-twice", "slow-primary", "silent"])
+    return Plan(
+        seed,
+        "blacklist",
+        nodes,
+        liars=(Liar(liar, behaviour),),
+        weather=weather_of(chance),
+        operations=14,
+        reports=True,
+        options={"block_idle_ms_max": 300},
+    )
+
+
 def buggify(seed: int, nodes: int) -> Plan:
     """Any kinds of trouble at once, each enabled with one chance and fired with another."""
     chance = chance_of(seed, "buggify")
@@ -217,5 +253,5 @@ TROUBLES: dict[str, Callable[[int, int, random.Random], list[Fault]]] = {
     "everyone": _everyone,
 }
 
-for _maker in (crash, partition, swizzle, disk, damage, skew, reconfigure, buggify):
+for _maker in (crash, partition, swizzle, disk, damage, skew, reconfigure, leaders, blacklist, buggify):
     register_adversary(_maker.__name__, _maker)

@@ -17,6 +17,7 @@ from ca.keys import SigningKey
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import Genesis
 from ledger.receipts import Receipt, ReceiptInvalid, verify_receipt
+from pbft.evidence import Evidence, encode_evidence
 from sim import contract
 from sim.history import Operation
 from sim.setting import name_of
@@ -24,7 +25,7 @@ from sim.setting import name_of
 if TYPE_CHECKING:
     from sim.world import World
 
-GAS_LIMIT = 500_000
+GAS_LIMIT = 1_000_000
 EXPIRES_AT_HEIGHT = 100_000
 RETRY_MS = 1_000
 """How long a client waits for a receipt before it asks another node."""
@@ -92,6 +93,12 @@ class SimClient:
             },
             "governance",
         )
+
+    def report(self, evidence: Evidence) -> None:
+        """As a node: have the accused skipped as a primary. Not while the last report has no answer."""
+        if self._envelope is None:
+            encoded = base64.b64encode(encode_evidence(evidence)).decode()
+            self.invoke("report", {"evidence": encoded}, "governance")
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         chance, cell = self._chance, self._chance.choice(CELLS)

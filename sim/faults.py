@@ -95,6 +95,12 @@ def _validators(world: World, fault: Fault) -> None:
     world.governor.propose(fault.groups[0], fault.amount)
 
 
+def _hand_over(world: World, fault: Fault) -> None:
+    """No fault either: operators tell the places in ``groups[0]`` that replica ``amount`` shall lead."""
+    for place in fault.groups[0]:
+        world.hand_over(place, fault.amount)
+
+
 KINDS: dict[str, Callable[[World, Fault], None]] = {
     "crash": _crash,
     "start": _start,
@@ -109,4 +115,5 @@ KINDS: dict[str, Callable[[World, Fault], None]] = {
     "lose_log": _lose_log,
     "lose_ledger": _lose_ledger,
     "validators": _validators,
+    "hand_over": _hand_over,
 }

@@ -46,6 +46,7 @@ from pbft.messages import (
     FetchManifest,
     FetchOutcomes,
     Forward,
+    Handover,
     Manifest,
     Message,
     Outcome,
@@ -225,6 +226,14 @@ class SimNode:
             raise
         self._step(event)
 
+    def take_order(self, message: Handover) -> None:
+        """Operators' orders come through the same gate."""
+        if not self._ending:
+            try:
+                self._verify(self.numbers.operators, message)
+            except Rejected as rejected:
+                self.rejected[rejected.fault] += 1
+
     def _serve(self, peer: int, request: FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes) -> None:
         if self.replica.core.whole:
             for message in self._answers(request):
@@ -314,6 +323,8 @@ class SimNode:
             for alarm in output.alarms:
                 self._world.note(f"node {self.place} alarm {alarm.kind}: {alarm.detail}")
         self.evidence.extend(output.evidence)
+        for evidence in output.evidence:
+            self._world.report(self, evidence)
         self.rejected.update(reject.reason for reject in output.rejects)
 
     def _next_durable(self) -> None:

@@ -90,6 +90,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     chaos_ms: int = 5_000
     """When weather, disks and network become good for ever, and everyone who is down starts."""
     calm_ms_max: int = CALM_TIMEOUTS_MAX * TIMEOUT_MS_MAX
+    reports: bool = False
+    """Whether honest nodes report what they have evidence of, so that the accused is skipped as a primary."""
     options: dict[str, int] = {}
     """Fields of ``ReplicaConfig`` that differ from the simulator's usual ones."""
     genesis: dict[str, int] = {}

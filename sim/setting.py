@@ -29,6 +29,8 @@ END = datetime(2046, 1, 1, tzinfo=UTC)
 GENESIS_TIME_MS = 1_799_999_000_000
 CLIENTS_MAX = 8
 STAGES_KEPT_MAX = 32
+FIRST_SERIAL = 2
+SKIP_BLOCKS = 40
 SIGNED_MAX = 10_000
 """Signatures that a key remembers before it begins anew."""
 GENESIS_PAIRS_MAX = 100_000
@@ -94,7 +96,7 @@ def stage_of(plan: Plan) -> Stage:
 @lru_cache(maxsize=STAGES_KEPT_MAX)
 def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...]) -> Stage:
     keys, operators, machine = node_keys(nodes + newcomers), operator_keys(), PythonMachine()
-    genesis = make_genesis(keys[:nodes], operators, dict(limits))
+    genesis = make_genesis(keys, nodes, operators, dict(limits))
     return Stage(genesis, keys, operators, machine, _pairs(genesis, machine))
 
 
@@ -105,22 +107,27 @@ def _pairs(genesis: Genesis, machine: PythonMachine) -> dict[bytes, bytes | None
     return dict(store.scan(b"", b"", GENESIS_PAIRS_MAX))
 
 
-def make_genesis(keys: list[SigningKey], operators: list[SigningKey], limits: Mapping[str, int]) -> Genesis:
-    """Small limits, so that windows and checkpoints matter in short runs."""
+def make_genesis(
+    keys: list[SigningKey], validators: int, operators: list[SigningKey], limits: Mapping[str, int]
+) -> Genesis:
+    """Small limits, so that windows and checkpoints matter in short runs. The first ``validators`` keys vote."""
     root_key = SigningKey.from_seed(b"root")
     root = _certificate(root_key, root_key, "sim root", "root", 1, ca=True)
+    people = [(key, f"operator{i}", "operator") for i, key in enumerate(operators)]
+    people += [(key, name_of(i), "node") for i, key in enumerate(keys)]
     users = [
-        _certificate(root_key, key, f"operator{i}", "operator", 2 + i, ca=False) for i, key in enumerate(operators)
+        _certificate(root_key, key, name, role, FIRST_SERIAL + i, ca=False)
+        for i, (key, name, role) in enumerate(people)
     ]
     return Genesis(
         network="sim",
         channel="main",
         lab=True,
         time_ms=GENESIS_TIME_MS,
-        validators=tuple(GenesisValidator(name_of(i), key.public_key) for i, key in enumerate(keys)),
+        validators=tuple(GenesisValidator(name_of(i), key.public_key) for i, key in enumerate(keys[:validators])),
         roots=(root,),
         users=tuple(users),
-        parameters={},
+        parameters={"skip_blocks": SKIP_BLOCKS},
         contracts={"governance": shipped_sources()["governance"], contract.NAME: contract.SOURCE},
         limits=GenesisLimits(**{**LIMITS, **limits}),
     )

@@ -14,10 +14,13 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.epoch import Epoch
 from pbft.events import Send
-from pbft.messages import Message, Scope, encode_frame
+from pbft.evidence import Evidence
+from pbft.messages import Handover, Message, Scope, encode_frame
 from sim.behaviour import BEHAVIOURS, Stand
 from sim.clients import SimClient
 from sim.disk import PowerCut
@@ -29,6 +32,7 @@ from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Fault, Plan, chance_of
 from sim.setting import Stage
 from sim.wires import WIRES
 
+REPORT_TURN_MS = 200
 LOOK_EVERY_MS = 100
 """How often a world in calm looks whether everything has happened."""
 EVENTS_MAX = 400_000
@@ -81,6 +85,7 @@ class World:
         """How long after the last fault everything had happened; None if it never had."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
+        self._reported: set[tuple[int, int, int]] = set()
         self._trace = sha256()
         self._chaos = True
         self.nodes = [self._node(place) for place in range(plan.places)]
@@ -90,6 +95,10 @@ class World:
         ]
         self.governor = SimClient(self, plan.clients, 0, stage.operators[plan.clients], self.chance_of("governor"))
         """An operator who does nothing but what the plan's timeline says."""
+        self.reporters = [
+            SimClient(self, plan.clients + 1 + node.place, 0, node.key, self.chance_of(f"reporter/{node.place}"))
+            for node in self.nodes
+        ]
         self._wires = [
             WIRES[wire.name](self, self.chance_of(f"wire/{number}"), **wire.arguments)
             for number, wire in enumerate(plan.wires)
@@ -179,6 +188,11 @@ class World:
     def honest(self) -> list[SimNode]:
         return [node for node in self.nodes if node.owner not in self.plan.byzantine]
 
+    @property
+    def everyone(self) -> tuple[SimClient, ...]:
+        """Clients, and those who govern."""
+        return (*self.clients, self.governor, *self.reporters)
+
     # -------------------------------------------------------------------------------------------- network
 
     def send(self, node: SimNode, send: Send) -> None:
@@ -242,7 +256,7 @@ class World:
         probing = False
         while self.now_ms < end_ms:
             self.run_until(min(end_ms, self.now_ms + LOOK_EVERY_MS))
-            if not all(client.idle for client in (*self.clients, self.governor)):
+            if not all(client.idle for client in self.everyone):
                 continue
             if not probing:
                 probing = True
@@ -250,6 +264,22 @@ class World:
             elif self.is_settled():
                 self.settled_ms = self.now_ms - self.plan.chaos_ms
                 return
+
+    def report(self, node: SimNode, evidence: Evidence) -> None:
+        """An honest node reports whom it has proof against, once an epoch, in its turn: others have the same proof."""
+        case = (node.place, evidence.scope.epoch, evidence.accused)
+        lawful = node.config.index != OBSERVER and node.owner not in self.plan.byzantine
+        if self.plan.reports and lawful and case not in self._reported and evidence.accused not in node.config.skipped:
+            self._reported.add(case)
+            self.later(1 + REPORT_TURN_MS * node.config.index, partial(self.reporters[node.place].report, evidence))
+
+    def hand_over(self, place: int, to: int) -> None:
+        """Operators order the node at ``place`` to have replica ``to`` lead."""
+        node, key = self.nodes[place], self.stage.operators[self.plan.clients]
+        if node.up and to < node.config.n:
+            order = Handover(node.replica.view, to)
+            signature = key.sign(order.signed(node.config.scope))
+            node.take_order(msgspec.structs.replace(order, signatures=((key.public_key, signature),)))
 
     def begin(self) -> None:
         """Start every node and client, and put the timeline on the clock."""
@@ -285,9 +315,10 @@ class World:
 
         A replica that timed out alone may lawfully stand in a later view until the next change, and follow by blocks.
         """
-        heights = [operation.height for client in (*self.clients, self.governor) for operation in client.history]
+        heights = [operation.height for client in self.everyone for operation in client.history]
         # A change of validators is over when the first block behind its boundary is there, and leavers have left.
-        heights += [int(operation.value) + 1 for operation in self.governor.history if operation.code == "OK"]
+        officials = (self.governor, *self.reporters)
+        heights += [int(o.value) + 1 for official in officials for o in official.history if o.code == "OK"]
         standing = [node for node in self.honest if not node.retired]
         if any(node.replica.core.outcomes.certified < max(heights, default=0) for node in standing):
             return False

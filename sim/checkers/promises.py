@@ -9,7 +9,7 @@ def acknowledged(world: World) -> list[str]:
     """No acknowledged loss: each receipt's transaction stands at the receipt's height wherever that block is held."""
     promised = {
         operation.tx_id: operation.height
-        for client in (*world.clients, world.governor)
+        for client in world.everyone
         for operation in client.history
         if operation.answered is not None
     }
