@@ -87,7 +87,7 @@ class _Caller(asyncio.Protocol):
         try:
             for frame in self._frames.feed(data):
                 self._start(wire.decode_request(frame))
-        except (wire.FrameTooLong, msgspec.DecodeError):
+        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError):
             self.hang_up()
 
     def _start(self, request: wire.Request) -> None:
@@ -129,6 +129,6 @@ def decode_params(name: str, data: msgspec.Raw) -> Params:
         raise Refused(Problem("METHOD_UNKNOWN", f"There is no method {name[:64]!r}.", 404))
     try:
         params: Params = msgspec.msgpack.decode(data, type=method.params)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
     return params

@@ -137,6 +137,9 @@ class CatchUp:
         """
         core = self._core
         core.muted, self._mute_until = True, until_height
+        if until_height is not None and core.outcomes.certified > until_height:
+            core.muted = False
+            return
         detail = "the log is lost" if until_height is None else f"until block {until_height} is certified"
         core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
 

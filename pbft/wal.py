@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from pbft.files import AppendFile, Files
-from pbft.records import Entered, Left, Record, decode_record, encode_record, sequence_of
+from pbft.records import Entered, Left, Muted, Record, decode_record, encode_record, sequence_of
 
 SEGMENT_BYTES_MAX = 16 << 20
 RECORD_BYTES_MAX = 64 << 20
@@ -36,6 +36,7 @@ class WriteAheadLog:
         self._tops: dict[int, int] = {}
         self._left: Left | None = None
         self._entered: Entered | None = None
+        self._muted: Muted | None = None
         self.records = self._read_all()
         numbers = self._numbers()
         self._number = numbers[-1] if numbers else 0
@@ -74,6 +75,8 @@ class WriteAheadLog:
             self._left = record
         elif isinstance(record, Entered):
             self._entered = record
+        elif isinstance(record, Muted):
+            self._muted = record
 
     def _roll(self) -> None:
         self._file.close()
@@ -89,9 +92,9 @@ class WriteAheadLog:
         return file
 
     def _view_records(self) -> list[Record]:
-        """The newest view that we entered, and a later one that we had left for."""
+        """Until when we are mute, the newest view that we entered, and a later one that we had left for."""
         entered, left = self._entered, self._left
-        found: list[Record] = [] if entered is None else [entered]
+        found: list[Record] = [record for record in (self._muted, entered) if record is not None]
         if left is not None and (entered is None or left.view_change.view > entered.new_view.view):
             found.append(left)
         return found
@@ -113,7 +116,7 @@ class WriteAheadLog:
         name = _name(number)
         data = self._files.read(name)
         if not data.startswith(MAGIC):
-            if last and len(data) < len(MAGIC):
+            if last and _is_torn_beginning(data):
                 self._begin_again(name)
                 return []
             raise WalCorrupt(f"{name}: not a log of format {FORMAT_VERSION}")
@@ -152,27 +155,34 @@ def _framed(records: Iterable[Record]) -> bytes:
 
 
 def _record_end(data: bytes, offset: int) -> int | None:
-    """Where the record at ``offset`` ends, or None if it is torn or damaged."""
+    """Where the record at ``offset`` ends, or None if it is torn or damaged. An empty one is unwritten zeros."""
     if offset + _HEAD.size > len(data):
         return None
     length, checksum = _HEAD.unpack_from(data, offset)
     end = offset + _HEAD.size + length
-    if length > RECORD_BYTES_MAX or end > len(data) or zlib.crc32(data[offset + _HEAD.size : end]) != checksum:
+    if not 0 < length <= RECORD_BYTES_MAX or end > len(data) or zlib.crc32(data[offset + _HEAD.size : end]) != checksum:
         return None
     return int(end)
 
 
 def _has_whole_record_behind(data: bytes, offset: int) -> bool:
-    """Whether a damaged record is followed by a good one: then it is no torn tail."""
-    if offset + _HEAD.size > len(data):
+    """Whether a good record lies anywhere behind a bad one, whose length may be what is damaged: no torn tail then."""
+    return any(_is_record(data, behind) for behind in range(offset + 1, len(data) - _HEAD.size))
+
+
+def _is_record(data: bytes, offset: int) -> bool:
+    end = _record_end(data, offset)
+    if end is None:
         return False
-    length, _ = _HEAD.unpack_from(data, offset)
-    behind = offset + _HEAD.size + length
-    return behind < len(data) and _record_end(data, behind) is not None
+    try:
+        decode_record(data[offset + _HEAD.size : end])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _decoded(data: bytes, name: str, offset: int) -> Record:
     try:
         return decode_record(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WalCorrupt(f"{name}: record at {offset}: {error}") from None

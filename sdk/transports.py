@@ -129,7 +129,7 @@ class SocketTransport:
             if reply.good:
                 return msgspec.msgpack.decode(reply.body, type=method.result)
             problem = msgspec.msgpack.decode(reply.body, type=Problem)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TransportError(f"{self.endpoint}: {error}") from None
         raise Refused(problem)
 
@@ -200,7 +200,7 @@ class _Connection(asyncio.Protocol):
                 future = self._waiting.get(reply.id)
                 if future is not None and not future.done():
                     future.set_result(reply)
-        except (wire.FrameTooLong, msgspec.DecodeError) as error:
+        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
             self._fail(TransportError(f"{self._endpoint}: {error}"))
             self.hang_up()
 

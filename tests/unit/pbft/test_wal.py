@@ -1,0 +1,89 @@
+"""The write-ahead log: torn tails are cut, damage is found, truncation forgets neither view nor silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pbft.disk import DiskFiles
+from pbft.messages import NewView, PrePrepare, ViewChange
+from pbft.records import Accepted, Entered, Left, Muted, Record
+from pbft.wal import MAGIC, WalCorrupt, WriteAheadLog
+
+NAME = "00000001.wal"
+
+
+def accepted(sequence: int, size: int = 10) -> Record:
+    return Accepted(PrePrepare(0, sequence, bytes(32), 0, b"s" * 64), b"x" * size)
+
+
+def written(directory: Path, *records: Record) -> bytes:
+    """A log's only segment with these records."""
+    log = WriteAheadLog(DiskFiles(directory))
+    log.append(records)
+    log.close()
+    return (directory / NAME).read_bytes()
+
+
+def reopened(directory: Path) -> tuple[Record, ...]:
+    log = WriteAheadLog(DiskFiles(directory))
+    log.close()
+    return log.records
+
+
+def test_what_was_appended_is_read_again_in_order(tmp_path: Path) -> None:
+    records = (accepted(1), accepted(2), Left(ViewChange(1, None, (), 0)), accepted(3))
+    written(tmp_path, *records)
+    assert reopened(tmp_path) == records
+
+
+def test_a_tail_torn_at_any_byte_is_cut_and_appending_goes_on(tmp_path: Path) -> None:
+    whole = len(written(tmp_path / "short", accepted(1)))
+    data = written(tmp_path / "long", accepted(1), accepted(2))
+    for end in range(whole, len(data)):
+        home = tmp_path / f"cut{end}"
+        home.mkdir()
+        (home / NAME).write_bytes(data[:end])
+        log = WriteAheadLog(DiskFiles(home))
+        assert log.records == (accepted(1),)
+        log.append([accepted(9)])
+        log.close()
+        assert reopened(home) == (accepted(1), accepted(9))
+
+
+@pytest.mark.parametrize("zeros", [1, 8, 9, 4096])
+def test_zeros_where_data_was_never_written_are_a_torn_tail(tmp_path: Path, zeros: int) -> None:
+    """Found by the simulator's disk: a file that had grown without its data ended in a record of length 0."""
+    data = written(tmp_path, accepted(1))
+    (tmp_path / NAME).write_bytes(data + bytes(zeros))
+    assert reopened(tmp_path) == (accepted(1),)
+
+
+def test_a_damaged_length_with_records_behind_is_no_torn_tail(tmp_path: Path) -> None:
+    data = bytearray(written(tmp_path, accepted(1), accepted(2), accepted(3)))
+    data[len(MAGIC)] = 0xFF
+    (tmp_path / NAME).write_bytes(data)
+    with pytest.raises(WalCorrupt, match="damaged record at"):
+        reopened(tmp_path)
+
+
+def test_a_turned_bit_in_the_middle_is_found(tmp_path: Path) -> None:
+    data = bytearray(written(tmp_path, accepted(1), accepted(2)))
+    data[len(MAGIC) + 20] ^= 1
+    (tmp_path / NAME).write_bytes(data)
+    with pytest.raises(WalCorrupt):
+        reopened(tmp_path)
+
+
+def test_truncation_keeps_the_view_that_we_are_in_and_until_when_we_are_mute(tmp_path: Path) -> None:
+    entered = Entered(NewView(3, (), (), 3, b"s" * 64))
+    left = Left(ViewChange(4, None, (), 0))
+    log = WriteAheadLog(DiskFiles(tmp_path))
+    log.append([Muted(None), entered, Muted(77), left, accepted(1, 5 << 20)])
+    log.truncate_below(1)
+    log.append([accepted(2, 5 << 20)])
+    log.truncate_below(2)
+    log.close()
+    assert len(list(tmp_path.glob("*.wal"))) == 1
+    assert reopened(tmp_path) == (Muted(77), entered, left)
