@@ -99,7 +99,7 @@ async def trading(network: Network) -> AsyncIterator[Load]:
         load.stop()
 
 
-async def wattq(network: Network, *arguments: str) -> dict[str, Any]:
+async def wattq(network: Network, *arguments: str) -> Any:
     """Run a command on the network; its JSON."""
     command = (sys.executable, "-m", "cli", *arguments, "--directory", str(network.cluster.directory), "--json")
     process = await asyncio.create_subprocess_exec(
@@ -107,8 +107,7 @@ async def wattq(network: Network, *arguments: str) -> dict[str, Any]:
     )
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
-    told: dict[str, Any] = json.loads(output)
-    return told
+    return json.loads(output)
 
 
 async def becomes(network: Network, name: str, *, votes: bool, whole: bool = True) -> NodeStatus:
@@ -212,6 +211,35 @@ async def test_an_observer_follows_and_never_votes(network: Network) -> None:
     assert validator is not None
     assert [v.name for v in validator.validators] == ["node1", "node2", "node3", "node4"]
     assert validator.view == 0, "nobody was slowed"
+
+
+@pytest.mark.timeout(300)
+async def test_a_primary_that_died_is_reported_and_does_not_lead_the_next_epoch(network: Network) -> None:
+    async with trading(network) as load:
+        network.cluster.kill("node1")
+        found: list[NodeStatus] = []
+
+        async def next_epoch() -> bool:
+            status = await network.cluster.status("node3")
+            found[:] = [] if status is None else [status]
+            return status is not None and status.epoch == 1
+
+        await until(next_epoch, WITHIN_S)
+        assert (found[0].view, found[0].primary) == (0, "node2")
+        assert [v.name for v in found[0].validators] == ["node1", "node2", "node3", "node4"]
+        network.cluster.start("node1")
+        await load.goes_on()
+        status = await becomes(network, "node1", votes=True)
+        assert status.primary != "node1"
+    await alike(network, network.cluster.names)
+    listed = await wattq(network, "evidence", "list")
+    assert {row["accused"] for row in listed} == {0}
+    genesis = network.cluster.directory / "genesis.json"
+    for row in listed:
+        verify = (sys.executable, "-m", "cli", "evidence", "verify", row["file"], "--genesis", str(genesis))
+        process = await asyncio.create_subprocess_exec(*verify, stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        assert (process.returncode, b"VALID" in output) == (0, True)
 
 
 async def lose(network: Network, name: str, what: str) -> None:

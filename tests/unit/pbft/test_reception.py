@@ -1,0 +1,163 @@
+"""What arrives from peers: turns, bounds, epochs, blame. Bytes go in at the transport, events come out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from lone import Lone
+from network import until
+
+from ca.keys import SigningKey
+from pbft.events import Event, Received, Refuted, Submitted
+from pbft.messages import (
+    Chunk,
+    ExecutionCertificate,
+    FetchBlocks,
+    Forward,
+    Manifest,
+    Message,
+    Prepare,
+    Statement,
+    Status,
+    encode_frame,
+)
+from pbft.reception import BATCH_MESSAGES_MAX, INBOX_BYTES_MAX, Reception
+from pbft.serving import Fetch
+from pbft.session import Session
+
+PEERS = [SigningKey.from_seed(b"peer%d" % number).public_key for number in range(3)]
+STATUS = Status(0, 0, True, 0, 0)
+
+
+class Edge:
+    """A reception before one lone validator; ``faults`` are those that the transport was told of."""
+
+    def __init__(self, home: Path) -> None:
+        self.lone = Lone(home)
+        self.session: Session = self.lone.driver.session
+        self.events: list[Event] = []
+        self.fetches: list[tuple[int, Fetch]] = []
+        self.faults: Counter[bytes] = Counter()
+        self.paused_after = 1_000
+        self.lone.transport.fault = self._fault  # type: ignore[method-assign]
+        self.reception = Reception(
+            self.lone.ledger,
+            self.lone.transport,
+            lambda: self.session,
+            lambda session, event: self.events.append(event),
+            lambda session, peer, fetch: self.fetches.append((peer, fetch)),
+        )
+        self.task = asyncio.get_running_loop().create_task(self.reception.run())
+
+    def _fault(self, key: bytes) -> bool:
+        self.faults[key] += 1
+        return self.faults[key] == self.paused_after
+
+    def deliver(self, peer: int, message: Message, epoch: int = 0) -> bool:
+        return self.raw(peer, encode_frame(epoch, message))
+
+    def raw(self, peer: int, data: bytes) -> bool:
+        return self.lone.transport.deliver(PEERS[peer], data)
+
+    def number(self, peer: int) -> int:
+        return self.session.numbers.number(PEERS[peer])
+
+
+@pytest_asyncio.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
+    made = Edge(tmp_path)
+    yield made
+    made.task.cancel()
+    await asyncio.gather(made.task, return_exceptions=True)
+    made.reception.close()
+    made.session.wal.close()
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds, 10)
+
+
+async def test_a_good_message_comes_out_under_its_senders_number(edge: Edge) -> None:
+    edge.deliver(1, STATUS)
+    await eventually(lambda: edge.events == [Received(edge.number(1), STATUS)])
+    assert edge.number(1) >= edge.session.config.n
+
+
+async def test_a_request_for_data_goes_to_serving(edge: Edge) -> None:
+    edge.deliver(0, FetchBlocks(1, 2), epoch=9)
+    await eventually(lambda: edge.fetches == [(edge.number(0), FetchBlocks(1, 2))])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00" * 4, b"\x00" * 8 + b"\xc1", b"\x00" * 8 + b"\x92\xa6status\xff"])
+async def test_bytes_that_are_no_message_are_blamed_on_their_sender(edge: Edge, data: bytes) -> None:
+    edge.raw(2, data)
+    await eventually(lambda: edge.faults[PEERS[2]] == 1)
+    assert edge.reception.rejects["malformed"] == 1
+
+
+async def test_a_vote_in_anothers_name_is_blamed_on_its_sender(edge: Edge) -> None:
+    edge.deliver(2, Prepare(0, 1, bytes(32), 0, bytes(64)))
+    await eventually(lambda: edge.faults[PEERS[2]] == 1)
+    assert edge.events == []
+
+
+async def test_a_vote_of_another_epoch_is_dropped_without_blame(edge: Edge) -> None:
+    edge.deliver(2, Prepare(0, 1, bytes(32), 0, bytes(64)), epoch=1)
+    edge.deliver(2, STATUS, epoch=1)
+    await eventually(lambda: len(edge.events) == 1)
+    assert edge.reception.rejects["other_epoch"] == 1
+    assert edge.faults[PEERS[2]] == 0
+
+
+async def test_a_wrong_manifest_or_chunk_is_refuted_so_that_others_are_asked(edge: Edge) -> None:
+    certificate = ExecutionCertificate(0, Statement(8, bytes(32), bytes(32), bytes(32), bytes(32)), ())
+    edge.deliver(0, Manifest(certificate, b"", 0, (), (), 1))
+    edge.deliver(1, Chunk(8, 0, b"wrong"))
+    await eventually(lambda: edge.events == [Refuted(edge.number(0)), Refuted(edge.number(1))])
+    assert (edge.faults[PEERS[0]], edge.faults[PEERS[1]]) == (1, 1)
+
+
+async def test_forwarded_envelopes_are_blamed_only_where_bytes_alone_decide(edge: Edge) -> None:
+    edge.deliver(0, Forward((b"!NONCE_USED", b"good")))
+    edge.deliver(1, Forward((b"!SIGNATURE_INVALID", b"!PAYLOAD_INVALID")))
+    await eventually(lambda: len(edge.events) == 2)
+    assert (edge.faults[PEERS[0]], edge.faults[PEERS[1]]) == (0, 2)
+    first = edge.events[0]
+    assert isinstance(first, Submitted)
+    assert [request.envelope for request in first.requests] == [b"good"]
+
+
+async def test_a_peer_that_is_paused_for_its_faults_loses_what_waits(edge: Edge) -> None:
+    edge.paused_after = 3
+    for _ in range(3 * BATCH_MESSAGES_MAX):
+        edge.raw(0, b"")
+    edge.deliver(1, STATUS)
+    await eventually(lambda: len(edge.events) == 1)
+    await eventually(lambda: edge.faults[PEERS[0]] >= 3)
+    await asyncio.sleep(0)
+    assert edge.reception.rejects["malformed"] <= BATCH_MESSAGES_MAX
+
+
+async def test_a_flood_of_one_peer_does_not_hold_up_another(edge: Edge) -> None:
+    """Each has its share of what goes through the gate together."""
+    for number in range(20 * BATCH_MESSAGES_MAX):
+        edge.deliver(0, Status(0, 0, True, number, 0))
+    edge.deliver(1, STATUS)
+    await eventually(lambda: Received(edge.number(1), STATUS) in edge.events)
+    assert edge.events.index(Received(edge.number(1), STATUS)) < BATCH_MESSAGES_MAX
+
+
+async def test_reading_from_a_peer_pauses_while_its_inbox_is_full(edge: Edge) -> None:
+    resumed: list[bytes] = []
+    edge.lone.transport.resume_reading = lambda key: resumed.append(key)  # type: ignore[method-assign]
+    big = encode_frame(0, Chunk(8, 0, bytes(INBOX_BYTES_MAX // 4)))
+    assert [edge.raw(0, big) for _ in range(5)] == [True, True, True, False, False]
+    await eventually(lambda: PEERS[0] in resumed)
