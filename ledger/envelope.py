@@ -43,7 +43,7 @@ class Payload(msgspec.Struct, frozen=True):
     gas_limit: int
 
 
-class _Wire(msgspec.Struct, frozen=True, array_like=True):
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     payload: bytes
     signatures: tuple[tuple[bytes, bytes], ...]
 
@@ -118,7 +118,7 @@ _KEYS = (
 
 
 def parse_payload(data: bytes) -> Payload:
-    """Strict JSON: UTF-8 without BOM, exactly the known keys, no duplicates, only integers below 2^53 in size."""
+    """Strict JSON: UTF-8, no BOM, no half surrogate pair, exactly the known keys, none twice, integers below 2^53."""
     if len(data) > PAYLOAD_BYTES_MAX:
         raise Refusal(RefusalCode.TOO_LARGE)
     try:
@@ -129,6 +129,8 @@ def parse_payload(data: bytes) -> Payload:
             parse_float=_no_float,
             parse_constant=_no_float,
         )
+        if b"\\u" in data:
+            _check_text(tree)
     except UnicodeDecodeError:
         _invalid("not UTF-8")
     except RecursionError:
@@ -198,6 +200,14 @@ def _check_depth(value: Any, depth: int) -> None:
             _invalid(f"nested deeper than {DEPTH_MAX}")
         for item in value.values() if isinstance(value, dict) else value:
             _check_depth(item, depth - 1)
+
+
+def _check_text(tree: Any) -> None:
+    """Escapes can spell half a surrogate pair, which no UTF-8 text holds and nobody could be sent."""
+    try:
+        json.dumps(tree, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        _invalid("half a surrogate pair is no text")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
