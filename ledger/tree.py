@@ -15,6 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 WIDTH = 16
+HASH_BYTES = 32
 ROOT = b""
 NODES_CACHED_MAX = 200_000
 """Branches kept in memory; beyond it the cache is emptied and fills again from the store."""
@@ -225,6 +226,8 @@ def check_proof(root: bytes, key: str, record: bytes | None, proof: TreeProof) -
         if (way[depth] in step.slots) != (current is not None):
             return False
         if len(step.siblings) != len(step.slots) - (current is not None):
+            return False
+        if any(len(sibling) != HASH_BYTES for sibling in step.siblings):
             return False
         rest = iter(step.siblings)
         hashes = [current if slot == way[depth] and current is not None else next(rest) for slot in step.slots]
