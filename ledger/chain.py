@@ -120,20 +120,20 @@ class ChainFiles:
     def _cut_torn_tail(self, segment: int) -> int:
         """Truncate the last segment behind its last whole record, if what follows is one torn record."""
         path = self._path(segment)
-        size = path.stat().st_size
-        if size < len(MAGIC):
+        data = path.read_bytes()
+        if len(data) <= len(MAGIC) and MAGIC.startswith(data.rstrip(b"\0")):
             path.write_bytes(MAGIC)
             return len(MAGIC)
-        end = len(MAGIC)
-        with path.open("r+b") as file:
-            file.seek(end)
-            while head := file.read(_HEAD.size):
-                if not _is_whole(head, file.read, size - end):
-                    file.truncate(end)
-                    os.fsync(file.fileno())
-                    break
-                end = file.tell()
-        return end
+        _check_magic(path, data[: len(MAGIC)])
+        offset = len(MAGIC)
+        while (end := _record_end(data, offset)) is not None:
+            offset = end
+        if offset < len(data):
+            _check_torn(path, data, offset)
+            with path.open("r+b") as file:
+                file.truncate(offset)
+                os.fsync(file.fileno())
+        return offset
 
 
 def read_blocks(directory: Path) -> Iterator[StoredBlock]:
@@ -145,8 +145,7 @@ def read_blocks(directory: Path) -> Iterator[StoredBlock]:
 
 def _read_segment(path: Path) -> Iterator[tuple[int, StoredBlock]]:
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise ChainCorrupt(f"{path}: not a chain file of format {FORMAT_VERSION}")
+        _check_magic(path, file.read(len(MAGIC)))
         offset = len(MAGIC)
         while head := file.read(_HEAD.size):
             data = _read_record(head, file.read, path, offset)
@@ -154,16 +153,35 @@ def _read_segment(path: Path) -> Iterator[tuple[int, StoredBlock]]:
             offset += _HEAD.size + len(data)
 
 
-def _is_whole(head: bytes, read: Callable[[int], bytes], left: int) -> bool:
-    if len(head) < _HEAD.size:
+def _check_magic(path: Path, magic: bytes) -> None:
+    if magic != MAGIC:
+        raise ChainCorrupt(f"{path}: not a chain file of format {FORMAT_VERSION}")
+
+
+def _record_end(data: bytes, offset: int) -> int | None:
+    """Where the record at ``offset`` ends, or None if it is torn or damaged. An empty one is unwritten zeros."""
+    if offset + _HEAD.size > len(data):
+        return None
+    length, checksum = _HEAD.unpack_from(data, offset)
+    end = int(offset + _HEAD.size + length)
+    if not length or end > len(data) or zlib.crc32(data[offset + _HEAD.size : end]) != checksum:
+        return None
+    return end
+
+
+def _check_torn(path: Path, data: bytes, offset: int) -> None:
+    """``ChainCorrupt`` if a block lies anywhere behind the bad record: its length may be what is damaged."""
+    if any(_is_block(data, behind) for behind in range(offset + 1, len(data) - _HEAD.size)):
+        raise ChainCorrupt(f"{path}: damaged record at {offset}, with whole ones behind it")
+
+
+def _is_block(data: bytes, offset: int) -> bool:
+    end = _record_end(data, offset)
+    if end is None:
         return False
-    length, checksum = _HEAD.unpack(head)
-    if length > left - _HEAD.size:
-        return False
-    data = read(length)
-    if zlib.crc32(data) != checksum:
-        if length < left - _HEAD.size:
-            raise ChainCorrupt("a damaged record has further records behind it")
+    try:
+        decode_block(data[offset + _HEAD.size : end])
+    except msgspec.DecodeError:
         return False
     return True
 
@@ -172,7 +190,7 @@ def _read_record(head: bytes, read: Callable[[int], bytes], path: Path, offset: 
     if len(head) < _HEAD.size:
         raise ChainCorrupt(f"{path}: torn record at {offset}")
     length, checksum = _HEAD.unpack(head)
-    if length > RECORD_BYTES_MAX:
+    if not 0 < length <= RECORD_BYTES_MAX:
         raise ChainCorrupt(f"{path}: impossible length at {offset}")
     data = read(length)
     if len(data) != length or zlib.crc32(data) != checksum:
