@@ -40,7 +40,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.NAME_UNBOUND: "The contract used a variable before giving it a value.",
     TrapCode.VALUE_INVALID: "A value cannot be stored or passed on.",
     TrapCode.TOO_LARGE: "A text, list or stored value is larger than allowed.",
-    TrapCode.TOO_DEEP: "Calls are nested too deeply.",
+    TrapCode.TOO_DEEP: "Calls or values are nested too deeply.",
     TrapCode.KEY_INVALID: "A state key is not 1 to 256 printable ASCII characters.",
     TrapCode.ARGUMENTS_INVALID: "The arguments do not fit the function's parameters.",
     TrapCode.FUNCTION_UNKNOWN: "The contract has no such function.",

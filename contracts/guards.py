@@ -17,6 +17,8 @@ LENGTH_MAX = 100_000
 DICT_KEY_MAX = 1 << 60
 CALLS_MAX = 32
 DIGITS_MAX = 80
+DEPTH_MAX = 16
+"""Containers within each other, when compared, sorted, stored or passed on; the same as the world state's."""
 
 
 class Meter:
@@ -31,6 +33,25 @@ class Meter:
         if self.gas[0] < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
 
+    def weigh(self, value: Any, left: int = DEPTH_MAX) -> int:
+        """Nodes and characters below a value. Containers are charged on the way: shared parts count each time, so
+        that a small graph which unfolds to a huge tree runs out of gas before anybody unfolds it."""
+        kind = type(value)
+        if kind is str:
+            return 1 + len(value) // 32
+        if kind is not list and kind is not dict:
+            return 1
+        if left == 0:
+            raise Trap(TrapCode.TOO_DEEP)
+        self.charge(1 + len(value))
+        total = 1
+        if kind is dict:
+            total += sum(1 + len(key) // 32 for key in value if type(key) is str)
+            value = value.values()
+        for item in value:
+            total += self.weigh(item, left - 1)
+        return total
+
 
 def _mismatch() -> Trap:
     return Trap(TrapCode.TYPE_MISMATCH)
@@ -38,7 +59,7 @@ def _mismatch() -> Trap:
 
 def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
     """Everything that rewritten code and contracts may call, but for the host's functions."""
-    gas, depth = meter.gas, meter.depth
+    gas, depth, weigh = meter.gas, meter.depth, meter.weigh
 
     def charge(amount: int) -> None:
         gas[0] -= amount
@@ -89,9 +110,10 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
             product = a * b
             return product if -LIMIT < product < LIMIT else bounded(product)
         if type(a) in (str, list) and type(b) is int:
-            if len(a) * max(b, 0) > LENGTH_MAX:
+            times = min(max(b, 0), LENGTH_MAX + 1)
+            if len(a) * times > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
-            return sized(a * b)
+            return sized(a * times)
         raise _mismatch()
 
     def floordiv(a: Any, b: Any) -> int:
@@ -123,21 +145,6 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         return floordiv(add(mul(a, 2), b), mul(b, 2))
 
     # ------------------------------------------------------------------------------------- comparison
-
-    def weigh(value: Any, left: int = 17) -> int:
-        """Nodes and characters below a value, charged for comparing or copying it."""
-        kind = type(value)
-        if kind is str:
-            return 1 + len(value) // 32
-        if kind is list or kind is dict:
-            if left == 0:
-                raise Trap(TrapCode.TOO_DEEP)
-            charge(1 + len(value))
-            total = 1
-            for item in value if kind is list else value.values():
-                total += weigh(item, left - 1)
-            return total
-        return 1
 
     def eq(a: Any, b: Any) -> bool:
         if type(a) in (list, dict) and type(b) in (list, dict):
@@ -245,12 +252,17 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
 
     def iterate(value: Any) -> Any:
         """A copy to loop over, so that changing the original never disturbs the loop."""
+        return value if type(value) is range else listed(value)
+
+    def listed(value: Any) -> list[Any]:
+        """A fresh list, charged before it is made: a range or a text makes an object an item."""
         kind = type(value)
-        if kind is range:
-            return value
-        if kind in (list, str, dict):
-            return sized(list(value))
-        raise _mismatch()
+        if kind not in (list, str, dict, range):
+            raise _mismatch()
+        if len(value) > LENGTH_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
+        charge(1 + (len(value) // 8 if kind in (list, dict) else len(value)))
+        return list(value)
 
     def pairs(value: Any, count: int) -> Iterator[list[Any]]:
         return (unpack(entry, count) for entry in iterate(value))
@@ -263,7 +275,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         return len(value)
 
     def numbers(values: tuple[Any, ...]) -> list[Any]:
-        found = list(iterate(values[0])) if len(values) == 1 else list(values)
+        found = listed(values[0]) if len(values) == 1 else list(values)
         if not found:
             raise Trap(TrapCode.VALUE_INVALID)
         charge(len(found))
@@ -291,21 +303,13 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         return result
 
     def in_order(values: Any) -> list[Any]:
-        found = list(iterate(values))
-        if found:
-            charge(len(found) * max(1, len(found).bit_length()) + sum(weigh(value) for value in found))
-        return sorted(found, key=lambda value: _SortKey(value, ordered_items))
-
-    def ordered_items(a: Any, b: Any) -> bool:
-        if type(a) is list and type(b) is list:
-            for x, y in zip(a, b, strict=False):
-                if not _same(x, y):
-                    return ordered_items(x, y)
-            return len(a) < len(b)
-        return lt(a, b)
+        found = listed(values)
+        charge((len(found) + sum(weigh(value) for value in found)) * len(found).bit_length())
+        _check_comparable(found)
+        return sorted(found)
 
     def backwards(values: Any) -> list[Any]:
-        found = list(iterate(values))
+        found = listed(values)
         found.reverse()
         return found
 
@@ -320,8 +324,9 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         return made
 
     def numbered(values: Any) -> list[list[Any]]:
-        made: list[list[Any]] = sized([[position, value] for position, value in enumerate(iterate(values))])
-        return made
+        found = listed(values)
+        charge(2 * len(found))
+        return [[position, value] for position, value in enumerate(found)]
 
     def to_text(value: Any) -> str:
         if type(value) is int:
@@ -348,7 +353,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         return bool(value)
 
     def to_list(*values: Any) -> list[Any]:
-        return list(iterate(values[0])) if values else []
+        return listed(values[0]) if values else []
 
     def to_dict(*values: Any) -> dict[Any, Any]:
         if not values:
@@ -382,7 +387,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         except TypeError:
             raise _mismatch() from None
 
-    methods = make_methods(charge, sized, eq, dict_key, iterate)
+    methods = make_methods(charge, sized, eq, dict_key, listed)
 
     return {
         "_gas": charge, "_enter": enter, "_leave": leave, "_add": add, "_sub": sub, "_mul": mul,
@@ -409,17 +414,24 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-class _SortKey:
-    """Orders values as the language compares them; a mixed list traps."""
+def _check_comparable(values: list[Any]) -> None:
+    """All integers, all texts, or lists that agree in this place by place.
 
-    __slots__ = ("_less", "_value")
-
-    def __init__(self, value: Any, less: Callable[[Any, Any], bool]) -> None:
-        self._value = value
-        self._less = less
-
-    def __lt__(self, other: _SortKey) -> bool:
-        return self._less(self._value, other._value)
+    Checked beforehand: which values a sort compares depends on the interpreter's algorithm, so neither a trap nor
+    gas may.
+    """
+    kinds = {type(value) for value in values}
+    if kinds <= {int} or kinds <= {str}:
+        return
+    if kinds != {list}:
+        raise _mismatch()
+    columns: list[list[Any]] = []
+    for value in values:
+        columns.extend([] for _ in range(len(value) - len(columns)))
+        for column, item in zip(columns, value, strict=False):
+            column.append(item)
+    for column in columns:
+        _check_comparable(column)
 
 
 def make_methods(
@@ -427,7 +439,7 @@ def make_methods(
     sized: Callable[[Any], Any],
     eq: Callable[[Any, Any], bool],
     dict_key: Callable[[Any], Any],
-    iterate: Callable[[Any], Any],
+    listed: Callable[[Any], list[Any]],
 ) -> dict[tuple[type, str], Callable[..., Any]]:
     """The methods that values have, by type and name."""
 
@@ -451,14 +463,14 @@ def make_methods(
         place.append(value)
 
     def extend(place: list[Any], values: Any) -> None:
-        fresh = list(iterate(values))
+        fresh = listed(values)
         room(place, len(fresh))
         place.extend(fresh)
 
     def insert(place: list[Any], position: Any, value: Any) -> None:
         room(place)
         charge(len(place) // 8)
-        place.insert(number(position), value)
+        place.insert(max(-len(place), min(number(position), len(place))), value)
 
     def pop(place: list[Any], *position: Any) -> Any:
         charge(1 + len(place) // 8)
@@ -495,6 +507,10 @@ def make_methods(
         room(place)
         return place.setdefault(dict_key(key), value)
 
+    def items(place: dict[Any, Any]) -> list[list[Any]]:
+        charge(1 + 2 * len(place))
+        return [[key, value] for key, value in place.items()]
+
     def update(place: dict[Any, Any], other: Any) -> None:
         if type(other) is not dict:
             raise _mismatch()
@@ -508,7 +524,7 @@ def make_methods(
         return value.split(separator)
 
     def join(separator: str, parts: Any) -> str:
-        pieces = [text(part) for part in iterate(parts)]
+        pieces = [text(part) for part in listed(parts)]
         if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(separator.join(pieces))
@@ -541,7 +557,7 @@ def make_methods(
         (dict, "update"): update,
         (dict, "keys"): lambda place: sized(list(place)),
         (dict, "values"): lambda place: sized(list(place.values())),
-        (dict, "items"): lambda place: sized([[key, value] for key, value in place.items()]),
+        (dict, "items"): items,
         (str, "startswith"): lambda value, other: scanned(value, other).startswith(other),
         (str, "endswith"): lambda value, other: scanned(value, other).endswith(other),
         (str, "find"): lambda value, other: scanned(value, other).find(other),

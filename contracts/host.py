@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from ledger.authentication import authenticate, read_certificate
 from ledger.codes import SENTENCES, RefusalCode
-from ledger.execution import DEADLINE_PREFIX, Call, Event
+from ledger.execution import DEADLINE_PREFIX, OK, Call, Event
 from ledger.state import Entry, TransactionView
 from ledger.values import Value, ValueInvalid, decode_value, encode_value
 
@@ -25,7 +26,7 @@ VALUE_BYTES_MAX = 65_536
 SCAN_ROWS_MAX = 1_000
 EVENTS_MAX = 256
 CALL_DEPTH_MAX = 8
-CODE_CHARS_MAX = 64
+NAME_CHARS_MAX = 64
 SENTENCE_CHARS_MAX = 256
 SCHEDULES_MAX = 999
 TIME_MS_MAX = 10**15 - 1
@@ -33,6 +34,7 @@ TIME_MS_MAX = 10**15 - 1
 GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 100
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 5_000, 400
 
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 CallContract = Callable[[str, str, list[Value]], Value]
 """How the host runs a function of another contract."""
@@ -102,9 +104,7 @@ class Host:
 
         def put(key: Any, value: Any) -> None:
             full = prefix + check_key(key)
-            data = self._encoded(value)
-            if len(data) > VALUE_BYTES_MAX:
-                raise Trap(TrapCode.TOO_LARGE)
+            data = self.encoded(value)
             charge(PUT_GAS + len(data))
             self._writable().put(full, data)
 
@@ -117,7 +117,7 @@ class Host:
                 raise Trap(TrapCode.TYPE_MISMATCH)
             if not 1 <= limit <= SCAN_ROWS_MAX:
                 raise Trap(TrapCode.VALUE_INVALID)
-            charge(SCAN_GAS)
+            charge(SCAN_GAS + len(self._now.view.writes) // 4)  # what was written is looked through each time
             rows = self._now.view.scan(prefix + start, prefix + after if after else "", limit)
             charge(sum(GET_GAS + len(data) // 16 for _, data in rows))
             return [[key[len(prefix) :], decode_value(data)] for key, data in rows]
@@ -126,7 +126,9 @@ class Host:
             session = self._now
             if type(name) is not str or type(data) is not dict or len(session.events) >= EVENTS_MAX:
                 raise Trap(TrapCode.VALUE_INVALID)
-            encoded = self._encoded(data)
+            if not 1 <= len(name) <= NAME_CHARS_MAX or not _printable(name):
+                raise Trap(TrapCode.VALUE_INVALID)
+            encoded = self.encoded(data)
             charge(EMIT_GAS + len(encoded))
             session.events.append(Event(contract, name, decode_value(encoded)))
 
@@ -134,8 +136,8 @@ class Host:
             if type(other) is not str or type(function) is not str or type(args) is not list:
                 raise Trap(TrapCode.TYPE_MISMATCH)
             charge(CALL_GAS)
-            copied = decode_value(self._encoded(args))
-            return decode_value(self._encoded(self._call_contract(other, function, copied)))
+            copied = decode_value(self.encoded(args))
+            return decode_value(self.encoded(self._call_contract(other, function, copied)))
 
         def schedule(at_ms: Any, function: Any, args: Any) -> None:
             self._schedule(contract, at_ms, function, args)
@@ -183,12 +185,16 @@ class Host:
             raise Trap(TrapCode.WRITE_IN_VIEW)
         return self._now.view
 
-    def _encoded(self, value: Value) -> bytes:
+    def encoded(self, value: Value) -> bytes:
+        """Canonical bytes of what is stored, passed on or returned: weighed, then charged, bounded."""
+        self._meter.charge(self._meter.weigh(value))
         try:
             data = encode_value(value)
         except (ValueInvalid, UnicodeEncodeError):
             raise Trap(TrapCode.VALUE_INVALID) from None
         self._meter.charge(len(data) // 16)
+        if len(data) > VALUE_BYTES_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
         return data
 
     def _schedule(self, contract: str, at_ms: Any, function: Any, args: Any) -> None:
@@ -197,7 +203,7 @@ class Host:
             raise Trap(TrapCode.TYPE_MISMATCH)
         if not 0 <= at_ms <= TIME_MS_MAX or session.schedules >= SCHEDULES_MAX:
             raise Trap(TrapCode.VALUE_INVALID)
-        data = self._encoded({"contract": contract, "function": function, "args": args})
+        data = self.encoded({"contract": contract, "function": function, "args": args})
         self._meter.charge(SCHEDULE_GAS + len(data))
         place = f"{at_ms:015d}/{session.call.height:012d}/{session.call.index:05d}/{session.schedules:03d}"
         session.schedules += 1
@@ -214,6 +220,8 @@ class Host:
         if type(signer) is not str or type(roles) is not list:
             raise Trap(TrapCode.TYPE_MISMATCH)
         self._meter.charge(AUTHENTICATE_GAS)
+        if len(signer) > KEY_CHARS_MAX or not _printable(signer):
+            return str(RefusalCode.NOT_REGISTERED)
         refusal = authenticate(_Reader(self._now.view), signer, roles, self._now.call.block_time_ms)
         return "" if refusal is None else str(refusal)
 
@@ -252,6 +260,9 @@ def _require(condition: Any, code: Any, sentence: Any) -> None:
 
 
 def _fail(code: Any, sentence: Any) -> None:
-    if type(code) is not str or type(sentence) is not str or not 1 <= len(code) <= CODE_CHARS_MAX:
+    if type(code) is not str or type(sentence) is not str:
         raise Trap(TrapCode.TYPE_MISMATCH)
+    if not _CODE.fullmatch(code) or code == OK:
+        # A failure that called itself OK would keep half of what was written.
+        raise Trap(TrapCode.VALUE_INVALID)
     raise Trap(code, sentence[:SENTENCE_CHARS_MAX])

@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 SOURCE_BYTES_MAX = 65_536
 NODES_MAX = 20_000
@@ -119,7 +120,7 @@ def _check_text(source: str) -> None:
         raise ContractInvalid([Fault(line, "a backslash stands only before another, a quote, n or t")])
     depth = 0
     for position, char in enumerate(source):
-        depth += (char in "([{") - (char in ")]}")
+        depth = max(0, depth + (char in "([{") - (char in ")]}"))
         if depth > BRACKETS_MAX:
             line = source.count("\n", 0, position) + 1
             raise ContractInvalid([Fault(line, f"brackets are nested deeper than {BRACKETS_MAX}")])
@@ -164,7 +165,7 @@ class _Checker:
 
     def _constant(self, node: ast.Assign) -> None:
         target, value = node.targets[0], node.value
-        if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        if _is_negative(value):
             value = value.operand
         if len(node.targets) != 1 or not isinstance(target, ast.Name) or not isinstance(value, ast.Constant):
             self.fault(node, "a module constant is NAME = literal")
@@ -172,7 +173,7 @@ class _Checker:
         self._new_name(node, target.id)
         self.check_constant(value)
         literal = value.value
-        if value is not node.value and type(literal) is int:
+        if value is not node.value and isinstance(literal, int):
             literal = -literal
         if isinstance(literal, int | str | bool) or literal is None:
             self.constants[target.id] = literal
@@ -297,6 +298,8 @@ class _Body:
                 if not isinstance(value, ast.Call):
                     self._fault(node, "an expression that is no call does nothing")
                 self._expression(value)
+            case ast.Break() | ast.Continue() if loops == 0:
+                self._fault(node, f"{_shown(node)} stands in a loop")
             case _:
                 pass
 
@@ -340,10 +343,18 @@ class _Body:
                 self._compare(node, left, operators, comparators)
             case ast.BinOp(op=op) if not isinstance(op, _OPERATORS):
                 self._fault(node, f"the operator {_shown(op)} is not part of the language")
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()) if not _is_negative(node):
+                self._fault(node, "only integers have a sign")
             case ast.UnaryOp(op=op) if not isinstance(op, ast.Not | ast.USub):
                 self._fault(node, f"the operator {_shown(op)} is not part of the language")
-            case ast.Slice(step=step) if step is not None:
-                self._fault(node, "slices have no step")
+            case ast.Slice():
+                self._fault(node, "a slice stands alone between brackets")
+            case ast.Subscript(value=value, slice=ast.Slice(lower=low, upper=high, step=step)):
+                if step is not None:
+                    self._fault(node, "slices have no step")
+                for part in (value, low, high):
+                    if part is not None:
+                        self._expression(part)
             case ast.Dict(keys=keys) if any(key is None for key in keys):
                 self._fault(node, "dictionaries are not unpacked")
             case _:
@@ -397,6 +408,8 @@ class _Body:
             self._fault(node, f"{_shown(operator)} is not part of the language")
         if isinstance(operator, ast.Is | ast.IsNot) and not (isinstance(right, ast.Constant) and right.value is None):
             self._fault(node, "`is` compares with None only")
+        if isinstance(operator, ast.Is | ast.IsNot) and isinstance(left, ast.Constant):
+            self._fault(node, "a literal is not compared with None")
         self._expression(left)
         self._expression(right)
 
@@ -417,6 +430,13 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
 
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_negative(node: ast.expr) -> TypeGuard[ast.UnaryOp]:
+    """A minus before an integer literal; to Python True is an integer too."""
+    if not (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)):
+        return False
+    return isinstance(node.operand, ast.Constant) and type(node.operand.value) is int
 
 
 def _is_type(node: ast.expr) -> bool:

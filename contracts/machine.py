@@ -89,11 +89,11 @@ class _Engine:
         self.meter.depth[0] = 0
         session = self.host.session = Session(call, view, [call.contract])
         try:
-            value = decode_value(encode_value(self._run(call, session)))
+            value = decode_value(self.host.encoded(self._run(call, session)))
             code, message = OK, ""
         except Trap as trap:
             value, code, message = None, str(trap.code), trap.message
-        except ValueInvalid:
+        except (ValueInvalid, UnicodeEncodeError):
             value, code, message = None, str(TrapCode.VALUE_INVALID), SENTENCES[TrapCode.VALUE_INVALID]
         except UnboundLocalError:
             value, code, message = None, str(TrapCode.NAME_UNBOUND), SENTENCES[TrapCode.NAME_UNBOUND]
