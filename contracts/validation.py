@@ -1,14 +1,16 @@
 """The validation module (M10): looks at every write before it is applied, and trusts nothing the machine returned.
 
 It knows the shipped contracts' invariants, not their code: money is neither made nor lost, no part of an account
-is negative, nothing is sold twice, nothing is delivered beyond the contract, nobody pays without both signatures.
+is negative, nothing is sold twice, nothing is delivered beyond contract and meter, nobody pays without both signatures.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+
+import msgspec
 
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
@@ -17,8 +19,17 @@ from ledger.values import Value, decode_value
 WRITES_MAX = 2_000
 VALUE_BYTES_MAX = 65_536
 KEY_CHARS_MAX = 320
-WRITERS = frozenset({"registry", "governance", "credit", "market", "settlement"})
+WRITERS = {
+    "settlement": frozenset({"settlement", "credit"}),
+    "market": frozenset({"market", "settlement", "credit"}),
+}
+"""Whose state a call may change besides its own contract's."""
+GENESIS_ONLY = ("governance/contract/", "governance/root/", "governance/validators")
+ACCOUNTS, SOLD, TRADES = "credit/account/", "market/sold/", "settlement/trade/"
+BALANCING = "balancing"
 QUARTERS_AN_HOUR = 4
+MALFORMED = (TypeError, KeyError, AttributeError, ValueError, msgspec.MsgspecError)
+"""What reading a record raises that is not what the shipped contracts write."""
 
 
 class Violation(StrEnum):
@@ -32,6 +43,8 @@ class Violation(StrEnum):
     OVERSOLD = "VALIDATION_OVERSOLD"
     DELIVERY = "VALIDATION_DELIVERY"
     SIGNATURES = "VALIDATION_SIGNATURES"
+    PAYMENT = "VALIDATION_PAYMENT"
+    SHAPE = "VALIDATION_SHAPE"
 
 
 class MarketValidator:
@@ -43,7 +56,10 @@ class MarketValidator:
             return None
         changes = _Changes(view)
         for rule in (_namespace, _sizes, _money, _energy, _trades):
-            violation = rule(call, changes)
+            try:
+                violation = rule(call, changes)
+            except MALFORMED:
+                violation = Violation.SHAPE
             if violation is not None:
                 return violation
         return None
@@ -73,11 +89,12 @@ class _Changes:
 
 
 def _namespace(call: Call, changes: _Changes) -> Violation | None:
-    for key in changes.raw:
-        owner = key.partition("/")[0]
-        if owner not in WRITERS and owner != call.contract and not key.startswith(DEADLINE_PREFIX):
-            return Violation.NAMESPACE
-        if key.startswith(("governance/contract/", "governance/root/", "governance/validators")):
+    allowed = WRITERS.get(call.contract, frozenset({call.contract}))
+    for key, data in changes.raw.items():
+        if key.startswith(DEADLINE_PREFIX):
+            if data is None:
+                return Violation.NAMESPACE
+        elif key.partition("/")[0] not in allowed or key.startswith(GENESIS_ONLY):
             return Violation.NAMESPACE
     return None
 
@@ -91,20 +108,38 @@ def _sizes(call: Call, changes: _Changes) -> Violation | None:
     return None
 
 
+# --------------------------------------------------------------------------------------------------- money
+
+
 def _money(call: Call, changes: _Changes) -> Violation | None:
-    """What accounts gain together is what was deposited less withdrawn, and that takes two operators."""
-    gained = 0
-    for key in changes.below("credit/account/"):
+    """An account gains what the trades that this call settles bring it; the rest is one deposit or withdrawal, and
+    that takes two operators."""
+    gained: Counter[str] = Counter()
+    for key in changes.below(ACCOUNTS):
         new, old = changes.new(key), changes.old(key)
         if not _is_account(new) or new["available"] < 0 or new["held"] < 0:
             return Violation.NEGATIVE_BALANCE
-        gained += _sum(new) - _sum(old)
+        gained[key[len(ACCOUNTS) :]] += _sum(new) - _sum(old)
     entered = _total(changes, new=True) - _total(changes, new=False) if "credit/total" in changes.raw else 0
-    if gained != entered:
+    if gained.total() != entered:
         return Violation.MONEY
     if entered and len(set(call.signers)) < 2:
         return Violation.OPERATORS
-    return None
+    gained.subtract(_settled(changes))
+    unexplained = [amount for amount in gained.values() if amount]
+    return None if unexplained == ([entered] if entered else []) else Violation.PAYMENT
+
+
+def _settled(changes: _Changes) -> Counter[str]:
+    """What the trades that are settled now move, by account."""
+    moved: Counter[str] = Counter()
+    for key in changes.below(TRADES):
+        new, old = changes.new(key), changes.old(key)
+        if new["status"] == "settled" and (old is None or old["status"] != "settled"):
+            moved[new["buyer"]] -= new["amount"]
+            moved[new["seller"]] += new["amount"] - new["fee"] - new["penalty"]
+            moved[BALANCING] += new["fee"] + new["penalty"]
+    return moved
 
 
 def _is_account(value: Value) -> bool:
@@ -120,40 +155,107 @@ def _total(changes: _Changes, *, new: bool) -> int:
     return 0 if value is None else int(value["total"])
 
 
+# -------------------------------------------------------------------------------------------------- energy
+
+
 def _energy(call: Call, changes: _Changes) -> Violation | None:
-    """Nothing remains below zero or beyond what was offered; a meter never offers beyond its capacity."""
+    """By meter and interval: trades take exactly what offers lose, and what is sold grows exactly by what is offered,
+    never beyond what the meter can deliver."""
+    drawn: Counter[str] = Counter()
+    offered: Counter[str] = Counter()
     for prefix in ("market/listing/", "market/order/"):
         for key in changes.below(prefix):
-            offer = changes.new(key)
-            if not 0 <= offer["remaining_wh"] <= offer["energy_wh"]:
+            new, old = changes.new(key), changes.old(key)
+            if not 0 <= new["remaining_wh"] <= new["energy_wh"] or not _is_offer_kept(old, new):
                 return Violation.OVERSOLD
-    for key in changes.below("market/sold/"):
-        sold = changes.new(key)
-        meter = changes.current("registry/meter/" + key.split("/")[2])
-        if sold < 0 or meter is None or sold * QUARTERS_AN_HOUR > meter["capacity_w"]:
+            if new.get("side") == "bid":
+                continue
+            place = _place(new)
+            drawn[place] += (new["energy_wh"] if old is None else old["remaining_wh"]) - new["remaining_wh"]
+            offered[place] += new["energy_wh"] if old is None else 0
+            if new["status"] not in ("open", "taken", "filled"):
+                offered[place] -= new["remaining_wh"]
+    for key in changes.below(TRADES):
+        if changes.old(key) is None:
+            trade = changes.new(key)
+            drawn[_place(trade)] -= trade["energy_wh"]
+    if any(drawn.values()):
+        return Violation.OVERSOLD
+    return _sold(changes, offered)
+
+
+def _place(record: Value) -> str:
+    return f"{record['meter']}/{record['interval']:010d}"
+
+
+def _is_offer_kept(old: Value, new: Value) -> bool:
+    """An offer's terms never change, it never grows, and once closed it stays as it is."""
+    if old is None:
+        return True
+    fixed = all(old.get(name) == new.get(name) for name in ("meter", "interval", "price", "energy_wh", "side"))
+    return fixed and old["status"] == "open" and bool(new["remaining_wh"] <= old["remaining_wh"])
+
+
+def _sold(changes: _Changes, offered: Counter[str]) -> Violation | None:
+    written = {key[len(SOLD) :] for key in changes.below(SOLD)}
+    for place in sorted(written | set(offered)):
+        old, new = changes.old(SOLD + place) or 0, changes.current(SOLD + place) or 0
+        if new < 0 or new - old != offered[place]:
             return Violation.OVERSOLD
+        if new > old:
+            # A capacity that was lowered meanwhile must not keep offers from being withdrawn.
+            meter = changes.current("registry/meter/" + place.rpartition("/")[0])
+            if meter is None or new * QUARTERS_AN_HOUR > meter["capacity_w"]:
+                return Violation.OVERSOLD
     return None
+
+
+# -------------------------------------------------------------------------------------------------- trades
 
 
 def _trades(call: Call, changes: _Changes) -> Violation | None:
-    """A trade's terms never change; it delivers at most what it contracted; it is paid once, with both signatures."""
-    for key in changes.below("settlement/trade/"):
+    """A trade's terms never change; trades of one meter and interval deliver at most what was metered; one is paid
+    once, what it delivered, with both signatures."""
+    delivered: Counter[str] = Counter()
+    for key in changes.below(TRADES):
         new, old = changes.new(key), changes.old(key)
         if new is None or not 0 <= new["delivered_wh"] <= new["energy_wh"]:
             return Violation.DELIVERY
-        if old is not None and not _continues(old, new):
+        if not (_is_new(new) if old is None else _continues(old, new)):
             return Violation.DELIVERY
         if not _is_signed(call, old, new):
             return Violation.SIGNATURES
+        if old is not None and old["status"] == "matched":
+            delivered[_place(new)] += new["delivered_wh"]
+    for place, energy_wh in delivered.items():
+        reading = changes.current("settlement/reading/" + place)
+        usable = reading is not None and reading["quality"] in ("good", "estimated")
+        if energy_wh > (reading["export_wh"] if usable else 0):
+            return Violation.DELIVERY
     return None
 
 
-def _continues(old: Any, new: Any) -> bool:
-    fixed = ("id", "interval", "meter", "seller", "buyer", "price", "imbalance_price", "energy_wh")
-    return all(old[name] == new[name] for name in fixed) and old["status"] != "settled"
+def _is_new(new: Value) -> bool:
+    return new["status"] == "matched" and not any(new[name] for name in ("delivered_wh", "amount", "penalty", "fee"))
 
 
-def _is_signed(call: Call, old: Any, new: Any) -> bool:
+def _continues(old: Value, new: Value) -> bool:
+    """Terms stay; delivery and payment are fixed once, by the terms; what is settled is over."""
+    fixed = ["id", "interval", "meter", "seller", "buyer", "price", "imbalance_price", "energy_wh"]
+    if old["status"] != "matched":
+        fixed += ["delivered_wh", "amount", "penalty", "fee"]
+    if old["status"] == "settled" or any(old[name] != new[name] for name in fixed):
+        return False
+    if new["status"] == "matched":
+        return _is_new(new)
+    shortfall = new["energy_wh"] - new["delivered_wh"]
+    paid = new["amount"] == new["delivered_wh"] * new["price"] // 1000
+    return bool(
+        paid and new["penalty"] == shortfall * new["imbalance_price"] // 1000 and 0 <= new["fee"] <= new["amount"]
+    )
+
+
+def _is_signed(call: Call, old: Value, new: Value) -> bool:
     for party in ("seller", "buyer"):
         before = old is not None and old[f"{party}_confirmed"]
         after = new[f"{party}_confirmed"]

@@ -15,6 +15,7 @@ ENERGY_MAX = 1000000000
 INTERVAL_MS = 900000
 AHEAD_MAX = 672
 MATCHES_MAX = 50
+TRADES_MAX = 100
 EXPIRIES_MAX = 40
 SELLERS = "seller prosumer"
 BUYERS = "buyer prosumer"
@@ -27,7 +28,7 @@ BUYERS = "buyer prosumer"
 def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: int):
     """Offer energy of one meter in one interval at a price, in lots; returns the listing's id.
 
-    Errors: INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, LOT_MISMATCH, NOT_YOUR_METER,
+    Errors: INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, LOT_MISMATCH, NOT_FOUND, NOT_YOUR_METER,
     CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS.
     """
     check_terms(interval, energy_wh, price)
@@ -63,8 +64,8 @@ def take_listing(listing: str, energy_wh: int):
     """Take all or part of a listing at its price; returns the trade's id.
 
     Part means whole lots; a rest smaller than a lot is taken whole. The seller is authenticated again (S2).
-    Errors: NOT_FOUND, NOT_ENOUGH_LEFT, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, INSUFFICIENT_FUNDS, and why the
-    seller may not act.
+    Errors: NOT_FOUND, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES,
+    INSUFFICIENT_FUNDS, and why the seller may not act.
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
@@ -123,7 +124,8 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
     """A limit order: matches at once what it can at the resting orders' prices, the rest stands in the book.
 
     `side` is "bid" or "ask"; `meter` is one's own, its capacity caps what is sold. Returns {"order", "trades"}.
-    Errors: SIDE_INVALID, ROLE_REQUIRED, SELF_TRADE, and as post_listing.
+    It matches at most 50 resting orders; if it would match more, what is left is cancelled, so that the book never
+    stands crossed. Errors: SIDE_INVALID, ROLE_REQUIRED, SELF_TRADE, TOO_MANY_TRADES, and as post_listing.
     """
     require(side == "bid" or side == "ask", "SIDE_INVALID", "A side is bid or ask.")
     check_terms(interval, energy_wh, price)
@@ -151,12 +153,15 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
         "status": "open",
     }
     trades = match(record)
-    if record["remaining_wh"] > 0:
+    if record["remaining_wh"] == 0:
+        record["status"] = "filled"
+        put("order/" + order, record)
+    elif record["status"] == "open":
         put(book_key(record), [order, caller(), record["remaining_wh"]])
         open_gate(interval)
+        put("order/" + order, record)
     else:
-        record["status"] = "filled"
-    put("order/" + order, record)
+        end_order(record, record["status"])
     emit("ordered", {"order": order, "side": side, "interval": interval, "energy_wh": energy_wh, "price": price})
     return {"order": order, "trades": trades}
 
@@ -168,7 +173,8 @@ def match(record):
         other = "bid"
     trades = []
     prefix = other + "/" + pad(record["interval"], 10) + "/"
-    rows = scan(prefix, "", MATCHES_MAX)
+    rows = scan(prefix, "", MATCHES_MAX + 1)
+    looked_at = 0
     for key, row in rows:
         if record["remaining_wh"] == 0:
             break
@@ -177,12 +183,24 @@ def match(record):
             break
         if record["side"] == "ask" and resting["price"] < record["price"]:
             break
+        if looked_at == MATCHES_MAX:
+            record["status"] = "cancelled"
+            break
+        looked_at += 1
         require(resting["owner"] != record["owner"], "SELF_TRADE", "This order would trade with one of your own.")
         if standing(resting["owner"], roles_of(other)) != "":
-            end_order(resting, key, "barred")
+            remove_order(resting, key, "barred")
+        elif other == "ask" and is_full(resting):
+            remove_order(resting, key, "full")
         else:
             trades.append(fill(record, resting, key, len(trades)))
     return trades
+
+
+def is_full(ask):
+    """A meter with all its trades made can't sell on; its orders must not stand in the way of others."""
+    count = peek("settlement", "count/" + ask["meter"] + "/" + pad(ask["interval"], 10))
+    return count is not None and count >= TRADES_MAX
 
 
 def roles_of(side):
@@ -224,18 +242,25 @@ def cancel_order(order: str):
     require(record is not None, "NOT_FOUND", "There is no such order.")
     require(record["owner"] == caller(), "NOT_YOURS", "Only its owner cancels an order.")
     require(record["status"] == "open", "NOT_OPEN", "The order is no longer open.")
-    end_order(record, book_key(record), "cancelled")
+    remove_order(record, book_key(record), "cancelled")
 
 
-def end_order(record, key, status):
-    """Take an order out of the book: give back what it holds."""
+def remove_order(record, key, status):
+    """Take an order out of the book before it is filled; who did not ask for it is told."""
+    end_order(record, status)
+    delete(key)
+    if status != "cancelled":
+        emit(status, {"order": record["id"], "owner": record["owner"]})
+
+
+def end_order(record, status):
+    """Close an order: give back what it holds."""
     remaining = record["remaining_wh"]
     call("credit", "release", [record["owner"], remaining * record["collateral_price"] // 1000])
     if record["side"] == "ask":
         free_capacity(record["meter"], record["interval"], remaining)
     record["status"] = status
     put("order/" + record["id"], record)
-    delete(key)
 
 
 def book_key(record):
@@ -311,9 +336,10 @@ def open_trade(terms, seller, buyer, energy_wh, price, source, number):
 
 
 def open_gate(interval):
-    """The first thing that rests in an interval schedules its closure."""
+    """The first thing that rests in an interval schedules its closure; so does the first after a closure, if a change
+    of `gate_closure_s` has opened the gate again."""
     key = "gate/" + pad(interval, 10)
-    if get(key) is None:
+    if get(key) != "open":
         put(key, "open")
         schedule(gate_ms(interval), "close_gate", [interval])
 
@@ -332,8 +358,7 @@ def expire_orders(side, interval):
     rows = scan(side + "/" + pad(interval, 10) + "/", "", EXPIRIES_MAX)
     for key, row in rows:
         record = get("order/" + row[0])
-        end_order(record, key, "expired")
-        emit("expired", {"order": row[0], "owner": row[1]})
+        remove_order(record, key, "expired")
     return len(rows) == EXPIRIES_MAX
 
 

@@ -4,12 +4,15 @@ User: registry `user/<signer>`. Meter: registry `meter/<serial>`. Capacities are
 The executor's authentication reads `user/<signer>` and governance's `revoked/<serial>`.
 """
 
+METER_CHARS_MAX = 64
+
 
 @export("*")
 def register(certificate_der: str):
     """Register the caller with its base64 DER certificate, or renew an earlier registration.
 
-    Errors: CERTIFICATE_INVALID, NOT_YOUR_CERTIFICATE, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, OLDER_CERTIFICATE.
+    Errors: CERTIFICATE_INVALID, NOT_YOUR_CERTIFICATE, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED,
+    CERTIFICATE_REVOKED, OLDER_CERTIFICATE.
     """
     facts = certificate(certificate_der)
     require(facts["signer"] == caller(), "NOT_YOUR_CERTIFICATE", "The certificate is for another key.")
@@ -69,8 +72,10 @@ def set_suspended(user, suspended):
 def bind_meter(meter: str, owner: str, zone: str, capacity_w: int, gateway: str):
     """Bind a meter to its owner, grid zone, rated capacity in W, and the gateway that signs its readings.
 
-    Errors: NOT_FOUND, CAPACITY_INVALID, or why owner or gateway may not act.
+    Errors: METER_INVALID, CAPACITY_INVALID, or why owner or gateway may not act.
     """
+    good = 0 < len(meter) and len(meter) <= METER_CHARS_MAX and meter.find("/") < 0
+    require(good, "METER_INVALID", "A meter's serial is 1 to 64 characters without a slash.")
     authenticate(owner, ["seller", "buyer", "prosumer"])
     authenticate(gateway, ["gateway"])
     require(0 < capacity_w and capacity_w <= 1000000000, "CAPACITY_INVALID", "A capacity is 1 W to 1 GW.")

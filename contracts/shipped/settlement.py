@@ -69,8 +69,9 @@ def submit_readings(readings: list):
     """Signed readings of meters bound to the calling gateway, each {"meter", "interval", "epoch", "sequence",
     "import_wh", "export_wh", "quality"}; returns how many were new.
 
-    A reading that is held already with the same content counts as done. Errors: READING_INVALID, NOT_YOUR_METER,
-    INTERVAL_NOT_OVER, READING_CONFLICT, SEQUENCE_NOT_RISING, TOO_MANY.
+    A reading that is held already with the same content counts as done. One that can't settle trades gives way to
+    one that can. Errors: READING_INVALID, NOT_FOUND, NOT_YOUR_METER, INTERVAL_NOT_OVER, READING_CONFLICT,
+    SEQUENCE_NOT_RISING, TOO_MANY.
     """
     require(len(readings) <= READINGS_MAX, "TOO_MANY", "At most 100 readings at once.")
     fresh = 0
@@ -93,8 +94,10 @@ def take_reading(reading):
     if known is not None:
         same = known["sequence"] == reading["sequence"] and known["epoch"] == reading["epoch"]
         same = same and known["export_wh"] == reading["export_wh"] and known["import_wh"] == reading["import_wh"]
-        require(same, "READING_CONFLICT", "Another reading of this meter and interval is held already.")
-        return False
+        if same and known["quality"] == reading["quality"]:
+            return False
+        correction = is_usable(reading) and not is_usable(known)
+        require(correction, "READING_CONFLICT", "Another reading of this meter and interval is held already.")
     last = get("sequence/" + meter)
     if last is not None:
         rising = reading["epoch"] > last[0] or (reading["epoch"] == last[0] and reading["sequence"] > last[1])
