@@ -59,44 +59,42 @@ def _range_start(prefix: bytes, after: bytes) -> tuple[bytes, bool]:
     return (after, True) if after >= prefix else (prefix, False)
 
 
-class _RocksReads:
-    """Reads of a RocksDB handle or snapshot."""
+def _rocks_scan(cursor: Any, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    start, skip = _range_start(prefix, after)
+    cursor.seek(start)
+    rows: list[tuple[bytes, bytes]] = []
+    while cursor.valid() and len(rows) < limit:
+        key = cursor.key()
+        if not key.startswith(prefix):
+            break
+        if not (skip and key == start):
+            rows.append((key, cursor.value()))
+        cursor.next()
+    return rows
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+
+class _RocksSnapshot:
+    """One cursor, which stays at the state of the moment it was made. (The binding's own snapshots do not: their
+    cursors see later writes.) A lock shares it between threads."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._lock = threading.Lock()
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._handle.get(key)
-        return value
+        with self._lock:
+            self._cursor.seek(key)
+            if not self._cursor.valid() or self._cursor.key() != key:
+                return None
+            value: bytes = self._cursor.value()
+            return value
 
     def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        start, skip = _range_start(prefix, after)
-        cursor = self._handle.iter()
-        cursor.seek(start)
-        rows: list[tuple[bytes, bytes]] = []
-        while cursor.valid() and len(rows) < limit:
-            key = cursor.key()
-            if not key.startswith(prefix):
-                break
-            if not (skip and key == start):
-                rows.append((key, cursor.value()))
-            cursor.next()
-        return rows
+        with self._lock:
+            return _rocks_scan(self._cursor, prefix, after, limit)
 
 
-class _RocksSnapshot(_RocksReads):
-    """A snapshot has no ``get``: its index raises a bare ``Exception`` for a missing key, so a cursor looks."""
-
-    def get(self, key: bytes) -> bytes | None:
-        cursor = self._handle.iter()
-        cursor.seek(key)
-        if not cursor.valid() or cursor.key() != key:
-            return None
-        value: bytes = cursor.value()
-        return value
-
-
-class RocksStore(_RocksReads):
+class RocksStore:
     engine = "rocksdb"
 
     def __init__(self, directory: Path) -> None:
@@ -104,10 +102,17 @@ class RocksStore(_RocksReads):
         options.create_if_missing(True)
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         options.set_keep_log_file_num(2)
-        super().__init__(rocksdict.Rdict(str(directory), options))
+        self._handle = rocksdict.Rdict(str(directory), options)
         self._plain = rocksdict.WriteOptions()
         self._synced = rocksdict.WriteOptions()
         self._synced.sync = True
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._handle.get(key)
+        return value
+
+    def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        return _rocks_scan(self._handle.iter(), prefix, after, limit)
 
     def write(self, batch: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
         changes = rocksdict.WriteBatch(raw_mode=True)
@@ -119,7 +124,7 @@ class RocksStore(_RocksReads):
         self._handle.write(changes, self._synced if sync else self._plain)
 
     def snapshot(self) -> Snapshot:
-        return _RocksSnapshot(self._handle.snapshot())
+        return _RocksSnapshot(self._handle.iter())
 
     def close(self) -> None:
         self._handle.close()
@@ -149,10 +154,10 @@ class SqliteStore:
         rows = [(key, value) for key, value in batch.items() if value is not None]
         with self._lock:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("DELETE FROM pairs WHERE key = ?", gone)
-            self._connection.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?)", rows)
-            self._connection.execute("COMMIT")
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany("DELETE FROM pairs WHERE key = ?", gone)
+                self._connection.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?)", rows)
 
     def snapshot(self) -> Snapshot:
         return _SqliteSnapshot(self._path)
