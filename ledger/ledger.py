@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +21,7 @@ import msgspec
 
 from ledger.authentication import NonceWindow
 from ledger.blocks import Header, Result, StoredBlock, decode_result
-from ledger.chain import ChainFiles, Place
+from ledger.chain import ChainCorrupt, ChainFiles, Place
 from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_bytes, parse_payload
 from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
@@ -168,28 +169,33 @@ class Ledger:
     def __init__(self, directory: Path, genesis: Genesis, machine: Machine, validator: Validator) -> None:
         self.genesis = genesis
         self.on_commit: list[Callable[[CommittedBlock], None]] = []
-        self._lock_file = _lock(directory, genesis)
-        self._store: CommitStore = open_store(directory / "state")
-        self._chain = ChainFiles(directory / "chain")
-        self._executor = BlockExecutor(machine, validator)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="signatures")
-        self.intake = Intake(genesis, self._threads)
-        self._state = _CachedState(self._store)
-        self._tree = StateTree(lambda path: self._store.get(_TREE + path))
-        self._runner = BlockRunner(genesis, self._executor, self._state, self._tree)
-        self._head = self._load_head()
-        self._certified = self._load_certified()
-        self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
-        self._pinned = dict(self._state.scan(PINNED_PREFIX, "", PINNED_MAX))
-        self._view: StateView = StateView(self._store.snapshot(), self._pinned)
-        self._recover()
+        with ExitStack() as opened:
+            opened.enter_context(_lock(directory, genesis))
+            self._store: CommitStore = open_store(directory / "state")
+            opened.callback(self._store.close)
+            self._chain = ChainFiles(directory / "chain")
+            opened.callback(self._chain.close)
+            self._executor = BlockExecutor(machine, validator)
+            self._threads = ThreadPoolExecutor(2, thread_name_prefix="signatures")
+            self.intake = Intake(genesis, self._threads)
+            self._state = _CachedState(self._store)
+            self._tree = StateTree(lambda path: self._store.get(_TREE + path))
+            self._runner = BlockRunner(genesis, self._executor, self._state, self._tree)
+            self._head = self._load_head()
+            self._certified = self._load_certified()
+            self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
+            self._pinned = dict(self._state.scan(PINNED_PREFIX, "", PINNED_MAX))
+            self._view: StateView = StateView(self._store.snapshot(), self._pinned)
+            opened.callback(self._let_go)
+            self._recover()
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
+        self._opened.close()
+
+    def _let_go(self) -> None:
         self._threads.shutdown()
-        self._chain.close()
         self._view = StateView(self._store)
-        self._store.close()
-        self._lock_file.close()
 
     # -------------------------------------------------------------------------------------- consensus's port
 
@@ -410,9 +416,9 @@ class Ledger:
                 batch[_TRANSACTION + tx_id] = _pack((height, executed.deadlines + index))
         self._store.write(batch)
         self._state.note(executed.changes)
-        self._head = head
         self._pin(executed.changes)
         self._view = StateView(self._store.snapshot(), self._pinned)
+        self._head = head
         self._remember(ran)
         committed = CommittedBlock(height, head.time_ms, tx_ids, executed.results, executed.changes)
         for callback in self.on_commit:
@@ -443,7 +449,10 @@ class Ledger:
         return None if record is None else _read_certificate(record)
 
     def _recover(self) -> None:
-        """Execute again what the chain files hold beyond the store."""
+        """Execute again what the chain files hold beyond the store. They are synced before it, so they never hold less."""
+        place = self._head.place
+        if place is not None and self._chain.read(place).statement != self._head.statement:
+            raise ChainCorrupt(f"the chain files hold another block {self._head.height} than the store")
         for place, block in self._chain.after(self._head.place):
             header = block.header
             again = self._run(header.batch_digest, block.body, block.view, block.proposer)
@@ -522,7 +531,7 @@ def _lock(directory: Path, genesis: Genesis) -> IO[str]:
         raise DirectoryUnusable(f"{directory} is in use by another process") from None
     stamp = directory / "format"
     expected = f"wattquorum data {FORMAT_VERSION}\nchain {genesis.chain_id.hex()}\n"
-    if not stamp.exists():
+    if not stamp.exists() or not stamp.stat().st_size:
         stamp.write_text(expected)
     elif stamp.read_text() != expected:
         file.close()
