@@ -449,7 +449,7 @@ class Ledger:
         return None if record is None else _read_certificate(record)
 
     def _recover(self) -> None:
-        """Execute again what the chain files hold beyond the store. They are synced before it, so they never hold less."""
+        """Execute again what the chain files hold beyond the store. Synced before it, they never hold less."""
         place = self._head.place
         if place is not None and self._chain.read(place).statement != self._head.statement:
             raise ChainCorrupt(f"the chain files hold another block {self._head.height} than the store")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ledger.blocks import StoredBlock
 from ledger.chain import ChainCorrupt, read_blocks
 from ledger.codes import Refusal
@@ -93,11 +95,13 @@ def _batch(block: StoredBlock, height: int) -> tuple[list[Envelope], bytes]:
     """A block's envelopes, each signature checked, and the digest of its batch."""
     if not block.body:
         return [], NULL_DIGEST
-    batch = decode_batch(block.body)
     try:
+        batch = decode_batch(block.body)
         envelopes = [envelope_from_bytes(raw) for raw in batch.envelopes]
         for envelope in envelopes:
             envelope.verify()
+    except msgspec.DecodeError as error:
+        raise ChainInvalid(height, f"its body is no batch: {error}") from None
     except Refusal as refusal:
         raise ChainInvalid(height, f"an unlawful transaction: {refusal}") from None
     hashes = b"".join(envelope.hash for envelope in envelopes)

@@ -141,7 +141,8 @@ def test_the_height_of_a_snapshot_is_never_ahead_of_its_state(ledger: Ledger, mo
     def snapshot(self: store_module.CommitStore) -> store_module.Snapshot:
         reader, height = ledger.snapshot()
         seen.append((reader.get("box/k1") is not None, height))
-        return original(self)
+        taken: store_module.Snapshot = original(self)
+        return taken
 
     monkeypatch.setattr(STORE, "snapshot", snapshot)
     fill(ledger, 1)
