@@ -70,7 +70,8 @@ def test_transactions_reach_exported_functions_only(contract: str, function: str
         ({"n": 1, "s": "a"}, "OK"), ({"n": 1}, "ARGUMENTS_INVALID"), ({"n": 1, "s": "a", "t": 1}, "ARGUMENTS_INVALID"),
         ({"n": True, "s": "a"}, "ARGUMENTS_INVALID"), ({"n": "1", "s": "a"}, "ARGUMENTS_INVALID"),
         ({"n": 1, "s": None}, "ARGUMENTS_INVALID"), ({"n": 1.0, "s": "a"}, "VALUE_INVALID"),
-        ({"n": 1 << 256, "s": "a"}, "VALUE_INVALID"), ({"n": 1, "s": "\ud800"}, "VALUE_INVALID"), ({}, "ARGUMENTS_INVALID"),
+        ({"n": 1 << 256, "s": "a"}, "VALUE_INVALID"),
+        ({"n": 1, "s": "\ud800"}, "VALUE_INVALID"), ({}, "ARGUMENTS_INVALID"),
     ],
 )  # fmt: skip
 def test_arguments_fit_the_parameters(args: dict[str, Any], code: str) -> None:
@@ -120,18 +121,21 @@ def back():
 @pytest.mark.parametrize(
     ("target", "code"),
     [
-        ("'callee', 'inner', [[1]]", "OK"), ("'callee', 'look', []", "OK"), ("'callee', 'exported', []", "NOT_CALLABLE"),
+        ("'callee', 'inner', [[1]]", "OK"), ("'callee', 'look', []", "OK"),
+        ("'callee', 'exported', []", "NOT_CALLABLE"),
         ("'callee', 'closed', []", "NOT_CALLABLE"), ("'callee', 'due', []", "NOT_CALLABLE"),
         ("'callee', 'helper', []", "NOT_CALLABLE"), ("'callee', 'none', []", "FUNCTION_UNKNOWN"),
         ("'none', 'f', []", "CONTRACT_UNKNOWN"), ("'callee', 'inner', []", "ARGUMENTS_INVALID"),
-        ("'callee', 'inner', [1]", "TYPE_MISMATCH"), ("'main', 'inner', []", "REENTRY"), ("'callee', 'back', []", "REENTRY"),
+        ("'callee', 'inner', [1]", "TYPE_MISMATCH"), ("'main', 'inner', []", "REENTRY"),
+        ("'callee', 'back', []", "REENTRY"),
         ("'callee', 'failing', []", "NO"), ("'callee', 'sly', []", "WRITE_IN_VIEW"),
         ("'callee', 'sly_too', []", "WRITE_IN_VIEW"), ("'callee', 'sly_later', []", "WRITE_IN_VIEW"),
         ("1, 'f', []", "TYPE_MISMATCH"), ("'callee', 'inner', {}", "TYPE_MISMATCH"),
     ],
 )  # fmt: skip
 def test_contracts_reach_views_and_what_is_internal_to_them(target: str, code: str) -> None:
-    source = f"@export('*')\ndef run():\n    put('mine', 1)\n    call({target})\n@internal('callee')\ndef inner():\n    pass\n"
+    source = f"@export('*')\ndef run():\n    put('mine', 1)\n    call({target})\n"
+    source += "@internal('callee')\ndef inner():\n    pass\n"
     chain = chain_of(main=source, callee=CALLEE)
     assert chain.call("main", "run", {}, ["a"]).code == code
     assert (chain.get("main/mine") == 1) is (code == "OK"), "a failure anywhere undoes everything"
