@@ -42,6 +42,7 @@ class Projector:
         self._pending_blocks = 0
         self._projected = database.height()
         self._resync = True
+        self._reading = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
 
@@ -52,8 +53,8 @@ class Projector:
 
     @property
     def lagging(self) -> bool:
-        """Whether queries would be too old: it is reading everything again."""
-        return self._resync
+        """Whether queries would find too little: everything is to be read again, or is being read."""
+        return self._resync or self._reading
 
     def start(self) -> None:
         self._thread.start()
@@ -80,7 +81,7 @@ class Projector:
     def wait_for(self, height: int, timeout_s: float) -> bool:
         """Block until the database holds ``height``; False when it does not come in time."""
         with self._wake:
-            return self._wake.wait_for(lambda: self._projected >= height and not self._resync, timeout_s)
+            return self._wake.wait_for(lambda: self._projected >= height and not self.lagging, timeout_s)
 
     def _run(self) -> None:
         delay_s = RETRY_S
@@ -114,7 +115,7 @@ class Projector:
         with self._wake:
             self._pending, self._pending_blocks = {}, 0
             reader, height = self._snapshot()
-            self._resync = False
+            self._resync, self._reading = False, True
         if self._database.height() != height:
             self._database.clear()
             after = ""
@@ -126,7 +127,7 @@ class Projector:
 
     def _advance(self, height: int) -> None:
         with self._wake:
-            self._projected = height
+            self._projected, self._reading = height, False
             self._wake.notify_all()
 
 
