@@ -61,11 +61,10 @@ class Market:
         terms = {"meter": f"m-{who}", "interval": self.interval, "energy_wh": 1_000, "price": PRICE, "lot_wh": 100}
         return {**terms, **changed}
 
-    def order_args(self, side: str, who: str, energy_wh: int, price: int, **changed: Any) -> dict[str, Any]:
-        terms = {"side": side, "meter": f"m-{who}", "interval": self.interval, "energy_wh": energy_wh, "price": price}
-        return {**terms, **changed}
+    def order_args(self, side: str, who: str, energy_wh: int, price: int) -> dict[str, Any]:
+        return {"side": side, "meter": f"m-{who}", "interval": self.interval, "energy_wh": energy_wh, "price": price}
 
-    def list(self, who: str = "sol", **changed: Any) -> str:
+    def offer(self, who: str = "sol", **changed: Any) -> str:
         return str(self.ok("market", "post_listing", self.listing_args(who, **changed), who))
 
     def take(self, listing: str, energy_wh: int, who: str = "bea") -> str:

@@ -13,7 +13,7 @@ IMBALANCE = MARKET_PARAMETERS["imbalance_price"]
 
 
 def test_a_listing_holds_the_sellers_collateral_and_its_capacity(market: Market) -> None:
-    listing = market.get("market/listing/" + market.list())
+    listing = market.get("market/listing/" + market.offer())
     assert (listing["seller"], listing["remaining_wh"], listing["status"]) == ("sol", 1_000, "open")
     assert market.account("sol") == (DEPOSIT - IMBALANCE, IMBALANCE)
     assert market.get(f"market/sold/m-sol/{market.interval:010d}") == 1_000
@@ -23,7 +23,7 @@ def test_a_listing_holds_the_sellers_collateral_and_its_capacity(market: Market)
 def test_a_taking_makes_a_trade_at_the_listings_price_and_holds_the_buyers_money(
     market: Market, energy_wh: int
 ) -> None:
-    listing = market.list()
+    listing = market.offer()
     trade = market.trade(market.take(listing, energy_wh))
     assert {name: trade[name] for name in ("seller", "buyer", "price", "energy_wh", "meter", "source", "status")} == {
         "seller": "sol", "buyer": "bea", "price": PRICE, "energy_wh": energy_wh, "meter": "m-sol", "source": "listing",
@@ -36,7 +36,7 @@ def test_a_taking_makes_a_trade_at_the_listings_price_and_holds_the_buyers_money
 
 
 def test_several_take_parts_until_nothing_is_left(market: Market) -> None:
-    listing = market.list(lot_wh=300)
+    listing = market.offer(lot_wh=300)
     market.take(listing, 600, "bea")
     market.take(listing, 300, "bob")
     market.take(listing, 100, "bea")  # a rest smaller than a lot is taken whole
@@ -58,7 +58,7 @@ def test_several_take_parts_until_nothing_is_left(market: Market) -> None:
     ],
 )  # fmt: skip
 def test_bad_takings(market: Market, args: dict[str, Any], who: str, code: str) -> None:
-    listing = market.list()
+    listing = market.offer()
     assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 100, **args}, who) == code
 
 
@@ -86,16 +86,16 @@ def test_listing_more_than_the_collateral_allows_is_refused(market: Market) -> N
 
 def test_a_meter_cannot_sell_twice(market: Market) -> None:
     """Listings and asks of one meter and interval share its capacity: a quarter of an hour of its power."""
-    market.list(energy_wh=60_000)
+    market.offer(energy_wh=60_000)
     market.order("ask", "sol", 40_000, PRICE)
     assert market.code("market", "post_listing", market.listing_args(energy_wh=100), "sol") == "CAPACITY_EXCEEDED"
     assert market.code("market", "place_order", market.order_args("ask", "sol", 1, PRICE), "sol") == "CAPACITY_EXCEEDED"
     market.interval += 1
-    market.list(energy_wh=100_000)
+    market.offer(energy_wh=100_000)
 
 
 def test_cancelling_gives_back_collateral_and_capacity_of_what_is_left(market: Market) -> None:
-    listing = market.list()
+    listing = market.offer()
     market.take(listing, 400)
     market.ok("market", "cancel_listing", {"listing": listing}, "sol")
     assert market.held("sol") == 400 * IMBALANCE // 1_000
@@ -108,7 +108,7 @@ def test_cancelling_gives_back_collateral_and_capacity_of_what_is_left(market: M
     [("sun", 0, None, "NOT_YOURS"), ("sol", 1, None, "NOT_OPEN"), ("sol", 0, "none", "NOT_FOUND")],
 )
 def test_bad_cancellations(market: Market, who: str, times: int, listing: str | None, code: str) -> None:
-    args = {"listing": market.list()}
+    args = {"listing": market.offer()}
     for _ in range(times):
         market.ok("market", "cancel_listing", args, "sol")
     assert market.code("market", "cancel_listing", {"listing": listing or args["listing"]}, who) == code
@@ -117,7 +117,7 @@ def test_bad_cancellations(market: Market, who: str, times: int, listing: str | 
 def test_a_lowered_capacity_does_not_lock_an_offer_in(market: Market) -> None:
     """Regression: the validation module refused any write of what a meter sold beyond its new capacity, so offers
     could neither be cancelled nor expire, and their money stayed held for ever."""
-    first, second = market.list(energy_wh=50_000), market.list(energy_wh=50_000)
+    first, second = market.offer(energy_wh=50_000), market.offer(energy_wh=50_000)
     market.bind("m-sol", "sol", capacity_w=1_000)
     market.ok("market", "cancel_listing", {"listing": first}, "sol")
     assert market.to_gate() == ["OK"]
@@ -126,7 +126,7 @@ def test_a_lowered_capacity_does_not_lock_an_offer_in(market: Market) -> None:
 
 
 def test_what_is_not_taken_expires_when_the_gate_closes(market: Market) -> None:
-    listing = market.list()
+    listing = market.offer()
     market.take(listing, 300)
     gate_ms = market.interval * INTERVAL_MS - MARKET_PARAMETERS["gate_closure_s"] * 1_000
     assert market.to(gate_ms - 2) == []
@@ -141,7 +141,7 @@ def test_what_is_not_taken_expires_when_the_gate_closes(market: Market) -> None:
 
 def test_the_market_opens_a_week_ahead(market: Market) -> None:
     market.interval = market.chain.time_ms // INTERVAL_MS + 672
-    market.list()
+    market.offer()
     market.interval += 1
     assert market.code("market", "post_listing", market.listing_args(), "sol") == "INTERVAL_TOO_FAR"
 
@@ -152,14 +152,16 @@ def test_the_market_opens_a_week_ahead(market: Market) -> None:
      ("demote", "ROLE_REQUIRED"), ("early", "CERTIFICATE_NOT_YET_VALID")],
 )  # fmt: skip
 def test_nobody_takes_from_a_seller_who_may_no_longer_act(market: Market, bar: str, code: str) -> None:
-    listing = market.list()
+    listing = market.offer()
     user = market.get("registry/user/sol")
     if bar == "suspend":
         market.ok("registry", "suspend", {"user": "sol", "reason": "x"}, "op1")
     elif bar == "revoke":
         market.ok("governance", "revoke", {"serial": user["serial"].upper(), "reason": "x"}, "op1")
     else:
-        changes = {"expire": {"not_after_ms": 1}, "demote": {"role": "buyer"}, "early": {"not_before_ms": 10**14}}
+        changes: dict[str, dict[str, Any]] = {
+            "expire": {"not_after_ms": 1}, "demote": {"role": "buyer"}, "early": {"not_before_ms": 10**14},
+        }  # fmt: skip
         market.chain.put("registry/user/sol", {**user, **changes[bar]})
     args = {"listing": listing, "energy_wh": 100}
     assert market.code("market", "take_listing", args, "bea") == code
@@ -169,7 +171,7 @@ def test_nobody_takes_from_a_seller_who_may_no_longer_act(market: Market, bar: s
 
 
 def test_a_meters_interval_has_at_most_a_hundred_trades(market: Market) -> None:
-    listing = market.list(lot_wh=1)
+    listing = market.offer(lot_wh=1)
     for _ in range(100):
         market.take(listing, 1)
     assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 1}, "bea") == "TOO_MANY_TRADES"

@@ -75,9 +75,7 @@ def test_orders_with_oneself_are_refused_whole(market: Market) -> None:
     market.order("ask", "sol", 10, LOW)
     market.order("ask", "sun", 10, MID)
     assert market.code("market", "place_order", market.order_args("bid", "sun", 20, MID), "sun") == "SELF_TRADE"
-    market.ok(
-        "market", "place_order", market.order_args("bid", "sun", 10, MID), "sun"
-    )  # filled before it comes to that
+    market.order("bid", "sun", 10, MID)  # filled before it comes to that
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,8 @@ def test_orders_with_oneself_are_refused_whole(market: Market) -> None:
     ],
 )  # fmt: skip
 def test_bad_orders(market: Market, changed: dict[str, Any], who: str, code: str) -> None:
-    assert market.code("market", "place_order", market.order_args("bid", "bea", 100, MID, **changed), who) == code
+    args = {**market.order_args("bid", "bea", 100, MID), **changed}
+    assert market.code("market", "place_order", args, who) == code
 
 
 def test_cancelling_gives_back_what_the_rest_holds(market: Market) -> None:
@@ -115,7 +114,7 @@ def test_orders_expire_when_the_gate_closes_however_many_they_are(market: Market
     for _ in range(count):
         market.order("ask", "sol", 1, HIGH)
         market.order("bid", "bea", 1, LOW)
-    market.list()
+    market.offer()
     assert set(market.to_gate()) == {"OK"}
     assert {record["status"] for record in market.records("market/order/")} == {"expired"}
     assert (market.held("sol"), market.held("bea")) == (0, 0)
@@ -161,7 +160,7 @@ def test_an_order_that_fifty_fill_is_filled_and_one_that_fifty_cannot_rests(mark
 
 def test_a_meter_with_all_its_trades_made_does_not_jam_the_book(market: Market) -> None:
     """Regression: an ask of a meter that had a hundred trades made every bid that reached it fail."""
-    listing = market.list(lot_wh=1)
+    listing = market.offer(lot_wh=1)
     for _ in range(100):
         market.take(listing, 1)
     full, _ = market.order("ask", "sol", 10, LOW)
