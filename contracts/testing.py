@@ -8,7 +8,7 @@ from typing import Any
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.blocks import Result
-from ledger.execution import OK, BlockExecutor, Call, CallResult, Event, Validator
+from ledger.execution import OK, BlockExecutor, Call, CallResult, Event, Machine, Validator
 from ledger.state import Entry, MemoryState, TransactionView
 from ledger.values import Value, decode_value, encode_value
 
@@ -17,7 +17,10 @@ DAY_MS = 86_400_000
 
 
 class Chain:
-    """One transaction a block. ``call`` skips signatures, nonces and roles: it tests contracts, not admission."""
+    """One transaction a block. ``call`` skips signatures, nonces and roles: it tests contracts, not admission.
+
+    Chains may share a ``machine``, which then compiles each contract only once.
+    """
 
     def __init__(
         self,
@@ -25,6 +28,7 @@ class Chain:
         parameters: Mapping[str, int],
         time_ms: int = 0,
         validator: Validator | None = None,
+        machine: Machine | None = None,
     ) -> None:
         values: dict[str, Value] = {
             f"governance/contract/{name}": {"source": source, "sha256": "", "version": 1}
@@ -34,7 +38,7 @@ class Chain:
         self.state = MemoryState({key: Entry(0, 0, encode_value(value)) for key, value in values.items()})
         self.height = 0
         self.time_ms = time_ms
-        self._machine = PythonMachine()
+        self._machine = PythonMachine() if machine is None else machine
         self._validator = MarketValidator() if validator is None else validator
         self._executor = BlockExecutor(self._machine, self._validator)
 

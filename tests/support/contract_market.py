@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from contracts.catalog import shipped_sources
+from contracts.machine import PythonMachine
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.testing import Chain
 from ledger.execution import CallResult
@@ -13,6 +14,8 @@ from ledger.execution import CallResult
 INTERVAL_MS = 900_000
 START_INTERVAL = 2_000_000
 NOW_MS = START_INTERVAL * INTERVAL_MS
+MACHINE = PythonMachine()
+"""One for all markets of a test run, which then compile the shipped contracts once."""
 PRICE = 200_000
 CAPACITY_W = 400_000
 DEPOSIT = 10**9
@@ -25,7 +28,7 @@ class Market:
     """The shipped contracts with two sellers, two buyers, a gateway and two operators; each call is one block."""
 
     def __init__(self, parameters: Mapping[str, int] | None = None) -> None:
-        self.chain = Chain(shipped_sources(), {**MARKET_PARAMETERS, **(parameters or {})}, time_ms=NOW_MS)
+        self.chain = Chain(shipped_sources(), {**MARKET_PARAMETERS, **(parameters or {})}, NOW_MS, machine=MACHINE)
         for operator in ("op1", "op2"):
             self.chain.user(operator, "operator")
         self.chain.user("gate", "gateway")
