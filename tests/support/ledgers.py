@@ -92,12 +92,13 @@ def user_value(key: SigningKey, role: str, **changes: Any) -> dict[str, Value]:
 
 
 class BoxMachine:
-    """One contract, ``box``: it puts, deletes, fails after a write, and schedules. Each call costs 10 gas."""
+    """One contract, ``box``: puts, deletes, plants under any key, fails after a write, schedules. A call costs 10 gas."""
 
     entries: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "put": ("export", ("*",)),
         "delete": ("export", ("*",)),
         "fail": ("export", ("*",)),
+        "plant": ("export", ("*",)),
         "later": ("export", ("*",)),
         "sell": ("export", ("seller",)),
         "inner": ("internal", ("market",)),
@@ -122,6 +123,10 @@ class BoxMachine:
         if call.function in ("put", "sell"):
             view.put("box/" + args["key"], encode_value(args["value"]))
             return CallResult(OK, "", args["value"], 10, (Event("box", "put", {"key": args["key"]}),))
+        if call.function == "plant":
+            for key, value in args.items():
+                view.put(key, encode_value(_widened(value)))
+            return CallResult(OK, "", 2**200, 10, ())
         if call.function == "delete":
             view.delete("box/" + args["key"])
             return CallResult(OK, "", None, 10, ())
@@ -134,8 +139,17 @@ class BoxMachine:
         if call.function == "due":
             view.put(f"box/due/{args[0]}", encode_value(call.block_time_ms))
             return CallResult(OK, "", args[0], self.deadline_gas, ())
+        if call.function == "look":
+            return CallResult(OK, "", [2**60, args], 10, ())
         view.put("box/spoilt", encode_value(True))
         return CallResult("NO", "The box says no.", None, 10, ())
+
+
+def _widened(value: Value) -> Value:
+    """Decimal text as a number, since a payload holds none of 2^53 or more."""
+    if isinstance(value, dict):
+        return {key: _widened(item) for key, item in value.items()}
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Approves:
