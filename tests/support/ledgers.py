@@ -92,7 +92,7 @@ def user_value(key: SigningKey, role: str, **changes: Any) -> dict[str, Value]:
 
 
 class BoxMachine:
-    """One contract, ``box``: puts, deletes, plants under any key, fails after a write, schedules. A call costs 10 gas."""
+    """One contract, ``box``: puts, deletes, plants under any key, fails after a write, schedules. A call is 10 gas."""
 
     entries: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "put": ("export", ("*",)),
