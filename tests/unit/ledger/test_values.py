@@ -42,7 +42,9 @@ def test_integers_of_any_allowed_size(edge: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1.0, b"x", {1, 2}, (1, 2), {1: 2}, 2**INTEGER_BITS_MAX, nested(DEPTH_MAX + 1), object()], ids=repr
+    "value",
+    [1.0, b"x", {1, 2}, (1, 2), {1: 2}, 2**INTEGER_BITS_MAX, nested(DEPTH_MAX + 1), object()],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_value(value: Any) -> None:
     with pytest.raises(ValueInvalid):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk import wire
@@ -13,6 +13,7 @@ from sdk.errors import Problem
 REQUESTS = [wire.Request(number, "status", "", msgspec.Raw(wire.encode_body({"n": number}))) for number in range(4)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1))
 def test_frames_come_out_whole_however_the_stream_is_cut(sizes: list[int]) -> None:
     stream = b"".join(wire.frame(request) for request in REQUESTS)
