@@ -183,6 +183,16 @@ def test_changing_a_list_in_its_loop_does_not_disturb_the_loop(run: Run) -> None
     assert run("x = [1, 2]\nfor v in x:\n    x.append(v)\nreturn x").value == [1, 2, 1, 2]
 
 
+def test_every_node_of_the_code_that_runs_costs_gas(run: Run) -> None:
+    def cost(body: str) -> int:
+        return run(body).gas_used
+
+    assert cost("x = 1 + 1 + 1 + 1") == cost("x = 1 + 1") + 6
+    assert cost("if False:\n    x = 1 + 1 + 1 + 1") == cost("if False:\n    x = 1")
+    assert cost("for i in range(20):\n    x = 1") == cost("for i in range(10):\n    x = 1") + 10 * 4
+    assert cost("x = 20\nwhile x > 0:\n    x -= 1") == cost("x = 10\nwhile x > 0:\n    x -= 1") + 10 * 9
+
+
 @pytest.mark.parametrize("gas", [0, 1, 2, 3, 50, 250])
 def test_a_call_never_uses_more_gas_than_declared(run: Run, gas: int) -> None:
     result = run("put('k', 'v' * 1000)\nwhile True:\n    pass", gas=gas)

@@ -139,6 +139,13 @@ def test_what_is_not_taken_expires_when_the_gate_closes(market: Market) -> None:
     assert market.code("market", "post_listing", market.listing_args(), "sol") == "INTERVAL_CLOSED"
 
 
+@pytest.mark.parametrize(("before_ms", "code"), [(1, "OK"), (0, "INTERVAL_CLOSED")])
+def test_the_gate_closes_at_its_very_millisecond(market: Market, before_ms: int, code: str) -> None:
+    gate_ms = market.interval * INTERVAL_MS - MARKET_PARAMETERS["gate_closure_s"] * 1_000
+    market.chain.time_ms = gate_ms - before_ms - 1
+    assert market.code("market", "post_listing", market.listing_args(), "sol") == code
+
+
 def test_the_market_opens_a_week_ahead(market: Market) -> None:
     market.interval = market.chain.time_ms // INTERVAL_MS + 672
     market.offer()
