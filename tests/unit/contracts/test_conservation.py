@@ -17,7 +17,8 @@ from ledger.execution import DEADLINE_PREFIX
 
 PEOPLE = ("sol", "sun", "bea", "bob")
 ENERGY = st.one_of(st.integers(1, 30), st.sampled_from([-1, 0, 7_000, 100_001]))
-PRICE = st.one_of(st.integers(99_990, 100_010), st.sampled_from([0, 333, 10**9]))
+NEAR = st.integers(99_990, 100_010)
+PRICE = st.one_of(NEAR, st.sampled_from([0, 333, 10**9]))
 WHO = st.sampled_from(PEOPLE)
 PICK = st.integers(0, 30)
 
@@ -25,7 +26,8 @@ OPERATION = st.one_of(
     st.tuples(st.just("offer"), WHO, ENERGY, PRICE, st.integers(1, 4)),
     st.tuples(st.just("take"), WHO, PICK, ENERGY),
     st.tuples(st.just("order"), WHO, st.sampled_from(["bid", "ask"]), ENERGY, PRICE),
-    st.tuples(st.just("order"), WHO, st.sampled_from(["bid", "ask"]), ENERGY, PRICE),
+    st.tuples(st.just("order"), st.sampled_from(["sol", "sun"]), st.just("ask"), st.integers(1, 30), NEAR),
+    st.tuples(st.just("order"), st.sampled_from(["bea", "bob"]), st.just("bid"), st.integers(1, 30), NEAR),
     st.tuples(st.just("cancel"), WHO, PICK),
     st.tuples(st.just("suspend"), WHO, st.booleans()),
     st.tuples(st.just("withdraw"), WHO, st.sampled_from([1, 10**6, DEPOSIT])),
@@ -108,7 +110,7 @@ def check_book(market: Market) -> None:
 
 
 @settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(OPERATION, max_size=25), READINGS, SIGNATURES)
+@given(st.lists(OPERATION, min_size=10, max_size=30), READINGS, SIGNATURES)
 def test_money_and_energy_add_up_whatever_people_do(
     operations: list[tuple[Any, ...]], readings: dict[str, int], signatures: list[tuple[int, list[str]]]
 ) -> None:

@@ -37,6 +37,17 @@ def test_a_trade_is_at_the_resting_orders_price(market: Market, incoming: str) -
     assert market.held("bea") == 100 * resting[2] // 1_000, "what the better price saves is given back"
 
 
+@pytest.mark.parametrize("taken", ["book", "listing"])
+def test_what_rounding_in_parts_saves_is_not_held_on(taken: str) -> None:
+    market = Market({"imbalance_price": 333_333})
+    if taken == "book":
+        market.order("ask", "sol", 7, MID)
+        market.order("bid", "bea", 3, MID)
+    else:
+        market.take(market.offer(energy_wh=7, lot_wh=1), 3)
+    assert market.held("sol") == 3 * 333_333 // 1_000 + 4 * 333_333 // 1_000
+
+
 def test_the_best_price_comes_first_and_the_earliest_among_equals(market: Market) -> None:
     market.order("ask", "sol", 10, MID)
     market.order("ask", "sun", 20, LOW)
