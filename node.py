@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import signal
 import ssl
 import sys
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from api.submissions import Submissions
 from ca.authority import Authority, AuthorityError
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import client_context, public_server_context, server_context
+from contracts.deployment import DeploymentInvalid, check_deployment
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.chain import ChainCorrupt
@@ -40,6 +40,7 @@ from ledger.intake import request_of
 from ledger.ledger import CommittedBlock, DirectoryUnusable, Ledger
 from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
+from meter.errors import MeterError
 from meter.service import run_gateway
 from meter.units import units_of
 from pbft.config import ReplicaConfig
@@ -52,6 +53,7 @@ from sdk.client import AsyncClient
 from sdk.clock import Clock
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load
 from sdk.methods import NodeStatus, PeerStatus
+from sdk.process import ending_signals, follow_leash, make_socket_path
 from sdk.transports import connect
 
 uvloop: Any
@@ -60,10 +62,10 @@ try:
 except ImportError:  # optional: faster where a wheel exists
     uvloop = None
 
-SOCKET_FILE = "node.sock"
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
-UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable, ChainCorrupt, WalCorrupt)
+DAMAGED = (ChainCorrupt, WalCorrupt, DeploymentInvalid, MeterError)
+UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable, *DAMAGED)
 
 log = logging.getLogger("wattq.node")
 
@@ -80,6 +82,9 @@ class Node:
         self.genesis: Genesis = load_genesis(directory / GENESIS_FILE_NAME)
         self._names = [validator.name for validator in self.genesis.validators]
         self._check_place()
+        check_deployment(self.genesis.contracts, self.genesis.parameters)
+        self._meters = units_of(self.section.meter)
+        self._socket_file = make_socket_path(self.home)
         self._loop = asyncio.get_running_loop()
         self._directory = directory
         start_ms, clock = configuration.clock.start_ms, configuration.clock
@@ -164,8 +169,8 @@ class Node:
         section, limits = self.section, self.configuration.limits
         self.projector.start()
         socket = SocketServer(self.service.handle, limits.rest_connections_max)
-        await socket.listen_unix(self.home / SOCKET_FILE)
-        node = connect(f"unix:{self.home / SOCKET_FILE}")
+        await socket.listen_unix(self._socket_file)
+        node = connect(f"unix:{self._socket_file}")
         rest = RestServer(node, limits.rest_body_bytes_max)
         try:
             if section.client_port:
@@ -187,15 +192,15 @@ class Node:
     async def _run_parts(self) -> None:
         """Consensus, and the gateway if this node has meters; the node ends when consensus does."""
         async with asyncio.TaskGroup() as tasks:
-            gateway = tasks.create_task(self._run_gateway()) if self.section.meter else None
+            gateway = tasks.create_task(self._run_gateway()) if self._meters else None
             await self.driver.run()
             if gateway is not None:
                 gateway.cancel()
 
     async def _run_gateway(self) -> None:
         key = SigningKey.load(self._directory / "users" / f"gateway-{self.name}.key")
-        async with AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, key) as client:
-            await run_gateway(units_of(self.section.meter), self.clock, client, self.home / "readings.buffer")
+        async with AsyncClient([connect(f"unix:{self._socket_file}")], self.genesis, key) as client:
+            await run_gateway(self._meters, self.clock, client, self.home / "readings.buffer")
 
     def _public_tls(self) -> ssl.SSLContext:
         return public_server_context(self.home / "node.crt", self.home / "node.key")
@@ -268,7 +273,7 @@ async def serve(config: Path, name: str) -> None:
     )
     node = Node(directory, configuration, name)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, node.driver.stop)
     await node.run()
 
@@ -280,6 +285,7 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="which node of it, for example node1")
     options = parser.parse_args()
     gc.set_threshold(GC_THRESHOLD)
+    follow_leash()
     try:
         with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as run:
             run.run(serve(options.config.resolve(), options.name))

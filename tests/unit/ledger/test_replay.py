@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -133,3 +134,8 @@ def test_another_genesis_does_not_lead_to_these_blocks(chain: Path, tmp_path: Pa
     write_genesis(tmp_path / "genesis.json", make_genesis(network="other"))
     with pytest.raises(ChainInvalid, match="block 1"):
         replay(chain, tmp_path / "genesis.json", BoxMachine(), Approves())
+
+
+def test_a_chains_fault_travels_between_processes() -> None:
+    there = pickle.loads(pickle.dumps(ChainInvalid(7, "its header is not right")))
+    assert (str(there), there.height, there.why) == ("block 7: its header is not right", 7, "its header is not right")
