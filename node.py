@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields
@@ -28,6 +27,7 @@ from api.submissions import Submissions
 from ca.authority import Authority, AuthorityError
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import client_context, pem_of, public_server_context, server_context
+from contracts.deployment import DeploymentInvalid, check_deployment
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.codes import Refusal, RefusalCode
@@ -39,6 +39,7 @@ from ledger.opening import marking_damage, open_ledger
 from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
 from ledger.storage import disk_storage
+from meter.errors import MeterError
 from meter.service import run_gateway
 from meter.units import units_of
 from pbft.config import OBSERVER, ReplicaConfig
@@ -55,6 +56,7 @@ from sdk.client import AsyncClient
 from sdk.clock import clock_of
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, picked
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
+from sdk.process import ending_signals, follow_leash, make_socket_path
 from sdk.transports import connect
 
 uvloop: Any
@@ -63,11 +65,11 @@ try:
 except ImportError:  # optional: faster where a wheel exists
     uvloop = None
 
-SOCKET_FILE = "node.sock"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
-UNUSABLE = (ConfigurationError, GenesisInvalid, InvalidKey, AuthorityError, DirectoryUnusable)
+MISTAKES = (ConfigurationError, GenesisInvalid, DeploymentInvalid, MeterError, InvalidKey, AuthorityError)
+UNUSABLE = (*MISTAKES, DirectoryUnusable)
 
 log = logging.getLogger("wattq.node")
 
@@ -83,6 +85,9 @@ class Node:
         self.genesis: Genesis = load_genesis(directory / GENESIS_FILE_NAME)
         self._key = SigningKey.load(self.home / "node.key")
         self._check_place()
+        check_deployment(self.genesis.contracts, self.genesis.parameters)
+        self._meters = units_of(self.section.meter)
+        self._socket_file = make_socket_path(self.home)
         self._loop = asyncio.get_running_loop()
         self._directory = directory
         authority = self.section.certificate_authority
@@ -104,7 +109,7 @@ class Node:
             self.clock.now_ms,
             damaged=damaged,
         )
-        client = AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, self._key)
+        client = AsyncClient([connect(f"unix:{self._socket_file}")], self.genesis, self._key)
         self.reporter = Reporter(client, lambda: self.driver.session.epoch.number)
         self.submissions = Submissions(self.ledger, self._order)
         self.ledger.on_commit.append(self._committed)
@@ -161,8 +166,8 @@ class Node:
         section, limits = self.section, self.configuration.limits
         self.projector.start()
         socket = SocketServer(self.service.handle, limits.rest_connections_max)
-        await socket.listen_unix(self.home / SOCKET_FILE)
-        node = connect(f"unix:{self.home / SOCKET_FILE}")
+        await socket.listen_unix(self._socket_file)
+        node = connect(f"unix:{self._socket_file}")
         rest = RestServer(node, limits.rest_body_bytes_max)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
@@ -187,7 +192,7 @@ class Node:
         """Consensus, the gateway if this node has meters, and reports; the node ends when consensus does."""
         async with asyncio.TaskGroup() as tasks:
             others = [tasks.create_task(self.reporter.run())]
-            if self.section.meter:
+            if self._meters:
                 others.append(tasks.create_task(self._run_gateway()))
             await self.driver.run()
             for task in others:
@@ -195,8 +200,8 @@ class Node:
 
     async def _run_gateway(self) -> None:
         key = SigningKey.load(self._directory / "users" / f"gateway-{self.name}.key")
-        async with AsyncClient([connect(f"unix:{self.home / SOCKET_FILE}")], self.genesis, key) as client:
-            await run_gateway(units_of(self.section.meter), self.clock, client, self.home / "readings.buffer")
+        async with AsyncClient([connect(f"unix:{self._socket_file}")], self.genesis, key) as client:
+            await run_gateway(self._meters, self.clock, client, self.home / "readings.buffer")
 
     # ---------------------------------------------------------------------------------------------- ports
 
@@ -262,19 +267,13 @@ class Node:
 async def serve(config: Path, name: str) -> None:
     """Run a node until a signal ends it."""
     configuration = load(config)
-    section = configuration.section(name)
+    section, limits = configuration.section(name), configuration.limits
     directory = config.parent
-    limits = configuration.limits
-    set_up_logs(
-        directory / (section.directory or name) / "log" / "node.log",
-        section.log_level,
-        section.log_format,
-        limits.log_file_bytes_max,
-        limits.log_files_max,
-    )
+    file = directory / (section.directory or name) / "log" / "node.log"
+    set_up_logs(file, section.log_level, section.log_format, limits.log_file_bytes_max, limits.log_files_max)
     node = Node(directory, configuration, name)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, node.driver.stop)
     await node.run()
 
@@ -286,6 +285,7 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="which node of it, for example node1")
     options = parser.parse_args()
     gc.set_threshold(GC_THRESHOLD)
+    follow_leash()
     try:
         with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as run:
             run.run(serve(options.config.resolve(), options.name))

@@ -6,6 +6,7 @@ Errors are problem+json (RFC 9457) with a stable ``code`` and a sentence. Nothin
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -26,6 +27,8 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+log = logging.getLogger("wattq.rest")
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -81,7 +84,7 @@ async def _params(request: web.Request, method: Method[Any, Any]) -> Params:
             params: Params = msgspec.convert(given, method.params, strict=False)
         else:
             params = msgspec.json.decode(await request.read(), type=method.params)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
     return params
 
@@ -138,6 +141,10 @@ async def _problems(request: web.Request, handler: Respond) -> web.StreamRespons
         if error.status < 400:
             raise
         response = _problem(Problem(f"HTTP_{error.status}", f"{error.reason}: {request.path}", error.status))
+    except Exception:
+        # One caller's request must not end in a bare page; what went wrong is ours, and goes to the log.
+        log.exception("%s %s failed", request.method, request.path)
+        response = _problem(Problem("INTERNAL_ERROR", "The node failed to answer; its log says why.", 500))
     response.headers.update(SECURITY_HEADERS)
     return response
 

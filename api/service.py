@@ -20,9 +20,10 @@ from api.sessions import Sessions
 from api.submissions import Submissions
 from ca.authority import AdmissionRefused, Authority
 from ca.certificates import InvalidCertificate
+from ledger.authentication import authenticate
 from ledger.ledger import Ledger
 from ledger.receipts import receipt_to_json
-from ledger.statedb.documents import Document, Page, StateDatabase
+from ledger.statedb.documents import Document, Page, StateDatabase, narrow
 from ledger.statedb.embedded import QueryTooCostly
 from ledger.statedb.projector import Projector
 from ledger.statedb.selector import SelectorInvalid, parse_query
@@ -98,9 +99,11 @@ class NodeService:
         signer = self._sessions.signer(token, _now_ms())
         if signer is None:
             return STRANGER
-        entry = self._ledger.reader().get(f"registry/user/{signer}")
-        role = decode_value(entry.value)["role"] if entry is not None else ""
-        return Viewer(signer, role)
+        reader = self._ledger.reader()
+        entry = reader.get(f"registry/user/{signer}")
+        if entry is None or authenticate(reader, signer, (), self._ledger.time_ms) is not None:
+            return Viewer(signer)
+        return Viewer(signer, decode_value(entry.value)["role"])
 
     # ------------------------------------------------------------------------------------------- public
 
@@ -185,7 +188,7 @@ class NodeService:
             raise _forbidden(viewer)
         if entry is None:
             raise _not_found("document", key)
-        return methods.Row(key, entry.height, entry.index, value)
+        return methods.Row(key, entry.height, entry.index, narrow(value))
 
     def _documents(self, kind: str) -> Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]:
         async def documents(params: methods.DocumentsParams, viewer: Viewer) -> methods.Rows:
@@ -233,7 +236,7 @@ class NodeService:
         )
         if result.code != "OK":
             raise _refused(result.code, result.message, STATUS_OF_VIEW_CODE)
-        return methods.ViewResult(result.value, self._ledger.height)
+        return methods.ViewResult(narrow(result.value), self._ledger.height)
 
     async def _do_proof(self, params: methods.ProofParams, viewer: Viewer) -> methods.ProofRecord:
         entry = self._ledger.reader().get(params.key)
@@ -291,14 +294,14 @@ def _transaction_record(record: Any) -> methods.TransactionRecord:
         payload=record.payload,
         code=record.result.code,
         message=record.result.message,
-        value=record.result.value,
+        value=narrow(record.result.value),
         gas_used=record.result.gas_used,
-        events=msgspec.to_builtins(record.result.events),
+        events=[[contract, name, narrow(data)] for contract, name, data in record.result.events],
     )
 
 
 def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+    return time.time_ns() // 1_000_000
 
 
 def _refused(code: str, message: str, status: int) -> Refused:

@@ -87,7 +87,7 @@ class _Caller(asyncio.Protocol):
         try:
             for frame in self._frames.feed(data):
                 self._start(wire.decode_request(frame))
-        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError):
+        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.hang_up()
 
     def _start(self, request: wire.Request) -> None:
@@ -119,7 +119,16 @@ class _Caller(asyncio.Protocol):
             problem = Problem("INTERNAL_ERROR", "The node failed to answer; its log says why.", 500)
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(problem)))
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(wire.frame(reply))
+            self._transport.write(_framed(reply))
+
+
+def _framed(reply: wire.Reply) -> bytes:
+    """A reply's frame; in place of one that no client would take, a refusal that says so."""
+    try:
+        return wire.frame(reply)
+    except wire.FrameTooLong as error:
+        problem = Problem("ANSWER_TOO_LARGE", f"The answer is too large ({error}). Ask for less at once.", 422)
+        return wire.frame(wire.Reply(reply.id, False, msgspec.Raw(wire.encode_body(problem))))
 
 
 def decode_params(name: str, data: msgspec.Raw) -> Params:
@@ -129,6 +138,6 @@ def decode_params(name: str, data: msgspec.Raw) -> Params:
         raise Refused(Problem("METHOD_UNKNOWN", f"There is no method {name[:64]!r}.", 404))
     try:
         params: Params = msgspec.msgpack.decode(data, type=method.params)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
     return params

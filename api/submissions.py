@@ -57,7 +57,7 @@ class Submissions:
         waiter = self._waiter(envelope.tx_id)
         waiter.clients += 1
         try:
-            await self._enter(envelope)
+            await self._enter(envelope, waiter)
             if params.wait == "accepted":
                 return Submission(envelope.tx_id.hex(), "accepted")
             event = waiter.committed if params.wait == "committed" else waiter.certified
@@ -75,7 +75,7 @@ class Submissions:
             self._waiters[tx_id].height = height
             self._waiters[tx_id].committed.set()
         if waiting:
-            self._uncertified[height] = waiting
+            self._uncertified.setdefault(height, []).extend(waiting)
 
     def on_certified(self, height: int) -> None:
         """Every block up to ``height`` is certified."""
@@ -85,12 +85,27 @@ class Submissions:
                 if waiter is not None:
                     waiter.certified.set()
 
-    async def _enter(self, envelope: Envelope) -> None:
-        refusal = await asyncio.to_thread(self._ledger.admit, envelope)
-        if refusal is None:
-            (refusal,) = await self._order([envelope])
-        if refusal is not None:
+    async def _enter(self, envelope: Envelope, waiter: _Waiter) -> None:
+        """Hand the envelope over, unless it has executed, here or by way of another node: then its nonce is used."""
+        refusal = None
+        if not self._ledger.has(envelope.tx_id):
+            refusal = await asyncio.to_thread(self._ledger.admit, envelope)
+            if refusal is None:
+                (refusal,) = await self._order([envelope])
+        if self._ledger.has(envelope.tx_id):
+            record = await asyncio.to_thread(self._ledger.transaction, envelope.tx_id)
+            assert record is not None, "what has executed is found"
+            self._join(envelope.tx_id, record.height, waiter)
+        elif refusal is not None:
             raise Refused(Problem(refusal.code, refusal.message, _STATUS.get(refusal.code, _STATUS_OTHERWISE)))
+
+    def _join(self, tx_id: bytes, height: int, waiter: _Waiter) -> None:
+        """Wait for the certificate of a block whose commit has perhaps been announced already."""
+        waiter.height = height
+        waiter.committed.set()
+        self._uncertified.setdefault(height, []).append(tx_id)
+        if height <= self._ledger.certified_height:
+            waiter.certified.set()
 
     def _waiter(self, tx_id: bytes) -> _Waiter:
         if tx_id not in self._waiters and len(self._waiters) >= WAITERS_MAX:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 POINT_BYTES = 65
 SCALAR_BYTES = 32
 KEY_FILE_MODE = 0o600
+OTHERS = 0o077
+"""The permission bits of everybody but the owner."""
 _SPKI_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _CURVE = ec.SECP256R1()
@@ -40,6 +43,16 @@ def public_key_from(data: bytes) -> bytes:
     return point
 
 
+def _read_private(path: Path) -> bytes:
+    """The bytes of a file that is its owner's alone, where files have modes; ``InvalidKey`` for one open to others."""
+    with path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777
+        if os.name == "posix" and mode & OTHERS:
+            help_text = f"chmod 600 {shlex.quote(str(path))}"
+            raise InvalidKey(f"{path}: others than its owner have access to this key (mode {mode:04o}); {help_text}")
+        return file.read()
+
+
 class SigningKey:
     """A private key. Signatures are ECDSA with SHA-256, 64 bytes r || s."""
 
@@ -63,9 +76,9 @@ class SigningKey:
 
     @classmethod
     def load(cls, path: Path) -> SigningKey:
-        """Read a PEM file; ``InvalidKey`` if it is missing, encrypted or not a P-256 key."""
+        """Read a PEM file; ``InvalidKey`` if it is missing, open to others, encrypted or not a P-256 key."""
         try:
-            private = serialization.load_pem_private_key(path.read_bytes(), None)
+            private = serialization.load_pem_private_key(_read_private(path), None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise InvalidKey(f"{path}: {error}") from None
         if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != _CURVE.name:

@@ -103,7 +103,7 @@ def _genesis(path: Path) -> Genesis:
 def _read_json(path: Path) -> Any:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _unreadable(f"{path}: {error}")
     return tree.get("proof", tree) if isinstance(tree, dict) else tree
 

@@ -51,12 +51,12 @@ class Chain:
         entry = self.state.get(key)
         return None if entry is None else decode_value(entry.value)
 
-    def user(self, signer: str, role: str) -> str:
+    def user(self, signer: str, role: str, organisation: str = "test") -> str:
         """Register a user with a certificate that is valid for a year."""
         self.put(
             f"registry/user/{signer}",
             {
-                "type": "user", "signer": signer, "name": signer, "organisation": "test", "role": role,
+                "type": "user", "signer": signer, "name": signer, "organisation": organisation, "role": role,
                 "serial": f"5e{signer}", "issuer": "test", "not_before_ms": 0,
                 "not_after_ms": self.time_ms + 365 * DAY_MS, "suspended": False, "registered_height": 0,
             },

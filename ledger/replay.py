@@ -29,8 +29,12 @@ class ChainInvalid(Exception):
     """The first block that is not what it should be."""
 
     def __init__(self, height: int, why: str) -> None:
-        super().__init__(f"block {height}: {why}")
+        super().__init__(height, why)  # as given, so that it can travel between processes
         self.height = height
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"block {self.height}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from ca.keys import SigningKey
+from ledger.codes import RefusalCode
 from ledger.envelope import PAYLOAD_VERSION
 from ledger.genesis import Genesis, parse_genesis
 from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_json, verify_receipt
@@ -78,6 +80,7 @@ class AsyncClient:
         self._key = key
         self._tokens: dict[str, str] = {}
         self._nonce: int | None = None
+        self._nonce_is_old = False
         self._nonce_lock = asyncio.Lock()
 
     async def __aenter__(self) -> AsyncClient:
@@ -131,9 +134,10 @@ class AsyncClient:
 
     async def _next_nonce(self) -> int:
         async with self._nonce_lock:
-            if self._nonce is None:
+            if self._nonce is None or self._nonce_is_old:
                 state = await self._call(methods.NONCE, methods.SignerParams(signer=self.signer))
-                self._nonce = state.highest
+                self._nonce = state.highest if self._nonce is None else max(self._nonce, state.highest)
+                self._nonce_is_old = False
             self._nonce += 1
             return self._nonce
 
@@ -155,6 +159,16 @@ class AsyncClient:
 
     async def submit(self, signed: Signed, timeout_s: float = 60.0) -> Outcome:
         """Send the same envelope to one endpoint after another until its receipt verifies."""
+        try:
+            return await self._submit(signed, timeout_s)
+        except Refused as refusal:
+            # Somebody else signs with this key too, or a node lied about the highest nonce: ask the chain again.
+            if refusal.code == RefusalCode.NONCE_OUT_OF_WINDOW:
+                self._nonce = None
+            self._nonce_is_old |= refusal.code == RefusalCode.NONCE_USED
+            raise
+
+    async def _submit(self, signed: Signed, timeout_s: float) -> Outcome:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         backoff = BACKOFF_S
@@ -184,7 +198,8 @@ class AsyncClient:
             self._current = (self._current + 1) % len(self._endpoints)
             await asyncio.sleep(min(backoff, max(0.0, deadline - loop.time())))
             backoff = min(backoff * 2, BACKOFF_S_MAX)
-        raise Unavailable(f"no quorum of answers within {timeout_s:g} s; last: {last}")
+        tx_id = sha256(signed.payload.encode()).hexdigest()
+        raise Unavailable(f"no quorum of answers within {timeout_s:g} s; last: {last}", tx_id)
 
     def _verified(self, submission: Submission, signed: Signed) -> Outcome:
         assert submission.receipt is not None
@@ -270,10 +285,13 @@ class AsyncClient:
                 last = error
                 self._current = (self._current + 1) % len(self._endpoints)
             except Refused as refusal:
-                if refusal.code != "SESSION_UNKNOWN":
-                    raise
                 last = refusal
-                self._tokens.pop(endpoint.endpoint, None)
+                if refusal.code == "SESSION_UNKNOWN":
+                    self._tokens.pop(endpoint.endpoint, None)
+                elif refusal.status in RETRIED_STATUS:
+                    self._current = (self._current + 1) % len(self._endpoints)
+                else:
+                    raise
         raise last
 
     async def _open_session(self, endpoint: Transport) -> str:

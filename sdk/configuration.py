@@ -172,6 +172,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "node", f"{len(self.node)} nodes; between {NODES_MIN} and {NODES_MAX} are needed")
         if not self.network.lab and (self.clock.start or self.clock.rate != 1.0):
             _fail(source, "clock", "only a network with network.lab = true may set the clock")
+        if self.clock.rate != 1.0 and not self.clock.start:
+            _fail(source, "clock.rate", "a clock that runs faster needs clock.start too")
         if self.limits.window_blocks < 2 * self.limits.checkpoint_interval_blocks:
             _fail(source, "limits.window_blocks", "must be at least twice limits.checkpoint_interval_blocks")
         if self.timers.view_change_timeout_ms_max < self.timers.view_change_timeout_ms:
@@ -224,7 +226,9 @@ def _overridden(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[st
         *sections, key = variable[len(ENVIRONMENT_PREFIX) :].lower().split("__")
         place = tree
         for section in sections:
-            place = place.setdefault(section, {})
+            place = place.setdefault(section, {}) if isinstance(place, dict) else place
+        if not isinstance(place, dict):
+            raise ConfigurationError(f"{variable}: {'.'.join(sections)} is a value, it has no keys")
         place[key] = environment[variable]
     return tree
 
@@ -239,19 +243,34 @@ def parse(text: str, source: str, environment: Mapping[str, str] | None = None) 
     try:
         configuration = msgspec.convert(tree, Configuration, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{source}: {_named(str(error))}") from None
+        raise ConfigurationError(f"{source}: {_explained(tree, str(error))}") from None
     configuration.validate(source)
     return configuration
 
 
-def _named(message: str) -> str:
+def _explained(tree: dict[str, Any], message: str) -> str:
+    """What msgspec says, with the key first; it calls every node ``[...]``, so find out which one is meant."""
+    nodes = tree.get("node")
+    for name, section in nodes.items() if isinstance(nodes, dict) else ():
+        try:
+            msgspec.convert({name: section}, dict[Name, NodeSection], strict=False)
+        except msgspec.ValidationError as error:
+            return _named(str(error), f"node.{name}")
+    return _named(message)
+
+
+_ABOUT_A_FIELD = {"Object contains unknown field `": "unknown key", "Object missing required field `": "is missing"}
+
+
+def _named(message: str, prefix: str = "") -> str:
     """msgspec says ``... - at `$.limits.pool_bytes_max```; people want the key first."""
-    text, _, path = message.partition(" - at `$.")
-    unknown = text.removeprefix("Object contains unknown field `").rstrip("`")
-    if unknown != text:
-        prefix = path.rstrip("`") + "." if path else ""
-        return f"{prefix}{unknown}: unknown key"
-    return f"{path.rstrip('`')}: {text[0].lower()}{text[1:]}" if path else text
+    text, _, place = message.partition(" - at `")
+    path = place.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix("[...]").lstrip(".")
+    keys = [key for key in (prefix, path) if key]
+    for start, why in _ABOUT_A_FIELD.items():
+        if text.startswith(start):
+            return f"{'.'.join([*keys, text.removeprefix(start).rstrip('`')])}: {why}"
+    return f"{'.'.join(keys)}: {text[0].lower()}{text[1:]}" if keys else text
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Configuration:

@@ -81,7 +81,7 @@ class QueryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True)
     sort: tuple[dict[str, Literal["asc", "desc"]], ...] = ()
     fields: tuple[str, ...] = ()
     limit: Limit = ROWS_DEFAULT
-    bookmark: Annotated[str, Meta(max_length=512)] = ""
+    bookmark: Annotated[str, Meta(max_length=16_384)] = ""
     min_height: Height = 0
 
 

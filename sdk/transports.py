@@ -38,6 +38,8 @@ def connect(endpoint: str, tls: ssl.SSLContext | None = None) -> Transport:
     """A transport for ``http(s)://HOST:PORT``, ``unix:PATH`` or ``tls://HOST:PORT``; it connects when first used."""
     if endpoint.startswith(("http://", "https://")):
         return HttpTransport(endpoint, tls)
+    if endpoint.startswith("tls://") and not endpoint.rpartition(":")[2].isdecimal():
+        raise ValueError(f"{endpoint!r}: tls://HOST:PORT needs a port")
     if endpoint.startswith(("unix:", "tls://")):
         return SocketTransport(endpoint, tls)
     raise ValueError(f"{endpoint!r}: an endpoint starts with http://, https://, tls:// or unix:")
@@ -68,7 +70,7 @@ class HttpTransport:
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_TIMEOUT_S),
                 ssl=self._tls if self._tls is not None else True,
             ) as response:
-                data = await response.content.read(ANSWER_BYTES_MAX + 1)
+                data = await _read_bounded(response.content)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TransportError(f"{self.endpoint}: {type(error).__name__}: {error}") from None
@@ -81,7 +83,7 @@ class HttpTransport:
             if status < 400:
                 return msgspec.json.decode(data, type=method.result)
             told = msgspec.json.decode(data, type=_ProblemDocument)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TransportError(f"{self.endpoint}: HTTP {status} without a proper body: {error}") from None
         raise Refused(Problem(told.code, told.detail, status))
 
@@ -96,6 +98,16 @@ class HttpTransport:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
+    """A whole answer, or at least one byte more than the bound. (One ``read`` gives only what has arrived.)"""
+    data = bytearray()
+    async for chunk in content.iter_any():
+        data += chunk
+        if len(data) > ANSWER_BYTES_MAX:
+            break
+    return bytes(data)
 
 
 class _ProblemDocument(msgspec.Struct):
@@ -123,13 +135,17 @@ class SocketTransport:
         self._connecting = asyncio.Lock()
 
     async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+        try:
+            body = wire.encode_body(params)
+        except (OverflowError, TypeError, RecursionError) as error:
+            raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
         connection = await self._connected()
-        reply = await connection.ask(method.name, token, wire.encode_body(params), timeout_s)
+        reply = await connection.ask(method.name, token, body, timeout_s)
         try:
             if reply.good:
                 return msgspec.msgpack.decode(reply.body, type=method.result)
             problem = msgspec.msgpack.decode(reply.body, type=Problem)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TransportError(f"{self.endpoint}: {error}") from None
         raise Refused(problem)
 
@@ -200,7 +216,7 @@ class _Connection(asyncio.Protocol):
                 future = self._waiting.get(reply.id)
                 if future is not None and not future.done():
                     future.set_result(reply)
-        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._fail(TransportError(f"{self._endpoint}: {error}"))
             self.hang_up()
 

@@ -7,6 +7,7 @@ pattern by ``selector``; they enter the text only through ``json_extract(v, '$."
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from pathlib import Path
@@ -34,6 +35,9 @@ CREATE TABLE IF NOT EXISTS savepoint (one INTEGER PRIMARY KEY CHECK (one = 1), h
 _OPERATORS = {"$eq": "=", "$ne": "<>", "$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
 
 
+log = logging.getLogger("wattq.statedb")
+
+
 class QueryTooCostly(Exception):
     """The query would read more than it may; narrow it by type, interval or key."""
 
@@ -42,9 +46,7 @@ class EmbeddedDatabase:
     """Implements ``StateDatabase``. One writer connection and one reader connection, each behind its own lock."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = _open(path)
-        self._writer.executescript(_SCHEMA)
-        self._writer.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        self._writer = _open_writer(path)
         self._reader = _open(path)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
@@ -104,9 +106,44 @@ class EmbeddedDatabase:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    _tune(connection)
+    return connection
+
+
+def _tune(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _open_writer(path: Path) -> sqlite3.Connection:
+    """Everything in it can be read again from the commit store: a damaged file or another format starts anew."""
+    connection = _prepared(path)
+    if connection is None:
+        log.warning("%s is damaged or of another format; it is made again", path)
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+        connection = _prepared(path)
+    if connection is None:
+        raise sqlite3.DatabaseError(f"{path} cannot be made a database")
     return connection
+
+
+def _prepared(path: Path) -> sqlite3.Connection | None:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version in (0, FORMAT_VERSION):
+            _tune(connection)
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            return connection
+    except sqlite3.OperationalError:
+        connection.close()
+        raise
+    except sqlite3.DatabaseError:
+        pass
+    connection.close()
+    return None
 
 
 def _budget() -> Any:
@@ -198,18 +235,18 @@ _OWN_COLUMNS = {
 
 
 def _column(path: tuple[str, ...]) -> str:
+    """A field's SQL: a column, a place in the value, or NULL for what no document has."""
     if path in _OWN_COLUMNS:
         return _OWN_COLUMNS[path]
-    return f"json_extract(v, '{_json_path(path)}')"
+    return f"json_extract(v, '{_json_path(path)}')" if path[0] == "v" else "NULL"
 
 
 def _type(path: tuple[str, ...]) -> str:
     if path in _OWN_COLUMNS:
         return "'integer'" if path[0] == "version" else "'text'"
-    return f"json_type(v, '{_json_path(path)}')"
+    return f"json_type(v, '{_json_path(path)}')" if path[0] == "v" else "NULL"
 
 
 def _json_path(path: tuple[str, ...]) -> str:
-    """``v.a.b`` is the value's field ``a.b``; nothing else of a document is JSON."""
-    inner = path[1:] if path[0] == "v" else ("", "missing")
-    return "$" + "".join(f'."{part}"' for part in inner)
+    """``v.a.b`` is the value's field ``a.b``."""
+    return "$" + "".join(f'."{part}"' for part in path[1:])

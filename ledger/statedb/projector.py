@@ -43,6 +43,7 @@ class Projector:
         self._projected = database.height()
         self._resync = True
         self._replaced = False
+        self._reading = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
 
@@ -53,8 +54,8 @@ class Projector:
 
     @property
     def lagging(self) -> bool:
-        """Whether queries would be too old: it is reading everything again."""
-        return self._resync
+        """Whether queries would find too little: everything is to be read again, or is being read."""
+        return self._resync or self._reading
 
     def start(self) -> None:
         self._thread.start()
@@ -88,7 +89,7 @@ class Projector:
     def wait_for(self, height: int, timeout_s: float) -> bool:
         """Block until the database holds ``height``; False when it does not come in time."""
         with self._wake:
-            return self._wake.wait_for(lambda: self._projected >= height and not self._resync, timeout_s)
+            return self._wake.wait_for(lambda: self._projected >= height and not self.lagging, timeout_s)
 
     def _run(self) -> None:
         delay_s = RETRY_S
@@ -122,10 +123,10 @@ class Projector:
         with self._wake:
             self._pending, self._pending_blocks = {}, 0
             reader, height = self._snapshot()
-            rebuild = self._replaced or self._projected != height
+            rebuild = self._replaced or self._database.height() != height
             if rebuild:
                 self._projected = -1
-            self._resync = self._replaced = False
+            self._resync, self._replaced, self._reading = False, False, True
         if rebuild:
             self._database.clear()
             after = ""
@@ -137,7 +138,7 @@ class Projector:
 
     def _advance(self, height: int) -> None:
         with self._wake:
-            self._projected = height
+            self._projected, self._reading = height, False
             self._wake.notify_all()
 
 

@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 DEPTH_MAX = 8
-TERMS_MAX = 64
+TERMS_MAX = 100
 IN_MAX = 100
 SORT_MAX = 4
 FIELDS_MAX = 32
 TEXT_MAX = 512
 
-_FIELD = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,128}){0,8}$")
+INTEGER_BOUND = 2**53
+"""Documents hold larger integers as fixed-width text, so no query compares them as numbers."""
+
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,128}){0,8}")
 Comparison: TypeAlias = Literal["$eq", "$ne", "$lt", "$lte", "$gt", "$gte"]
 COMPARISONS = ("$eq", "$ne", "$lt", "$lte", "$gt", "$gte")
 Scalar: TypeAlias = bool | int | str | None
@@ -103,13 +106,21 @@ def _group(selector: Any, depth: int, budget: list[int]) -> Group:
         raise SelectorInvalid(f"an object is expected, not {_shown(selector)}")
     if depth == 0:
         raise SelectorInvalid(f"nested deeper than {DEPTH_MAX}")
+    _spend(budget)
     return Group("$and", tuple(_term(name, value, depth - 1, budget) for name, value in selector.items()))
 
 
-def _term(name: str, value: Any, depth: int, budget: list[int]) -> Condition:
+def _spend(budget: list[int]) -> None:
+    """Every group, term and operator is one of ``TERMS_MAX``."""
     budget[0] -= 1
     if budget[0] < 0:
         raise SelectorInvalid(f"more than {TERMS_MAX} terms")
+
+
+def _term(name: Any, value: Any, depth: int, budget: list[int]) -> Condition:
+    _spend(budget)
+    if not isinstance(name, str):
+        raise SelectorInvalid(f"{_shown(name)} is no field name")
     if name in ("$and", "$or", "$nor"):
         if not isinstance(value, list) or not value:
             raise SelectorInvalid(f"{name} takes a list of selectors")
@@ -129,9 +140,9 @@ def _term(name: str, value: Any, depth: int, budget: list[int]) -> Condition:
 
 
 def _condition(path: tuple[str, ...], operator: str, operand: Any, depth: int, budget: list[int]) -> Condition:
-    budget[0] -= 1
-    if budget[0] < 0 or depth <= 0:
-        raise SelectorInvalid(f"more than {TERMS_MAX} terms or nested deeper than {DEPTH_MAX}")
+    _spend(budget)
+    if depth <= 0:
+        raise SelectorInvalid(f"nested deeper than {DEPTH_MAX}")
     if operator in COMPARISONS:
         return Compare(path, operator, _scalar(operand))  # type: ignore[arg-type]  # narrowed by the test above
     if operator in ("$in", "$nin"):
@@ -147,12 +158,14 @@ def _condition(path: tuple[str, ...], operator: str, operand: Any, depth: int, b
 
 
 def _path(name: str) -> tuple[str, ...]:
-    if not _FIELD.match(name):
+    if not _FIELD.fullmatch(name):
         raise SelectorInvalid(f"{_shown(name)} is no field name")
     return tuple(name.split("."))
 
 
 def _scalar(value: Any) -> Scalar:
+    if isinstance(value, int) and abs(value) >= INTEGER_BOUND:
+        raise SelectorInvalid(f"{_shown(value)}: integers from 2^53 on are text of 78 digits in documents")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str) and len(value) <= TEXT_MAX:
@@ -165,15 +178,19 @@ def _shown(value: Any) -> str:
 
 
 def write_bookmark(values: Sequence[Scalar]) -> str:
-    """A bookmark: the sort values and the key of a page's last row."""
-    return base64.urlsafe_b64encode(json.dumps(list(values), separators=(",", ":")).encode()).decode()
+    """A bookmark: the sort values and the key of a page's last row; ``SelectorInvalid`` if they are too long."""
+    if any(isinstance(value, str) and len(value) > TEXT_MAX for value in values):
+        raise SelectorInvalid(f"sort: some values of it are texts of more than {TEXT_MAX} characters")
+    return base64.urlsafe_b64encode(
+        json.dumps(list(values), separators=(",", ":"), ensure_ascii=False).encode()
+    ).decode()
 
 
 def read_bookmark(bookmark: str, sort_length: int) -> tuple[Scalar, ...]:
     """The values of a bookmark; raises ``SelectorInvalid`` for one that is not ours or of another sort."""
     try:
         values = json.loads(base64.urlsafe_b64decode(bookmark.encode()))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         raise SelectorInvalid("this bookmark is malformed") from None
     if not isinstance(values, list) or len(values) != sort_length + 1 or not isinstance(values[-1], str):
         raise SelectorInvalid("this bookmark belongs to another query")

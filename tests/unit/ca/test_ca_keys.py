@@ -68,6 +68,23 @@ def test_arbitrary_bytes_are_a_point_or_an_invalid_key(data: bytes) -> None:
     assert len(point) == POINT_BYTES
 
 
+def write_private(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o666])
+def test_a_key_that_others_can_reach_is_refused_with_what_helps(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a key"
+    key = SigningKey.generate()
+    key.save(path)
+    path.chmod(mode)
+    with pytest.raises(InvalidKey, match=rf"a key: .*mode 0{mode:o}\); chmod 600 '.*a key'$"):
+        SigningKey.load(path)
+    path.chmod(0o400)
+    assert SigningKey.load(path).signer == key.signer
+
+
 def test_files_that_hold_no_usable_key(tmp_path: Path) -> None:
     contents = {
         "rsa": pem(rsa.generate_private_key(65_537, 2_048)),
@@ -77,7 +94,7 @@ def test_files_that_hold_no_usable_key(tmp_path: Path) -> None:
         "empty": b"",
     }
     for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
+        write_private(tmp_path / name, content)
     for name in (*contents, "missing"):
         with pytest.raises(InvalidKey, match=name):
             SigningKey.load(tmp_path / name)
@@ -86,7 +103,7 @@ def test_files_that_hold_no_usable_key(tmp_path: Path) -> None:
 @given(st.binary(max_size=200))
 def test_a_damaged_key_file_is_an_invalid_key(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     path = tmp_path_factory.mktemp("key") / "a.key"
-    path.write_bytes(b"-----BEGIN PRIVATE KEY-----\n" + noise + b"\n-----END PRIVATE KEY-----\n")
+    write_private(path, b"-----BEGIN PRIVATE KEY-----\n" + noise + b"\n-----END PRIVATE KEY-----\n")
     with pytest.raises(InvalidKey):
         SigningKey.load(path)
 

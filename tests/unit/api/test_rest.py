@@ -1,0 +1,173 @@
+"""REST: every error is a problem document with a code and a sentence; bodies are bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.rest import SECURITY_HEADERS, make_app
+from sdk import methods
+from sdk.errors import Problem, Refused, TransportError
+from sdk.methods import METHODS, Method, P, R
+from sdk.transports import ANSWER_TIMEOUT_S
+
+SIGNER = "ab" * 32
+BODY_BYTES_MAX = 2_000
+
+
+class FakeNode:
+    """The node behind REST: gives ``answer``, or raises it."""
+
+    endpoint = "fake"
+
+    def __init__(self) -> None:
+        self.answer: Any = methods.Headers(())
+        self.calls: list[tuple[str, Any, str]] = []
+
+    async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+        self.calls.append((method.name, params, token))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        result: R = self.answer
+        return result
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def node() -> FakeNode:
+    return FakeNode()
+
+
+@pytest.fixture
+async def client(node: FakeNode) -> AsyncIterator[TestClient[Any, Any]]:
+    async with TestClient(TestServer(make_app(node, BODY_BYTES_MAX))) as opened:
+        yield opened
+
+
+async def problem(client: TestClient[Any, Any], verb: str, path: str, body: bytes | None = None) -> tuple[int, str]:
+    """Status and code of an answer that must be a problem document with a sentence."""
+    response = await client.request(verb, path, data=body)
+    document = await response.json(content_type="application/problem+json")
+    assert document["status"] == response.status
+    assert document["type"] == f"urn:wattquorum:problem:{document['code']}"
+    assert document["detail"].endswith(".") or document["code"].startswith("HTTP_")
+    assert len(document["detail"]) > 10
+    assert SECURITY_HEADERS.items() <= dict(response.headers).items()
+    return response.status, document["code"]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+async def test_every_method_has_its_route(
+    client: TestClient[Any, Any], node: FakeNode, method: Method[Any, Any]
+) -> None:
+    node.answer = Refused(Problem("TEAPOT", "I am a teapot.", 418))
+    path = method.path.format(tx_id="0" * 64, height=1, interval=1, signer=SIGNER)
+    query = "?key=a" if method is methods.PROOF else ""
+    bodies: dict[str, dict[str, Any]] = {
+        "submit": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]},
+        "query": {"selector": {}},
+        "view": {"contract": "a", "function": "b"},
+        "challenge": {"public_key": ""},
+        "session": {"public_key": "", "challenge": "", "signature": ""},
+        "enrol": {"request": "", "code": ""},
+        "handover": {"message": ""},
+    }
+    body = json.dumps(bodies[method.name]).encode() if method.verb == "POST" else None
+    assert await problem(client, method.verb, path + query, body) == (418, "TEAPOT")
+    assert [name for name, _, _ in node.calls] == [method.name]
+
+
+async def test_path_query_and_token_reach_the_node(client: TestClient[Any, Any], node: FakeNode) -> None:
+    response = await client.get("/v1/headers?first=3&limit=2", headers={"Authorization": "bearer  abc "})
+    assert (response.status, await response.json()) == (200, {"headers": []})
+    assert node.calls == [("headers", methods.HeadersParams(first=3, limit=2), "abc")]
+    assert SECURITY_HEADERS.items() <= dict(response.headers).items()
+    await client.get("/v1/headers", headers={"Authorization": "Basic abc"})
+    assert node.calls[-1][2] == ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "body", "expected"),
+    [
+        ("GET", "/v1/nothing", None, (404, "HTTP_404")),
+        ("DELETE", "/v1/status", None, (405, "HTTP_405")),
+        ("GET", "/v1/transactions", None, (405, "HTTP_405")),
+        ("GET", "/static/../rest.py", None, (404, "HTTP_404")),
+        ("GET", "/v1/headers?limit=0", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/headers?limit=201", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/headers?limit=1&limit=2", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/headers?first=x", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/headers?colour=red", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/blocks/-1", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/accounts/xyz", None, (400, "PARAMETERS_INVALID")),
+        ("GET", f"/v1/accounts/{SIGNER}?signer={SIGNER}x", None, (418, "TEAPOT")),
+        ("GET", "/v1/proof", None, (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b"", (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b"{", (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b"[]", (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b"\xff", (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b'{"selector": {}, "colour": 1}', (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b'{"selector": {}, "limit": "5"}', (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b'{"selector": {"a": "\\ud800"}}', (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/transactions", b'{"payload": "{}", "signatures": []}', (400, "PARAMETERS_INVALID")),
+        ("POST", "/v1/query", b" " * (BODY_BYTES_MAX + 1), (413, "BODY_TOO_LARGE")),
+        ("POST", "/v1/query", b'{"selector": {}}'.ljust(BODY_BYTES_MAX), (418, "TEAPOT")),
+    ],
+    ids=lambda value: str(value)[:44],
+)
+async def test_a_bad_request_has_a_code_and_a_sentence(
+    client: TestClient[Any, Any], node: FakeNode, verb: str, path: str, body: bytes | None, expected: tuple[int, str]
+) -> None:
+    node.answer = Refused(Problem("TEAPOT", "I am a teapot.", 418))
+    assert await problem(client, verb, path, body) == expected
+    assert len(node.calls) == (expected[0] == 418)
+
+
+async def test_a_body_nested_without_end_is_a_bad_request(node: FakeNode) -> None:
+    async with TestClient(TestServer(make_app(node, 300_000))) as client:
+        body = b'{"selector": {"a": ' + b"[" * 200_000 + b"}"
+        assert await problem(client, "POST", "/v1/query", body) == (400, "PARAMETERS_INVALID")
+
+
+async def test_a_node_that_does_not_answer_is_503(client: TestClient[Any, Any], node: FakeNode) -> None:
+    node.answer = TransportError("gone")
+    assert await problem(client, "GET", "/v1/headers") == (503, "NODE_UNREACHABLE")
+    assert await problem(client, "GET", "/v1/health") == (503, "NODE_UNREACHABLE")
+
+
+async def test_our_own_fault_is_a_problem_document_too(
+    client: TestClient[Any, Any], node: FakeNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    node.answer = ZeroDivisionError("our fault")
+    assert await problem(client, "GET", "/v1/headers") == (500, "INTERNAL_ERROR")
+    assert "our fault" in caplog.text
+
+
+STATUS = methods.NodeStatus("n", 0, "0", "", "main", 2, True, "n", 9, 8, "", 0, 9, 0, (), {}, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"), [({}, 200), ({"view_active": False}, 503), ({"alarms": ("diverged",)}, 503)]
+)
+async def test_health_is_503_when_the_node_is_not_well(
+    client: TestClient[Any, Any], node: FakeNode, change: dict[str, Any], expected: int
+) -> None:
+    node.answer = msgspec.structs.replace(STATUS, **change)
+    response = await client.get("/v1/health")
+    body = await response.json()
+    assert (response.status, body["status"]) == (expected, "ok" if expected == 200 else "degraded")
+    assert (body["executed_height"], body["certified_height"]) == (9, 8)
+
+
+async def test_the_page_is_served_with_a_strict_policy(client: TestClient[Any, Any]) -> None:
+    for path in ("/", "/static/app.js"):
+        response = await client.get(path)
+        assert response.status == 200
+        assert SECURITY_HEADERS.items() <= dict(response.headers).items()

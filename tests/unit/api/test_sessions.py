@@ -1,0 +1,118 @@
+"""Sessions: a signed challenge, once and in time, for the key it was made for."""
+
+from __future__ import annotations
+
+import pytest
+from ledgers import ALICE, BOB, GENESIS
+
+from api.sessions import CHALLENGE_MS, SESSION_MS, Sessions
+from ca.keys import SigningKey
+from sdk.client import session_text
+from sdk.errors import Refused
+from sdk.methods import SessionParams
+
+CHAIN = GENESIS.chain_id
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions(CHAIN, 3)
+
+
+def signed(challenge: bytes, key: SigningKey = ALICE, chain: bytes = CHAIN) -> SessionParams:
+    signature = key.sign(session_text(chain, challenge))
+    return SessionParams(public_key=key.public_key, challenge=challenge, signature=signature)
+
+
+def opened(sessions: Sessions, key: SigningKey = ALICE, now_ms: int = 0) -> str:
+    return sessions.open(signed(sessions.challenge(key.public_key, now_ms).challenge, key), now_ms).token
+
+
+def code_of(sessions: Sessions, params: SessionParams, now_ms: int = 0) -> str:
+    with pytest.raises(Refused) as caught:
+        sessions.open(params, now_ms)
+    assert caught.value.status == 401
+    return caught.value.code
+
+
+def test_a_signed_challenge_opens_a_session(sessions: Sessions) -> None:
+    challenge = sessions.challenge(ALICE.public_key, 5)
+    assert challenge.expires_ms == 5 + CHALLENGE_MS
+    session = sessions.open(signed(challenge.challenge), 10)
+    assert (session.signer, session.expires_ms) == (ALICE.signer, 10 + SESSION_MS)
+    assert sessions.signer(session.token, 10) == ALICE.signer
+
+
+def test_no_token_is_nobody(sessions: Sessions) -> None:
+    assert sessions.signer("", 0) is None
+
+
+def test_challenges_and_tokens_are_never_the_same_twice(sessions: Sessions) -> None:
+    challenges = {sessions.challenge(ALICE.public_key, 0).challenge for _ in range(20)}
+    assert len(challenges) == 20
+    assert len({opened(sessions) for _ in range(20)}) == 20
+
+
+def test_a_challenge_is_good_once(sessions: Sessions) -> None:
+    params = signed(sessions.challenge(ALICE.public_key, 0).challenge)
+    sessions.open(params, 0)
+    assert code_of(sessions, params) == "CHALLENGE_INVALID"
+
+
+@pytest.mark.parametrize(("after_ms", "good"), [(CHALLENGE_MS, True), (CHALLENGE_MS + 1, False)])
+def test_a_challenge_is_good_for_its_time(sessions: Sessions, after_ms: int, good: bool) -> None:
+    params = signed(sessions.challenge(ALICE.public_key, 0).challenge)
+    if good:
+        sessions.open(params, after_ms)
+    else:
+        assert code_of(sessions, params, after_ms) == "CHALLENGE_INVALID"
+
+
+def test_a_challenge_is_for_one_key(sessions: Sessions) -> None:
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    assert code_of(sessions, signed(challenge, BOB)) == "CHALLENGE_INVALID"
+
+
+def test_a_challenge_of_ones_own_making_is_unknown(sessions: Sessions) -> None:
+    assert code_of(sessions, signed(bytes(32))) == "CHALLENGE_INVALID"
+
+
+def test_a_signature_for_another_chain_or_by_another_key_does_not_fit(sessions: Sessions) -> None:
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    assert code_of(sessions, signed(challenge, chain=bytes(32))) == "SIGNATURE_INVALID"
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    stolen = SessionParams(public_key=ALICE.public_key, challenge=challenge, signature=signed(challenge, BOB).signature)
+    assert code_of(sessions, stolen) == "SIGNATURE_INVALID"
+
+
+@pytest.mark.parametrize(("after_ms", "good"), [(SESSION_MS, True), (SESSION_MS + 1, False)])
+def test_a_session_ends(sessions: Sessions, after_ms: int, good: bool) -> None:
+    token = opened(sessions)
+    if good:
+        assert sessions.signer(token, after_ms) == ALICE.signer
+        return
+    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+        sessions.signer(token, after_ms)
+
+
+def test_an_unknown_token_is_told_so_not_taken_for_nobody(sessions: Sessions) -> None:
+    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+        sessions.signer("made up", 0)
+
+
+def test_tables_are_bounded_and_the_oldest_gives_way(sessions: Sessions) -> None:
+    tokens = [opened(sessions) for _ in range(4)]
+    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+        sessions.signer(tokens[0], 0)
+    assert [sessions.signer(token, 0) for token in tokens[1:]] == [ALICE.signer] * 3
+    first = sessions.challenge(ALICE.public_key, 0).challenge
+    for _ in range(3):
+        sessions.challenge(BOB.public_key, 0)
+    assert code_of(sessions, signed(first)) == "CHALLENGE_INVALID"
+
+
+@pytest.mark.parametrize("key", [b"", bytes(65), b"\x04" * 65])
+def test_what_is_no_key_is_refused(sessions: Sessions, key: bytes) -> None:
+    with pytest.raises(Refused, match="KEY_INVALID") as caught:
+        sessions.challenge(key, 0)
+    assert caught.value.status == 400

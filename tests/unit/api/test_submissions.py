@@ -1,0 +1,186 @@
+"""Submitting: a refusal at once, or as far as the client waits; the same envelope again is the same transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from ledgers import ALICE, GENESIS, envelope, run_block
+
+from api import submissions as submissions_module
+from ledger.codes import Refusal, RefusalCode
+from ledger.envelope import Envelope
+from ledger.receipts import receipt_from_json, verify_receipt
+from sdk.errors import Refused
+from sdk.methods import SignatureText, Submission, SubmitParams
+
+Desk = Any
+
+
+def params_of(made: Envelope, wait: Any = "certificate", timeout_ms: int = 10_000) -> SubmitParams:
+    signatures = tuple(SignatureText(public_key=key, signature=signature) for key, signature in made.signatures)
+    return SubmitParams(payload=made.payload_bytes.decode(), signatures=signatures, wait=wait, timeout_ms=timeout_ms)
+
+
+async def taken(desk: Desk, count: int = 1) -> None:
+    """Let the service run until so many envelopes were handed to the ordering module."""
+    async with asyncio.timeout(10):
+        while len(desk.ordered) < count:  # noqa: ASYNC110  # it is the service that runs meanwhile
+            await asyncio.sleep(0)
+
+
+def commit(desk: Desk, *made: Envelope) -> None:
+    run_block(desk.ledger, *made)
+    desk.submissions.on_commit(desk.ledger.height, [item.tx_id for item in made])
+
+
+def submit(desk: Desk, made: Envelope, wait: str = "certificate", timeout_ms: int = 10_000) -> asyncio.Task[Submission]:
+    return asyncio.create_task(desk.submissions.submit(params_of(made, wait, timeout_ms)))
+
+
+async def test_accepted_means_handed_to_the_ordering_module(desk: Desk) -> None:
+    made = envelope()
+    found = await submit(desk, made, "accepted")
+    assert (found.state, found.tx_id, desk.ordered) == ("accepted", made.tx_id.hex(), [made])
+
+
+async def test_committed_and_certified_are_waited_for(desk: Desk) -> None:
+    made = envelope()
+    committed, certified, proven = (submit(desk, made, wait) for wait in ("committed", "certified", "certificate"))
+    await taken(desk, 3)
+    commit(desk, made)
+    found = await committed
+    assert (found.state, found.height, found.index, found.code, found.value) == ("committed", 2, 0, "OK", 1)
+    assert not certified.done()
+    desk.certify(2)
+    assert (await certified).state == "certified"
+    receipt = (await proven).receipt
+    assert receipt is not None
+    assert verify_receipt(receipt_from_json(receipt), GENESIS).tx_id == made.tx_id.hex()
+
+
+async def test_a_time_out_says_how_far_it_came(desk: Desk) -> None:
+    made = envelope()
+    assert (await submit(desk, made, timeout_ms=1)).state == "accepted"
+    commit(desk, made)
+    assert (await submit(desk, made, "committed", timeout_ms=1)).state == "committed"
+
+
+async def test_the_same_envelope_again_is_the_same_transaction(desk: Desk) -> None:
+    made = envelope()
+    commit(desk, made)
+    desk.certify(2)
+    found = await submit(desk, made)
+    assert (found.state, found.height, desk.ordered) == ("certified", 2, [])
+    assert found.receipt is not None
+
+
+async def test_a_repeat_between_commit_and_certificate_waits_for_it(desk: Desk) -> None:
+    """The client's first node went silent: the second must not answer that the nonce is used."""
+    made = envelope()
+    commit(desk, made)
+    waiting = submit(desk, made)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    desk.certify(2)
+    found = await waiting
+    assert (found.state, found.code, desk.ordered) == ("certified", "OK", [])
+
+
+async def test_a_repeat_whose_certificate_comes_while_it_looks_is_answered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = envelope()
+    commit(desk, made)
+    looked = type(desk.ledger).transaction
+
+    def transaction(ledger: Any, tx_id: bytes) -> Any:
+        found = looked(ledger, tx_id)
+        if ledger.certified_height < 2:
+            desk.certify(2)
+        return found
+
+    monkeypatch.setattr(type(desk.ledger), "transaction", transaction)
+    assert (await submit(desk, made, timeout_ms=5_000)).state == "certified"
+
+
+async def test_a_transaction_that_executes_while_it_is_admitted_is_not_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = envelope()
+    admit = type(desk.ledger).admit
+
+    def late(ledger: Any, item: Envelope) -> Refusal | None:
+        commit(desk, item)
+        refusal: Refusal | None = admit(ledger, item)
+        assert refusal is not None
+        return refusal
+
+    monkeypatch.setattr(type(desk.ledger), "admit", late)
+    assert (await submit(desk, made, "committed")).code == "OK"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"chain": "0" * 64}, 422, RefusalCode.WRONG_CHAIN),
+        ({"function": "sell", "contract": "nothing"}, 422, RefusalCode.CONTRACT_UNKNOWN),
+        ({"nonce": 5_000}, 422, RefusalCode.NONCE_OUT_OF_WINDOW),
+        ({"expires_at_height": 0}, 422, RefusalCode.EXPIRED),
+    ],
+)
+async def test_what_is_not_lawful_is_refused_at_once(
+    desk: Desk, changes: dict[str, Any], status: int, code: RefusalCode
+) -> None:
+    with pytest.raises(Refused) as caught:
+        await submit(desk, envelope(**changes))
+    assert (caught.value.status, caught.value.code, desk.ordered) == (status, code, [])
+    assert caught.value.message
+
+
+async def test_another_use_of_a_nonce_is_a_conflict(desk: Desk) -> None:
+    commit(desk, envelope())
+    with pytest.raises(Refused, match="NONCE_USED") as caught:
+        await submit(desk, envelope(args={"key": "b", "value": 2}))
+    assert caught.value.status == 409
+
+
+async def test_a_wrong_signature_or_shape_is_refused(desk: Desk) -> None:
+    good = params_of(envelope())
+    bad = SignatureText(public_key=ALICE.public_key, signature=bytes(64))
+    for params, code in [
+        (SubmitParams(payload=good.payload, signatures=(bad,)), "SIGNATURE_INVALID"),
+        (SubmitParams(payload="{}", signatures=good.signatures), "PAYLOAD_INVALID"),
+        (SubmitParams(payload=good.payload, signatures=good.signatures * 2), "SIGNERS_MISMATCH"),
+    ]:
+        with pytest.raises(Refused, match=code):
+            await desk.submissions.submit(params)
+
+
+async def test_a_full_pool_is_503(desk: Desk) -> None:
+    desk.order_refusal = Refusal(RefusalCode.POOL_FULL)
+    with pytest.raises(Refused, match="POOL_FULL") as caught:
+        await submit(desk, envelope())
+    assert caught.value.status == 503
+
+
+async def test_waiters_are_bounded_and_leave_when_they_are_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submissions_module, "WAITERS_MAX", 1)
+    first = submit(desk, envelope(), "committed")
+    await taken(desk)
+    with pytest.raises(Refused, match="TOO_MANY_WAITERS") as caught:
+        await submit(desk, envelope(nonce=1))
+    assert caught.value.status == 503
+    commit(desk, envelope())
+    await first
+    assert (await submit(desk, envelope(nonce=1), "accepted")).state == "accepted"
+
+
+async def test_a_failed_transaction_is_answered_with_its_code(desk: Desk) -> None:
+    made = envelope(function="fail")
+    waiting = submit(desk, made, "committed")
+    await taken(desk)
+    commit(desk, made)
+    found = await waiting
+    assert (found.code, found.message, found.value) == ("NO", "The box says no.", None)

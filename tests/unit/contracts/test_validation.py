@@ -1,0 +1,274 @@
+"""The validation module: it accepts what the contracts do, and rejects each result that breaks an invariant.
+
+Each violation starts from a real call's writes and changes one thing, as a faulty or dishonest machine would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from contract_market import MACHINE, Market
+
+from contracts.validation import VALUE_BYTES_MAX, WRITES_MAX, MarketValidator, Violation
+from ledger.execution import Call, CallResult
+from ledger.state import TransactionView
+from ledger.values import decode_value, encode_value
+
+
+class Outcome:
+    """What a call wrote, before it is applied, and open to forgery."""
+
+    def __init__(self, market: Market, contract: str, function: str, args: dict[str, Any], *signers: str) -> None:
+        chain = market.chain
+        self.call = Call(
+            contract, function, args, signers, "", 2_000_000, chain.time_ms + 1, chain.height + 1, 0, "transaction"
+        )
+        self.view = TransactionView(chain.state)
+        self.result = MACHINE.run(self.call, self.view)
+        assert self.result.code == "OK"
+
+    def verdict(self) -> str | None:
+        return MarketValidator().check(self.call, self.result, self.view)
+
+    def put(self, key: str, value: Any) -> None:
+        self.view.put(key, encode_value(value))
+
+    def change(self, prefix: str, **changes: Any) -> None:
+        """Change fields of the one written record below ``prefix``; integers are added."""
+        (key,) = [key for key, data in self.view.writes.items() if key.startswith(prefix) and data is not None]
+        record = decode_value(self.view.get(key) or b"")
+        for name, value in changes.items():
+            record[name] = record[name] + value if type(value) is int else value
+        self.put(key, record)
+
+
+def take(market: Market) -> Outcome:
+    listing = market.offer()
+    return Outcome(market, "market", "take_listing", {"listing": listing, "energy_wh": 300}, "bea")
+
+
+def trade_of(market: Market, metered_wh: int | None = None) -> str:
+    trade = market.take(market.offer(), 300)
+    market.to_end()
+    if metered_wh is not None:
+        market.read(export_wh=metered_wh)
+    return trade
+
+
+def meter(market: Market) -> Outcome:
+    trade_of(market)
+    return Outcome(market, "settlement", "submit_readings", {"readings": [market.reading(export_wh=200)]}, "gate")
+
+
+def confirm(market: Market) -> Outcome:
+    trade = trade_of(market, 200)
+    return Outcome(market, "settlement", "confirm", {"trade": trade}, "sol")
+
+
+def settle(market: Market) -> Outcome:
+    trade = trade_of(market, 200)
+    return Outcome(market, "settlement", "confirm", {"trade": trade}, "sol", "bea")
+
+
+def deposit(market: Market) -> Outcome:
+    return Outcome(market, "credit", "deposit", {"account": "sol", "amount": 9}, "op1", "op2")
+
+
+def bid(market: Market) -> Outcome:
+    market.order("ask", "sol", 100, 200_000)
+    return Outcome(market, "market", "place_order", market.order_args("bid", "bea", 150, 300_000), "bea")
+
+
+def cancel(market: Market) -> Outcome:
+    return Outcome(market, "market", "cancel_listing", {"listing": market.offer()}, "sol")
+
+
+Make = Callable[[Market], Outcome]
+
+
+@pytest.mark.parametrize("make", [take, meter, confirm, settle, deposit, bid, cancel])
+def test_what_the_contracts_do_is_accepted(market: Market, make: Make) -> None:
+    assert make(market).verdict() is None
+
+
+BEA, SOL, BALANCING = "credit/account/bea", "credit/account/sol", "credit/account/balancing"
+ACCOUNT = {"type": "account", "signer": "x", "available": 0, "held": 0}
+TRADE, LISTING, ORDER, SOLD = "settlement/trade/", "market/listing/", "market/order/", "market/sold/"
+
+
+@pytest.mark.parametrize(
+    ("make", "prefix", "changes", "violation"),
+    [
+        # Money is neither made nor lost, and nothing is negative.
+        (take, BEA, {"available": 1}, Violation.MONEY), (take, BEA, {"held": -1}, Violation.MONEY),
+        (settle, SOL, {"available": 5}, Violation.MONEY), (deposit, SOL, {"available": 1}, Violation.MONEY),
+        (deposit, "credit/total", {"total": 1}, Violation.MONEY),
+        (take, BEA, {"available": -(10**10), "held": 10**10}, Violation.NEGATIVE_BALANCE),
+        (take, BEA, {"available": 10**10, "held": -(10**10)}, Violation.NEGATIVE_BALANCE),
+        (take, BEA, {"available": "9"}, Violation.NEGATIVE_BALANCE),
+        (take, BEA, {"held": None}, Violation.NEGATIVE_BALANCE),
+        # Nothing is sold twice.
+        (take, LISTING, {"remaining_wh": 300}, Violation.OVERSOLD),
+        (take, LISTING, {"remaining_wh": 100}, Violation.OVERSOLD),
+        (take, LISTING, {"remaining_wh": -800}, Violation.OVERSOLD),
+        (take, LISTING, {"energy_wh": 300}, Violation.OVERSOLD),
+        (take, LISTING, {"meter": "m-sun"}, Violation.OVERSOLD), (take, LISTING, {"price": 1}, Violation.OVERSOLD),
+        (take, TRADE, {"energy_wh": 1}, Violation.OVERSOLD), (take, TRADE, {"meter": "m-sun"}, Violation.OVERSOLD),
+        (take, LISTING, {"status": "cancelled"}, Violation.OVERSOLD),
+        (cancel, LISTING, {"status": "open"}, Violation.OVERSOLD),
+        # Delivery is bounded by the contract and by the meter; terms and payments follow the trade.
+        (take, TRADE, {"delivered_wh": 1}, Violation.DELIVERY),
+        (take, TRADE, {"status": "settled"}, Violation.DELIVERY),
+        (take, TRADE, {"status": "proposed"}, Violation.DELIVERY),
+        (meter, TRADE, {"delivered_wh": 101}, Violation.DELIVERY),
+        (meter, TRADE, {"delivered_wh": 1, "amount": 200, "penalty": -400}, Violation.DELIVERY),
+        (meter, TRADE, {"delivered_wh": -201}, Violation.DELIVERY), (meter, TRADE, {"amount": 1}, Violation.DELIVERY),
+        (meter, TRADE, {"penalty": -1}, Violation.DELIVERY), (meter, TRADE, {"fee": 10**9}, Violation.DELIVERY),
+        (meter, TRADE, {"fee": -(10**9)}, Violation.DELIVERY), (meter, TRADE, {"price": -1}, Violation.DELIVERY),
+        (meter, "settlement/reading/", {"export_wh": -1}, Violation.DELIVERY),
+        (meter, "settlement/reading/", {"quality": "suspect"}, Violation.DELIVERY),
+        (confirm, TRADE, {"buyer": "sol"}, Violation.DELIVERY), (confirm, TRADE, {"amount": -1}, Violation.DELIVERY),
+        (settle, TRADE, {"price": 1}, Violation.DELIVERY),
+        # Nobody pays without both signatures.
+        (confirm, TRADE, {"buyer_confirmed": True}, Violation.SIGNATURES),
+        (settle, TRADE, {"buyer_confirmed": False}, Violation.SIGNATURES),
+        (settle, TRADE, {"seller_confirmed": False}, Violation.SIGNATURES),
+        (meter, TRADE, {"seller_confirmed": True}, Violation.SIGNATURES),
+        (confirm, TRADE, {"seller_confirmed": False, "status": "settled"}, Violation.PAYMENT),
+        # What is settled is paid, and only that.
+        (settle, TRADE, {"status": "proposed"}, Violation.PAYMENT),
+        (confirm, TRADE, {"status": "settled"}, Violation.PAYMENT),
+        # What is no record of the shipped contracts.
+        (take, LISTING, {"remaining_wh": "1"}, Violation.SHAPE), (take, TRADE, {"energy_wh": None}, Violation.SHAPE),
+        (take, LISTING, {"interval": "x"}, Violation.OVERSOLD), (meter, TRADE, {"delivered_wh": "1"}, Violation.SHAPE),
+    ],
+)  # fmt: skip
+def test_a_forged_record_is_rejected(
+    market: Market, make: Make, prefix: str, changes: dict[str, Any], violation: Violation
+) -> None:
+    outcome = make(market)
+    outcome.change(prefix, **changes)
+    assert outcome.verdict() == violation
+
+
+@pytest.mark.parametrize("make", [take, meter, confirm, bid])
+def test_money_does_not_move_between_accounts_without_a_settled_trade(market: Market, make: Make) -> None:
+    """Sums agree and nothing is negative, and still it is theft."""
+    outcome = make(market)
+    for who, amount in (("bea", -50), ("bob", 50)):
+        record = decode_value(outcome.view.get(f"credit/account/{who}") or b"")
+        outcome.put(f"credit/account/{who}", {**record, "available": record["available"] + amount})
+    assert outcome.verdict() == Violation.PAYMENT
+
+
+def test_a_settlement_pays_the_seller_of_the_trade_and_nobody_else(market: Market) -> None:
+    outcome = settle(market)
+    outcome.change(SOL, available=-7)
+    outcome.put("credit/account/bob", {**market.get("credit/account/bob"), "available": 10**9 + 7})
+    assert outcome.verdict() == Violation.PAYMENT
+
+
+@pytest.mark.parametrize("signers", [(), ("op1",), ("op1", "op1")])
+def test_money_enters_by_two_operators_only(market: Market, signers: tuple[str, ...]) -> None:
+    outcome = deposit(market)
+    outcome.call = Call("credit", "deposit", {}, signers, "", 1, 1, 1, 0, "transaction")
+    assert outcome.verdict() == Violation.OPERATORS
+
+
+def test_a_trade_without_an_offer_sells_twice(market: Market) -> None:
+    outcome = take(market)
+    (key,) = [key for key in outcome.view.writes if key.startswith(TRADE)]
+    outcome.put(key + "x", {**decode_value(outcome.view.get(key) or b""), "id": "other"})
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+@pytest.mark.parametrize("by", [1, -1, -5_000])
+def test_what_a_meter_sold_grows_by_what_is_offered(market: Market, by: int) -> None:
+    outcome = Outcome(market, "market", "post_listing", market.listing_args(), "sol")
+    key = f"{SOLD}m-sol/{market.interval:010d}"
+    outcome.put(key, decode_value(outcome.view.get(key) or b"") + by)
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+def test_a_meter_offers_no_more_than_its_capacity(market: Market) -> None:
+    outcome = Outcome(market, "market", "post_listing", market.listing_args(), "sol")
+    outcome.view.base.apply({"registry/meter/m-sol": None})  # type: ignore[attr-defined]
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+def test_energy_metered_once_is_delivered_once(market: Market) -> None:
+    """Two trades of 300 and 200 Wh, 400 injected: each within its contract, together beyond the meter."""
+    listing = market.offer()
+    trades = [market.take(listing, energy_wh) for energy_wh in (300, 200)]
+    market.to_end()
+    outcome = Outcome(market, "settlement", "submit_readings", {"readings": [market.reading(export_wh=400)]}, "gate")
+    assert outcome.verdict() is None
+    outcome.change(TRADE + trades[1], delivered_wh=100, amount=20_000, penalty=-40_000)
+    assert outcome.verdict() == Violation.DELIVERY
+
+
+def test_a_settled_trade_is_over(market: Market) -> None:
+    trade = trade_of(market, 200)
+    outcome = Outcome(market, "settlement", "confirm", {"trade": trade}, "sol", "bea")
+    market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
+    assert outcome.verdict() is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("governance/contract/market", {"source": ""}), ("governance/root/00", {}), ("governance/validators", []),
+        ("governance/parameter/fee_permille", {"value": 0}), ("registry/user/sol", {}), ("system/nonce/sol", {}),
+        ("system/anything", 1), ("stranger/key", 1), ("", 1), ("market", 1),
+    ],
+)  # fmt: skip
+def test_writes_stay_in_the_namespaces_of_the_call(market: Market, key: str, value: Any) -> None:
+    outcome = take(market)
+    outcome.put(key, value)
+    expected = None if key == "market" else Violation.NAMESPACE
+    assert outcome.verdict() == expected
+
+
+def test_nobody_deletes_a_deadline(market: Market) -> None:
+    outcome = take(market)
+    outcome.view.delete(market.chain.state.scan("system/deadline/", "", 1)[0][0])
+    assert outcome.verdict() == Violation.NAMESPACE
+
+
+@pytest.mark.parametrize(
+    ("contract", "verdict"), [("auction", None), ("credit", Violation.NAMESPACE), ("other", Violation.NAMESPACE)]
+)
+def test_other_contracts_write_below_their_own_name(market: Market, contract: str, verdict: str | None) -> None:
+    view = TransactionView(market.chain.state)
+    view.put("auction/k", encode_value(1))
+    call = Call(contract, "f", {}, (), "", 1, 1, 1, 0, "transaction")
+    assert MarketValidator().check(call, CallResult("OK", "", None, 0, ()), view) == verdict
+
+
+@pytest.mark.parametrize("size", ["writes", "value", "key"])
+def test_results_are_bounded(market: Market, size: str) -> None:
+    outcome = take(market)
+    if size == "writes":
+        for i in range(WRITES_MAX):
+            outcome.put(f"market/x/{i}", 1)
+    else:
+        outcome.put("market/" + "x" * (400 if size == "key" else 1), "x" * (VALUE_BYTES_MAX if size == "value" else 1))
+    assert outcome.verdict() == Violation.SIZE
+
+
+@pytest.mark.parametrize("prefix", [LISTING, TRADE, BEA])
+@pytest.mark.parametrize("data", [None, b"\xc1", b"", encode_value(7), encode_value([]), encode_value({})])
+def test_a_deleted_or_malformed_record_is_rejected_not_a_crash(market: Market, prefix: str, data: bytes | None) -> None:
+    """Regression: a record that was missing or of another shape raised in the validation module and ended the node."""
+    outcome = take(market)
+    (key,) = [key for key in outcome.view.writes if key.startswith(prefix)]
+    outcome.view.writes[key] = data
+    assert outcome.verdict() in set(Violation)
+
+
+def test_a_call_that_writes_nothing_is_fine(market: Market) -> None:
+    call = Call("market", "f", {}, (), "", 1, 1, 1, 0, "transaction")
+    result = CallResult("OK", "", None, 0, ())
+    assert MarketValidator().check(call, result, TransactionView(market.chain.state)) is None

@@ -1,0 +1,65 @@
+"""The state's readers and overlays: scans as if all changes were applied, and a record of what was read."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.state import Entry, MemoryState, Overlay, TransactionView
+
+KEYS = st.text("ab/", min_size=1, max_size=3)
+ENTRIES = st.dictionaries(KEYS, st.binary(max_size=1), max_size=8)
+CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=1), max_size=6)
+PLACES = st.tuples(st.text("ab/", max_size=2), st.text("ab/", max_size=3), st.integers(0, 6))
+
+
+def merged(base: dict[str, bytes], *layers: dict[str, bytes | None]) -> dict[str, bytes]:
+    found: dict[str, bytes | None] = dict(base)
+    for layer in layers:
+        found |= layer
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def expected(model: dict[str, bytes], place: tuple[str, str, int]) -> list[tuple[str, bytes]]:
+    prefix, after, limit = place
+    return [(key, model[key]) for key in sorted(model) if key.startswith(prefix) and key > after][:limit]
+
+
+@given(ENTRIES, CHANGES, CHANGES, PLACES)
+def test_layers_are_scanned_as_one(
+    base: dict[str, bytes], block: dict[str, bytes | None], own: dict[str, bytes | None], place: tuple[str, str, int]
+) -> None:
+    state = MemoryState({key: Entry(0, 0, value) for key, value in base.items()})
+    overlay = Overlay(state)
+    overlay.apply(block, 1, 0)
+    view = TransactionView(overlay)
+    for key, value in own.items():
+        if value is None:
+            view.delete(key)
+        else:
+            view.put(key, value)
+    assert [(key, entry.value) for key, entry in state.scan(*place)] == expected(base, place)
+    assert [(key, entry.value) for key, entry in overlay.scan(*place)] == expected(merged(base, block), place)
+    assert view.scan(*place) == expected(merged(base, block, own), place)
+    for key, value in merged(base, block, own).items():
+        assert view.get(key) == value
+    state.apply(overlay.changes)
+    assert {key: entry.value for key, entry in state.entries.items()} == merged(base, block)
+
+
+def test_a_view_remembers_versions_that_it_read() -> None:
+    view = TransactionView(MemoryState({"a": Entry(3, 1, b"x")}))
+    view.get("a")
+    view.get("b")
+    view.put("c", b"own")
+    view.get("c")
+    assert view.reads == {"a": (3, 1), "b": None}
+
+
+def test_a_views_ranges_tell_answers_apart() -> None:
+    digests = []
+    for entries in ({}, {"a": Entry(0, 0, b"1")}, {"a": Entry(0, 0, b"2")}, {"b": Entry(0, 0, b"1")}):
+        view = TransactionView(MemoryState(entries))
+        view.scan("", "", 5)
+        digests.append(view.ranges[0].digest)
+    assert len(set(digests)) == 4
