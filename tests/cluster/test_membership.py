@@ -148,6 +148,7 @@ def check_nothing_lost(network: Network, load: Load, homes: list[Path]) -> None:
         assert [tx_id for tx_id in acknowledged if found[tx_id] != 1] == [], home
 
 
+@pytest.mark.row(16)
 @pytest.mark.timeout(400)
 async def test_members_join_lead_and_leave_while_trading_goes_on(network: Network) -> None:
     home = network.cluster.home
@@ -272,6 +273,7 @@ async def test_a_node_that_lost_everything_takes_a_snapshot_and_is_mute_for_a_wh
     await alike(network, network.cluster.names)
 
 
+@pytest.mark.row(6)
 @pytest.mark.timeout(300)
 async def test_a_node_with_a_spoilt_chain_takes_a_snapshot_and_votes(network: Network) -> None:
     async with trading(network) as load:

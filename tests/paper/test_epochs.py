@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from harness import SCOPE, Net, fake_signer
 
 from ca.keys import SigningKey

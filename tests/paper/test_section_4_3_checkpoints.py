@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from harness import Net
 
 from pbft.events import AlarmKind, Received
