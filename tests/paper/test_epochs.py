@@ -27,6 +27,7 @@ def net_with_boundary() -> tuple[Net, int]:
     return net, boundary
 
 
+@pytest.mark.row(16)
 def test_the_epoch_ends_when_its_boundary_is_certified_and_nobody_votes_above_it() -> None:
     net, boundary = net_with_boundary()
     net.submit(1, "late")
@@ -41,6 +42,7 @@ def test_the_epoch_ends_when_its_boundary_is_certified_and_nobody_votes_above_it
     assert not [m for node in net.nodes for m in node.sent if isinstance(m, Complaint | ViewChange)]
 
 
+@pytest.mark.row(16)
 def test_a_proposal_above_the_boundary_is_refused() -> None:
     net, boundary = net_with_boundary()
     net.until(lambda: boundary <= net.nodes[1].replica.core.low + L)
