@@ -155,7 +155,7 @@ def _framed(records: Iterable[Record]) -> bytes:
 
 
 def _is_torn_beginning(data: bytes) -> bool:
-    """Whether a crash hit the making of this segment: as much of its first bytes as was written, and unwritten zeros."""
+    """Whether a crash hit the making of this segment: a part of its first bytes was written, the rest are zeros."""
     written = data.rstrip(b"\0")
     return len(written) < len(MAGIC) and MAGIC.startswith(written)
 
