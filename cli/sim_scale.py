@@ -127,7 +127,7 @@ def _write(setting: Setting, rows: list[Row], out: Path) -> None:
 
 def _table(rows: list[Row]) -> Table:
     """At saturation; medians at 70 % of it and ``idle``; ``=``: idle decisions sent just the theory's count."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for name in ("n", "tx/s", "p50 ms", "p99 ms", "70 % ms", "idle ms", "kB/dec.", "messages", "theory", "fullest"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:

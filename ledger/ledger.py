@@ -102,9 +102,9 @@ class Ledger:
             self.intake = Intake(genesis, self._threads)
             self._generation = generation_of(storage.files)
             remove_generation(storage, self._generation + 1)
+            self._shelf = Shelf(storage.files, genesis)
             self._books = self._open_books(storage.open_store(state_name(self._generation)), self._generation)
             opened.callback(self._close_books)
-            self._shelf = Shelf(storage.files, genesis)
             self._shelf.note(self._books)
             self._opened = opened.pop_all()
 

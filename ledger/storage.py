@@ -7,11 +7,13 @@ installed snapshot makes a new one, and the file ``current`` names the one in fo
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ledger.chain import ChainCorrupt
 from ledger.genesis import Genesis
 from ledger.store import CommitStore, open_store
 from pbft.files import Files
@@ -20,6 +22,7 @@ FORMAT_VERSION = 1
 STAMP = "format"
 CURRENT = "current"
 LOCK = "lock"
+_STAMP = re.compile(rb"wattquorum data [0-9]+\nchain [0-9a-f]{64}\n")
 
 
 class DirectoryUnusable(Exception):
@@ -54,13 +57,17 @@ def disk_storage(directory: Path, files: Files) -> Storage:
 
 
 def check_stamp(files: Files, genesis: Genesis) -> None:
-    """Stamp a new directory; ``DirectoryUnusable`` if it is another chain's or format's."""
+    """Stamp a new directory; ``DirectoryUnusable`` if it is another chain's or format's, ``ChainCorrupt`` if the stamp
+    is damaged: nobody knows then what the data are."""
     expected = f"wattquorum data {FORMAT_VERSION}\nchain {genesis.chain_id.hex()}\n".encode()
     found = files.read(STAMP) if STAMP in files.names() else b""
     if found == expected:
         return
-    if found and not expected.startswith(found):
-        raise DirectoryUnusable(f"the directory holds another chain or format: {found.decode(errors='replace')!r}")
+    # A crash while the stamp was made leaves its beginning, and perhaps zeros: there are no data yet.
+    if not expected.startswith(found.rstrip(b"\0")):
+        if _STAMP.fullmatch(found) is None:
+            raise ChainCorrupt(f"{STAMP}: damaged: {found!r}")
+        raise DirectoryUnusable(f"the directory holds another chain or format: {found.decode()!r}")
     if found:
         files.truncate(STAMP, 0)
     file = files.append(STAMP)
@@ -111,4 +118,8 @@ def set_aside(storage: Storage) -> None:
     put_in_force(storage.files, following)
     if following >= 2:
         remove_generation(storage, following - 2)
+    files = storage.files
+    if STAMP in files.names() and _STAMP.fullmatch(files.read(STAMP)) is None:
+        files.remove(STAMP)
+        files.sync_names()
     storage.release()

@@ -135,12 +135,6 @@ class Transport:
                 self._scheduled.add(key)
                 asyncio.get_running_loop().call_soon(self._flush_scheduled, key)
 
-    def hold(self, key: bytes) -> None:
-        """Read no more from a peer until ``resume_reading``."""
-        peer = self._peers.get(key)
-        if peer is not None and peer.link is not None:
-            peer.link.hold("inbox")
-
     def resume_reading(self, key: bytes) -> None:
         peer = self._peers.get(key)
         if peer is not None and peer.link is not None:

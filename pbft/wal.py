@@ -154,6 +154,12 @@ def _framed(records: Iterable[Record]) -> bytes:
     return b"".join(chunks)
 
 
+def _is_torn_beginning(data: bytes) -> bool:
+    """Whether a crash hit the making of this segment: a part of its first bytes was written, the rest are zeros."""
+    written = data.rstrip(b"\0")
+    return len(written) < len(MAGIC) and MAGIC.startswith(written)
+
+
 def _record_end(data: bytes, offset: int) -> int | None:
     """Where the record at ``offset`` ends, or None if it is torn or damaged. An empty one is unwritten zeros."""
     if offset + _HEAD.size > len(data):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 from sim.scale.probe import Effort
@@ -58,6 +60,15 @@ def _pass_on(told: Any, say: Say) -> None:
 def _begin(told: Any) -> None:
     global _told
     _told = told
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool whose process is killed would otherwise leave its workers computing for nobody."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _study(setting: Setting, nodes: int, effort: Effort, tx_per_s: float | None) -> Row:

@@ -99,6 +99,7 @@ async def test_wrong_signature(market: Market) -> None:
     assert await send(market, Signed(signed.payload.replace(":100", ":200"), signed.signatures)) == "SIGNATURE_INVALID"
 
 
+@pytest.mark.row(14)
 @pytest.mark.parametrize(
     ("field", "value", "code"),
     [
@@ -174,6 +175,7 @@ async def test_a_refused_transaction_changes_nothing_but_its_nonce(market: Marke
     assert (await market.dora.client.account()).value == before
 
 
+@pytest.mark.row(16)
 async def test_taking_from_a_seller_since_suspended_or_revoked(market: Market) -> None:
     network = market.network
     bob = await network.admit("bob", "seller", 3)
@@ -271,6 +273,7 @@ def poke(address: tuple[str, int], data: bytes) -> None:
             return
 
 
+@pytest.mark.row(14)
 async def test_garbage_on_every_socket(market: Market) -> None:
     cluster = market.network.cluster
     node = cluster.section("node3")

@@ -45,6 +45,7 @@ async def trade_for_a_while(person: Person, interval: int, count: int) -> None:
         await person.invoke("market", "place_order", bid)
 
 
+@pytest.mark.row(20)
 async def test_killing_the_primary_loses_nothing_acknowledged(network: Network) -> None:
     people = [await network.admit("dora", "buyer", 1), await network.admit("emeka", "buyer", 2)]
     interval = await network.interval()
@@ -86,6 +87,7 @@ def _first_order(network: Network) -> str:
     return min(key.removeprefix("market/order/") for key in state if key.startswith("market/order/"))
 
 
+@pytest.mark.row(19)
 async def test_two_of_four_stopped_is_no_progress_and_no_wrong_answer(network: Network) -> None:
     dora = await network.admit("dora", "buyer", 0)
     interval = await network.interval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from harness import SCOPE, Net, fake_signer
 
 from ca.keys import SigningKey
@@ -26,6 +27,7 @@ def net_with_boundary() -> tuple[Net, int]:
     return net, boundary
 
 
+@pytest.mark.row(16)
 def test_the_epoch_ends_when_its_boundary_is_certified_and_nobody_votes_above_it() -> None:
     net, boundary = net_with_boundary()
     net.submit(1, "late")
@@ -40,6 +42,7 @@ def test_the_epoch_ends_when_its_boundary_is_certified_and_nobody_votes_above_it
     assert not [m for node in net.nodes for m in node.sent if isinstance(m, Complaint | ViewChange)]
 
 
+@pytest.mark.row(16)
 def test_a_proposal_above_the_boundary_is_refused() -> None:
     net, boundary = net_with_boundary()
     net.until(lambda: boundary <= net.nodes[1].replica.core.low + L)

@@ -32,6 +32,7 @@ def load(net: Net, client: str, count: int, every_ms: int = 100) -> None:
         net.advance(every_ms)
 
 
+@pytest.mark.row(13)
 def test_a_censored_client_changes_the_view_while_others_progress() -> None:
     net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200)
     primary_that(net, "victim")
@@ -42,12 +43,14 @@ def test_a_censored_client_changes_the_view_while_others_progress() -> None:
     net.check_agreement()
 
 
+@pytest.mark.row(13)
 def test_a_request_that_one_client_sent_to_one_replica_only_is_forwarded_and_ousts_nobody() -> None:
     net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200)
     load(net, "one", 60)
     assert {node.replica.view for node in net.nodes} == {0}
 
 
+@pytest.mark.row(13)
 def test_a_backlog_is_no_censorship() -> None:
     """More requests than the primary can order in time: they wait long, in order, and nobody complains."""
     net = Net(4, request_timeout_ms=500, batch_transactions_max=2, pipeline_depth=1, block_idle_ms_max=100)
@@ -68,6 +71,7 @@ def test_an_empty_block_is_no_answer_to_a_waiting_request() -> None:
     assert net.nodes[2].replica.view > 0
 
 
+@pytest.mark.row(12)
 def test_a_primary_that_trickles_is_found_slow() -> None:
     net = Net(
         4,
@@ -100,6 +104,7 @@ def test_a_primary_that_trickles_is_found_slow() -> None:
     assert all(node.replica.view > 0 for node in net.nodes[1:])
 
 
+@pytest.mark.row(12)
 def test_a_primary_under_full_load_is_not_slow() -> None:
     net = Net(4, primary_window_ms=1_000, status_interval_ms=100, batch_transactions_max=5, block_idle_ms_max=500)
     for number in range(100):
@@ -111,6 +116,7 @@ def test_a_primary_under_full_load_is_not_slow() -> None:
 # ----------------------------------------------------------------------------------- complaints, evidence
 
 
+@pytest.mark.row(11)
 def test_one_complaint_ousts_nobody_and_f_plus_1_do() -> None:
     net = Net(4, real_signatures=True)
     core = net.nodes[3].replica.core
@@ -201,6 +207,7 @@ def test_a_hand_over_for_another_view_or_to_nobody_is_refused(handover: Handover
 # --------------------------------------------------------------------------------------------- time-outs
 
 
+@pytest.mark.row(11)
 def test_time_outs_double_are_capped_and_start_again_after_progress() -> None:
     net = Net(4, view_change_timeout_ms=100, view_change_timeout_ms_max=800, block_idle_ms_max=100)
     net.filter = lambda s, r, message: not isinstance(message, NewView | Proposal)

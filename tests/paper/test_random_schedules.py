@@ -44,6 +44,7 @@ def play(seed: int, n: int) -> Net:
     return net
 
 
+@pytest.mark.row(19)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_agreement_holds_and_progress_resumes_after_healing(seed: int) -> None:
     net = play(seed, 4 + seed % 4)

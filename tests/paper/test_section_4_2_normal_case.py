@@ -62,6 +62,7 @@ def test_a_backup_refuses_a_pre_prepare(event: dict[str, int], reason: RejectRea
     assert not [m for m in net.nodes[1].sent if isinstance(m, Prepare)]
 
 
+@pytest.mark.row(1)
 def test_a_second_pre_prepare_for_a_sequence_is_refused_and_raises_an_alarm() -> None:
     net = Net(4)
     net.give(net.nodes[1], proposal(net, 1, b"x"))
@@ -71,6 +72,7 @@ def test_a_second_pre_prepare_for_a_sequence_is_refused_and_raises_an_alarm() ->
     assert len([m for m in net.nodes[1].sent if isinstance(m, Prepare)]) == 1
 
 
+@pytest.mark.row(17)
 def test_a_proposal_beyond_the_clock_tolerance_is_refused() -> None:
     net = Net(4, clock_tolerance_ms=100)
     event = proposal(net, 1)
@@ -79,6 +81,7 @@ def test_a_proposal_beyond_the_clock_tolerance_is_refused() -> None:
     assert RejectReason.CLOCK_TOLERANCE in net.nodes[1].rejects
 
 
+@pytest.mark.row(1)
 def test_a_sender_has_one_vote_for_each_sequence_and_view() -> None:
     net = Net(4)
     vote = Prepare(0, 1, b"a" * 32, 2, b"s" * 64)
@@ -101,6 +104,7 @@ def test_nothing_commits_below_a_quorum() -> None:
     assert all(node.height == 0 for node in net.nodes)
 
 
+@pytest.mark.row(18)
 def test_records_are_persisted_with_or_before_the_votes_they_support() -> None:
     net = Net(4)
     net.submit(0, "a")
@@ -110,6 +114,7 @@ def test_records_are_persisted_with_or_before_the_votes_they_support() -> None:
         assert kinds.index("Accepted") < kinds.index("Prepared")
 
 
+@pytest.mark.row(9)
 @pytest.mark.parametrize("n", [4, 5, 6, 7, 10, 13])
 def test_any_number_of_replicas_agrees(n: int) -> None:
     net = Net(n)
@@ -125,6 +130,7 @@ def test_a_full_pool_refuses_the_newest() -> None:
     assert len(net.nodes[1].replica.core.pool) == 2
 
 
+@pytest.mark.row(10)
 def test_one_client_can_fill_only_its_share_of_the_pool() -> None:
     net = Net(4, pool_transactions_max=10, client_pool_share_percent=50)
     net.filter = lambda sender, receiver, message: False

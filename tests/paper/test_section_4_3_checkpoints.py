@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from harness import Net
 
 from pbft.events import AlarmKind, Received
@@ -11,6 +12,7 @@ from pbft.messages import Message, Outcome
 K, L = 4, 12
 
 
+@pytest.mark.row(5)
 def test_the_low_watermark_moves_every_k_certified_blocks_and_the_log_is_cut() -> None:
     net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=50)
     net.until(lambda: min(node.height for node in net.nodes) >= 3 * K + 1)
@@ -20,6 +22,7 @@ def test_the_low_watermark_moves_every_k_certified_blocks_and_the_log_is_cut() -
         assert min(core.log.slots, default=core.low + 1) > core.low
 
 
+@pytest.mark.row(5)
 def test_without_certificates_ordering_stops_at_the_high_watermark_without_a_view_change() -> None:
     net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=20, request_timeout_ms=100)
     net.filter = lambda sender, receiver, message: not isinstance(message, Outcome)
@@ -72,6 +75,7 @@ def test_a_contradicted_replica_raises_an_alarm_and_withholds_outcomes() -> None
     assert len([m for m in net.nodes[3].sent if isinstance(m, Outcome)]) == sent
 
 
+@pytest.mark.row(6)
 def test_a_contradicted_replica_repairs_itself_by_a_snapshot_that_is_beyond_the_contradiction() -> None:
     net = Net(4, checkpoint_interval_blocks=K, window_blocks=L, block_idle_ms_max=50)
     contradict(net, 3, "a")

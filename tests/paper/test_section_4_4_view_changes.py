@@ -24,6 +24,7 @@ from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
 from pbft.view_change import is_new_view, is_view_change, open_sequences
 
 
+@pytest.mark.row(9)
 @pytest.mark.parametrize("n", range(1, 200))
 def test_quorums_intersect_in_an_honest_replica_and_can_form(n: int) -> None:
     f, q = faulty_max(n), quorum(n)
@@ -42,6 +43,7 @@ def test_a_crashed_primary_is_replaced_and_the_request_executes() -> None:
     assert {node.replica.view for node in net.nodes[1:]} == {1}
 
 
+@pytest.mark.row(3)
 def test_what_prepared_survives_the_view_change() -> None:
     net = Net(4)
     net.filter = lambda sender, receiver, message: not isinstance(message, Commit)
@@ -72,6 +74,7 @@ def test_gaps_are_filled_with_null_requests() -> None:
     net.check_agreement()
 
 
+@pytest.mark.row(4)
 def test_a_batch_that_new_view_names_and_a_replica_lacks_is_fetched() -> None:
     net = Net(4)
 
@@ -105,6 +108,7 @@ def test_f_plus_one_view_changes_are_joined() -> None:
     assert (net.nodes[0].replica.view, net.nodes[0].replica.active) == (5, False)
 
 
+@pytest.mark.row(11)
 def test_a_lone_replica_does_not_run_away_in_views() -> None:
     net = Net(4)
     for index in (0, 1, 2):
@@ -114,6 +118,7 @@ def test_a_lone_replica_does_not_run_away_in_views() -> None:
     assert net.nodes[3].replica.view <= 1
 
 
+@pytest.mark.row(11)
 def test_time_outs_double_and_are_capped() -> None:
     net = Net(7, view_change_timeout_ms=100, view_change_timeout_ms_max=400)
     net.filter = lambda sender, receiver, message: not isinstance(message, NewView)
@@ -128,6 +133,7 @@ def test_time_outs_double_and_are_capped() -> None:
     assert all(350 <= wait <= 900 for wait in waits[3:]), waits
 
 
+@pytest.mark.row(11)
 def test_a_cluster_converges_after_a_long_outage() -> None:
     """besu #7642: replicas at different views with long time-outs must find together again."""
     net = Net(4, view_change_timeout_ms_max=4_000)
@@ -139,6 +145,7 @@ def test_a_cluster_converges_after_a_long_outage() -> None:
     net.until(lambda: net.all_executed("tx0", "tx1", "tx2", "tx3"), within_ms=15_000)
 
 
+@pytest.mark.row(18)
 def test_a_restarted_replica_repeats_its_votes_and_never_contradicts_them() -> None:
     net = Net(4)
     net.filter = lambda sender, receiver, message: not isinstance(message, Commit)
@@ -153,6 +160,7 @@ def test_a_restarted_replica_repeats_its_votes_and_never_contradicts_them() -> N
     assert {(m.sequence, m.digest) for m in again if m.sequence == votes[0].sequence} == {(1, votes[0].digest)}
 
 
+@pytest.mark.row(19)
 def test_two_of_four_down_is_a_standstill_and_their_return_ends_it() -> None:
     net = Net(4)
     net.crash(2)
@@ -191,6 +199,7 @@ def test_o_takes_the_highest_view_and_fills_gaps() -> None:
     assert open_sequences(CONFIG, list(reversed(changes))) == open_sequences(CONFIG, changes)
 
 
+@pytest.mark.row(3)
 def test_forged_p_sets_are_refused() -> None:
     good = prepared(1, 1, A)
     assert is_view_change(CONFIG, change(0, good))
@@ -208,6 +217,7 @@ def test_forged_p_sets_are_refused() -> None:
     assert not is_view_change(CONFIG, change(0, prepared(1, 2, A), prepared(1, 1, A)))
 
 
+@pytest.mark.row(3)
 def test_a_new_view_must_be_what_its_v_leads_to() -> None:
     changes = tuple(change(i, prepared(1, 1, A)) if i == 0 else change(i) for i in range(3))
     proposals = (PrePrepare(5, 1, A, 1, b"s" * 64),)
@@ -226,6 +236,7 @@ def test_a_new_view_must_be_what_its_v_leads_to() -> None:
         assert not is_new_view(CONFIG, bad)
 
 
+@pytest.mark.row(3)
 def test_a_bad_new_view_is_refused_by_a_backup() -> None:
     net = Net(4)
     net.give(net.nodes[2], Received(1, NewView(1, (), (), 1, b"s" * 64)))

@@ -84,6 +84,7 @@ def test_chunks_come_from_several_peers_at_once() -> None:
     assert len(asked) >= 2
 
 
+@pytest.mark.row(6)
 @pytest.mark.parametrize("liar", [0, 1, 2])
 def test_a_liar_is_asked_no_more_and_the_others_give_the_snapshot(liar: int) -> None:
     net = running()
@@ -148,6 +149,7 @@ def test_answers_that_always_come_too_late_still_bring_the_snapshot(kind: type[M
     net.check_agreement()
 
 
+@pytest.mark.row(6)
 def test_a_damaged_ledger_is_replaced_and_nobody_is_served_before() -> None:
     net = running()
     net.until(lambda: net.nodes[0].height > 3 * K)
@@ -206,6 +208,7 @@ def test_a_snapshot_that_our_own_ledger_has_overtaken_is_not_installed() -> None
 # ----------------------------------------------------------------------------------------------- amnesia
 
 
+@pytest.mark.row(1)
 def test_a_replica_without_its_log_votes_on_nothing_that_it_may_have_voted_on() -> None:
     net = running()
     before = net.nodes[0].height
@@ -221,6 +224,7 @@ def test_a_replica_without_its_log_votes_on_nothing_that_it_may_have_voted_on() 
     assert min(m.sequence for m in node.sent if isinstance(m, Prepare | Commit)) > before + L
 
 
+@pytest.mark.row(1)
 def test_it_stays_mute_across_a_restart() -> None:
     net = running()
     net.crash(3)
@@ -264,6 +268,7 @@ def test_blocks_whose_certificates_only_a_silent_replica_held_are_served_through
     net.check_agreement()
 
 
+@pytest.mark.row(10)
 def test_a_fetch_that_brings_nothing_new_is_not_repeated_at_the_speed_of_the_network() -> None:
     """Found by the Twins enumeration: the last block of a range came, earlier ones were lost, and the range was asked
     for again at once, for ever."""

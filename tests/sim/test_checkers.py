@@ -116,12 +116,14 @@ def test_exactly_once_sees_a_second_effect(world: World, monkeypatch: pytest.Mon
     assert any("counts" in fault for fault in faults)
 
 
+@pytest.mark.row(20)
 def test_linearizable_sees_an_answer_that_no_order_explains(world: World) -> None:
     operation = next(o for c in world.clients for o in c.history if o.function == "add")
     operation.value += 100
     assert len(linearizable(world)) == 1
 
 
+@pytest.mark.row(20)
 def test_acknowledged_sees_a_promise_at_another_height(world: World) -> None:
     world.clients[0].history[0].height += 1
     assert len(acknowledged(world)) == len(world.nodes)
@@ -132,6 +134,7 @@ def test_acknowledged_sees_a_node_that_ends_below_a_promise(world: World) -> Non
     assert len(acknowledged(world)) == len(world.nodes)
 
 
+@pytest.mark.row(21)
 def test_termination_sees_that_nothing_happens() -> None:
     plan = Plan(1, "none", chaos_ms=1_000)
     with remembering():
@@ -164,6 +167,7 @@ def test_quiet_sees_an_alarm_without_a_liar(world: World) -> None:
     assert quiet(world) == ["quiet: alarm at node 1 without a liar: diverged: made up"]
 
 
+@pytest.mark.row(21)
 def test_every_checker_is_shown_failing() -> None:
     shown = {
         agreement, kept, validity, integrity, one_vote, membership, exactly_once, linearizable, acknowledged,
@@ -185,6 +189,7 @@ def test_operations_one_after_another_have_their_order() -> None:
     assert has_order([operation("write", 1, 2, 0, value=7), operation("read", 3, 4, 7)])
 
 
+@pytest.mark.row(20)
 def test_a_read_never_returns_what_was_overwritten_before_it_began() -> None:
     assert not has_order([operation("write", 1, 2, 0, value=7), operation("read", 3, 4, 0)])
 

@@ -90,6 +90,7 @@ def test_the_power_is_cut_at_the_operation_asked_for_and_stays_cut_until_the_cra
     made.directory("x").append("g").write(b"again")
 
 
+@pytest.mark.row(18)
 @pytest.mark.parametrize("operation", range(1, 12))
 def test_a_cut_at_any_operation_leaves_a_log_that_can_be_read(operation: int) -> None:
     for seed in SEEDS:

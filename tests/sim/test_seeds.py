@@ -27,11 +27,13 @@ def check(seed: int, nodes: int, adversary: str) -> None:
     assert verdict.height >= HEIGHT_MIN
 
 
+@pytest.mark.row(18, 19, 20)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_everything_holds(seed: int) -> None:
     check(seed, NODES[seed % len(NODES)], MIXED)
 
 
+@pytest.mark.row(18, 19, 20)
 @pytest.mark.full
 @pytest.mark.parametrize("seed", SEEDS_FULL)
 def test_everything_holds_in_many_worlds(seed: int) -> None:
@@ -45,6 +47,7 @@ def test_everything_holds_against_each_adversary(adversary: str) -> None:
         check(seed, 4, adversary)
 
 
+@pytest.mark.row(21)
 def test_more_liars_than_may_be_are_seen() -> None:
     """Two of four are silent, which is more than f: nothing can happen any more, and the checkers say so."""
     plan = Plan(1, "none", liars=(Liar(2, "silent"), Liar(3, "silent")))

@@ -52,6 +52,7 @@ def test_the_golden_file_holds_what_is_to_be_compared() -> None:
     assert len({entry["trace"] for entry in golden().values()}) == len(GOLDEN)
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("hash_seed", ["0", "1", "random"])
 def test_another_process_gives_the_golden_traces(hash_seed: str) -> None:
     assert traces(sys.executable, hash_seed) == golden(), HINT
@@ -66,6 +67,7 @@ def test_another_python_gives_the_golden_traces(python: str) -> None:
     assert traces(python, "7") == golden(), HINT
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("seed", [0, 3])
 def test_the_same_seed_twice_gives_one_trace_and_another_seed_another(seed: int) -> None:
     assert run_seed(seed).trace == run_seed(seed).trace

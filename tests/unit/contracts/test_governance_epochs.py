@@ -65,6 +65,7 @@ def test_operators_of_two_organisations_are(network: Network, function: str) -> 
     assert act(network, function, OPERATORS[2], OPERATORS[0], **ACTS[function]).code != "CONSENT_LACKING"
 
 
+@pytest.mark.row(16)
 def test_a_revoked_operator_counts_no_longer(network: Network) -> None:
     serial = state(network, "registry/user/" + OPERATORS[1].signer)["serial"]
     assert act(network, "revoke", serial=serial, reason="lost").code == "OK"
@@ -95,6 +96,7 @@ def test_who_decides_can_be_changed_but_nobody_locked_out(network: Network) -> N
 # -------------------------------------------------------------------------------------------------- validators
 
 
+@pytest.mark.row(16)
 def test_validators_take_over_behind_a_checkpoint_a_window_away(network: Network) -> None:
     network.run_to(5)
     result = act(network, "set_validators", validators=MOVED, first_primary=2, at_height=0)

@@ -189,6 +189,7 @@ SPOILT: dict[str, tuple[str, Callable[[Manifest], Manifest]]] = {
 }
 
 
+@pytest.mark.row(6)
 @pytest.mark.parametrize("kind", SPOILT)
 def test_a_manifest_with_one_part_changed_is_refused(served: Network, kind: str) -> None:
     manifest, _ = offer(served.ledger)
@@ -211,6 +212,7 @@ def test_a_certified_block_that_is_no_checkpoint_makes_no_snapshot(served: Netwo
         Network().ledger.check_manifest(other)
 
 
+@pytest.mark.row(6)
 def test_a_chunk_with_anything_changed_is_refused(served: Network) -> None:
     manifest, chunks = offer(served.ledger)
     reader = Network().ledger
@@ -364,6 +366,7 @@ def test_an_unfinished_transfer_is_forgotten_at_the_next_start(served: Network) 
     assert list(network.disk.stores) == ["state"]
 
 
+@pytest.mark.row(18)
 def test_wherever_the_power_goes_during_an_install_the_ledger_is_the_old_or_the_new_one(served: Network) -> None:
     manifest, chunks = offer(served.ledger)
     heights = []

@@ -126,6 +126,7 @@ def test_a_roll_back_that_lacks_what_was_replaced_changes_nothing(network: Netwo
     assert content(store) == before
 
 
+@pytest.mark.row(18)
 def test_a_roll_back_that_the_power_cut_short_is_finished_by_the_next(network: Network) -> None:
     envelopes = acts(network, 3)
     before = content(network.disk.stores["state"])

@@ -73,6 +73,7 @@ def test_a_height_is_credible_when_f_plus_1_validators_say_it() -> None:
     assert core.credible_height() == 40
 
 
+@pytest.mark.row(6)
 def test_a_lone_boaster_starts_no_state_transfer() -> None:
     """Found by the simulator, boast seed 0: one replica claimed heights far ahead, and was asked again and again."""
     net = Net(4, snapshot_gap_blocks=20)
@@ -169,6 +170,7 @@ def test_only_so_many_blocks_below_the_stable_checkpoint_are_asked_for() -> None
     assert outcomes.gaps(10_000) == (top - LACKING_MAX, top - 1)
 
 
+@pytest.mark.row(11)
 def test_split_outcomes_raise_one_alarm_and_no_storm_of_views() -> None:
     net = Net(4, checkpoint_interval_blocks=4, window_blocks=12, block_idle_ms_max=50, request_timeout_ms=300)
     for index in (2, 3):

@@ -84,6 +84,7 @@ def test_going_back_over_a_boundary_finds_both_logs(home: Home) -> None:
     assert home.epochs() == [0, 1]
 
 
+@pytest.mark.row(1)
 def test_a_log_that_is_gone_is_amnesia(home: Home) -> None:
     home.logs().open(0).close()
     for path in home.path.glob("wal/00000000/*.wal"):
@@ -118,6 +119,7 @@ def test_a_damaged_note_is_amnesia(home: Home) -> None:
     assert logs.amnesia
 
 
+@pytest.mark.row(18)
 def test_a_corrupt_log_is_replaced_and_is_amnesia(home: Home) -> None:
     wal = home.logs().open(0)
     wal.append([RECORD])

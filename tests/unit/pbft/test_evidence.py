@@ -56,6 +56,7 @@ PAIRS: list[tuple[EvidenceKind, Conflicting, Conflicting]] = [
 ]
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize(("kind", "first", "second"), PAIRS)
 def test_two_conflicting_messages_convict_their_sender(
     kind: EvidenceKind, first: Conflicting, second: Conflicting
@@ -87,6 +88,7 @@ def test_altered_evidence_convicts_nobody(kind: EvidenceKind, first: Conflicting
             assert not check(msgspec.structs.replace(good, kind=other), PUBLIC, primary, verify)
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize(
     ("kind", "first", "second"),
     [
@@ -151,6 +153,7 @@ def test_a_primary_that_proposes_twice_is_convicted() -> None:
     assert net.nodes[1].alarms[-1].kind == AlarmKind.EQUIVOCATION
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize(
     ("kind", "first", "second"), [pair for pair in PAIRS if pair[0] is not EvidenceKind.TWO_PROPOSALS]
 )

@@ -241,6 +241,7 @@ async def test_a_validator_is_let_in_however_many_observers_there_are(world: Wor
     await linked(node, other)
 
 
+@pytest.mark.row(16)
 async def test_a_revoked_observer_is_not_let_in(world: World) -> None:
     node, observer = world.party(), world.party()
     node.transport.is_revoked = lambda serial: serial == observer.serial
@@ -265,6 +266,7 @@ async def test_an_observer_gets_no_more_than_its_budget_while_a_validator_gets_a
     assert node.transport.queued_bytes(observer.public_key) > 20 * len(block)
 
 
+@pytest.mark.row(10)
 async def test_what_an_observer_sends_beyond_its_budget_waits_in_its_own_queue(world: World) -> None:
     node = world.party(observer_bytes_per_s_max=100_000)
     observer = world.party()
@@ -290,6 +292,7 @@ async def test_votes_overtake_bulk(world: World) -> None:
     assert larger.received[0] == (smaller.public_key, b"vote")
 
 
+@pytest.mark.row(10)
 async def test_a_full_queue_drops_the_oldest_bulk_and_no_vote(world: World) -> None:
     smaller, larger = world.pair(peer_queue_bytes_max=50_000)
     await larger.start([smaller, larger])
