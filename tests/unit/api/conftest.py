@@ -100,4 +100,4 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made.close()
 
 
-PEOPLE = [(ALICE, "seller"), (BOB, "buyer"), (OPERATOR, "operator")]
+PEOPLE = [(ALICE, "seller"), (BOB, "buyer"), (CAROL, "prosumer"), (OPERATOR, "operator")]
