@@ -26,6 +26,7 @@ from ledger.genesis import Genesis, GenesisLimits, GenesisOrganisations, Genesis
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, parse, picked
 from sdk.errors import Refused, TransportError
 from sdk.methods import NodeStatus
+from sdk.process import leashed_environment
 from sdk.transports import HttpTransport
 
 CONFIGURATION_FILE = "cluster.toml"
@@ -156,9 +157,13 @@ def node_home(directory: Path, name: str, node: NodeSection) -> Path:
 
 
 class Cluster:
-    """The node processes of a prepared directory."""
+    """The node processes of a prepared directory.
 
-    def __init__(self, directory: Path) -> None:
+    They outlive this process, unless ``leash`` is the reading end of a pipe whose other end this process alone holds.
+    """
+
+    def __init__(self, directory: Path, leash: int | None = None) -> None:
+        self._leash = leash
         self.directory = directory.resolve()
         if not (self.directory / GENESIS_FILE).exists():
             raise ClusterError(f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first")
@@ -273,10 +278,11 @@ class Cluster:
                     "--name",
                     name,
                 ],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if self._leash is None else self._leash,
                 stdout=errors,
                 stderr=errors,
                 cwd=home,
+                env=None if self._leash is None else leashed_environment(),
                 start_new_session=True,
             )
         (home / "node.pid").write_text(str(process.pid))

@@ -24,6 +24,7 @@ class Viewer:
 
     signer: str = ""
     role: str = ""
+    registered: bool = True
 
     @property
     def reads_all(self) -> bool:
@@ -31,6 +32,8 @@ class Viewer:
 
 
 STRANGER = Viewer()
+UNREGISTERED = Viewer(registered=False)
+"""A session's holder whose key nobody has vouched for: it sees what a stranger sees."""
 
 
 def may_read(viewer: Viewer, key: str, value: Any) -> bool:

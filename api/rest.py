@@ -6,6 +6,7 @@ Errors are problem+json (RFC 9457) with a stable ``code`` and a sentence. Nothin
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,9 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
+from api.socket import our_fault
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import METHODS, STATUS, WAIT_MS_MAX, Method, NodeStatus, Nothing, Params
 from sdk.transports import Transport
@@ -37,7 +40,7 @@ def make_app(node: Transport, body_bytes_max: int) -> web.Application:
     """The REST application of one node, reached through its socket."""
     app = web.Application(middlewares=[_problems], client_max_size=body_bytes_max)
     for method in METHODS.values():
-        app.router.add_route(method.verb, method.path, _responder(node, method))
+        app.router.add_route(method.verb, method.path, _responder(node, method), expect_handler=_expected)
     app.router.add_get("/v1/health", _health(node))
     static = Path(str(files("api") / "static"))
     app.router.add_get("/", _page(static / "index.html"))
@@ -49,14 +52,57 @@ class RestServer:
     """Serves the application on one address; ``port`` 0 in the configuration means it is not started at all."""
 
     def __init__(self, node: Transport, body_bytes_max: int) -> None:
-        self._runner = web.AppRunner(make_app(node, body_bytes_max), access_log=None)
+        self._runner = web.AppRunner(make_app(node, body_bytes_max))
+        self._server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        """Begin to serve; the port, which the system chose if ``port`` is 0."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        loop, manager = asyncio.get_running_loop(), self._runner.server
+        assert manager is not None, "it has been set up"
+
+        def accept() -> _Connection:
+            return _Connection(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # None: it keeps none
+
+        self._server = await loop.create_server(accept, host, port, ssl=context, reuse_address=True)
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
+
+
+class _Connection(web.RequestHandler):
+    """What is not even HTTP, or has a line that is too long, never reaches the application: it is answered here."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        response = _problem(_protocol_fault(status, exc))
+        response.force_close()
+        return response
+
+
+def _protocol_fault(status: int, error: BaseException | None) -> Problem:
+    if isinstance(error, LineTooLong):
+        return Problem("HEADERS_TOO_LARGE", "A line of the request's head is too long.", 431)
+    if status < 500:
+        return Problem("REQUEST_MALFORMED", "This is no HTTP request that the node understands.", status)
+    return our_fault(log, "an HTTP request")
+
+
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    """Answer ``Expect: 100-continue``; nothing else can be expected."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return _problem(Problem("EXPECTATION_UNKNOWN", "Only 100-continue can be expected.", 417))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
 
 
 def _responder(node: Transport, method: Method[Any, Any]) -> Respond:
@@ -143,18 +189,21 @@ async def _problems(request: web.Request, handler: Respond) -> web.StreamRespons
         response = _problem(Problem(f"HTTP_{error.status}", f"{error.reason}: {request.path}", error.status))
     except Exception:
         # One caller's request must not end in a bare page; what went wrong is ours, and goes to the log.
-        log.exception("%s %s failed", request.method, request.path)
-        response = _problem(Problem("INTERNAL_ERROR", "The node failed to answer; its log says why.", 500))
+        response = _problem(our_fault(log, f"{request.method} {request.path}"))
     response.headers.update(SECURITY_HEADERS)
     return response
 
 
 def _problem(problem: Problem) -> web.Response:
-    document = {
+    document: dict[str, Any] = {
         "type": f"urn:wattquorum:problem:{problem.code}",
         "title": problem.code.replace("_", " ").capitalize(),
         "status": problem.status,
         "code": problem.code,
         "detail": problem.message,
     }
-    return web.Response(body=msgspec.json.encode(document), content_type=PROBLEM_TYPE, status=problem.status)
+    if (taken := problem.submission) is not None:
+        document |= {"tx_id": taken.tx_id, "state": taken.state, "height": taken.height, "index": taken.index}
+        document |= {"receipt": taken.receipt} if taken.receipt is not None else {}
+    body = msgspec.json.encode(document)
+    return web.Response(body=body, content_type=PROBLEM_TYPE, status=problem.status, headers=SECURITY_HEADERS)

@@ -1,12 +1,12 @@
 """What a node answers: one coroutine a method of ``sdk.methods``, on top of narrow ports.
 
-Whatever blocks (the state database, proofs, block files, view calls, signatures) runs in threads. Refusals
-carry a stable code, a sentence that says what to do, and an HTTP status.
+Whatever blocks (the state database, proofs, block files, view calls, signatures) runs in threads: in pools of its
+kind, none of which submissions share. Refusals carry a stable code, a sentence that says what to do, and an HTTP
+status.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
 from collections.abc import Callable, Coroutine
@@ -15,7 +15,9 @@ from typing import Any, Protocol
 import msgspec
 
 from api.book import read_book
-from api.privacy import PARTY_FIELDS, STRANGER, Viewer, may_read, may_read_transaction
+from api.pools import BoundedPool
+from api.privacy import STRANGER, UNREGISTERED, Viewer, may_read, may_read_transaction
+from api.queries import Queries
 from api.sessions import Sessions
 from api.submissions import Submissions
 from ca.authority import AdmissionRefused, Authority
@@ -23,15 +25,16 @@ from ca.certificates import InvalidCertificate
 from ledger.authentication import authenticate
 from ledger.ledger import Ledger
 from ledger.receipts import receipt_to_json
-from ledger.statedb.documents import Document, Page, StateDatabase, narrow
-from ledger.statedb.embedded import QueryTooCostly
+from ledger.statedb.documents import Document, StateDatabase, narrow
 from ledger.statedb.projector import Projector
-from ledger.statedb.selector import SelectorInvalid, parse_query
 from ledger.values import decode_value
 from sdk import methods
 from sdk.errors import Problem, Refused
 
-MIN_HEIGHT_WAIT_S = 5.0
+READ_THREADS, READS_MAX, READ_TIMEOUT_S = 2, 256, 10.0
+QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
+"""Queries and views: what may take long."""
+ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S = 1, 32, 60.0
 STATUS_OF_VIEW_CODE = 422
 
 
@@ -59,8 +62,10 @@ class NodeService:
         hand_over: HandoverPort,
     ) -> None:
         self._ledger = ledger
-        self._database = database
-        self._projector = projector
+        self._reads = BoundedPool("reads", READ_THREADS, READS_MAX, READ_TIMEOUT_S)
+        self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
+        self._enrolments = BoundedPool("enrolments", ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S)
+        self._queries = Queries(ledger, database, projector, self._slow)
         self._submissions = submissions
         self._sessions = sessions
         self._status = status
@@ -101,7 +106,9 @@ class NodeService:
             return STRANGER
         reader = self._ledger.reader()
         entry = reader.get(f"registry/user/{signer}")
-        if entry is None or authenticate(reader, signer, (), self._ledger.time_ms) is not None:
+        if entry is None:
+            return UNREGISTERED
+        if authenticate(reader, signer, (), self._ledger.time_ms) is not None:
             return Viewer(signer)
         return Viewer(signer, decode_value(entry.value)["role"])
 
@@ -121,10 +128,10 @@ class NodeService:
         first = params.first or max(self._ledger.first_height, top - params.limit + 1)
         self._check_held(first)
         heights = range(first, min(first + params.limit, top + 1))
-        return methods.Headers(await asyncio.to_thread(lambda: tuple(self._header(height) for height in heights)))
+        return methods.Headers(await self._reads.run(lambda: tuple(self._header(height) for height in heights)))
 
     async def _do_book(self, params: methods.BookParams, _: Viewer) -> methods.Book:
-        return await asyncio.to_thread(read_book, self._ledger.reader(), params.interval, self._ledger.height)
+        return await self._reads.run(read_book, self._ledger.reader(), params.interval, self._ledger.height)
 
     async def _do_nonce(self, params: methods.SignerParams, _: Viewer) -> methods.NonceState:
         return methods.NonceState(params.signer, self._ledger.nonce_highest(params.signer))
@@ -133,13 +140,13 @@ class NodeService:
         return self._sessions.challenge(params.public_key, _now_ms())
 
     async def _do_session(self, params: methods.SessionParams, _: Viewer) -> methods.Session:
-        return await asyncio.to_thread(self._sessions.open, params, _now_ms())
+        return await self._reads.run(self._sessions.open, params, _now_ms())
 
     async def _do_enrol(self, params: methods.EnrolParams, _: Viewer) -> methods.Enrolment:
         if self._authority is None:
             raise _refused("NOT_AN_AUTHORITY", "This node issues no certificates; ask the one that does.", 421)
         try:
-            issued = await asyncio.to_thread(self._authority.enrol, params.request, params.code)
+            issued = await self._enrolments.run(self._authority.enrol, params.request, params.code)
         except (AdmissionRefused, InvalidCertificate) as error:
             raise _refused("ADMISSION_REFUSED", f"{error}.", 403) from None
         return methods.Enrolment(issued.certificate_der, issued.serial)
@@ -154,14 +161,14 @@ class NodeService:
     # ------------------------------------------------------------------------------------------ private
 
     async def _do_transaction(self, params: methods.TransactionParams, viewer: Viewer) -> methods.TransactionRecord:
-        record = await asyncio.to_thread(self._ledger.transaction, bytes.fromhex(params.tx_id))
+        record = await self._reads.run(self._ledger.transaction, bytes.fromhex(params.tx_id))
         if record is None or not may_read_transaction(viewer, record.signers, record.args, record.result.value):
             raise _not_found("transaction", params.tx_id)
         return _transaction_record(record)
 
     async def _do_receipt(self, params: methods.TransactionParams, viewer: Viewer) -> methods.ProofRecord:
         await self._do_transaction(params, viewer)
-        receipt = await asyncio.to_thread(self._ledger.receipt, bytes.fromhex(params.tx_id))
+        receipt = await self._reads.run(self._ledger.receipt, bytes.fromhex(params.tx_id))
         if receipt is None:
             raise _refused("NOT_CERTIFIED_YET", "This block has no certificate yet. Try again shortly.", 503)
         return methods.ProofRecord(receipt_to_json(receipt))
@@ -170,9 +177,9 @@ class NodeService:
         if not 1 <= params.height <= self._ledger.height:
             raise _not_found("block", str(params.height))
         self._check_held(params.height)
-        records = await asyncio.to_thread(self._ledger.transactions_of, params.height)
+        records = await self._reads.run(self._ledger.transactions_of, params.height)
         seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
-        header = await asyncio.to_thread(self._header, params.height)
+        header = await self._reads.run(self._header, params.height)
         return methods.BlockRecord(header, tuple(map(_transaction_record, seen)), len(records) - len(seen))
 
     async def _do_account(self, params: methods.SignerParams, viewer: Viewer) -> methods.Row:
@@ -207,31 +214,14 @@ class NodeService:
     async def _do_query(self, params: methods.QueryParams, viewer: Viewer) -> methods.Rows:
         if not viewer.signer:
             raise _forbidden(viewer)
-        page = await asyncio.to_thread(self._find, params, viewer)
+        page = await self._queries.find(params, viewer)
         rows = tuple(_row(document, params.fields) for document in page.documents)
         return methods.Rows(rows, page.height, page.bookmark)
-
-    def _find(self, params: methods.QueryParams, viewer: Viewer) -> Page:
-        if not self._projector.wait_for(params.min_height, MIN_HEIGHT_WAIT_S):
-            raise _refused("STATE_LAGGING", "The state database is behind. Try again shortly.", 503)
-        selector = params.selector
-        if not viewer.reads_all:
-            selector = {"$and": [selector, {"$or": _parties(viewer)}]}
-        try:
-            query = parse_query(selector, params.limit, params.sort, params.fields, params.bookmark)
-            page = self._database.find(query)
-        except SelectorInvalid as error:
-            raise _refused("SELECTOR_INVALID", f"{error}.", 400) from None
-        except QueryTooCostly:
-            message = "This query reads too much. Narrow it by v.type, v.interval or v.status."
-            raise _refused("QUERY_TOO_COSTLY", message, 422) from None
-        kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
-        return Page(kept, page.height, page.bookmark)
 
     async def _do_view(self, params: methods.ViewParams, viewer: Viewer) -> methods.ViewResult:
         if not viewer.reads_all:
             raise _forbidden(viewer)
-        result = await asyncio.to_thread(
+        result = await self._slow.run(
             self._ledger.view, params.contract, params.function, params.args, (viewer.signer,)
         )
         if result.code != "OK":
@@ -242,7 +232,7 @@ class NodeService:
         entry = self._ledger.reader().get(params.key)
         if not may_read(viewer, params.key, decode_value(entry.value) if entry is not None else None):
             raise _forbidden(viewer)
-        proof, record, height = await asyncio.to_thread(self._ledger.state_proof, params.key)
+        proof, record, height = await self._reads.run(self._ledger.state_proof, params.key)
         return methods.ProofRecord(
             {
                 "key": params.key,
@@ -271,10 +261,6 @@ class NodeService:
             view=block.view,
             proposer=self._ledger.epoch_at(height).validators[block.proposer].name,
         )
-
-
-def _parties(viewer: Viewer) -> list[dict[str, Any]]:
-    return [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
 
 
 def _row(document: Document, fields: tuple[str, ...]) -> methods.Row:
@@ -315,4 +301,6 @@ def _not_found(what: str, name: str) -> Refused:
 def _forbidden(viewer: Viewer) -> Refused:
     if viewer.signer:
         return _refused("NOT_YOURS", "Only its parties, the operator and the regulator may read this.", 403)
+    if not viewer.registered:
+        return _refused("NOT_REGISTERED", "This key is not registered. Register with a certificate first.", 403)
     return _refused("IDENTITY_REQUIRED", "Open a session with your key first (POST /v1/challenges).", 401)

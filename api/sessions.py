@@ -1,11 +1,17 @@
-"""Who is asking: a signed challenge buys a session token for reading. Writing never needs one: envelopes are signed."""
+"""Who is asking: a signed challenge buys a session token for reading. Writing never needs one: envelopes are signed.
+
+Neither challenges nor sessions are kept: both carry the node's own seal (HMAC-SHA256 under a key that it draws when it
+starts) and their end, so that however many are asked for, nobody else's is lost. Kept are only the challenges that were
+answered, for their minute: each opens one session.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TypeVar
 
 from ca.keys import InvalidKey, public_key_from, signer_of
 from ca.signatures import verify
@@ -13,61 +19,80 @@ from sdk.client import session_text
 from sdk.errors import Problem, Refused
 from sdk.methods import Challenge, Session, SessionParams
 
-CHALLENGE_BYTES = 32
 CHALLENGE_MS = 60_000
 SESSION_MS = 3_600_000
-
-Key = TypeVar("Key", str, bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Until:
-    signer: str
-    expires_ms: int
+RANDOM_BYTES = 16
+TIME_BYTES = 8
+SEAL_BYTES = 32
+SIGNER_BYTES = 32
 
 
 class Sessions:
-    """Open challenges and sessions, each table bounded: the oldest entry gives way to the newest."""
+    """One a node. At most ``sessions_max`` answered challenges are remembered: the oldest gives way to the newest."""
 
     def __init__(self, chain_id: bytes, sessions_max: int) -> None:
         self._chain_id = chain_id
         self._max = sessions_max
-        self._challenges: OrderedDict[bytes, _Until] = OrderedDict()
-        self._sessions: OrderedDict[str, _Until] = OrderedDict()
+        self._key = secrets.token_bytes(SEAL_BYTES)
+        self._answered: OrderedDict[bytes, None] = OrderedDict()
 
     def challenge(self, public_key: bytes, now_ms: int) -> Challenge:
         """A fresh challenge, good once and for ``CHALLENGE_MS``, for the holder of ``public_key``."""
-        text = secrets.token_bytes(CHALLENGE_BYTES)
-        until = _Until(signer_of(_point(public_key)), now_ms + CHALLENGE_MS)
-        self._keep(self._challenges, text, until)
-        return Challenge(text, until.expires_ms)
+        signer = signer_of(_point(public_key))
+        expires_ms = now_ms + CHALLENGE_MS
+        body = secrets.token_bytes(RANDOM_BYTES) + _time(expires_ms)
+        return Challenge(body + self._seal(b"challenge", body, signer), expires_ms)
 
     def open(self, params: SessionParams, now_ms: int) -> Session:
         """Exchange a signed challenge for a token; ``Refused`` with ``CHALLENGE_INVALID`` otherwise."""
         point = _point(params.public_key)
-        asked = self._challenges.pop(params.challenge, None)
-        if asked is None or asked.signer != signer_of(point) or asked.expires_ms < now_ms:
+        signer = signer_of(point)
+        if params.challenge in self._answered or not self._is_ours(params.challenge, signer, now_ms):
             raise _refusal("CHALLENGE_INVALID", "This challenge is unknown, used or too old. Ask for a new one.")
         if not verify(point, params.signature, session_text(self._chain_id, params.challenge)):
             raise _refusal("SIGNATURE_INVALID", "The signature does not fit this key and challenge.")
-        token = secrets.token_urlsafe(32)
-        until = _Until(asked.signer, now_ms + SESSION_MS)
-        self._keep(self._sessions, token, until)
-        return Session(token, until.signer, until.expires_ms)
+        self._answered[params.challenge] = None
+        while len(self._answered) > self._max:
+            self._answered.popitem(last=False)
+        return self._session(signer, now_ms + SESSION_MS)
 
     def signer(self, token: str, now_ms: int) -> str | None:
         """Whose session this is; None without a token; ``Refused`` for one that is unknown or over."""
         if not token:
             return None
-        session = self._sessions.get(token)
-        if session is None or session.expires_ms < now_ms:
+        signer, expires_ms = self._read(token)
+        if not signer or expires_ms < now_ms:
             raise _refusal("SESSION_UNKNOWN", "This session is unknown or over. Open a new one.")
-        return session.signer
+        return signer
 
-    def _keep(self, table: OrderedDict[Key, _Until], key: Key, until: _Until) -> None:
-        table[key] = until
-        while len(table) > self._max:
-            table.popitem(last=False)
+    def _session(self, signer: str, expires_ms: int) -> Session:
+        body = bytes.fromhex(signer) + _time(expires_ms) + secrets.token_bytes(RANDOM_BYTES)
+        token = base64.urlsafe_b64encode(body + self._seal(b"session", body)).decode().rstrip("=")
+        return Session(token, signer, expires_ms)
+
+    def _read(self, token: str) -> tuple[str, int]:
+        """A token's signer and end; no signer if the seal is not ours."""
+        try:
+            data = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return "", 0
+        body, seal = data[:-SEAL_BYTES], data[-SEAL_BYTES:]
+        if not hmac.compare_digest(seal, self._seal(b"session", body)):
+            return "", 0
+        return body[:SIGNER_BYTES].hex(), int.from_bytes(body[SIGNER_BYTES : SIGNER_BYTES + TIME_BYTES])
+
+    def _is_ours(self, challenge: bytes, signer: str, now_ms: int) -> bool:
+        body, seal = challenge[:-SEAL_BYTES], challenge[-SEAL_BYTES:]
+        if not hmac.compare_digest(seal, self._seal(b"challenge", body, signer)):
+            return False
+        return now_ms <= int.from_bytes(body[RANDOM_BYTES:])
+
+    def _seal(self, purpose: bytes, body: bytes, signer: str = "") -> bytes:
+        return hmac.digest(self._key, b"\n".join((purpose, signer.encode(), body)), "sha256")
+
+
+def _time(time_ms: int) -> bytes:
+    return time_ms.to_bytes(TIME_BYTES)
 
 
 def _point(public_key: bytes) -> bytes:

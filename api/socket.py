@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +19,6 @@ from sdk.methods import METHODS, Params
 Handler = Callable[[str, Any, str], Awaitable[msgspec.Struct]]
 """``await handle(method name, params, token)`` gives the method's result or raises ``Refused``."""
 
-REQUEST_BYTES_MAX = 1 << 20
 IN_FLIGHT_MAX = 2_048
 WRITE_BUFFER_BYTES_MAX = 16 << 20
 
@@ -63,7 +63,7 @@ class _Caller(asyncio.Protocol):
         self._handle = handle
         self._peers = peers
         self._peers_max = peers_max
-        self._frames = wire.Frames(REQUEST_BYTES_MAX)
+        self._frames = wire.Frames(wire.REQUEST_BYTES_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
 
@@ -115,11 +115,16 @@ class _Caller(asyncio.Protocol):
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))
         except Exception:
             # One caller's request must not end the node; what went wrong is ours, and goes to the log.
-            log.exception("the call %s failed", request.method)
-            problem = Problem("INTERNAL_ERROR", "The node failed to answer; its log says why.", 500)
-            reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(problem)))
+            reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(our_fault(log, request.method))))
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(_framed(reply))
+
+
+def our_fault(logger: logging.Logger, what: str) -> Problem:
+    """Log the exception being handled under a fresh number, and say that number to the caller, and nothing else."""
+    number = secrets.token_hex(8)
+    logger.exception("request %s: %r failed", number, what[:200])
+    return Problem("INTERNAL_ERROR", f"The node failed to answer; its log says why, under request {number}.", 500)
 
 
 def _framed(reply: wire.Reply) -> bytes:

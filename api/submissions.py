@@ -9,24 +9,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from ledger.codes import Refusal, RefusalCode
+from api.pools import BoundedPool
+from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.ledger import Ledger
 from ledger.receipts import receipt_to_json
+from ledger.statedb.documents import narrow
 from sdk.errors import Problem, Refused
 from sdk.methods import Submission, SubmitParams
+from sdk.statuses import status_of
 
 WAITERS_MAX = 20_000
+ADMISSION_THREADS = 2
+ADMISSION_TIMEOUT_S = 30.0
 
 Order = Callable[[Sequence[Envelope]], Awaitable[Sequence[Refusal | None]]]
 """Hands authenticated envelopes to the ordering module: a refusal for each that was not taken."""
-
-_STATUS = {
-    RefusalCode.PAYLOAD_INVALID: 400,
-    RefusalCode.NONCE_USED: 409,
-    RefusalCode.POOL_FULL: 503,
-}
-_STATUS_OTHERWISE = 422
 
 
 @dataclass(slots=True)
@@ -45,15 +43,17 @@ class Submissions:
     def __init__(self, ledger: Ledger, order: Order) -> None:
         self._ledger = ledger
         self._order = order
+        self._pool = BoundedPool("submissions", ADMISSION_THREADS, WAITERS_MAX, ADMISSION_TIMEOUT_S)
         self._waiters: dict[bytes, _Waiter] = {}
         self._uncertified: dict[int, list[bytes]] = {}
 
     async def submit(self, params: SubmitParams) -> Submission:
-        """Take an envelope in; ``Refused`` with a typed code when it is not lawful or there is no room."""
+        """Take an envelope in; ``Refused`` with a typed code when it is not lawful, when there is no room, when it
+        failed (with its receipt, if that was asked for), and when it did not come as far in time as was asked for."""
         envelope = _decoded(params)
         known = await self._known(envelope, params.wait) if self._ledger.has(envelope.tx_id) else None
         if known is not None:
-            return known
+            return _unless_failed(known)
         waiter = self._waiter(envelope.tx_id)
         waiter.clients += 1
         try:
@@ -66,7 +66,20 @@ class Submissions:
             waiter.clients -= 1
             if waiter.clients == 0:
                 self._waiters.pop(envelope.tx_id, None)
-        return await self._known(envelope, params.wait) or Submission(envelope.tx_id.hex(), "accepted")
+        known = await self._known(envelope, params.wait)
+        if known is None:
+            raise await self._late(envelope, params)
+        return _unless_failed(known)
+
+    async def _late(self, envelope: Envelope, params: SubmitParams) -> Refused:
+        reached = await self._known(envelope, "committed") or Submission(envelope.tx_id.hex(), "accepted")
+        what = "executed" if params.wait == "committed" else "certified"
+        message = (
+            f"The transaction is taken in and not lost, but no quorum has {what} it within {params.timeout_ms} ms. "
+            f"Send the same bytes again, or ask for /v1/transactions/{reached.tx_id}."
+        )
+        place = Submission(reached.tx_id, reached.state, reached.height, reached.index)
+        return Refused(Problem("NO_QUORUM_YET", message, 504, place))
 
     def on_commit(self, height: int, tx_ids: Sequence[bytes]) -> None:
         """The block at ``height`` has executed."""
@@ -89,15 +102,15 @@ class Submissions:
         """Hand the envelope over, unless it has executed, here or by way of another node: then its nonce is used."""
         refusal = None
         if not self._ledger.has(envelope.tx_id):
-            refusal = await asyncio.to_thread(self._ledger.admit, envelope)
+            refusal = await self._pool.run(self._ledger.admit, envelope)
             if refusal is None:
                 (refusal,) = await self._order([envelope])
         if self._ledger.has(envelope.tx_id):
-            record = await asyncio.to_thread(self._ledger.transaction, envelope.tx_id)
+            record = await self._pool.run(self._ledger.transaction, envelope.tx_id)
             assert record is not None, "what has executed is found"
             self._join(envelope.tx_id, record.height, waiter)
         elif refusal is not None:
-            raise Refused(Problem(refusal.code, refusal.message, _STATUS.get(refusal.code, _STATUS_OTHERWISE)))
+            raise Refused(Problem(refusal.code, refusal.message, status_of(refusal.code)))
 
     def _join(self, tx_id: bytes, height: int, waiter: _Waiter) -> None:
         """Wait for the certificate of a block whose commit has perhaps been announced already."""
@@ -115,7 +128,7 @@ class Submissions:
 
     async def _known(self, envelope: Envelope, wait: str) -> Submission | None:
         """The transaction's fate, if it has executed (and, when a certificate is asked for, is certified)."""
-        return await asyncio.to_thread(self._fate, envelope.tx_id, wait)
+        return await self._pool.run(self._fate, envelope.tx_id, wait)
 
     def _fate(self, tx_id: bytes, wait: str) -> Submission | None:
         record = self._ledger.transaction(tx_id)
@@ -132,9 +145,17 @@ class Submissions:
             index=record.index,
             code=record.result.code,
             message=record.result.message,
-            value=record.result.value,
+            value=narrow(record.result.value),
             receipt=None if receipt is None else receipt_to_json(receipt),
         )
+
+
+def _unless_failed(fate: Submission) -> Submission:
+    """``Refused`` for a transaction that executed with another code than OK: its place, and its receipt, go along."""
+    if fate.code is None or fate.code == "OK":
+        return fate
+    message = fate.message or f"The transaction failed with {fate.code}."
+    raise Refused(Problem(fate.code, message, status_of(fate.code), fate))
 
 
 def _decoded(params: SubmitParams) -> Envelope:

@@ -11,7 +11,7 @@ from ca.signatures import verify
 
 MESSAGE_BYTES = 400
 """About a market transaction's payload."""
-ROUNDS = 400
+ROUNDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,32 @@
-"""One client process: a closed loop of signed market orders with a fixed number outstanding.
+"""One client process: a closed loop of signed market transactions with a fixed number outstanding.
 
-A transaction counts when its node says that it is certified: committed, executed, durable, with q signed
-outcomes. Every ``RECEIPT_EVERY``-th one is waited for with its receipt, which is verified; those give the latency.
+A transaction counts when its receipt has verified here, against the genesis file: the client asks for every receipt,
+checks each block's certificate once and every transaction's two Merkle paths under it. Nothing counts on a node's word.
+Every ``PHASES_EVERY``-th one is sent in stages (the same bytes again are the same transaction), which times the phases.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
+from bench.market import Market, Side, Step
 from ca.keys import SigningKey
 from ledger.genesis import load_genesis
 from sdk import methods
-from sdk.client import AsyncClient
+from sdk.client import AsyncClient, Outcome, Signed
 from sdk.errors import Refused, SdkError
 from sdk.methods import SubmitParams
 from sdk.transports import connect
 
-RECEIPT_EVERY = 50
-PRICE_FLOOR = 1_000
+PHASES_EVERY = 25
+PHASES = ("signed", "taken in", "executed", "certified and verified")
 EXPIRES_AFTER = 100_000
-SUBMIT_TIMEOUT_MS = 20_000
+STAGE_TIMEOUT_MS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,11 @@ class LoadPlan:
 
     endpoint: str
     genesis: Path
-    key: Path
-    meter: str
-    interval: int
+    keys: dict[Side, Path]
+    meters: tuple[str, ...]
+    buyers_meter: str
+    first_interval: int
+    seed: int
     outstanding: int
     start_at_s: float
     """Wall clock of the common start."""
@@ -41,77 +47,90 @@ class LoadPlan:
     measure_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoadResult:
-    """Counts within the measured window, and latencies from submission to the verified certificate."""
+    """Counts within the measured window; latencies from the submission to the verified receipt, without signing."""
 
-    certified: int
-    refused: int
-    failed: int
-    latencies_ms: tuple[float, ...]
+    verified: int = 0
+    trades: int = 0
+    refused: int = 0
+    failed: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+    phases_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PHASES})
 
 
 def run_load(plan: LoadPlan) -> LoadResult:
     """The process's entry."""
-    return asyncio.run(_Client(plan).run())
+    return asyncio.run(_Load(plan).run())
 
 
-class _Client:
+class _Load:
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
-        self._certified = self._refused = self._failed = 0
-        self._latencies: list[float] = []
+        self._market = Market(plan.seed, plan.meters, plan.buyers_meter, plan.first_interval)
+        self._clients: dict[Side, AsyncClient] = {}
+        self._result = LoadResult()
         self._count = 0
+        self._expires = 0
 
     async def run(self) -> LoadResult:
         plan = self._plan
-        transport = connect(plan.endpoint)
         genesis = await asyncio.to_thread(load_genesis, plan.genesis)
-        async with AsyncClient([transport], genesis, SigningKey.load(plan.key)) as client:
-            expires = (await client.status()).executed_height + EXPIRES_AFTER
+        async with AsyncExitStack() as stack:
+            for side, path in plan.keys.items():
+                client = AsyncClient([connect(plan.endpoint)], genesis, SigningKey.load(path))
+                self._clients[side] = await stack.enter_async_context(client)
+            self._expires = (await self._clients["buyer"].status()).executed_height + EXPIRES_AFTER
             await asyncio.sleep(max(0.0, plan.start_at_s - time.time()))
             self._from = time.perf_counter() + plan.warm_up_s
             self._until = self._from + plan.measure_s
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(plan.outstanding):
-                    tasks.create_task(self._loop(client, expires))
-        return LoadResult(self._certified, self._refused, self._failed, tuple(self._latencies))
+                    tasks.create_task(self._loop())
+        return self._result
 
-    async def _loop(self, client: AsyncClient, expires: int) -> None:
+    async def _loop(self) -> None:
         while time.perf_counter() < self._until:
-            self._count += 1
-            number = self._count
-            began = time.perf_counter()
+            deal = self._market.deal()
             try:
-                await self._one(client, number, expires)
+                step = next(deal)
+                while time.perf_counter() < self._until:
+                    step = deal.send(await self._one(step))
+            except StopIteration:
+                continue
             except Refused:
-                self._refused += 1
-                continue
+                self._result.refused += 1
             except SdkError:
-                self._failed += 1
-                continue
-            ended = time.perf_counter()
-            if self._from <= ended <= self._until:
-                self._certified += 1
-                if number % RECEIPT_EVERY == 0:
-                    self._latencies.append((ended - began) * 1000)
+                self._result.failed += 1
 
-    async def _one(self, client: AsyncClient, number: int, expires: int) -> None:
-        plan = self._plan
-        order = {
-            "side": "bid",
-            "meter": plan.meter,
-            "interval": plan.interval,
-            "energy_wh": 1,
-            "price": PRICE_FLOOR + number % 100_000,
-        }
-        signed = await client.sign("market", "place_order", order, expires_at_height=expires)
-        if number % RECEIPT_EVERY == 0:
-            await client.submit(signed)
-            return
+    async def _one(self, step: Step) -> Any:
+        """Sign and submit; the value that the verified receipt proves."""
+        self._count += 1
+        client, staged = self._clients[step.side], self._count % PHASES_EVERY == 0
+        began = time.perf_counter()
+        signed = await client.sign("market", step.function, step.args, expires_at_height=self._expires)
+        at = [began, time.perf_counter()]
+        if staged:
+            for wait in ("accepted", "committed"):
+                await self._stage(client, signed, wait)
+                at.append(time.perf_counter())
+        outcome = await client.submit(signed)
+        at.append(time.perf_counter())
+        if self._from <= at[-1] <= self._until:
+            self._note(step, outcome, at)
+        return outcome.value
+
+    async def _stage(self, client: AsyncClient, signed: Signed, wait: Literal["accepted", "committed"]) -> None:
         params = SubmitParams(
-            payload=signed.payload, signatures=signed.signatures, wait="certified", timeout_ms=SUBMIT_TIMEOUT_MS
+            payload=signed.payload, signatures=signed.signatures, wait=wait, timeout_ms=STAGE_TIMEOUT_MS
         )
-        answer = await client.call_plain(methods.SUBMIT, params)
-        if answer.state != "certified":
-            raise SdkError("not certified in time")
+        await client.call_plain(methods.SUBMIT, params)
+
+    def _note(self, step: Step, outcome: Outcome, at: list[float]) -> None:
+        result = self._result
+        result.verified += 1
+        result.trades += step.trades(outcome.value)
+        result.latencies_ms.append((at[-1] - at[1]) * 1000)
+        if len(at) == len(PHASES) + 1:
+            for name, began, ended in zip(PHASES, at, at[1:], strict=False):
+                result.phases_ms[name].append((ended - began) * 1000)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import platform
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from bench.limit import cores, measure_signatures
-from bench.load import LoadPlan, LoadResult, run_load
+from bench.limit import SignatureCost, cores, measure_signatures
+from bench.load import PHASES, LoadPlan, LoadResult, run_load
+from bench.market import CAPACITY_W
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
@@ -31,7 +33,10 @@ PORTS_A_NODE = 2
 INTERVAL_S = 900
 DELIVERY_AHEAD = 40
 DEPOSIT = 10**12
-START_DELAY_S = 6.0
+SEED = 20_260_101
+METER_S = 20
+"""Seconds of load for which one meter's intervals suffice, at more than a thousand transactions a second."""
+START_DELAY_S = 5.0
 """Time for the client processes to start before the common beginning."""
 
 
@@ -55,7 +60,6 @@ Say = Callable[[str], None]
 
 async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> dict[str, Any]:
     """Measure; the figures by name. Ends and removes everything that it started."""
-    cost = measure_signatures()
     with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name:
         directory = Path(name) / "net"
         text = _configuration(options)
@@ -65,11 +69,13 @@ async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> 
             say(f"starting {options.nodes} nodes")
             await cluster.up()
             plans = await _admit(cluster, options)
+            before = measure_signatures()
             say(f"load for {options.warm_up_s + options.measure_s:g} s")
             results = await _load(plans)
+            after = measure_signatures()
         finally:
             await cluster.down()
-    return _figures(options, results, cost.sign_us, cost.verify_us, cost.limit_tx_per_s(options.nodes, cores()))
+    return _figures(options, results, before, after)
 
 
 def _configuration(options: BenchOptions) -> str:
@@ -87,38 +93,28 @@ def _configuration(options: BenchOptions) -> str:
 
 
 async def _admit(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
-    """A buyer with a meter and money for each client process."""
-    genesis = load_genesis(cluster.directory / "genesis.json")
-    users = cluster.directory / "users"
-    operators = [SigningKey.load(users / f"operator{i}.key") for i in (1, 2)]
-    authority = Authority.open(cluster.directory / "ca")
-    organisation = cluster.configuration.network.organisation
+    """A seller with meters and a buyer, both with money, for each client process."""
+    office = _Office(cluster)
+    meters = 1 + int(options.warm_up_s + options.measure_s) // METER_S
     plans = []
-    start_at_s = time.time() + START_DELAY_S + 2 * options.clients
     for number in range(options.clients):
-        node = cluster.names[number % options.nodes]
-        endpoint = f"unix:{cluster.home(node) / 'node.sock'}"
-        key, name = SigningKey.generate(), f"client{number}"
-        key.save(users / f"{name}.key")
-        request = create_request(key, name, organisation, Role.BUYER)
-        certificate = authority.issue(request, name, organisation, Role.BUYER).certificate_der
-        async with AsyncClient([connect(endpoint)], genesis, key) as client:
-            await client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
-        gateway = SigningKey.load(users / f"{gateway_name(node)}.key").signer
-        binding = {"meter": name, "owner": key.signer, "zone": "z", "capacity_w": 10_000, "gateway": gateway}
-        async with AsyncClient([connect(endpoint)], genesis, operators[0]) as operator:
-            await operator.invoke("registry", "bind_meter", binding)
-            deposit = {"account": key.signer, "amount": DEPOSIT}
-            await operator.invoke("credit", "deposit", deposit, co_signers=[operators[1]])
+        endpoint = f"unix:{cluster.home(cluster.names[number % options.nodes]) / 'node.sock'}"
+        sellers = tuple(f"seller{number}-{meter}" for meter in range(meters))
+        buyers = f"buyer{number}"
         plans.append(
             LoadPlan(
                 endpoint=endpoint,
                 genesis=cluster.directory / "genesis.json",
-                key=users / f"{name}.key",
-                meter=name,
-                interval=int(time.time()) // INTERVAL_S + DELIVERY_AHEAD,
+                keys={
+                    "seller": await office.admit(endpoint, f"seller{number}", Role.SELLER, sellers),
+                    "buyer": await office.admit(endpoint, buyers, Role.BUYER, (buyers,)),
+                },
+                meters=sellers,
+                buyers_meter=buyers,
+                first_interval=int(time.time()) // INTERVAL_S + DELIVERY_AHEAD,
+                seed=SEED + number,
                 outstanding=options.outstanding,
-                start_at_s=start_at_s,
+                start_at_s=0.0,
                 warm_up_s=options.warm_up_s,
                 measure_s=options.measure_s,
             )
@@ -126,36 +122,80 @@ async def _admit(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
     return plans
 
 
+class _Office:
+    """Admits people to the bench's market as the operators would."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._users = cluster.directory / "users"
+        self._genesis = load_genesis(cluster.directory / "genesis.json")
+        self._operators = [SigningKey.load(self._users / f"operator{i}.key") for i in (1, 2)]
+        self._gateway = SigningKey.load(self._users / f"{gateway_name(cluster.names[0])}.key").signer
+        self._authority = Authority.open(cluster.directory / "ca")
+
+    async def admit(self, endpoint: str, name: str, role: Role, meters: tuple[str, ...]) -> Path:
+        """Register somebody, bind the meters, deposit money; where the key is."""
+        key, path = SigningKey.generate(), self._users / f"{name}.key"
+        key.save(path)
+        organisation = self._cluster.configuration.network.organisation
+        request = create_request(key, name, organisation, role)
+        certificate = self._authority.issue(request, name, organisation, role).certificate_der
+        async with AsyncClient([connect(endpoint)], self._genesis, key) as client:
+            await client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
+        common = {"owner": key.signer, "zone": "z", "capacity_w": CAPACITY_W, "gateway": self._gateway}
+        deposit = {"account": key.signer, "amount": DEPOSIT}
+        async with AsyncClient([connect(endpoint)], self._genesis, self._operators[0]) as operator:
+            await operator.invoke("credit", "deposit", deposit, co_signers=[self._operators[1]])
+            for meter in meters:
+                await operator.invoke("registry", "bind_meter", {"meter": meter, **common})
+        return path
+
+
 async def _load(plans: list[LoadPlan]) -> list[LoadResult]:
     loop = asyncio.get_running_loop()
+    start_at_s = time.time() + START_DELAY_S
     with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
-        return list(await asyncio.gather(*(loop.run_in_executor(pool, run_load, plan) for plan in plans)))
+        runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
+        return list(await asyncio.gather(*runs))
 
 
 def _figures(
-    options: BenchOptions, results: list[LoadResult], sign_us: float, verify_us: float, limit: float
+    options: BenchOptions, results: list[LoadResult], before: SignatureCost, after: SignatureCost
 ) -> dict[str, Any]:
-    latencies = sorted(latency for result in results for latency in result.latencies_ms)
-    rate = sum(result.certified for result in results) / options.measure_s
+    rate = sum(result.verified for result in results) / options.measure_s
+    limits = [cost.limit_tx_per_s(options.nodes, cores()) for cost in (before, after)]
+    limit = sum(limits) / len(limits)
     return {
         "committed_tx_per_s": round(rate, 1),
         "signature_limit_tx_per_s": round(limit, 1),
+        "signature_limit_before_tx_per_s": round(limits[0], 1),
+        "signature_limit_after_tx_per_s": round(limits[1], 1),
         "ratio_to_signature_limit": round(rate / limit, 4),
-        "latency_ms": {"p50": _percentile(latencies, 0.5), "p99": _percentile(latencies, 0.99)},
+        "latency_ms": _latency([latency for result in results for latency in result.latencies_ms]),
+        "phases_ms": {
+            name: _latency([latency for result in results for latency in result.phases_ms[name]]) for name in PHASES
+        },
+        "trades_per_s": round(sum(result.trades for result in results) / options.measure_s, 1),
         "refused": sum(result.refused for result in results),
         "failed": sum(result.failed for result in results),
         "nodes": options.nodes,
         "clients": options.clients,
         "outstanding_per_client": options.outstanding,
         "measure_s": options.measure_s,
-        "sign_us": round(sign_us, 1),
-        "verify_us": round(verify_us, 1),
+        "sign_us": round((before.sign_us + after.sign_us) / 2, 1),
+        "verify_us": round((before.verify_us + after.verify_us) / 2, 1),
         "cores": cores(),
+        "load_average": [round(value, 1) for value in os.getloadavg()],
         "machine": platform.machine(),
         "python": platform.python_version(),
         "version": version("wattquorum"),
     }
 
 
+def _latency(values: list[float]) -> dict[str, float | None]:
+    ordered = sorted(values)
+    return {"p50": _percentile(ordered, 0.5), "p99": _percentile(ordered, 0.99)}
+
+
 def _percentile(ordered: list[float], share: float) -> float | None:
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1) if ordered else None
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2) if ordered else None

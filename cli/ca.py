@@ -12,8 +12,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from rich.console import Console
-from rich.table import Table
 
 from ca.authority import CERTIFICATE_DAYS, CODE_VALID_HOURS, ROOT_DAYS, AdmissionRefused, Authority, AuthorityError
 from ca.authority import Issued as Certificate
@@ -34,6 +32,7 @@ Directory = Annotated[Path, typer.Option("--directory", "-d", help="The CA's dir
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the PEM here, never over a file.")]
 RequestFile = Annotated[Path, typer.Argument(help="A PKCS#10 request, PEM or DER.")]
+Serial = Annotated[str, typer.Argument(help="The certificate's serial number, in hex.")]
 Days = Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="How long it is valid.")]
 
 
@@ -44,7 +43,10 @@ def init(
     days: Days = ROOT_DAYS,
     as_json: Json = False,
 ) -> None:
-    """Make a root key and certificate. Example: wattq ca init wattquorum/ca --organisation "Grid North" """
+    """Make a root key and certificate.
+
+    Example: wattq ca init wattquorum/ca --organisation "Grid North"
+    """
     with _refusals():
         Authority.init(directory, organisation, days)
     _say({"root": str(directory / "root.crt")}, as_json)
@@ -52,7 +54,10 @@ def init(
 
 @app.command()
 def key(file: Annotated[Path, typer.Argument(help="The new key's file, mode 0600.")], as_json: Json = False) -> None:
-    """Make a P-256 key and print its signer id. Example: wattq ca key alice.key"""
+    """Make a P-256 key and print its signer id.
+
+    Example: wattq ca key alice.key
+    """
     made = SigningKey.generate()
     with _refusals():
         made.save(file)
@@ -90,7 +95,10 @@ def issue(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Certify a request's key, after you have checked who asks. Example: wattq ca issue alice.csr -o alice.crt"""
+    """Certify a request's key, after you have checked who asks.
+
+    Example: wattq ca issue alice.csr -o alice.crt
+    """
     authority = _open(directory)
     _check_free(out)
     der = _read_request(request)
@@ -109,7 +117,10 @@ def enrol(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Trade a request and its code for a certificate. Example: wattq ca enrol alice.csr --code CODE -o alice.crt"""
+    """Trade a request and its code for a certificate.
+
+    Example: wattq ca enrol alice.csr --code CODE -o alice.crt
+    """
     authority = _open(directory)
     _check_free(out)
     der = _read_request(request)
@@ -119,8 +130,11 @@ def enrol(
 
 
 @app.command()
-def show(serial: str, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
-    """Show one certificate, by its serial number in hex. Example: wattq ca show 5f3a --json"""
+def show(serial: Serial, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Show one certificate, by its serial number in hex.
+
+    Example: wattq ca show 5f3a --json
+    """
     authority = _open(directory)
     with _refusals():
         issued = authority.show(serial)
@@ -132,23 +146,25 @@ def show(serial: str, directory: Directory = DIRECTORY, as_json: Json = False) -
 
 @app.command("list")
 def list_issued(directory: Directory = DIRECTORY, as_json: Json = False) -> None:
-    """List everything issued, oldest first. Example: wattq ca list --json"""
+    """List everything issued, oldest first: serial, role, validity, and below them name and organisation.
+
+    Example: wattq ca list --json
+    """
     authority = _open(directory)
     with _refusals():
         found = [_facts(authority, issued) for issued in authority.issued()]
     if as_json:
         typer.echo(json.dumps(found))
         return
-    columns = ("serial", "name", "organisation", "role", "not_after", "revoked")
-    table = Table(*(column.replace("_", " ") for column in columns), box=None)
     for facts in found:
-        table.add_row(*(_text(facts[column]) for column in columns))
-    Console().print(table)
+        state = "revoked" if facts["revoked"] else f"until {facts['not_after']}"
+        typer.echo(f"{facts['serial']}  {facts['role']}  {state}")
+        typer.echo(f"    {facts['name']}, {facts['organisation']}")
 
 
 @app.command()
 def revoke(
-    serial: str,
+    serial: Serial,
     reason: Annotated[str, typer.Option(help="Why, for the register.")],
     directory: Directory = DIRECTORY,
     as_json: Json = False,
@@ -171,7 +187,10 @@ def code(
     directory: Directory = DIRECTORY,
     as_json: Json = False,
 ) -> None:
-    """Make a one-time admission code; it is shown this once. Example: wattq ca code --role seller --name alice"""
+    """Make a one-time admission code; it is shown this once.
+
+    Example: wattq ca code --role seller --name alice
+    """
     authority = _open(directory)
     with _refusals():
         made = authority.new_admission_code(role, name, hours)

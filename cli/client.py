@@ -18,12 +18,14 @@ from sdk.errors import Refused, SdkError
 from sdk.transports import connect
 
 app = typer.Typer(
-    help="Submit transactions, fetch receipts.\n\nExit codes: 0 done, 1 refused, 2 bad arguments, 3 no quorum.",
+    help="Submit transactions, fetch receipts.\n\n"
+    "Exit codes: 0 done, 1 refused, 2 bad arguments or files, 3 no node or no quorum answers.",
     no_args_is_help=True,
 )
 Node = Annotated[list[str], typer.Option("--node", "-n", help="A node's URL; more for failover.")]
 GenesisFile = Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json.")]
 Key = Annotated[Path, typer.Option("--key", "-k", help="Your private key (PEM).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NODES = ["http://127.0.0.1:26601"]
 GENESIS = Path("wattquorum/genesis.json")
 T = TypeVar("T")
@@ -38,8 +40,9 @@ def submit(
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
     receipt: Annotated[Path | None, typer.Option(help="Write the verified receipt here.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Sign, submit and wait for the verified certificate; prints the outcome as JSON.
+    """Sign, submit and wait for the verified certificate; prints the outcome.
 
     Example: wattq tx submit market.take_listing '{"listing": "000000000012-00000", "energy_wh": 100}' --key bob.key
     """
@@ -55,14 +58,20 @@ def submit(
             await asyncio.to_thread(receipt.write_text, json.dumps(outcome.receipt_json, indent=1))
         return {"tx_id": outcome.tx_id, "height": outcome.height, "code": outcome.code, "value": outcome.value}
 
-    typer.echo(json.dumps(_run(work, node, genesis, key)))
+    told = _run(work, node, genesis, key)
+    text = f"block {told['height']}: {told['code']} {json.dumps(told['value'])}, transaction {told['tx_id']}"
+    typer.echo(json.dumps(told) if as_json else text)
 
 
 @app.command()
 def receipt(
-    tx_id: str, key: Key, out: Annotated[Path, typer.Option(help="Where it goes.")], node: Node = NODES,
+    tx_id: Annotated[str, typer.Argument(help="The transaction's id, in hex.")],
+    key: Key,
+    out: Annotated[Path, typer.Option(help="Where it goes.")],
+    node: Node = NODES,
     genesis: GenesisFile = GENESIS,
-) -> None:  # fmt: skip
+    as_json: Json = False,
+) -> None:
     """Fetch the receipt of a transaction that you are a party to.
 
     Example: wattq tx receipt 5f… --key bob.key --out r.json
@@ -73,6 +82,7 @@ def receipt(
         await asyncio.to_thread(out.write_text, json.dumps(answer.proof, indent=1))
 
     _run(work, node, genesis, key)
+    typer.echo(json.dumps({"tx_id": tx_id, "file": str(out)}) if as_json else f"receipt of {tx_id}: {out}")
 
 
 def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path) -> T:
@@ -85,7 +95,7 @@ def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis:
         return asyncio.run(whole())
     except Refused as refusal:
         _fail(str(refusal), 1)
-    except (GenesisInvalid, InvalidKey, ValueError) as error:
+    except (GenesisInvalid, InvalidKey, OSError, ValueError) as error:
         _fail(str(error), 2)
     except SdkError as error:
         _fail(str(error), 3)

@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -17,15 +17,18 @@ from rich.table import Table
 import cluster as local
 from ca.authority import AuthorityError
 from ca.keys import InvalidKey
+from cli.checks import check_configuration
 from cli.contracts import shipped_contracts
 from cli.membership import Membership
 from ledger.genesis import GenesisInvalid
 from sdk.configuration import ConfigurationError, load
 from sdk.errors import SdkError
 from sdk.methods import NodeStatus
+from sdk.process import ending_signals
 
 app = typer.Typer(
-    help="Run a local network of node processes.\n\nExit codes: 0 done, 1 refused or failed, 2 unusable configuration.",
+    help="Run a local network of node processes.\n\n"
+    "Exit codes: 0 done, 1 refused or failed, 2 unusable configuration, 130 interrupted.",
     no_args_is_help=True,
 )
 SAMPLE = Path(local.__file__).with_name("cluster.toml")
@@ -35,6 +38,8 @@ UNUSABLE = (ConfigurationError, GenesisInvalid, AuthorityError, InvalidKey)
 T = TypeVar("T")
 Directory = Annotated[Path, typer.Option("--directory", "-d", help="The network's home.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NodeName = Annotated[str, typer.Argument(help="A node's name, or its number: 3 is node3.")]
+INTERRUPTED = 130
 
 
 @app.command()
@@ -43,6 +48,7 @@ def up(
         Path, typer.Option("--config", "-c", help="cluster.toml; used when the network is made.")
     ] = SAMPLE,
     directory: Directory = DIRECTORY,
+    as_json: Json = False,
 ) -> None:
     """Make the network if there is none, and start its nodes.
 
@@ -50,26 +56,56 @@ def up(
     """
     try:
         configuration = load(config)
+        check_configuration(configuration, str(config))
         local.prepare(directory, configuration, config.read_text(encoding="utf-8"), shipped_contracts())
         network = local.Cluster(directory)
-        asyncio.run(network.up())
+        check_configuration(network.configuration, str(directory / local.CONFIGURATION_FILE))
+        started = asyncio.run(_up(network))
     except UNUSABLE as error:
         _fail(str(error), 2)
     except local.ClusterError as error:
         _fail(str(error), 1)
-    for name in network.names:
-        typer.echo(f"{name}  {network.rest_url(name)}")
+    if not started:
+        raise typer.Exit(INTERRUPTED)
+    urls = {name: network.rest_url(name) for name in network.names}
+    _say({"nodes": urls}, "\n".join(f"{name}  {url}" for name, url in urls.items()), as_json)
+
+
+async def _up(network: local.Cluster) -> bool:
+    """Start what does not run. False if a signal came meanwhile: then what was started has been ended again."""
+    absent = [name for name in network.names if network.pid(name) is None]
+    stop = asyncio.Event()
+    for number in ending_signals():
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    work, stopping = asyncio.create_task(network.up()), asyncio.create_task(stop.wait())
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if work.done():
+        await work
+        return True
+    work.cancel()
+    await asyncio.gather(work, *(network.stop(name) for name in absent), return_exceptions=True)
+    return False
 
 
 @app.command()
-def down(directory: Directory = DIRECTORY) -> None:
-    """End all nodes. Example: wattq cluster down"""
-    asyncio.run(_open(directory).down())
+def down(directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """End all nodes.
+
+    Example: wattq cluster down
+    """
+    network = _open(directory)
+    running = [name for name in network.names if network.pid(name) is not None]
+    asyncio.run(network.down())
+    _say({"ended": running}, f"ended: {', '.join(running)}" if running else "no node ran", as_json)
 
 
 @app.command()
 def status(directory: Directory = DIRECTORY, as_json: Json = False) -> None:
-    """Show where each node stands; exit code 1 if one does not answer. Example: wattq cluster status --json"""
+    """Show where each node stands; exit code 1 if one does not answer.
+
+    Example: wattq cluster status --json
+    """
     network = _open(directory)
     found = asyncio.run(_statuses(network))
     if as_json:
@@ -174,42 +210,63 @@ def _tell(node: NodeStatus, as_json: bool) -> None:
 
 
 @app.command()
-def kill(name: str, directory: Directory = DIRECTORY) -> None:
-    """End a node with SIGKILL, as a crash would. Example: wattq cluster kill node1"""
+def kill(name: NodeName, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """End a node with SIGKILL, as a crash would.
+
+    Example: wattq cluster kill node1
+    """
     network = _open(directory)
-    if not _checked(network, name).kill(name):
+    name = _named(network, name)
+    if not network.kill(name):
         _fail(f"{name} does not run", 1)
     asyncio.run(network.wait_gone(name))
+    _say({"killed": name}, f"{name} killed", as_json)
 
 
 @app.command()
-def restart(name: str, directory: Directory = DIRECTORY) -> None:
-    """Stop a node if it runs, and start it again. Example: wattq cluster restart node1"""
-    network = _checked(_open(directory), name)
+def restart(name: NodeName, directory: Directory = DIRECTORY, as_json: Json = False) -> None:
+    """Stop a node if it runs, and start it again.
 
-    async def work() -> None:
+    Example: wattq cluster restart node1
+    """
+    network = _open(directory)
+    name = _named(network, name)
+
+    async def work() -> NodeStatus:
         await network.stop(name)
         network.start(name)
-        await network.wait_ready(name)
+        return await network.wait_ready(name)
 
     try:
-        asyncio.run(work())
+        found = asyncio.run(work())
     except local.ClusterError as error:
         _fail(str(error), 1)
+    told = {"restarted": name, "executed_height": found.executed_height}
+    _say(told, f"{name} is up at height {found.executed_height}", as_json)
 
 
 @app.command()
 def logs(
-    name: str,
+    name: NodeName,
     directory: Directory = DIRECTORY,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    as_json: Json = False,
 ) -> None:
-    """Print the end of a node's log. Example: wattq cluster logs node1 -n 100"""
-    network = _checked(_open(directory), name)
-    for file in (network.home(name) / "stderr.log", network.home(name) / "log" / "node.log"):
-        if file.exists():
-            with file.open(errors="replace") as text:
-                typer.echo("".join(deque(text, maxlen=lines)), nl=False)
+    """Print the end of a node's log.
+
+    Example: wattq cluster logs node1 -n 100
+    """
+    network = _open(directory)
+    home = network.home(_named(network, name))
+    found = {file.name: _tail(file, lines) for file in (home / "stderr.log", home / "log" / "node.log")}
+    _say(found, "\n".join(line for tail in found.values() for line in tail), as_json)
+
+
+def _tail(file: Path, lines: int) -> list[str]:
+    if not file.exists():
+        return []
+    with file.open(errors="replace") as text:
+        return [line.rstrip("\n") for line in deque(text, maxlen=lines)]
 
 
 def _open(directory: Path) -> local.Cluster:
@@ -221,12 +278,18 @@ def _open(directory: Path) -> local.Cluster:
         _fail(str(error), 2)
 
 
-def _checked(network: local.Cluster, name: str) -> local.Cluster:
+def _named(network: local.Cluster, name: str) -> str:
+    """The name of the node that is meant by its name or its number."""
+    chosen = f"node{name}" if name.isdecimal() and name not in network.names else name
     try:
-        network.section(name)
+        network.section(chosen)
     except local.ClusterError as error:
         _fail(str(error), 2)
-    return network
+    return chosen
+
+
+def _say(told: dict[str, Any], text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(told) if as_json else text)
 
 
 def _fail(message: str, code: int) -> NoReturn:

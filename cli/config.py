@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from cli.checks import check_configuration
 from cli.cluster import SAMPLE
 from contracts.parameters import MARKET_PARAMETERS
 from sdk.configuration import ConfigurationError, load
@@ -18,8 +19,11 @@ app = typer.Typer(help="Look at configurations.\n\nExit codes: 0 good, 2 unusabl
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where the configuration goes.")] = Path("cluster.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a commented cluster.toml. Example: wattq init cluster.toml
+    """Write a commented cluster.toml.
+
+    Example: wattq init cluster.toml
 
     Exit codes: 0 written, 2 the file exists.
     """
@@ -27,7 +31,10 @@ def init(
         typer.echo(f"wattq init: {file} exists already", err=True)
         raise typer.Exit(2)
     file.write_text(SAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(f"{file} written; start it with: wattq cluster up --config {file}")
+    if as_json:
+        typer.echo(json.dumps({"file": str(file)}))
+    else:
+        typer.echo(f"{file} written; start it with: wattq cluster up --config {file}")
 
 
 @app.command()
@@ -35,9 +42,13 @@ def check(
     file: Annotated[Path, typer.Argument(help="The configuration.")] = Path("cluster.toml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a configuration and print every value in force. Example: wattq config check cluster.toml"""
+    """Check a configuration and print every value in force.
+
+    Example: wattq config check cluster.toml
+    """
     try:
         configuration = load(file)
+        check_configuration(configuration, str(file))
     except ConfigurationError as error:
         typer.echo(f"wattq config check: {error}", err=True)
         raise typer.Exit(2) from None

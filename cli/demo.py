@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,17 +13,24 @@ from cli.contracts import shipped_contracts
 from cluster import ClusterError
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
-from demo.check import Recomputed
+from demo.check import Damaged, Recomputed
+from demo.profiles import ProfilesError
 from demo.run import Engine, run_demo
 from demo.setting import INTERVALS_A_DAY, DemoError, ExternalMeter, Options
-from ledger.replay import replay
+from ledger.replay import ChainInvalid, replay
+from meter.errors import MeterError
+from meter.units import parse_unit
 from sdk.configuration import ConfigurationError
+from sdk.errors import SdkError
+
+DIRECTORY = Path("wattquorum-demo")
+UNABLE = (DemoError, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError)
 
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself; exit 0 only if every check holds.")] = False,
     intervals: Annotated[
-        int, typer.Option(min=4, max=INTERVALS_A_DAY, help="Quarter-hours to play.")
+        int, typer.Option(min=4, max=INTERVALS_A_DAY, help="Quarter-hours to play, round mid-day.")
     ] = INTERVALS_A_DAY,
     seconds_per_interval: Annotated[float, typer.Option(min=0.2, max=900, help="Real seconds a quarter-hour.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seeds households and prices.")] = 1,
@@ -34,9 +41,9 @@ def demo(
     meter: Annotated[
         str | None, typer.Option(help="A real meter for the first household: HOST:PORT:UNIT:PROFILE.")
     ] = None,
-    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the demo lives.")] = Path(
-        "wattquorum-demo"
-    ),
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help=f"Where the demo lives; {DIRECTORY}, or a free one beside.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Play a trading day: four nodes, six metered households, their agents, and a verdict.
@@ -46,7 +53,7 @@ def demo(
     Exit codes: 0 every check holds, 1 a check failed, 2 the demo could not run, 130 interrupted.
     """
     options = Options(
-        directory=directory.resolve(),
+        directory=(directory or DIRECTORY).resolve(),
         once=once,
         intervals=intervals,
         seconds_per_interval=seconds_per_interval,
@@ -55,11 +62,12 @@ def demo(
         profiles=profiles,
         meter=_external(meter),
         json=as_json,
+        beside_others=directory is None,
     )
     console = Console(stderr=as_json)
     try:
         code = asyncio.run(run_demo(options, Engine(shipped_contracts(), recompute), console))
-    except (DemoError, ClusterError, ConfigurationError) as error:
+    except UNABLE as error:
         typer.echo(f"wattq demo: {error}", err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(code)
@@ -68,14 +76,24 @@ def demo(
 def _external(text: str | None) -> ExternalMeter | None:
     if text is None:
         return None
-    parts = text.rsplit(":", 3)
-    if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
-        raise typer.BadParameter("--meter takes HOST:PORT:UNIT:PROFILE, for example 192.168.1.20:502:1:sdm630")
-    return ExternalMeter(parts[0], int(parts[1]), int(parts[2]), parts[3])
+    try:
+        unit = parse_unit(text)
+    except MeterError as error:
+        raise typer.BadParameter(
+            f"--meter {error}; it takes HOST:PORT:UNIT:PROFILE, for example 192.168.1.20:502:1:sdm630"
+        ) from None
+    profile = text.rpartition(":")[2]
+    if profile.endswith(".toml"):  # a node has another working directory
+        profile = str(Path(profile).resolve())
+    return ExternalMeter(unit.host, unit.port, unit.unit, profile)
 
 
-def recompute(home: Path, genesis: Path, height: int) -> Recomputed:
+def recompute(home: Path, genesis: Path, height: int) -> Recomputed | Damaged:
     """Execute a node's chain files anew from genesis, with the real machine, trusting nothing else in its directory."""
-    replayed = replay(home / "data" / "chain", genesis, PythonMachine(), MarketValidator(), height)
-    state: dict[str, Any] = replayed.values()
-    return Recomputed(height, replayed.state_root.hex(), state, replayed.transactions)
+    try:
+        replayed = replay(home / "data" / "chain", genesis, PythonMachine(), MarketValidator(), height)
+    except ChainInvalid as error:
+        return Damaged(f"INVALID at {error}")
+    except OSError as error:
+        return Damaged(f"INVALID, its files cannot be read: {error}")
+    return Recomputed(height, replayed.state_root.hex(), replayed.values(), replayed.transactions)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +12,28 @@ import typer
 from ca.keys import InvalidKey, SigningKey
 from ledger.genesis import GenesisInvalid, load_genesis
 from meter.configuration import GatewayConfiguration, clock_of, load_gateway
-from meter.errors import MeterError
+from meter.errors import MeterError, ProfileError
 from meter.service import run_gateway as run_meters
 from meter.units import units_of
 from sdk.client import AsyncClient
+from sdk.process import ending_signals, follow_leash
 from sdk.transports import connect
 
 
 def gateway(config: Annotated[Path, typer.Option(help="The gateway's TOML file; see docs/METERS.md.")]) -> None:
-    """Poll meters over Modbus TCP and submit signed readings, until SIGTERM or Ctrl-C."""
+    """Poll meters over Modbus TCP and submit signed readings, until SIGTERM, SIGHUP or Ctrl-C.
+
+    Example: wattq gateway --config gateway.toml
+
+    Exit codes: 0 ended as asked, 1 failed, 2 an unusable configuration, key or genesis file.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         asyncio.run(run_gateway(load_gateway(config), config))
-    except (MeterError, GenesisInvalid, InvalidKey, OSError, ValueError) as error:
+    except (ProfileError, GenesisInvalid, InvalidKey, ValueError) as error:
+        typer.echo(f"wattq gateway: {error}", err=True)
+        raise typer.Exit(2) from None
+    except (MeterError, OSError) as error:
         typer.echo(f"wattq gateway: {error}", err=True)
         raise typer.Exit(1) from None
 
@@ -51,9 +59,10 @@ async def run_gateway(configuration: GatewayConfiguration, path: Path) -> None:
 
 
 async def until_signal(work: asyncio.Task[None]) -> None:
-    """Wait for ``work`` to end by itself or for SIGTERM or SIGINT, which cancel it."""
+    """Wait for ``work`` to end by itself, or for a signal or the end of who started us, which cancel it."""
+    follow_leash()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, work.cancel)
     try:
         await work

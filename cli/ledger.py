@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -29,6 +30,7 @@ def rollback(
     genesis: Annotated[
         Path | None, typer.Option("--genesis", "-g", help="The network's genesis.json; by default two levels up.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Undo the blocks above the last execution certificate. The node executes the same order again when it starts.
 
@@ -51,7 +53,8 @@ def rollback(
         _fail(str(error), 1)
     finally:
         storage.release()
-    typer.echo(f"{directory}: rolled back from block {done.before} to {done.after}, the last one certified")
+    text = f"{directory}: rolled back from block {done.before} to {done.after}, the last one certified"
+    typer.echo(json.dumps({"before": done.before, "after": done.after}) if as_json else text)
 
 
 def _fail(message: str, code: int) -> NoReturn:

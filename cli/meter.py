@@ -14,7 +14,7 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from cli.gateway import until_signal
 from meter.counters import Sample
-from meter.errors import LineDown, MeterError
+from meter.errors import LineDown, MeterError, ProfileError
 from meter.intervals import INTERVAL_MS
 from meter.reader import UnitReader
 from meter.simulator import MeterServer, Plan, PlannedMeter, servers_of
@@ -22,7 +22,11 @@ from meter.strict import load_json
 from meter.units import parse_unit
 from sdk.clock import Clock
 
-app = typer.Typer(help="Read a meter over Modbus TCP, or simulate some.", no_args_is_help=True)
+app = typer.Typer(
+    help="Read a meter over Modbus TCP, or simulate some.\n\n"
+    "Exit codes: 0 done or ended as asked, 1 no usable answer, 2 wrong usage or an unusable file.",
+    no_args_is_help=True,
+)
 
 
 @app.command()
@@ -31,12 +35,15 @@ def read(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Read power and both energy counters once."""
+    """Read power and both energy counters once.
+
+    Example: wattq meter read 192.168.1.20:502:1:sdm630 --json
+    """
     try:
         sample = asyncio.run(_read_once(meter, timeout))
     except MeterError as error:
         typer.echo(f"wattq meter read: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(error, ProfileError) else 1) from None
     values = {"power_w": sample.power_w, "import_wh": sample.import_wh, "export_wh": sample.export_wh}
     if as_json:
         typer.echo(json.dumps(values))
@@ -65,13 +72,16 @@ def simulate(
     annual_kwh: Annotated[int, typer.Option(min=1, max=1_000_000, help="Without a plan: kWh a year.")] = 4_000,
     seed: Annotated[int, typer.Option(help="Without a plan: seeds noise.")] = 1,
 ) -> None:
-    """Serve simulated meters over Modbus TCP until SIGTERM or Ctrl-C."""
+    """Serve simulated meters over Modbus TCP until SIGTERM, SIGHUP or Ctrl-C.
+
+    Example: wattq meter simulate --port 5020 --profile sdm630 --household p25
+    """
     try:
         chosen = load_json(plan, Plan) if plan else _single(port, profile, household, annual_kwh, seed)
         asyncio.run(_serve(chosen))
     except (MeterError, OSError, ValueError) as error:
         typer.echo(f"wattq meter simulate: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(error, ProfileError | ValueError) else 1) from None
 
 
 def _single(port: int, profile: str, household: str, annual_kwh: int, seed: int) -> Plan:

@@ -20,7 +20,7 @@ from sim.catalogue import ADVERSARIES, plan_of
 from sim.diagram import diagram
 from sim.golden import golden as golden_traces
 from sim.plan import MIXED, Plan, decode_plan, encode_plan
-from sim.run import judge, run_plan
+from sim.run import Verdict, judge, run_plan
 from sim.setting import stage_of
 from sim.shrink import shrink
 from sim.transcript import LINES, transcript
@@ -87,6 +87,7 @@ def replay(
     svg: Annotated[Path | None, typer.Option(help="Draw the exchange into this file.")] = None,
     from_ms: Annotated[int, typer.Option(min=0, help="Draw from here.")] = 0,
     to_ms: Annotated[int | None, typer.Option(help="Draw up to here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Play one seed or plan again, and show what happened.
 
@@ -98,18 +99,26 @@ def replay(
         if svg is not None:
             world.arrived = []
         verdict = judge(world)
-    typer.echo(encode_plan(plan))
-    if show:
-        typer.echo(transcript(world, lines, chatter=chatter))
     if svg is not None:
         svg.write_text(diagram(world, from_ms, to_ms, chatter=chatter), encoding="utf-8")
-        typer.echo(f"drawn: {svg}")
+    if as_json:
+        found = {"plan": json.loads(encode_plan(plan)), "height": verdict.height, "view": verdict.view}
+        found |= {"settled_ms": verdict.settled_ms, "trace": verdict.trace, "faults": verdict.faults}
+        typer.echo(json.dumps(found))
+    else:
+        _tell_replay(world, verdict, transcript(world, lines, chatter=chatter) if show else "")
+    if verdict.faults:
+        raise typer.Exit(1)
+
+
+def _tell_replay(world: World, verdict: Verdict, told: str) -> None:
+    typer.echo(encode_plan(world.plan))
+    if told:
+        typer.echo(told)
     settled = "did not settle" if verdict.settled_ms is None else f"settled {verdict.settled_ms} ms after the faults"
     typer.echo(f"height {verdict.height}, view {verdict.view}, {settled}, trace {verdict.trace[:16]}")
     for fault in verdict.faults:
         typer.echo(f"VIOLATION {fault}")
-    if verdict.faults:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -117,7 +126,10 @@ def golden(
     write: Annotated[Path | None, typer.Option(help="Record them in this file.")] = None,
     check: Annotated[Path | None, typer.Option(help="Compare with this file.")] = None,
 ) -> None:
-    """The digests of some plays, which every machine and every Python must give alike."""
+    """The digests of some plays, which every machine and every Python must give alike, as JSON.
+
+    Example: wattq sim golden --check tests/data/sim_golden.json
+    """
     traces = golden_traces()
     text = json.dumps(traces, indent=1) + "\n"
     if write is not None:

@@ -26,7 +26,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def receipt(file: Path, genesis: GenesisFile, as_json: Json = False) -> None:
+def receipt(
+    file: Annotated[Path, typer.Argument(help="The receipt, as `wattq tx` or REST wrote it.")],
+    genesis: GenesisFile,
+    as_json: Json = False,
+) -> None:
     """Check a transaction's receipt, from its signatures to the genesis file.
 
     Example: wattq verify receipt receipt.json --genesis genesis.json
@@ -61,7 +65,7 @@ def receipt(file: Path, genesis: GenesisFile, as_json: Json = False) -> None:
 
 @app.command()
 def chain(
-    directory: Path,
+    directory: Annotated[Path, typer.Argument(help="A node's data/chain.")],
     genesis: GenesisFile,
     height: Annotated[int | None, typer.Option(help="Stop at this height.")] = None,
     as_json: Json = False,

@@ -34,6 +34,31 @@ class Scene:
             self.trades[trade["id"]] = (trade["energy_wh"], trade["delivered_wh"], amount)
 
 
+def time_of(interval: int) -> str:
+    """The UTC time at which an interval of the day begins."""
+    hour, quarter = divmod(interval, 4)
+    return f"{hour:02d}:{15 * quarter:02d}"
+
+
+def progress_line(scene: Scene, journal: Journal) -> str:
+    """A scene in one line."""
+    running = [status for status in scene.statuses if status is not None]
+    height = max((status.executed_height for status in running), default=0)
+    return (
+        f"{time_of(scene.interval)} UTC  {scene.phase}: {len(running)} of {len(scene.names)} nodes, height {height}, "
+        f"{_trading(scene, journal)}"
+    )
+
+
+def _trading(scene: Scene, journal: Journal) -> str:
+    contracted, delivered, paid = [sum(column) for column in zip(*scene.trades.values(), strict=True)] or [0, 0, 0]
+    return (
+        f"{len(scene.trades)} trades, {contracted / 1000:.2f} kWh contracted, "
+        f"{delivered / 1000:.2f} kWh delivered, {paid / 1e6:.2f} paid; "
+        f"{len(journal.acknowledged)} transactions certified, {sum(journal.refusals.values())} refused"
+    )
+
+
 class Progress:
     """Renders a scene."""
 
@@ -43,16 +68,9 @@ class Progress:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         scene = self._scene
-        hour, quarter = divmod(scene.interval, 4)
-        yield Text(f"{hour:02d}:{15 * quarter:02d} UTC  {scene.phase}", style="bold")
+        yield Text(f"{time_of(scene.interval)} UTC  {scene.phase}", style="bold")
         yield ProgressBar(total=INTERVALS_A_DAY, completed=scene.interval + 1, width=60)
-        totals = [sum(column) for column in zip(*scene.trades.values(), strict=True)] or [0, 0, 0]
-        contracted, delivered, paid = totals
-        yield Text(
-            f"{len(scene.trades)} trades, {contracted / 1000:.2f} kWh contracted, "
-            f"{delivered / 1000:.2f} kWh delivered, {paid / 1e6:.2f} paid; "
-            f"{len(self._journal.acknowledged)} transactions certified, {sum(self._journal.refusals.values())} refused"
-        )
+        yield Text(_trading(scene, self._journal))
         yield self._replicas()
 
     def _replicas(self) -> Table:

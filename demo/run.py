@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+import json
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,15 +17,17 @@ from rich.live import Live
 
 from cluster import ContractSet
 from demo.agent import Agent, Forecast
-from demo.check import Check, Recompute, Recomputed, recompute_all, verdicts
+from demo.check import Check, Damaged, Recompute, Recomputed, agreed, recompute_all, verdicts
+from demo.ground import claim
 from demo.profiles import DayProfile, Household, day_profiles, load_profiles
-from demo.progress import Progress, Scene
-from demo.setting import INTERVALS_A_DAY, PARTICIPANTS, TAIL_INTERVALS, DemoError, Options, choose_ports, plan_day
-from demo.summary import print_summary, summary_json
-from demo.world import World, remove_leftovers
+from demo.progress import Progress, Scene, progress_line, time_of
+from demo.setting import PARTICIPANTS, PORT_FIRST, TAIL_INTERVALS, DemoError, Options, choose_ports, plan_day
+from demo.summary import print_summary, summary_json, web_addresses
+from demo.world import World
 from ledger.genesis import GENESIS_FILE_NAME
 from sdk.clock import Clock
 from sdk.errors import SdkError
+from sdk.process import ending_signals
 
 TRADE_AHEAD = 2
 """Agents trade the interval after next: gate closure leaves them most of an interval to do so."""
@@ -34,6 +37,8 @@ RESTART_AFTER = 6
 """Intervals after which a killed primary is started again."""
 CATCH_UP_TIMEOUT_S = 60.0
 POLL_S = 0.2
+LINE_EVERY = 8
+"""Intervals between lines of progress where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +51,31 @@ class Engine:
 
 async def run_demo(options: Options, engine: Engine, console: Console) -> int:
     """Play a day; 0 only if every check holds. Ends everything that it started."""
-    remove_leftovers(options.directory)
     day = plan_day(options, datetime.now(UTC).date())
     profiles = _profiles(options, day.date.isoformat())
-    world = World(options, day, choose_ports(), engine.contracts)
-    play = Play(world, profiles, console)
+    with claim(options.directory, options.beside_others) as ground:
+        if ground.directory != options.directory:
+            console.print(f"{options.directory} is another demo's: this one lives in {ground.directory}")
+        options = replace(options, directory=ground.directory)
+        world = World(options, day, choose_ports(), engine.contracts)
+        return await _run(world, profiles, engine, console)
+
+
+async def _run(world: World, profiles: Mapping[str, DayProfile], engine: Engine, console: Console) -> int:
+    """Play, and close the world, whatever happens."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop.set)
+    play = Play(world, profiles, console)
     task = asyncio.create_task(play.whole_day())
     stopping = asyncio.create_task(stop.wait())
     try:
+        _announce(world, console)
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            console.print("Stopping.")
+            with contextlib.suppress(OSError):  # the terminal may be what went away
+                console.print("Stopping.")
             return 130
         return await _judge(play, task.result(), engine, console, stop)
     finally:
@@ -70,10 +85,17 @@ async def run_demo(options: Options, engine: Engine, console: Console) -> int:
         await world.close()
 
 
+def _announce(world: World, console: Console) -> None:
+    ports = world.ports
+    if ports.first != PORT_FIRST:
+        console.print(f"The ports from {PORT_FIRST} on are taken; this demo has {ports.first} to {ports.last}.")
+    console.print("web: " + "  ".join(web_addresses(world)), soft_wrap=True)
+
+
 def _profiles(options: Options, date: str) -> Mapping[str, DayProfile]:
     households = [Household(p.meter, p.profile, p.annual_kwh) for p in PARTICIPANTS]
     if options.profiles is not None:
-        return load_profiles(options.profiles, [p.meter for p in PARTICIPANTS])
+        return load_profiles(options.profiles, [p.meter for p in PARTICIPANTS], options.seed)
     return day_profiles(households, date, options.seed)
 
 
@@ -81,12 +103,14 @@ async def _judge(play: Play, height: int, engine: Engine, console: Console, stop
     """Recompute everything from the data directories, print the summary, and stay up unless ``--once``."""
     world = play.world
     homes = [world.cluster.home(name) for name in world.cluster.names]
-    found = await recompute_all(engine.recompute, homes, world.directory / GENESIS_FILE_NAME, height)
-    checks = verdicts(found, world.journal)
+    outcomes = await recompute_all(engine.recompute, homes, world.directory / GENESIS_FILE_NAME, height)
+    found = dict(zip(world.cluster.names, outcomes, strict=True))
+    checks = verdicts(found, world.journal, world.options.is_own_whole_day)
     if world.options.json:
-        console.print_json(data=summary_json(world, found[0], checks, play.played_s))
+        sys.stdout.write(json.dumps(summary_json(world, agreed(found), checks, play.played_s), indent=2) + "\n")
+        sys.stdout.flush()
     else:
-        print_summary(console, world, found[0], checks, play.played_s)
+        print_summary(console, world, agreed(found), checks, play.played_s)
     good = all(check.holds for check in checks)
     if not world.options.once:
         console.print("The network stays up. Ctrl-C ends it.")
@@ -111,7 +135,7 @@ class Play:
         """Set the stage, play every interval, settle; the height up to which all four replicas have blocks."""
         world = self.world
         began = time.monotonic()
-        with Live(Progress(self._scene, world.journal), console=self._console, refresh_per_second=4, transient=True):
+        with self._display():
             self._scene.phase = "starting four nodes"
             world.start_meters(self._profiles)
             await world.cluster.up()
@@ -131,13 +155,25 @@ class Play:
         self.played_s = time.monotonic() - began
         return height
 
+    def _display(self) -> contextlib.AbstractContextManager[object]:
+        """The live display on a terminal; elsewhere a line now and then."""
+        if not self._console.is_terminal:
+            return contextlib.nullcontext()
+        view = Progress(self._scene, self.world.journal)
+        return Live(view, console=self._console, refresh_per_second=4, transient=True)
+
+    def _tell(self, interval: int) -> None:
+        played = self.world.options.played
+        if not self._console.is_terminal and (interval - played[0]) % LINE_EVERY == 0:
+            self._console.print(progress_line(self._scene, self.world.journal), soft_wrap=True)
+
     async def _play_intervals(self) -> None:
-        options = self.world.options
-        offset = max(0, (INTERVALS_A_DAY - options.intervals) // 2)
-        self._scene.phase = "waiting for midnight"
-        for interval in range(offset, offset + options.intervals):
+        played = self.world.options.played
+        self._scene.phase = f"waiting for {time_of(played[0])}"
+        for interval in played:
             await self._clock.sleep_until(self.world.day.time_ms(interval - TRADE_AHEAD))
             self._scene.phase, self._scene.interval = "trading", interval
+            self._tell(interval)
             self.world.check_processes()
             await self._faults(interval)
             for agent in self.world.agents:
@@ -176,7 +212,7 @@ class Play:
     async def _settle(self) -> None:
         """Confirm until nothing waits any more and the last interval's deadlines have passed."""
         await asyncio.gather(*self._turns)
-        end = INTERVALS_A_DAY if self.world.options.intervals == INTERVALS_A_DAY else self._scene.interval + 1
+        end = self.world.options.played.stop
         for step in range(TAIL_INTERVALS):
             await self._clock.sleep_until(self.world.day.time_ms(end + step))
             await asyncio.gather(*(agent.confirm() for agent in self.world.agents))
@@ -209,4 +245,4 @@ class Play:
             await asyncio.sleep(2 * POLL_S)
 
 
-__all__ = ["Check", "Engine", "Recomputed", "run_demo"]
+__all__ = ["Check", "Damaged", "Engine", "Recomputed", "run_demo"]

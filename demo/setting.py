@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,9 +18,9 @@ PORT_FIRST = 26_600
 PORT_LAST = 36_600
 PORT_STEP = 100
 LEAD_INTERVALS = 22
-"""Intervals between the clock's start and the day's: time for certificates, registrations and deposits."""
+"""Intervals between the clock's start and the first one played: time for certificates, registrations and deposits."""
 TAIL_INTERVALS = 14
-"""Intervals after the day for late readings, settlement and confirmations."""
+"""Intervals after the last one played for late readings, settlement and confirmations."""
 
 
 class DemoError(Exception):
@@ -38,7 +39,7 @@ class ExternalMeter:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line chose."""
+    """What the command line chose. ``beside_others``: next to ``directory``, should another demo live there."""
 
     directory: Path
     once: bool = False
@@ -49,6 +50,18 @@ class Options:
     profiles: Path | None = None
     meter: ExternalMeter | None = None
     json: bool = False
+    beside_others: bool = False
+
+    @property
+    def played(self) -> range:
+        """The quarter-hours that are played: round mid-day, if not all of them."""
+        first = (INTERVALS_A_DAY - self.intervals) // 2
+        return range(first, first + self.intervals)
+
+    @property
+    def is_own_whole_day(self) -> bool:
+        """Whether the demo plays a whole day of its own, of which it knows what has to happen."""
+        return self.intervals == INTERVALS_A_DAY and self.profiles is None and self.meter is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ PARTICIPANTS: tuple[Participant, ...] = (
     Participant("emeka", "buyer", "h25", 4_200, 10_000, 0, "MTR-1005"),
     Participant("feng", "buyer", "h25", 2_800, 10_000, 2, "MTR-1006"),
 )
+PORTS_NEEDED = NODES * PORTS_A_NODE + len(PARTICIPANTS)
 SELF_POLLING_NODES = (0, 1)
 """Nodes that poll their meters themselves; the others are fed by a gateway process."""
 
@@ -93,12 +107,20 @@ class Day:
 
 
 def plan_day(options: Options, today: date) -> Day:
-    """The next 21 June, when the sun shines longest and every certificate made today is still valid."""
+    """The next 21 June, when the sun shines longest and every certificate made today is still valid.
+
+    The clock starts shortly before the first interval that is played. ``DemoError`` if the options contradict it.
+    """
+    played = options.played
+    if options.kill_primary_at is not None and options.kill_primary_at not in played:
+        raise DemoError(
+            f"--kill-primary-at {options.kill_primary_at}: the intervals played are {played[0]} to {played[-1]}"
+        )
     chosen = date(today.year, 6, 21)
     if chosen <= today:
         chosen = date(today.year + 1, 6, 21)
     midnight = datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
-    start = midnight - timedelta(seconds=LEAD_INTERVALS * INTERVAL_S)
+    start = midnight + timedelta(seconds=(played[0] - LEAD_INTERVALS) * INTERVAL_S)
     return Day(
         date=chosen,
         first_interval=int(midnight.timestamp()) // INTERVAL_S,
@@ -110,25 +132,47 @@ def plan_day(options: Options, today: date) -> Day:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A block of free ports: three a node, then one a meter."""
+    """A block of free ports: three a node, then one a meter. ``guard`` keeps other demos away from it."""
 
     first: int
     nodes: tuple[tuple[int, int, int], ...] = field(default=())
     meters: tuple[int, ...] = field(default=())
+    guard: socket.socket | None = None
+
+    @property
+    def last(self) -> int:
+        return self.first + PORTS_NEEDED - 1
+
+    def close(self) -> None:
+        """Leave the block to others."""
+        if self.guard is not None:
+            self.guard.close()
 
 
 def choose_ports() -> Ports:
-    """The first block in which every port is free; ``DemoError`` when there is none."""
-    count = NODES * PORTS_A_NODE + len(PARTICIPANTS)
+    """The first block that no other demo has, and in which every port is free; ``DemoError`` when there is none."""
     for first in range(PORT_FIRST, PORT_LAST, PORT_STEP):
-        if all(port_is_free("127.0.0.1", first + offset) for offset in range(count)):
-            nodes = tuple(
-                (first + node * PORTS_A_NODE, first + node * PORTS_A_NODE + 1, first + node * PORTS_A_NODE + 2)
-                for node in range(NODES)
-            )
-            meters = tuple(first + NODES * PORTS_A_NODE + index for index in range(len(PARTICIPANTS)))
-            return Ports(first, nodes, meters)
-    raise DemoError(f"no free block of {count} ports between {PORT_FIRST} and {PORT_LAST}")
+        guard = _guarded(first)
+        if guard is None:
+            continue
+        if all(port_is_free("127.0.0.1", first + offset) for offset in range(PORTS_NEEDED)):
+            firsts = range(first, first + NODES * PORTS_A_NODE, PORTS_A_NODE)
+            meters = range(firsts.stop, firsts.stop + len(PARTICIPANTS))
+            return Ports(first, tuple((port, port + 1, port + 2) for port in firsts), tuple(meters), guard)
+        guard.close()
+    raise DemoError(f"no free block of {PORTS_NEEDED} ports between {PORT_FIRST} and {PORT_LAST}")
+
+
+def _guarded(first: int) -> socket.socket | None:
+    """The block's last port, bound for as long as the demo runs: two that start at once do not share a block."""
+    guard = socket.socket()
+    try:
+        guard.bind(("127.0.0.1", first + PORT_STEP - 1))
+        guard.listen()
+    except OSError:
+        guard.close()
+        return None
+    return guard
 
 
 def configuration_text(options: Options, day: Day, ports: Ports) -> str:

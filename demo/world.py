@@ -6,14 +6,12 @@ import asyncio
 import base64
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ca.authority import Authority
 from ca.certificates import Role, create_request
@@ -37,13 +35,13 @@ from demo.setting import (
 from ledger.genesis import Genesis, load_genesis
 from sdk.client import AsyncClient
 from sdk.configuration import parse
+from sdk.process import leashed_environment
 from sdk.transports import connect
 
 DEPOSIT = 50_000_000
 """50 currency units: plenty for a day, little enough that a careless bid is refused."""
 ZONE = "zone-1"
 STOP_TIMEOUT_S = 10.0
-MARKER = ".wattquorum-demo"
 
 
 @dataclass(slots=True)
@@ -65,16 +63,21 @@ class Process:
 
 
 class World:
-    """Everything that a demo runs. ``close`` ends every process, whatever happened before."""
+    """Everything that a demo runs. ``close`` ends every process, whatever happened before.
+
+    Should this process be killed, its children see the end of the pipe that is their standard input, and end too.
+    """
 
     def __init__(self, options: Options, day: Day, ports: Ports, contracts: ContractSet) -> None:
         self.options = options
+        self._leash, self._held = os.pipe()
+        self._clients: list[AsyncClient] = []
         self.day = day
         self.ports = ports
         self.directory = options.directory / "network"
         text = configuration_text(options, day, ports)
         prepare(self.directory, parse(text, "demo"), text, contracts)
-        self.cluster = Cluster(self.directory)
+        self.cluster = Cluster(self.directory, self._leash)
         self.genesis: Genesis = load_genesis(self.directory / "genesis.json")
         self.journal = Journal(self.directory / "journal.jsonl")
         self.processes: list[Process] = []
@@ -89,13 +92,18 @@ class World:
         """A client of node ``node`` that fails over to the following ones."""
         names = self.cluster.names
         order = names[node:] + names[:node]
-        return AsyncClient([connect(self.cluster.rest_url(name)) for name in order], self.genesis, key)
+        client = AsyncClient([connect(self.cluster.rest_url(name)) for name in order], self.genesis, key)
+        self._clients.append(client)
+        return client
 
     async def close(self) -> None:
         for process in self.processes:
             process.end()
-        await asyncio.gather(self.operator.close(), *(agent.client.close() for agent in self.agents))
+        await asyncio.gather(*(client.close() for client in self._clients))
         await self.cluster.down()
+        for end in (self._held, self._leash):
+            os.close(end)
+        self.ports.close()
 
     # ----------------------------------------------------------------------------------- processes
 
@@ -166,10 +174,10 @@ class World:
         with (self.directory / f"{name}.log").open("ab") as log:
             popen = subprocess.Popen(
                 [sys.executable, "-P", "-m", "cli", *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=self._leash,
                 stdout=log,
                 stderr=log,
-                env=os.environ.copy(),
+                env=leashed_environment(),
                 start_new_session=True,
             )
         self.processes.append(Process(name, popen))
@@ -179,7 +187,9 @@ class World:
         for process in self.processes:
             code = process.popen.poll()
             if code is not None:
-                raise DemoError(f"{process.name} ended with exit code {code}; see {self.directory / process.name}.log")
+                raise DemoError(
+                    f"{process.name} ended with exit code {code}; see {self.directory / f'{process.name}.log'}"
+                )
 
     # ----------------------------------------------------------------------------------- participants
 
@@ -217,14 +227,3 @@ class World:
         await self.operator.invoke("registry", "bind_meter", binding)
         deposit = {"account": agent.client.signer, "amount": DEPOSIT}
         await self.operator.invoke("credit", "deposit", deposit, co_signers=[self.operators[1]])
-
-
-def remove_leftovers(directory: Path) -> None:
-    """Forget an earlier demo's directory; only one that is marked as a demo's."""
-    marker = directory / MARKER
-    if directory.exists() and any(directory.iterdir()):
-        if not marker.exists():
-            raise DemoError(f"{directory} exists and is not a demo's directory; choose another with --directory")
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    marker.write_text("Made by `wattq demo`; removed by the next one.\n", encoding="utf-8")

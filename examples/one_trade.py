@@ -12,16 +12,21 @@ import json
 import sys
 from pathlib import Path
 
-from ca.authority import Authority
+from ca.authority import AdmissionRefused, Authority, AuthorityError
 from ca.certificates import Role, create_request
-from ca.keys import SigningKey
-from cluster import Cluster
-from ledger.genesis import Genesis, load_genesis
+from ca.keys import InvalidKey, SigningKey
+from cluster import Cluster, ClusterError
+from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from sdk.client import AsyncClient, Outcome
+from sdk.configuration import ConfigurationError
+from sdk.errors import Refused, SdkError, TransportError
 from sdk.transports import connect
 
 INTERVAL_MS = 900_000
 RECEIPT = Path("receipt.json")
+UNABLE = (
+    SdkError, ClusterError, ConfigurationError, GenesisInvalid, AuthorityError, AdmissionRefused, InvalidKey, OSError
+)  # fmt: skip
 
 
 class Setting:
@@ -39,12 +44,25 @@ class Setting:
         urls = [self.cluster.rest_url(name) for name in self.cluster.names]
         return AsyncClient([connect(url) for url in urls], self.genesis, key)
 
+    async def enrol(self, request: bytes, code: str) -> bytes:
+        """The certificate, from whichever node issues certificates."""
+        try:
+            async with self.client(None) as stranger:
+                return await stranger.enrol(request, code)
+        except (TransportError, Refused) as error:
+            if isinstance(error, Refused) and error.code != "NOT_AN_AUTHORITY":
+                raise
+            nodes = [name for name, node in self.cluster.configuration.node.items() if node.certificate_authority]
+            raise SdkError(
+                f"nobody can enrol: the node that issues certificates, {' or '.join(nodes)}, does not answer; "
+                f"start it with: wattq cluster restart {nodes[0]}"
+            ) from None
+
     async def admit(self, name: str, role: Role) -> AsyncClient:
         """Key, request, one-time code, certificate, registration; then a meter and some money."""
         key = SigningKey.generate()
         code = self.authority.new_admission_code(role, name)
-        async with self.client(None) as stranger:
-            certificate = await stranger.enrol(create_request(key, name, "Wattquorum", role), code)
+        certificate = await self.enrol(create_request(key, name, "Wattquorum", role), code)
         client = self.client(key)
         show(
             f"{name} registered",
@@ -83,4 +101,7 @@ async def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else "wattquorum")))
+    try:
+        asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else "wattquorum")))
+    except UNABLE as error:
+        sys.exit(f"one_trade: {error}")

@@ -2,13 +2,15 @@
 
 A transaction is signed once. It goes to one endpoint after another, always the same bytes, so that a repeat is
 the same transaction (its id is the payload's hash). It counts as done when its receipt verifies against the
-genesis file: q signatures of validators under one outcome. A node can delay a client, never deceive it.
+genesis file: q signatures of validators under one outcome. It counts as refused when such a receipt says so, or f + 1
+nodes do. A node can delay a client, never deceive it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -35,11 +37,14 @@ from sdk.methods import (
     SubmitParams,
     ViewParams,
 )
+from sdk.statuses import status_of
 from sdk.transports import Transport
 
 GAS_LIMIT_DEFAULT = 200_000
 EXPIRY_BLOCKS = 5_000
 ROUND_TIMEOUT_MS = 5_000
+BLOCKS_REMEMBERED = 32
+"""A client remembers a checked receipt of each, so that it checks a block's certificate once."""
 BACKOFF_S = 0.1
 BACKOFF_S_MAX = 2.0
 RETRIED_STATUS = frozenset({421, 429, 500, 503, 504})
@@ -82,6 +87,7 @@ class AsyncClient:
         self._nonce: int | None = None
         self._nonce_is_old = False
         self._nonce_lock = asyncio.Lock()
+        self._verified_receipts: OrderedDict[int, Receipt] = OrderedDict()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -152,8 +158,8 @@ class AsyncClient:
     ) -> Outcome:
         """Sign, submit and wait for the verified certificate (S41 to S45).
 
-        Raises ``Refused`` (S3) with code and sentence when it was not lawful or failed in the contract, and
-        ``Unavailable`` when no quorum answered within ``timeout_s``.
+        Raises ``Refused`` (S3) with code and sentence when it failed, proven by its receipt, or when f + 1 nodes (all
+        of them, if there are fewer) refused it alike; ``Unavailable`` when no quorum answered within ``timeout_s``.
         """
         return await self.submit(await self.sign(contract, function, args or {}, co_signers=co_signers), timeout_s)
 
@@ -173,6 +179,7 @@ class AsyncClient:
         deadline = loop.time() + timeout_s
         backoff = BACKOFF_S
         last = "no endpoint was tried"
+        refusals: dict[str, set[str]] = {}
         while (left := deadline - loop.time()) > 0:
             endpoint = self._endpoints[self._current]
             params = SubmitParams(
@@ -183,32 +190,47 @@ class AsyncClient:
             )
             try:
                 patience_s = min(left, ROUND_TIMEOUT_MS / 1000) + 2
-                submission = await endpoint.call(methods.SUBMIT, params, timeout_s=patience_s)
-                if submission.receipt is not None:
-                    return self._verified(submission, signed)
-                last = f"{endpoint.endpoint}: accepted, not certified in time"
+                told = await _ask(endpoint, params, patience_s)
+                if isinstance(told, Refused):
+                    last = f"{endpoint.endpoint}: {told}"
+                    if told.status not in RETRIED_STATUS and self._believes(told, endpoint, refusals):
+                        raise told
+                elif told.receipt is not None:
+                    return self._verified(told, signed)
+                else:
+                    last = f"{endpoint.endpoint}: accepted, not certified in time"
             except TransportError as error:
                 last = str(error)
-            except Refused as refusal:
-                if refusal.status not in RETRIED_STATUS:
-                    raise
-                last = str(refusal)
             except ReceiptInvalid as error:
                 last = f"{endpoint.endpoint} lies: {error}"
             self._current = (self._current + 1) % len(self._endpoints)
             await asyncio.sleep(min(backoff, max(0.0, deadline - loop.time())))
             backoff = min(backoff * 2, BACKOFF_S_MAX)
         tx_id = sha256(signed.payload.encode()).hexdigest()
-        raise Unavailable(f"no quorum of answers within {timeout_s:g} s; last: {last}", tx_id)
+        alike = "; ".join(f"{code} by {', '.join(sorted(nodes))}" for code, nodes in sorted(refusals.items()))
+        why = f"last: {last}; refused without proof: {alike}" if alike else f"last: {last}"
+        raise Unavailable(f"no quorum of answers within {timeout_s:g} s; {why}", tx_id)
+
+    def _believes(self, refusal: Refused, endpoint: Transport, refusals: dict[str, set[str]]) -> bool:
+        """Whether so many nodes have refused alike, without proof, that one of them is honest (f + 1, if there are)."""
+        alike = refusals.setdefault(refusal.code, set())
+        alike.add(endpoint.endpoint)
+        nodes = len({known.endpoint for known in self._endpoints})
+        return len(alike) >= min((len(self._genesis.validators) - 1) // 3 + 1, nodes)
 
     def _verified(self, submission: Submission, signed: Signed) -> Outcome:
         assert submission.receipt is not None
         receipt = receipt_from_json(submission.receipt)
-        verified = verify_receipt(receipt, self._genesis)
+        height = receipt.certificate.statement.height
+        verified = verify_receipt(receipt, self._genesis, self._verified_receipts.get(height))
+        self._verified_receipts[height] = receipt
+        while len(self._verified_receipts) > BLOCKS_REMEMBERED:
+            self._verified_receipts.popitem(last=False)
         if verified.payload != signed.payload.encode():
             raise ReceiptInvalid(ReceiptFault.ENVELOPE, "the receipt is another transaction's")
         if verified.code != "OK":
-            raise Refused(Problem(verified.code, verified.message), verified.tx_id)
+            status = status_of(verified.code)
+            raise Refused(Problem(verified.code, verified.message, status, submission), verified.tx_id)
         return Outcome(
             tx_id=verified.tx_id,
             height=verified.height,
@@ -304,6 +326,15 @@ class AsyncClient:
         )
         self._tokens[endpoint.endpoint] = session.token
         return session.token
+
+
+async def _ask(endpoint: Transport, params: SubmitParams, patience_s: float) -> Submission | Refused:
+    """How far the transaction came, or why the node refuses it; a refusal with a receipt is a claim like any other."""
+    try:
+        return await endpoint.call(methods.SUBMIT, params, timeout_s=patience_s)
+    except Refused as refusal:
+        told = refusal.problem.submission
+        return told if told is not None and told.receipt is not None else refusal
 
 
 def session_text(chain_id: bytes, challenge: bytes) -> bytes:

@@ -16,6 +16,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from sdk.wire import REQUEST_BYTES_MAX
+
 ENVIRONMENT_PREFIX = "WATTQ_"
 NODES_MIN = 4
 NODES_MAX = 100
@@ -176,6 +178,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "clock.rate", "a clock that runs faster needs clock.start too")
         if self.limits.window_blocks < 2 * self.limits.checkpoint_interval_blocks:
             _fail(source, "limits.window_blocks", "must be at least twice limits.checkpoint_interval_blocks")
+        if self.limits.rest_body_bytes_max > REQUEST_BYTES_MAX:
+            _fail(source, "limits.rest_body_bytes_max", f"must not be above {REQUEST_BYTES_MAX}, a call's bound")
         if self.timers.view_change_timeout_ms_max < self.timers.view_change_timeout_ms:
             _fail(source, "timers.view_change_timeout_ms_max", "must not be below timers.view_change_timeout_ms")
         _check_start(self.clock, source)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
+from sdk.methods import Submission
+
 
 class Problem(msgspec.Struct, frozen=True):
-    """A refusal as it travels: a stable code, a sentence that says what to do, and its HTTP status (RFC 9457)."""
+    """A refusal as it travels: a stable code, a sentence that says what to do, and its HTTP status (RFC 9457).
+
+    ``submission``: how far a transaction came that was taken in all the same, with its receipt if that was asked for.
+    """
 
     code: str
     message: str
     status: int = 422
+    submission: Submission | None = None
 
 
 class SdkError(Exception):
@@ -18,14 +24,14 @@ class SdkError(Exception):
 
 
 class Refused(SdkError):
-    """A node or a contract said no; nothing but, at most, a nonce has changed. ``tx_id`` is set once it was ordered."""
+    """A node or a contract said no; nothing but, at most, a nonce has changed. ``tx_id``: of what was taken in."""
 
     def __init__(self, problem: Problem, tx_id: str = "") -> None:
         super().__init__(f"{problem.code}: {problem.message}")
         self.code = problem.code
         self.message = problem.message
         self.status = problem.status
-        self.tx_id = tx_id
+        self.tx_id = tx_id or (problem.submission.tx_id if problem.submission is not None else "")
         self.problem = problem
 
 

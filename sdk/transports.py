@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -13,12 +13,14 @@ import msgspec
 
 from sdk import methods, wire
 from sdk.errors import Problem, Refused, TransportError
-from sdk.methods import Method, NodeStatus, Nothing, P, R
+from sdk.methods import Method, NodeStatus, Nothing, P, R, Submission
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 IN_FLIGHT_MAX = 1_024
 ANSWER_BYTES_MAX = 16 << 20
+ENVELOPE_BYTES = 256
+"""More than what a frame adds to token and parameters."""
 
 T = TypeVar("T")
 
@@ -85,7 +87,7 @@ class HttpTransport:
             told = msgspec.json.decode(data, type=_ProblemDocument)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TransportError(f"{self.endpoint}: HTTP {status} without a proper body: {error}") from None
-        raise Refused(Problem(told.code, told.detail, status))
+        raise Refused(Problem(told.code, told.detail, status, told.submission()))
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
@@ -113,6 +115,17 @@ async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
 class _ProblemDocument(msgspec.Struct):
     code: str
     detail: str = ""
+    tx_id: str = ""
+    state: Literal["accepted", "committed", "certified"] = "accepted"
+    height: int | None = None
+    index: int | None = None
+    receipt: dict[str, Any] | None = None
+
+    def submission(self) -> Submission | None:
+        """How far the transaction came, if it was taken in."""
+        if not self.tx_id:
+            return None
+        return Submission(self.tx_id, self.state, self.height, self.index, receipt=self.receipt)
 
 
 def _fill(method: Method[P, R], params: P) -> tuple[str, dict[str, Any]]:
@@ -139,6 +152,9 @@ class SocketTransport:
             body = wire.encode_body(params)
         except (OverflowError, TypeError, RecursionError) as error:
             raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
+        if len(body) + len(token) > wire.REQUEST_BYTES_MAX - ENVELOPE_BYTES:
+            message = f"The call is larger than the {wire.REQUEST_BYTES_MAX} bytes that a node takes."
+            raise Refused(Problem("BODY_TOO_LARGE", message, 413))
         connection = await self._connected()
         reply = await connection.ask(method.name, token, body, timeout_s)
         try:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import msgspec
 
 FRAME_BYTES_MAX = 4 << 20
+REQUEST_BYTES_MAX = 1 << 20
+"""What a node takes as one call; whoever announces more is hung up on."""
 _LENGTH = struct.Struct(">I")
 
 

@@ -45,6 +45,8 @@ class Projector:
         self._replaced = False
         self._reading = False
         self._stopping = False
+        self.on_advance: Callable[[], None] = _nothing
+        """Called on the projector's thread whenever the database holds one more block."""
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
 
     @property
@@ -89,7 +91,11 @@ class Projector:
     def wait_for(self, height: int, timeout_s: float) -> bool:
         """Block until the database holds ``height``; False when it does not come in time."""
         with self._wake:
-            return self._wake.wait_for(lambda: self._projected >= height and not self.lagging, timeout_s)
+            return self._wake.wait_for(lambda: self.holds(height), timeout_s)
+
+    def holds(self, height: int) -> bool:
+        """Whether the database holds ``height`` whole. Never blocks."""
+        return self._projected >= height and not self.lagging
 
     def _run(self) -> None:
         delay_s = RETRY_S
@@ -140,6 +146,11 @@ class Projector:
         with self._wake:
             self._projected, self._reading = height, False
             self._wake.notify_all()
+        self.on_advance()
+
+
+def _nothing() -> None:
+    """Nobody listens."""
 
 
 def documents_of(changes: Mapping[str, Entry | None]) -> dict[str, Document | None]:

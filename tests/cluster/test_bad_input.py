@@ -8,10 +8,12 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 from network import Network, Person
@@ -19,6 +21,7 @@ from network import Network, Person
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
+from ledger.receipts import receipt_from_json, verify_receipt
 from sdk import methods
 from sdk.client import Signed
 from sdk.errors import Refused
@@ -168,6 +171,40 @@ async def test_amounts_and_terms(market: Market) -> None:
     assert await market.refused(market.dora, "market.take_listing", {**take, "listing": "none"}) == "NOT_FOUND"
 
 
+@pytest.mark.parametrize("wait", ["committed", "certified", "certificate"])
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"interval": 1}, 422, "INTERVAL_CLOSED"),
+        ({"energy_wh": -1}, 422, "ENERGY_INVALID"),
+        ({"energy_wh": 10**9, "price": 10**9}, 422, "INSUFFICIENT_FUNDS"),
+        ({"meter": "M-anna"}, 403, "NOT_YOUR_METER"),
+        ({"listing": "none", "energy_wh": 100}, 422, "NOT_FOUND"),
+        ({"energy_wh": ASK_WH + 1}, 409, "NOT_ENOUGH_LEFT"),
+    ],
+    ids=lambda value: str(value),
+)
+async def test_what_the_contract_refuses_is_no_success_for_http(
+    market: Market, wait: str, change: dict[str, Any], status: int, code: str
+) -> None:
+    bid = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 10, "price": PRICE}
+    take = {"listing": market.listing, "energy_wh": 100}
+    function, args = ("take_listing", take) if code in ("NOT_FOUND", "NOT_ENOUGH_LEFT") else ("place_order", bid)
+    signed = await market.dora.client.sign("market", function, {**args, **change})
+    texts = [{"public_key": item.public_key, "signature": item.signature} for item in signed.signatures]
+    body = msgspec.json.encode({"payload": signed.payload, "signatures": texts, "wait": wait})
+    url = f"{market.network.cluster.rest_url('node2')}/v1/transactions"
+    async with aiohttp.ClientSession() as session, session.post(url, data=body) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        document = await response.json(content_type=None)
+    assert (document["code"], document["detail"][-1]) == (code, ".")
+    assert document["tx_id"] == sha256(signed.payload.encode()).hexdigest()
+    assert document["height"] > 0
+    if wait == "certificate":
+        verified = verify_receipt(receipt_from_json(document["receipt"]), market.network.genesis)
+        assert (verified.code, verified.tx_id, verified.height) == (code, document["tx_id"], document["height"])
+
+
 async def test_a_refused_transaction_changes_nothing_but_its_nonce(market: Market) -> None:
     before = (await market.dora.client.account()).value
     take = {"listing": market.listing, "energy_wh": ASK_WH + 1}
@@ -259,6 +296,20 @@ async def test_rest_refuses_what_is_malformed(market: Market) -> None:
         assert await problem("DELETE", "/v1/status") == (405, "HTTP_405")
         bearer = {"Authorization": "Bearer nonsense"}
         assert await problem("GET", "/v1/trades", headers=bearer) == (401, "SESSION_UNKNOWN")
+
+
+async def test_a_stranger_with_a_key_of_its_own_making_stops_nobody(market: Market) -> None:
+    """Sixty questions for a height that never comes, and the node goes on admitting, serving and proving."""
+    key = SigningKey.generate()
+    query = methods.QueryParams(selector={}, min_height=2**50)
+    async with market.network.client(2, key, failover=False) as stranger:
+        asked = [asyncio.create_task(stranger.call(methods.QUERY, query)) for _ in range(60)]
+        bid = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 1, "price": 1_000}
+        await market.dora.invoke("market", "place_order", bid, timeout_s=15.0)
+        assert (await stranger.call_plain(methods.HEADERS, methods.HeadersParams())).headers
+        told = await asyncio.gather(*asked, return_exceptions=True)
+    assert {item.code for item in told if isinstance(item, Refused)} == {"NOT_REGISTERED"}
+    assert len([item for item in told if isinstance(item, Refused)]) == 60
 
 
 def poke(address: tuple[str, int], data: bytes) -> None:

@@ -41,3 +41,16 @@ async def test_the_readmes_trade_and_its_receipt(network: Network, tmp_path: Pat
         tmp_path, "-m", "cli", "verify", "chain", chain, "--genesis", str(directory / "genesis.json")
     )
     assert (code, "VALID" in output) == (0, True), output
+
+
+async def test_the_example_says_in_one_sentence_that_nobody_issues_certificates(
+    network: Network, tmp_path: Path
+) -> None:
+    network.cluster.kill("node1")
+    await network.cluster.wait_gone("node1")
+    code, output = await run(tmp_path, str(EXAMPLE), str(network.cluster.directory))
+    assert code == 1
+    assert output == (
+        "one_trade: nobody can enrol: the node that issues certificates, node1, does not answer; "
+        "start it with: wattq cluster restart node1\n"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from network import Network, Person, until
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.replay import Replayed, replay
-from sdk.errors import Unavailable
+from sdk import methods
+from sdk.errors import Refused, Unavailable
+from sdk.methods import SubmitParams
 
 pytestmark = pytest.mark.cluster
 
@@ -97,12 +100,18 @@ async def test_two_of_four_stopped_is_no_progress_and_no_wrong_answer(network: N
         await network.cluster.wait_gone(name)
     with pytest.raises(Unavailable, match="no quorum of answers"):
         await dora.invoke("market", "place_order", bid, timeout_s=3.0)
+    signed = await dora.client.sign("market", "place_order", {**bid, "price": 999})
+    waiting = SubmitParams(payload=signed.payload, signatures=signed.signatures, timeout_ms=500)
+    with pytest.raises(Refused, match=r"NO_QUORUM_YET.*not lost") as caught:
+        await dora.client.call_plain(methods.SUBMIT, waiting)
+    assert (caught.value.status, caught.value.tx_id) == (504, sha256(signed.payload.encode()).hexdigest())
     before = await network.height("node1")
     with pytest.raises(Unavailable):
         await dora.invoke("market", "place_order", bid, timeout_s=2.0)
     assert await network.height("node1") <= before + 8, "at most what was in flight"
     network.cluster.start("node4")
     await dora.invoke("market", "place_order", {**bid, "price": 1001}, timeout_s=60.0)
+    assert (await dora.client.submit(signed)).tx_id == caught.value.tx_id, "what was taken in is not lost"
     network.cluster.start("node3")
     await network.agree()
     await network.cluster.down()

@@ -104,4 +104,4 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made.close()
 
 
-PEOPLE = [(ALICE, "seller"), (BOB, "buyer"), (OPERATOR, "operator")]
+PEOPLE = [(ALICE, "seller"), (BOB, "buyer"), (CAROL, "prosumer"), (OPERATOR, "operator")]

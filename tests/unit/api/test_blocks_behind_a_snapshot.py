@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from governed import Network
 
+from api.pools import BoundedPool
 from api.privacy import STRANGER
 from api.service import NodeService
 from pbft.messages import Chunk
@@ -29,6 +30,7 @@ def service() -> NodeService:
     network.run_to(6)
     made = NodeService.__new__(NodeService)
     cast("Any", made)._ledger = network.ledger
+    cast("Any", made)._reads = BoundedPool("reads", 1, 8, 5.0)
     return made
 
 

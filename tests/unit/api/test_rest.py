@@ -148,6 +148,27 @@ async def test_our_own_fault_is_a_problem_document_too(
     node.answer = ZeroDivisionError("our fault")
     assert await problem(client, "GET", "/v1/headers") == (500, "INTERNAL_ERROR")
     assert "our fault" in caplog.text
+    document = await (await client.get("/v1/headers")).json(content_type="application/problem+json")
+    number = document["detail"].rstrip(".").rpartition(" ")[2]
+    assert len(number) == 16
+    assert f"request {number}: 'GET /v1/headers' failed" in caplog.text
+
+
+async def test_a_problem_says_how_far_the_transaction_came_and_proves_it(
+    client: TestClient[Any, Any], node: FakeNode
+) -> None:
+    receipt = {"v": 1, "envelope": "AAAA"}
+    taken = methods.Submission("ab" * 32, "certified", 7, 3, "NO", "No.", None, receipt)
+    node.answer = Refused(Problem("NO", "The contract says no.", 422, taken))
+    body = json.dumps({"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]}).encode()
+    response = await client.post("/v1/transactions", data=body)
+    document = await response.json(content_type="application/problem+json")
+    assert (response.status, document["code"], document["detail"]) == (422, "NO", "The contract says no.")
+    assert [document[key] for key in ("tx_id", "state", "height", "index")] == ["ab" * 32, "certified", 7, 3]
+    assert document["receipt"] == receipt
+    node.answer = Refused(Problem("NO_QUORUM_YET", "Not yet.", 504, methods.Submission("ab" * 32, "accepted")))
+    document = await (await client.post("/v1/transactions", data=body)).json(content_type=None)
+    assert (document["state"], document["height"], "receipt" in document) == ("accepted", None, False)
 
 
 STATUS = methods.NodeStatus("n", 0, "0", "", "main", 2, True, "n", 9, 8, "", 0, 9, 0, (), {}, ())

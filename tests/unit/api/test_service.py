@@ -238,7 +238,7 @@ async def test_a_query_as_of_a_height_waits_for_it_or_says_that_it_lags(
     await asyncio.sleep(0)
     desk.plant({"box/new": 1})
     assert keys_of(await asked) == ["box/new"]
-    monkeypatch.setattr("api.service.MIN_HEIGHT_WAIT_S", 0.01)
+    monkeypatch.setattr("api.queries.MIN_HEIGHT_WAIT_S", 0.01)
     assert await refused(desk, "query", token, selector={}, min_height=99) == (503, "STATE_LAGGING")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from ledgers import ALICE, BOB, GENESIS
 
@@ -95,20 +97,62 @@ def test_a_session_ends(sessions: Sessions, after_ms: int, good: bool) -> None:
         sessions.signer(token, after_ms)
 
 
-def test_an_unknown_token_is_told_so_not_taken_for_nobody(sessions: Sessions) -> None:
+@pytest.mark.parametrize("token", ["made up", "x", "\xff", "AAAA", "A" * 200, "="], ids=repr)
+def test_an_unknown_token_is_told_so_not_taken_for_nobody(sessions: Sessions, token: str) -> None:
     with pytest.raises(Refused, match="SESSION_UNKNOWN"):
-        sessions.signer("made up", 0)
+        sessions.signer(token, 0)
 
 
-def test_tables_are_bounded_and_the_oldest_gives_way(sessions: Sessions) -> None:
-    tokens = [opened(sessions) for _ in range(4)]
-    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
-        sessions.signer(tokens[0], 0)
-    assert [sessions.signer(token, 0) for token in tokens[1:]] == [ALICE.signer] * 3
-    first = sessions.challenge(ALICE.public_key, 0).challenge
-    for _ in range(3):
+def test_a_flood_of_challenges_and_sessions_pushes_out_nobodys(sessions: Sessions) -> None:
+    token = opened(sessions)
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    for _ in range(20):
         sessions.challenge(BOB.public_key, 0)
-    assert code_of(sessions, signed(first)) == "CHALLENGE_INVALID"
+        opened(sessions, BOB)
+    assert sessions.signer(token, 0) == ALICE.signer
+    assert sessions.open(signed(challenge), 0).signer == ALICE.signer
+
+
+def test_the_answered_challenges_that_are_remembered_are_bounded(sessions: Sessions) -> None:
+    for _ in range(20):
+        opened(sessions, BOB)
+    assert len(sessions._answered) == 3
+
+
+def test_a_signature_that_does_not_fit_uses_nothing_up(sessions: Sessions) -> None:
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    stolen = SessionParams(public_key=ALICE.public_key, challenge=challenge, signature=signed(challenge, BOB).signature)
+    assert code_of(sessions, stolen) == "SIGNATURE_INVALID"
+    assert sessions.open(signed(challenge), 0).signer == ALICE.signer
+
+
+def test_no_byte_of_a_token_or_challenge_can_be_changed(sessions: Sessions) -> None:
+    token = base64.urlsafe_b64decode(opened(sessions) + "==")
+    for place in range(len(token)):
+        other = bytearray(token)
+        other[place] ^= 1
+        with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+            sessions.signer(base64.urlsafe_b64encode(other).decode().rstrip("="), 0)
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    for place in range(len(challenge)):
+        changed = bytearray(challenge)
+        changed[place] ^= 1
+        assert code_of(sessions, signed(bytes(changed))) == "CHALLENGE_INVALID"
+
+
+def test_another_nodes_seals_are_not_ones_own(sessions: Sessions) -> None:
+    other = Sessions(CHAIN, 3)
+    assert code_of(sessions, signed(other.challenge(ALICE.public_key, 0).challenge)) == "CHALLENGE_INVALID"
+    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+        sessions.signer(opened(other), 0)
+
+
+def test_a_challenge_is_no_token_nor_the_reverse(sessions: Sessions) -> None:
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    with pytest.raises(Refused, match="SESSION_UNKNOWN"):
+        sessions.signer(base64.urlsafe_b64encode(challenge).decode().rstrip("="), 0)
+    token = base64.urlsafe_b64decode(opened(sessions) + "==")
+    assert code_of(sessions, signed(token)) == "CHALLENGE_INVALID"
 
 
 @pytest.mark.parametrize("key", [b"", bytes(65), b"\x04" * 65])

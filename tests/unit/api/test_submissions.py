@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from ledgers import ALICE, GENESIS, envelope, run_block
 
@@ -12,6 +13,7 @@ from api import submissions as submissions_module
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
 from ledger.receipts import receipt_from_json, verify_receipt
+from sdk import wire
 from sdk.errors import Refused
 from sdk.methods import SignatureText, Submission, SubmitParams
 
@@ -60,11 +62,21 @@ async def test_committed_and_certified_are_waited_for(desk: Desk) -> None:
     assert verify_receipt(receipt_from_json(receipt), GENESIS).tx_id == made.tx_id.hex()
 
 
-async def test_a_time_out_says_how_far_it_came(desk: Desk) -> None:
+@pytest.mark.parametrize("wait", ["committed", "certified", "certificate"])
+async def test_without_a_quorum_the_answer_is_an_error_that_says_what_has_become_of_it(desk: Desk, wait: str) -> None:
     made = envelope()
-    assert (await submit(desk, made, timeout_ms=1)).state == "accepted"
+    with pytest.raises(Refused, match=f"NO_QUORUM_YET.*not lost.*{made.tx_id.hex()}") as caught:
+        await submit(desk, made, wait, timeout_ms=1)
+    assert (caught.value.status, caught.value.tx_id) == (504, made.tx_id.hex())
+    assert caught.value.problem.submission == Submission(made.tx_id.hex(), "accepted")
+
+
+async def test_a_certificate_that_does_not_come_is_an_error_that_says_where_it_executed(desk: Desk) -> None:
+    made = envelope(function="fail")
     commit(desk, made)
-    assert (await submit(desk, made, "committed", timeout_ms=1)).state == "committed"
+    with pytest.raises(Refused, match=r"NO_QUORUM_YET.*certified") as caught:
+        await submit(desk, made, timeout_ms=1)
+    assert caught.value.problem.submission == Submission(made.tx_id.hex(), "committed", 2, 0)
 
 
 async def test_the_same_envelope_again_is_the_same_transaction(desk: Desk) -> None:
@@ -179,8 +191,35 @@ async def test_waiters_are_bounded_and_leave_when_they_are_done(desk: Desk, monk
 
 async def test_a_failed_transaction_is_answered_with_its_code(desk: Desk) -> None:
     made = envelope(function="fail")
-    waiting = submit(desk, made, "committed")
-    await taken(desk)
+    waiting = [submit(desk, made, wait) for wait in ("committed", "certified", "certificate")]
+    await taken(desk, 3)
     commit(desk, made)
-    found = await waiting
-    assert (found.code, found.message, found.value) == ("NO", "The box says no.", None)
+    desk.certify(2)
+    told = []
+    for task in waiting:
+        with pytest.raises(Refused, match=r"NO: The box says no\.") as caught:
+            await task
+        assert (caught.value.status, caught.value.tx_id) == (422, made.tx_id.hex())
+        told.append(caught.value.problem.submission)
+    assert [(found.height, found.index) for found in told if found] == [(2, 0)] * 3
+    assert [found.receipt is None for found in told if found] == [True, True, False]
+    verified = verify_receipt(receipt_from_json(told[2].receipt if told[2] else None), GENESIS)
+    assert (verified.code, verified.tx_id) == ("NO", made.tx_id.hex())
+
+
+async def test_a_failed_transaction_sent_again_is_answered_with_its_code_again(desk: Desk) -> None:
+    made = envelope(function="fail")
+    commit(desk, made)
+    desk.certify(2)
+    with pytest.raises(Refused, match="NO: ") as caught:
+        await submit(desk, made)
+    assert caught.value.problem.submission is not None
+    assert caught.value.problem.submission.receipt is not None
+
+
+async def test_a_value_too_wide_for_the_wire_is_text(desk: Desk) -> None:
+    made = envelope(args={"box/w": 1}, function="plant")
+    commit(desk, made)
+    found = await submit(desk, made, "committed")
+    assert msgspec.msgpack.decode(wire.encode_body(found), type=Submission) == found
+    assert int(found.value) == 2**200

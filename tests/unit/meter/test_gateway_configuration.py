@@ -75,6 +75,6 @@ def test_the_command_says_what_is_wrong(path: Path) -> None:
     app = typer.Typer()
     app.command()(gateway)
     missing = CliRunner().invoke(app, ["--config", str(path)])
-    assert (missing.exit_code, "genesis.json" in missing.output) == (1, True)
+    assert (missing.exit_code, "genesis.json" in missing.output) == (2, True)
     nowhere = CliRunner().invoke(app, ["--config", str(path.with_name("none.toml"))])
-    assert (nowhere.exit_code, "cannot be read" in nowhere.output) == (1, True)
+    assert (nowhere.exit_code, "cannot be read" in nowhere.output) == (2, True)

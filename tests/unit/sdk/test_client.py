@@ -13,6 +13,8 @@ import pytest
 from ledgers import ALICE, BOB, GENESIS, certificate_of, make_genesis, open_ledger, run_block
 
 from ca.signatures import verify
+from ledger import receipts
+from ledger.certificates import check_certificate
 from ledger.envelope import envelope_from_text, parse_payload
 from ledger.ledger import Ledger
 from ledger.receipts import receipt_to_json
@@ -190,6 +192,7 @@ async def test_a_proven_failure_is_refused_with_its_transaction(ledger: Ledger) 
         refusal("POOL_FULL", 503),
         refusal("TOO_MANY", 429),
         refusal("INTERNAL_ERROR", 500),
+        refusal("NO_QUORUM_YET", 504),
         Submission("x", "accepted"),
         Submission("x", "committed", 1, 0, "OK"),
     ],
@@ -203,11 +206,99 @@ async def test_the_same_bytes_go_to_the_next_node_in_trouble(ledger: Ledger, tro
     assert bad.asked[-1][1].signatures == good.asked[-1][1].signatures
 
 
-async def test_a_refusal_of_ones_own_making_is_not_repeated() -> None:
-    nodes = [FakeNode("one", submit=refusal("NOT_REGISTERED")), FakeNode("two")]
+async def test_the_only_node_that_a_client_knows_is_believed() -> None:
+    node = FakeNode("one", submit=refusal("NOT_REGISTERED"))
     with pytest.raises(Refused, match="NOT_REGISTERED"):
+        await client_of(node).invoke("box", "put", ARGS)
+    assert node.names().count("submit") == 1
+
+
+async def test_a_lying_refusal_ends_nothing(ledger: Ledger) -> None:
+    liar, honest = FakeNode("liar", submit=refusal("SUSPENDED", 403)), FakeNode("honest", submit=commits(ledger))
+    assert (await client_of(liar, honest).invoke("box", "put", ARGS)).code == "OK"
+
+
+async def test_f_plus_one_nodes_that_refuse_alike_are_believed() -> None:
+    nodes = [FakeNode(str(n), submit=refusal("NOT_REGISTERED", 403)) for n in range(4)]
+    with pytest.raises(Refused, match="NOT_REGISTERED") as caught:
         await client_of(*nodes).invoke("box", "put", ARGS)
+    assert caught.value.status == 403
+    assert [node.names().count("submit") for node in nodes] == [1, 1, 0, 0]
+
+
+async def test_one_node_that_says_it_twice_is_one_node_and_two_codes_are_not_alike() -> None:
+    nodes = [FakeNode("one", submit=refusal("NO")), FakeNode("two", submit=refusal("SUSPENDED", 403))]
+    nodes.append(FakeNode("three"))
+    client = client_of(*nodes)
+    signed = await client.sign("box", "put", ARGS)
+    with pytest.raises(Unavailable, match=r"refused without proof: NO by one; SUSPENDED by two") as caught:
+        await client.submit(signed, timeout_s=0.05)
+    assert caught.value.tx_id == sha256(signed.payload.encode()).hexdigest()
+    assert nodes[0].names().count("submit") > 1
+
+
+def failing(answer: Answer, code: str = "NO", status: int = 422) -> Answer:
+    """A node that answers as one does that executed a transaction which failed."""
+
+    def refusing(params: SubmitParams, token: str) -> Submission:
+        raise Refused(Problem(code, "A sentence.", status, answer(params, token)))
+
+    return refusing
+
+
+async def test_a_failure_with_its_receipt_is_refused_at_once_with_what_is_proven(ledger: Ledger) -> None:
+    nodes = [FakeNode("one", submit=failing(commits(ledger), "ANOTHER", 403)), FakeNode("two")]
+    with pytest.raises(Refused, match=r"NO: The box says no\.") as caught:
+        await client_of(*nodes).invoke("box", "fail", {})
+    assert (caught.value.status, ledger.has(bytes.fromhex(caught.value.tx_id))) == (422, True)
+    assert caught.value.problem.submission is not None
+    assert caught.value.problem.submission.receipt is not None
     assert nodes[1].asked == []
+
+
+async def test_a_refusal_whose_receipt_proves_success_is_success(ledger: Ledger) -> None:
+    assert (await client_of(FakeNode("one", submit=failing(commits(ledger)))).invoke("box", "put", ARGS)).code == "OK"
+
+
+async def test_a_failure_with_a_forged_receipt_is_a_lie(ledger: Ledger) -> None:
+    good = commits(ledger)
+    liar = FakeNode("liar", submit=failing(forged(good, FORGERIES["a result it likes better"])))
+    outcome = await client_of(liar, FakeNode("honest", submit=good)).invoke("box", "put", ARGS)
+    assert outcome.code == "OK"
+
+
+async def test_no_quorum_yet_is_asked_again_until_ones_own_time_is_up(ledger: Ledger) -> None:
+    def late(params: SubmitParams, _: str) -> Submission:
+        tx_id = sha256(params.payload.encode()).hexdigest()
+        raise Refused(Problem("NO_QUORUM_YET", "Not yet.", 504, Submission(tx_id, "accepted")))
+
+    node = FakeNode("one", submit=late)
+    client = client_of(node)
+    signed = await client.sign("box", "put", ARGS)
+    with pytest.raises(Unavailable, match="NO_QUORUM_YET") as caught:
+        await client.submit(signed, timeout_s=0.05)
+    assert caught.value.tx_id == sha256(signed.payload.encode()).hexdigest()
+    assert node.names().count("submit") > 1
+    node.answers["submit"] = commits(ledger)
+    assert (await client.submit(signed)).code == "OK"
+
+
+async def test_a_blocks_certificate_is_checked_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    def counted(certificate: Any, genesis: Any, epoch: Any) -> None:
+        checked.append(certificate.statement.height)
+        check_certificate(certificate, genesis, epoch)
+
+    monkeypatch.setattr(receipts, "check_certificate", counted)
+    node = FakeNode("one", submit=commits(ledger))
+    client = client_of(node)
+    signed = [await client.sign("box", "put", ARGS) for _ in range(2)]
+    for item in (signed[0], signed[0], signed[1], signed[1]):
+        await client.submit(item)
+    assert checked == [1, 2]
+    node.answers["submit"] = forged(commits(ledger), FORGERIES["too few signatures"])
+    with pytest.raises(Unavailable, match="2 of 3 signatures"):
+        await client.submit(signed[1], timeout_s=0.02)
 
 
 async def test_a_node_that_answered_is_asked_first_the_next_time(ledger: Ledger) -> None:

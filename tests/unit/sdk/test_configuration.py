@@ -64,6 +64,7 @@ def test_the_shipped_file_is_good() -> None:
             "node.node5.meter[0].address: is missing",
         ),
         ("[node]\nnode5 = 3", "node.node5: expected `object`"),
+        ("[limits]\nrest_body_bytes_max = 1_048_577", "limits.rest_body_bytes_max: must not be above 1048576"),
         ("a = = 1", "not TOML"),
     ],
 )

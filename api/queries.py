@@ -1,0 +1,112 @@
+"""Questions to the state database: who may ask, as of which height, and how many at a time.
+
+Waiting for a height holds no thread: the projector wakes the waiters from the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from api.pools import BoundedPool
+from api.privacy import PARTY_FIELDS, Viewer, may_read
+from ledger.ledger import Ledger
+from ledger.statedb.documents import Page, StateDatabase
+from ledger.statedb.embedded import QueryTooCostly
+from ledger.statedb.projector import Projector
+from ledger.statedb.selector import SelectorInvalid, parse_query
+from sdk.errors import Problem, Refused
+from sdk.methods import QueryParams
+
+MIN_HEIGHT_WAIT_S = 5.0
+HEIGHT_AHEAD_MAX = 1_000
+"""Blocks that ``min_height`` may lie ahead of this node; more is a mistake, or another node's business."""
+HEIGHT_WAITERS_MAX = 256
+HEIGHT_WAITERS_PER_SIGNER_MAX = 16
+
+
+class Queries:
+    """``pool`` runs them, and bounds them in number and time."""
+
+    def __init__(self, ledger: Ledger, database: StateDatabase, projector: Projector, pool: BoundedPool) -> None:
+        self._ledger = ledger
+        self._database = database
+        self._heights = HeightWaiters(projector)
+        self._pool = pool
+
+    async def find(self, params: QueryParams, viewer: Viewer) -> Page:
+        """A page of the documents that match and that ``viewer`` may read."""
+        if params.min_height > self._ledger.height + HEIGHT_AHEAD_MAX:
+            message = f"min_height is more than {HEIGHT_AHEAD_MAX} blocks ahead of this node, at {self._ledger.height}."
+            raise Refused(Problem("HEIGHT_TOO_FAR", message, 422))
+        if not await self._heights.wait(params.min_height, viewer.signer):
+            raise Refused(Problem("STATE_LAGGING", "The state database is behind. Try again shortly.", 503))
+        return await self._pool.run(self._find, params, viewer)
+
+    def _find(self, params: QueryParams, viewer: Viewer) -> Page:
+        selector = params.selector
+        if not viewer.reads_all:
+            selector = {"$and": [selector, {"$or": _parties(viewer)}]}
+        try:
+            query = parse_query(selector, params.limit, params.sort, params.fields, params.bookmark)
+            page = self._database.find(query)
+        except SelectorInvalid as error:
+            raise Refused(Problem("SELECTOR_INVALID", f"{error}.", 400)) from None
+        except QueryTooCostly:
+            message = "This query reads too much. Narrow it by v.type, v.interval or v.status."
+            raise Refused(Problem("QUERY_TOO_COSTLY", message, 422)) from None
+        kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
+        return Page(kept, page.height, page.bookmark)
+
+
+def _parties(viewer: Viewer) -> list[dict[str, Any]]:
+    return [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
+
+
+class HeightWaiters:
+    """Who waits until the state database holds a height: bounded in all and for each signer."""
+
+    def __init__(self, projector: Projector) -> None:
+        self._projector = projector
+        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._per_signer: Counter[str] = Counter()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        projector.on_advance = self._advanced
+
+    async def wait(self, height: int, signer: str) -> bool:
+        """Whether the database holds ``height``, at the latest after ``MIN_HEIGHT_WAIT_S``."""
+        if self._projector.holds(height):
+            return True
+        self._loop = asyncio.get_running_loop()
+        with self._place(height, signer) as come:
+            if not self._projector.holds(height):
+                await asyncio.wait([come], timeout=MIN_HEIGHT_WAIT_S)
+        return self._projector.holds(height)
+
+    @contextmanager
+    def _place(self, height: int, signer: str) -> Iterator[asyncio.Future[None]]:
+        if len(self._waiting) >= HEIGHT_WAITERS_MAX or self._per_signer[signer] >= HEIGHT_WAITERS_PER_SIGNER_MAX:
+            message = "Too many queries wait for a height already. Try again shortly, or without min_height."
+            raise Refused(Problem("TOO_MANY_WAITERS", message, 503))
+        come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[come] = height
+        self._per_signer[signer] += 1
+        try:
+            yield come
+        finally:
+            del self._waiting[come]
+            self._per_signer[signer] -= 1
+            self._per_signer += Counter()  # forgets those at zero
+
+    def _advanced(self) -> None:
+        """On the projector's thread."""
+        if self._waiting and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for come, height in self._waiting.items():
+            if not come.done() and self._projector.holds(height):
+                come.set_result(None)

@@ -1,0 +1,127 @@
+"""REST on a real port, before a real node's socket: whatever is sent ends in a problem document, or in an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from api.rest import SECURITY_HEADERS, RestServer
+from api.socket import SocketServer
+from sdk import methods, wire
+from sdk.transports import SocketTransport
+
+Exchange = tuple[int, dict[str, str], Any]
+
+
+class Wire:
+    """A REST server; ``send`` sends bytes as they are and reads one answer."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    async def _handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
+        self.calls.append(method)
+        return methods.Rows((), 1, "") if method == "query" else methods.Headers(())
+
+    async def start(self, home: Path) -> None:
+        self.socket = SocketServer(self._handle, connections_max=4)
+        await self.socket.listen_unix(home / "s")
+        self.node = SocketTransport(f"unix:{home / 's'}")
+        self.rest = RestServer(self.node, wire.REQUEST_BYTES_MAX)
+        self.port = await self.rest.listen("127.0.0.1", 0, None)
+
+    async def close(self) -> None:
+        await self.rest.close()
+        await self.node.close()
+        await self.socket.close()
+
+    async def send(self, data: bytes) -> Exchange:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            async with asyncio.timeout(20):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = {
+                    name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
+                }
+                body = await reader.readexactly(int(headers["content-length"]))
+        finally:
+            writer.close()
+        return int(head[0].split()[1]), headers, json.loads(body)
+
+    async def post(self, body: bytes, extra: bytes = b"") -> Exchange:
+        size = str(len(body)).encode()
+        return await self.send(
+            b"POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: " + size + b"\r\n" + extra + b"\r\n" + body
+        )
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Wire]:
+    made = Wire()
+    await made.start(tmp_path)
+    yield made
+    await made.close()
+
+
+def problem(exchange: Exchange) -> tuple[int, str]:
+    status, headers, document = exchange
+    assert headers["content-type"] == "application/problem+json"
+    assert document["status"] == status
+    assert document["detail"].endswith(".")
+    assert {name.lower(): value for name, value in SECURITY_HEADERS.items()}.items() <= headers.items()
+    return status, document["code"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"GET /v1/headers HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 20_000 + b"\r\n\r\n", (431, "HEADERS_TOO_LARGE")),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (431, "HEADERS_TOO_LARGE")),
+        (b"nonsense\r\n\r\n", (400, "REQUEST_MALFORMED")),
+        (b"GET /v1/headers HTTP/9.9\r\n\r\n", (400, "REQUEST_MALFORMED")),
+        (b"POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", (400, "REQUEST_MALFORMED")),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400, "REQUEST_MALFORMED")),
+    ],
+    ids=["long header", "long path", "no HTTP", "no such HTTP", "negative length", "TLS"],
+)
+async def test_what_is_not_http_is_answered_with_a_problem(
+    server: Wire, data: bytes, expected: tuple[int, str]
+) -> None:
+    assert problem(await server.send(data)) == expected
+    assert server.calls == []
+
+
+async def test_only_100_continue_can_be_expected(server: Wire) -> None:
+    assert problem(await server.post(b"{}", b"Expect: miracles\r\n")) == (417, "EXPECTATION_UNKNOWN")
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'], ids=["lists", "objects"])
+async def test_nesting_of_any_depth_is_answered_and_costs_nobody_the_connection(server: Wire, opening: str) -> None:
+    closing = "]" if opening == "[" else "}"
+    for depth in (10, 100, 300, 500, 800, 900, 950, 975, 990, 1_000, 1_100, 2_000, 10_000, 100_000):
+        nested = opening * depth + "1" + closing * depth
+        exchange = await server.post(f'{{"selector": {{"a": {nested}}}}}'.encode())
+        assert exchange[0] == 200 or problem(exchange) == (400, "PARAMETERS_INVALID"), depth
+    assert (await server.post(b'{"selector": {}}'))[0] == 200
+
+
+@pytest.mark.parametrize("number", [2**70, -(2**70), 2**64, "1e400", "-0.0", "1e-400"], ids=str)
+async def test_numbers_of_any_size_are_answered(server: Wire, number: object) -> None:
+    exchange = await server.post(f'{{"selector": {{"a": {number}}}}}'.encode())
+    assert exchange[0] == 200 or problem(exchange) == (400, "PARAMETERS_INVALID")
+    assert problem(await server.post(f'{{"selector": {{}}, "limit": {2**70}}}'.encode())) == (400, "PARAMETERS_INVALID")
+
+
+async def test_a_body_that_grows_beyond_a_calls_bound_is_refused_and_costs_nobody_the_connection(server: Wire) -> None:
+    """Short floats take nine bytes each between REST and the node."""
+    floats = b",".join([b"1e9"] * 200_000)
+    assert problem(await server.post(b'{"selector": {"a": [' + floats + b"]}}")) == (413, "BODY_TOO_LARGE")
+    assert server.calls == []
+    assert (await server.post(b'{"selector": {}}'))[0] == 200
