@@ -93,8 +93,14 @@ def save(path: Path, campaign: Campaign) -> None:
 
 
 def work(campaign: Campaign, jobs: int) -> Iterator[Verdict]:
-    """Run what is left, and take each verdict in, in order of seeds."""
+    """Run what is left, and take each verdict in, in order of seeds. One job runs in this very process."""
     seeds = iter(range(campaign.following, campaign.last + 1))
+    if jobs == 1:
+        for seed in seeds:
+            verdict = _run((campaign.nodes, campaign.adversary, seed))
+            campaign.add(verdict)
+            yield verdict
+        return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
             # Few at a time: an interrupt is then answered soon.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,8 @@ from sim.run import Verdict, run_plan
 
 RUNS_MAX = 150
 CHAOS_MS_MIN = 500
+PLAIN: dict[str, Any] = {"skews_ms": (), "disks": Disks(), "reports": False, "options": {}, "twins": ()}
+"""Fields that are dropped as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,9 @@ def smaller_plans(plan: Plan) -> Iterator[Plan]:
     for operations in {1, plan.operations // 2, plan.operations - 1}:
         if 1 <= operations < plan.operations:
             yield _but(plan, operations=operations)
-    if plan.skews_ms:
-        yield _but(plan, skews_ms=())
-    if plan.disks != Disks():
-        yield _but(plan, disks=Disks())
+    for field, plain in PLAIN.items():
+        if getattr(plan, field) != plain:
+            yield _but(plan, **{field: plain})
     yield from _calmer(plan)
     if plan.chaos_ms > CHAOS_MS_MIN:
         yield _but(plan, chaos_ms=max(CHAOS_MS_MIN, plan.chaos_ms // 2))

@@ -63,7 +63,7 @@ def test_f_liars_change_nothing_in_many_seeds(name: str, seed: int) -> None:
 @pytest.mark.row(21)
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("collude", "agreement"), ("lying-outcomes", "termination"), ("silent", "termination")],
+    [("collude", "agreement"), ("silent", "termination"), ("split-commit", "termination")],
 )
 def test_one_more_liar_than_may_be_is_seen(name: str, kind: str) -> None:
     """The checkers must be able to fail."""

@@ -21,7 +21,7 @@ def campaign(last: int) -> Campaign:
 
 def test_an_interrupted_campaign_goes_on_where_it_ended(tmp_path: Path) -> None:
     whole = campaign(10)
-    for _ in work(whole, 1):
+    for _ in work(whole, jobs=2):
         pass
     state = tmp_path / "state.json"
     told: list[int] = []
