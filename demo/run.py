@@ -65,7 +65,7 @@ async def run_demo(options: Options, engine: Engine, console: Console) -> int:
     check_options(options)
     today = datetime.now(UTC).date()
     profiles, process_start_s = await asyncio.gather(
-        asyncio.to_thread(_profiles, options, day_after(today).isoformat()), asyncio.to_thread(_process_start_s)
+        asyncio.to_thread(profiles_of, options, day_after(today).isoformat()), asyncio.to_thread(_process_start_s)
     )
     with claim(options.directory, options.beside_others) as ground:
         if ground.directory != options.directory:
@@ -114,7 +114,8 @@ def _process_start_s() -> float:
     return time.monotonic() - began
 
 
-def _profiles(options: Options, date: str) -> Mapping[str, DayProfile]:
+def profiles_of(options: Options, date: str) -> Mapping[str, DayProfile]:
+    """What each meter will show and its household expects, by the meter's serial."""
     households = [Household(p.meter, p.profile, p.annual_kwh) for p in PARTICIPANTS]
     if options.profiles is not None:
         return load_profiles(options.profiles, [p.meter for p in PARTICIPANTS], options.seed)
