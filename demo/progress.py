@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -69,8 +70,10 @@ class Progress:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         scene = self._scene
         yield Text(f"{time_of(scene.interval)} UTC  {scene.phase}", style="bold")
-        yield ProgressBar(total=INTERVALS_A_DAY, completed=scene.interval + 1, width=60)
-        yield Text(_trading(scene, self._journal))
+        bar = ProgressBar(total=INTERVALS_A_DAY, completed=scene.interval + 1, width=60)
+        yield Padding(bar, 0)  # a bar by itself does not end its line
+        for part in _trading(scene, self._journal).split("; "):
+            yield Text(part)
         yield self._replicas()
 
     def _replicas(self) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -21,7 +22,17 @@ from demo.check import Check, Damaged, Recompute, Recomputed, agreed, recompute_
 from demo.ground import claim
 from demo.profiles import DayProfile, Household, day_profiles, load_profiles
 from demo.progress import Progress, Scene, progress_line, time_of
-from demo.setting import PARTICIPANTS, PORT_FIRST, TAIL_INTERVALS, DemoError, Options, choose_ports, plan_day
+from demo.setting import (
+    PARTICIPANTS,
+    PORT_FIRST,
+    TAIL_INTERVALS,
+    DemoError,
+    Options,
+    check_options,
+    choose_ports,
+    day_after,
+    plan_day,
+)
 from demo.summary import print_summary, summary_json, web_addresses
 from demo.world import World
 from ledger.genesis import GENESIS_FILE_NAME
@@ -51,12 +62,16 @@ class Engine:
 
 async def run_demo(options: Options, engine: Engine, console: Console) -> int:
     """Play a day; 0 only if every check holds. Ends everything that it started."""
-    day = plan_day(options, datetime.now(UTC).date())
-    profiles = _profiles(options, day.date.isoformat())
+    check_options(options)
+    today = datetime.now(UTC).date()
+    profiles, process_start_s = await asyncio.gather(
+        asyncio.to_thread(profiles_of, options, day_after(today).isoformat()), asyncio.to_thread(_process_start_s)
+    )
     with claim(options.directory, options.beside_others) as ground:
         if ground.directory != options.directory:
             console.print(f"{options.directory} is another demo's: this one lives in {ground.directory}")
         options = replace(options, directory=ground.directory)
+        day = plan_day(options, today, process_start_s)
         world = World(options, day, choose_ports(), engine.contracts)
         return await _run(world, profiles, engine, console)
 
@@ -92,7 +107,15 @@ def _announce(world: World, console: Console) -> None:
     console.print("web: " + "  ".join(web_addresses(world)), soft_wrap=True)
 
 
-def _profiles(options: Options, date: str) -> Mapping[str, DayProfile]:
+def _process_start_s() -> float:
+    """How long a process takes to start and to import a node, at this machine's present load."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-P", "-c", "import node"], stdin=subprocess.DEVNULL, check=True)
+    return time.monotonic() - began
+
+
+def profiles_of(options: Options, date: str) -> Mapping[str, DayProfile]:
+    """What each meter will show and its household expects, by the meter's serial."""
     households = [Household(p.meter, p.profile, p.annual_kwh) for p in PARTICIPANTS]
     if options.profiles is not None:
         return load_profiles(options.profiles, [p.meter for p in PARTICIPANTS], options.seed)
@@ -170,6 +193,13 @@ class Play:
     async def _play_intervals(self) -> None:
         played = self.world.options.played
         self._scene.phase = f"waiting for {time_of(played[0])}"
+        late_ms = self._clock.now_ms() - self.world.day.time_ms(played[0] - TRADE_AHEAD)
+        if late_ms > 0:
+            self._console.print(
+                f"Starting took {late_ms / self._clock.rate / 1000:.0f} s longer than planned, so that gates may have "
+                "closed before anybody traded. This machine is busy: try a larger --seconds-per-interval.",
+                soft_wrap=True,
+            )
         for interval in played:
             await self._clock.sleep_until(self.world.day.time_ms(interval - TRADE_AHEAD))
             self._scene.phase, self._scene.interval = "trading", interval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ PORTS_A_NODE = 3
 PORT_FIRST = 26_600
 PORT_LAST = 36_600
 PORT_STEP = 100
-LEAD_INTERVALS = 22
-"""Intervals between the clock's start and the first one played: time for certificates, registrations and deposits."""
+LEAD_S_MIN, LEAD_S_MAX = 22.0, 180.0
+"""Real seconds between the clock's start and the first interval played: for certificates, nodes and registrations."""
+LEAD_PROCESS_STARTS = 8
+"""How many times as long as one process takes to start here that should be: slow machines need longer."""
+LEAD_INTERVALS_MIN = 3
 TAIL_INTERVALS = 14
 """Intervals after the last one played for late readings, settlement and confirmations."""
 
@@ -106,21 +110,35 @@ class Day:
         return int((self.first_interval + interval + fraction) * INTERVAL_S * 1000)
 
 
-def plan_day(options: Options, today: date) -> Day:
-    """The next 21 June, when the sun shines longest and every certificate made today is still valid.
+def day_after(today: date) -> date:
+    """The next 21 June, when the sun shines longest and every certificate made today is still valid."""
+    chosen = date(today.year, 6, 21)
+    return chosen if chosen > today else date(today.year + 1, 6, 21)
 
-    The clock starts shortly before the first interval that is played. ``DemoError`` if the options contradict it.
+
+def check_options(options: Options) -> None:
+    """``DemoError`` if they contradict each other."""
+    at, played = options.kill_primary_at, options.played
+    if at is not None and at not in played:
+        raise DemoError(f"--kill-primary-at {at}: the intervals played are {played[0]} to {played[-1]}")
+
+
+def lead_intervals(seconds_per_interval: float, process_start_s: float) -> int:
+    """How many intervals before the first one played the clock starts."""
+    lead_s = min(LEAD_S_MAX, max(LEAD_S_MIN, LEAD_PROCESS_STARTS * process_start_s))
+    return max(LEAD_INTERVALS_MIN, math.ceil(lead_s / seconds_per_interval))
+
+
+def plan_day(options: Options, today: date, process_start_s: float = 0.0) -> Day:
+    """The day, on a machine on which a process takes so long to start.
+
+    The clock starts shortly before the first interval that is played.
     """
     played = options.played
-    if options.kill_primary_at is not None and options.kill_primary_at not in played:
-        raise DemoError(
-            f"--kill-primary-at {options.kill_primary_at}: the intervals played are {played[0]} to {played[-1]}"
-        )
-    chosen = date(today.year, 6, 21)
-    if chosen <= today:
-        chosen = date(today.year + 1, 6, 21)
+    chosen = day_after(today)
     midnight = datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC)
-    start = midnight + timedelta(seconds=(played[0] - LEAD_INTERVALS) * INTERVAL_S)
+    lead = lead_intervals(options.seconds_per_interval, process_start_s)
+    start = midnight + timedelta(seconds=(played[0] - lead) * INTERVAL_S)
     return Day(
         date=chosen,
         first_interval=int(midnight.timestamp()) // INTERVAL_S,

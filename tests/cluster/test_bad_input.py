@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -203,6 +204,38 @@ async def test_what_the_contract_refuses_is_no_success_for_http(
     if wait == "certificate":
         verified = verify_receipt(receipt_from_json(document["receipt"]), market.network.genesis)
         assert (verified.code, verified.tx_id, verified.height) == (code, document["tx_id"], document["height"])
+
+
+async def test_the_command_says_what_the_chain_proves(market: Market, tmp_path: Path) -> None:
+    cleo = await market.network.admit("cleo", "buyer", 1)
+    cleo.key.save(tmp_path / "cleo.key")
+    args = {"side": "bid", "meter": "M-cleo", "interval": 1, "energy_wh": 10, "price": PRICE}
+    directory = market.network.cluster.directory
+    command = ["tx", "submit", "market.place_order", json.dumps(args), "--key", str(tmp_path / "cleo.key")]
+    command += ["--node", market.network.cluster.rest_url("node1"), "--genesis", str(directory / "genesis.json")]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert (process.returncode, output.decode().splitlines()[-1]) == (
+        1,
+        "wattq tx: INTERVAL_CLOSED: The gate of this interval has closed.",
+    )
+
+
+async def test_the_socket_carries_a_failure_with_its_receipt(market: Market) -> None:
+    signed = await market.dora.client.sign("market", "take_listing", {"listing": "none", "energy_wh": 100})
+    node = connect(f"unix:{market.network.cluster.home('node3') / 'node.sock'}")
+    try:
+        with pytest.raises(Refused) as caught:
+            await node.call(methods.SUBMIT, SubmitParams(payload=signed.payload, signatures=signed.signatures))
+    finally:
+        await node.close()
+    taken = caught.value.problem.submission
+    assert (caught.value.code, caught.value.status) == ("NOT_FOUND", 422)
+    assert taken is not None
+    verified = verify_receipt(receipt_from_json(taken.receipt), market.network.genesis)
+    assert (verified.code, verified.tx_id) == ("NOT_FOUND", caught.value.tx_id)
 
 
 async def test_a_refused_transaction_changes_nothing_but_its_nonce(market: Market) -> None:

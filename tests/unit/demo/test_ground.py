@@ -12,11 +12,13 @@ import pytest
 from demo.ground import MARKER, claim
 from demo.setting import (
     INTERVAL_S,
-    LEAD_INTERVALS,
+    LEAD_S_MIN,
     PORT_STEP,
     DemoError,
     Options,
+    check_options,
     choose_ports,
+    lead_intervals,
     plan_day,
 )
 
@@ -79,10 +81,20 @@ def test_the_clock_starts_where_the_intervals_start() -> None:
     whole, part = plan_day(Options(Path()), TODAY), plan_day(Options(Path(), intervals=16), TODAY)
     assert Options(Path(), intervals=16).played == range(40, 56)
     for day, first in ((whole, 0), (part, 40)):
-        assert day.time_ms(first) - day.clock_start_ms == LEAD_INTERVALS * INTERVAL_S * 1000
+        assert day.time_ms(first) - day.clock_start_ms == LEAD_S_MIN * INTERVAL_S * 1000
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_interval", "process_start_s", "intervals"),
+    [(1.0, 1.0, 22), (0.5, 1.0, 44), (1.0, 5.0, 40), (1.0, 500.0, 180), (900.0, 1.0, 3)],
+)
+def test_a_slow_machine_has_longer_to_start(
+    seconds_per_interval: float, process_start_s: float, intervals: int
+) -> None:
+    assert lead_intervals(seconds_per_interval, process_start_s) == intervals
 
 
 def test_the_primary_is_killed_in_an_interval_that_is_played() -> None:
-    assert plan_day(Options(Path(), intervals=16, kill_primary_at=40), TODAY)
+    check_options(Options(Path(), intervals=16, kill_primary_at=40))
     with pytest.raises(DemoError, match="--kill-primary-at 39: the intervals played are 40 to 55"):
-        plan_day(Options(Path(), intervals=16, kill_primary_at=39), TODAY)
+        check_options(Options(Path(), intervals=16, kill_primary_at=39))

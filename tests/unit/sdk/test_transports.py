@@ -19,6 +19,7 @@ from sdk.methods import Nothing
 from sdk.transports import HttpTransport, SocketTransport, connect
 
 SIGNER = "ab" * 32
+TAKEN = methods.Submission(SIGNER, "certified", 7, 3, receipt={"v": 1})
 ROW = methods.Row("k", 1, 0, "x" * 300_000)
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -159,6 +160,8 @@ async def test_a_node_that_does_not_answer_in_time(rest: Rest) -> None:
 async def echo(method: str, params: Any, token: str) -> msgspec.Struct:
     if method == "nonce":
         raise Refused(Problem("NO", "No nonce.", 409))
+    if method == "submit":
+        raise Refused(Problem("NO_QUORUM_YET", "Not yet.", 504, TAKEN))
     if method == "account":
         return methods.Row(params.signer, 1, 0, token)
     if method == "query":
@@ -196,6 +199,35 @@ async def test_refusals_and_our_own_faults_travel(socket: SocketTransport, caplo
     with pytest.raises(Refused, match="INTERNAL_ERROR"):
         await socket.call(methods.STATUS, Nothing())
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_call_larger_than_a_node_takes_is_refused_before_it_is_sent(socket: SocketTransport) -> None:
+    waiting = asyncio.create_task(socket.call(methods.GENESIS, Nothing(), timeout_s=5))
+    await asyncio.sleep(0)
+    large = methods.QueryParams(selector={"a": "x" * wire.REQUEST_BYTES_MAX})
+    with pytest.raises(Refused, match="BODY_TOO_LARGE") as caught:
+        await socket.call(methods.QUERY, large)
+    assert caught.value.status == 413
+    almost = methods.QueryParams(
+        selector={"a": "x" * (wire.REQUEST_BYTES_MAX - transports.ENVELOPE_BYTES - 100)}, limit=1
+    )
+    assert len((await socket.call(methods.QUERY, almost)).rows) == 1
+    assert not waiting.done(), "the connection has been kept"
+    waiting.cancel()
+
+
+async def test_how_far_a_refused_transaction_came_travels(socket: SocketTransport, rest: Rest) -> None:
+    params = methods.SubmitParams(
+        payload="{}", signatures=(methods.SignatureText(public_key=b"", signature=b""),), timeout_ms=5
+    )
+    with pytest.raises(Refused, match="NO_QUORUM_YET") as caught:
+        await socket.call(methods.SUBMIT, params)
+    assert (caught.value.status, caught.value.problem.submission) == (504, TAKEN)
+    document = {"code": "NO_QUORUM_YET", "detail": "Not yet.", "tx_id": SIGNER, "state": "certified", "height": 7}
+    rest.answers(msgspec.json.encode({**document, "index": 3, "receipt": {"v": 1}}), 504)
+    with pytest.raises(Refused, match="NO_QUORUM_YET") as caught:
+        await rest.transport.call(methods.SUBMIT, params)
+    assert (caught.value.tx_id, caught.value.problem.submission) == (SIGNER, TAKEN)
 
 
 async def test_an_answer_too_large_for_a_frame_is_refused_not_swallowed(socket: SocketTransport) -> None:
