@@ -25,6 +25,8 @@ from sdk.transports import Transport
 
 PROBLEM_TYPE = "application/problem+json"
 CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
+SHUTDOWN_S = 1.0
+"""How long a node that ends waits for answers under way: what waits for a block will get none any more."""
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -52,7 +54,7 @@ class RestServer:
     """Serves the application on one address; ``port`` 0 in the configuration means it is not started at all."""
 
     def __init__(self, node: Transport, body_bytes_max: int) -> None:
-        self._runner = web.AppRunner(make_app(node, body_bytes_max))
+        self._runner = web.AppRunner(make_app(node, body_bytes_max), shutdown_timeout=SHUTDOWN_S)
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.rest import SECURITY_HEADERS, make_app
+from api.rest import SECURITY_HEADERS, SHUTDOWN_S, RestServer, make_app
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import METHODS, Method, P, R
@@ -192,3 +193,25 @@ async def test_the_page_is_served_with_a_strict_policy(client: TestClient[Any, A
         response = await client.get(path)
         assert response.status == 200
         assert SECURITY_HEADERS.items() <= dict(response.headers).items()
+
+
+async def test_closing_does_not_wait_for_an_answer_that_will_not_come() -> None:
+    asked = asyncio.Event()
+
+    class SilentNode(FakeNode):
+        async def call(
+            self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S
+        ) -> R:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets that event")
+
+    server = RestServer(SilentNode(), 1024)
+    port = await server.listen("127.0.0.1", 0, None)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /v1/status HTTP/1.1\r\nHost: node\r\n\r\n")
+    await asked.wait()
+    async with asyncio.timeout(SHUTDOWN_S + 5):
+        await server.close()
+    assert await reader.read() == b""
+    writer.close()
