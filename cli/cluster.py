@@ -111,7 +111,7 @@ def status(directory: Directory = DIRECTORY, as_json: Json = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
-        Console().print(_table(found))
+        show_statuses(found, Console())
     if None in found.values():
         raise typer.Exit(1)
 
@@ -121,20 +121,29 @@ async def _statuses(network: local.Cluster) -> dict[str, NodeStatus | None]:
     return dict(zip(network.names, found, strict=True))
 
 
-def _table(found: dict[str, NodeStatus | None]) -> Table:
-    table = Table(box=None)
-    for column in ("node", "role", "epoch", "view", "primary", "executed", "certified", "state root", "alarms"):
-        table.add_column(column)
+def show_statuses(found: dict[str, NodeStatus | None], console: Console) -> None:
+    """A line a node, and below them what is out of the ordinary. Only the root, short as it is, may get shorter."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for column in ("node", "role", "epoch", "view", "primary", "executed", "certified"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("state root", no_wrap=False, overflow="ellipsis")
     for name, node in found.items():
         if node is None:
-            table.add_row(name, *["-"] * 6, "no answer", "")
+            table.add_row(name, *["-"] * 6, "no answer")
         else:
-            epoch = f"{node.epoch}{'' if node.boundary is None else f' (until block {node.boundary})'}"
-            view = f"{node.view}{'' if node.view_active else ' (changing)'}"
-            heights = (str(node.executed_height), str(node.certified_height))
-            alarms = "; ".join(node.alarms)
-            table.add_row(name, _role(node), epoch, view, node.primary, *heights, node.state_root[:16], alarms)
-    return table
+            numbers = (str(node.epoch), str(node.view), node.primary, str(node.executed_height))
+            table.add_row(name, _role(node), *numbers, str(node.certified_height), node.state_root[:16])
+    console.print(table)
+    for name, node in found.items():
+        for note in _notes(node) if node is not None else ():
+            console.print(f"{name}: {note}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _notes(node: NodeStatus) -> list[str]:
+    """What a person should know beyond the table."""
+    boundary = [] if node.boundary is None else [f"epoch {node.epoch} ends with block {node.boundary}"]
+    changing = [] if node.view_active else [f"view {node.view} has not begun yet"]
+    return [*boundary, *changing, *node.alarms]
 
 
 def _role(node: NodeStatus) -> str:
@@ -206,7 +215,7 @@ def _tell(node: NodeStatus, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(node).decode())
     else:
-        Console().print(_table({node.name: node}))
+        show_statuses({node.name: node}, Console())
 
 
 @app.command()

@@ -1,0 +1,50 @@
+"""`wattq cluster status` for people: nothing is cut in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cli.cluster import show_statuses
+from sdk.methods import NodeStatus
+
+FIELDS: dict[str, Any] = {
+    "name": "node2",
+    "index": 1,
+    "version": "0",
+    "chain": "c",
+    "channel": "main",
+    "view": 1234,
+    "view_active": False,
+    "primary": "node1",
+    "executed_height": 12_345_678,
+    "certified_height": 12_345_677,
+    "state_root": "0123456789abcdef" * 4,
+    "block_time_ms": 0,
+    "state_database_height": 0,
+    "pool_transactions": 0,
+    "peers": (),
+    "rejects": {},
+    "alarms": ("catch-up: " + "far behind " * 20,),
+    "epoch": 12,
+    "boundary": 12_345_999,
+    "votes": False,
+}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_figure_and_every_alarm_is_whole(width: int) -> None:
+    out = io.StringIO()
+    show_statuses({"node1": None, "node2": NodeStatus(**FIELDS)}, Console(file=out, width=width))
+    table, notes = out.getvalue().split("node2: ", 1)
+    for text in ("no answer", "validator, mute", "1234", "12345678", "12345677", "0123456789abcdef"):
+        assert text in table
+    assert max(map(len, table.splitlines())) <= width
+    assert notes.splitlines() == [
+        "epoch 12 ends with block 12345999",
+        "node2: view 1234 has not begun yet",
+        f"node2: {FIELDS['alarms'][0]}",
+    ]
