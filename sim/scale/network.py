@@ -64,14 +64,16 @@ class Card:
         self._bulk_free = 0
         self.busy_ns = 0
 
-    def pass_through(self, now: int, size: int, bulk: bool) -> int:
-        """When the last byte is through."""
-        took = int(size * self._byte_ns)
-        self.busy_ns += took
+    def pass_through(self, now: int, size: int, bulk: bool, copies: int = 1) -> range:
+        """When the last byte of each copy is through."""
+        took = max(1, int(size * self._byte_ns))
+        self.busy_ns += took * copies
         if bulk:
-            self._bulk_free = max(now, self._bulk_free, self._small_free) + took
-            return self._bulk_free
-        self._small_free = max(now, self._small_free) + took
-        if self._bulk_free > now:
-            self._bulk_free += took
-        return self._small_free
+            first = max(now, self._bulk_free, self._small_free) + took
+            self._bulk_free = first + (copies - 1) * took
+        else:
+            first = max(now, self._small_free) + took
+            self._small_free = first + (copies - 1) * took
+            if self._bulk_free > now:
+                self._bulk_free += took * copies
+        return range(first, first + copies * took, took)

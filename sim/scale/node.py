@@ -98,7 +98,7 @@ class ScaleNode:
     def arrive(self, sender: int, message: Message, size: int, work: MessageWork) -> None:
         """A message's last byte has come over the link."""
         assert self.card_in is not None, "the world gives every node its card"
-        at = self.card_in.pass_through(self._clock.now, size, isinstance(message, BULK))
+        at = self.card_in.pass_through(self._clock.now, size, isinstance(message, BULK))[0]
         if isinstance(message, FetchBlocks):
             self._serve(sender, message)
             return

@@ -15,6 +15,7 @@ from sim.scale.theory import messages_of_a_decision
 from sim.scale.world import Setting
 
 BLUE, ORANGE, GREEN, GREY = "#2166ac", "#d6604d", "#1b7837", "#777777"
+LOG_RATIO_MIN = 8.0
 WIDTH_IN, HEIGHT_IN, DPI = 10.0, 7.2, 110
 
 
@@ -41,12 +42,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One diagram over the number of replicas; both axes are logarithmic unless ``linear``."""
+    """One diagram over the number of replicas, whose axis is logarithmic."""
 
     title: str
     unit: str
     lines: tuple[Line, ...]
-    linear: bool = False
+
+    @property
+    def linear(self) -> bool:
+        """Whether the values are near enough to one another for an axis from zero."""
+        values = [value for line in self.lines for value in line.values]
+        return min(values) <= 0 or max(values) / min(values) < LOG_RATIO_MIN
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:
@@ -61,7 +67,6 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
             "Throughput at saturation",
             "transactions a second",
             (line("throughput", BLUE, [row.loaded.tx_per_s for row in rows]),),
-            linear=True,
         ),
         Panel(
             "Latency, submission to certificate",

@@ -9,8 +9,8 @@ from sim.scale.network import NS_A_MS
 from sim.scale.theory import messages_of_a_decision
 from sim.scale.world import ScaleWorld, Setting
 
-ROUNDS = 3
-"""Unloaded latencies for which a load is warmed up, and which it is measured at least, whatever that takes."""
+WARM_UP_ROUNDS, MEASURED_ROUNDS = 3, 2
+"""Unloaded latencies for which a load is warmed up, and then measured at least, whatever that takes."""
 WARM_UP_MS_MIN = 250
 MEASURED_MS_MIN = 500
 COMPLETED_SHARE_MIN = 0.95
@@ -68,9 +68,9 @@ def probe(setting: Setting, nodes: int, tx_per_s: float, effort: Effort, unloade
     world = ScaleWorld(setting, nodes)
     world.load(tx_per_s)
     waiting_max = WAITING_MIN + int(1.5 * tx_per_s * effort.latency_ms_max / 1_000)
-    warm_up_ms = max(WARM_UP_MS_MIN, int(ROUNDS * unloaded_ms))
-    calm = world.run(warm_up_ms + max(MEASURED_MS_MIN, warm_up_ms), None, waiting_max)
-    if calm:
+    warm_up_ms = max(WARM_UP_MS_MIN, int(WARM_UP_ROUNDS * unloaded_ms))
+    measured_ms = max(MEASURED_MS_MIN, int(MEASURED_ROUNDS * unloaded_ms))
+    if world.run(warm_up_ms + measured_ms, None, waiting_max):
         world.run(warm_up_ms + effort.duration_ms, effort.steps_max, waiting_max)
     begin = min(warm_up_ms * NS_A_MS, world.clock.now // 2)
     found = evaluate(world, tx_per_s, begin, world.clock.now, effort.latency_ms_max)

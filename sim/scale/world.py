@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from dataclasses import dataclass
 
@@ -68,11 +69,12 @@ class ScaleWorld:
         count = len(self.nodes)
         receivers = [(sender + step) % count for step in range(1, count)] if to is None else [to]
         self.tally.sent(message, size, len(receivers))
-        card, delays, bulk = self._cards_out[sender], self._delays[sender], isinstance(message, BULK)
-        at = when + work.encode
-        for receiver in receivers:
-            leaves = card.pass_through(at, size, bulk)
-            self.clock.at(leaves + delays[receiver], self.nodes[receiver].arrive, sender, message, size, work)
+        delays, nodes, at = self._delays[sender], self.nodes, self.clock.at
+        departures = self._cards_out[sender].pass_through(
+            when + work.encode, size, isinstance(message, BULK), len(receivers)
+        )
+        for receiver, leaves in zip(receivers, departures, strict=True):
+            at(leaves + delays[receiver], nodes[receiver].arrive, sender, message, size, work)
         return work
 
     # ------------------------------------------------------------------------------------------- clients
@@ -101,7 +103,19 @@ class ScaleWorld:
     # ------------------------------------------------------------------------------------------- running
 
     def run(self, until_ms: int, steps_max: int | None = None, waiting_max: int | None = None) -> bool:
-        """Run up to ``until_ms``; False if it ended before: too much work, or too many transactions waiting."""
+        """Run up to ``until_ms``; False if it ended before: too much work, or too many transactions waiting.
+
+        The collector rests meanwhile: a run makes no cycles, and a fifth of the time went into looking for them.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run(until_ms, steps_max, waiting_max)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run(self, until_ms: int, steps_max: int | None, waiting_max: int | None) -> bool:
         while self.clock.now < until_ms * NS_A_MS:
             self.clock.run_until(min(self.clock.now + SLICE_MS * NS_A_MS, until_ms * NS_A_MS))
             if steps_max is not None and self.tally.steps > steps_max:

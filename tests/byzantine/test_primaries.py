@@ -52,7 +52,7 @@ def _throughput(slow: frozenset[int], nodes: int = 4, **options: Any) -> int:
 
 
 @pytest.mark.row(12)
-@pytest.mark.parametrize(("nodes", "slow"), [(4, [0]), (4, [1]), (7, [0, 1])])
+@pytest.mark.parametrize(("nodes", "slow"), [(4, [0]), (4, [1]), pytest.param(7, [0, 1], marks=pytest.mark.full)])
 def test_throughput_with_f_slow_primaries_keeps_the_stated_share(nodes: int, slow: list[int]) -> None:
     without = _throughput(frozenset(), nodes)
     share = 100 * _throughput(frozenset(slow), nodes) // without

@@ -120,9 +120,9 @@ def _with_verify(costs: Costs, verify_us: float) -> Costs:
 
 def test_votes_overtake_bulk_on_a_card() -> None:
     card = Card(mbit_per_s=8)
-    assert card.pass_through(0, 1_000, bulk=True) == 1_000_000
-    assert card.pass_through(0, 100, bulk=False) == 100_000
-    assert card.pass_through(0, 100, bulk=True) == 1_200_000
+    assert list(card.pass_through(0, 1_000, bulk=True)) == [1_000_000]
+    assert list(card.pass_through(0, 50, bulk=False, copies=2)) == [50_000, 100_000]
+    assert list(card.pass_through(0, 100, bulk=True)) == [1_200_000]
 
 
 def test_the_matrix_is_square_and_about_symmetric() -> None:
