@@ -95,9 +95,9 @@ class CatchUp:
     def _send_votes(self, sender: int, status: Status) -> None:
         """Our proposals and votes for sequences that the other has not executed, once they had time to arrive."""
         core = self._core
-        last = min(core.high, status.executed_height + core.config.resend_sequences_max)
+        last = min(core.high, status.certified_height + core.config.resend_sequences_max)
         renewed = frozenset(p.sequence for p in core.new_view.pre_prepares) if core.new_view else frozenset()
-        for sequence in range(status.executed_height + 1, last + 1):
+        for sequence in range(status.certified_height + 1, last + 1):
             slot = core.log.slots.get(sequence)
             if slot is None or slot.accepted is None or slot.accepted.view != core.view:
                 continue

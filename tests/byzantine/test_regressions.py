@@ -42,3 +42,9 @@ def test_what_a_primary_said_twice_within_a_millisecond_is_carried_out_in_order(
 def test_a_replica_that_timed_out_alone_keeps_nobody_from_being_well(adversary: str, seed: int) -> None:
     """It asks for a later view for ever, and follows by blocks; the others go on with a liar's votes."""
     assert run_seed(seed, 4, adversary).faults == ()
+
+
+@pytest.mark.row(11)
+def test_votes_are_sent_again_to_who_has_executed_without_a_certificate() -> None:
+    """A silent liar, and one lost PREPARE for a block that the others had executed in an earlier view: a standstill."""
+    assert run_seed(105, 4, "liars").faults == ()

@@ -257,7 +257,8 @@ async def test_taking_from_a_seller_since_suspended_or_revoked(market: Market) -
     assert await market.refused(bob, "market.post_listing", offer) == "SUSPENDED"
     await network.operator.invoke("registry", "resume", {"user": bob.key.signer})
     serial = next(i.serial for i in Authority.open(network.cluster.directory / "ca").issued() if i.name == "bob")
-    await network.operator.invoke("governance", "revoke", {"serial": serial, "reason": "test"})
+    revocation = {"serial": serial, "reason": "test"}
+    await network.operator.invoke("governance", "revoke", revocation, co_signers=[network.second_operator])
     assert await market.refused(market.dora, "market.take_listing", take) == "CERTIFICATE_REVOKED"
     assert await market.refused(bob, "market.post_listing", offer) == "CERTIFICATE_REVOKED"
 
