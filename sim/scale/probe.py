@@ -20,7 +20,7 @@ NOISE_SIGMAS = 2.0
 what a half submits; arrivals are random, and over long links certificates come in bursts, which a mean evens out."""
 DOUBT_MAX = 3.0
 DOUBTS_MAX = 2
-"""Growth up to so many times the limit may be a transient: the load is watched on for as long again, so often at most."""
+"""Growth up to so many times the limit may be a transient: the load is watched for as long again, so often at most."""
 WAITING_MIN = 200
 SETTLE_MS = 1_000
 """After this, all messages of a certified decision are sent."""
