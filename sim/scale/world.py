@@ -21,8 +21,8 @@ LENGTH_BYTES = 4
 TIMEOUT_MS = 600_000
 """The nodes' patience: so much that overload shows as latency, not as view changes."""
 CLIENTS = 1_000
-SLICE_MS = 50
-"""How often a run looks whether it has become hopeless."""
+SLICE_MS = 10
+"""How often a run notes how many transactions wait, and looks whether it has become hopeless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class ScaleWorld:
         self._cards_out = [Card(setting.mbit_per_s) for _ in range(nodes)]
         self._filler = self._chance.randbytes(setting.tx_bytes)
         self._submitted = 0
+        self.waiting: list[tuple[int, int]] = []
+        """How many transactions waited at which moments."""
         self.nodes = [
             ScaleNode(config, self._work, self.clock, self._shared, self.tally, self._emit, step)
             for config in configs(setting, nodes)
@@ -118,6 +120,7 @@ class ScaleWorld:
     def _run(self, until_ms: int, steps_max: int | None, waiting_max: int | None) -> bool:
         while self.clock.now < until_ms * NS_A_MS:
             self.clock.run_until(min(self.clock.now + SLICE_MS * NS_A_MS, until_ms * NS_A_MS))
+            self.waiting.append((self.clock.now, self.tally.waiting))
             if steps_max is not None and self.tally.steps > steps_max:
                 return False
             if waiting_max is not None and self.tally.waiting > waiting_max:

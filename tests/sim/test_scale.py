@@ -98,6 +98,13 @@ def test_more_than_the_network_can_carry_is_called_overload(setting: Setting) ->
     assert probe(setting, 4, 200, QUICK, UNLOADED_MS).carried
 
 
+def test_a_queue_that_grows_is_overload_even_while_latency_is_short(setting: Setting) -> None:
+    patient = replace(QUICK, latency_ms_max=1e6)
+    found = probe(replace(setting, mbit_per_s=10), 4, 700, patient, UNLOADED_MS)
+    assert found.latency_ms_p99 < 1_000
+    assert not found.carried
+
+
 def test_the_same_seed_and_costs_give_the_same_bytes(setting: Setting) -> None:
     def once(seed: int) -> str:
         changed = replace(setting, seed=seed)
