@@ -33,6 +33,7 @@ class SocketServer:
         self._max = connections_max
         self._open: set[_Caller] = set()
         self._servers: list[asyncio.AbstractServer] = []
+        self._paths: list[Path] = []
 
     async def listen_unix(self, path: Path) -> None:
         """Serve on a Unix socket that only this user can reach."""
@@ -40,6 +41,7 @@ class SocketServer:
         server = await asyncio.get_running_loop().create_unix_server(self._accept, str(path))
         await asyncio.to_thread(path.chmod, 0o600)
         self._servers.append(server)
+        self._paths.append(path)
 
     async def listen_tls(self, host: str, port: int, context: ssl.SSLContext) -> None:
         server = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=context)
@@ -51,6 +53,8 @@ class SocketServer:
         for caller in list(self._open):
             caller.hang_up()
         await asyncio.gather(*(server.wait_closed() for server in self._servers))
+        for path in self._paths:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     def _accept(self) -> _Caller:
         return _Caller(self._handle, self._open, self._max)

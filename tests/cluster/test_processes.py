@@ -114,6 +114,7 @@ async def test_a_network_in_a_long_path(tmp_path: Path) -> None:
         async with wattq("cluster", "down", "-d", str(directory), "--json") as process:
             output, _ = await process.communicate()
         assert b'"ended": ["node1", "node2", "node3", "node4"]' in output
+    assert not socket_path(cluster.home("node1")).exists(), "a node that ends takes its socket with it"
 
 
 async def test_a_genesis_with_a_bad_contract_ends_the_node_with_its_line(tmp_path: Path) -> None:
