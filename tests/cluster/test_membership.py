@@ -123,16 +123,6 @@ async def becomes(network: Network, name: str, *, votes: bool, whole: bool = Tru
     return found[0]
 
 
-async def alike(network: Network, names: list[str]) -> None:
-    """Wait until all of these have executed one height, with one root."""
-
-    async def same() -> bool:
-        statuses = [await network.cluster.status(name) for name in names]
-        return len({(s.executed_height, s.state_root) for s in statuses if s is not None}) == 1 and None not in statuses
-
-    await until(same, WITHIN_S)
-
-
 def count_in_chain(network: Network, home: Path) -> Counter[str]:
     """The transactions in a node's chain, executed anew from genesis."""
     genesis = Path(network.cluster.directory) / "genesis.json"
@@ -174,7 +164,7 @@ async def test_members_join_lead_and_leave_while_trading_goes_on(network: Networ
         network.cluster.kill("node3")
         await load.goes_on()
         network.cluster.start("node3")
-    await alike(network, network.cluster.names)
+    await network.agree()
     status = await becomes(network, "node5", votes=True)
     assert status.epoch >= 2
     await network.cluster.down()
@@ -192,7 +182,7 @@ async def test_one_node_takes_the_place_of_another_that_is_dead(network: Network
         network.cluster.kill("node4")
         await load.goes_on()
         network.cluster.start("node4")
-    await alike(network, network.cluster.names)
+    await network.agree()
     await network.cluster.down()
     check_nothing_lost(network, load, [network.cluster.home(name) for name in ("node1", "node3", "node4")])
 
@@ -207,7 +197,7 @@ async def test_an_observer_follows_and_never_votes(network: Network) -> None:
         network.cluster.kill("node5")
         await load.goes_on()
         network.cluster.start("node5")
-    await alike(network, network.cluster.names)
+    await network.agree()
     validator = await network.cluster.status("node1")
     assert validator is not None
     assert [v.name for v in validator.validators] == ["node1", "node2", "node3", "node4"]
@@ -230,7 +220,7 @@ async def test_a_primary_that_died_is_reported_and_does_not_lead_the_next_epoch(
         assert [v.name for v in found[0].validators] == ["node1", "node2", "node3", "node4"]
         network.cluster.start("node1")
         await load.goes_on()
-    await alike(network, network.cluster.names)
+    await network.agree()
     again = await network.cluster.status("node1")
     assert again is not None
     assert (again.votes, again.primary) == (True, "node2")
@@ -271,7 +261,7 @@ async def test_a_node_that_lost_everything_takes_a_snapshot_and_is_mute_for_a_wh
         network.cluster.kill("node4")
         await load.goes_on()
         network.cluster.start("node4")
-    await alike(network, network.cluster.names)
+    await network.agree()
 
 
 @pytest.mark.row(6)
@@ -286,7 +276,7 @@ async def test_a_node_with_a_spoilt_chain_takes_a_snapshot_and_votes(network: Ne
         network.cluster.start("node3")
         status = await becomes(network, "node3", votes=True)
         assert status.first_height > 1
-    await alike(network, network.cluster.names)
+    await network.agree()
 
 
 @pytest.mark.timeout(300)
@@ -299,4 +289,4 @@ async def test_a_node_with_a_spoilt_store_takes_a_snapshot_and_votes(network: Ne
         network.cluster.start("node3")
         status = await becomes(network, "node3", votes=True)
         assert status.first_height > 1
-    await alike(network, network.cluster.names)
+    await network.agree()

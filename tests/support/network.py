@@ -18,7 +18,9 @@ from cluster import Cluster, gateway_name, prepare
 from ledger.genesis import Genesis, load_genesis
 from sdk.client import AsyncClient, Outcome
 from sdk.configuration import parse
-from sdk.transports import connect
+from sdk.errors import Refused, TransportError
+from sdk.methods import HEADERS, HeadersParams
+from sdk.transports import HttpTransport, connect
 
 INTERVAL_MS = 900_000
 DEPOSIT = 50_000_000
@@ -137,18 +139,34 @@ class Network:
         status = await self.operator.client.status()
         return status.block_time_ms // INTERVAL_MS + ahead
 
-    async def agree(self, within_s: float = 60.0) -> str:
-        """Wait until every node that runs has executed the same height; their common root."""
-        found: dict[str, str] = {}
+    async def agree(self, within_s: float = 90.0) -> str:
+        """Wait until every node holds the block that is newest now, and the same root after it; that root.
 
-        async def same() -> bool:
-            statuses = [await self.cluster.status(name) for name in self.cluster.names]
-            live = [status for status in statuses if status is not None]
-            found.update({status.name: f"{status.executed_height} {status.state_root}" for status in live})
-            return len(live) == len(statuses) and len({f"{s.executed_height} {s.state_root}" for s in live}) == 1
+        Newer blocks come meanwhile: heights that are read one after another need never be equal.
+        """
+        height = max([await self.height(name) for name in self.cluster.names])
+        roots: dict[str, str] = {}
 
-        await until(same, within_s)
-        return next(iter(found.values())).split()[1]
+        async def all_hold_it() -> bool:
+            for name in self.cluster.names:
+                if name not in roots and (root := await self._root(name, height)) is not None:
+                    roots[name] = root
+            return len(roots) == len(self.cluster.names)
+
+        await until(all_hold_it, within_s)
+        assert len(set(roots.values())) == 1, (height, roots)
+        return next(iter(roots.values()))
+
+    async def _root(self, name: str, height: int) -> str | None:
+        """A node's state root after a block; None as long as it does not answer or does not hold that block."""
+        transport = HttpTransport(self.cluster.rest_url(name))
+        try:
+            found = await transport.call(HEADERS, HeadersParams(first=height, limit=1))
+        except (TransportError, Refused):
+            return None
+        finally:
+            await transport.close()
+        return found.headers[0].state_root if found.headers else None
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:

@@ -22,6 +22,7 @@ from ledger.statedb.projector import Projector
 from sdk.client import session_text
 from sdk.methods import METHODS, Nothing, SessionParams
 
+PROJECTED_WITHIN_S = 30.0
 OPERATOR = SigningKey.from_seed(b"operator")
 MARKET: dict[str, Any] = {
     "market/trade/1": {"type": "trade", "interval": 5, "seller": ALICE.signer, "buyer": BOB.signer, "price": 7},
@@ -100,6 +101,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     users = {f"registry/user/{key.signer}": user_value(key, role) for key, role in PEOPLE}
     made.plant({**users, **MARKET})
     made.certify(1)
+    assert made.projector.wait_for(1, PROJECTED_WITHIN_S)
     yield made
     made.close()
 
