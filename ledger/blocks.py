@@ -47,7 +47,8 @@ class Result(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StoredBlock(msgspec.Struct, frozen=True, array_like=True):
-    """A block as it lies in the chain files. ``results``: encoded, deadlines first, then transactions in order."""
+    """A block as it lies in the chain files. ``results``: encoded, deadlines first, then transactions in order.
+    ``results_before``: the statement's ``results_hash`` of the block before."""
 
     header: Header
     body: bytes
@@ -55,7 +56,13 @@ class StoredBlock(msgspec.Struct, frozen=True, array_like=True):
     proposer: int
     deadlines: int
     results: tuple[bytes, ...]
+    results_before: bytes
     statement: Statement
+
+
+def results_hash(before: bytes, results_root: bytes) -> bytes:
+    """What a block's outcome says of all results so far: those ``before``, and the Merkle root of its own."""
+    return sha256(_encode((DOMAIN, "results", before, results_root))).digest()
 
 
 encode_block = _encode

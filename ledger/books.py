@@ -38,7 +38,7 @@ from ledger.layout import (
     read_location,
     read_place,
 )
-from ledger.runner import BlockRunner, Position, Ran, pack_entry
+from ledger.runner import NO_RESULTS, BlockRunner, Position, Ran, pack_entry
 from ledger.store import CommitStore
 from ledger.tree import StateTree
 from ledger.views import PINNED_PREFIX, CachedState, StateView, pinned
@@ -127,7 +127,8 @@ class Books:
 
     def _run(self, digest: bytes, body: bytes, view: int, proposer: int) -> Ran:
         envelopes = self._intake.envelopes(decode_batch(body).envelopes) if body else []
-        at = Position(self.head.height, self.head.time_ms, self.head.header_hash)
+        head = self.head
+        at = Position(head.height, head.time_ms, head.header_hash, head.statement.results_hash)
         return self._runner.run(at, digest, body, envelopes, view, proposer)
 
     def _commit(self, ran: Ran, place: Place) -> None:
@@ -165,7 +166,7 @@ class Books:
         batch: dict[bytes, bytes | None] = {STATE + key.encode(): record for key, record in records.items()}
         for path, branch in self._tree.update(dict(records)).items():
             batch[TREE + path] = branch
-        statement = Statement(0, genesis.chain_id, self._tree.root, bytes(32), genesis.epoch.hash())
+        statement = Statement(0, genesis.chain_id, self._tree.root, NO_RESULTS, genesis.epoch.hash())
         head = Head(0, genesis.time_ms, genesis.chain_id, statement, None)
         batch[HEAD] = pack(head)
         self.store.write(batch, sync=True)

@@ -24,7 +24,7 @@ from ledger.values import encode_value
 from pbft.epoch import Epoch, Validator
 
 GENESIS_FILE_NAME = "genesis.json"
-GENESIS_VERSION = 2
+GENESIS_VERSION = 3
 ENGINE_VERSION = 1
 GENESIS_BYTES_MAX = 8 << 20
 SNAPSHOT_DEPTH_MAX = 4
@@ -185,7 +185,8 @@ def parse_genesis(raw: bytes) -> Genesis:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise GenesisInvalid(f"not a genesis file: {error}") from None
     if file.v != GENESIS_VERSION or file.engine != ENGINE_VERSION:
-        raise GenesisInvalid(f"version {file.v}, engine {file.engine}: this release knows only 2 and 1")
+        known = f"this release knows only {GENESIS_VERSION} and {ENGINE_VERSION}"
+        raise GenesisInvalid(f"version {file.v}, engine {file.engine}: {known}")
     fields = {name: getattr(file, name) for name in _File.__struct_fields__ if name not in ("v", "engine")}
     genesis = Genesis(**fields)
     if genesis.raw != raw:

@@ -25,9 +25,9 @@ from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
 from ledger.genesis import Genesis
 from ledger.intake import BadBatch, Intake, request_of
 from ledger.layout import HEAD, STATE, TREE, pack, read_boundary, read_head, read_header
-from ledger.merkle import proof_of
+from ledger.merkle import proof_of, root_of
 from ledger.organisations import check_handover
-from ledger.receipts import RECEIPT_VERSION, Branch, Receipt
+from ledger.receipts import RECEIPT_VERSION, Branch, Later, Receipt
 from ledger.runner import Ran
 from ledger.shelf import Shelf
 from ledger.snapshots import Checked, SnapshotInvalid, check_chunk, check_manifest
@@ -60,10 +60,6 @@ from pbft.messages import (
 )
 
 VIEW_GAS_LIMIT = 2_000_000
-UNCERTIFIED_MAX = 256
-"""How far below the newest certificate missing ones are looked for when a node starts."""
-OUTCOMES_MAX = 1_024
-"""Statements given at once for a peer that lacks certificates."""
 OFFERED_MAX = 8
 """Verified manifests remembered, so that chunks can be checked against them."""
 
@@ -224,17 +220,9 @@ class Ledger:
         return batch
 
     def uncertified(self) -> tuple[Statement, ...]:
-        """Outcomes of blocks without a certificate of their own: all above the newest one, and those of this epoch
-        among the last ``UNCERTIFIED_MAX`` below it."""
-        oldest = max(self.first_height, self.epoch.first_height, self.certified_height - UNCERTIFIED_MAX)
-        heights = range(min(oldest, self.certified_height + 1), self.height + 1)
-        return tuple(self._stored(h).statement for h in heights if h > self.certified_height or not self.certificate(h))
-
-    def outcome_statements(self, first: int, last: int) -> list[Statement]:
-        """Our own outcomes at these heights, as far as we have them and at most ``OUTCOMES_MAX``."""
-        start = max(first, self.first_height)
-        heights = range(start, min(last, self.height, start + OUTCOMES_MAX - 1) + 1)
-        return [self._stored(height).statement for height in heights]
+        """Outcomes of the blocks above the newest certificate."""
+        heights = range(self.certified_height + 1, self.height + 1)
+        return tuple(self._stored(height).statement for height in heights)
 
     def last_certificate(self) -> ExecutionCertificate | None:
         return self._books.certified
@@ -395,15 +383,16 @@ class Ledger:
         return [transaction_info(stored, envelopes, stored.deadlines + i) for i in range(len(envelopes))]
 
     def receipt(self, tx_id: bytes) -> Receipt | None:
-        """A transaction's receipt; None until its block is certified."""
+        """A transaction's receipt; None until its block, or one after it, is certified."""
         books = self._books
         found = books.locate(tx_id)
         if found is None:
             return None
         height, index = found
-        certificate = books.certificate(height)
+        certificate = books.certificate_from(height)
         if certificate is None:
             return None
+        later = [self._stored(each) for each in range(height + 1, certificate.statement.height + 1)]
         stored, envelopes = books.block(height)
         hashes = [envelope.hash for envelope in envelopes]
         position = index - stored.deadlines
@@ -414,7 +403,9 @@ class Ledger:
             header=stored.header,
             transaction=Branch(position, len(hashes), proof_of(hashes, position)),
             outcome=Branch(index, len(stored.results), proof_of(stored.results, index)),
+            results_before=stored.results_before,
             certificate=certificate,
+            later=tuple(Later(block.header, root_of(block.results)) for block in later),
             boundaries=books.boundaries(certificate.epoch),
         )
 

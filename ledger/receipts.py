@@ -1,7 +1,8 @@
 """Receipts: everything that proves one transaction's fate, checked with nothing but the genesis file (S45).
 
-Envelope and result hang on Merkle proofs under the header's and the statement's roots; the statement carries q
-signatures of validators, and those are the genesis file's or those to which the boundaries lead from there.
+The envelope hangs on a Merkle proof under its block's header, the result on one under the hash of all results up to
+that block. Both lead on, block by block, to the next one that has a certificate: its statement carries q signatures
+of validators, and those are the genesis file's or those to which the boundaries lead from there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.blocks import Header, Result, encode_result
+from ledger.blocks import Header, Result, encode_result, results_hash
 from ledger.certificates import CertificateInvalid, check_certificate, follow
 from ledger.codes import Refusal
 from ledger.envelope import envelope_from_bytes
@@ -22,7 +23,7 @@ from ledger.values import ValueInvalid, decode_value
 from pbft.epoch import Epoch
 from pbft.messages import ExecutionCertificate
 
-RECEIPT_VERSION = 1
+RECEIPT_VERSION = 2
 
 
 class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +34,17 @@ class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: tuple[bytes, ...]
 
 
+class Later(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A block on the way to the certificate: its header, and the Merkle root of its results."""
+
+    header: Header
+    results_root: bytes
+
+
 class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In JSON, bytes are base64. ``boundaries``: encoded, from genesis to the certificate's epoch."""
+    """In JSON, bytes are base64. ``results_before``: the hash of all results before the block. ``later``: the blocks
+    after it up to that of the certificate, none where it has one of its own. ``boundaries``: encoded, from genesis to
+    the certificate's epoch."""
 
     v: int
     envelope: bytes
@@ -42,7 +52,9 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     header: Header
     transaction: Branch
     outcome: Branch
+    results_before: bytes
     certificate: ExecutionCertificate
+    later: tuple[Later, ...] = ()
     boundaries: tuple[bytes, ...] = ()
 
 
@@ -88,8 +100,7 @@ def verify_receipt(receipt: Receipt, genesis: Genesis, trusted: Receipt | None =
 
     ``trusted``: a receipt that was checked before. Receipts share their block's certificate: an equal one is good.
     """
-    statement = receipt.certificate.statement
-    _check_header(receipt, genesis)
+    _check_headers(receipt, genesis)
     epoch = _epoch_of(receipt, genesis)
     if trusted is None or receipt.certificate != trusted.certificate:
         _check_certificate(receipt, genesis, epoch)
@@ -103,16 +114,14 @@ def verify_receipt(receipt: Receipt, genesis: Genesis, trusted: Receipt | None =
     place = receipt.transaction
     if root_from_proof(envelope.hash, place.index, place.count, place.path) != receipt.header.transaction_root:
         raise ReceiptInvalid(ReceiptFault.TRANSACTION_PROOF, "does not lead to the header's transaction root")
-    place = receipt.outcome
-    if root_from_proof(encode_result(receipt.result), place.index, place.count, place.path) != statement.results_root:
-        raise ReceiptInvalid(ReceiptFault.RESULT_PROOF, "does not lead to the certified results root")
+    _check_result(receipt)
     try:
         value = decode_value(receipt.result.value)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueInvalid) as error:
         raise ReceiptInvalid(ReceiptFault.MALFORMED, f"the result's value: {error}") from None
     return VerifiedReceipt(
         tx_id=envelope.tx_id.hex(),
-        height=statement.height,
+        height=receipt.header.height,
         index=receipt.outcome.index,
         time_ms=receipt.header.time_ms,
         code=receipt.result.code,
@@ -124,14 +133,32 @@ def verify_receipt(receipt: Receipt, genesis: Genesis, trusted: Receipt | None =
     )
 
 
-def _check_header(receipt: Receipt, genesis: Genesis) -> None:
+def _check_headers(receipt: Receipt, genesis: Genesis) -> None:
     header, statement = receipt.header, receipt.certificate.statement
     if header.chain != genesis.chain_id or header.channel != genesis.channel:
         raise ReceiptInvalid(ReceiptFault.OTHER_CHAIN, "the header belongs to another chain or channel")
+    if len(receipt.later) > genesis.limits.window_blocks:
+        raise ReceiptInvalid(ReceiptFault.HEADER, "more blocks lead to the certificate than a window has")
+    for later in receipt.later:
+        if later.header.previous_hash != header.hash() or later.header.height != header.height + 1:
+            raise ReceiptInvalid(ReceiptFault.HEADER, f"block {header.height + 1} does not follow the one before")
+        header = later.header
     if header.hash() != statement.header_hash or header.height != statement.height:
         raise ReceiptInvalid(ReceiptFault.HEADER, "the certificate is another block's")
-    if header.epoch != receipt.certificate.epoch:
+    if not receipt.header.epoch == header.epoch == receipt.certificate.epoch:
         raise ReceiptInvalid(ReceiptFault.HEADER, "the certificate is another epoch's")
+
+
+def _check_result(receipt: Receipt) -> None:
+    place = receipt.outcome
+    root = root_from_proof(encode_result(receipt.result), place.index, place.count, place.path)
+    if root is None:
+        raise ReceiptInvalid(ReceiptFault.RESULT_PROOF, "no path from that place")
+    found = results_hash(receipt.results_before, root)
+    for later in receipt.later:
+        found = results_hash(found, later.results_root)
+    if found != receipt.certificate.statement.results_hash:
+        raise ReceiptInvalid(ReceiptFault.RESULT_PROOF, "does not lead to the certified results")
 
 
 def _epoch_of(receipt: Receipt, genesis: Genesis) -> Epoch:

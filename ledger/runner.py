@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ledger import epochs
-from ledger.blocks import Header, StoredBlock, encode_result
+from ledger.blocks import Header, StoredBlock, encode_result, results_hash
 from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor, Executed
 from ledger.genesis import Genesis
@@ -25,13 +25,18 @@ pack_entry = msgspec.msgpack.Encoder().encode
 """A state entry's record: what the store keeps and the tree's leaf covers."""
 
 
+NO_RESULTS = bytes(32)
+"""The hash of all results before the first block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a chain stands: its last block's height, time and hash."""
+    """Where a chain stands: its last block's height, time and hash, and the hash of all results so far."""
 
     height: int
     time_ms: int
     header_hash: bytes
+    results_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,13 @@ class Ran:
 
     @property
     def position(self) -> Position:
-        header = self.block.header
-        return Position(header.height, header.time_ms, self.block.statement.header_hash)
+        header, statement = self.block.header, self.block.statement
+        return Position(header.height, header.time_ms, statement.header_hash, statement.results_hash)
 
 
 def start_of(genesis: Genesis) -> Position:
     """Before the first block."""
-    return Position(0, genesis.time_ms, genesis.chain_id)
+    return Position(0, genesis.time_ms, genesis.chain_id, NO_RESULTS)
 
 
 class BlockRunner:
@@ -95,9 +100,13 @@ class BlockRunner:
             {key: None if entry is None else pack_entry(entry) for key, entry in executed.changes.items()}
         )
         statement = Statement(
-            header.height, header.hash(), self._tree.root, root_of(results), epochs.epoch_hash_of(after)
+            height=header.height,
+            header_hash=header.hash(),
+            state_root=self._tree.root,
+            results_hash=results_hash(at.results_hash, root_of(results)),
+            next_validators_hash=epochs.epoch_hash_of(after),
         )
-        block = StoredBlock(header, body, view, proposer, executed.deadlines, results, statement)
+        block = StoredBlock(header, body, view, proposer, executed.deadlines, results, at.results_hash, statement)
         tx_ids = tuple(envelope.tx_id for envelope in envelopes)
         return Ran(block, executed, tx_ids, tuple(envelopes), branches, _boundary(epoch.number, header.height, after))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pbft.core import Core
 from pbft.events import AlarmKind, CheckedBatch, RejectReason
-from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, FetchOutcomes, Forward, Proposal, Status
+from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, Forward, Proposal, Status
 from pbft.normal_case import NormalCase
 from pbft.records import Muted
 from pbft.state_transfer import StateTransfer
@@ -47,9 +47,6 @@ class CatchUp:
         self._changer.repeat_complaint()
         self._normal.fetch_again()
         self._forward_again()
-        gaps = core.outcomes.gaps(core.config.resend_sequences_max)
-        if gaps is not None:
-            core.broadcast(FetchOutcomes(*gaps))
 
     def _forward_again(self) -> None:
         """Remind the primary of requests that have lain here for a while: the first forwarding may be lost."""

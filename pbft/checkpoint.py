@@ -10,14 +10,9 @@ from __future__ import annotations
 from pbft.config import ReplicaConfig
 from pbft.messages import ExecutionCertificate, Outcome, Statement
 
-LACKING_MAX = 256
-"""Blocks below the stable checkpoint whose own certificates are still asked for; the oldest are given up, and then
-have no receipts here."""
-
 
 class Outcomes:
-    """Signed outcomes by height and sender, and the certificates they make: above the stable checkpoint, and below it
-    for those blocks that it settled but that lack a certificate of their own, which receipts need."""
+    """Signed outcomes by height and sender, and the certificates they make, above the stable checkpoint."""
 
     def __init__(self, config: ReplicaConfig) -> None:
         self._config = config
@@ -25,8 +20,6 @@ class Outcomes:
         self._certificates: dict[int, ExecutionCertificate] = {}
         self._fresh: list[int] = []
         self._own: dict[int, Statement] = {}
-        self._lacking: dict[int, None] = {}
-        """Heights at or below the stable checkpoint without a certificate, ascending."""
         self.newest: ExecutionCertificate | None = None
         """The certificate of ``certified``; None before this epoch has one."""
         self.certified = 0
@@ -44,8 +37,8 @@ class Outcomes:
     # --------------------------------------------------------------------------------------------- votes
 
     def in_range(self, height: int) -> bool:
-        """Whether outcomes of ``height`` are of use and may be kept: of three windows and ``LACKING_MAX`` at most."""
-        return self.low < height <= self.certified + 2 * self._config.window_blocks or height in self._lacking
+        """Whether outcomes of ``height`` are of use and may be kept: of three windows at most."""
+        return self.low < height <= self.certified + 2 * self._config.window_blocks
 
     def wants(self, statement: Statement) -> bool:
         """Whether another signature under ``statement`` is of use."""
@@ -97,13 +90,6 @@ class Outcomes:
     def executed(self, statement: Statement) -> None:
         """We executed a block with this outcome."""
         self._own[statement.height] = statement
-        if self._config.first_height <= statement.height <= self.low:
-            self._lack(statement.height)
-
-    def _lack(self, height: int) -> None:
-        self._lacking[height] = None
-        if len(self._lacking) > LACKING_MAX:
-            self._drop(next(iter(self._lacking)))
 
     def contradicted(self) -> int | None:
         """The lowest height at which a certificate says otherwise than our own execution, or None."""
@@ -117,9 +103,6 @@ class Outcomes:
             return []
         self._fresh = [height for height in self._fresh if height not in agreed]
         found = [self._certificates[height] for height in agreed]
-        for height in agreed:
-            if height <= self.low:
-                self._drop(height)
         if agreed[-1] > self.certified:
             self.certified = agreed[-1]
             self.newest = self._certificates[agreed[-1]]
@@ -136,25 +119,11 @@ class Outcomes:
     def forget_below(self, low: int) -> None:
         """The stable checkpoint has moved to ``low``."""
         for height in range(self.low + 1, low + 1):
-            if height in self._own and height not in self._certificates:
-                self._lack(height)
-            else:
-                self._drop(height)
+            for kept in (self._votes, self._certificates, self._own):
+                kept.pop(height, None)
+            if height in self._fresh:
+                self._fresh.remove(height)
         self.low = low
-
-    def _drop(self, height: int) -> None:
-        for kept in (self._votes, self._certificates, self._own, self._lacking):
-            kept.pop(height, None)
-        if height in self._fresh:
-            self._fresh.remove(height)
-
-    def gaps(self, blocks_max: int) -> tuple[int, int] | None:
-        """The first and last height, at most ``blocks_max`` apart, of settled blocks that lack their certificate."""
-        open_ = (h for h in range(self.low + 1, self.certified) if h not in self._certificates)
-        lacking = [*self._lacking, *open_]
-        if not lacking:
-            return None
-        return lacking[0], max(height for height in lacking if height < lacking[0] + blocks_max)
 
     def hopeless(self, height: int) -> str | None:
         """Why no quorum can agree on ``height`` any more, whoever still speaks; None while one can."""

@@ -190,6 +190,4 @@ class Core:
 
     def status(self) -> Status:
         certified = self.outcomes.certified
-        return Status(
-            self.scope.epoch, self.view, self.active, self.executed, certified, self.first_height, self.whole
-        )
+        return Status(self.scope.epoch, self.view, self.active, self.executed, certified, self.first_height, self.whole)

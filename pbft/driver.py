@@ -113,7 +113,7 @@ class Driver:
         self._waiters: dict[bytes, asyncio.Future[bool]] = {}
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
         self._execution = Execution(ledger, self._put, self._stale)
-        self._serving = Serving(ledger, key.sign, self._send_bulk, self._unsent)
+        self._serving = Serving(ledger, self._send_bulk, self._unsent)
         self._reception = Reception(ledger, transport, lambda: self.session, self._put_of, self._serving.serve)
         self._has_voted = False
         self._stopping = False

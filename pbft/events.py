@@ -82,7 +82,7 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """The first event after a start: what the log holds, and the ledger's height, newest certificate, and the
-    outcomes of blocks without a certificate of their own, ascending: all above the newest, and a bounded number below.
+    outcomes of the blocks above that, ascending.
 
     ``first_height``: the lowest block held. ``amnesia``: the log was lost, so that votes may have been cast that
     nobody here remembers. ``damaged``: the ledger cannot be used and is to be replaced by a peer's snapshot.

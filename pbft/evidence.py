@@ -93,9 +93,7 @@ def _is_conflict(first: Conflicting, second: Conflicting) -> bool:
 _ANY = Scope(b"", "", 0)
 
 
-def _are_complaints(
-    evidence: Evidence, keys: tuple[bytes, ...], primary: Callable[[int], int], verify: Verify
-) -> bool:
+def _are_complaints(evidence: Evidence, keys: tuple[bytes, ...], primary: Callable[[int], int], verify: Verify) -> bool:
     """f + 1 distinct validators complain about one view, which the accused leads."""
     complaints = evidence.complaints
     senders = [complaint.sender for complaint in complaints]

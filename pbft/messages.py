@@ -93,12 +93,16 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
-    """What executing the block at ``height`` led to: checkpoint and reply in one (DESIGN "Certify")."""
+    """What executing the block at ``height`` led to: checkpoint and reply in one (DESIGN "Certify").
+
+    ``header_hash`` and ``results_hash`` cover the headers and the results of every block before, so that one
+    certificate proves what became of all of them.
+    """
 
     height: int
     header_hash: bytes
     state_root: bytes
-    results_root: bytes
+    results_hash: bytes
     next_validators_hash: bytes
 
 
@@ -236,13 +240,6 @@ class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certifie
         return self.certificate.statement.height - len(self.headers)
 
 
-class FetchOutcomes(msgspec.Struct, frozen=True, array_like=True, tag="fetch-outcomes"):
-    """Asks for the receiver's signed outcomes, where the sender lacks certificates."""
-
-    first_height: int
-    last_height: int
-
-
 class FetchManifest(msgspec.Struct, frozen=True, array_like=True, tag="fetch-manifest"):
     """Asks for the newest snapshot at or above ``height_min``."""
 
@@ -305,7 +302,6 @@ Message: TypeAlias = (
     | BatchBody
     | FetchBlocks
     | CertifiedBlock
-    | FetchOutcomes
     | FetchManifest
     | Manifest
     | FetchChunk

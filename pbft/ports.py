@@ -65,9 +65,6 @@ class LedgerPort(Protocol):
     def boundary(self) -> int | None:
         """The last height of that epoch, once a change of membership has executed; also after it has executed."""
 
-    def outcome_statements(self, first: int, last: int) -> list[Statement]:
-        """Our own outcomes at these heights, as far as we have them."""
-
     def check_handover(self, handover: Handover) -> bool:
         """Whether enough organisations' operators signed it, by committed state."""
 

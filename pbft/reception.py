@@ -22,7 +22,6 @@ from pbft.messages import (
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Forward,
     Manifest,
     Message,
@@ -47,7 +46,6 @@ EPOCH_FREE = (
     FetchChunk,
     Chunk,
     Forward,
-    FetchOutcomes,
 )
 """Taken from peers in another epoch."""
 UNSIGNED = frozenset({"PAYLOAD_INVALID", "TOO_LARGE", "SIGNERS_MISMATCH", "SIGNATURE_INVALID", "WRONG_CHAIN"})

@@ -1,4 +1,4 @@
-"""Serving peers from the ledger: blocks, snapshots and signed outcomes, in threads, outside the core.
+"""Serving peers from the ledger: blocks and snapshots, in threads, outside the core.
 
 Each peer is served one request after another, few may wait, and nothing is read for a peer whose queue is still
 full of what it asked for before: a peer that asks faster than it takes costs nothing.
@@ -10,17 +10,12 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-import msgspec
-
-from pbft.config import OBSERVER
 from pbft.messages import (
     Chunk,
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Message,
-    Outcome,
 )
 from pbft.ports import LedgerPort
 from pbft.session import Session
@@ -32,8 +27,8 @@ UNSENT_BYTES_MAX = 8 << 20
 REQUESTS_WAITING_MAX = 8
 """Requests of one peer; further ones are dropped, and asked again by the peer."""
 
-Fetch = FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes
-FETCHES = (FetchBlocks, FetchManifest, FetchChunk, FetchOutcomes)
+Fetch = FetchBlocks | FetchManifest | FetchChunk
+FETCHES = (FetchBlocks, FetchManifest, FetchChunk)
 
 
 class Serving:
@@ -42,12 +37,10 @@ class Serving:
     def __init__(
         self,
         ledger: LedgerPort,
-        sign: Callable[[bytes], bytes],
         send: Callable[[Session, int, Message], None],
         unsent: Callable[[Session, int], int],
     ) -> None:
         self._ledger = ledger
-        self._sign = sign
         self._send = send
         self._unsent = unsent
         self._waiting: dict[int, deque[Fetch]] = {}
@@ -112,17 +105,3 @@ class Serving:
                 return () if manifest is None else (manifest,)
             case FetchChunk(height, index):
                 return (Chunk(height, index, self._ledger.chunk(height, index) or b""),)
-            case FetchOutcomes(first, last):
-                return self._outcomes(session, first, last)
-
-    def _outcomes(self, session: Session, first: int, last: int) -> list[Outcome]:
-        """Our outcomes of this epoch, signed again; from a validator only, and only while it may vote."""
-        config, core = session.config, session.replica.core
-        if config.index == OBSERVER or core.muted or core.diverged:
-            return []
-        first = max(first, config.first_height)
-        last = min(last, first + config.window_blocks)
-        outcomes = [Outcome(statement, config.index) for statement in self._ledger.outcome_statements(first, last)]
-        return [
-            msgspec.structs.replace(outcome, signature=self._sign(outcome.signed(config.scope))) for outcome in outcomes
-        ]

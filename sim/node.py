@@ -44,12 +44,10 @@ from pbft.messages import (
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Forward,
     Handover,
     Manifest,
     Message,
-    Outcome,
     Statement,
     Status,
     split_frame,
@@ -71,7 +69,7 @@ EXECUTION_MS = 1
 RESTART_MS = 600
 """How long a process takes to come back by itself after a power cut, give or take half."""
 CLOCK_START_MS = 1_800_000_000_000
-FETCHES = (FetchBlocks, FetchManifest, FetchChunk, FetchOutcomes)
+FETCHES = (FetchBlocks, FetchManifest, FetchChunk)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -234,12 +232,12 @@ class SimNode:
             except Rejected as rejected:
                 self.rejected[rejected.fault] += 1
 
-    def _serve(self, peer: int, request: FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes) -> None:
+    def _serve(self, peer: int, request: FetchBlocks | FetchManifest | FetchChunk) -> None:
         if self.replica.core.whole:
             for message in self._answers(request):
                 self._world.send(self, Send(peer, message))
 
-    def _answers(self, request: FetchBlocks | FetchManifest | FetchChunk | FetchOutcomes) -> Sequence[Message]:
+    def _answers(self, request: FetchBlocks | FetchManifest | FetchChunk) -> Sequence[Message]:
         ledger = self.ledger
         match request:
             case FetchBlocks(first, last):
@@ -250,18 +248,6 @@ class SimNode:
                 return () if manifest is None else (manifest,)
             case FetchChunk(height, index):
                 return (Chunk(height, index, ledger.chunk(height, index) or b""),)
-            case FetchOutcomes(first, last):
-                return self._outcomes(first, last)
-
-    def _outcomes(self, first: int, last: int) -> list[Outcome]:
-        """Our outcomes of this epoch, signed again; from a validator only, and only while it may vote."""
-        config, core = self.config, self.replica.core
-        if config.index == OBSERVER or core.muted or core.diverged:
-            return []
-        first = max(first, config.first_height)
-        last = min(last, first + config.window_blocks)
-        outcomes = [Outcome(statement, config.index) for statement in self.ledger.outcome_statements(first, last)]
-        return [msgspec.structs.replace(o, signature=self.key.sign(o.signed(config.scope))) for o in outcomes]
 
     # ------------------------------------------------------------------------------------------- clients
 

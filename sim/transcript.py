@@ -16,7 +16,6 @@ from pbft.messages import (
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Forward,
     Handover,
     Manifest,
@@ -85,8 +84,8 @@ def _told_transfer(message: Message) -> str:
     match message:
         case CertifiedBlock():
             return f"CERTIFIED-BLOCK h{message.height} by the certificate of h{message.certificate.statement.height}"
-        case FetchBlocks(first, last) | FetchOutcomes(first, last):
-            return f"{_name(message)} h{first}..h{last}"
+        case FetchBlocks(first, last):
+            return f"FETCH-BLOCKS h{first}..h{last}"
         case FetchBatch(digest):
             return f"FETCH-BATCH {digest.hex()[:6]}"
         case BatchBody(body):
@@ -102,11 +101,7 @@ def _told_transfer(message: Message) -> str:
         case Forward(envelopes):
             return f"FORWARD {len(envelopes)} requests"
         case _:
-            return _name(message)
-
-
-def _name(message: Message) -> str:
-    return {FetchBlocks: "FETCH-BLOCKS", FetchOutcomes: "FETCH-OUTCOMES"}.get(type(message), type(message).__name__)
+            return type(message).__name__
 
 
 def _place(vote: PrePrepare | Prepare | Commit) -> str:

@@ -43,7 +43,7 @@ class LieAboutOutcomes(Behaviour):
         return self.stand.sign(_replace(message, statement=self._other(message.statement)))
 
     def _other(self, statement: Statement) -> Statement:
-        field = self.stand.chance.choice(["header_hash", "state_root", "results_root", "next_validators_hash"])
+        field = self.stand.chance.choice(["header_hash", "state_root", "results_hash", "next_validators_hash"])
         return _replace(statement, **{field: self.stand.chance.randbytes(32)})
 
 

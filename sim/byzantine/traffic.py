@@ -13,7 +13,6 @@ from pbft.messages import (
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Forward,
     Message,
     Outcome,
@@ -47,7 +46,6 @@ class Flood(Behaviour):
             lambda: Forward((stand.chance.randbytes(BODY_BYTES),)),
             lambda: FetchBatch(stand.chance.randbytes(32)),
             lambda: FetchBlocks(1, FAR),
-            lambda: FetchOutcomes(1, FAR),
             lambda: FetchManifest(0),
             lambda: FetchChunk(8 * stand.chance.randrange(20), stand.chance.randrange(20)),
         ]

@@ -30,6 +30,12 @@ def test_every_transaction_gets_a_receipt_though_its_blocks_outcomes_were_lost()
     assert run_seed(0, 4, "lying-replies").faults == ()
 
 
+@pytest.mark.row(20)
+def test_every_transaction_below_an_epochs_boundary_gets_a_receipt() -> None:
+    """Block 18's outcomes were lost, the epoch ended with block 20, and nobody signs for an epoch that has ended."""
+    assert run_seed(159, 4, "traitors").faults == ()
+
+
 @pytest.mark.row(1)
 def test_what_a_primary_said_twice_within_a_millisecond_is_carried_out_in_order() -> None:
     assert run_seed(13, 4, "equivocate").faults == ()

@@ -169,7 +169,7 @@ def test_a_damaged_ledger_is_replaced_and_nobody_is_served_before() -> None:
     assert not node.replica.core.whole
     net.until(lambda: caught_up(net, node) and node.replica.core.whole)
     kinds = {type(message).__name__ for message in served}
-    assert kinds <= {"Status", "FetchManifest", "FetchChunk", "FetchOutcomes"}
+    assert kinds <= {"Status", "FetchManifest", "FetchChunk"}
     net.check_agreement()
 
 

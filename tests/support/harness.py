@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-import msgspec
-
 from ca.keys import SigningKey
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.events import (
@@ -36,11 +34,9 @@ from pbft.messages import (
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Forward,
     Manifest,
     Message,
-    Outcome,
     Proposal,
     Scope,
     Statement,
@@ -243,13 +239,6 @@ class Net:
                 self._serve(node, sender, message)
         elif isinstance(message, Manifest | Chunk) and message in (BAD_MANIFEST, BAD_CHUNK):
             self.give(node, Refuted(sender))
-        elif isinstance(message, FetchOutcomes):
-            if to >= self.config.n:
-                return
-            for statement in node.statements[message.first_height - 1 : message.last_height]:
-                outcome = Outcome(statement, to)
-                signature = self._signs[to](outcome.signed(SCOPE))
-                self.wire.append((to, sender, msgspec.structs.replace(outcome, signature=signature)))
         elif isinstance(message, Forward):
             done = set(node.texts())
             fresh = tuple(request(e.decode()) for e in message.envelopes if e.decode() not in done)

@@ -142,10 +142,6 @@ class TextLedger:
             for height in range(first, min(last, len(self.certificates)) + 1)
         ]
 
-    def outcome_statements(self, first: int, last: int) -> list[Statement]:
-        self._serve((first, last))
-        return self.statements[first - 1 : last]
-
     def manifest(self, height_min: int) -> Manifest | None:
         self._serve(height_min)
         return self.offered

@@ -18,7 +18,9 @@ HEAD_BYTES = 8
 
 def block_of(height: int, body: bytes = b"") -> StoredBlock:
     header = Header(bytes(32), "main", 0, height, bytes(32), height, bytes(32), bytes(32))
-    return StoredBlock(header, body, 0, 0, 0, (), Statement(height, bytes(32), bytes(32), bytes(32), bytes(32)))
+    return StoredBlock(
+        header, body, 0, 0, 0, (), bytes(32), Statement(height, bytes(32), bytes(32), bytes(32), bytes(32))
+    )
 
 
 BLOCKS = [block_of(height, b"body %d" % height) for height in range(1, 5)]

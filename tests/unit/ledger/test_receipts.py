@@ -34,8 +34,11 @@ def receipt(tmp_path_factory: pytest.TempPathFactory) -> Receipt:
     ledger = open_ledger(tmp_path_factory.mktemp("ledger"))
     run_block(ledger, envelope(nonce=9, function="later", args={"count": 2, "at_ms": 1}))
     run_block(ledger, *MADE)
+    run_block(ledger, envelope(nonce=10))
+    run_block(ledger)
+    ledger.certify([certificate_of(ledger.block(1).statement)])
     assert ledger.receipt(MADE[3].tx_id) is None
-    ledger.certify([certificate_of(ledger.block(2).statement)])
+    ledger.certify([certificate_of(ledger.block(4).statement)])
     found = ledger.receipt(MADE[3].tx_id)
     ledger.close()
     assert found is not None
@@ -54,6 +57,8 @@ def fault_of(tree: Any) -> ReceiptFault:
 
 
 def test_a_receipt_proves_what_became_of_a_transaction(receipt: Receipt) -> None:
+    """By the certificate of a later block: the two blocks between have none, and need none."""
+    assert (receipt.certificate.statement.height, len(receipt.later)) == (4, 2)
     proven = verify_receipt(receipt, GENESIS)
     assert (proven.tx_id, proven.height, proven.code, proven.value) == (MADE[3].tx_id.hex(), 2, "OK", 3)
     assert (proven.index, proven.signers, proven.payload) == (5, 3, MADE[3].payload_bytes)
@@ -119,6 +124,30 @@ def test_any_flipped_byte_and_any_moved_number_makes_it_invalid(tree: dict[str, 
     verify_receipt(receipt_from_json(tree), GENESIS)
 
 
+def test_the_blocks_on_the_way_to_the_certificate_are_all_there_and_in_order(tree: dict[str, Any]) -> None:
+    later = tree["later"]
+    for wrong in ([], later[:1], later[1:], later[::-1], [*later, later[-1]]):
+        assert fault_of(tree | {"later": wrong}) is ReceiptFault.HEADER
+
+
+def test_no_more_blocks_lie_between_than_a_window_has(tree: dict[str, Any]) -> None:
+    many = tree["later"] * GENESIS.limits.window_blocks
+    with pytest.raises(ReceiptInvalid, match="than a window has"):
+        verify_receipt(receipt_from_json(tree | {"later": many}), GENESIS)
+
+
+def test_a_block_with_a_certificate_of_its_own_needs_no_others(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    run_block(ledger, *MADE)
+    run_block(ledger)
+    ledger.certify([certificate_of(ledger.block(2).statement), certificate_of(ledger.block(1).statement)])
+    found = ledger.receipt(MADE[0].tx_id)
+    assert found is not None
+    assert (found.later, found.certificate.statement.height) == ((), 1)
+    assert verify_receipt(found, GENESIS).height == 1
+    ledger.close()
+
+
 @pytest.mark.parametrize("branch", ["transaction", "outcome"])
 def test_no_other_place_in_the_block_fits(tree: dict[str, Any], branch: str) -> None:
     index, count = tree[branch]["index"], tree[branch]["count"]
@@ -143,7 +172,7 @@ def test_what_is_no_receipt_is_malformed(tree: Any) -> None:
 
 
 def test_another_version_is_unknown(tree: dict[str, Any]) -> None:
-    assert fault_of(tree | {"v": 2}) is ReceiptFault.MALFORMED
+    assert fault_of(tree | {"v": 3}) is ReceiptFault.MALFORMED
 
 
 def test_another_chains_receipt_proves_nothing_here(receipt: Receipt) -> None:

@@ -300,7 +300,6 @@ def test_blocks_below_the_snapshot_are_not_held(served: Network) -> None:
     with pytest.raises(BlockNotHeld) as error:
         ledger.block(16)
     assert (error.value.height, error.value.first_height) == (16, 17)
-    assert ledger.outcome_statements(1, 20) == []
 
 
 def test_who_began_with_a_snapshot_passes_it_on_and_gives_receipts(served: Network) -> None:

@@ -9,7 +9,7 @@ import pytest
 from harness import SCOPE, Net
 
 from ca.keys import SigningKey
-from pbft.checkpoint import LACKING_MAX, Outcomes
+from pbft.checkpoint import Outcomes
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.events import AlarmKind, Received
 from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
@@ -120,7 +120,7 @@ def test_an_outcome_out_of_range_or_said_before_is_useless() -> None:
     assert not outcomes.add(vote(1, A, 24))
 
 
-def test_a_certificate_settles_the_blocks_below_and_the_gaps_are_known() -> None:
+def test_a_certificate_settles_the_blocks_below_but_a_checkpoint_needs_its_own() -> None:
     outcomes = Outcomes(CONFIG)
     for height in range(1, 7):
         outcomes.executed(vote(0, A, height).statement)
@@ -129,45 +129,12 @@ def test_a_certificate_settles_the_blocks_below_and_the_gaps_are_known() -> None
     assert [c.statement.height for c in outcomes.advance()] == [6]
     assert outcomes.certified == 6
     assert outcomes.stable() == 0, "the checkpoint needs a certificate of its own"
-    assert outcomes.gaps(64) == (1, 5)
     for sender in range(3):
         outcomes.add(vote(sender, A, 4))
     outcomes.advance()
     assert outcomes.stable() == 4
     outcomes.forget_below(4)
-    assert outcomes.gaps(64) == (1, 5)
-    assert outcomes.gaps(2) == (1, 2)
-
-
-def test_a_block_below_the_stable_checkpoint_still_gets_its_own_certificate() -> None:
-    """Found by the simulator, swizzle seed 0: certificate 8 settled block 7, whose outcomes were lost and not asked for
-    again, so that its transactions never got a receipt."""
-    outcomes = Outcomes(CONFIG)
-    for height in range(1, 5):
-        outcomes.executed(vote(0, A, height).statement)
-    for sender in range(3):
-        outcomes.add(vote(sender, A, 4))
-    outcomes.advance()
-    outcomes.forget_below(outcomes.stable())
-    assert outcomes.gaps(64) == (1, 3)
-    for sender in range(3):
-        assert outcomes.add(vote(sender, A, 2))
-    assert [c.statement.height for c in outcomes.advance()] == [2]
-    assert outcomes.certified == 4
-    assert not outcomes.add(vote(3, A, 2))
-    assert outcomes.gaps(64) == (1, 3)
-
-
-def test_only_so_many_blocks_below_the_stable_checkpoint_are_asked_for() -> None:
-    outcomes = Outcomes(replace(CONFIG, checkpoint_interval_blocks=LACKING_MAX * 2, window_blocks=LACKING_MAX * 4))
-    top = LACKING_MAX * 2
-    for height in range(1, top + 1):
-        outcomes.executed(vote(0, A, height).statement)
-    for sender in range(3):
-        outcomes.add(vote(sender, A, top))
-    outcomes.advance()
-    outcomes.forget_below(top)
-    assert outcomes.gaps(10_000) == (top - LACKING_MAX, top - 1)
+    assert not outcomes.add(vote(3, A, 4))
 
 
 @pytest.mark.row(11)

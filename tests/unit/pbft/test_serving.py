@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,13 @@ import pytest_asyncio
 from lone import Lone
 from network import until
 
-from ca.signatures import verify
 from pbft.messages import (
     NULL_DIGEST,
     Chunk,
     FetchBlocks,
     FetchChunk,
     FetchManifest,
-    FetchOutcomes,
     Message,
-    Outcome,
 )
 from pbft.serving import REQUESTS_WAITING_MAX, UNSENT_BYTES_MAX, Serving
 from pbft.session import Session
@@ -39,7 +35,7 @@ class Served:
             self.lone.ledger.execute(height, NULL_DIGEST, b"", 0, 0)
         self.sent: list[tuple[int, Message]] = []
         self.unsent = 0
-        self.serving = Serving(self.lone.ledger, self.lone.key.sign, self._send, lambda session, peer: self.unsent)
+        self.serving = Serving(self.lone.ledger, self._send, lambda session, peer: self.unsent)
 
     @property
     def session(self) -> Session:
@@ -63,42 +59,14 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     made.session.wal.close()
 
 
-async def test_outcomes_are_signed_for_this_epoch(served: Served) -> None:
-    served.serving.serve(served.session, PEER, FetchOutcomes(3, 5))
-    await served.sends(3)
-    scope, key = served.session.config.scope, served.lone.key.public_key
-    for height, (peer, outcome) in enumerate(served.sent, 3):
-        assert peer == PEER
-        assert isinstance(outcome, Outcome)
-        assert outcome.statement == served.lone.ledger.statements[height - 1]
-        assert verify(key, outcome.signature, outcome.signed(scope))
-
-
-@pytest.mark.parametrize("why", ["muted", "diverged"])
-async def test_a_replica_that_must_not_vote_signs_no_outcomes(served: Served, why: str) -> None:
-    setattr(served.session.replica.core, why, True)
-    served.serving.serve(served.session, PEER, FetchOutcomes(1, 5))
-    served.serving.serve(served.session, PEER, FetchChunk(8, 0))
-    await served.sends(1)
-    assert served.sent == [(PEER, Chunk(8, 0, b"chunk 0"))]
-
-
-async def test_outcomes_of_an_earlier_epoch_are_not_signed_again(served: Served) -> None:
-    session = replace(served.session, config=replace(served.session.config, first_height=10))
-    served.serving.serve(session, PEER, FetchOutcomes(1, 12))
-    await served.sends(3)
-    heights = [message.statement.height for _, message in served.sent if isinstance(message, Outcome)]
-    assert heights == [10, 11, 12]
-
-
 async def test_a_replica_that_is_not_whole_serves_nobody(served: Served) -> None:
     served.session.replica.core.whole = False
-    for request in (FetchBlocks(1, 5), FetchOutcomes(1, 5), FetchManifest(1), FetchChunk(8, 0)):
+    for request in (FetchBlocks(1, 5), FetchManifest(1), FetchChunk(8, 0)):
         served.serving.serve(served.session, PEER, request)
     await served.serving.idle()
     assert served.sent == []
     assert served.lone.ledger.served == []
-    assert served.serving.refused["fetch_while_not_whole"] == 4
+    assert served.serving.refused["fetch_while_not_whole"] == 3
 
 
 async def test_a_peers_requests_are_answered_in_turn_and_too_many_are_dropped(served: Served) -> None:

@@ -285,6 +285,7 @@ async def test_no_quorum_yet_is_asked_again_until_ones_own_time_is_up(ledger: Le
 
 async def test_a_blocks_certificate_is_checked_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[int] = []
+
     def counted(certificate: Any, genesis: Any, epoch: Any) -> None:
         checked.append(certificate.statement.height)
         check_certificate(certificate, genesis, epoch)
