@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from api.logs import set_up_logs
 from api.reporter import Report, Reporter
@@ -24,12 +23,13 @@ from api.service import NodeService
 from api.sessions import Sessions
 from api.socket import SocketServer
 from api.submissions import Submissions
-from ca.authority import Authority, AuthorityError
+from ca.authority import Authority, AuthorityError, read_roots
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import client_context, pem_of, public_server_context, server_context
 from contracts.deployment import DeploymentInvalid, check_deployment
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
+from ledger.authentication import roots_of
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
 from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_genesis
@@ -56,14 +56,8 @@ from sdk.client import AsyncClient
 from sdk.clock import clock_of
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, picked
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
-from sdk.process import ending_signals, follow_leash, make_socket_path
+from sdk.process import ending_signals, event_loop_factory, follow_leash, make_socket_path
 from sdk.transports import connect
-
-uvloop: Any
-try:
-    import uvloop
-except ImportError:  # optional: faster where a wheel exists
-    uvloop = None
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLD = 50_000
@@ -147,11 +141,13 @@ class Node:
         )
 
     def _transport(self) -> Transport:
+        # A newcomer's state, or that of a node that was away, may know fewer roots than the others do.
         certificate, key, roots = self.home / "node.crt", self.home / "node.key", pem_of(self.genesis.roots)
+        vouched = read_roots(self.home / "roots.pem")
         names = [field.name for field in fields(TransportLimits)]
         transport = Transport(
             Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self._key.public_key),
-            self.genesis.roots,
+            lambda: (*roots_of(self.ledger.reader()), *vouched),
             server_context(certificate, key, roots),
             client_context(certificate, key, roots),
             TransportLimits(**picked(names, self.configuration.limits)),
@@ -287,7 +283,7 @@ def main() -> int:
     gc.set_threshold(GC_THRESHOLD)
     follow_leash()
     try:
-        with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as run:
+        with asyncio.Runner(loop_factory=event_loop_factory()) as run:
             run.run(serve(options.config.resolve(), options.name))
     except UNUSABLE as error:
         print(f"node {options.name}: {error}", file=sys.stderr)

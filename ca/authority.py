@@ -228,3 +228,12 @@ def _now_ms() -> int:
 
 
 __all__ = ["AdmissionRefused", "Authority", "AuthorityError", "InvalidCertificate", "Issued"]
+
+
+def read_roots(file: Path) -> tuple[bytes, ...]:
+    """CA roots (DER) from a PEM file, none if there is no file; ``AuthorityError`` if it holds anything else."""
+    try:
+        found = x509.load_pem_x509_certificates(file.read_bytes()) if file.exists() else []
+    except (OSError, ValueError) as error:
+        raise AuthorityError(f"{file}: {error}") from None
+    return tuple(root.public_bytes(Encoding.DER) for root in found)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from ledger.authentication import ROOTS_MAX, read_root
+from ledger.authentication import ROOT_PREFIX, ROOTS_MAX, read_root
 from ledger.epochs import EPOCH_KEY, LIMITS_KEY, NEXT_KEY, PAST_PREFIX, EpochInvalid, check_pending, epoch_of, limits_of
 from ledger.execution import Call
 from ledger.state import StateReader
 from ledger.values import Value, decode_value
 
-CONTRACT_PREFIX, ROOT_PREFIX = "governance/contract/", "governance/root/"
+CONTRACT_PREFIX = "governance/contract/"
 ORGANISATIONS_KEY = "governance/organisations"
 ORGANISATIONS_MAX = 64
 FIXED = (CONTRACT_PREFIX, PAST_PREFIX, EPOCH_KEY, LIMITS_KEY, "governance/network")

@@ -14,6 +14,7 @@ from ledger.codes import RefusalCode
 from ledger.state import StateReader
 from ledger.values import decode_value
 
+ROOT_PREFIX = "governance/root/"
 ROOTS_MAX = 64
 NONCE_WINDOW = 1_024
 NONCE_PREFIX = "system/nonce/"
@@ -40,12 +41,16 @@ def authenticate(reader: StateReader, signer: str, roles: Sequence[str], time_ms
 
 def read_certificate(reader: StateReader, der: bytes) -> CertificateFacts | None:
     """The facts of a certificate that a CA root in state issued, or None."""
-    rows = reader.scan("governance/root/", "", ROOTS_MAX)
-    roots = [base64.b64decode(decode_value(entry.value)["certificate"]) for _, entry in rows]
     try:
-        return certificate_facts(der, roots)
+        return certificate_facts(der, roots_of(reader))
     except InvalidCertificate:
         return None
+
+
+def roots_of(reader: StateReader) -> tuple[bytes, ...]:
+    """The CA roots in state, each a certificate in DER."""
+    rows = reader.scan(ROOT_PREFIX, "", ROOTS_MAX)
+    return tuple(base64.b64decode(decode_value(entry.value)["certificate"]) for _, entry in rows)
 
 
 def read_root(der: bytes) -> str | None:

@@ -52,11 +52,12 @@ class Transport:
     def __init__(
         self,
         hello: Hello,
-        roots: Sequence[bytes],
+        roots: Callable[[], Sequence[bytes]],
         server_tls: ssl.SSLContext,
         client_tls: ssl.SSLContext,
         limits: TransportLimits = TransportLimits(),
     ) -> None:
+        """``roots()``: the CA roots (DER) of which a new link needs a certificate; they may change at any time."""
         self.hello = hello
         self.limits = limits
         self.drops: Counter[str] = Counter()
@@ -64,7 +65,8 @@ class Transport:
         self.on_ready: Callable[[bytes], None] = lambda key: None
         self.is_revoked: Callable[[str], bool] = lambda serial: False
         """Whether a certificate (serial, hex) has been revoked; asked of observers, since epochs rule validators."""
-        self._roots = tuple(roots)
+        self._roots = roots
+        self._trusted: frozenset[bytes] = frozenset()
         self._server_tls = server_tls
         self._client_tls = client_tls
         self._links: set[Link] = set()
@@ -88,9 +90,19 @@ class Transport:
     async def start(self, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Link(self, None), host, port, ssl=self._server_tls, ssl_handshake_timeout=HELLO_TIMEOUT_S
+            lambda: self._begin(None), host, port, ssl=self._server_tls, ssl_handshake_timeout=HELLO_TIMEOUT_S
         )
         self._dial_all()
+
+    def _begin(self, dialled: bytes | None) -> Link:
+        """A link before its handshake. The contexts learn new roots and forget none: whoever comes by an older one is
+        sent away in ``opened``."""
+        fresh = frozenset(self._roots()) - self._trusted
+        if fresh:
+            self._trusted |= fresh
+            for context in (self._server_tls, self._client_tls):
+                context.load_verify_locations(cadata=b"".join(sorted(fresh)))
+        return Link(self, dialled)
 
     async def stop(self) -> None:
         tasks = list(self._dialling.values())
@@ -156,7 +168,7 @@ class Transport:
         """Whoever is no node is sent away before it takes a place, and validators always have one."""
         self._links.add(link)
         try:
-            facts = link.facts = certificate_facts(link.certificate() or b"", self._roots)
+            facts = link.facts = certificate_facts(link.certificate() or b"", self._roots())
         except InvalidCertificate:
             return "bad_certificate"
         if facts.role != Role.NODE:
@@ -335,7 +347,7 @@ class Transport:
                 try:
                     async with asyncio.timeout(DIAL_TIMEOUT_S):
                         await loop.create_connection(
-                            lambda: Link(self, key), host.strip("[]"), int(port), ssl=self._client_tls
+                            lambda: self._begin(key), host.strip("[]"), int(port), ssl=self._client_tls
                         )
                 except (OSError, TimeoutError, ssl.SSLError):
                     self.drops["dial_failed"] += 1

@@ -21,6 +21,8 @@ from sdk.wire import REQUEST_BYTES_MAX
 ENVIRONMENT_PREFIX = "WATTQ_"
 NODES_MIN = 4
 NODES_MAX = 100
+SNAPSHOT_GAP_CHECKPOINTS_MIN = 8
+"""While a snapshot travels the others go on; nearer than this a newcomer would take one after another."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -178,6 +180,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "clock.rate", "a clock that runs faster needs clock.start too")
         if self.limits.window_blocks < 2 * self.limits.checkpoint_interval_blocks:
             _fail(source, "limits.window_blocks", "must be at least twice limits.checkpoint_interval_blocks")
+        if self.limits.snapshot_gap_blocks < SNAPSHOT_GAP_CHECKPOINTS_MIN * self.limits.checkpoint_interval_blocks:
+            least = f"{SNAPSHOT_GAP_CHECKPOINTS_MIN} times limits.checkpoint_interval_blocks"
+            _fail(source, "limits.snapshot_gap_blocks", f"must be at least {least}, or a newcomer may never catch up")
         if self.limits.rest_body_bytes_max > REQUEST_BYTES_MAX:
             _fail(source, "limits.rest_body_bytes_max", f"must not be above {REQUEST_BYTES_MAX}, a call's bound")
         if self.timers.view_change_timeout_ms_max < self.timers.view_change_timeout_ms:

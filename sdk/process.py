@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import importlib.util
 import os
 import signal
 import stat
 import threading
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +26,14 @@ LEASH_VARIABLE = "WATTQ_LEASH"
 LEASH_ON_STDIN = "stdin"
 """Set by a process that holds the other end of its child's standard input for as long as it lives."""
 LEASH_GRACE_S = 15.0
+
+
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """For ``asyncio.Runner``: uvloop's where a wheel exists, else None, asyncio's own."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:

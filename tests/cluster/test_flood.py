@@ -31,7 +31,7 @@ async def flooding(network: Network, name: str) -> AsyncIterator[Transport]:
     files = (home / "node.crt", home / "node.key", pem_of(genesis.roots))
     transport = Transport(
         Hello(PROTOCOL_VERSION, genesis.chain_id, genesis.channel, key.public_key),
-        genesis.roots,
+        lambda: genesis.roots,
         server_context(*files),
         client_context(*files),
         TransportLimits(peer_queue_bytes_max=2 * QUEUED_BYTES_MAX),

@@ -194,7 +194,7 @@ class Lone:
         self.options = options
         self.logs = EpochLogs(DiskFiles(home / "wal"), DiskFiles(home))
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.transport = Transport(Hello(PROTOCOL_VERSION, CHAIN, "main", self.key.public_key), (), nobody, nobody)
+        self.transport = Transport(Hello(PROTOCOL_VERSION, CHAIN, "main", self.key.public_key), tuple, nobody, nobody)
         self.driver = Driver(
             self.config_of,
             self.key,

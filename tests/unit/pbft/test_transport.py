@@ -36,12 +36,12 @@ class Party:
         issued = world.authority.issue(request, name, "Test", role, 1, ("127.0.0.1",))
         (home / "node.crt").write_bytes(issued.certificate_pem)
         self.serial = issued.serial
-        roots = (world.authority.root_der,)
-        self.client_tls = client_context(home / "node.crt", home / "node.key", pem_of(roots))
+        self.roots: tuple[bytes, ...] = (world.authority.root_der,)
+        self.client_tls = client_context(home / "node.crt", home / "node.key", pem_of(self.roots))
         self.transport = Transport(
             Hello(PROTOCOL_VERSION, CHAIN, "main", self.public_key),
-            roots,
-            server_context(home / "node.crt", home / "node.key", pem_of(roots)),
+            lambda: self.roots,
+            server_context(home / "node.crt", home / "node.key", pem_of(self.roots)),
             self.client_tls,
             limits,
         )
@@ -239,6 +239,28 @@ async def test_a_validator_is_let_in_however_many_observers_there_are(world: Wor
     for party in (node, other):
         await party.start([node, other])
     await linked(node, other)
+
+
+@pytest.mark.row(16)
+async def test_ca_roots_change_while_links_go_on(world: World) -> None:
+    """Found in review: links knew the genesis file's roots alone, whatever governance had added since."""
+    old = world.party()
+    second = Authority.init(world.directory / "second", "Test")
+    world.authority, first = second, world.authority
+    new = world.party()
+    await old.start([old, new])
+    await new.start([old, new])
+    await eventually(lambda: old.transport.drops.total() + new.transport.drops.total() > 0)
+    assert not old.transport.connected(new.public_key)
+    for party in (old, new):
+        party.roots = (first.root_der, second.root_der)
+    await linked(old, new)
+    old.roots = (first.root_der,)
+    assert old.transport.connected(new.public_key), "a link that stands is left alone"
+    stranger = world.party()
+    stranger.roots = (first.root_der, second.root_der)
+    await stranger.start([old])
+    await eventually(lambda: old.transport.drops["bad_certificate"] > 0)
 
 
 @pytest.mark.row(16)

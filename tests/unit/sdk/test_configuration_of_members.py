@@ -33,6 +33,7 @@ def test_the_sample_says_the_defaults() -> None:
         ("limits.faults_per_s_max", "0"),
         ("limits.penalty_ms", "0"),
         ("limits.snapshot_gap_blocks", "0"),
+        ("limits.snapshot_gap_blocks", "63"),
         ("limits.client_pool_share_percent", "0"),
     ],
 )
