@@ -1,6 +1,6 @@
 # Every command that a newcomer needs. ARGS passes options on: make demo ARGS="--once".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check bench soak constraints clean
+.PHONY: help setup demo test test-full check coverage bench soak constraints clean
 
 BIN := .venv/bin
 
@@ -23,6 +23,9 @@ check: setup ## ruff, mypy --strict, and the arrows between the rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/pytest -q tests/unit/arrows
+
+coverage: setup ## what of pbft/ its tests reach: lines and branches, with a bar for each
+	@$(BIN)/python scripts/core_coverage.py $(ARGS)
 
 bench: setup ## committed transactions a second against this machine's own signature limit
 	@$(BIN)/wattq bench $(ARGS)
