@@ -14,8 +14,7 @@ from typing import Any
 from api.pools import BoundedPool
 from api.privacy import PARTY_FIELDS, Viewer, may_read
 from ledger.ledger import Ledger
-from ledger.statedb.documents import Page, StateDatabase
-from ledger.statedb.embedded import QueryTooCostly
+from ledger.statedb.documents import Page, QueryTooCostly, StateDatabase, StateDatabaseError
 from ledger.statedb.projector import Projector
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk.errors import Problem, Refused
@@ -43,7 +42,7 @@ class Queries:
             message = f"min_height is more than {HEIGHT_AHEAD_MAX} blocks ahead of this node, at {self._ledger.height}."
             raise Refused(Problem("HEIGHT_TOO_FAR", message, 422))
         if not await self._heights.wait(params.min_height, viewer.signer):
-            raise Refused(Problem("STATE_LAGGING", "The state database is behind. Try again shortly.", 503))
+            raise _lagging()
         return await self._pool.run(self._find, params, viewer)
 
     def _find(self, params: QueryParams, viewer: Viewer) -> Page:
@@ -58,8 +57,14 @@ class Queries:
         except QueryTooCostly:
             message = "This query reads too much. Narrow it by v.type, v.interval or v.status."
             raise Refused(Problem("QUERY_TOO_COSTLY", message, 422)) from None
+        except StateDatabaseError:
+            raise _lagging() from None
         kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
         return Page(kept, page.height, page.bookmark)
+
+
+def _lagging() -> Refused:
+    return Refused(Problem("STATE_LAGGING", "The state database is behind. Try again shortly.", 503))
 
 
 def _parties(viewer: Viewer) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,21 +59,58 @@ def to_json(document: Document) -> str:
     return json.dumps(document.value, separators=(",", ":"), ensure_ascii=False)
 
 
+class StateDatabaseError(Exception):
+    """What a back end says instead of an answer; the message is for an operator."""
+
+
+class StateDatabaseAway(StateDatabaseError):
+    """It does not answer, or not in time: try again later; nothing is lost."""
+
+
+class StateDatabaseUnusable(StateDatabaseError):
+    """It answers, and an operator has to change something; the message begins with the setting's name."""
+
+
+class SavepointLost(StateDatabaseError):
+    """Somebody else removed, replaced or rolled back what was written: read everything again."""
+
+
+class QueryTooCostly(Exception):
+    """The query would read more than it may; narrow it by type, interval or key."""
+
+
 class StateDatabase(Protocol):
-    """A back end. Calls block; they run on the projector's or a reader's thread, never in the event loop."""
+    """A back end. Calls block; they run on the projector's or a reader's thread, never in the event loop.
+
+    Any of them may raise a ``StateDatabaseError``. One projector writes; any thread reads.
+    """
 
     def height(self) -> int:
-        """The height of the last whole block in it, -1 when it is empty."""
+        """The height of the last whole block in it, -1 when it is empty. The next ``apply`` counts on it."""
 
     def apply(self, changes: dict[str, Document | None], height: int) -> None:
-        """Bring it to ``height``: None deletes. Idempotent; the savepoint moves last."""
+        """Store the changes: None deletes. Idempotent. Then, and on its own, move the savepoint to ``height``, unless
+        that is -1; ``SavepointLost`` if it is not where it was left."""
 
     def clear(self) -> None:
         """Forget everything, savepoint first, so that a rebuild cut short shows."""
+
+    def forget_savepoint(self) -> None:
+        """Have whoever writes next read everything again. Allowed beside a running projector of another process."""
 
     def find(self, query: Query) -> Page:
         """Documents that match, a page of them."""
 
     def get(self, key: str) -> Document | None: ...
 
-    def close(self) -> None: ...
+    def keys(self, after: str, limit: int) -> list[str]:
+        """Up to ``limit`` keys greater than ``after``, ascending by code point."""
+
+    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
+        """Documents in the order of ``keys``; None for one that is not of the shape that ``apply`` gives it."""
+
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+        """The same for those of ``keys`` that there are."""
+
+    def close(self) -> None:
+        """Let go; calls under way in other threads end with an error."""

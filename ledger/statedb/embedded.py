@@ -10,10 +10,11 @@ import json
 import logging
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ledger.statedb.documents import Document, Page, to_json
+from ledger.statedb.documents import Document, Page, QueryTooCostly, SavepointLost, to_json
 from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar, write_bookmark
 
 FORMAT_VERSION = 1
@@ -38,10 +39,6 @@ _OPERATORS = {"$eq": "=", "$ne": "<>", "$lt": "<", "$lte": "<=", "$gt": ">", "$g
 log = logging.getLogger("wattq.statedb")
 
 
-class QueryTooCostly(Exception):
-    """The query would read more than it may; narrow it by type, interval or key."""
-
-
 class EmbeddedDatabase:
     """Implements ``StateDatabase``. One writer connection and one reader connection, each behind its own lock."""
 
@@ -50,11 +47,13 @@ class EmbeddedDatabase:
         self._reader = _open(path)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
+        self._left_at: int | None = None
+        """Where the projector left the savepoint."""
 
     def height(self) -> int:
         with self._read_lock:
-            row = self._reader.execute("SELECT height FROM savepoint").fetchone()
-        return int(row[0]) if row else -1
+            self._left_at = _savepoint(self._reader)
+        return self._left_at
 
     def apply(self, changes: dict[str, Document | None], height: int) -> None:
         gone = [(key,) for key, document in changes.items() if document is None]
@@ -63,13 +62,26 @@ class EmbeddedDatabase:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany("DELETE FROM documents WHERE key = ?", gone)
             self._writer.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)", rows)
-            self._writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?)", (height,))
+            if height >= 0:
+                self._move_savepoint(height)
+
+    def _move_savepoint(self, height: int) -> None:
+        found = _savepoint(self._writer)
+        if self._left_at is not None and found != self._left_at:
+            raise SavepointLost(f"the savepoint was at {self._left_at}, and is at {found}")
+        self._writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?)", (height,))
+        self._left_at = height
 
     def clear(self) -> None:
         with self._write_lock, self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.execute("DELETE FROM savepoint")
             self._writer.execute("DELETE FROM documents")
+            self._left_at = -1
+
+    def forget_savepoint(self) -> None:
+        with self._write_lock, self._writer:
+            self._writer.execute("DELETE FROM savepoint")
 
     def get(self, key: str) -> Document | None:
         with self._read_lock:
@@ -85,7 +97,7 @@ class EmbeddedDatabase:
             self._reader.execute("BEGIN")
             try:
                 rows = self._reader.execute(text, values).fetchall()
-                savepoint = self._reader.execute("SELECT height FROM savepoint").fetchone()
+                height = _savepoint(self._reader)
             except sqlite3.OperationalError as error:
                 if "interrupted" in str(error):
                     raise QueryTooCostly from None
@@ -96,7 +108,23 @@ class EmbeddedDatabase:
         full = len(rows) > query.limit
         kept = rows[: query.limit]
         bookmark = write_bookmark([*kept[-1][4:], kept[-1][0]]) if full else ""
-        return Page(tuple(_document(row) for row in kept), int(savepoint[0]) if savepoint else -1, bookmark)
+        return Page(tuple(_document(row) for row in kept), height, bookmark)
+
+    def keys(self, after: str, limit: int) -> list[str]:
+        statement = "SELECT key FROM documents WHERE key > ? ORDER BY key LIMIT ?"
+        with self._read_lock:
+            return [key for (key,) in self._reader.execute(statement, (after, limit))]
+
+    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
+        statement = "SELECT key, height, position, v, contract FROM documents WHERE key > ? ORDER BY key LIMIT ?"
+        with self._read_lock:
+            return [(row[0], _audited(row)) for row in self._reader.execute(statement, (after, limit))]
+
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+        statement = "SELECT key, height, position, v, contract FROM documents WHERE key = ?"
+        with self._read_lock:
+            rows = [self._reader.execute(statement, (key,)).fetchone() for key in keys]
+        return {row[0]: _audited(row) for row in rows if row}
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:
@@ -154,6 +182,19 @@ def _budget() -> Any:
         return 1 if left[0] < 0 else 0
 
     return spend
+
+
+def _savepoint(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT height FROM savepoint").fetchone()
+    return int(row[0]) if row else -1
+
+
+def _audited(row: tuple[Any, ...]) -> Document | None:
+    try:
+        document = _document(row)
+    except (ValueError, TypeError):
+        return None
+    return document if document.contract == row[4] else None
 
 
 def _document(row: tuple[Any, ...]) -> Document:

@@ -1,26 +1,54 @@
 """The projector: brings the state database up behind the commit store, on a thread of its own.
 
-Changes of pending blocks are combined, so that a key written in ten blocks is stored once. At the lag bound
-the queue is dropped and everything is read again from the commit store; until then queries answer
-``STATE_LAGGING``. A slow or broken back end therefore never stalls, and never grows, the node.
+Changes of pending blocks are combined, so that a key written in ten blocks is stored once. While the back end does not
+answer they wait. At the lag bound, in blocks or in bytes, the queue is dropped and the commit store is read again;
+until then queries answer ``STATE_LAGGING``. A slow or broken back end therefore never stalls, and never grows, the
+node. The one exception is chosen by the operator: with a bound of 0 blocks each commit waits.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ledger.state import Entry, StateReader
-from ledger.statedb.documents import Document, StateDatabase, document_of
+from ledger.statedb.documents import (
+    Document,
+    SavepointLost,
+    StateDatabase,
+    StateDatabaseAway,
+    StateDatabaseError,
+    StateDatabaseUnusable,
+    document_of,
+)
 
 RETRY_S = 0.5
 RETRY_S_MAX = 10.0
 SCAN_KEYS = 1_000
+LAG_BYTES_MAX = 64_000_000
+RATE_WINDOW_S = 10.0
+STOP_TIMEOUT_S = 3.0
 UNPROJECTED = ("system/",)
 """Bookkeeping that nobody queries: nonces and the time index."""
 
 log = logging.getLogger("wattq.projector")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How the projector gets on. ``fault``: why it does not, or ''."""
+
+    height: int
+    lag_blocks: int
+    lag_ms: int
+    documents_per_s: float
+    documents: int
+    resyncs: int
+    fault: str
 
 
 class Projector:
@@ -31,20 +59,27 @@ class Projector:
         database: StateDatabase,
         snapshot: Callable[[], tuple[StateReader, int]],
         lag_blocks_max: int,
+        lag_bytes_max: int = LAG_BYTES_MAX,
     ) -> None:
         """``snapshot()`` gives a consistent reader of the commit store and its height."""
         self._database = database
         self._snapshot = snapshot
-        self._lag_max = lag_blocks_max
+        self._blocks_max, self._bytes_max = lag_blocks_max, lag_bytes_max
         self._wake = threading.Condition()
-        self._pending: dict[str, Entry | None] = {}
-        self._offered = -1
-        self._pending_blocks = 0
-        self._projected = database.height()
+        self._queue = Queue()
+        self._taken: Queue | None = None
+        _, self._offered = snapshot()
+        self._trusted = self._offered
+        """A savepoint above it is of blocks that this ledger no longer holds, or never did."""
+        self._projected = -1
+        self._behind_since = time.monotonic()
         self._resync = True
         self._replaced = False
         self._reading = False
         self._stopping = False
+        self._meter = Meter()
+        self._resyncs = 0
+        self._fault = ""
         self.on_advance: Callable[[], None] = _nothing
         """Called on the projector's thread whenever the database holds one more block."""
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
@@ -59,33 +94,60 @@ class Projector:
         """Whether queries would find too little: everything is to be read again, or is being read."""
         return self._resync or self._reading
 
+    def progress(self) -> Progress:
+        with self._wake:
+            behind = max(0, self._offered - self._projected)
+            since = self._behind_since if self.lagging else self._oldest()
+            return Progress(
+                height=self._projected,
+                lag_blocks=behind,
+                lag_ms=int((time.monotonic() - since) * 1000) if behind else 0,
+                documents_per_s=self._meter.per_s(),
+                documents=self._meter.total,
+                resyncs=self._resyncs,
+                fault=self._fault,
+            )
+
+    def _oldest(self) -> float:
+        """When the oldest block that waits, or is being written, was offered."""
+        return self._taken.since if self._taken is not None else self._queue.since
+
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
+        """Have it end. One that waits for a back end ends when that is closed."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT_S)
 
     def offer(self, height: int, changes: Mapping[str, Entry | None]) -> None:
-        """A block has been committed. Never blocks on the database."""
+        """A block has been committed. Never waits for the database, unless the bound is 0 blocks."""
         with self._wake:
             self._offered = height
             if not self._resync:
-                self._pending.update(changes)
-                self._pending_blocks += 1
-                if self._pending_blocks > self._lag_max:
-                    log.warning("state database lags by more than %d blocks; resynchronising", self._lag_max)
-                    self._resync = True
-                    self._pending, self._pending_blocks = {}, 0
+                self._queue.add(changes)
+                self._bound()
             self._wake.notify_all()
+            if self._blocks_max == 0:
+                self._wake.wait_for(lambda: self.holds(height) or self._stopping)
+
+    def _bound(self) -> None:
+        """At the lag bound the queue is dropped."""
+        queue = self._queue
+        if 0 < self._blocks_max < queue.blocks or queue.bytes > self._bytes_max:
+            log.warning("state database lags by %d blocks, %d bytes; resynchronising", queue.blocks, queue.bytes)
+            self._behind_since = self._oldest()
+            self._resync = True
+            self._queue = Queue()
 
     def resync(self) -> None:
         """The commit store holds something else by now: read everything again, whatever the savepoint says."""
         with self._wake:
             self._resync = self._replaced = True
-            self._pending, self._pending_blocks = {}, 0
+            self._behind_since = time.monotonic()
+            self._queue = Queue()
             self._wake.notify_all()
 
     def wait_for(self, height: int, timeout_s: float) -> bool:
@@ -97,56 +159,212 @@ class Projector:
         """Whether the database holds ``height`` whole. Never blocks."""
         return self._projected >= height and not self.lagging
 
+    # ------------------------------------------------------------------------------------------ on its own thread
+
     def _run(self) -> None:
         delay_s = RETRY_S
         while not self._stopping:
             try:
                 self._step()
-                delay_s = RETRY_S
-            except Exception:
-                # Any failure of the back end means the same: try again later, from the commit store.
-                log.exception("state database failed; trying again in %.1f s", delay_s)
-                with self._wake:
-                    self._resync = True
-                    self._wake.wait_for(lambda: self._stopping, delay_s)
-                delay_s = min(2 * delay_s, RETRY_S_MAX)
+                delay_s, self._fault = RETRY_S, ""
+            except Exception as error:
+                if self._is_ending():
+                    return
+                self._note(error, delay_s)
+                if not isinstance(error, SavepointLost):
+                    with self._wake:
+                        self._wake.wait_for(lambda: self._stopping, delay_s)
+                    delay_s = min(2 * delay_s, RETRY_S_MAX)
+
+    def _note(self, error: Exception, delay_s: float) -> None:
+        fault = str(error) or type(error).__name__
+        if not isinstance(error, StateDatabaseError):
+            log.exception("state database failed; trying again in %.1f s", delay_s)
+        elif fault != self._fault:
+            log.error("state database: %s", fault)
+        self._fault = fault
 
     def _step(self) -> None:
         if self._resync:
             self._read_everything()
             return
         with self._wake:
-            self._wake.wait_for(lambda: bool(self._pending_blocks) or self._resync or self._stopping)
-            if not self._pending_blocks:
+            self._wake.wait_for(lambda: bool(self._queue.blocks) or self._resync or self._stopping)
+            if not self._queue.blocks or self._resync:
                 return
-            changes, height = self._pending, self._offered
-            self._pending, self._pending_blocks = {}, 0
-        self._database.apply(documents_of(changes), height)
+            taken, height = self._queue, self._offered
+            self._queue, self._taken = Queue(), taken
+        try:
+            self._write(taken.changes, height)
+        except (StateDatabaseAway, StateDatabaseUnusable):
+            self._put_back(taken)
+            raise
+        except Exception:
+            self._read_again()
+            raise
         self._advance(height)
 
-    def _read_everything(self) -> None:
-        """Rebuild from the commit store, unless the savepoint says that the database is already there."""
+    def _write(self, changes: Mapping[str, Entry | None], height: int) -> None:
+        documents = documents_of(changes)
+        self._database.apply(documents, height)
+        self._meter.note(len(documents))
+
+    def _put_back(self, taken: Queue) -> None:
+        """The back end is away: what it did not take waits, with what came meanwhile on top."""
         with self._wake:
-            self._pending, self._pending_blocks = {}, 0
+            self._taken = None
+            if not self._resync:
+                self._queue = taken.followed_by(self._queue)
+                self._bound()
+
+    def _read_again(self) -> None:
+        with self._wake:
+            self._behind_since = self._oldest()
+            self._taken, self._queue, self._resync = None, Queue(), True
+
+    def _read_everything(self) -> None:
+        """Bring the database to where the commit store is: from its savepoint, or anew if that cannot be trusted."""
+        with self._wake:
+            self._queue = Queue()
             reader, height = self._snapshot()
-            rebuild = self._replaced or self._database.height() != height
-            if rebuild:
-                self._projected = -1
+            replaced = self._replaced
             self._resync, self._replaced, self._reading = False, False, True
-        if rebuild:
-            self._database.clear()
-            after = ""
-            while page := reader.scan("", after, SCAN_KEYS):
-                self._database.apply(documents_of(dict(page)), -1)
-                after = page[-1][0]
-            self._database.apply({}, height)
+        try:
+            saved = self._database.height()
+            if replaced or not 0 <= saved <= min(height, self._trusted):
+                saved = -1
+            if saved != height:
+                self._resyncs += 1
+                self._projected = saved
+                self._bring_up(reader, saved)
+                self._write({}, height)
+        except Exception:
+            with self._wake:
+                self._resync, self._reading, self._queue = True, False, Queue()
+                self._replaced = self._replaced or replaced
+            raise
         self._advance(height)
+
+    def _bring_up(self, reader: StateReader, saved: int) -> None:
+        if saved >= 0:
+            log.info("reading what changed after block %d", saved)
+            for changes in later_changes(reader, self._database, saved):
+                self._write(changes, -1)
+                self._check_stopping()
+            return
+        log.info("reading the whole state")
+        self._database.clear()
+        after = ""
+        while page := reader.scan("", after, SCAN_KEYS):
+            self._write(dict(page), -1)
+            self._check_stopping()
+            after = page[-1][0]
+
+    def _is_ending(self) -> bool:
+        return self._stopping
+
+    def _check_stopping(self) -> None:
+        if self._stopping:
+            raise StateDatabaseAway("the node ends")
 
     def _advance(self, height: int) -> None:
         with self._wake:
-            self._projected, self._reading = height, False
+            self._projected, self._reading, self._taken = height, False, None
+            self._trusted = max(self._trusted, height)
             self._wake.notify_all()
         self.on_advance()
+
+
+class Queue:
+    """Changes of blocks that wait, combined, with their size."""
+
+    def __init__(self) -> None:
+        self.changes: dict[str, Entry | None] = {}
+        self.blocks = 0
+        self.bytes = 0
+        self.since = time.monotonic()
+        """When its first block came."""
+
+    def add(self, changes: Mapping[str, Entry | None]) -> None:
+        if not self.blocks:
+            self.since = time.monotonic()
+        self.blocks += 1
+        self._merge(changes)
+
+    def _merge(self, changes: Mapping[str, Entry | None]) -> None:
+        for key, entry in changes.items():
+            if key in self.changes:
+                self.bytes -= _size(key, self.changes[key])
+            self.changes[key] = entry
+            self.bytes += _size(key, entry)
+
+    def followed_by(self, later: Queue) -> Queue:
+        self.blocks += later.blocks
+        self._merge(later.changes)
+        return self
+
+
+def _size(key: str, entry: Entry | None) -> int:
+    return len(key) + (0 if entry is None else len(entry.value))
+
+
+class Meter:
+    """Documents written, in all and a second over the last while."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._recent: deque[tuple[float, int]] = deque()
+
+    def note(self, documents: int) -> None:
+        self.total += documents
+        self._recent.append((time.monotonic(), documents))
+        self._forget()
+
+    def per_s(self) -> float:
+        self._forget()
+        return round(sum(count for _, count in list(self._recent)) / RATE_WINDOW_S, 1)
+
+    def _forget(self) -> None:
+        while self._recent and self._recent[0][0] < time.monotonic() - RATE_WINDOW_S:
+            self._recent.popleft()
+
+
+def later_changes(reader: StateReader, database: StateDatabase, saved: int) -> Iterator[dict[str, Entry | None]]:
+    """What a database at ``saved`` lacks or has too much: the commit store and the database's keys, side by side."""
+    held = Held(database)
+    after = ""
+    while page := reader.scan("", after, SCAN_KEYS):
+        after = page[-1][0]
+        there = set(held.up_to(after))
+        changes: dict[str, Entry | None] = {
+            key: entry for key, entry in page if entry.height > saved or key not in there
+        }
+        entries = dict(page)
+        changes.update({key: None for key in there if key not in entries})
+        yield changes
+    yield dict.fromkeys(held.up_to(""))
+
+
+class Held:
+    """The database's keys in order, a part at a time."""
+
+    def __init__(self, database: StateDatabase) -> None:
+        self._database = database
+        self._waiting: deque[str] = deque()
+        self._last = ""
+        self._whole = False
+
+    def up_to(self, key: str) -> Iterator[str]:
+        """Keys not given yet, up to and with ``key``; '' means all."""
+        while True:
+            while self._waiting and (not key or self._waiting[0] <= key):
+                yield self._waiting.popleft()
+            if self._waiting or self._whole:
+                return
+            page = self._database.keys(self._last, SCAN_KEYS)
+            self._whole = len(page) < SCAN_KEYS
+            self._waiting.extend(page)
+            self._last = page[-1] if page else self._last
 
 
 def _nothing() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ledger.state import Entry
 from ledger.statedb import embedded as embedded_module
-from ledger.statedb.documents import WIDE_DIGITS, Document, document_of
-from ledger.statedb.embedded import EmbeddedDatabase, QueryTooCostly
+from ledger.statedb.documents import WIDE_DIGITS, Document, QueryTooCostly, document_of
+from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from ledger.values import encode_value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,10 +33,22 @@ class Memory:
                 self.documents.pop(key, None)
             else:
                 self.documents[key] = document
-        self.at = height
+        self.at = height if height >= 0 else self.at
 
     def get(self, key: str) -> Document | None:
         return self.documents.get(key)
+
+    def keys(self, after: str, limit: int) -> list[str]:
+        return sorted(key for key in self.documents if key > after)[:limit]
+
+    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
+        return [(key, self.documents[key]) for key in self.keys(after, limit)]
+
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+        return {key: self.documents[key] for key in keys if key in self.documents}
+
+    def forget_savepoint(self) -> None:
+        self.at = -1
 
     def find(self, query: Query) -> Page:
         raise AssertionError("nobody asks")
