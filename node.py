@@ -12,7 +12,7 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import asdict, astuple, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from api.rest import RestServer
 from api.service import NodeService
 from api.sessions import Sessions
 from api.socket import SocketServer
+from api.statedb import open_state_database
 from api.submissions import Submissions
 from ca.authority import Authority, AuthorityError, read_roots
 from ca.keys import InvalidKey, SigningKey
@@ -36,7 +37,6 @@ from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_gene
 from ledger.intake import request_of
 from ledger.ledger import CommittedBlock, DirectoryUnusable
 from ledger.opening import marking_damage, open_ledger
-from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
 from ledger.storage import disk_storage
 from meter.errors import MeterError
@@ -54,12 +54,11 @@ from pbft.messages import ExecutionCertificate, Scope
 from pbft.transport import Transport, TransportLimits
 from sdk.client import AsyncClient
 from sdk.clock import clock_of
-from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, picked
-from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
+from sdk.configuration import LOOPBACK, Configuration, ConfigurationError, NodeSection, load, picked
+from sdk.methods import NodeStatus, PeerStatus, StateDatabaseStatus, TransferStatus, ValidatorRecord
 from sdk.process import ending_signals, event_loop_factory, follow_leash, make_socket_path
 from sdk.transports import connect
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
 MISTAKES = (ConfigurationError, GenesisInvalid, DeploymentInvalid, MeterError, InvalidKey, AuthorityError)
@@ -90,8 +89,8 @@ class Node:
         self.ledger, damaged = open_ledger(
             lambda: disk_storage(files.path, files), self.genesis, PythonMachine(), MarketValidator()
         )
-        self.database = EmbeddedDatabase(self.home / "data" / "documents.sqlite")
-        self.projector = Projector(self.database, self.ledger.snapshot, configuration.limits.projector_lag_blocks_max)
+        self.database = open_state_database(configuration, name, files.path, self.genesis)
+        self.projector = Projector(self.database, self.ledger.snapshot, *configuration.state.lag_max)
         self.transport = self._transport()
         self.driver = Driver(
             self._replica_config,
@@ -235,6 +234,7 @@ class Node:
             state_root=self.ledger.state_root.hex(),
             block_time_ms=self.ledger.time_ms,
             state_database_height=self.projector.height,
+            state_database=StateDatabaseStatus(**asdict(self.projector.progress())),
             pool_transactions=len(core.pool),
             peers=tuple(self._peer(i, name) for i, name in enumerate(names) if i != core.config.index),
             rejects=dict(sorted((self.driver.rejects + self.transport.drops).items())),

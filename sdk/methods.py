@@ -148,6 +148,18 @@ class PeerStatus(msgspec.Struct, frozen=True):
     executed_height: int
 
 
+class StateDatabaseStatus(msgspec.Struct, frozen=True):
+    """How the state database gets on. ``documents_per_s``: over the last ten seconds; ``fault``: why it does not."""
+
+    height: int
+    lag_blocks: int
+    lag_ms: int
+    documents_per_s: float
+    documents: int
+    resyncs: int
+    fault: str
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """A node's own account of itself; nothing here is proven."""
 
@@ -180,6 +192,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """False while a snapshot has to replace an unusable ledger: nobody is served."""
     first_height: int = 1
     transfer: TransferStatus | None = None
+    state_database: StateDatabaseStatus | None = None
 
 
 class HandedOver(msgspec.Struct, frozen=True):
