@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +20,7 @@ from msgspec import Meta
 from sdk.wire import REQUEST_BYTES_MAX
 
 ENVIRONMENT_PREFIX = "WATTQ_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NODES_MIN = 4
 NODES_MAX = 100
 SNAPSHOT_GAP_CHECKPOINTS_MIN = 8
@@ -109,9 +111,32 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rest_body_bytes_max: Bytes = 262_144
     rest_connections_max: Count = 256
     sessions_max: Count = 4_096
-    projector_lag_blocks_max: Count = 1_000
+    history_blocks: Annotated[int, Meta(ge=0, le=2**53)] = 0
     log_file_bytes_max: Bytes = 10_000_000
     log_files_max: Count = 5
+
+
+class StateSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The state database that queries read. Its user and password come from the environment variables named here.
+
+    ``couchdb_url`` is for nodes without one of their own; ``lag_blocks_max`` 0: each commit waits for it.
+    """
+
+    backend: Annotated[str, Meta(pattern="^(embedded|couchdb)$")] = "embedded"
+    couchdb_url: str = ""
+    database_prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{0,39}$")] = "wattquorum"
+    user_variable: Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{0,63}$")] = "WATTQ_COUCHDB_USER"
+    password_variable: Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{0,63}$")] = "WATTQ_COUCHDB_PASSWORD"
+    ca_file: str = ""
+    plain_http: bool = False
+    request_timeout_ms: Annotated[int, Meta(ge=100, le=300_000)] = 10_000
+    lag_blocks_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 1_000
+    lag_bytes_max: Bytes = 64_000_000
+
+    @property
+    def lag_max(self) -> tuple[int, int]:
+        """Blocks and bytes."""
+        return self.lag_blocks_max, self.lag_bytes_max
 
 
 class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,7 +161,7 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     client_port: Port
     directory: str = ""
     observer: bool = False
-    state_database: Annotated[str, Meta(pattern="^(embedded)$")] = "embedded"
+    couchdb_url: str = ""
     certificate_authority: str = ""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, Meta(pattern="^(json|text)$")] = "json"
@@ -151,6 +176,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     timers: Timers = msgspec.field(default_factory=Timers)
     primary: Primary = msgspec.field(default_factory=Primary)
     limits: Limits = msgspec.field(default_factory=Limits)
+    state: StateSection = msgspec.field(default_factory=StateSection)
     market: dict[str, int] = msgspec.field(default_factory=dict)
     node: dict[Name, NodeSection] = msgspec.field(default_factory=dict)
 
@@ -188,6 +214,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         if self.timers.view_change_timeout_ms_max < self.timers.view_change_timeout_ms:
             _fail(source, "timers.view_change_timeout_ms_max", "must not be below timers.view_change_timeout_ms")
         _check_start(self.clock, source)
+        _check_state(self.state, self.node, source)
         _check_ports(self.node, source)
 
     def validate_beginning(self, source: str) -> None:
@@ -214,6 +241,33 @@ def _check_start(clock: ClockSection, source: str) -> None:
         _ = clock.start_ms
     except ValueError:
         _fail(source, "clock.start", f"{clock.start!r} is no RFC 3339 time")
+
+
+def _check_state(state: StateSection, nodes: Mapping[str, NodeSection], source: str) -> None:
+    """Each node needs a CouchDB if that is chosen; no password in the file, nor in the clear beyond this machine."""
+    urls = {f"node.{name}.couchdb_url": node.couchdb_url for name, node in nodes.items()}
+    for key, url in {"state.couchdb_url": state.couchdb_url, **urls}.items():
+        if url and (why := _url_fault(url, state.plain_http)):
+            _fail(source, key, why)
+    if state.backend == "couchdb" and not state.couchdb_url:
+        for key, url in urls.items():
+            if not url:
+                _fail(source, key, "state.backend is couchdb; say where this node's is, here or in state.couchdb_url")
+
+
+def _url_fault(url: str, plain_http: bool) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return f"no URL: {error}"
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        return "http://HOST:PORT or https://HOST:PORT is expected"
+    if parts.username is not None or parts.password is not None:
+        return "user and password belong into the environment, see state.user_variable and state.password_variable"
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not plain_http:
+        return "beyond this machine CouchDB is reached by https, unless state.plain_http = true"
+    return ""
 
 
 def _check_ports(nodes: Mapping[str, NodeSection], source: str) -> None:
