@@ -87,7 +87,11 @@ class Node:
         self.clock = clock_of(configuration.clock)
         self.files = files = DiskFiles(self.home / "data")
         self.ledger, damaged = open_ledger(
-            lambda: disk_storage(files.path, files), self.genesis, PythonMachine(), MarketValidator()
+            lambda: disk_storage(files.path, files),
+            self.genesis,
+            PythonMachine(),
+            MarketValidator(),
+            configuration.limits.history_blocks,
         )
         self.database = open_state_database(configuration, name, files.path, self.genesis)
         self.projector = Projector(self.database, self.ledger.snapshot, *configuration.state.lag_max)

@@ -17,6 +17,7 @@ from ledger.chain import ChainCorrupt, ChainFiles, Place
 from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.execution import BlockExecutor
 from ledger.genesis import Genesis
+from ledger.history import Sweep, versions_of
 from ledger.intake import Intake
 from ledger.layout import (
     BASE,
@@ -24,7 +25,9 @@ from ledger.layout import (
     BOUNDARY,
     CERTIFICATE,
     CERTIFIED,
+    HASH,
     HEAD,
+    KNOWN_FROM,
     STATE,
     TRANSACTION,
     TREE,
@@ -35,6 +38,7 @@ from ledger.layout import (
     read_base,
     read_certificate,
     read_head,
+    read_height,
     read_location,
     read_place,
 )
@@ -59,9 +63,16 @@ class Books:
     """``run``, ``commit`` and ``certify`` belong to the execution thread; reads to any."""
 
     def __init__(
-        self, store: CommitStore, files: Files, genesis: Genesis, executor: BlockExecutor, intake: Intake
+        self,
+        store: CommitStore,
+        files: Files,
+        genesis: Genesis,
+        executor: BlockExecutor,
+        intake: Intake,
+        history_blocks: int = 0,
     ) -> None:
         self.store = store
+        self._sweep = Sweep(store, history_blocks)
         self._genesis = genesis
         self._intake = intake
         self._interval = genesis.limits.checkpoint_interval_blocks
@@ -74,6 +85,8 @@ class Books:
             self._tree = StateTree(lambda path: store.get(TREE + path))
             self._runner = BlockRunner(genesis, executor, self._state, self._tree)
             self.head = self._load_head()
+            if store.get(KNOWN_FROM) is None:
+                store.write({KNOWN_FROM: pack(self.head.height)})
             base = store.get(BASE)
             self._base = None if base is None else read_base(base)
             self.certified = self._load_certified()
@@ -116,6 +129,7 @@ class Books:
         batch[CERTIFIED] = pack(self.certified)
         for height in range(self._undone_below, self.certified_height + 1):
             batch[UNDO + number(height)] = None
+        batch.update(self._sweep.step(self.certified_height))
         self.store.write(batch, sync=sync)
         self._undone_below = max(self._undone_below, self.certified_height + 1)
 
@@ -136,6 +150,7 @@ class Books:
         height = block.header.height
         head = Head(height, block.header.time_ms, block.statement.header_hash, block.statement, place)
         batch: dict[bytes, bytes | None] = {HEAD: pack(head), BLOCK + number(height): pack(place)}
+        batch[HASH + head.header_hash] = pack(height)
         for key, entry in executed.changes.items():
             batch[STATE + key.encode()] = None if entry is None else pack_entry(entry)
         for path, record in ran.branches.items():
@@ -143,8 +158,12 @@ class Books:
         for index, (tx_id, result) in enumerate(zip(ran.tx_ids, executed.results[executed.deadlines :], strict=True)):
             if result.gas_used or self.store.get(TRANSACTION + tx_id) is None:
                 batch[TRANSACTION + tx_id] = pack((height, executed.deadlines + index))
-        batch[UNDO + number(height)] = pack({key: self.store.get(key) for key in batch})
+        before = {key: self.store.get(key) for key in batch}
+        versions = versions_of(height, executed.writes, before)
+        batch.update(versions)
+        batch[UNDO + number(height)] = pack(before | dict.fromkeys(versions))
         self.store.write(batch)
+        self._sweep.note(len(versions))
         self._state.note(executed.changes)
         if any(key.startswith(PINNED_PREFIX) for key in executed.changes):
             self._pinned = pinned(self.store)
@@ -168,7 +187,7 @@ class Books:
             batch[TREE + path] = branch
         statement = Statement(0, genesis.chain_id, self._tree.root, NO_RESULTS, genesis.epoch.hash())
         head = Head(0, genesis.time_ms, genesis.chain_id, statement, None)
-        batch[HEAD] = pack(head)
+        batch[HEAD], batch[KNOWN_FROM] = pack(head), pack(0)
         self.store.write(batch, sync=True)
         return head
 
@@ -251,6 +270,11 @@ class Books:
             raise BlockNotHeld(height, self.base + 1)
         stored = self._chain.read(read_place(record))
         return stored, _envelopes(stored)
+
+    def height_of(self, header_hash: bytes) -> int | None:
+        """The height of the block held here whose header has this hash."""
+        record = self.store.get(HASH + header_hash)
+        return None if record is None else read_height(record)
 
     def locate(self, tx_id: bytes) -> tuple[int, int] | None:
         """The block and the place among its results of a transaction that executed."""

@@ -15,7 +15,7 @@ from ledger.authentication import NONCE_PREFIX, NonceWindow, authenticate
 from ledger.blocks import EventRecord, Result
 from ledger.codes import SENTENCES, RefusalCode
 from ledger.envelope import Envelope
-from ledger.state import Entry, Overlay, StateReader, TransactionView
+from ledger.state import Entry, Overlay, StateReader, TransactionView, Write
 from ledger.values import Value, decode_value, encode_value
 
 OK = "OK"
@@ -90,11 +90,13 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A block's outcome. ``results``: deadlines first, then one a transaction, in order."""
+    """A block's outcome. ``results``: deadlines first, then one a transaction, in order. ``changes``: what ``writes``,
+    in their order, come to."""
 
     deadlines: int
     results: tuple[Result, ...]
     changes: dict[str, Entry | None]
+    writes: Sequence[Write] = ()
 
 
 class BlockExecutor:
@@ -113,7 +115,7 @@ class BlockExecutor:
         for index, envelope in enumerate(envelopes, start=deadlines):
             results.append(self._run_transaction(block, envelope, index))
         epochs.end_block(overlay, height, len(results))
-        return Executed(deadlines, tuple(results), overlay.changes)
+        return Executed(deadlines, tuple(results), overlay.changes, overlay.writes)
 
     def view(self, reader: StateReader, call: Call) -> CallResult:
         """Run a view function; its writes are refused by the machine."""

@@ -12,12 +12,17 @@ from pbft.messages import ExecutionCertificate, Statement
 
 STATE, TREE, BLOCK, CERTIFICATE, TRANSACTION = b"s/", b"t/", b"b/", b"c/", b"x/"
 """Entries by key, branches by path; places, certificates by height; (height, index) by transaction."""
-BOUNDARY, UNDO = b"e/", b"u/"
-"""Boundaries by the number of the epoch that they begin; what a block replaced, by height, until it is certified."""
+HASH = b"h/"
+"""Heights by the hash of the block's header."""
+BOUNDARY, UNDO, HISTORY = b"e/", b"u/", b"v/"
+"""Boundaries by the number of the epoch that they begin; what a block replaced, by height, until it is certified; and
+versions of entries that are no more (``ledger.history``)."""
 HEAD = b"m/head"
 CERTIFIED = b"m/certified"
 BASE = b"m/base"
 """The snapshot that the store began with; missing for genesis."""
+KNOWN_FROM = b"m/history"
+"""The height from which on past versions are known."""
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -46,6 +51,7 @@ read_certificate = msgspec.msgpack.Decoder(ExecutionCertificate).decode
 read_boundary = msgspec.msgpack.Decoder(Boundary).decode
 read_location = msgspec.msgpack.Decoder(tuple[int, int]).decode
 read_undo = msgspec.msgpack.Decoder(dict[bytes, bytes | None]).decode
+read_height = msgspec.msgpack.Decoder(int).decode
 read_base = msgspec.msgpack.Decoder(Base).decode
 
 

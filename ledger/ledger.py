@@ -23,6 +23,7 @@ from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
 from ledger.genesis import Genesis
+from ledger.history import Past, entry_at, past_of
 from ledger.intake import BadBatch, Intake, request_of
 from ledger.layout import HEAD, STATE, TREE, pack, read_boundary, read_head, read_header
 from ledger.merkle import proof_of, root_of
@@ -31,7 +32,7 @@ from ledger.receipts import RECEIPT_VERSION, Branch, Later, Receipt
 from ledger.runner import Ran
 from ledger.shelf import Shelf
 from ledger.snapshots import Checked, SnapshotInvalid, check_chunk, check_manifest
-from ledger.state import StateReader
+from ledger.state import Entry, StateReader
 from ledger.storage import (
     DirectoryUnusable,
     Storage,
@@ -80,8 +81,12 @@ log = logging.getLogger("wattq.ledger")
 class Ledger:
     """See the module's text. ``execute`` and ``certify`` belong to the execution thread; reads to any."""
 
-    def __init__(self, storage: Storage, genesis: Genesis, machine: Machine, validator: Validator) -> None:
+    def __init__(
+        self, storage: Storage, genesis: Genesis, machine: Machine, validator: Validator, history_blocks: int = 0
+    ) -> None:
+        """``history_blocks``: for how many blocks past versions of keys are kept; 0 for ever."""
         self.genesis = genesis
+        self._history_blocks = history_blocks
         self.on_commit: list[Callable[[CommittedBlock], None]] = []
         self.on_install: list[Callable[[], None]] = []
         """Called on the execution thread when a snapshot has replaced everything."""
@@ -106,7 +111,7 @@ class Ledger:
 
     def _open_books(self, store: CommitStore, generation: int) -> Books:
         files = self._storage.files.below(chain_name(generation))
-        return Books(store, files, self.genesis, self._executor, self.intake)
+        return Books(store, files, self.genesis, self._executor, self.intake, self._history_blocks)
 
     def _close_books(self) -> None:
         self._forget_transfer()
@@ -365,6 +370,10 @@ class Ledger:
             stored.header, stored.view, stored.proposer, stored.statement, len(stored.results) - stored.deadlines
         )
 
+    def height_of(self, header_hash: bytes) -> int | None:
+        """The height of the block held here whose header has this hash, or None."""
+        return self._books.height_of(header_hash)
+
     def has(self, tx_id: bytes) -> bool:
         """Whether a transaction has executed in a block held here. Cheap enough for the event loop."""
         return self._books.locate(tx_id) is not None
@@ -414,6 +423,28 @@ class Ledger:
         snapshot = self._books.store.snapshot()
         head = read_head(snapshot.get(HEAD) or b"")
         return prove(lambda path: snapshot.get(TREE + path), key), snapshot.get(STATE + key.encode()), head.height
+
+    def past(self, key: str, limit: int, before: tuple[int, int] | None = None) -> Past:
+        """Versions of a key, newest first (``ledger.history``)."""
+        snapshot = self._books.store.snapshot()
+        return past_of(snapshot, read_head(snapshot.get(HEAD) or b"").height, key, limit, before)
+
+    def entry_at(self, key: str, height: int) -> Entry | None:
+        """What stood under a key after the block at ``height``; ``BlockNotHeld`` if that is to come."""
+        snapshot = self._books.store.snapshot()
+        if height > read_head(snapshot.get(HEAD) or b"").height:
+            raise BlockNotHeld(height, self.first_height)
+        return entry_at(snapshot, key, height)
+
+    def writer(self, height: int, index: int) -> tuple[bytes, bool] | None:
+        """What the result at ``index`` of a block is of, and whether that is a transaction (otherwise a deadline); None
+        for the block's own end, for genesis, and for a block that is not held."""
+        if not self.first_height <= height <= self.height:
+            return None
+        stored = self._stored(height)
+        if index >= len(stored.results):
+            return None
+        return decode_result(stored.results[index]).id, index >= stored.deadlines
 
     def view(self, contract: str, function: str, args: dict[str, Value], signers: tuple[str, ...]) -> CallResult:
         """Run a contract's view function on committed state."""

@@ -29,14 +29,14 @@ log = logging.getLogger("wattq.ledger")
 
 
 def open_ledger(
-    storage: Callable[[], Storage], genesis: Genesis, machine: Machine, validator: Validator
+    storage: Callable[[], Storage], genesis: Genesis, machine: Machine, validator: Validator, history_blocks: int = 0
 ) -> tuple[Ledger, bool]:
     """The ledger, and whether it is an empty one in the place of damaged data. ``storage`` locks the directory."""
     locked = storage()
     marked = MARK in locked.files.names()
     if not marked:
         try:
-            return Ledger(locked, genesis, machine, validator), False
+            return Ledger(locked, genesis, machine, validator, history_blocks), False
         except Exception as error:
             if not is_damage(error):
                 raise
@@ -45,7 +45,7 @@ def open_ledger(
     set_aside(locked)
     if marked:
         locked.files.remove(MARK)
-    return Ledger(storage(), genesis, machine, validator), True
+    return Ledger(storage(), genesis, machine, validator, history_blocks), True
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     height: int
     index: int
     value: bytes
+
+
+Write: TypeAlias = tuple[str, int, bytes | None]
+"""A key, the index in its block of what wrote it, and the encoded value, None for a deletion."""
 
 
 class StateReader(Protocol):
@@ -41,11 +45,12 @@ class RangeRead:
 
 
 class Overlay:
-    """Changes on top of a reader: None marks a deleted key."""
+    """Changes on top of a reader: None marks a deleted key. ``writes``: all that was applied, in order."""
 
     def __init__(self, base: StateReader, changes: dict[str, Entry | None] | None = None) -> None:
         self.base = base
         self.changes: dict[str, Entry | None] = {} if changes is None else changes
+        self.writes: list[Write] = []
 
     def get(self, key: str) -> Entry | None:
         if key in self.changes:
@@ -59,6 +64,7 @@ class Overlay:
         """Take over a transaction's writes as version (height, index)."""
         for key, value in writes.items():
             self.changes[key] = None if value is None else Entry(height, index, value)
+            self.writes.append((key, index, value))
 
 
 def merged_scan(
