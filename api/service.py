@@ -79,6 +79,7 @@ class NodeService:
             "receipt": self._do_receipt,
             "headers": self._do_headers,
             "block": self._do_block,
+            "block_by_hash": self._do_block_by_hash,
             "book": self._do_book,
             "listings": self._documents("listing"),
             "orders": self._documents("order"),
@@ -181,6 +182,12 @@ class NodeService:
         seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
         header = await self._reads.run(self._header, params.height)
         return methods.BlockRecord(header, tuple(map(_transaction_record, seen)), len(records) - len(seen))
+
+    async def _do_block_by_hash(self, params: methods.BlockHashParams, viewer: Viewer) -> methods.BlockRecord:
+        height = await self._reads.run(self._ledger.height_of, bytes.fromhex(params.hash))
+        if height is None:
+            raise _not_found("block", params.hash)
+        return await self._do_block(methods.BlockParams(height=height), viewer)
 
     async def _do_account(self, params: methods.SignerParams, viewer: Viewer) -> methods.Row:
         return self._state_row(f"credit/account/{params.signer}", viewer)

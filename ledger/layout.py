@@ -12,7 +12,7 @@ from pbft.messages import ExecutionCertificate, Statement
 
 STATE, TREE, BLOCK, CERTIFICATE, TRANSACTION = b"s/", b"t/", b"b/", b"c/", b"x/"
 """Entries by key, branches by path; places, certificates by height; (height, index) by transaction."""
-HASH = b"h/"
+HASH = b"k/"
 """Heights by the hash of the block's header."""
 BOUNDARY, UNDO, HISTORY = b"e/", b"u/", b"v/"
 """Boundaries by the number of the epoch that they begin; what a block replaced, by height, until it is certified; and

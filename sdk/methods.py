@@ -60,6 +60,12 @@ class BlockParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True)
     height: Height
 
 
+class BlockHashParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``hash``: the block's header's."""
+
+    hash: Hex32
+
+
 class BookParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     interval: Annotated[int, Meta(ge=0, le=2**40)]
 
@@ -347,6 +353,7 @@ TRANSACTION = Method("transaction", TransactionParams, TransactionRecord, "GET",
 RECEIPT = Method("receipt", TransactionParams, ProofRecord, "GET", "/v1/receipts/{tx_id}")
 HEADERS = Method("headers", HeadersParams, Headers, "GET", "/v1/headers")
 BLOCK = Method("block", BlockParams, BlockRecord, "GET", "/v1/blocks/{height}")
+BLOCK_BY_HASH = Method("block_by_hash", BlockHashParams, BlockRecord, "GET", "/v1/blocks/by-hash/{hash}")
 BOOK = Method("book", BookParams, Book, "GET", "/v1/book/{interval}")
 LISTINGS = Method("listings", DocumentsParams, Rows, "GET", "/v1/listings")
 ORDERS = Method("orders", DocumentsParams, Rows, "GET", "/v1/orders")
@@ -366,7 +373,7 @@ HANDOVER = Method("handover", HandoverParams, HandedOver, "POST", "/v1/handovers
 METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BOOK, LISTINGS, ORDERS, TRADES, READINGS,
-        ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, CHALLENGE, SESSION, ENROL, HANDOVER,
+        STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
+        READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, CHALLENGE, SESSION, ENROL, HANDOVER,
     )
 }  # fmt: skip

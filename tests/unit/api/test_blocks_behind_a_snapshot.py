@@ -49,3 +49,11 @@ async def test_the_newest_headers_are_those_that_are_held(service: NodeService) 
     assert [header.height for header in found.headers] == [5, 6]
     block = await service._do_block(methods.BlockParams(height=5), STRANGER)
     assert block.header.height == 5
+
+
+async def test_a_block_is_found_by_the_hash_of_its_header(service: NodeService) -> None:
+    block = await service._do_block(methods.BlockParams(height=6), STRANGER)
+    assert await service._do_block_by_hash(methods.BlockHashParams(hash=block.header.hash), STRANGER) == block
+    with pytest.raises(Refused) as error:
+        await service._do_block_by_hash(methods.BlockHashParams(hash="0" * 64), STRANGER)
+    assert error.value.status == 404

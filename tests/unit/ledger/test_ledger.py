@@ -94,6 +94,12 @@ def test_a_transaction_is_found_by_its_id(ledger: Ledger) -> None:
     assert ledger.transactions_of(1) == [found, failed]
 
 
+def test_a_block_is_found_by_the_hash_of_its_header(ledger: Ledger) -> None:
+    hashes = [run_block(ledger).statement.header_hash for _ in range(3)]
+    assert [ledger.height_of(each) for each in hashes] == [1, 2, 3]
+    assert ledger.height_of(bytes(32)) is None
+
+
 def test_a_transaction_ordered_twice_keeps_its_first_fate(ledger: Ledger) -> None:
     made = envelope()
     run_block(ledger, made)
