@@ -20,7 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 import cluster
+from api.statedb import couchdb_access
 from cli.tools import TOOLS
+from ledger.statedb.couchdb import probe
+from ledger.statedb.documents import StateDatabaseAway, StateDatabaseUnusable
 from sdk.configuration import ConfigurationError, load
 
 PYTHON_MIN = (3, 11)
@@ -124,6 +127,25 @@ def port_findings(configuration_file: Path) -> Iterator[Finding]:
         yield Finding("ports", Level.OK, f"{len(wanted)} free")
 
 
+def state_findings(configuration_file: Path) -> Iterator[Finding]:
+    """Each node's CouchDB, if the configuration has any: whether it answers, is new enough and lets us in."""
+    try:
+        configuration = load(configuration_file)
+    except ConfigurationError:
+        return  # the ports have said so
+    if configuration.state.backend == "embedded":
+        return
+    for name in configuration.node:
+        subject = f"CouchDB of {name}"
+        try:
+            access = couchdb_access(configuration, name, os.environ)
+            yield Finding(subject, Level.OK, f"{probe(access)} at {access.url}")
+        except StateDatabaseAway as error:
+            yield Finding(subject, Level.NOTE, str(error), "start it; until then queries answer STATE_LAGGING")
+        except (ConfigurationError, StateDatabaseUnusable) as error:
+            yield Finding(subject, Level.FAIL, str(error))
+
+
 def examine(configuration_file: Path | None) -> list[Finding]:
     """Everything that the doctor looks at."""
     findings = [
@@ -134,7 +156,7 @@ def examine(configuration_file: Path | None) -> list[Finding]:
         *tool_findings(),
     ]
     if configuration_file is not None:
-        findings += port_findings(configuration_file)
+        findings += [*port_findings(configuration_file), *state_findings(configuration_file)]
     return findings
 
 
@@ -149,7 +171,7 @@ def show(findings: list[Finding]) -> None:
 
 def doctor(
     config: Annotated[
-        Path | None, typer.Option(help="Look at the ports of this configuration too.", show_default=False)
+        Path | None, typer.Option(help="Look at the ports and CouchDBs of this configuration too.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, ca, client, cluster, config, demo, doctor, evidence, gateway, ledger, meter, sim, verify
+from cli import bench, ca, client, cluster, config, demo, doctor, evidence, gateway, ledger, meter, sim, state, verify
 
 app = typer.Typer(
     name="wattq",
@@ -34,6 +34,7 @@ GROUPS: dict[str, typer.Typer] = {
     "ledger": ledger.app,
     "meter": meter.app,
     "sim": sim.app,
+    "state": state.app,
     "tx": client.app,
     "verify": verify.app,
 }

@@ -54,6 +54,15 @@ def open_store(directory: Path, engine: str = "") -> CommitStore:
     return RocksStore(directory) if chosen == "rocksdb" else SqliteStore(directory / "store.sqlite")
 
 
+def open_to_read(directory: Path) -> CommitStore:
+    """The store as it is now, without a lock: another process may be writing to it. Nothing may be written."""
+    if (directory / "store.sqlite").exists():
+        return SqliteStore(directory / "store.sqlite")
+    if rocksdict is None:
+        raise RuntimeError(f"{directory} was made with RocksDB; install rocksdict to open it")
+    return RocksStore(directory, read_only=True)
+
+
 def _range_start(prefix: bytes, after: bytes) -> tuple[bytes, bool]:
     """Where a scan starts, and whether that key itself is left out."""
     return (after, True) if after >= prefix else (prefix, False)
@@ -97,12 +106,13 @@ class _RocksSnapshot:
 class RocksStore:
     engine = "rocksdb"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, read_only: bool = False) -> None:
         options = rocksdict.Options(raw_mode=True)
-        options.create_if_missing(True)
+        options.create_if_missing(not read_only)
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         options.set_keep_log_file_num(2)
-        self._handle = rocksdict.Rdict(str(directory), options)
+        access = rocksdict.AccessType.read_only() if read_only else rocksdict.AccessType.read_write()
+        self._handle = rocksdict.Rdict(str(directory), options, access_type=access)
         self._plain = rocksdict.WriteOptions()
         self._synced = rocksdict.WriteOptions()
         self._synced.sync = True

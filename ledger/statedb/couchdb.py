@@ -79,6 +79,29 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", lambda found: "$" + found.group().encode().hex(), text)
 
 
+async def _server_version(client: CouchClient, access: Access) -> str:
+    answer = await client.call("GET", "/")
+    about = answer.body if isinstance(answer.body, dict) else {}
+    version = str(about.get("version", ""))
+    place = f"{access.url_setting}: {access.url}"
+    if "couchdb" not in about:
+        raise StateDatabaseUnusable(f"{place} is no CouchDB")
+    if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < VERSION_MIN:
+        raise StateDatabaseUnusable(f"{place} is CouchDB {version}; {VERSION_MIN} or newer is needed")
+    return version
+
+
+def probe(access: Access) -> str:
+    """The version of the CouchDB there, if it lets us in; raises a ``StateDatabaseError``."""
+    client = CouchClient(access)
+    try:
+        version = client.run(lambda: _server_version(client, access))
+        client.run(lambda: client.call("GET", "/_all_dbs?limit=1"))
+        return version
+    finally:
+        client.close()
+
+
 class CouchDatabase:
     """Implements ``StateDatabase``."""
 
@@ -96,6 +119,8 @@ class CouchDatabase:
         self._bulk_bytes = BULK_BYTES
         self._finder.on_broken = self._reopen
         self._ready = False
+        self._ours = False
+        """Whether it has been seen to be this chain's, by this process."""
         self._height = -1
         self.left_out: dict[str, str] = {}
         """Keys whose documents CouchDB will not store, and why."""
@@ -273,23 +298,29 @@ class CouchDatabase:
         return self._height
 
     async def _forget_savepoint(self) -> None:
+        """A running projector may move it meanwhile: then once more."""
         await self._open()
-        if self._savepoint_revision is not None:
-            path = f"{self._root}/{SAVEPOINT}?rev={quoted(self._savepoint_revision)}"
-            await self._client.call("DELETE", path)
         self._ready = False
+        for _ in range(CONFLICT_ROUNDS):
+            if self._savepoint_revision is None:
+                return
+            path = f"{self._root}/{SAVEPOINT}?rev={quoted(self._savepoint_revision)}"
+            if (await self._client.call("DELETE", path)).status != 409:
+                return
+            await self._read_savepoint()
 
     # ------------------------------------------------------------------------------------------------- opening
 
     async def _open(self) -> int:
         """Make database and indexes if they are not there, and see whose it is; the savepoint's height."""
-        await self._check_server()
+        await _server_version(self._client, self._access)
         made = await self._client.call("PUT", self._root)
         if made.status not in (201, 202, 412):
             raise StateDatabaseUnusable(f"{self._prefix_setting}: {self.name} cannot be made: {made.reason}")
         height = await self._read_savepoint()
-        if made.status == 412 and height < 0:
+        if made.status == 412 and height < 0 and not self._ours:
             await self._check_foreign()
+        self._ours = True
         await self._client.call("PUT", f"{self._root}/_revs_limit", REVISIONS_LIMIT)
         for name, paths in INDEXES.items():
             index = {"index": {"fields": [".".join(path) for path in paths]}, "ddoc": self._design, "name": name}
@@ -299,16 +330,6 @@ class CouchDatabase:
         self._revisions = {}
         self._ready = True
         return height
-
-    async def _check_server(self) -> None:
-        answer = await self._client.call("GET", "/")
-        about = answer.body if isinstance(answer.body, dict) else {}
-        version = str(about.get("version", ""))
-        place = f"{self._access.url_setting}: {self._access.url}"
-        if "couchdb" not in about:
-            raise StateDatabaseUnusable(f"{place} is no CouchDB")
-        if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < VERSION_MIN:
-            raise StateDatabaseUnusable(f"{place} is CouchDB {version}; {VERSION_MIN} or newer is needed")
 
     async def _check_foreign(self) -> None:
         """A database that was there, without our savepoint: only an empty one, or one with our indexes, is ours."""

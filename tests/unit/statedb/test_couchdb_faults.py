@@ -1,0 +1,369 @@
+"""What may befall a CouchDB under a projector: the chain goes on, and the documents come right by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from signal import SIGCONT, SIGSTOP
+from typing import Any
+
+import aiohttp
+import pytest
+from couch import GIVEN_URL, Couch, basic, needs_couchdb, own_server
+
+from ledger.state import Entry, MemoryState, StateReader
+from ledger.statedb import projector as projector_module
+from ledger.statedb.audit import Audit, Drift, audit
+from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner
+from ledger.statedb.couchdb_client import Access
+from ledger.statedb.documents import Document, StateDatabaseAway, StateDatabaseUnusable, document_of
+from ledger.statedb.projector import UNPROJECTED, Projector
+from ledger.values import encode_value
+
+pytestmark = needs_couchdb
+OWNER = Owner("cd" * 32, "main", "node1")
+PATIENCE_S = 30.0
+DELAY_S = 0.2
+DOCUMENTS = 300
+ours_only = pytest.mark.skipif(bool(GIVEN_URL), reason="stops its CouchDB; the given one is not ours to stop")
+
+
+class Chain:
+    """A state that grows a block at a time, its projector, and its database."""
+
+    def __init__(self, couch: Couch, url: str = "", lag_blocks_max: int = 1_000, lag_bytes_max: int = 1 << 26) -> None:
+        self.couch = couch
+        self.name = couch.fresh_name()
+        self.entries: dict[str, Entry] = {"system/nonce/x": _entry(0, 0)}
+        self.entries |= {f"market/{number:04d}": _entry(0, number) for number in range(DOCUMENTS)}
+        self.height = 0
+        access = Access(url or couch.url, couch.user, couch.password, request_timeout_s=1.5)
+        self.database = CouchDatabase(access, self.name, OWNER)
+        self.projector = Projector(self.database, self.snapshot, lag_blocks_max, lag_bytes_max)
+
+    def snapshot(self) -> tuple[StateReader, int]:
+        return MemoryState(self.entries), self.height
+
+    def block(self, **values: int | None) -> None:
+        self.height += 1
+        changes = {
+            f"market/{key}": None if value is None else _entry(self.height, value) for key, value in values.items()
+        }
+        entries = dict(self.entries)
+        for key, entry in changes.items():
+            entries.pop(key, None) if entry is None else entries.update({key: entry})
+        self.entries = entries
+        self.projector.offer(self.height, changes)
+
+    def blocks(self, count: int) -> None:
+        """Blocks that change, add and delete."""
+        for number in range(count):
+            gone = None if number % 3 == 0 else number
+            self.block(**{"0001": self.height, f"n{self.height}": number, f"{number % DOCUMENTS:04d}": gone})
+
+    def wait(self) -> None:
+        assert self.projector.wait_for(self.height, PATIENCE_S), self.projector.progress()
+
+    def audit(self) -> Audit:
+        return audit(self.database, self.snapshot, lambda _: None, lambda: None)
+
+    def check(self) -> None:
+        """Caught up, and not a document differs."""
+        self.wait()
+        found = self.audit()
+        assert (found.drifted, found.behind, found.savepoint) == ({}, 0, self.height)
+        assert found.documents == sum(not key.startswith(UNPROJECTED) for key in self.entries)
+
+    def by_hand(self, method: str, path: str = "", change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+        """What somebody with a password does to the database: a call, or a document read, changed and written."""
+        return asyncio.run(_by_hand(self.couch, f"/{self.name}{path}", method, change))
+
+    def close(self) -> None:
+        self.projector.stop()
+        self.database.close()
+
+
+async def _by_hand(couch: Couch, path: str, method: str, change: Callable[[dict[str, Any]], Any] | None) -> Any:
+    async with aiohttp.ClientSession(headers=basic(couch.user, couch.password)) as session:
+        while True:  # a projector that runs may write between reading and writing
+            body = None
+            if change is not None:
+                async with session.get(couch.url + path) as answer:
+                    body = await answer.json()
+                change(body)
+            async with session.request(method, couch.url + path, json=body) as answer:
+                if answer.status != 409:
+                    assert answer.status < 400, await answer.text()
+                    return await answer.json(content_type=None)
+
+
+def _entry(height: int, value: Any) -> Entry:
+    return Entry(height, 0, encode_value({"type": "order", "n": value}))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(projector_module, "RETRY_S_MAX", 0.2)
+
+
+@pytest.fixture
+def chain(couch: Couch) -> Iterator[Chain]:
+    """Its projector runs, and has caught up."""
+    made = Chain(couch)
+    made.projector.start()
+    made.wait()
+    yield made
+    made.close()
+    made.by_hand("DELETE")
+
+
+@pytest.fixture
+def server() -> Iterator[Couch]:
+    with own_server() as made:
+        yield made
+
+
+# ------------------------------------------------------------------------------------------ away for a while
+
+
+@ours_only
+def test_a_server_killed_under_load_has_everything_soon_after_it_is_back(server: Couch) -> None:
+    chain, process = Chain(server), server.server
+    assert process is not None
+    chain.projector.start()
+    for _ in range(3):
+        chain.blocks(40)
+        process.kill()
+        chain.blocks(40)
+        process.start()
+    chain.check()
+    chain.close()
+
+
+@ours_only
+def test_a_server_that_hangs_delays_no_block_and_is_caught_up_with(server: Couch) -> None:
+    chain, process = Chain(server), server.server
+    assert process is not None
+    chain.projector.start()
+    chain.wait()
+    process.signal(SIGSTOP)
+    began = time.monotonic()
+    chain.blocks(200)
+    assert time.monotonic() - began < 1
+    chain_lag = chain.projector.progress()
+    assert chain_lag.lag_blocks == 200
+    process.signal(SIGCONT)
+    chain.check()
+    assert chain.projector.progress().resyncs == 1, "the queue was enough; only the first start read the state"
+    chain.close()
+
+
+@ours_only
+def test_a_server_away_beyond_the_bound_is_read_into_from_its_savepoint(server: Couch) -> None:
+    chain, process = Chain(server, lag_blocks_max=20), server.server
+    assert process is not None
+    chain.projector.start()
+    chain.wait()
+    process.kill()
+    chain.blocks(100)
+    assert chain.projector.lagging
+    process.start()
+    chain.check()
+    assert chain.projector.progress().resyncs >= 2
+    chain.close()
+
+
+def test_the_bound_in_bytes_drops_the_queue_too(couch: Couch) -> None:
+    chain = Chain(couch, url="http://127.0.0.1:1", lag_bytes_max=2_000)
+    chain.projector._resync = False  # as if it had caught up
+    chain.blocks(200)
+    assert chain.projector.lagging
+    assert chain.projector._queue.bytes == 0
+    chain.database.close()
+
+
+def test_with_a_bound_of_no_blocks_each_commit_waits(couch: Couch) -> None:
+    chain = Chain(couch, lag_blocks_max=0)
+    chain.projector.start()
+    for _ in range(3):
+        chain.blocks(1)
+        assert chain.projector.holds(chain.height)
+    chain.check()
+    chain.close()
+    chain.by_hand("DELETE")
+
+
+def test_a_slow_server_delays_no_block_and_the_projector_keeps_up_by_combining(couch: Couch) -> None:
+    with slowed(couch.url) as url:
+        chain = Chain(couch, url)
+        chain.projector.start()
+        chain.wait()
+        began = time.monotonic()
+        chain.blocks(500)
+        assert time.monotonic() - began < 1
+        chain.check()
+        assert time.monotonic() - began < 20, "many blocks a write"
+        chain.close()
+        chain.by_hand("DELETE")
+
+
+@contextmanager
+def slowed(url: str) -> Iterator[str]:
+    """A proxy that holds each piece of an answer back for a while."""
+    host, port = url.removeprefix("http://").split(":")
+    loop = asyncio.new_event_loop()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
+        while data := await reader.read(1 << 16):
+            await asyncio.sleep(delay_s)
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(host, int(port))
+        both: list[Awaitable[None]] = [copy(reader, server_writer, 0.0), copy(server_reader, writer, DELAY_S)]
+        await asyncio.gather(*both, return_exceptions=True)
+
+    proxy = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+
+    async def end() -> None:
+        proxy.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(PATIENCE_S)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(PATIENCE_S)
+    loop.close()
+
+
+# ---------------------------------------------------------------------------------------------- tampered with
+
+
+def test_a_deleted_database_comes_back(chain: Chain) -> None:
+    chain.by_hand("DELETE")
+    chain.blocks(5)
+    chain.check()
+
+
+def test_a_database_deleted_and_made_again_by_hand_is_filled(chain: Chain) -> None:
+    chain.by_hand("DELETE")
+    chain.by_hand("PUT")
+    chain.blocks(5)
+    chain.check()
+
+
+def test_documents_edited_by_hand_are_named_and_overwritten_when_next_written(chain: Chain) -> None:
+    chain.by_hand("PUT", "/market%2F0007", lambda body: body["v"].update(n=True))
+    chain.by_hand("PUT", "/market%2F0008", lambda body: body.update(note="looks right"))
+    chain.by_hand("PUT", "/market%2F0009", lambda body: body.update(_deleted=True))
+    assert chain.audit().drifted == {
+        "market/0007": Drift.CHANGED,
+        "market/0008": Drift.CHANGED,
+        "market/0009": Drift.MISSING,
+    }
+    chain.block(**{"0007": 70, "0008": 80, "0009": 90})
+    chain.check()
+
+
+def test_a_document_planted_by_hand_is_named(chain: Chain) -> None:
+    chain.database.apply({"market/planted": Document("market/planted", 0, 0, {"n": 1})}, -1)
+    assert chain.audit().drifted == {"market/planted": Drift.UNKNOWN}
+
+
+def test_a_rebuild_asked_for_beside_the_projector_mends_what_drifted(chain: Chain) -> None:
+    chain.by_hand("PUT", "/market%2F0007", lambda body: body["v"].update(n=-7))
+    chain.database.apply({"market/planted": Document("market/planted", 0, 0, {"n": 1})}, -1)
+    other = CouchDatabase(Access(chain.couch.url, chain.couch.user, chain.couch.password), chain.name, OWNER)
+    other.forget_savepoint()
+    other.close()
+    chain.blocks(1)
+    chain.check()
+
+
+def test_a_rolled_back_savepoint_is_noticed_and_read_on_from(chain: Chain) -> None:
+    chain.blocks(10)
+    chain.wait()
+    chain.by_hand("PUT", f"/{SAVEPOINT}", lambda body: body.update(height=4))
+    chain.by_hand("PUT", "/market%2Fn9", lambda body: body.update(_deleted=True))
+    chain.blocks(3)
+    chain.check()
+
+
+def test_a_savepoint_from_the_future_is_not_believed(chain: Chain) -> None:
+    chain.by_hand("PUT", "/market%2F0007", lambda body: body["v"].update(n=-7))
+    chain.by_hand("PUT", f"/{SAVEPOINT}", lambda body: body.update(height=10_000))
+    chain.blocks(3)
+    chain.check()
+
+
+# --------------------------------------------------------------------------------------------- bad documents
+
+
+def test_a_document_that_the_server_refuses_is_left_out_alone(chain: Chain) -> None:
+    chain.block(**{"0007": 1})
+    chain.wait()
+    too_large = Document("market/0007", 9, 0, {"type": "order", "text": "x" * 8_100_000})
+    others = {f"market/0{number}": Document(f"market/0{number}", 9, 0, {"n": number}) for number in range(100, 140)}
+    chain.database.apply({**others, "market/0007": too_large}, -1)
+    assert list(chain.database.left_out) == ["market/0007"]
+    assert chain.database.get("market/0007") is None, "no old one stays"
+    assert chain.database.get("market/0139") == others["market/0139"]
+    chain.database.apply({"market/0007": document_of("market/0007", chain.entries["market/0007"])}, -1)
+    assert chain.database.get("market/0007") is not None
+
+
+# ---------------------------------------------------------------------------------------------- wrong settings
+
+
+def opened(couch: Couch, name: str, owner: Owner = OWNER, **changes: Any) -> int:
+    parts: dict[str, Any] = {"url": couch.url, "user": couch.user, "password": couch.password, **changes}
+    database = CouchDatabase(Access(**parts), name, owner)
+    try:
+        return database.height()
+    finally:
+        database.close()
+
+
+def test_wrong_credentials_name_their_variables(couch: Couch) -> None:
+    with pytest.raises(StateDatabaseUnusable, match="WATTQ_COUCHDB_PASSWORD"):
+        opened(couch, couch.fresh_name(), password="wrong")
+
+
+def test_a_database_of_another_chain_names_the_prefix_and_loses_nothing(chain: Chain) -> None:
+    with pytest.raises(StateDatabaseUnusable, match=r"state\.database_prefix"):
+        opened(chain.couch, chain.name, Owner("ef" * 32, "main", "node1"))
+    chain.blocks(2)
+    chain.check()
+
+
+def test_a_database_of_somebody_else_is_not_touched(couch: Couch) -> None:
+    name = couch.fresh_name()
+    asyncio.run(_by_hand(couch, f"/{name}", "PUT", None))
+    database = CouchDatabase(Access(couch.url, couch.user, couch.password), name, OWNER)
+    database.height()
+    database.apply({"market/x": Document("market/x", 1, 0, 1)}, -1)
+    database.close()
+    with pytest.raises(StateDatabaseUnusable, match=r"state\.database_prefix"):
+        opened(couch, name, Owner("ef" * 32, "main", "node1"))
+    asyncio.run(_by_hand(couch, f"/{name}", "DELETE", None))
+
+
+@ours_only
+def test_an_old_version_names_the_url() -> None:
+    with own_server("2.3.1") as old, pytest.raises(StateDatabaseUnusable, match=r"couchdb_url.*2\.3\.1"):
+        opened(old, "wattquorum-old")
+
+
+def test_a_server_that_is_not_there_is_away(couch: Couch) -> None:
+    with pytest.raises(StateDatabaseAway, match="couchdb_url"):
+        opened(couch, "wattquorum-x", url="http://127.0.0.1:1")
