@@ -9,13 +9,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cli.homes import Place, held_certificates, place_of, progress
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
+from ledger.opening import is_damage
 from ledger.receipts import ReceiptInvalid, receipt_from_json, verify_receipt
-from ledger.replay import ChainInvalid, replay
-from ledger.storage import STAMP, chain_name, generation_of
-from pbft.disk import DiskFiles
+from ledger.replay import ChainInvalid, Replay, Verified, blocks_of, verify_chain
 
 app = typer.Typer(
     help="Check receipts and chains offline.\n\nExit codes: 0 valid, 1 invalid, 2 a file cannot be read.",
@@ -65,36 +65,78 @@ def receipt(
 
 @app.command()
 def chain(
-    directory: Annotated[Path, typer.Argument(help="A node's data/chain.")],
+    directory: Annotated[Path, typer.Argument(help="A node's home, its data directory, chain files or an archive.")],
     genesis: GenesisFile,
     height: Annotated[int | None, typer.Option(help="Stop at this height.")] = None,
+    archive: Annotated[Path | None, typer.Option(help="Where `wattq ledger prune` put earlier blocks.")] = None,
     as_json: Json = False,
 ) -> None:
     """Execute a node's chain files again from genesis; names the first bad height and why.
 
-    DIRECTORY holds chain files, or is a node's data directory: then those in force are taken.
+    Of a stopped node's home, the certificates in its store are checked too. Nothing in DIRECTORY is changed.
 
-    Example: wattq verify chain wattquorum/node1/data/chain --genesis wattquorum/genesis.json
+    Example: wattq verify chain wattquorum/node1 --genesis wattquorum/genesis.json
     """
-    _genesis(genesis)
-    if (directory / STAMP).exists():
-        directory = directory / chain_name(generation_of(DiskFiles(directory)))
-    if not any(directory.glob("*.chain")):
-        _unreadable(f"{directory} holds no chain files")
+    trusted = _genesis(genesis)
+    place = _place(directory)
+    sources = [place.chain] if archive is None else [_place(archive).chain, place.chain]
+    run = Replay(trusted, PythonMachine(), MarketValidator())
     try:
-        found = replay(directory, genesis, PythonMachine(), MarketValidator(), height)
+        with held_certificates(place) as held:
+            found = verify_chain(
+                run,
+                blocks_of(sources),
+                held.at if held is not None else lambda height: None,
+                height,
+                progress(f"verifying {directory}"),
+            )
+            if held is not None and height is None and held.newest > found.height:
+                why = f"missing: the store has a certificate of block {held.newest}, the files end at {found.height}"
+                raise ChainInvalid(found.height + 1, why)
     except ChainInvalid as error:
         _refuse(
-            f"{directory}: INVALID, {error}", {"valid": False, "height": error.height, "detail": str(error)}, as_json
+            f"{directory}: INVALID, {error}",
+            {"valid": False, "height": error.height, "why": error.why, "detail": str(error)},
+            as_json,
         )
-    told = {
-        "valid": True,
-        "height": found.height,
-        "state_root": found.state_root.hex(),
-        "transactions": sum(found.transactions.values()),
-    }
-    text = f"{directory}: VALID, {found.height} blocks, {told['transactions']} transactions, root {told['state_root']}"
-    typer.echo(json.dumps(told) if as_json else text)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        told = {"valid": False, "height": run.height + 1, "why": str(error), "detail": str(error)}
+        _refuse(f"{directory}: INVALID, the commit store: {error}", told, as_json)
+    _tell_chain(directory, found, held is not None, place, as_json)
+
+
+def _tell_chain(directory: Path, found: Verified, checked: bool, place: Place, as_json: bool) -> None:
+    if as_json:
+        certificates = {"certificates": found.certificates, "certified_height": found.certified_height}
+        told = {
+            "valid": True,
+            "height": found.height,
+            "state_root": found.state_root.hex(),
+            "transactions": found.transactions,
+            **(certificates if checked else {"certificates": None, "certified_height": None}),
+        }
+        typer.echo(json.dumps(told))
+        return
+    root = found.state_root.hex()
+    typer.echo(f"{directory}: VALID, {found.height} blocks, {found.transactions} transactions, root {root}")
+    if checked:
+        typer.echo(f"{found.certificates} certificates are good, the newest of block {found.certified_height}")
+    elif place.state is None:
+        typer.echo("no certificates checked: they are not in chain files but in a node's store")
+    else:
+        typer.echo("no certificates checked: the node is running, and its store is its own")
+
+
+def _place(directory: Path) -> Place:
+    try:
+        place = place_of(directory)
+    except (OSError, ValueError) as error:
+        _unreadable(f"{directory}: {error}")
+    if place is None:
+        _unreadable(f"{directory} holds no chain files")
+    return place
 
 
 def _genesis(path: Path) -> Genesis:

@@ -1,0 +1,115 @@
+"""Where a node's ledger lies, whichever of its directories somebody names: home, data directory or chain files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from ledger.chain import SUFFIX
+from ledger.layout import CERTIFICATE, CERTIFIED, number, read_certificate
+from ledger.storage import STAMP, DirectoryUnusable, Storage, chain_name, disk_storage, generation_of, state_name
+from ledger.store import CommitStore
+from pbft.disk import DiskFiles
+from pbft.messages import ExecutionCertificate
+
+DATA = "data"
+PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``chain``: the files in force. ``data``: the data directory, if a node's home or data directory was named."""
+
+    chain: Path
+    data: Path | None
+
+    @property
+    def state(self) -> Path | None:
+        """The commit store, if there is one."""
+        if self.data is None:
+            return None
+        path = self.data / state_name(generation_of(DiskFiles(self.data)))
+        return path if path.is_dir() else None
+
+
+def data_of(directory: Path) -> Path | None:
+    """The data directory in a node's home, or the directory itself if it is one."""
+    for data in (directory / DATA, directory):
+        if (data / STAMP).is_file():
+            return data
+    return None
+
+
+def place_of(directory: Path) -> Place | None:
+    """Where the chain files of ``directory`` are; None if it holds none."""
+    data = data_of(directory)
+    chain = directory if data is None else data / chain_name(generation_of(DiskFiles(data)))
+    return Place(chain, data) if any(chain.glob("*" + SUFFIX)) else None
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[Storage]:
+    """The storage in ``data``, which no node uses meanwhile; raises ``DirectoryUnusable``."""
+    storage = disk_storage(data, DiskFiles(data))
+    try:
+        yield storage
+    finally:
+        storage.release()
+
+
+@contextmanager
+def held_certificates(place: Place) -> Iterator[Certificates | None]:
+    """The certificates in the node's store; None where there is no store, or its node runs."""
+    state = place.state
+    if place.data is None or state is None:
+        yield None
+        return
+    try:
+        storage = disk_storage(place.data, DiskFiles(place.data))
+    except DirectoryUnusable:
+        yield None
+        return
+    store = storage.open_store(state.name)
+    try:
+        yield Certificates(store)
+    finally:
+        store.close()
+        storage.release()
+
+
+class Certificates:
+    """What a store holds of certificates."""
+
+    def __init__(self, store: CommitStore) -> None:
+        self._store = store
+
+    def at(self, height: int) -> ExecutionCertificate | None:
+        record = self._store.get(CERTIFICATE + number(height))
+        return None if record is None else read_certificate(record)
+
+    @property
+    def newest(self) -> int:
+        record = self._store.get(CERTIFIED)
+        return 0 if record is None else read_certificate(record).statement.height
+
+
+def progress(what: str) -> Callable[[int], None]:
+    """Tells on standard error, every few seconds, which block has been reached and how fast."""
+    began = told = time.monotonic()
+    first: int | None = None
+
+    def tell(height: int) -> None:
+        nonlocal told, first
+        first = height - 1 if first is None else first
+        now = time.monotonic()
+        if now - told >= PROGRESS_S:
+            told = now
+            typer.echo(f"{what}: block {height}, {(height - first) / (now - began):.0f} blocks/s", file=sys.stderr)
+
+    return tell
