@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,10 @@ from cluster import ClusterError
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from demo.check import Damaged, Recomputed
+from demo.couchdb import CouchServerError
 from demo.profiles import ProfilesError
 from demo.run import Engine, run_demo
-from demo.setting import INTERVALS_A_DAY, DemoError, ExternalMeter, Options
+from demo.setting import INTERVALS_A_DAY, NODES, DemoError, ExternalMeter, Options
 from ledger.replay import ChainInvalid, replay
 from meter.errors import MeterError
 from meter.units import parse_unit
@@ -24,7 +26,12 @@ from sdk.configuration import ConfigurationError
 from sdk.errors import SdkError
 
 DIRECTORY = Path("wattquorum-demo")
-UNABLE = (DemoError, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError)
+UNABLE = (DemoError, CouchServerError, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError)
+
+
+class StateChoice(StrEnum):
+    EMBEDDED = "embedded"
+    COUCHDB = "couchdb"
 
 
 def demo(
@@ -43,6 +50,11 @@ def demo(
     ] = None,
     directory: Annotated[
         Path | None, typer.Option("--directory", "-d", help=f"Where the demo lives; {DIRECTORY}, or a free one beside.")
+    ] = None,
+    state: Annotated[StateChoice, typer.Option(help="What queries read.")] = StateChoice.EMBEDDED,
+    couchdb_url: Annotated[
+        list[str] | None,
+        typer.Option(help="With --state couchdb: once, or once a node; else it starts some."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -63,6 +75,8 @@ def demo(
         meter=_external(meter),
         json=as_json,
         beside_others=directory is None,
+        state=state,
+        couchdb_urls=_couchdb_urls(state, couchdb_url or []),
     )
     console = Console(stderr=as_json)
     try:
@@ -71,6 +85,14 @@ def demo(
         typer.echo(f"wattq demo: {error}", err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(code)
+
+
+def _couchdb_urls(state: StateChoice, given: list[str]) -> tuple[str, ...]:
+    if given and state is StateChoice.EMBEDDED:
+        raise typer.BadParameter("--couchdb-url goes with --state couchdb")
+    if len(given) not in (0, 1, NODES):
+        raise typer.BadParameter(f"--couchdb-url is given once, or once for each of the {NODES} nodes")
+    return tuple(given * NODES if len(given) == 1 else given)
 
 
 def _external(text: str | None) -> ExternalMeter | None:

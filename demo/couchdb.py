@@ -9,13 +9,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import secrets
 import select
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 
 SERVER = Path(__file__).resolve().parents[1] / "tests" / "support" / "couchdb"
+USER_VARIABLE, PASSWORD_VARIABLE = "WATTQ_COUCHDB_USER", "WATTQ_COUCHDB_PASSWORD"
 STAMP = "node_modules/.installed"
 INSTALL_TIMEOUT_S = 300.0
 START_TIMEOUT_S = 30.0
@@ -112,3 +117,20 @@ class CouchServer:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+@contextmanager
+def servers(count: int) -> Iterator[tuple[str, ...]]:
+    """So many servers, with a user and a password that the processes started meanwhile find in their environment."""
+    install()
+    password = secrets.token_urlsafe(16)
+    os.environ[USER_VARIABLE], os.environ[PASSWORD_VARIABLE] = "admin", password
+    with tempfile.TemporaryDirectory(prefix="wattq-couchdb-", ignore_cleanup_errors=True) as directory:
+        made = [CouchServer(Path(directory) / str(number), "admin", password) for number in range(count)]
+        try:
+            for server in made:
+                server.start()
+            yield tuple(server.url for server in made)
+        finally:
+            for server in made:
+                server.kill()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,10 +20,12 @@ from rich.live import Live
 from cluster import ContractSet
 from demo.agent import Agent, Forecast
 from demo.check import Check, Damaged, Recompute, Recomputed, agreed, recompute_all, verdicts
+from demo.couchdb import servers
 from demo.ground import claim
 from demo.profiles import DayProfile, Household, day_profiles, load_profiles
 from demo.progress import Progress, Scene, progress_line, time_of
 from demo.setting import (
+    NODES,
     PARTICIPANTS,
     PORT_FIRST,
     TAIL_INTERVALS,
@@ -63,6 +66,15 @@ class Engine:
 async def run_demo(options: Options, engine: Engine, console: Console) -> int:
     """Play a day; 0 only if every check holds. Ends everything that it started."""
     check_options(options)
+    if options.state == "embedded" or options.couchdb_urls:
+        return await _run_day(options, engine, console)
+    console.print("Starting CouchDB-compatible servers (express-pouchdb from npm), one a node; this is not CouchDB.")
+    with ExitStack() as running:
+        urls = await asyncio.to_thread(running.enter_context, servers(NODES))
+        return await _run_day(replace(options, couchdb_urls=urls), engine, console)
+
+
+async def _run_day(options: Options, engine: Engine, console: Console) -> int:
     today = datetime.now(UTC).date()
     profiles, process_start_s = await asyncio.gather(
         asyncio.to_thread(profiles_of, options, day_after(today).isoformat()), asyncio.to_thread(_process_start_s)
@@ -129,6 +141,7 @@ async def _judge(play: Play, height: int, engine: Engine, console: Console, stop
     outcomes = await recompute_all(engine.recompute, homes, world.directory / GENESIS_FILE_NAME, height)
     found = dict(zip(world.cluster.names, outcomes, strict=True))
     checks = verdicts(found, world.journal, world.options.is_own_whole_day)
+    checks += [await play.state_databases(height)] if world.options.couchdb_urls else []
     if world.options.json:
         sys.stdout.write(json.dumps(summary_json(world, agreed(found), checks, play.played_s), indent=2) + "\n")
         sys.stdout.flush()
@@ -260,6 +273,20 @@ class Play:
             await asyncio.sleep(POLL_S)
         behind = [name for name, s in zip(names, statuses, strict=True) if s is None or s.certified_height < goal]
         raise DemoError(f"{', '.join(behind)} did not reach height {goal} within {CATCH_UP_TIMEOUT_S:g} s")
+
+    async def state_databases(self, goal: int) -> Check:
+        """Whether every node's CouchDB comes to hold what was executed."""
+        deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
+        while True:
+            statuses = await self._statuses()
+            held = [0 if status is None else status.state_database_height for status in statuses]
+            if min(held) >= goal or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(POLL_S)
+        written = sum(s.state_database.documents for s in statuses if s is not None and s.state_database is not None)
+        count = sum(height >= goal for height in held)
+        detail = f"{count} of {len(held)} hold block {goal}, {written} documents written"
+        return Check("state databases", count == len(held), detail)
 
     async def _statuses(self) -> list[Any]:
         cluster = self.world.cluster

@@ -55,6 +55,9 @@ class Options:
     meter: ExternalMeter | None = None
     json: bool = False
     beside_others: bool = False
+    state: str = "embedded"
+    couchdb_urls: tuple[str, ...] = ()
+    """One for each node. With ``state`` couchdb and none given, the demo starts its own."""
 
     @property
     def played(self) -> range:
@@ -215,10 +218,12 @@ def configuration_text(options: Options, day: Day, ports: Ports) -> str:
         "",
         "[market]",
         "gate_closure_s = 300",
+        *(["", "[state]", 'backend = "couchdb"'] if options.couchdb_urls else []),
     ]
     for node, (peer, rest, client) in enumerate(ports.nodes):
         lines += ["", f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
         lines += ['certificate_authority = "ca"'] if node == NODES - 1 else []
+        lines += [f'couchdb_url = "{options.couchdb_urls[node]}"'] if options.couchdb_urls else []
         if node in SELF_POLLING_NODES:
             for _, address, unit, profile, participant in meters_of(node, options, ports):
                 lines += [
