@@ -16,6 +16,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.limit import SignatureCost, cores, measure_signatures
 from bench.load import PHASES, LoadPlan, LoadResult, run_load
 from bench.market import CAPACITY_W
@@ -53,6 +55,8 @@ class BenchOptions:
     outstanding: int = 128
     warm_up_s: float = 3.0
     measure_s: float = 10.0
+    couchdb_urls: tuple[str, ...] = ()
+    """One for each node; none: the embedded state database."""
 
 
 Say = Callable[[str], None]
@@ -73,9 +77,20 @@ async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> 
             say(f"load for {options.warm_up_s + options.measure_s:g} s")
             results = await _load(plans)
             after = measure_signatures()
+            databases = await _state_databases(cluster)
         finally:
             await cluster.down()
-    return _figures(options, results, before, after)
+    return {**_figures(options, results, before, after), "state_databases": databases}
+
+
+async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
+    """What each node says of its state database, right after the load."""
+    statuses = await asyncio.gather(*(cluster.status(name) for name in cluster.names))
+    return [
+        msgspec.to_builtins(status.state_database)
+        for status in statuses
+        if status is not None and status.state_database is not None
+    ]
 
 
 def _configuration(options: BenchOptions) -> str:
@@ -86,9 +101,12 @@ def _configuration(options: BenchOptions) -> str:
     else:
         raise BenchError(f"no free block of {count} ports between {PORT_FIRST} and {PORT_LAST}")
     lines = ["[network]", 'name = "wattquorum-bench"']
+    if options.couchdb_urls:  # databases of its own for each run, since each is another chain
+        lines += ["[state]", 'backend = "couchdb"', f'database_prefix = "wattquorum-bench-{time.time_ns()}"']
     for node in range(options.nodes):
         peer = first + node * PORTS_A_NODE
         lines += [f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {peer + 1}", "client_port = 0"]
+        lines += [f'couchdb_url = "{options.couchdb_urls[node]}"'] if options.couchdb_urls else []
     return "\n".join(lines) + "\n"
 
 

@@ -121,6 +121,8 @@ class CouchDatabase:
         self._ready = False
         self._ours = False
         """Whether it has been seen to be this chain's, by this process."""
+        self._empty = False
+        """Made by this process, and nothing has been written into it."""
         self._height = -1
         self.left_out: dict[str, str] = {}
         """Keys whose documents CouchDB will not store, and why."""
@@ -144,6 +146,7 @@ class CouchDatabase:
             left_at = self._height
             if await self._open() != left_at:
                 raise SavepointLost(f"{self.name}: the savepoint was at {left_at}, and is at {self._height}")
+        self._empty = False
         await self._write([item_of(key, document) for key, document in changes.items()])
         if height >= 0:
             await self._move_savepoint(height)
@@ -321,6 +324,7 @@ class CouchDatabase:
         if made.status == 412 and height < 0 and not self._ours:
             await self._check_foreign()
         self._ours = True
+        self._empty = self._empty or made.status != 412
         await self._client.call("PUT", f"{self._root}/_revs_limit", REVISIONS_LIMIT)
         for name, paths in INDEXES.items():
             index = {"index": {"fields": [".".join(path) for path in paths]}, "ddoc": self._design, "name": name}
@@ -344,7 +348,9 @@ class CouchDatabase:
             )
 
     async def _clear(self) -> None:
-        await self._open()
+        height = await self._open()
+        if self._empty and height < 0:
+            return
         self._ready = False
         answer = await self._client.call("DELETE", self._root)
         if answer.status not in (200, 202, 404):
