@@ -28,6 +28,7 @@ from ledger.intake import BadBatch, Intake, request_of
 from ledger.layout import HEAD, STATE, TREE, pack, read_boundary, read_head, read_header
 from ledger.merkle import proof_of, root_of
 from ledger.organisations import check_handover
+from ledger.proofs import Prover, prover_of
 from ledger.receipts import RECEIPT_VERSION, Branch, Later, Receipt
 from ledger.runner import Ran
 from ledger.shelf import Shelf
@@ -423,6 +424,10 @@ class Ledger:
         snapshot = self._books.store.snapshot()
         head = read_head(snapshot.get(HEAD) or b"")
         return prove(lambda path: snapshot.get(TREE + path), key), snapshot.get(STATE + key.encode()), head.height
+
+    def prover(self) -> Prover | None:
+        """What proves keys at the newest certified height; None before there is one. Blocks."""
+        return prover_of(self._books)
 
     def past(self, key: str, limit: int, before: tuple[int, int] | None = None) -> Past:
         """Versions of a key, newest first (``ledger.history``)."""
