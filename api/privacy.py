@@ -36,9 +36,14 @@ UNREGISTERED = Viewer(registered=False)
 """A session's holder whose key nobody has vouched for: it sees what a stranger sees."""
 
 
+def is_public(key: str) -> bool:
+    """Whether everybody may see what is under ``key``."""
+    return key.startswith(PUBLIC_PREFIXES)
+
+
 def may_read(viewer: Viewer, key: str, value: Any) -> bool:
     """Whether ``viewer`` may see the document ``value`` under ``key``."""
-    if viewer.reads_all or key.startswith(PUBLIC_PREFIXES):
+    if viewer.reads_all or is_public(key):
         return True
     if not viewer.signer:
         return False

@@ -42,7 +42,9 @@ def make_app(node: Transport, body_bytes_max: int) -> web.Application:
     """The REST application of one node, reached through its socket."""
     app = web.Application(middlewares=[_problems], client_max_size=body_bytes_max)
     for method in METHODS.values():
-        app.router.add_route(method.verb, method.path, _responder(node, method), expect_handler=_expected)
+        # A key holds slashes, encoded or not.
+        path = method.path.replace("{key}", "{key:.+}")
+        app.router.add_route(method.verb, path, _responder(node, method), expect_handler=_expected)
     app.router.add_get("/v1/health", _health(node))
     static = Path(str(files("api") / "static"))
     app.router.add_get("/", _page(static / "index.html"))

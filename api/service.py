@@ -7,7 +7,6 @@ status.
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -15,15 +14,18 @@ from typing import Any, Protocol
 import msgspec
 
 from api.book import read_book
+from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
-from api.privacy import STRANGER, UNREGISTERED, Viewer, may_read, may_read_transaction
+from api.privacy import STRANGER, UNREGISTERED, Viewer, is_public, may_read, may_read_transaction
 from api.queries import Queries
 from api.sessions import Sessions
 from api.submissions import Submissions
 from ca.authority import AdmissionRefused, Authority
 from ca.certificates import InvalidCertificate
+from ledger.answers import BlockNotHeld
 from ledger.authentication import authenticate
 from ledger.ledger import Ledger
+from ledger.proofs import KeyProof, to_json
 from ledger.receipts import receipt_to_json
 from ledger.statedb.documents import Document, StateDatabase, narrow
 from ledger.statedb.projector import Projector
@@ -66,6 +68,8 @@ class NodeService:
         self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
         self._enrolments = BoundedPool("enrolments", ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
+        self._past = PastReader(ledger, self._reads)
+        submissions.listeners.append(self._past.on_certified)
         self._submissions = submissions
         self._sessions = sessions
         self._status = status
@@ -91,6 +95,8 @@ class NodeService:
             "view": self._do_view,
             "nonce": self._do_nonce,
             "proof": self._do_proof,
+            "history": self._do_history,
+            "value": self._do_value,
             "challenge": self._do_challenge,
             "session": self._do_session,
             "enrol": self._do_enrol,
@@ -162,7 +168,13 @@ class NodeService:
     # ------------------------------------------------------------------------------------------ private
 
     async def _do_transaction(self, params: methods.TransactionParams, viewer: Viewer) -> methods.TransactionRecord:
-        record = await self._reads.run(self._ledger.transaction, bytes.fromhex(params.tx_id))
+        try:
+            record = await self._reads.run(self._ledger.transaction, bytes.fromhex(params.tx_id))
+        except BlockNotHeld as error:
+            # Whose it was is in the block; a stranger learns nothing.
+            if viewer.signer:
+                self._check_held(error.height)
+            record = None
         if record is None or not may_read_transaction(viewer, record.signers, record.args, record.result.value):
             raise _not_found("transaction", params.tx_id)
         return _transaction_record(record)
@@ -221,9 +233,13 @@ class NodeService:
     async def _do_query(self, params: methods.QueryParams, viewer: Viewer) -> methods.Rows:
         if not viewer.signer:
             raise _forbidden(viewer)
-        page = await self._queries.find(params, viewer)
-        rows = tuple(_row(document, params.fields) for document in page.documents)
-        return methods.Rows(rows, page.height, page.bookmark)
+        if not params.prove:
+            page = await self._queries.find(params, viewer)
+            rows = tuple(_row(document, params.fields) for document in page.documents)
+            return methods.Rows(rows, page.height, page.bookmark)
+        page, prover, proofs = await self._past.proven(lambda: self._queries.find(params, viewer))
+        rows = tuple(_with_proof(_row(each, params.fields), proofs.get(each.key)) for each in page.documents)
+        return methods.Rows(rows, page.height, page.bookmark, to_json(prover.anchor))
 
     async def _do_view(self, params: methods.ViewParams, viewer: Viewer) -> methods.ViewResult:
         if not viewer.reads_all:
@@ -236,22 +252,28 @@ class NodeService:
         return methods.ViewResult(narrow(result.value), self._ledger.height)
 
     async def _do_proof(self, params: methods.ProofParams, viewer: Viewer) -> methods.ProofRecord:
-        entry = self._ledger.reader().get(params.key)
-        if not may_read(viewer, params.key, decode_value(entry.value) if entry is not None else None):
+        proof = await self._past.proof(params, viewer) if viewer.signer or is_public(params.key) else None
+        if proof is None:
             raise _forbidden(viewer)
-        proof, record, height = await self._reads.run(self._ledger.state_proof, params.key)
-        return methods.ProofRecord(
-            {
-                "key": params.key,
-                "height": height,
-                "record": None if record is None else base64.b64encode(record).decode(),
-                "proof": msgspec.to_builtins(proof),
-            }
-        )
+        return methods.ProofRecord(proof)
+
+    async def _do_history(self, params: methods.HistoryParams, viewer: Viewer) -> methods.History:
+        if not viewer.signer and not is_public(params.key):
+            raise _forbidden(viewer)
+        return await self._past.history(params, viewer)
+
+    async def _do_value(self, params: methods.ValueParams, viewer: Viewer) -> methods.PastValue:
+        found = await self._past.value(params, viewer) if viewer.signer or is_public(params.key) else None
+        if found is None:
+            raise _forbidden(viewer)
+        return found
 
     def _check_held(self, height: int) -> None:
         if height < (first := self._ledger.first_height):
-            message = f"This node began with a snapshot and holds blocks from {first} on. Ask another for earlier ones."
+            message = (
+                f"This node holds blocks from {first} on: it began with a snapshot, or was pruned. "
+                "Earlier ones are in its archive, or at another node."
+            )
             raise _refused("BLOCK_NOT_HELD", message, 410)
 
     def _header(self, height: int) -> methods.HeaderRecord:
@@ -276,6 +298,12 @@ def _row(document: Document, fields: tuple[str, ...]) -> methods.Row:
         names = {name.removeprefix("v.").partition(".")[0] for name in fields}
         value = {name: item for name, item in value.items() if name in names}
     return methods.Row(document.key, document.height, document.index, value)
+
+
+def _with_proof(row: methods.Row, proof: KeyProof | None) -> methods.Row:
+    if proof is None:
+        return msgspec.structs.replace(row, unproven=CHANGED)
+    return msgspec.structs.replace(row, proof=to_json(proof))
 
 
 def _transaction_record(record: Any) -> methods.TransactionRecord:

@@ -45,6 +45,8 @@ class Submissions:
         self._order = order
         self._pool = BoundedPool("submissions", ADMISSION_THREADS, WAITERS_MAX, ADMISSION_TIMEOUT_S)
         self._waiters: dict[bytes, _Waiter] = {}
+        self.listeners: list[Callable[[], None]] = []
+        """Called on the event loop when a block has been certified."""
         self._uncertified: dict[int, list[bytes]] = {}
 
     async def submit(self, params: SubmitParams) -> Submission:
@@ -92,6 +94,8 @@ class Submissions:
 
     def on_certified(self, height: int) -> None:
         """Every block up to ``height`` is certified."""
+        for listener in self.listeners:
+            listener()
         for ready in [known for known in self._uncertified if known <= height]:
             for tx_id in self._uncertified.pop(ready):
                 waiter = self._waiters.get(tx_id)

@@ -20,7 +20,19 @@ from ca.keys import SigningKey
 from ledger.codes import RefusalCode
 from ledger.envelope import PAYLOAD_VERSION
 from ledger.genesis import Genesis, parse_genesis
+from ledger.proofs import (
+    ProofFault,
+    ProofInvalid,
+    VerifiedEntry,
+    anchor_from_json,
+    key_proof_from_json,
+    state_proof_from_json,
+    verify_anchor,
+    verify_key,
+    verify_state_proof,
+)
 from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_json, verify_receipt
+from ledger.statedb.documents import narrow
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError, Unavailable
 from sdk.methods import (
@@ -253,8 +265,31 @@ class AsyncClient:
         return await self._call(methods.STATUS, Nothing())
 
     async def query(self, selector: Mapping[str, Any], **options: Any) -> Rows:
-        """Documents that match a Mango selector and that this identity may read."""
-        return await self._identified(methods.QUERY, QueryParams(selector=dict(selector), **options))
+        """Documents that match a Mango selector and that this identity may read.
+
+        With ``prove=True`` each row has been checked against its proof, or says in ``unproven`` why it has none; raises
+        ``ProofInvalid`` if the node lies.
+        """
+        rows = await self._identified(methods.QUERY, QueryParams(selector=dict(selector), **options))
+        if options.get("prove"):
+            check_rows(rows, self._genesis)
+        return rows
+
+    async def proof(self, key: str, min_height: int = 0) -> tuple[VerifiedEntry, dict[str, Any]]:
+        """What a key holds at the newest certified height, verified, and the proof as JSON; raises ``ProofInvalid``."""
+        answer = await self.call(methods.PROOF, methods.ProofParams(key=key, min_height=min_height))
+        found = verify_state_proof(state_proof_from_json(answer.proof), self._genesis)
+        if found.key != key or found.height < min_height:
+            raise ProofInvalid(ProofFault.RECORD, "it is another key's, or older than was asked for")
+        return found, answer.proof
+
+    async def history(self, key: str, **options: Any) -> methods.History:
+        """Versions of a key that this identity may read, newest first."""
+        return await self.call(methods.HISTORY, methods.HistoryParams(key=key, **options))
+
+    async def value_at(self, key: str, height: int) -> methods.PastValue:
+        """What a key held after the block at ``height``."""
+        return await self.call(methods.VALUE, methods.ValueParams(key=key, height=height))
 
     async def view(self, contract: str, function: str, args: Mapping[str, Any] | None = None) -> Any:
         """Run a contract's view function at the node's last state; not proven."""
@@ -340,6 +375,21 @@ async def _ask(endpoint: Transport, params: SubmitParams, patience_s: float) -> 
 def session_text(chain_id: bytes, challenge: bytes) -> bytes:
     """The bytes that prove possession of a key for reading; never a payload, since a payload starts with a brace."""
     return b"wattquorum/1 session\n" + chain_id.hex().encode() + b"\n" + challenge.hex().encode()
+
+
+def check_rows(rows: Rows, genesis: Genesis) -> None:
+    """Every row that has a proof is what that proves; ``ProofInvalid`` if not, or if one has none without a reason."""
+    anchor = anchor_from_json(rows.anchor)
+    epoch = verify_anchor(anchor, genesis)
+    for row in rows.rows:
+        if row.proof is None and row.unproven:
+            continue
+        proven = verify_key(key_proof_from_json(row.proof), anchor, epoch)
+        value = narrow(proven.value)
+        if isinstance(value, dict) and isinstance(row.value, dict):
+            value = {name: item for name, item in value.items() if name in row.value}
+        if (row.key, (row.height, row.index), row.value) != (proven.key, proven.version, value):
+            raise ProofInvalid(ProofFault.RECORD, f"the row of {row.key} is not what is proven")
 
 
 async def fetch_genesis(endpoint: Transport) -> Genesis:

@@ -14,6 +14,7 @@ from msgspec import Meta
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Height = Annotated[int, Meta(ge=0, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=200)]
+Key = Annotated[str, Meta(min_length=1, max_length=320)]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 
 ROWS_DEFAULT = 50
@@ -89,6 +90,8 @@ class QueryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True)
     limit: Limit = ROWS_DEFAULT
     bookmark: Annotated[str, Meta(max_length=16_384)] = ""
     min_height: Height = 0
+    prove: bool = False
+    """Give each row its proof at a certified height at or above the answer's."""
 
 
 class ViewParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -102,7 +105,25 @@ class SignerParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ProofParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    key: Annotated[str, Meta(min_length=1, max_length=320)]
+    """``min_height``: wait for a certificate of that block, or a later one."""
+
+    key: Key
+    min_height: Height = 0
+
+
+class HistoryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Versions of a key, newest first; ``bookmark`` continues a page."""
+
+    key: Key
+    limit: Limit = ROWS_DEFAULT
+    bookmark: Annotated[str, Meta(pattern="^([0-9]{1,16}-[0-9]{1,9})?$")] = ""
+
+
+class ValueParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a key held after the block at ``height``."""
+
+    key: Key
+    height: Height
 
 
 class ChallengeParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -284,19 +305,56 @@ class Book(msgspec.Struct, frozen=True):
     listings: tuple[OpenListing, ...]
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``proof``: ``ledger.proofs.KeyProof``, if it was asked for; ``unproven``: why there is none, CHANGED_SINCE if the
+    key holds something else at the newest certified height, the only one at which proofs are made."""
+
     key: str
     height: int
     index: int
     value: Any
+    proof: dict[str, Any] | None = None
+    unproven: str = ""
 
 
-class Rows(msgspec.Struct, frozen=True):
-    """``height``: the block as of which the answer stands. An empty ``bookmark`` ends the listing."""
+class Rows(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``height``: the block as of which the answer stands. An empty ``bookmark`` ends the listing. ``anchor``:
+    ``ledger.proofs.Anchor``, under which the rows' proofs stand."""
 
     rows: tuple[Row, ...]
     height: int
     bookmark: str
+    anchor: dict[str, Any] | None = None
+
+
+class VersionRecord(msgspec.Struct, frozen=True):
+    """A write of a key: by the transaction ``tx_id`` or at ``deadline``; neither for genesis, for an epoch's change,
+    and where the node does not hold that block."""
+
+    height: int
+    index: int
+    tx_id: str | None
+    deadline: str | None
+    deleted: bool
+    value: Any
+
+
+class History(msgspec.Struct, frozen=True):
+    """Versions of ``key`` as of ``height``, newest first; what was replaced before ``known_from`` is not known here."""
+
+    key: str
+    versions: tuple[VersionRecord, ...]
+    height: int
+    known_from: int
+    bookmark: str
+
+
+class PastValue(msgspec.Struct, frozen=True):
+    """The version that stood under ``key`` after the block at ``height``."""
+
+    key: str
+    height: int
+    version: VersionRecord
 
 
 class ViewResult(msgspec.Struct, frozen=True):
@@ -365,6 +423,8 @@ QUERY = Method("query", QueryParams, Rows, "POST", "/v1/query")
 VIEW = Method("view", ViewParams, ViewResult, "POST", "/v1/views")
 NONCE = Method("nonce", SignerParams, NonceState, "GET", "/v1/nonces/{signer}")
 PROOF = Method("proof", ProofParams, ProofRecord, "GET", "/v1/proof")
+HISTORY = Method("history", HistoryParams, History, "GET", "/v1/history/{key}")
+VALUE = Method("value", ValueParams, PastValue, "GET", "/v1/values/{key}")
 CHALLENGE = Method("challenge", ChallengeParams, Challenge, "POST", "/v1/challenges")
 SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
 ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
@@ -374,6 +434,6 @@ METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
-        READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, CHALLENGE, SESSION, ENROL, HANDOVER,
+        READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
     )
 }  # fmt: skip

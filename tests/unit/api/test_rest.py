@@ -69,8 +69,8 @@ async def test_every_method_has_its_route(
     client: TestClient[Any, Any], node: FakeNode, method: Method[Any, Any]
 ) -> None:
     node.answer = Refused(Problem("TEAPOT", "I am a teapot.", 418))
-    path = method.path.format(tx_id="0" * 64, hash="0" * 64, height=1, interval=1, signer=SIGNER)
-    query = "?key=a" if method is methods.PROOF else ""
+    path = method.path.format(tx_id="0" * 64, hash="0" * 64, height=1, interval=1, signer=SIGNER, key="a/b")
+    query = {"proof": "?key=a", "value": "?height=1"}.get(method.name, "")
     bodies: dict[str, dict[str, Any]] = {
         "submit": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]},
         "query": {"selector": {}},

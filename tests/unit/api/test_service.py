@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import Any
 
 import msgspec
@@ -11,8 +10,8 @@ import pytest
 from ledgers import ALICE, BOB, CAROL, GENESIS, run_block, user_value
 
 from ca.keys import SigningKey
+from ledger.proofs import state_proof_from_json, verify_state_proof
 from ledger.receipts import receipt_from_json, verify_receipt
-from ledger.tree import TreeProof, check_proof
 from sdk import wire
 from sdk.errors import Refused
 from sdk.methods import METHODS
@@ -154,8 +153,9 @@ async def test_a_receipt_waits_for_the_certificate(desk: Desk) -> None:
 async def test_a_state_proof_verifies_under_the_root(desk: Desk) -> None:
     key = f"credit/account/{ALICE.signer}"
     found = (await desk.call("proof", await desk.token(ALICE), key=key)).proof
-    proof = msgspec.convert(found["proof"], TreeProof)
-    assert check_proof(desk.ledger.state_root, key, base64.b64decode(found["record"]), proof)
+    proven = verify_state_proof(state_proof_from_json(found), GENESIS)
+    assert (proven.key, proven.height, proven.version) == (key, 1, (1, 0))
+    assert proven.value["owner"] == ALICE.signer
 
 
 async def test_anyone_may_ask_for_a_nonce(desk: Desk) -> None:

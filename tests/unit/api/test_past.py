@@ -1,0 +1,127 @@
+"""History, past values and proven rows over the API: what each role sees, and what is said where nothing is known."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from ledgers import ALICE, BOB, CAROL, GENESIS
+
+from api import past
+from api.privacy import Viewer
+from ca.keys import SigningKey
+from ledger.proofs import ProofInvalid
+from sdk.client import check_rows
+from sdk.errors import Refused
+from sdk.methods import QueryParams, Rows
+
+OPERATOR = SigningKey.from_seed(b"operator")
+Desk = Any
+KEY = "market/order/7"
+PATIENCE_S = 20.0
+
+
+def order(owner: str, left: int) -> dict[str, Any]:
+    return {KEY: {"type": "order", "owner": owner, "left": left}}
+
+
+async def refused(desk: Desk, method: str, token: str = "", **params: Any) -> tuple[int, str]:
+    with pytest.raises(Refused) as caught:
+        await desk.call(method, token, **params)
+    return caught.value.status, caught.value.code
+
+
+async def test_a_party_sees_the_versions_that_name_it_and_the_operator_all(desk: Desk) -> None:
+    first = desk.plant(order(ALICE.signer, 3))
+    desk.plant(order(BOB.signer, 2))
+    desk.plant(order(ALICE.signer, 1))
+    tokens = {key: await desk.token(key) for key in (ALICE, BOB, CAROL, OPERATOR)}
+    heights = {
+        key: [v.height for v in (await desk.call("history", token, key=KEY)).versions] for key, token in tokens.items()
+    }
+    assert heights == {ALICE: [4, 2], BOB: [3], CAROL: [], OPERATOR: [4, 3, 2]}
+    page = await desk.call("history", tokens[OPERATOR], key=KEY, limit=2)
+    assert [(v.height, v.value["left"], v.deleted) for v in page.versions] == [(4, 1, False), (3, 2, False)]
+    page = await desk.call("history", tokens[OPERATOR], key=KEY, limit=2, bookmark=page.bookmark)
+    (last,) = page.versions
+    assert (last.tx_id, page.bookmark, page.known_from, page.height) == (first.tx_id.hex(), "", 0, 4)
+
+
+async def test_a_past_value_is_its_partys(desk: Desk) -> None:
+    desk.plant(order(ALICE.signer, 3))
+    desk.plant(order(BOB.signer, 2))
+    alice, bob, operator = [await desk.token(key) for key in (ALICE, BOB, OPERATOR)]
+    found = await desk.call("value", alice, key=KEY, height=2)
+    assert (found.version.height, found.version.value["left"]) == (2, 3)
+    assert await refused(desk, "value", bob, key=KEY, height=2) == (403, "NOT_YOURS")
+    assert (await desk.call("value", bob, key=KEY, height=3)).version.value["left"] == 2
+    assert await refused(desk, "value", operator, key=KEY, height=1) == (404, "NOT_FOUND")
+    assert await refused(desk, "value", operator, key=KEY, height=9) == (422, "HEIGHT_TOO_FAR")
+    assert await refused(desk, "value", operator, key="system/nonce/1", height=1) == (410, "HISTORY_NOT_HELD")
+
+
+async def test_strangers_see_the_past_of_what_is_public(desk: Desk) -> None:
+    key = "governance/parameter/grid_price"
+    assert (await desk.call("value", key=key, height=0)).version.tx_id is None
+    assert [v.height for v in (await desk.call("history", key=key)).versions] == [0]
+    for method, params in (("history", {"key": KEY}), ("value", {"key": KEY, "height": 1}), ("proof", {"key": KEY})):
+        assert await refused(desk, method, **params) == (401, "IDENTITY_REQUIRED")
+
+
+async def test_each_row_of_an_answer_is_proven_and_checked(desk: Desk) -> None:
+    rows: Rows = await desk.call("query", await desk.token(ALICE), selector={}, prove=True, min_height=1)
+    assert {row.key for row in rows.rows} >= {"market/trade/1", f"credit/account/{ALICE.signer}"}
+    assert all(row.proof is not None for row in rows.rows)
+    check_rows(rows, GENESIS)
+    rows = await desk.call("query", await desk.token(ALICE), selector={}, fields=("v.type",), prove=True)
+    check_rows(rows, GENESIS)
+    for place, row in enumerate(rows.rows):
+        for other in (
+            msgspec.structs.replace(row, value=row.value | {"type": "other"}),
+            msgspec.structs.replace(row, value=row.value | {"more": 1}),
+            msgspec.structs.replace(row, height=row.height + 1),
+            msgspec.structs.replace(row, key=row.key + "x"),
+            msgspec.structs.replace(row, proof=None),
+        ):
+            changed = msgspec.structs.replace(rows, rows=(*rows.rows[:place], other, *rows.rows[place + 1 :]))
+            with pytest.raises(ProofInvalid):
+                check_rows(changed, GENESIS)
+
+
+async def test_a_proven_answer_waits_for_the_certificate_of_its_height(desk: Desk) -> None:
+    token = await desk.token(ALICE)
+    desk.plant({"box/new": 1})
+    asked = asyncio.create_task(desk.call("query", token, selector={}, prove=True, min_height=2))
+    await asyncio.wait([asked], timeout=0.2)
+    assert not asked.done()
+    desk.certify(2)
+    async with asyncio.timeout(PATIENCE_S):
+        check_rows(await asked, GENESIS)
+
+
+async def test_a_certificate_that_does_not_come_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past, "CERTIFIED_WAIT_S", 0.01)
+    token = await desk.token(ALICE)
+    refusal = (503, "NOT_CERTIFIED_YET")
+    desk.plant({"box/new": 1})
+    assert await refused(desk, "query", token, selector={}, prove=True, min_height=2) == refusal
+    assert await refused(desk, "proof", token, key="market/trade/1", min_height=2) == refusal
+
+
+async def test_a_row_that_has_changed_since_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = await desk.token(OPERATOR)
+    page = await desk.service._queries.find(QueryParams(selector={}, min_height=1), Viewer(OPERATOR.signer, "operator"))
+    desk.plant({"market/trade/1": {"type": "trade", "seller": ALICE.signer, "price": 8}})
+    desk.certify(2)
+
+    async def old(*_: Any) -> Any:
+        return page
+
+    monkeypatch.setattr(desk.service._queries, "find", old)
+    rows: Rows = await desk.call("query", token, selector={}, prove=True)
+    told = {row.key: (row.proof is None, row.unproven) for row in rows.rows}
+    assert told["market/trade/1"] == (True, past.CHANGED)
+    assert told["market/trade/2"] == (False, "")
+    check_rows(rows, GENESIS)
