@@ -8,7 +8,23 @@ from typing import Annotated
 
 import typer
 
-from cli import bench, ca, client, cluster, config, demo, doctor, evidence, gateway, ledger, meter, sim, state, verify
+from cli import (
+    bench,
+    ca,
+    client,
+    cluster,
+    config,
+    demo,
+    doctor,
+    evidence,
+    gateway,
+    ledger,
+    meter,
+    query,
+    sim,
+    state,
+    verify,
+)
 
 app = typer.Typer(
     name="wattq",
@@ -33,12 +49,14 @@ GROUPS: dict[str, typer.Typer] = {
     "evidence": evidence.app,
     "ledger": ledger.app,
     "meter": meter.app,
+    "query": query.app,
     "sim": sim.app,
     "state": state.app,
     "tx": client.app,
     "verify": verify.app,
 }
 
+verify.app.command(name="proof")(query.verify_proof)
 for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, group in GROUPS.items():
