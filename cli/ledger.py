@@ -1,22 +1,29 @@
-"""`wattq ledger`: what an operator does to a node's data: roll back, export."""
+"""`wattq ledger`: what an operator does to a node's data: roll back, prune, export, import."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from cli.homes import place_of, progress
+from cli.homes import data_of, locked, place_of, progress
+from contracts.machine import PythonMachine
+from contracts.validation import MarketValidator
 from ledger.blocks import StoredBlock
 from ledger.chain import ChainCorrupt
 from ledger.export import ExportUnavailable
 from ledger.export import export as export_tables
 from ledger.genesis import GENESIS_FILE_NAME, GenesisInvalid, load_genesis
-from ledger.replay import blocks_of
+from ledger.importing import fill
+from ledger.ledger import Ledger
+from ledger.pruning import CannotPrune
+from ledger.pruning import prune as prune_chain
+from ledger.replay import ChainInvalid, blocks_of
 from ledger.storage import DirectoryUnusable, disk_storage
 from ledger.undo import CannotRollBack, roll_back
 from pbft.disk import DiskFiles
@@ -100,6 +107,72 @@ def export(
         _fail(str(error), 1)
     text = f"{out}: " + ", ".join(f"{count} {table}" for table, count in rows.items())
     typer.echo(json.dumps({"format": form.value, "rows": rows}) if as_json else text)
+
+
+@app.command()
+def prune(
+    directory: Annotated[Path, typer.Argument(help="A stopped node's home or data directory.")],
+    below: Annotated[int, typer.Option(min=2, help="Blocks below this height may go, as far as whole files allow.")],
+    archive: Annotated[Path, typer.Option(help="Where the files go: a directory for this node's chain alone.")],
+    genesis: Annotated[
+        Path | None, typer.Option("--genesis", "-g", help="The network's genesis.json; by default beside the home.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Move a stopped node's oldest blocks into an archive. State, certificates and proofs of state stay.
+
+    Only whole segments (64 MiB) move, and only below a certified checkpoint. Nothing is deleted before it is in the
+    archive, checked and durable. After a crash, run it again.
+
+    Example: wattq ledger prune wattquorum/node1 --below 100000 --archive archive/node1
+    """
+    data = data_of(directory)
+    if data is None:
+        _fail(f"{directory} is no data directory of a node", 2)
+    try:
+        trusted = load_genesis(genesis or data.resolve().parents[1] / GENESIS_FILE_NAME)
+        with locked(data) as storage:
+            done = prune_chain(storage, trusted, below, DiskFiles(archive))
+    except (GenesisInvalid, DirectoryUnusable, OSError) as error:
+        _fail(str(error), 2)
+    except (CannotPrune, ChainCorrupt) as error:
+        _fail(str(error), 1)
+    text = f"{directory}: {len(done.archived)} files moved to {archive}, blocks are held from {done.first_height} on"
+    typer.echo(json.dumps({"first_height": done.first_height, "archived": done.archived}) if as_json else text)
+
+
+@app.command("import")
+def import_chain(
+    sources: Annotated[list[Path], typer.Argument(help="Chain files, archives or homes, the earliest first.")],
+    into: Annotated[Path, typer.Option(help="A data directory that is to be made: DIR/data of a node's home.")],
+    genesis: Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a ledger of chain files: each block is executed again, and the first bad one ends it.
+
+    Chain files hold no certificates: the blocks count as uncertified until peers send a newer one.
+
+    Example: wattq ledger import archive/node1 wattquorum/node1 --into copy/data --genesis wattquorum/genesis.json
+    """
+    if into.exists() and any(into.iterdir()):
+        _fail(f"{into} is not empty", 2)
+    places = [place_of(source) for source in sources]
+    for source, place in zip(sources, places, strict=True):
+        if place is None:
+            _fail(f"{source} holds no chain files", 2)
+    blocks = blocks_of([place.chain for place in places if place is not None])
+    try:
+        trusted = load_genesis(genesis)
+        storage = disk_storage(into, DiskFiles(into))
+    except (GenesisInvalid, DirectoryUnusable, OSError) as error:
+        _fail(str(error), 2)
+    with closing(Ledger(storage, trusted, PythonMachine(), MarketValidator())) as made:
+        try:
+            fill(made, blocks, progress=progress(f"importing into {into}"))
+        except ChainInvalid as error:
+            _fail(f"{error}; the blocks before it are in {into}", 1)
+        told = {"height": made.height, "state_root": made.state_root.hex()}
+    typer.echo(json.dumps(told) if as_json else f"{into}: {told['height']} blocks, root {told['state_root']}")
 
 
 def _between(blocks: Iterator[StoredBlock], first: int, last: int | None) -> Iterator[StoredBlock]:

@@ -16,7 +16,7 @@ from pbft.messages import Statement
 
 
 class BlockNotHeld(KeyError):
-    """There is no such block here: it is to come, or lies below the snapshot that this ledger began with."""
+    """There is no such block here: it is to come, was pruned, or lies below the snapshot that the ledger began with."""
 
     def __init__(self, height: int, first_height: int) -> None:
         super().__init__(height)

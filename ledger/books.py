@@ -213,7 +213,7 @@ class Books:
 
     @property
     def base(self) -> int:
-        """The height of the snapshot that they began with; 0 for genesis."""
+        """The height of the snapshot that they began with, or below which they were pruned; 0 for genesis."""
         return 0 if self._base is None else self._base.height
 
     def header(self, height: int) -> bytes:
@@ -266,7 +266,7 @@ class Books:
         if recent is not None:
             return recent
         record = self.store.get(BLOCK + number(height))
-        if record is None:
+        if record is None or height <= self.base:
             raise BlockNotHeld(height, self.base + 1)
         stored = self._chain.read(read_place(record))
         return stored, _envelopes(stored)

@@ -83,6 +83,17 @@ class ChainFiles:
                 if place is None or (segment, offset) > (place.segment, place.offset):
                     yield Place(segment, offset), block
 
+    def first_heights(self) -> list[tuple[str, int]]:
+        """The segments that hold blocks, in order, each with the height of its first."""
+        names = [_name(segment) for segment in self._segments()]
+        held = [name for name in names if self._files.size(name) > len(MAGIC)]
+        return [(name, _read_record(self._reader(name), len(MAGIC), name)[0].header.height) for name in held]
+
+    def blocks_in(self, name: str) -> Iterator[StoredBlock]:
+        """The blocks of one segment, in order."""
+        for _, block in _read_segment(self._reader(name), name):
+            yield block
+
     def cut_behind(self, place: Place | None) -> None:
         """Forget every block behind ``place`` (None: all), durably. The files are closed afterwards."""
         self._file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from governed import Network
 from api.pools import BoundedPool
 from api.privacy import STRANGER
 from api.service import NodeService
+from ledger.answers import BlockNotHeld
 from pbft.messages import Chunk
 from sdk import methods
 from sdk.errors import Refused
@@ -57,3 +59,17 @@ async def test_a_block_is_found_by_the_hash_of_its_header(service: NodeService) 
     with pytest.raises(Refused) as error:
         await service._do_block_by_hash(methods.BlockHashParams(hash="0" * 64), STRANGER)
     assert error.value.status == 404
+
+
+async def test_a_transaction_in_a_pruned_block_is_gone_for_its_readers_and_unknown_to_strangers(
+    service: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pruned(tx_id: bytes) -> None:
+        raise BlockNotHeld(2, 5)
+
+    monkeypatch.setattr(service._ledger, "transaction", pruned)
+    params = methods.TransactionParams(tx_id="0" * 64)
+    for viewer, status in ((STRANGER, 404), (replace(STRANGER, signer="ab"), 410)):
+        with pytest.raises(Refused) as error:
+            await service._do_receipt(params, viewer)
+        assert error.value.status == status
