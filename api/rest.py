@@ -43,7 +43,7 @@ def make_app(node: Transport, body_bytes_max: int) -> web.Application:
     app = web.Application(middlewares=[_problems], client_max_size=body_bytes_max)
     for method in METHODS.values():
         # A key holds slashes, encoded or not.
-        path = method.path.replace("{key}", "{key:.+}")
+        path = method.path.replace("{key}", "{key:[\\s\\S]+}")
         app.router.add_route(method.verb, path, _responder(node, method), expect_handler=_expected)
     app.router.add_get("/v1/health", _health(node))
     static = Path(str(files("api") / "static"))

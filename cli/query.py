@@ -144,9 +144,8 @@ def verify_proof(
     except (GenesisInvalid, OSError, ValueError, RecursionError) as error:
         _fail(f"{file}: {error}", 2)
     try:
-        proven = verify_state_proof(
-            state_proof_from_json(tree.get("proof", tree) if _is_object(tree) else tree), trusted
-        )
+        bare = tree.get("proof", tree) if isinstance(tree, dict) else tree
+        proven = verify_state_proof(state_proof_from_json(bare), trusted)
     except ProofInvalid as error:
         told = json.dumps({"valid": False, "fault": error.fault, "detail": str(error)})
         typer.echo(told if as_json else f"{file}: INVALID, {error}", err=not as_json)

@@ -25,7 +25,7 @@ from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
 from ledger.genesis import Genesis
 from ledger.history import Past, entry_at, past_of
 from ledger.intake import BadBatch, Intake, request_of
-from ledger.layout import HEAD, STATE, TREE, pack, read_boundary, read_head, read_header
+from ledger.layout import HEAD, pack, read_boundary, read_head, read_header
 from ledger.merkle import proof_of, root_of
 from ledger.organisations import check_handover
 from ledger.proofs import Prover, prover_of
@@ -46,7 +46,6 @@ from ledger.storage import (
 )
 from ledger.store import CommitStore
 from ledger.transfer import Transfer
-from ledger.tree import TreeProof, prove
 from ledger.values import Value
 from ledger.views import StateView
 from pbft.epoch import Epoch
@@ -418,12 +417,6 @@ class Ledger:
             later=tuple(Later(block.header, root_of(block.results)) for block in later),
             boundaries=books.boundaries(certificate.epoch),
         )
-
-    def state_proof(self, key: str) -> tuple[TreeProof, bytes | None, int]:
-        """A proof for ``key`` under the state root at a height, and the entry's record (None: absent)."""
-        snapshot = self._books.store.snapshot()
-        head = read_head(snapshot.get(HEAD) or b"")
-        return prove(lambda path: snapshot.get(TREE + path), key), snapshot.get(STATE + key.encode()), head.height
 
     def prover(self) -> Prover | None:
         """What proves keys at the newest certified height; None before there is one. Blocks."""

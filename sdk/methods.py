@@ -14,7 +14,7 @@ from msgspec import Meta
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Height = Annotated[int, Meta(ge=0, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=200)]
-Key = Annotated[str, Meta(min_length=1, max_length=320)]
+Key = Annotated[str, Meta(min_length=1, max_length=320, pattern="^[ -~]*\\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 
 ROWS_DEFAULT = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from governed import Network
 
-from ledger.tree import check_proof
+from ledger.tree import TreeProof, check_proof
 from pbft.messages import Statement
 from sim.catalogue import plan_of
 from sim.checkers import check
@@ -31,19 +31,26 @@ def _certified(network: Network, height: int) -> Statement:
     return certificate.statement
 
 
+def _proven(network: Network, key: str) -> tuple[TreeProof, bytes | None]:
+    prover = network.ledger.prover()
+    assert prover is not None
+    found = prover.prove(key)
+    return TreeProof(found.steps, found.other), found.record
+
+
 @pytest.mark.row(15)
 def test_a_read_with_its_proof_holds_under_the_certified_root_and_no_lie_does(network: Network) -> None:
     before = _certified(network, 6).state_root
     network.govern("set_parameter", name="skip_blocks", value=22)
-    proof, record, height = network.ledger.state_proof(KEY)
-    root = _certified(network, height).state_root
+    proof, record = _proven(network, KEY)
+    root = _certified(network, network.ledger.certified_height).state_root
     assert record is not None
     assert check_proof(root, KEY, record, proof)
     assert not check_proof(root, KEY, None, proof), "absence"
     assert not check_proof(root, KEY, record + b"\x00", proof), "another value"
     assert not check_proof(before, KEY, record, proof), "an older state"
     assert not check_proof(root, KEY + "s", record, proof), "another key"
-    absent, nothing, _ = network.ledger.state_proof("governance/parameter/none")
+    absent, nothing = _proven(network, "governance/parameter/none")
     assert nothing is None
     assert check_proof(root, "governance/parameter/none", None, absent)
     assert not check_proof(root, KEY, None, absent), "what is there can't be proven absent"
@@ -53,7 +60,7 @@ def test_a_read_with_its_proof_holds_under_the_certified_root_and_no_lie_does(ne
 def test_reads_change_nothing_and_wait_for_nobody(network: Network) -> None:
     root, height = network.ledger.state_root, network.ledger.height
     for _ in range(READS):
-        network.ledger.state_proof(KEY)
+        _proven(network, KEY)
         network.ledger.snapshot()
     assert (network.ledger.state_root, network.ledger.height) == (root, height)
     network.block()

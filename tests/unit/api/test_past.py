@@ -62,6 +62,32 @@ async def test_a_past_value_is_its_partys(desk: Desk) -> None:
     assert await refused(desk, "value", operator, key="system/nonce/1", height=1) == (410, "HISTORY_NOT_HELD")
 
 
+@pytest.mark.parametrize(
+    ("params", "part"),
+    [
+        ({"selector": {"$where": 1}}, "$where"),
+        ({"selector": {"v.type": {"$regex": "x"}}}, "$regex"),
+        ({"selector": {"v.price": {"$gt": 2**60}}}, "2^53"),
+        ({"selector": {"v.type": "x" * 600}}, "512"),
+        ({"selector": {"v.type": {"$in": ["x"] * 101}}}, "$in"),
+        ({"selector": {"v.b\x00d": 1}}, "field name"),
+        ({"selector": {"$or": []}}, "$or"),
+        ({"selector": {f"v.f{n}": n for n in range(101)}}, "100 terms"),
+        ({"selector": {}, "sort": ({"v.a": "asc"},) * 5}, "sort"),
+        ({"selector": {}, "fields": ("v.a",) * 33}, "fields"),
+        ({"selector": {}, "bookmark": "!"}, "bookmark"),
+    ],
+)
+async def test_a_query_that_cannot_be_is_refused_by_the_part_that_is_wrong(
+    desk: Desk, params: dict[str, Any], part: str
+) -> None:
+    token = await desk.token(ALICE)
+    with pytest.raises(Refused) as caught:
+        await desk.call("query", token, **params)
+    assert (caught.value.status, caught.value.code) == (400, "SELECTOR_INVALID")
+    assert part in caught.value.message
+
+
 async def test_strangers_see_the_past_of_what_is_public(desk: Desk) -> None:
     key = "governance/parameter/grid_price"
     assert (await desk.call("value", key=key, height=0)).version.tx_id is None

@@ -64,6 +64,16 @@ async def problem(client: TestClient[Any, Any], verb: str, path: str, body: byte
     return response.status, document["code"]
 
 
+@pytest.mark.parametrize(
+    "path", ["history/a%00b", "history/%C3%A9", "values/a%0Ab?height=1", "history/a%0A", "proof?key=%7F"]
+)
+async def test_a_key_with_odd_characters_is_refused_by_name(client: TestClient[Any, Any], path: str) -> None:
+    response = await client.get(f"/v1/{path}")
+    problem = await response.json()
+    assert (response.status, problem["code"]) == (400, "PARAMETERS_INVALID")
+    assert "key" in problem["detail"]
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 async def test_every_method_has_its_route(
     client: TestClient[Any, Any], node: FakeNode, method: Method[Any, Any]

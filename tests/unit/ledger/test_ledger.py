@@ -21,7 +21,6 @@ from ledgers import (
     run_block,
 )
 
-from ledger import ledger as ledger_module
 from ledger import store as store_module
 from ledger.chain import ChainCorrupt
 from ledger.codes import Refusal, RefusalCode
@@ -30,7 +29,7 @@ from ledger.intake import BadBatch
 from ledger.ledger import CommittedBlock, DirectoryUnusable, Diverged, Ledger
 from ledger.runner import pack_entry
 from ledger.state import Entry, TransactionView
-from ledger.tree import check_proof, root_of
+from ledger.tree import root_of
 from ledger.values import decode_value
 from pbft.messages import NULL_DIGEST, CertifiedBlock
 
@@ -229,34 +228,6 @@ def test_a_block_that_its_certificate_does_not_name_is_refused(ledger: Ledger) -
     ]:
         with pytest.raises(BadBatch):
             ledger.check_block(CertifiedBlock(header, body, 0, 0, certificate))
-
-
-# ------------------------------------------------------------------------------------------------- proofs
-
-
-def test_a_state_proof_shows_a_record_or_its_absence(ledger: Ledger) -> None:
-    fill(ledger, 3)
-    for key, there in [("box/k1", True), ("box/none", False)]:
-        proof, record, height = ledger.state_proof(key)
-        assert (record is not None, height) == (there, 3)
-        assert check_proof(ledger.state_root, key, record, proof)
-
-
-def test_a_state_proof_stands_while_blocks_commit(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record, its way up and the height come from one moment, though a block is committed in between."""
-    fill(ledger, 2)
-    root = ledger.state_root
-    real: Any = vars(ledger_module)["prove"]
-
-    def slow(*args: Any) -> Any:
-        proof = real(*args)
-        run_block(ledger, envelope(nonce=7, args={"key": "k0", "value": "changed"}))
-        return proof
-
-    monkeypatch.setattr(ledger_module, "prove", slow)
-    proof, record, height = ledger.state_proof("box/k0")
-    assert height == 2
-    assert check_proof(root, "box/k0", record, proof)
 
 
 # ----------------------------------------------------------------------------------------- the directory
