@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, NoReturn
 
 import typer
 
-from cli.homes import data_of, locked, place_of, progress
+from cli.homes import data_of, held_certificates, locked, place_of, progress
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.blocks import StoredBlock
@@ -24,6 +25,7 @@ from ledger.ledger import Ledger
 from ledger.pruning import CannotPrune
 from ledger.pruning import prune as prune_chain
 from ledger.replay import ChainInvalid, blocks_of
+from ledger.snapshot_files import write_snapshot
 from ledger.storage import DirectoryUnusable, disk_storage
 from ledger.undo import CannotRollBack, roll_back
 from pbft.disk import DiskFiles
@@ -139,6 +141,48 @@ def prune(
         _fail(str(error), 1)
     text = f"{directory}: {len(done.archived)} files moved to {archive}, blocks are held from {done.first_height} on"
     typer.echo(json.dumps({"first_height": done.first_height, "archived": done.archived}) if as_json else text)
+
+
+@app.command()
+def snapshot(
+    directory: Annotated[Path, typer.Argument(help="A stopped node's home or data directory.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    genesis: Annotated[
+        Path | None, typer.Option("--genesis", "-g", help="The network's genesis.json; by default beside the home.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write the state at the newest certified checkpoint into one file that `wattq verify snapshot` checks.
+
+    The state is made again by executing the blocks from genesis, in a directory beside FILE: a pruned node has too few.
+
+    Example: wattq ledger snapshot wattquorum/node1 --out state.snapshot
+    """
+    place = place_of(directory)
+    if place is None or place.data is None:
+        _fail(f"{directory} is no data directory of a node with blocks", 2)
+    try:
+        trusted = load_genesis(genesis or place.data.resolve().parents[1] / GENESIS_FILE_NAME)
+        with held_certificates(place) as held, TemporaryDirectory(dir=out.parent) as scratch:
+            if held is None:
+                _fail(f"{directory} is in use by another process, or has no store", 2)
+            interval = trusted.limits.checkpoint_interval_blocks
+            last = held.newest - held.newest % interval
+            storage = disk_storage(Path(scratch), DiskFiles(Path(scratch)))
+            with closing(Ledger(storage, trusted, PythonMachine(), MarketValidator())) as made:
+                blocks = _between(blocks_of([place.chain]), 1, last)
+                fill(made, blocks, held.at, progress(f"executing {directory}"))
+                manifest = made.manifest(0)
+                if manifest is None:
+                    _fail(f"{directory} has no certified checkpoint", 1)
+                height = manifest.height
+                write_snapshot(out, manifest, lambda index: made.chunk(height, index) or b"")
+    except (GenesisInvalid, DirectoryUnusable, OSError) as error:
+        _fail(str(error), 2)
+    except ChainInvalid as error:
+        _fail(str(error), 1)
+    text = f"{out}: the state after block {height} in {manifest.chunks} chunks"
+    typer.echo(json.dumps({"height": height, "chunks": manifest.chunks}) if as_json else text)
 
 
 @app.command("import")

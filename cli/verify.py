@@ -16,6 +16,8 @@ from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.opening import is_damage
 from ledger.receipts import ReceiptInvalid, receipt_from_json, verify_receipt
 from ledger.replay import ChainInvalid, Replay, Verified, blocks_of, verify_chain
+from ledger.snapshot_files import verify_snapshot
+from ledger.snapshots import SnapshotInvalid
 
 app = typer.Typer(
     help="Check receipts and chains offline.\n\nExit codes: 0 valid, 1 invalid, 2 a file cannot be read.",
@@ -105,6 +107,37 @@ def chain(
         told = {"valid": False, "height": run.height + 1, "why": str(error), "detail": str(error)}
         _refuse(f"{directory}: INVALID, the commit store: {error}", told, as_json)
     _tell_chain(directory, found, held is not None, place, as_json)
+
+
+@app.command()
+def snapshot(
+    file: Annotated[Path, typer.Argument(help="A snapshot, as `wattq ledger snapshot` wrote it.")],
+    genesis: GenesisFile,
+    as_json: Json = False,
+) -> None:
+    """Check a snapshot's certificate and each of its chunks, from the genesis file alone.
+
+    Example: wattq verify snapshot state.snapshot --genesis genesis.json
+    """
+    trusted = _genesis(genesis)
+    try:
+        found = verify_snapshot(file, trusted)
+    except SnapshotInvalid as error:
+        _refuse(f"{file}: INVALID, {error}", {"valid": False, "detail": str(error)}, as_json)
+    except OSError as error:
+        _unreadable(str(error))
+    told = {
+        "valid": True,
+        "height": found.height,
+        "state_root": found.state_root.hex(),
+        "epoch": found.epoch,
+        "validators_signed": found.signers,
+        "chunks": found.chunks,
+        "entries": found.entries,
+    }
+    text = f"{file}: VALID, the state after block {found.height}, signed by {found.signers} validators of epoch "
+    text += f"{found.epoch}: {found.entries} entries in {found.chunks} chunks, root {told['state_root']}"
+    typer.echo(json.dumps(told) if as_json else text)
 
 
 def _tell_chain(directory: Path, found: Verified, checked: bool, place: Place, as_json: bool) -> None:
