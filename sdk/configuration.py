@@ -133,10 +133,13 @@ class StateSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     lag_blocks_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 1_000
     lag_bytes_max: Bytes = 64_000_000
 
+    write_interval_ms: Annotated[int, Meta(ge=0, le=10_000)] = 200
+
     @property
-    def lag_max(self) -> tuple[int, int]:
-        """Blocks and bytes."""
-        return self.lag_blocks_max, self.lag_bytes_max
+    def lag_max(self) -> tuple[int, int, float]:
+        """Blocks, bytes, and the seconds between two writes: none where SQLite or each commit waits for them."""
+        combines = self.backend == "couchdb" and self.lag_blocks_max > 0
+        return self.lag_blocks_max, self.lag_bytes_max, self.write_interval_ms / 1000 if combines else 0.0
 
 
 class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -60,11 +60,15 @@ class Projector:
         snapshot: Callable[[], tuple[StateReader, int]],
         lag_blocks_max: int,
         lag_bytes_max: int = LAG_BYTES_MAX,
+        interval_s: float = 0.0,
     ) -> None:
-        """``snapshot()`` gives a consistent reader of the commit store and its height."""
+        """``snapshot()`` gives a consistent reader of the commit store and its height. ``interval_s``: the least time
+        between the beginnings of two writes, so that blocks are combined even where the back end keeps up."""
         self._database = database
         self._snapshot = snapshot
         self._blocks_max, self._bytes_max = lag_blocks_max, lag_bytes_max
+        self._interval_s = interval_s
+        self._written_at = -interval_s
         self._wake = threading.Condition()
         self._queue = Queue()
         self._taken: Queue | None = None
@@ -190,10 +194,14 @@ class Projector:
             return
         with self._wake:
             self._wake.wait_for(lambda: bool(self._queue.blocks) or self._resync or self._stopping)
+            rest_s = self._written_at + self._interval_s - time.monotonic()
+            if rest_s > 0:
+                self._wake.wait_for(lambda: self._resync or self._stopping, rest_s)
             if not self._queue.blocks or self._resync:
                 return
             taken, height = self._queue, self._offered
             self._queue, self._taken = Queue(), taken
+            self._written_at = time.monotonic()
         try:
             self._write(taken.changes, height)
         except (StateDatabaseAway, StateDatabaseUnusable):
