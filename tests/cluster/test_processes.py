@@ -23,12 +23,18 @@ STARTED_S = 60.0
 ENDED_S = 40.0
 
 
+def hear_hang_ups() -> None:
+    """Under ``nohup`` they are ignored, and whoever runs the tests may be."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def wattq(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command, with its output kept; killed at the end, should it still run."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "cli", *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=hear_hang_ups,
     )  # fmt: skip
     try:
         yield process
