@@ -13,6 +13,7 @@ from lone import Lone
 from network import until
 
 from ca.keys import SigningKey
+from pbft import reception
 from pbft.events import Event, Received, Refuted, Submitted
 from pbft.messages import (
     Chunk,
@@ -161,3 +162,27 @@ async def test_reading_from_a_peer_pauses_while_its_inbox_is_full(edge: Edge) ->
     big = encode_frame(0, Chunk(8, 0, bytes(INBOX_BYTES_MAX // 4)))
     assert [edge.raw(0, big) for _ in range(5)] == [True, True, True, False, False]
     await eventually(lambda: PEERS[0] in resumed)
+
+
+async def test_reading_goes_on_only_once_the_inbox_is_down_to_its_bound(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full inbox is taken in turns; each but the last leaves more in it than may wait."""
+    turn = BATCH_MESSAGES_MAX * len(encode_frame(0, STATUS))
+    monkeypatch.setattr(reception, "INBOX_BYTES_MAX", turn - 1)
+    at_resume: list[int] = []
+    edge.lone.transport.resume_reading = lambda key: at_resume.append(len(edge.events))  # type: ignore[method-assign]
+    taken = [edge.deliver(0, STATUS) for _ in range(4 * BATCH_MESSAGES_MAX)]
+    assert taken == [True] * (BATCH_MESSAGES_MAX - 1) + [False] * (3 * BATCH_MESSAGES_MAX + 1)
+    await eventually(lambda: len(edge.events) == 4 * BATCH_MESSAGES_MAX)
+    await eventually(lambda: bool(at_resume))
+    assert at_resume == [4 * BATCH_MESSAGES_MAX]
+
+
+async def test_a_vote_that_can_change_nothing_is_dropped_before_its_signature_is_checked(edge: Edge) -> None:
+    """Otherwise replaying old votes would cost a verification each."""
+    edge.deliver(0, Prepare(0, 0, bytes(32), 0, b"no signature"))
+    edge.deliver(0, STATUS)
+    await eventually(lambda: len(edge.events) == 1)
+    assert edge.reception.rejects["useless"] == 1
+    assert edge.faults[PEERS[0]] == 0
