@@ -173,7 +173,7 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
     other = SigningKey.from_seed(b"other").public_key
     sent: list[bytes] = []
     unsent = [0]
-    lone.transport.send = lambda keys, frame, bulk: sent.append(frame)  # type: ignore[method-assign]
+    lone.transport.send = lambda keys, frame, bulk: sent.append(frame)  # type: ignore[method-assign,misc]
     lone.transport.queued_bytes = lambda key: unsent[0]  # type: ignore[method-assign]
 
     def asked() -> int:
