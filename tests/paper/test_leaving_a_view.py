@@ -196,6 +196,18 @@ def test_operators_hand_the_lead_to_another() -> None:
     assert [m for m in net.nodes[3].sent if isinstance(m, Proposal) and m.pre_prepare.view == 3]
 
 
+def test_an_observer_passes_a_hand_over_on_and_leaves_no_view_itself() -> None:
+    net = Net(4, block_idle_ms_max=200)
+    observer = net.observe()
+    net.give(observer, Received(7, Handover(0, 3)))
+    assert Handover(0, 3) in observer.sent
+    assert (observer.replica.view, observer.replica.active) == (0, True)
+    net.until(lambda: all(node.replica.active and node.replica.view == 3 for node in net.nodes[:4]))
+    assert not [message for message in observer.sent if isinstance(message, ViewChange)]
+    net.submit(0, "b")
+    net.until(lambda: net.all_executed("b"))
+
+
 @pytest.mark.parametrize("handover", [Handover(1, 3), Handover(0, 9)])
 def test_a_hand_over_for_another_view_or_to_nobody_is_refused(handover: Handover) -> None:
     net = Net(4)

@@ -8,6 +8,7 @@ from harness import SCOPE, Net, fake_signer
 
 from pbft.config import ReplicaConfig
 from pbft.events import Received, RejectReason
+from pbft.evidence import EvidenceKind
 from pbft.messages import (
     NULL_DIGEST,
     Commit,
@@ -21,6 +22,7 @@ from pbft.messages import (
     ViewChange,
 )
 from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
+from pbft.records import Entered, Prepared
 from pbft.view_change import is_new_view, is_view_change, open_sequences
 
 
@@ -160,6 +162,27 @@ def test_a_restarted_replica_repeats_its_votes_and_never_contradicts_them() -> N
     assert {(m.sequence, m.digest) for m in again if m.sequence == votes[0].sequence} == {(1, votes[0].digest)}
 
 
+def test_a_primary_whose_log_repeats_its_new_view_never_proposes_twice_at_one_sequence() -> None:
+    """Each segment of the log begins with the NEW-VIEW in force, so that one read after what came of it undoes none."""
+    net = Net(4, batch_transactions_max=1)
+    net.crash(0)
+    net.filter = lambda sender, receiver, message: not (isinstance(message, Commit) and message.view == 1)
+    net.submit(1, "a")
+    net.until(lambda: any(isinstance(record, Prepared) for record in net.nodes[1].wal))
+    node = net.nodes[1]
+    node.wal.append(next(record for record in node.wal if isinstance(record, Entered)))
+    net.crash(1)
+    net.restart(1)
+    net.submit(1, "b")
+    net.drain()
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: net.all_executed("a", "b"))
+    assert node.replica.view == 1
+    proposed = {(m.pre_prepare.sequence, m.pre_prepare.digest) for m in node.sent if isinstance(m, Proposal)}
+    assert len(proposed) == len({sequence for sequence, _ in proposed})
+    assert not [e for n in net.nodes for e in n.evidence if e.kind != EvidenceKind.COMPLAINTS]
+
+
 @pytest.mark.row(19)
 def test_two_of_four_down_is_a_standstill_and_their_return_ends_it() -> None:
     net = Net(4)
@@ -232,6 +255,10 @@ def test_a_new_view_must_be_what_its_v_leads_to() -> None:
         replace(good, pre_prepares=(replace(proposals[0], digest=B),)),
         replace(good, pre_prepares=(*proposals, PrePrepare(5, 2, B, 1, b"s" * 64))),
         replace(good, view=6),
+        replace(good, view_changes=(changes[0], change(1, view=6), changes[2])),
+        replace(good, view_changes=(changes[0], change(1, prepared(5, 1, A)), changes[2])),
+        replace(good, pre_prepares=(replace(proposals[0], view=4),)),
+        replace(good, pre_prepares=(replace(proposals[0], sender=2),)),
     ):
         assert not is_new_view(CONFIG, bad)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Net, Node
+from harness import CHUNKS, Net, Node
 
-from pbft.events import AlarmKind
+from pbft.events import AlarmKind, Received, RejectReason
 from pbft.messages import (
     CertifiedBlock,
     Chunk,
@@ -203,6 +203,45 @@ def test_a_snapshot_that_our_own_ledger_has_overtaken_is_not_installed() -> None
     net.until(lambda: not node.replica.transfer.wanted)
     assert node.base == 0
     net.check_agreement()
+
+
+def test_a_snapshot_older_than_what_is_needed_is_not_taken() -> None:
+    """What is needed may rise while the answer is on its way, or the peer may not care what it was asked for."""
+    net = running()
+    node = net.nodes[3]
+    net.until(lambda: len([h for h in net.nodes[0].certificates if h % K == 0]) > 2)
+    old, new = sorted(h for h in net.nodes[0].certificates if h % K == 0)[-2:]
+    net.filter = lambda s, r, message: not isinstance(message, Manifest)
+    node.replica.transfer.want(new)
+    net.until(lambda: any(isinstance(message, FetchManifest) for message in node.sent))
+    peer = net.nodes[0].replica.core.me
+    for height, taken in ((old, False), (new, True)):
+        manifest = Manifest(net.nodes[0].certificates[height], b"", 0, (), (), CHUNKS)
+        net.give(node, Received(peer, manifest))
+        assert (node.replica.transfer.progress is not None) == taken
+    assert node.rejects[-1] == RejectReason.USELESS
+
+
+def test_a_late_word_that_a_peer_has_the_snapshot_no_more_calls_off_nobody_asked_since() -> None:
+    net = running()
+    asked: list[tuple[int, FetchChunk]] = []
+
+    def slow_first_chunk(sender: int, receiver: int, message: Message) -> bool:
+        if isinstance(message, FetchChunk) and message.index == 0:
+            asked.append((receiver, message))
+        return not (isinstance(message, Chunk) and message.index == 0)
+
+    net.filter = slow_first_chunk
+    node = left_behind(net, 3, 60)
+    net.until(lambda: len(asked) == 2)
+    (first, fetch), (second, _) = asked
+    assert first != second
+    node.sent.clear()
+    net.give(node, Received(first, Chunk(fetch.height, 0, b"")))
+    assert not [message for message in node.sent if isinstance(message, FetchChunk)]
+    net.give(node, Received(second, Chunk(fetch.height, 0, b"chunk")))
+    assert node.base == fetch.height
+    assert len(asked) == 2
 
 
 # ----------------------------------------------------------------------------------------------- amnesia

@@ -9,9 +9,10 @@ import pytest
 from harness import SCOPE, Net
 
 from ca.keys import SigningKey
+from pbft.catch_up import PEERS_MAX
 from pbft.checkpoint import Outcomes
 from pbft.config import OBSERVER, ReplicaConfig
-from pbft.events import AlarmKind, Received
+from pbft.events import AlarmKind, Received, RejectReason
 from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
 
 KEYS = tuple(SigningKey.from_seed(bytes([i])).public_key for i in range(4))
@@ -81,6 +82,21 @@ def test_a_lone_boaster_starts_no_state_transfer() -> None:
     assert not net.nodes[1].replica.transfer.wanted
     net.submit(0, "a")
     net.until(lambda: "a" in net.nodes[1].texts())
+
+
+def test_the_word_of_ever_new_strangers_is_kept_of_so_many_and_validators_go_on_being_heard() -> None:
+    net = Net(4)
+    node = net.nodes[1]
+    for sender in (0, 2, 3):
+        net.give(node, Received(sender, Status(0, 0, True, 5, 5)))
+    for sender in range(4, 2 * PEERS_MAX):
+        net.give(node, Received(sender, Status(0, 0, True, 10**9, 10**9)))
+    core = node.replica.core
+    assert len(core.peers) == PEERS_MAX
+    assert node.rejects[-1] == RejectReason.USELESS
+    net.give(node, Received(3, Status(0, 0, True, 7, 7)))
+    assert [core.peers[sender].certified_height for sender in (0, 2, 3)] == [5, 5, 7]
+    assert core.credible_height() == 5
 
 
 # ---------------------------------------------------------------------------------------------- outcomes
