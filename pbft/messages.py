@@ -176,7 +176,7 @@ class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
 
 
 class Complaints(msgspec.Struct, frozen=True, array_like=True, tag="complaints"):
-    """f + 1 complaints about one view, passed on to those who still stand in it: everyone leaves, or nobody."""
+    """Complaints about a view or a later one, passed on to those who still stand in it: f + 1 make everyone leave."""
 
     complaints: tuple[Complaint, ...]
 
