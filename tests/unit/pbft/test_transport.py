@@ -374,7 +374,7 @@ async def test_an_observer_that_leaves_while_it_is_held_up_is_forgotten_and_may_
     await observer.transport.stop()
     await eventually(lambda: node.transport.queued_bytes(observer.public_key) == 0)
     node.sends(observer, b"to nobody")
-    await asyncio.sleep(0)
+    await eventually(lambda: not node.transport._scheduled)
     observer.received.clear()
     await observer.start([node])
     await linked(node, observer)
