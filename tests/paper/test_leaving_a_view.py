@@ -178,7 +178,6 @@ def test_who_was_left_out_of_a_view_gets_the_others_out_of_it_when_they_depend_o
     net.check_agreement()
 
 
-
 def test_f_plus_1_complaints_are_evidence_against_the_primary() -> None:
     net = Net(4, real_signatures=True)
     net.crash(0)
