@@ -96,7 +96,7 @@ class Core:
         self.accepted_top = 0
         """The highest sequence accepted in this view."""
         self.view_base = 0
-        """The height that the current view began above."""
+        """The highest sequence that was settled, or in O, when the current view began."""
         self.new_view: NewView | None = None
         self.peers: dict[int, Status] = {}
         self.boundary: int | None = None
