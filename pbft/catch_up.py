@@ -17,7 +17,7 @@ from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
 
 PEERS_MAX = 1_024
-"""Peers whose status is remembered; those of others are ignored."""
+"""Peers whose status is remembered; those of others are ignored, but for validators', who always have a place."""
 
 
 class CatchUp:
@@ -64,7 +64,8 @@ class CatchUp:
     def on_status(self, sender: int, status: Status) -> None:
         """Send ``sender`` what it lacks, and fetch from it what we lack."""
         core = self._core
-        if sender not in core.peers and len(core.peers) >= PEERS_MAX:
+        is_stranger = sender not in core.peers and not core.is_validator(sender)
+        if is_stranger and len(core.peers) >= PEERS_MAX:
             core.reject(sender, RejectReason.USELESS)
             return
         core.peers[sender] = status
@@ -132,20 +133,22 @@ class CatchUp:
         at least one of any q other replicas has executed. A liar among those can name any height and so keep us mute;
         the remedy is a new key by reconfiguration. Believing the highest is what safety asks for.
         """
-        core = self._core
-        core.muted, self._mute_until = True, until_height
-        if until_height is not None and core.outcomes.certified > until_height:
-            core.muted = False
-            return
-        detail = "the log is lost" if until_height is None else f"until block {until_height} is certified"
-        core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
+        self._mute_until = until_height
+        self._core.muted = until_height is None or self._core.outcomes.certified <= until_height
+
+    def warn_if_mute(self) -> None:
+        """After a start, say so: operators would look for the reason why we don't vote."""
+        if self._core.muted:
+            until = self._mute_until
+            detail = "the log is lost" if until is None else f"until block {until} is certified"
+            self._core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
 
     def _learn_mute(self) -> None:
         core = self._core
         if not core.muted or self._mute_until is not None:
             return
         told = [s.executed_height for sender, s in core.peers.items() if core.is_validator(sender)]
-        if len(told) >= min(core.config.q, core.config.n - 1):
+        if told and len(told) >= min(core.config.q, core.config.n - 1):
             self._mute_until = max(told) + core.config.window_blocks
             core.persist(Muted(self._mute_until))
 

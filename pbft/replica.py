@@ -179,11 +179,12 @@ class Replica:
         core.next_sequence = core.executed + 1
         core.progress_ms = core.now.timer_ms
         core.monitor.restart(core.now.timer_ms)
-        if event.amnesia:
+        if event.amnesia and not any(isinstance(record, Muted) for record in event.records):
             self._catch_up.mute(None)
             core.persist(Muted(None))
         for record in event.records:
             self._restore(record)
+        self._catch_up.warn_if_mute()
         # A NEW-VIEW that we entered began below a checkpoint that has moved since: never propose there again.
         core.next_sequence = max(core.next_sequence, core.executed + 1, core.low + 1)
         core.accepted_top = max(core.accepted_top, core.executed)

@@ -107,8 +107,9 @@ class Serving:
         """In a thread."""
         match request:
             case FetchBlocks(first, last):
-                last = min(last, first + session.config.fetch_blocks_max)
-                return self._ledger.certified_blocks(max(1, first), last, SERVED_BYTES_MAX)
+                first = max(1, first)
+                last = min(last, first + session.config.fetch_blocks_max - 1)
+                return self._ledger.certified_blocks(first, last, SERVED_BYTES_MAX)
             case FetchManifest(height_min):
                 manifest = self._ledger.manifest(height_min)
                 return () if manifest is None else (manifest,)

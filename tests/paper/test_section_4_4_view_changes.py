@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from harness import SCOPE, Net, fake_signer
+from harness import SCOPE, Net, checked, fake_signer
 
 from pbft.config import ReplicaConfig
 from pbft.events import Received, RejectReason
 from pbft.evidence import EvidenceKind
 from pbft.messages import (
     NULL_DIGEST,
+    BatchBody,
     Commit,
     Complaint,
     Message,
@@ -90,6 +91,32 @@ def test_a_batch_that_new_view_names_and_a_replica_lacks_is_fetched() -> None:
     net.filter = lambda sender, receiver, message: True
     net.until(lambda: net.all_executed("a"))
     assert net.nodes[3].texts() == ["a"]
+
+
+def test_a_batch_fetched_for_a_view_that_was_left_meanwhile_is_kept_but_not_voted_for() -> None:
+    """Section 4.4: whoever has sent VIEW-CHANGE takes no more part in the view that it leaves."""
+    net = Net(4)
+
+    def node_3_gets_no_batch(sender: int, receiver: int, message: Message) -> bool:
+        return not isinstance(message, Commit) and not (receiver == 3 and isinstance(message, Proposal | BatchBody))
+
+    net.filter = node_3_gets_no_batch
+    net.submit(0, "a")
+    net.drain()
+    proposal = next(message for message in net.nodes[0].sent if isinstance(message, Proposal))
+    net.crash(0)
+    node = net.nodes[3]
+    net.until(lambda: node.replica.view == 1 and node.replica.active)
+    for sender in (1, 2):
+        net.give(node, Received(sender, ViewChange(2, None, (), sender, b"s" * 64)))
+    assert (node.replica.view, node.replica.active) == (2, False)
+    node.sent.clear()
+    net.give(node, Received(1, BatchBody(proposal.body), checked(proposal.body)))
+    assert not [message for message in node.sent if isinstance(message, Prepare)]
+    node.sent.clear()
+    net.filter = lambda sender, receiver, message: not (receiver == 3 and isinstance(message, Proposal | BatchBody))
+    net.until(lambda: node.texts() == ["a"])
+    net.check_agreement()
 
 
 def test_one_replica_alone_cannot_oust_a_primary() -> None:

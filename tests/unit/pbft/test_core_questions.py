@@ -63,6 +63,16 @@ def test_votes_for_what_is_open_are_wanted_and_those_of_a_past_view_are_not(sett
 # -------------------------------------------------------------------------------------------- credibility
 
 
+def test_a_lone_validator_without_its_log_can_be_told_by_nobody_and_stays_mute() -> None:
+    """An observer's status is no validator's word."""
+    net = Net(1)
+    net.crash(0)
+    net.restart(0, amnesia=True)
+    net.give(net.nodes[0], Received(1, Status(0, 0, True, 0, 0)))
+    net.give(net.nodes[0], Received(1, Status(0, 0, True, 10**9, 10**9)))
+    assert net.nodes[0].replica.core.muted
+
+
 def test_a_height_is_credible_when_f_plus_1_validators_say_it() -> None:
     core = Net(4).nodes[0].replica.core
     assert core.credible_height() == 0
@@ -85,16 +95,16 @@ def test_a_lone_boaster_starts_no_state_transfer() -> None:
 
 
 def test_the_word_of_ever_new_strangers_is_kept_of_so_many_and_validators_go_on_being_heard() -> None:
+    """Also by one that starts late into such a crowd."""
     net = Net(4)
     node = net.nodes[1]
-    for sender in (0, 2, 3):
-        net.give(node, Received(sender, Status(0, 0, True, 5, 5)))
     for sender in range(4, 2 * PEERS_MAX):
         net.give(node, Received(sender, Status(0, 0, True, 10**9, 10**9)))
     core = node.replica.core
     assert len(core.peers) == PEERS_MAX
     assert node.rejects[-1] == RejectReason.USELESS
-    net.give(node, Received(3, Status(0, 0, True, 7, 7)))
+    for sender, height in ((0, 5), (2, 5), (3, 5), (3, 7)):
+        net.give(node, Received(sender, Status(0, 0, True, height, height)))
     assert [core.peers[sender].certified_height for sender in (0, 2, 3)] == [5, 5, 7]
     assert core.credible_height() == 5
 

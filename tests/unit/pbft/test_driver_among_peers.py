@@ -214,7 +214,7 @@ async def test_certified_blocks_that_a_peer_gives_are_executed_and_their_certifi
 # ---------------------------------------------------------------------------------------------- amnesia
 
 
-async def test_after_a_lost_log_votes_begin_again_beyond_the_window_and_the_next_start_is_well(
+async def test_after_a_lost_log_votes_begin_again_beyond_the_window_and_restarts_do_not_change_that(
     tmp_path: Path,
 ) -> None:
     among = Among(tmp_path)
@@ -222,17 +222,22 @@ async def test_after_a_lost_log_votes_begin_again_beyond_the_window_and_the_next
     async with running(among):
         among.hear_statuses(0)
         await eventually(lambda: len(among.driver.replica.core.peers) == len(PEERS))
+    mute = Among(tmp_path, among.ledger)
+    async with running(mute):
+        mute.hear_statuses(WINDOW)
         for height in range(1, WINDOW + 1):
-            among.hear(1, among.block(height))
-        await eventually(lambda: among.ledger.height == WINDOW and among.ledger.uncertified() == ())
-        assert not among.driver.replica.core.votes
-        among.hear(1, among.block(WINDOW + 1))
-        await eventually(lambda: not among.logs.amnesia)
-    assert not [message for _, message, _ in among.sent if isinstance(message, Prepare)]
+            mute.hear(1, mute.block(height))
+        await eventually(lambda: mute.ledger.height == WINDOW and mute.ledger.uncertified() == ())
+        assert mute.driver.alarms[-1].detail == f"no votes: until block {WINDOW} is certified"
+        assert not mute.driver.replica.core.votes
+        mute.hear(1, mute.block(WINDOW + 1))
+        await eventually(lambda: not mute.logs.amnesia)
+    assert not [message for lone in (among, mute) for _, message, _ in lone.sent if isinstance(message, Prepare)]
     again = Among(tmp_path, among.ledger)
     async with running(again):
         await eventually(lambda: bool(again.sent))
         assert again.driver.replica.core.votes
+        assert not again.driver.alarms
 
 
 # ------------------------------------------------------------------------------------- faults of others
@@ -291,6 +296,18 @@ async def test_the_same_request_submitted_twice_at_once_answers_both(home: Path)
     assert lone.ledger.texts == ["a"]
 
 
+async def test_a_caller_that_gives_up_takes_nobody_else_with_it(home: Path) -> None:
+    """A client that repeats its request over a new connection waits for the same answer as its first call."""
+    lone = Lone(home)
+    first, second = (asyncio.get_running_loop().create_task(lone.submit("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    async with running(lone):
+        assert await second == [True]
+        await eventually(lambda: lone.ledger.texts == ["a"])
+
+
 async def test_who_finds_no_room_in_the_pool_is_told_so_and_only_he(home: Path) -> None:
     lone = Lone(home, pool_transactions_max=2)
     waiting = asyncio.get_running_loop().create_task(lone.submit("a", "b", "c"))
@@ -318,7 +335,7 @@ async def test_a_hand_over_verified_for_an_epoch_that_has_ended_moves_nobody(hom
         await lone.submit("boundary:8:stay")
         await eventually(lambda: lone.driver.session.epoch.number == 1)
         go_on.set()
-        await handing
+        assert await handing is None, "the operator must ask again"
         await lone.submit("after")
         await eventually(lambda: "after" in lone.ledger.texts)
         assert lone.driver.replica.view == 0

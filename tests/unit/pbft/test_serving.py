@@ -99,6 +99,18 @@ async def test_a_snapshot_that_there_is_not_is_no_answer(served: Served) -> None
     assert served.sent == [(PEER, Chunk(8, 1, b"chunk 1"))]
 
 
+async def test_one_request_brings_a_bounded_number_of_blocks_from_the_first_there_is(served: Served) -> None:
+    most = served.session.config.fetch_blocks_max
+    for request in (FetchBlocks(0, 3), FetchBlocks(5, 10**9), FetchBlocks(9, 2)):
+        served.serving.serve(served.session, PEER, request)
+
+    async def all_read() -> bool:
+        return len(served.lone.ledger.served) == 3
+
+    await until(all_read, 10)
+    assert served.lone.ledger.served == [(1, 3), (5, 5 + most - 1), (9, 2)]
+
+
 async def test_who_waits_is_forgotten_and_reading_has_ended_before_the_ledger_is_replaced(served: Served) -> None:
     """Otherwise a read would meet a ledger that is being closed, or mix the chunks of two."""
     reading, go_on = threading.Event(), threading.Event()
