@@ -41,7 +41,7 @@ class PoolRequest:
     envelope_hash: bytes
     tx_id: bytes
     gas_limit: int
-    client: str = ""
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
