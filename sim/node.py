@@ -94,6 +94,8 @@ class SimNode:
         self.ordered: list[tuple[int, bytes]] = []
         """(height, digest) of every batch that it executed."""
         self.epochs: list[Epoch] = []
+        self.transfers = 0
+        """Snapshots that took the place of its ledger."""
         self._world = world
         self._skew_ms = skew_ms
         self._life = 0
@@ -392,6 +394,7 @@ class SimNode:
         for chunk in output.stage:
             self._enqueue(partial(self.ledger.stage, chunk))
         if output.install:
+            self.transfers += 1
             self._enqueue(self.ledger.install)
 
     def _enqueue(self, job: Callable[[], None]) -> None:

@@ -81,6 +81,10 @@ class World:
         """(time, sentence): faults and what else a transcript should say."""
         self.arrived: list[Arrived] | None = None
         """Set to a list to keep what arrives, for diagrams."""
+        self.messages = 0
+        """How many arrived."""
+        self.befallen = 0
+        """Faults of the timeline, and power cuts."""
         self.submitted: set[bytes] = set()
         """Ids of the transactions that clients made."""
         self.settled_ms: int | None = None
@@ -168,6 +172,7 @@ class World:
                 call()
             except PowerCut as cut:
                 self.note(str(cut))
+                self.befallen += 1
                 self.nodes[cut.place].power_cut()
             if self._count > EVENTS_MAX:
                 raise Storm(f"storm: more than {EVENTS_MAX} events before {end_ms} ms")
@@ -233,6 +238,7 @@ class World:
         if held is not None:
             held.append(partial(self._arrive, node, to, frame, sent_ms))
             return
+        self.messages += 1
         if self.arrived is not None:
             self.arrived.append(Arrived(sent_ms, self.now_ms, node.place, to, frame))
         self._trace.update(b"%d %d>%d " % (self.now_ms, node.place, to) + frame)
@@ -297,6 +303,7 @@ class World:
 
     def _fault(self, fault: Fault) -> None:
         if self._chaos:
+            self.befallen += 1
             self.note(f"fault: {fault.kind} {fault.groups} {fault.amount or ''}")
             apply_fault(self, fault)
 
