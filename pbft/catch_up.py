@@ -31,6 +31,8 @@ class CatchUp:
         self._status_ms = 0
         self._fetching: tuple[int, int] | None = None
         self._fetch_until_ms = 0
+        self._answered_ms: dict[int, int] = {}
+        """When each peer was last sent what its status said that it lacks."""
         self._silent: set[int] = set()
         """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._mute_until: int | None = None
@@ -69,7 +71,8 @@ class CatchUp:
             core.reject(sender, RejectReason.USELESS)
             return
         core.peers[sender] = status
-        if core.is_validator(sender) and status.epoch == core.scope.epoch and not core.ended:
+        is_member = core.is_validator(sender) and status.epoch == core.scope.epoch and not core.ended
+        if is_member and self._may_answer(sender):
             self._send_view(sender, status)
             if status.view == core.view and status.view_active and core.active:
                 self._send_votes(sender, status)
@@ -78,6 +81,14 @@ class CatchUp:
         self._learn_mute()
         self._transfer.on_status(sender, status)
         self._fetch(sender, status)
+
+    def _may_answer(self, sender: int) -> bool:
+        """A status is a few bytes, its answer may be megabytes: twice an interval is enough for honest peers."""
+        now_ms, patience_ms = self._core.now.timer_ms, self._core.config.status_interval_ms // 2
+        if now_ms < self._answered_ms.get(sender, -patience_ms) + patience_ms:
+            return False
+        self._answered_ms[sender] = now_ms
+        return True
 
     def _send_view(self, sender: int, status: Status) -> None:
         core = self._core

@@ -247,7 +247,7 @@ class Replica:
     # ------------------------------------------------------------------------------------------- observing
 
     def wants(self, message: Message) -> bool:
-        """Whether a vote can still change anything, so that the edge need not verify those that cannot.
+        """Whether a message can still change anything, so that the edge need not verify those that cannot.
 
         A vote that contradicts what is settled is wanted: it is evidence.
         """
@@ -265,6 +265,12 @@ class Replica:
                 return core.outcomes.wants(statement)
             case Complaint(view, _):
                 return view >= core.view
+            case ViewChange(view) | NewView(view):
+                return view > core.view or (view == core.view and not core.active)
+            case BatchBody():
+                return any(slot.fetching for slot in core.log.ascending())
+            case Manifest() | Chunk():
+                return self._transfer.wanted
             case _:
                 return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -12,7 +13,8 @@ from ca.keys import SigningKey
 from pbft.catch_up import PEERS_MAX
 from pbft.checkpoint import Outcomes
 from pbft.config import OBSERVER, ReplicaConfig
-from pbft.events import AlarmKind, Received, RejectReason
+from pbft.core import CONVICTIONS_MAX
+from pbft.events import AlarmKind, Instant, Received, RejectReason
 from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
 
 KEYS = tuple(SigningKey.from_seed(bytes([i])).public_key for i in range(4))
@@ -200,3 +202,32 @@ def test_a_configuration_that_cannot_be_names_the_field(change: dict[str, object
 
 def test_zero_switches_rotation_and_measurement_off() -> None:
     replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0, index=OBSERVER).validate()
+
+
+@pytest.mark.row(10)
+def test_a_status_is_answered_at_length_once_in_a_while_only() -> None:
+    """Found by a tester: 23 bytes of status were answered with up to 58 MB, however often they came."""
+    net = Net(4, checkpoint_interval_blocks=8, window_blocks=16, block_idle_ms_max=20)
+    net.filter = lambda sender, receiver, message: receiver != 3
+    net.advance(400)
+    replica, behind = net.nodes[0].replica, Status(0, 0, True, 0, 0)
+
+    def answers(at_ms: int) -> int:
+        output = replica.step(Received(3, behind, None), Instant(at_ms, at_ms))
+        return sum(send.to == 3 for send in output.send)
+
+    at_ms = net.now_ms + 2 * net.config.status_interval_ms
+    assert answers(at_ms) > 0
+    assert [answers(at_ms + ms) for ms in range(5)] == [0] * 5
+    assert answers(at_ms + net.config.status_interval_ms) > 0
+
+
+@pytest.mark.row(10)
+def test_who_lies_all_the_time_is_convicted_a_few_times_only() -> None:
+    """Found by a tester: each conflicting vote was a synced file, seven milliseconds of every honest node."""
+    net = Net(4)
+    found = 0
+    for number in range(50):
+        vote = Prepare(0, 1, sha256(b"%d" % number).digest(), 2, b"s" * 64)
+        found += len(net.nodes[1].replica.step(Received(2, vote, None), Instant(1, 1)).evidence)
+    assert found == CONVICTIONS_MAX
