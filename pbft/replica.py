@@ -269,8 +269,10 @@ class Replica:
                 return view > core.view or (view == core.view and not core.active)
             case BatchBody():
                 return any(slot.fetching for slot in core.log.ascending())
-            case Manifest() | Chunk():
-                return self._transfer.wanted
+            case Manifest():
+                return self._transfer.chooses
+            case Chunk(height):
+                return self._transfer.takes(height)
             case _:
                 return True
 

@@ -30,6 +30,8 @@ class ViewChanger:
         self._deadline_ms: int | None = None
         self._failed_views = 0
         self._looked_ms = 0
+        self._handed_on: int | None = None
+        """The view whose hand-over we passed on: once is enough, and we may be unable to leave."""
         self.reason: Complaints | Handover | None = None
         """Why we left the last view, if that can be shown to others."""
 
@@ -52,8 +54,14 @@ class ViewChanger:
         """Whether somebody asks for a later view. At the high watermark only certificates help, and if their outcome is
         the one that lacks, only in a common view can they execute what we have."""
         core = self._core
-        left = any(self._complaints[s].view >= core.view for s in self._complaints if s != core.me)
+        if core.outcomes.hopeless(core.outcomes.certified + 1) is not None:
+            return False  # two against two: no view helps
+        left = any(self._is_about_us(self._complaints[s]) for s in self._complaints if s != core.me)
         return left or any(self._changes[s].view > core.view for s in self._changes if s != core.me)
+
+    def _is_about_us(self, complaint: Complaint) -> bool:
+        """Whether it speaks against our view: it names that one or one of the next, not any that is far away."""
+        return self._core.view <= complaint.view < self._core.view + self._core.config.n
 
     def check_primary(self) -> None:
         """Complain when the primary owes us something for too long, censors a client or is slow."""
@@ -113,7 +121,7 @@ class ViewChanger:
 
     def _count_complaints(self) -> None:
         core = self._core
-        against = [self._complaints[s] for s in sorted(self._complaints) if self._complaints[s].view >= core.view]
+        against = [self._complaints[s] for s in sorted(self._complaints) if self._is_about_us(self._complaints[s])]
         if not core.active or not core.votes or len(against) < core.config.weak:
             return
         complaints = tuple(against[: core.config.weak])
@@ -164,7 +172,9 @@ class ViewChanger:
         if handover.view != core.view or not core.active or handover.to not in core.config.leaders:
             core.reject(sender, RejectReason.BAD_HANDOVER)
             return
-        core.broadcast(handover)
+        if self._handed_on != handover.view:
+            self._handed_on = handover.view
+            core.broadcast(handover)
         if core.votes:
             views = range(core.view + 1, core.view + 1 + len(core.config.leaders))
             self.leave(next(view for view in views if core.config.primary(view) == handover.to), handover)

@@ -414,7 +414,7 @@ class SimNode:
         ran = self.ledger.execute(item.height, item.digest, item.body, item.view, item.proposer)
         self.executed.append(ran.statement)
         self.ordered.append((item.height, item.digest))
-        waiting = self.replica.core.pool.waiting_since(self._world.now_ms) if ran.tx_ids else []
+        waiting = self.replica.core.pool.waiting_since(self._world.now_ms)
         gone = tuple(self.ledger.inadmissible(waiting)) if waiting else ()
         self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary))
 

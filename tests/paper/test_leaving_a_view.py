@@ -240,6 +240,16 @@ def test_an_observer_passes_a_hand_over_on_and_leaves_no_view_itself() -> None:
     net.until(lambda: net.all_executed("b"))
 
 
+@pytest.mark.row(10)
+def test_a_replica_that_cannot_leave_passes_a_hand_over_on_once() -> None:
+    """Found by a tester: two that do not vote sent one to each other without end."""
+    net = Net(4, block_idle_ms_max=200)
+    observer = net.observe()
+    for _ in range(5):
+        net.give(observer, Received(7, Handover(0, 3)))
+    assert observer.sent.count(Handover(0, 3)) == 1
+
+
 @pytest.mark.parametrize("handover", [Handover(1, 3), Handover(0, 9)])
 def test_a_hand_over_for_another_view_or_to_nobody_is_refused(handover: Handover) -> None:
     net = Net(4)

@@ -114,6 +114,25 @@ def test_peers_that_no_longer_have_the_snapshot_lead_to_a_newer_one() -> None:
     net.check_agreement()
 
 
+@pytest.mark.row(6)
+def test_whose_manifest_led_to_nothing_is_asked_after_all_others() -> None:
+    """Found by a tester: a liar with the lowest number offered an old snapshot that nobody keeps, over and over."""
+    net = running()
+    asked: list[int] = []
+
+    def starve(sender: int, receiver: int, message: Message) -> bool:
+        if isinstance(message, FetchManifest):
+            asked.append(receiver)
+        return not (isinstance(message, Chunk) and set(asked) == {0})
+
+    net.filter = starve
+    node = left_behind(net, 3, 60)
+    net.until(lambda: caught_up(net, node), 120_000)
+    assert asked[0] == 0
+    assert set(asked) != {0}
+    net.check_agreement()
+
+
 def test_a_transfer_ends_though_chunks_and_manifests_are_lost() -> None:
     net = running()
     net.filter = lambda s, r, message: not (isinstance(message, Manifest | Chunk) and net.random.random() < 0.4)

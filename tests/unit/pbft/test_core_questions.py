@@ -177,6 +177,22 @@ def test_split_outcomes_raise_one_alarm_and_no_storm_of_views() -> None:
         assert node.height == 12, "stops at the high watermark"
         assert not node.certificates
         assert node.replica.view == 0
+    net.give(net.nodes[0], Received(3, Complaint(1, 3)))
+    net.give(net.nodes[1], Received(3, Complaint(10**9, 3)))
+    net.advance(20_000)
+    assert {node.replica.view for node in net.nodes} == {0}, "nor if one of them complains about later views"
+
+
+@pytest.mark.row(11)
+def test_a_complaint_about_a_view_far_away_speaks_against_no_nearer_one() -> None:
+    """Found by a tester: kept for ever, it made every single complaint of an honest replica end a view."""
+    net = Net(4)
+    replica = net.nodes[0].replica
+    replica.step(Received(3, Complaint(10**9, 3), None), Instant(1, 1))
+    replica.step(Received(2, Complaint(0, 2), None), Instant(1, 1))
+    assert (replica.view, replica.active) == (0, True)
+    replica.step(Received(1, Complaint(1, 1), None), Instant(1, 1))
+    assert replica.view == 1
 
 
 # ------------------------------------------------------------------------------------------ configuration
