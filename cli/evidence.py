@@ -47,6 +47,8 @@ def list_(
     if as_json:
         typer.echo(json.dumps(found))
         return
+    if not found:
+        typer.echo(f"no evidence below {directory}")
     for row in found:
         typer.echo(f"{row['file']}  {row['kind']} by validator {row['accused']} of epoch {row['epoch']}")
 

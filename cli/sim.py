@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,7 +102,8 @@ def replay(
             world.arrived = []
         verdict = judge(world)
     if svg is not None:
-        svg.write_text(diagram(world, from_ms, to_ms, chatter=chatter), encoding="utf-8")
+        with _usable_file():
+            svg.write_text(diagram(world, from_ms, to_ms, chatter=chatter), encoding="utf-8")
     if as_json:
         found = {"plan": json.loads(encode_plan(plan)), "height": verdict.height, "view": verdict.view}
         found |= {"settled_ms": verdict.settled_ms, "trace": verdict.trace, "faults": verdict.faults}
@@ -130,12 +133,15 @@ def golden(
 
     Example: wattq sim golden --check tests/data/sim_golden.json
     """
+    with _usable_file():
+        known = None if check is None else json.loads(check.read_text("utf-8"))
     traces = golden_traces()
     text = json.dumps(traces, indent=1) + "\n"
     if write is not None:
-        write.write_text(text, encoding="utf-8")
+        with _usable_file():
+            write.write_text(text, encoding="utf-8")
     elif check is not None:
-        if json.loads(check.read_text("utf-8")) != traces:
+        if known != traces:
             typer.echo(f"{check} differs from what this machine gives")
             raise typer.Exit(1)
         typer.echo(f"{len(traces)} traces are as {check} has them")
@@ -149,6 +155,14 @@ def golden(
 def _bad_argument(message: str) -> typer.Exit:
     typer.echo(f"wattq sim: {message}", err=True)
     return typer.Exit(2)
+
+
+@contextmanager
+def _usable_file() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _bad_argument(str(error)) from None
 
 
 def _campaign(seeds: str, nodes: str, adversary: str) -> Campaign:

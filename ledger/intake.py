@@ -136,4 +136,5 @@ class Intake:
 
 def request_of(envelope: Envelope) -> PoolRequest:
     """A verified envelope as the ordering module takes it."""
-    return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, envelope.payload.gas_limit)
+    payload = envelope.payload
+    return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, payload.gas_limit, payload.signers[0])

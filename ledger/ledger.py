@@ -251,7 +251,8 @@ class Ledger:
         checked = check_manifest(manifest, self.genesis)
         self._offered.setdefault(manifest.height, checked)
         while len(self._offered) > OFFERED_MAX:
-            self._offered.popitem(last=False)
+            under_way = None if self._transfer is None else self._transfer.checked.manifest.height
+            del self._offered[next(height for height in self._offered if height != under_way)]
 
     def check_chunk(self, chunk: Chunk) -> None:
         """Verify a chunk against the manifest of its height; raises ``SnapshotInvalid``. An empty one says that the
@@ -266,6 +267,7 @@ class Ledger:
         """Forget an earlier transfer and stage this one, which ``check_manifest`` found good."""
         self._forget_transfer()
         checked = self._offered.get(manifest.height) or check_manifest(manifest, self.genesis)
+        self._offered[manifest.height] = checked
         self._transfer = Transfer(self._storage, self._generation + 1, checked)
 
     def stage(self, chunk: Chunk) -> None:

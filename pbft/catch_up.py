@@ -17,7 +17,7 @@ from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
 
 PEERS_MAX = 1_024
-"""Peers whose status is remembered; those of others are ignored."""
+"""Peers whose status is remembered; those of others are ignored, but for validators', who always have a place."""
 
 
 class CatchUp:
@@ -31,6 +31,8 @@ class CatchUp:
         self._status_ms = 0
         self._fetching: tuple[int, int] | None = None
         self._fetch_until_ms = 0
+        self._answered_ms: dict[int, int] = {}
+        """When each peer was last sent what its status said that it lacks."""
         self._silent: set[int] = set()
         """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._mute_until: int | None = None
@@ -64,11 +66,13 @@ class CatchUp:
     def on_status(self, sender: int, status: Status) -> None:
         """Send ``sender`` what it lacks, and fetch from it what we lack."""
         core = self._core
-        if sender not in core.peers and len(core.peers) >= PEERS_MAX:
+        is_stranger = sender not in core.peers and not core.is_validator(sender)
+        if is_stranger and len(core.peers) >= PEERS_MAX:
             core.reject(sender, RejectReason.USELESS)
             return
         core.peers[sender] = status
-        if core.is_validator(sender) and status.epoch == core.scope.epoch and not core.ended:
+        is_member = core.is_validator(sender) and status.epoch == core.scope.epoch and not core.ended
+        if is_member and self._may_answer(sender):
             self._send_view(sender, status)
             if status.view == core.view and status.view_active and core.active:
                 self._send_votes(sender, status)
@@ -77,6 +81,14 @@ class CatchUp:
         self._learn_mute()
         self._transfer.on_status(sender, status)
         self._fetch(sender, status)
+
+    def _may_answer(self, sender: int) -> bool:
+        """A status is a few bytes, its answer may be megabytes: twice an interval is enough for honest peers."""
+        now_ms, patience_ms = self._core.now.timer_ms, self._core.config.status_interval_ms // 2
+        if now_ms < self._answered_ms.get(sender, -patience_ms) + patience_ms:
+            return False
+        self._answered_ms[sender] = now_ms
+        return True
 
     def _send_view(self, sender: int, status: Status) -> None:
         core = self._core
@@ -132,20 +144,22 @@ class CatchUp:
         at least one of any q other replicas has executed. A liar among those can name any height and so keep us mute;
         the remedy is a new key by reconfiguration. Believing the highest is what safety asks for.
         """
-        core = self._core
-        core.muted, self._mute_until = True, until_height
-        if until_height is not None and core.outcomes.certified > until_height:
-            core.muted = False
-            return
-        detail = "the log is lost" if until_height is None else f"until block {until_height} is certified"
-        core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
+        self._mute_until = until_height
+        self._core.muted = until_height is None or self._core.outcomes.certified <= until_height
+
+    def warn_if_mute(self) -> None:
+        """After a start, say so: operators would look for the reason why we don't vote."""
+        if self._core.muted:
+            until = self._mute_until
+            detail = "the log is lost" if until is None else f"until block {until} is certified"
+            self._core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
 
     def _learn_mute(self) -> None:
         core = self._core
         if not core.muted or self._mute_until is not None:
             return
         told = [s.executed_height for sender, s in core.peers.items() if core.is_validator(sender)]
-        if len(told) >= min(core.config.q, core.config.n - 1):
+        if told and len(told) >= min(core.config.q, core.config.n - 1):
             self._mute_until = max(told) + core.config.window_blocks
             core.persist(Muted(self._mute_until))
 

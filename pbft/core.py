@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -31,6 +32,9 @@ from pbft.messages import (
 from pbft.monitor import PrimaryMonitor
 from pbft.ordering import Pool
 from pbft.records import Record
+
+CONVICTIONS_MAX = 4
+"""Pieces of evidence of one kind against one replica that are kept in an epoch: each costs a synced file."""
 
 Signed = TypeVar("Signed", PrePrepare, Prepare, Commit, Outcome, ViewChange, NewView, Complaint)
 
@@ -96,9 +100,10 @@ class Core:
         self.accepted_top = 0
         """The highest sequence accepted in this view."""
         self.view_base = 0
-        """The height that the current view began above."""
+        """The highest sequence that was settled, or in O, when the current view began."""
         self.new_view: NewView | None = None
         self.peers: dict[int, Status] = {}
+        self._convictions: Counter[tuple[int, EvidenceKind]] = Counter()
         self.boundary: int | None = None
         """The epoch's last height, once a change of membership has executed."""
         self.first_height = 1
@@ -184,7 +189,10 @@ class Core:
         self.out.alarms.append(Alarm(kind, detail))
 
     def convict(self, kind: EvidenceKind, first: Conflicting, second: Conflicting) -> None:
-        """Keep two conflicting messages of one replica as evidence, and say so."""
+        """Keep two conflicting messages of one replica as evidence, and say so; after a few, more prove nothing new."""
+        self._convictions[first.sender, kind] += 1
+        if self._convictions[first.sender, kind] > CONVICTIONS_MAX:
+            return
         self.out.evidence.append(conflict(kind, self.scope, first, second))
         self.alarm(AlarmKind.EQUIVOCATION, f"replica {first.sender}: {kind}")
 

@@ -166,7 +166,8 @@ class Driver:
         loop = asyncio.get_running_loop()
         futures = [self._waiters.setdefault(request.tx_id, loop.create_future()) for request in requests]
         self._put(Submitted(tuple(requests), own=True))
-        return list(await asyncio.gather(*futures))
+        # Callers with the same request share a future, which one that gives up must not cancel for the others.
+        return list(await asyncio.gather(*map(asyncio.shield, futures)))
 
     async def hand_over(self, data: bytes) -> int | None:
         """Take in an operators' encoded hand-over; the view that it ends, or None if it is not lawful here."""
@@ -178,7 +179,9 @@ class Driver:
             event = await asyncio.to_thread(session.gate.verify, session.numbers.operators, message)
         except Rejected:
             return None
-        self._put_of(session, event)
+        if session is not self.session:
+            return None
+        self._put(event)
         return message.view
 
     # ------------------------------------------------------------------------------------------- sessions
@@ -270,7 +273,7 @@ class Driver:
         refused = frozenset(output.refused)
         for request in event.requests:
             future = self._waiters.pop(request.tx_id, None)
-            if future is not None and not future.done():
+            if future is not None:
                 future.set_result(request.tx_id not in refused)
 
     async def _carry_out(self, outputs: Sequence[Output]) -> None:
@@ -328,6 +331,8 @@ class Driver:
     def _send(self, session: Session, send: Send) -> None:
         """To one peer, or: votes to the validators, our status to everyone that we are linked with."""
         numbers, message = session.numbers, send.message
+        if isinstance(message, BatchBody) and send.to is not None and self._serving.refuses(session, send.to):
+            return
         if send.to is not None:
             keys: Sequence[bytes] = (numbers.key(send.to),)
         elif isinstance(message, Status):

@@ -41,7 +41,7 @@ class PoolRequest:
     envelope_hash: bytes
     tx_id: bytes
     gas_limit: int
-    client: str = ""
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,7 @@ class RejectReason(StrEnum):
     WRONG_VIEW = "wrong_view"
     NOT_PRIMARY = "not_primary"
     OUTSIDE_WATERMARKS = "outside_watermarks"
+    BELOW_VIEW = "below_view"
     CONFLICTING_PROPOSAL = "conflicting_proposal"
     CONFLICTING_VOTE = "conflicting_vote"
     CLOCK_TOLERANCE = "clock_tolerance"

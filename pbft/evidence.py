@@ -79,15 +79,21 @@ def verify_evidence(evidence: Evidence, keys: tuple[bytes, ...], primary: Callab
 
 
 def _is_conflict(first: Conflicting, second: Conflicting) -> bool:
-    match first, second:
-        case (Outcome(statement=a), Outcome(statement=b)):
-            return a.height == b.height and a != b
-        case (ViewChange(), ViewChange()):
-            return first.view == second.view and first.signed(_ANY) != second.signed(_ANY)
-        case ((PrePrepare() | Prepare() | Commit()) as a, (PrePrepare() | Prepare() | Commit()) as b):
-            return (a.view, a.sequence) == (b.view, b.sequence) and a.digest != b.digest
+    """Of two messages of one kind: whether they say different things about the same."""
+    about, says = _said(first)
+    other, contradicts = _said(second)
+    return about == other and says != contradicts
+
+
+def _said(message: Conflicting) -> tuple[tuple[int, ...], object]:
+    """What a message is about, and what it says of it."""
+    match message:
+        case Outcome(statement):
+            return (statement.height,), statement
+        case ViewChange(view):
+            return (view,), message.signed(_ANY)
         case _:
-            return False
+            return (message.view, message.sequence), message.digest
 
 
 _ANY = Scope(b"", "", 0)

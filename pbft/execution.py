@@ -71,7 +71,7 @@ class Execution:
         report = await self._in_thread(
             self._ledger.execute, item.height, item.digest, item.body, item.view, item.proposer
         )
-        waiting = self._stale() if report.tx_ids else []
+        waiting = self._stale()
         gone = await self._in_thread(self._ledger.inadmissible, waiting) if waiting else []
         self._put(Executed(report.statement, report.tx_ids, tuple(gone), report.boundary))
 

@@ -39,6 +39,7 @@ from pbft.messages import (
     statement_bytes,
 )
 from pbft.ports import BatchFault, LedgerPort
+from pbft.view_change import is_new_view, is_view_change
 
 VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
@@ -55,6 +56,7 @@ class GateFault(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     BAD_BATCH = "bad_batch"
     OTHER_EPOCH = "other_epoch"
+    UNTRUE = "untrue"
 
 
 class Rejected(Exception):
@@ -146,9 +148,12 @@ class Gate:
                     yield Claim(complaint.sender, complaint.signed(scope), complaint.signature)
             case ViewChange():
                 _must_be(sender, message.sender)
+                _must_hold(is_view_change(self._config, message), message)
                 yield from self._view_change(message)
             case NewView():
-                # Passed on by anyone: its own signature says whose it is.
+                # Passed on by anyone: its own signature says whose it is. What it says is looked at first: one that
+                # cannot be true might hold a thousand signatures, all of them the liar's own.
+                _must_hold(is_new_view(self._config, message), message)
                 yield Claim(message.sender, message.signed(scope), message.signature)
                 for change in message.view_changes:
                     yield from self._view_change(change)
@@ -173,8 +178,6 @@ class Gate:
             yield from self._prepared(prepared)
 
     def _prepared(self, certificate: PreparedCertificate) -> Iterable[Claim]:
-        if len(certificate.prepares) > self._config.n:
-            raise Rejected(GateFault.TOO_MANY, "prepares")
         yield self._proposal(certificate.pre_prepare)
         for prepare in certificate.prepares:
             yield Claim(prepare.sender, prepare.signed(self._config.scope), prepare.signature)
@@ -209,6 +212,11 @@ class Gate:
         except BatchFault as fault:
             raise Rejected(GateFault.BAD_BATCH, str(fault)) from None
         return None
+
+
+def _must_hold(holds: bool, message: Message) -> None:
+    if not holds:
+        raise Rejected(GateFault.UNTRUE, f"a {type(message).__name__} that no honest replica sends")
 
 
 def _must_be(sender: int, claimed: int) -> None:

@@ -10,7 +10,7 @@ into the epoch's validator list; heights and sequences are the same number and s
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,10 @@ NULL_DIGEST = bytes(32)
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding bytes of others can raise; msgspec does not wrap text that is no UTF-8."""
 
+NUMBER_MAX = 2**53
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+"""Views, sequences, heights, counts and indexes. Anything else is malformed, and gets no further than decoding."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -29,7 +33,7 @@ class Scope(msgspec.Struct, frozen=True, array_like=True):
 
     chain: bytes
     channel: str
-    epoch: int
+    epoch: Number
 
 
 def signed_bytes(kind: str, scope: Scope, view: int, sequence: int, digest: bytes, sender: int) -> bytes:
@@ -53,10 +57,10 @@ def batch_digest(channel: str, proposed_time_ms: int, envelope_hashes: bytes) ->
 class PrePrepare(msgspec.Struct, frozen=True, array_like=True, tag="pre-prepare"):
     """The primary assigns ``sequence`` to a batch (section 4.2). The body travels beside it in ``Proposal``."""
 
-    view: int
-    sequence: int
+    view: Number
+    sequence: Number
     digest: bytes
-    sender: int
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -71,10 +75,10 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
-    view: int
-    sequence: int
+    view: Number
+    sequence: Number
     digest: bytes
-    sender: int
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -82,10 +86,10 @@ class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
-    view: int
-    sequence: int
+    view: Number
+    sequence: Number
     digest: bytes
-    sender: int
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -99,7 +103,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
     certificate proves what became of all of them.
     """
 
-    height: int
+    height: Number
     header_hash: bytes
     state_root: bytes
     results_hash: bytes
@@ -113,7 +117,7 @@ def statement_bytes(scope: Scope, statement: Statement) -> bytes:
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
     statement: Statement
-    sender: int
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -123,9 +127,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
 class ExecutionCertificate(msgspec.Struct, frozen=True, array_like=True):
     """q signatures, by distinct validators in ascending order, under one statement."""
 
-    epoch: int
+    epoch: Number
     statement: Statement
-    signatures: tuple[tuple[int, bytes], ...]
+    signatures: tuple[tuple[Number, bytes], ...]
 
 
 class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
@@ -138,10 +142,10 @@ class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
 class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"):
     """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4)."""
 
-    view: int
+    view: Number
     certificate: ExecutionCertificate | None
     prepared: tuple[PreparedCertificate, ...]
-    sender: int
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -153,10 +157,10 @@ class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"
 class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
     """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4)."""
 
-    view: int
+    view: Number
     view_changes: tuple[ViewChange, ...]
     pre_prepares: tuple[PrePrepare, ...]
-    sender: int
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -167,8 +171,8 @@ class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
 class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
     """A replica asks to leave ``view``; f + 1 of them make everyone leave (DESIGN "Leaving a view")."""
 
-    view: int
-    sender: int
+    view: Number
+    sender: Number
     signature: bytes = b""
 
     def signed(self, scope: Scope) -> bytes:
@@ -176,7 +180,7 @@ class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
 
 
 class Complaints(msgspec.Struct, frozen=True, array_like=True, tag="complaints"):
-    """f + 1 complaints about one view, passed on to those who still stand in it: everyone leaves, or nobody."""
+    """Complaints about a view or a later one, passed on to those who still stand in it: f + 1 make everyone leave."""
 
     complaints: tuple[Complaint, ...]
 
@@ -184,8 +188,8 @@ class Complaints(msgspec.Struct, frozen=True, array_like=True, tag="complaints")
 class Handover(msgspec.Struct, frozen=True, array_like=True, tag="hand-over"):
     """Operators make everyone leave ``view`` for the next one that ``to`` leads. Signed by k organisations."""
 
-    view: int
-    to: int
+    view: Number
+    to: Number
     signatures: tuple[tuple[bytes, bytes], ...] = ()
     """(65-byte public key, signature), in ascending order of keys."""
 
@@ -199,12 +203,12 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
     ``first_height``: the lowest block that it can serve. ``whole``: it serves blocks and snapshots at all.
     """
 
-    epoch: int
-    view: int
+    epoch: Number
+    view: Number
     view_active: bool
-    executed_height: int
-    certified_height: int
-    first_height: int = 1
+    executed_height: Number
+    certified_height: Number
+    first_height: Number = 1
     whole: bool = True
 
 
@@ -217,8 +221,8 @@ class BatchBody(msgspec.Struct, frozen=True, array_like=True, tag="batch-body"):
 
 
 class FetchBlocks(msgspec.Struct, frozen=True, array_like=True, tag="fetch-blocks"):
-    first_height: int
-    last_height: int
+    first_height: Number
+    last_height: Number
 
 
 class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certified-block"):
@@ -230,8 +234,8 @@ class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certifie
 
     header: bytes
     body: bytes
-    view: int
-    proposer: int
+    view: Number
+    proposer: Number
     certificate: ExecutionCertificate
     headers: tuple[bytes, ...] = ()
 
@@ -243,7 +247,7 @@ class CertifiedBlock(msgspec.Struct, frozen=True, array_like=True, tag="certifie
 class FetchManifest(msgspec.Struct, frozen=True, array_like=True, tag="fetch-manifest"):
     """Asks for the newest snapshot at or above ``height_min``."""
 
-    height_min: int
+    height_min: Number
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True, tag="manifest"):
@@ -257,10 +261,10 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, tag="manifest"):
 
     certificate: ExecutionCertificate
     header: bytes
-    depth: int
+    depth: Number
     branches: tuple[tuple[bytes, bytes], ...]
     boundaries: tuple[bytes, ...]
-    chunks: int
+    chunks: Number
 
     @property
     def height(self) -> int:
@@ -268,15 +272,15 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, tag="manifest"):
 
 
 class FetchChunk(msgspec.Struct, frozen=True, array_like=True, tag="fetch-chunk"):
-    height: int
-    index: int
+    height: Number
+    index: Number
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True, tag="chunk"):
     """The entries of one chunk, encoded; empty when the sender has that snapshot no longer."""
 
-    height: int
-    index: int
+    height: Number
+    index: Number
     data: bytes
 
 

@@ -91,7 +91,10 @@ class NormalCase:
     # ------------------------------------------------------------------------------------------- as backup
 
     def on_proposal(self, sender: int, message: Proposal, batch: CheckedBatch) -> None:
-        """A fresh proposal with its checked batch (section 4.2)."""
+        """A fresh proposal with its checked batch (section 4.2).
+
+        What a new view began above is settled or in its O: there the primary has nothing to propose.
+        """
         core, proposal = self._core, message.pre_prepare
         if sender != proposal.sender or proposal.sender != core.config.primary(proposal.view):
             core.reject(sender, RejectReason.NOT_PRIMARY)
@@ -99,6 +102,8 @@ class NormalCase:
             core.reject(sender, RejectReason.WRONG_VIEW)
         elif not core.in_window(proposal.sequence):
             self._reject_outside(sender, proposal.sequence)
+        elif proposal.sequence <= core.view_base:
+            core.reject(sender, RejectReason.BELOW_VIEW)
         elif batch.digest != proposal.digest:
             core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
         else:
@@ -107,6 +112,9 @@ class NormalCase:
     def _on_proposal(self, sender: int, proposal: PrePrepare, batch: CheckedBatch) -> None:
         core = self._core
         slot = core.log.slot(proposal.sequence)
+        if slot.committed not in (None, proposal.digest):
+            core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
+            return
         if slot.accepted is not None:
             if slot.accepted.digest != proposal.digest:
                 core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
@@ -280,11 +288,14 @@ class NormalCase:
     # ------------------------------------------------------------------------------- batches of a new view
 
     def on_batch_body(self, batch: CheckedBatch) -> None:
-        """A batch that we asked for by digest."""
+        """A batch that we asked for by digest. If we have left the view meanwhile, the next one may name it again."""
         for slot in self._core.log.ascending():
             if slot.fetching and slot.accepted is not None and slot.accepted.digest == batch.digest:
                 slot.fetching = False
-                self.accept(slot, slot.accepted, batch.body, batch.tx_ids)
+                if self._core.active:
+                    self.accept(slot, slot.accepted, batch.body, batch.tx_ids)
+                else:
+                    slot.keep(batch.digest, batch.body, batch.tx_ids)
 
     def adopt(self, proposal: PrePrepare) -> None:
         """A pre-prepare of a NEW-VIEW: vote at once if the batch is at hand or null, else fetch it first."""

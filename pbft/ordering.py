@@ -160,11 +160,6 @@ class Pool:
 
     # --------------------------------------------------------------------------------------- as primary
 
-    @property
-    def fresh(self) -> int:
-        """How many requests wait to be proposed."""
-        return len(self._fresh)
-
     def due(self, now_ms: int, pipeline_idle: bool) -> bool:
         """Whether to batch now: at once when nothing is in flight, by size or by delay under load."""
         oldest_ms = self.oldest_fresh_ms()

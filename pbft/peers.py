@@ -18,7 +18,6 @@ class SendQueue:
         self._votes: deque[bytes] = deque()
         self._bulk: deque[bytes] = deque()
         self.bytes = 0
-        self.dropped = 0
 
     def put(self, data: bytes, *, bulk: bool) -> None:
         self.bytes += len(data)
@@ -26,7 +25,6 @@ class SendQueue:
         while self.bytes > self._max and (self._bulk or self._votes):
             gone = self._bulk.popleft() if self._bulk else self._votes.popleft()
             self.bytes -= len(gone)
-            self.dropped += 1
 
     def take(self, bytes_max: int) -> bytes:
         """Up to ``bytes_max`` of whole frames (at least one, if there is any)."""
@@ -40,11 +38,6 @@ class SendQueue:
             size += len(frames[-1])
         self.bytes -= size
         return b"".join(frames)
-
-    def clear(self) -> None:
-        self._votes.clear()
-        self._bulk.clear()
-        self.bytes = 0
 
 
 class Budget:

@@ -19,10 +19,12 @@ from pbft.gate import GateFault, Rejected
 from pbft.messages import (
     CertifiedBlock,
     Chunk,
+    FetchBatch,
     FetchBlocks,
     FetchChunk,
     FetchManifest,
     Forward,
+    Handover,
     Manifest,
     Message,
     Status,
@@ -47,7 +49,9 @@ EPOCH_FREE = (
     Chunk,
     Forward,
 )
-"""Taken from peers in another epoch."""
+"""Taken from peers in another epoch, and from those who do not vote."""
+OF_STRANGERS = (*EPOCH_FREE, FetchBatch, Handover)
+"""What peers that are no validators may send."""
 UNSIGNED = frozenset({"PAYLOAD_INVALID", "TOO_LARGE", "SIGNERS_MISMATCH", "SIGNATURE_INVALID", "WRONG_CHAIN"})
 """Why an envelope is refused that no honest replica forwards, whatever its state: bytes alone decide these."""
 
@@ -58,6 +62,7 @@ BLAMED = frozenset(
         GateFault.NOT_THE_SENDER,
         GateFault.BAD_SIGNATURE,
         GateFault.BAD_BATCH,
+        GateFault.UNTRUE,
     }
 )
 """What no honest replica sends."""
@@ -147,6 +152,8 @@ class Reception:
             number = session.numbers.number(sender)
             if epoch != session.epoch.number and not isinstance(message, EPOCH_FREE):
                 self.rejects["other_epoch"] += 1
+            elif number >= session.config.n and not isinstance(message, OF_STRANGERS):
+                self.rejects["not_a_validator"] += 1
             elif isinstance(message, FETCHES):
                 self._serve(session, number, message)
             elif not session.replica.wants(message):

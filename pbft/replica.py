@@ -179,11 +179,12 @@ class Replica:
         core.next_sequence = core.executed + 1
         core.progress_ms = core.now.timer_ms
         core.monitor.restart(core.now.timer_ms)
-        if event.amnesia:
+        if event.amnesia and not any(isinstance(record, Muted) for record in event.records):
             self._catch_up.mute(None)
             core.persist(Muted(None))
         for record in event.records:
             self._restore(record)
+        self._catch_up.warn_if_mute()
         # A NEW-VIEW that we entered began below a checkpoint that has moved since: never propose there again.
         core.next_sequence = max(core.next_sequence, core.executed + 1, core.low + 1)
         core.accepted_top = max(core.accepted_top, core.executed)
@@ -246,7 +247,7 @@ class Replica:
     # ------------------------------------------------------------------------------------------- observing
 
     def wants(self, message: Message) -> bool:
-        """Whether a vote can still change anything, so that the edge need not verify those that cannot.
+        """Whether a message can still change anything, so that the edge need not verify those that cannot.
 
         A vote that contradicts what is settled is wanted: it is evidence.
         """
@@ -264,6 +265,14 @@ class Replica:
                 return core.outcomes.wants(statement)
             case Complaint(view, _):
                 return view >= core.view
+            case ViewChange(view) | NewView(view):
+                return view > core.view or (view == core.view and not core.active)
+            case BatchBody():
+                return any(slot.fetching for slot in core.log.ascending())
+            case Manifest():
+                return self._transfer.chooses
+            case Chunk(height):
+                return self._transfer.takes(height)
             case _:
                 return True
 

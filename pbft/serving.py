@@ -54,7 +54,9 @@ class Serving:
         waiting = self._waiting.get(peer)
         if not session.replica.core.whole:
             self.refused["fetch_while_not_whole"] += 1
-        elif self._unsent(session, peer) > UNSENT_BYTES_MAX or (waiting and len(waiting) >= REQUESTS_WAITING_MAX):
+        elif self.refuses(session, peer):
+            pass
+        elif waiting and len(waiting) >= REQUESTS_WAITING_MAX:
             self.refused["fetch_while_served"] += 1
         elif waiting is not None:
             waiting.append(request)
@@ -63,6 +65,13 @@ class Serving:
             task = asyncio.get_running_loop().create_task(self._serve_all(session, peer))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
+
+    def refuses(self, session: Session, peer: int) -> bool:
+        """Whether a peer gets nothing more now, since so much that it asked for still waits; it will ask again."""
+        if self._unsent(session, peer) <= UNSENT_BYTES_MAX:
+            return False
+        self.refused["fetch_while_served"] += 1
+        return True
 
     async def run(self) -> None:
         """Raises what a ledger's read raised: a store that cannot be read ends the node."""
@@ -98,8 +107,9 @@ class Serving:
         """In a thread."""
         match request:
             case FetchBlocks(first, last):
-                last = min(last, first + session.config.fetch_blocks_max)
-                return self._ledger.certified_blocks(max(1, first), last, SERVED_BYTES_MAX)
+                first = max(1, first)
+                last = min(last, first + session.config.fetch_blocks_max - 1)
+                return self._ledger.certified_blocks(first, last, SERVED_BYTES_MAX)
             case FetchManifest(height_min):
                 manifest = self._ledger.manifest(height_min)
                 return () if manifest is None else (manifest,)

@@ -29,6 +29,10 @@ class StateTransfer:
         self._all_asked: set[int] = set()
         """Everyone asked for a manifest by now: a late answer is as good as one in time."""
         self._manifest: Manifest | None = None
+        self._giver: int | None = None
+        """Whose manifest it is."""
+        self._fruitless: set[int] = set()
+        """Peers whose manifests led to nothing: asked again when everybody's has."""
         self._todo: list[int] = []
         self._asked_for: dict[int, tuple[int, int]] = {}
         """Chunk index: the peer asked, and until when its answer is awaited."""
@@ -41,6 +45,15 @@ class StateTransfer:
         """How often everyone was slow since the last chunk came."""
         self._staged: set[int] = set()
         self.wanted = False
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a manifest is of use."""
+        return self.wanted and self._manifest is None and not self._core.installing
+
+    def takes(self, height: int) -> bool:
+        """Whether a chunk of the snapshot at ``height`` is of use."""
+        return self._manifest is not None and self._manifest.height == height
 
     @property
     def progress(self) -> tuple[int, int] | None:
@@ -103,7 +116,11 @@ class StateTransfer:
         core = self._core
         if self._asked is not None and core.now.timer_ms < self._asked_until_ms:
             return
-        sources = self._sources(self._height_min)
+        known = self._sources(self._height_min)
+        sources = [peer for peer in known if peer not in self._fruitless]
+        if known and not sources:
+            self._fruitless.clear()
+            sources = known
         if not sources:
             self._asked = None
             return
@@ -124,7 +141,7 @@ class StateTransfer:
         if manifest.height < self._height_min:
             core.reject(sender, RejectReason.USELESS)
             return
-        self._manifest, self._asked, self._all_asked = manifest, None, set()
+        self._manifest, self._giver, self._asked, self._all_asked = manifest, sender, None, set()
         self._todo = list(range(manifest.chunks))
         self._asked_for, self._without, self._slow, self._staged = {}, set(), set(), set()
         self._rounds = 0
@@ -194,8 +211,10 @@ class StateTransfer:
             core.send(peer, FetchChunk(self._manifest.height, index))
 
     def _give_up(self) -> None:
-        """Nobody has this snapshot any more: choose a newer one. Liars are remembered."""
-        self._manifest = None
+        """Nobody has this snapshot any more: choose another one, of somebody else. Liars are remembered."""
+        if self._giver is not None:
+            self._fruitless.add(self._giver)
+        self._manifest = self._giver = None
         self._todo, self._asked_for, self._without, self._slow = [], {}, set(), set()
 
     def _finish(self) -> None:

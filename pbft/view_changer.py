@@ -30,6 +30,8 @@ class ViewChanger:
         self._deadline_ms: int | None = None
         self._failed_views = 0
         self._looked_ms = 0
+        self._handed_on: int | None = None
+        """The view whose hand-over we passed on: once is enough, and we may be unable to leave."""
         self.reason: Complaints | Handover | None = None
         """Why we left the last view, if that can be shown to others."""
 
@@ -40,13 +42,26 @@ class ViewChanger:
         core, config = self._core, self._core.config
         if not core.active or not core.votes or core.diverged or core.installing:
             return None
-        if core.at_high_watermark or core.executed < core.ordered:
+        if core.executed < core.ordered or (core.at_high_watermark and not self._has_gone_on()):
             return None
         silence = core.progress_ms + config.block_idle_ms_max + config.request_timeout_ms
         oldest = core.pool.oldest_ms()
         if oldest is None:
             return silence
         return min(silence, max(oldest, core.progress_ms) + config.request_timeout_ms)
+
+    def _has_gone_on(self) -> bool:
+        """Whether somebody asks for a later view. At the high watermark only certificates help, and if their outcome is
+        the one that lacks, only in a common view can they execute what we have."""
+        core = self._core
+        if core.outcomes.hopeless(core.outcomes.certified + 1) is not None:
+            return False  # two against two: no view helps
+        left = any(self._is_about_us(self._complaints[s]) for s in self._complaints if s != core.me)
+        return left or any(self._changes[s].view > core.view for s in self._changes if s != core.me)
+
+    def _is_about_us(self, complaint: Complaint) -> bool:
+        """Whether it speaks against our view: it names that one or one of the next, not any that is far away."""
+        return self._core.view <= complaint.view < self._core.view + self._core.config.n
 
     def check_primary(self) -> None:
         """Complain when the primary owes us something for too long, censors a client or is slow."""
@@ -106,19 +121,20 @@ class ViewChanger:
 
     def _count_complaints(self) -> None:
         core = self._core
-        against = [self._complaints[s] for s in sorted(self._complaints) if self._complaints[s].view == core.view]
+        against = [self._complaints[s] for s in sorted(self._complaints) if self._is_about_us(self._complaints[s])]
         if not core.active or not core.votes or len(against) < core.config.weak:
             return
-        accused = core.config.primary(core.view)
         complaints = tuple(against[: core.config.weak])
-        core.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, core.scope, accused, (), complaints))
+        if all(complaint.view == core.view for complaint in complaints):
+            accused = core.config.primary(core.view)
+            core.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, core.scope, accused, (), complaints))
         self.leave(core.view + 1, Complaints(complaints))
 
     def on_complaints(self, message: Complaints) -> None:
         """Somebody left our view and shows why; ours may be among them, withdrawn but signed."""
         for complaint in message.complaints:
             known = self._complaints.get(complaint.sender)
-            if complaint.view == self._core.view and (known is None or known.view < complaint.view):
+            if complaint.view >= self._core.view and (known is None or known.view < complaint.view):
                 self._complaints[complaint.sender] = complaint
         self._count_complaints()
 
@@ -156,7 +172,9 @@ class ViewChanger:
         if handover.view != core.view or not core.active or handover.to not in core.config.leaders:
             core.reject(sender, RejectReason.BAD_HANDOVER)
             return
-        core.broadcast(handover)
+        if self._handed_on != handover.view:
+            self._handed_on = handover.view
+            core.broadcast(handover)
         if core.votes:
             views = range(core.view + 1, core.view + 1 + len(core.config.leaders))
             self.leave(next(view for view in views if core.config.primary(view) == handover.to), handover)
@@ -217,11 +235,17 @@ class ViewChanger:
         return min(config.view_change_timeout_ms << min(self._failed_views, 16), config.view_change_timeout_ms_max)
 
     def check_deadline(self) -> None:
-        """The view did not begin in time: try the next, with twice the patience."""
+        """The view did not begin in time: try the next, with twice the patience.
+
+        The others may be in it: its primary can have left us out. Whoever owes them progress there needs our word
+        against it as much as theirs, so we complain, and show that to those who stay behind.
+        """
         core = self._core
         if self._deadline_ms is not None and not core.active and self._deadline_ms <= core.now.timer_ms and core.votes:
             self._failed_views += 1
-            self.leave(core.view + 1)
+            complaint = core.sign(Complaint(core.view, core.me))
+            self._complaints[core.me] = complaint
+            self.leave(core.view + 1, Complaints((complaint,)))
 
     def wake_ms(self) -> int | None:
         """When to look again: the view change's deadline, or the end of our patience if we have not complained."""

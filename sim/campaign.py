@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from sim.plan import MIXED, Plan
 from sim.run import Verdict, run_seed
+from sim.worker import begin
 
 FAILURES_KEPT_MAX = 100
 NODES_MIN, NODES_MAX = 4, 31
 AHEAD = 16
 """How many seeds a process is given ahead."""
+
+_Item: TypeAlias = tuple[tuple[int, ...], str, int]
+"""(numbers of nodes, adversary, seed)."""
+_Done: TypeAlias = tuple[Verdict, int]
+"""A verdict, and the processor time that it took in ms."""
 
 
 class Row(msgspec.Struct):
@@ -29,11 +37,20 @@ class Row(msgspec.Struct):
     violations: int = 0
     settled_ms_max: int = 0
     """The longest that anything took to settle after the last fault."""
+    messages: int = 0
+    """That arrived."""
+    view_changes: int = 0
+    transfers: int = 0
+    """Snapshots that nodes took the place of their ledgers."""
+    befallen: int = 0
+    """Faults of the timelines, and power cuts."""
 
 
 class Failure(msgspec.Struct, frozen=True):
     plan: Plan
     faults: tuple[str, ...]
+    replay: str = ""
+    """The line that plays the seed again."""
 
 
 class Campaign(msgspec.Struct):
@@ -47,6 +64,8 @@ class Campaign(msgspec.Struct):
     rows: dict[str, Row] = {}
     failures: list[Failure] = []
     failed: int = 0
+    cpu_ms: int = 0
+    """Processor time of all seeds."""
 
     def __post_init__(self) -> None:
         self.following = max(self.following, self.first)
@@ -59,19 +78,29 @@ class Campaign(msgspec.Struct):
     def done(self) -> int:
         return self.following - self.first
 
-    def add(self, verdict: Verdict) -> None:
-        """Take in the verdict on the seed ``following``."""
+    def add(self, verdict: Verdict, cpu_ms: int = 0) -> None:
+        """Take in the verdict on the seed ``following``, which took so much processor time."""
+        self.cpu_ms += cpu_ms
         row = self.rows.setdefault(verdict.plan.adversary, Row())
         row.seeds += 1
         row.blocks += verdict.height
         row.views += verdict.view
         row.settled_ms_max = max(row.settled_ms_max, verdict.settled_ms or 0)
+        row.messages += verdict.messages
+        row.view_changes += verdict.view_changes
+        row.transfers += verdict.transfers
+        row.befallen += verdict.befallen
         if verdict.faults:
             row.violations += 1
             self.failed += 1
             if len(self.failures) < FAILURES_KEPT_MAX:
-                self.failures.append(Failure(verdict.plan, verdict.faults))
+                self.failures.append(Failure(verdict.plan, verdict.faults, replay_line(verdict.plan)))
         self.following += 1
+
+
+def replay_line(plan: Plan) -> str:
+    """The command that plays a seed's own plan again."""
+    return f"wattq sim replay {plan.seed} --nodes {plan.nodes} --adversary {plan.adversary} --transcript"
 
 
 def load(path: Path, wanted: Campaign) -> Campaign:
@@ -94,27 +123,32 @@ def save(path: Path, campaign: Campaign) -> None:
 
 def work(campaign: Campaign, jobs: int) -> Iterator[Verdict]:
     """Run what is left, and take each verdict in, in order of seeds. One job runs in this very process."""
-    seeds = iter(range(campaign.following, campaign.last + 1))
-    if jobs == 1:
-        for seed in seeds:
-            verdict = _run((campaign.nodes, campaign.adversary, seed))
-            campaign.add(verdict)
-            yield verdict
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    items = ((campaign.nodes, campaign.adversary, seed) for seed in range(campaign.following, campaign.last + 1))
+    for verdict, cpu_ms in map(_run, items) if jobs == 1 else _run_all(items, jobs):
+        campaign.add(verdict, cpu_ms)
+        yield verdict
+
+
+def _run_all(items: Iterator[_Item], jobs: int) -> Iterator[_Done]:
+    """In processes, few seeds ahead of what is taken in: an interrupt is then answered soon."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin) as pool:
+        running: deque[Future[_Done]] = deque()
         try:
-            # Few at a time: an interrupt is then answered soon.
-            while batch := list(islice(seeds, jobs * AHEAD)):
-                for verdict in pool.map(_run, [(campaign.nodes, campaign.adversary, seed) for seed in batch]):
-                    campaign.add(verdict)
-                    yield verdict
+            for item in items:
+                running.append(pool.submit(_run, item))
+                if len(running) >= jobs * AHEAD:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _run(item: tuple[tuple[int, ...], str, int]) -> Verdict:
+def _run(item: _Item) -> _Done:
     nodes, adversary, seed = item
-    return run_seed(seed, nodes[seed % len(nodes)], adversary)
+    before_ns = time.process_time_ns()
+    verdict = run_seed(seed, nodes[seed % len(nodes)], adversary)
+    return verdict, (time.process_time_ns() - before_ns) // 1_000_000
 
 
 def run_resumably(path: Path, wanted: Campaign, jobs: int, tell: Callable[[Campaign], None]) -> Campaign:

@@ -59,19 +59,13 @@ class SimNetwork:
 
     # ---------------------------------------------------------------------------------------- messages
 
-    def holds(self, sender: int, receiver: int, deliver: Callable[[], None]) -> bool:
-        """Whether the link is clogged; then ``deliver`` is called once it is free."""
-        held = self._clogged.get((sender, receiver))
-        if held is None:
-            return False
-        held.append(deliver)
-        return True
+    def held(self, sender: int, receiver: int) -> list[Callable[[], None]] | None:
+        """What a clogged link holds, to be called in turn once it is free; None for a link that is free."""
+        return self._clogged.get((sender, receiver))
 
     def arrivals_ms(self, sender: int, receiver: int) -> Sequence[int]:
         """Delays after which copies of a message arrive: none when it is lost, two when it is duplicated."""
-        if (sender, receiver) in self._cut:
-            return ()
-        return self.delays_ms()
+        return () if (sender, receiver) in self._cut else self.delays_ms()
 
     def delays_ms(self) -> Sequence[int]:
         """As above, for a link that nothing cuts: a client's."""

@@ -50,7 +50,6 @@ from pbft.messages import (
     Message,
     Statement,
     Status,
-    split_frame,
 )
 from pbft.numbers import Numbers
 from pbft.reception import EPOCH_FREE
@@ -69,6 +68,8 @@ EXECUTION_MS = 1
 RESTART_MS = 600
 """How long a process takes to come back by itself after a power cut, give or take half."""
 CLOCK_START_MS = 1_800_000_000_000
+EVERYONE = -1
+"""All other places, where a number means one peer, and None the validators."""
 FETCHES = (FetchBlocks, FetchManifest, FetchChunk)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -93,6 +94,8 @@ class SimNode:
         self.ordered: list[tuple[int, bytes]] = []
         """(height, digest) of every batch that it executed."""
         self.epochs: list[Epoch] = []
+        self.transfers = 0
+        """Snapshots that took the place of its ledger."""
         self._world = world
         self._skew_ms = skew_ms
         self._life = 0
@@ -147,6 +150,7 @@ class SimNode:
         self._wal: WriteAheadLog = self._logs.open(epoch.number)
         self.replica = Replica(self.config, self.key.sign)
         self._gate = Gate(self.config, ledger)
+        self._places: dict[int | None, Sequence[int]] = {}  # a peer's number is its key's for one epoch
         self.epochs.append(epoch)
         self._ending = False
         self._wake_at_ms: int | None = None
@@ -185,21 +189,29 @@ class SimNode:
 
     # ------------------------------------------------------------------------------------------- network
 
-    def keys_of(self, to: int | None, message: Message) -> Sequence[bytes] | None:
-        """Who gets a message to peer ``to``: None for everyone, as our status; votes go to the validators."""
-        if to is not None:
-            return (self.numbers.key(to),)
-        return None if isinstance(message, Status) else self.numbers.others
+    def places_of(self, to: int | None, message: Message) -> Sequence[int]:
+        """Who gets a message to peer ``to``: with None the validators, or everyone if it is our status."""
+        whom = EVERYONE if to is None and isinstance(message, Status) else to
+        places = self._places.get(whom)
+        if places is None:
+            places = self._places[whom] = self._places_of(whom)
+        return places
+
+    def _places_of(self, whom: int | None) -> Sequence[int]:
+        others = [node for node in self._world.nodes if node.key is not self.key]
+        if whom != EVERYONE:
+            keys = self.numbers.others if whom is None else (self.numbers.key(whom),)
+            others = [node for node in others if node.key.public_key in keys]
+        return tuple(node.place for node in others)
 
     def receive(self, sender: bytes, frame: bytes) -> None:
         """A frame from the holder of the key ``sender``, through the real gate."""
         if not self.up or self._ending:
             return
-        epoch, content = split_frame(frame)
         number = self.numbers.number(sender)
         try:
-            message = self._gate.decode(content)
-            if not all(behaviour.incoming(number, message) for behaviour in self.behaviours):
+            epoch, message = self._world.frames.open(frame, self._gate, self.config)
+            if self.behaviours and not self._let_in(number, message):
                 return
             if epoch != self.config.scope.epoch and not isinstance(message, EPOCH_FREE):
                 self.rejected["other_epoch"] += 1
@@ -211,6 +223,10 @@ class SimNode:
                 self._verify(number, message)
         except Rejected as rejected:
             self.rejected[rejected.fault] += 1
+
+    def _let_in(self, sender: int, message: Message) -> bool:
+        """What a liar's behaviours say."""
+        return all(behaviour.incoming(sender, message) for behaviour in self.behaviours)
 
     def _verify(self, sender: int, message: Message) -> None:
         if not self.replica.wants(message):
@@ -308,10 +324,11 @@ class SimNode:
             self.alarms.extend(output.alarms)
             for alarm in output.alarms:
                 self._world.note(f"node {self.place} alarm {alarm.kind}: {alarm.detail}")
-        self.evidence.extend(output.evidence)
         for evidence in output.evidence:
+            self.evidence.append(evidence)
             self._world.report(self, evidence)
-        self.rejected.update(reject.reason for reject in output.rejects)
+        for reject in output.rejects:
+            self.rejected[reject.reason] += 1
 
     def _next_durable(self) -> None:
         self._durable(self._pending.popleft())
@@ -324,7 +341,7 @@ class SimNode:
         if output.transfer is not None:
             # Its chunks, which this very output asks for, are checked against what this stages.
             self._enqueue(partial(self._send_all, output.send))
-        else:
+        elif output.send:
             self._send_all(output.send)
         if output.truncate_below is not None:
             self._wal.truncate_below(output.truncate_below)
@@ -377,6 +394,7 @@ class SimNode:
         for chunk in output.stage:
             self._enqueue(partial(self.ledger.stage, chunk))
         if output.install:
+            self.transfers += 1
             self._enqueue(self.ledger.install)
 
     def _enqueue(self, job: Callable[[], None]) -> None:
@@ -396,7 +414,7 @@ class SimNode:
         ran = self.ledger.execute(item.height, item.digest, item.body, item.view, item.proposer)
         self.executed.append(ran.statement)
         self.ordered.append((item.height, item.digest))
-        waiting = self.replica.core.pool.waiting_since(self._world.now_ms) if ran.tx_ids else []
+        waiting = self.replica.core.pool.waiting_since(self._world.now_ms)
         gone = tuple(self.ledger.inadmissible(waiting)) if waiting else ()
         self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary))
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from ca.signatures import remembering
+from pbft.messages import NewView
 from sim.catalogue import plan_of
 from sim.checkers import check
 from sim.plan import MIXED, Plan
@@ -26,6 +27,14 @@ class Verdict:
     height: int
     view: int
     settled_ms: int | None
+    messages: int = 0
+    """That arrived."""
+    view_changes: int = 0
+    """Views that honest primaries began."""
+    transfers: int = 0
+    """Snapshots that took the place of honest nodes' ledgers."""
+    befallen: int = 0
+    """Faults of the timeline, and power cuts."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -63,4 +72,18 @@ def judge(world: World) -> Verdict:
         height=max((node.ledger.height for node in honest), default=0),
         view=max((node.replica.view for node in honest), default=0),
         settled_ms=world.settled_ms,
+        messages=world.messages,
+        view_changes=view_changes_of(world),
+        transfers=sum(node.transfers for node in world.honest),
+        befallen=world.befallen,
     )
+
+
+def view_changes_of(world: World) -> int:
+    """How many views honest primaries began by a NEW-VIEW."""
+    honest = {node.place for node in world.honest}
+    begun = set()
+    for sent in world.sent:
+        if isinstance(sent.message, NewView) and sent.place in honest:
+            begun.add((sent.epoch, sent.message.view))
+    return len(begun)

@@ -25,6 +25,7 @@ from sim.behaviour import BEHAVIOURS, Stand
 from sim.clients import SimClient
 from sim.disk import PowerCut
 from sim.faults import apply_fault
+from sim.frames import Frames
 from sim.history import Operation
 from sim.network import SimNetwork
 from sim.node import SimNode
@@ -74,11 +75,16 @@ class World:
         self.now_ms = 0
         self.chance = self.chance_of("world")
         self.network = SimNetwork(self.chance_of("network"), plan.weather)
+        self.frames = Frames()
         self.sent: list[Sent] = []
         self.notes: list[tuple[int, str]] = []
         """(time, sentence): faults and what else a transcript should say."""
         self.arrived: list[Arrived] | None = None
         """Set to a list to keep what arrives, for diagrams."""
+        self.messages = 0
+        """How many arrived."""
+        self.befallen = 0
+        """Faults of the timeline, and power cuts."""
         self.submitted: set[bytes] = set()
         """Ids of the transactions that clients made."""
         self.settled_ms: int | None = None
@@ -166,6 +172,7 @@ class World:
                 call()
             except PowerCut as cut:
                 self.note(str(cut))
+                self.befallen += 1
                 self.nodes[cut.place].power_cut()
             if self._count > EVENTS_MAX:
                 raise Storm(f"storm: more than {EVENTS_MAX} events before {end_ms} ms")
@@ -207,15 +214,12 @@ class World:
         """Put a message on the network as it is."""
         message, epoch = send.message, node.config.scope.epoch
         self.sent.append(Sent(self.now_ms, node.place, send.to, message, epoch))
-        keys = node.keys_of(send.to, message)
         frame = encode_frame(epoch, message)
-        for other in self.nodes:
-            if other.key is node.key or (keys is not None and other.key.public_key not in keys):
-                continue
+        for place in node.places_of(send.to, message):
             if self._wires:
-                self._through_wires(node, other.place, message)
+                self._through_wires(node, place, message)
             else:
-                self._travel(node, other.place, frame)
+                self._travel(node, place, frame)
 
     def _through_wires(self, node: SimNode, to: int, message: Message) -> None:
         carried: Sequence[Message] = (message,)
@@ -225,12 +229,16 @@ class World:
             self._travel(node, to, encode_frame(node.config.scope.epoch, real))
 
     def _travel(self, node: SimNode, to: int, frame: bytes) -> None:
+        now_ms = self.now_ms
         for delay_ms in self.network.arrivals_ms(node.place, to):
-            self.later(delay_ms, partial(self._arrive, node, to, frame, self.now_ms))
+            self.later(delay_ms, partial(self._arrive, node, to, frame, now_ms))
 
     def _arrive(self, node: SimNode, to: int, frame: bytes, sent_ms: int) -> None:
-        if self.network.holds(node.place, to, partial(self._arrive, node, to, frame, sent_ms)):
+        held = self.network.held(node.place, to)
+        if held is not None:
+            held.append(partial(self._arrive, node, to, frame, sent_ms))
             return
+        self.messages += 1
         if self.arrived is not None:
             self.arrived.append(Arrived(sent_ms, self.now_ms, node.place, to, frame))
         self._trace.update(b"%d %d>%d " % (self.now_ms, node.place, to) + frame)
@@ -295,6 +303,7 @@ class World:
 
     def _fault(self, fault: Fault) -> None:
         if self._chaos:
+            self.befallen += 1
             self.note(f"fault: {fault.kind} {fault.groups} {fault.amount or ''}")
             apply_fault(self, fault)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ledger.codes import Refusal
 from ledger.envelope import envelope_from_bytes
 from pbft.events import Send
 from pbft.messages import (
@@ -106,7 +107,10 @@ class Censor(Behaviour):
         return Proposal(self.stand.sign(without.pre_prepare), without.body)
 
     def _is_victims(self, raw: bytes) -> bool:
-        signer = envelope_from_bytes(raw).payload.signers[0]
+        try:
+            signer = envelope_from_bytes(raw).payload.signers[0]
+        except Refusal:
+            return False  # another liar's flood
         if self._victim is None:
             self._victim = signer
         return signer == self._victim

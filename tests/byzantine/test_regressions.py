@@ -36,6 +36,19 @@ def test_every_transaction_below_an_epochs_boundary_gets_a_receipt() -> None:
     assert run_seed(159, 4, "traitors").faults == ()
 
 
+@pytest.mark.row(11)
+def test_a_replica_that_was_left_out_of_a_view_is_heard_by_those_in_it() -> None:
+    """It asked for the next view alone, one other complained, and the third was content at the high watermark."""
+    assert run_seed(7280, 4, "mixed").faults == ()
+
+
+@pytest.mark.row(11)
+@pytest.mark.parametrize(("adversary", "seed"), [("liars", 2359), ("traitors", 3524), ("liars", 4869)])
+def test_a_censor_bears_with_anothers_garbage(adversary: str, seed: int) -> None:
+    """It read forged requests as if honest clients had made them, and the world ended there."""
+    assert run_seed(seed, 10, adversary).faults == ()
+
+
 @pytest.mark.row(1)
 def test_what_a_primary_said_twice_within_a_millisecond_is_carried_out_in_order() -> None:
     assert run_seed(13, 4, "equivocate").faults == ()

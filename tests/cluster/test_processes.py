@@ -23,12 +23,18 @@ STARTED_S = 60.0
 ENDED_S = 40.0
 
 
+def hear_hang_ups() -> None:
+    """Under ``nohup`` they are ignored, and whoever runs the tests may be."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def wattq(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command, with its output kept; killed at the end, should it still run."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "cli", *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=hear_hang_ups,
     )  # fmt: skip
     try:
         yield process
@@ -88,15 +94,18 @@ async def test_a_hang_up_while_a_cluster_starts_ends_what_was_started(tmp_path: 
     cluster = Cluster(directory)
     (cluster.home("node4") / "node.key").unlink()
     os.mkfifo(cluster.home("node4") / "node.key", 0o600)  # node4 waits here for ever: the start does not come to an end
-    async with wattq("cluster", "up", "-c", str(tmp_path / "c.toml"), "-d", str(directory)) as process:
+    try:
+        async with wattq("cluster", "up", "-c", str(tmp_path / "c.toml"), "-d", str(directory)) as process:
 
-        async def started() -> bool:
-            return all([await cluster.status(name) for name in ("node1", "node2", "node3")])
+            async def started() -> bool:
+                return all([await cluster.status(name) for name in ("node1", "node2", "node3")])
 
-        await until(started, STARTED_S)
-        process.send_signal(signal.SIGHUP)
-        assert await process.wait() == 130
-        assert [name for name in cluster.names if cluster.pid(name) is not None] == []
+            await until(started, STARTED_S)
+            process.send_signal(signal.SIGHUP)
+            assert await process.wait() == 130
+            assert [name for name in cluster.names if cluster.pid(name) is not None] == []
+    finally:
+        await cluster.down()
 
 
 async def test_a_network_in_a_long_path(tmp_path: Path) -> None:

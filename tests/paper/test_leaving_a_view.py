@@ -13,7 +13,17 @@ from harness import Net
 from ca.signatures import verify
 from pbft.events import Received, RejectReason
 from pbft.evidence import EvidenceKind, verify_evidence
-from pbft.messages import Complaint, Forward, Handover, Message, NewView, Proposal, ViewChange
+from pbft.messages import (
+    Commit,
+    Complaint,
+    Forward,
+    Handover,
+    Message,
+    NewView,
+    Prepare,
+    Proposal,
+    ViewChange,
+)
 
 
 def primary_that(net: Net, drop: str) -> None:
@@ -146,6 +156,28 @@ def test_whoever_leaves_shows_the_others_why_so_that_it_is_not_left_alone() -> N
     net.until(lambda: net.all_executed("a"))
 
 
+@pytest.mark.row(11)
+def test_who_was_left_out_of_a_view_gets_the_others_out_of_it_when_they_depend_on_a_liar() -> None:
+    """Found by the simulator (split-commit, seed 7280): a liar's view left out replica 2, which then asked for view 2
+    alone for ever. The other two were led up to the high watermark and waited there for the liar's outcomes."""
+    net = Net(4, first_primary=3, checkpoint_interval_blocks=4, window_blocks=12, block_idle_ms_max=50,
+              request_timeout_ms=300, view_change_timeout_ms=300)  # fmt: skip
+
+    def lie(sender: int, receiver: int, message: Message) -> bool:
+        if sender == 3 and isinstance(message, Proposal) and message.pre_prepare.view == 0:
+            return False  # the first view ends here
+        if receiver == 2 and isinstance(message, NewView) and message.view == 1:
+            return False
+        return sender != 0 or (receiver != 2 and isinstance(message, Proposal | Prepare | Commit | NewView))
+
+    net.filter = lie
+    honest = net.nodes[1:]
+    net.until(lambda: net.nodes[2].replica.view == 2)
+    net.until(lambda: all(node.replica.core.outcomes.certified > 12 for node in honest))
+    assert not any(alarm for node in honest for alarm in node.alarms)
+    net.check_agreement()
+
+
 def test_f_plus_1_complaints_are_evidence_against_the_primary() -> None:
     net = Net(4, real_signatures=True)
     net.crash(0)
@@ -194,6 +226,28 @@ def test_operators_hand_the_lead_to_another() -> None:
     net.submit(0, "b")
     net.until(lambda: net.all_executed("b"))
     assert [m for m in net.nodes[3].sent if isinstance(m, Proposal) and m.pre_prepare.view == 3]
+
+
+def test_an_observer_passes_a_hand_over_on_and_leaves_no_view_itself() -> None:
+    net = Net(4, block_idle_ms_max=200)
+    observer = net.observe()
+    net.give(observer, Received(7, Handover(0, 3)))
+    assert Handover(0, 3) in observer.sent
+    assert (observer.replica.view, observer.replica.active) == (0, True)
+    net.until(lambda: all(node.replica.active and node.replica.view == 3 for node in net.nodes[:4]))
+    assert not [message for message in observer.sent if isinstance(message, ViewChange)]
+    net.submit(0, "b")
+    net.until(lambda: net.all_executed("b"))
+
+
+@pytest.mark.row(10)
+def test_a_replica_that_cannot_leave_passes_a_hand_over_on_once() -> None:
+    """Found by a tester: two that do not vote sent one to each other without end."""
+    net = Net(4, block_idle_ms_max=200)
+    observer = net.observe()
+    for _ in range(5):
+        net.give(observer, Received(7, Handover(0, 3)))
+    assert observer.sent.count(Handover(0, 3)) == 1
 
 
 @pytest.mark.parametrize("handover", [Handover(1, 3), Handover(0, 9)])

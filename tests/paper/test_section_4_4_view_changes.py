@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from harness import SCOPE, Net, fake_signer
+from harness import SCOPE, Net, checked, fake_signer
 
 from pbft.config import ReplicaConfig
 from pbft.events import Received, RejectReason
+from pbft.evidence import EvidenceKind
 from pbft.messages import (
     NULL_DIGEST,
+    BatchBody,
     Commit,
     Complaint,
     Message,
@@ -21,6 +23,7 @@ from pbft.messages import (
     ViewChange,
 )
 from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
+from pbft.records import Entered, Prepared
 from pbft.view_change import is_new_view, is_view_change, open_sequences
 
 
@@ -88,6 +91,32 @@ def test_a_batch_that_new_view_names_and_a_replica_lacks_is_fetched() -> None:
     net.filter = lambda sender, receiver, message: True
     net.until(lambda: net.all_executed("a"))
     assert net.nodes[3].texts() == ["a"]
+
+
+def test_a_batch_fetched_for_a_view_that_was_left_meanwhile_is_kept_but_not_voted_for() -> None:
+    """Section 4.4: whoever has sent VIEW-CHANGE takes no more part in the view that it leaves."""
+    net = Net(4)
+
+    def node_3_gets_no_batch(sender: int, receiver: int, message: Message) -> bool:
+        return not isinstance(message, Commit) and not (receiver == 3 and isinstance(message, Proposal | BatchBody))
+
+    net.filter = node_3_gets_no_batch
+    net.submit(0, "a")
+    net.drain()
+    proposal = next(message for message in net.nodes[0].sent if isinstance(message, Proposal))
+    net.crash(0)
+    node = net.nodes[3]
+    net.until(lambda: node.replica.view == 1 and node.replica.active)
+    for sender in (1, 2):
+        net.give(node, Received(sender, ViewChange(2, None, (), sender, b"s" * 64)))
+    assert (node.replica.view, node.replica.active) == (2, False)
+    node.sent.clear()
+    net.give(node, Received(1, BatchBody(proposal.body), checked(proposal.body)))
+    assert not [message for message in node.sent if isinstance(message, Prepare)]
+    node.sent.clear()
+    net.filter = lambda sender, receiver, message: not (receiver == 3 and isinstance(message, Proposal | BatchBody))
+    net.until(lambda: node.texts() == ["a"])
+    net.check_agreement()
 
 
 def test_one_replica_alone_cannot_oust_a_primary() -> None:
@@ -158,6 +187,27 @@ def test_a_restarted_replica_repeats_its_votes_and_never_contradicts_them() -> N
     net.until(lambda: net.all_executed("a"))
     again = [m for m in net.nodes[2].sent if isinstance(m, Prepare) and m.view == 0]
     assert {(m.sequence, m.digest) for m in again if m.sequence == votes[0].sequence} == {(1, votes[0].digest)}
+
+
+def test_a_primary_whose_log_repeats_its_new_view_never_proposes_twice_at_one_sequence() -> None:
+    """Each segment of the log begins with the NEW-VIEW in force, so that one read after what came of it undoes none."""
+    net = Net(4, batch_transactions_max=1)
+    net.crash(0)
+    net.filter = lambda sender, receiver, message: not (isinstance(message, Commit) and message.view == 1)
+    net.submit(1, "a")
+    net.until(lambda: any(isinstance(record, Prepared) for record in net.nodes[1].wal))
+    node = net.nodes[1]
+    node.wal.append(next(record for record in node.wal if isinstance(record, Entered)))
+    net.crash(1)
+    net.restart(1)
+    net.submit(1, "b")
+    net.drain()
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: net.all_executed("a", "b"))
+    assert node.replica.view == 1
+    proposed = {(m.pre_prepare.sequence, m.pre_prepare.digest) for m in node.sent if isinstance(m, Proposal)}
+    assert len(proposed) == len({sequence for sequence, _ in proposed})
+    assert not [e for n in net.nodes for e in n.evidence if e.kind != EvidenceKind.COMPLAINTS]
 
 
 @pytest.mark.row(19)
@@ -232,6 +282,10 @@ def test_a_new_view_must_be_what_its_v_leads_to() -> None:
         replace(good, pre_prepares=(replace(proposals[0], digest=B),)),
         replace(good, pre_prepares=(*proposals, PrePrepare(5, 2, B, 1, b"s" * 64))),
         replace(good, view=6),
+        replace(good, view_changes=(changes[0], change(1, view=6), changes[2])),
+        replace(good, view_changes=(changes[0], change(1, prepared(5, 1, A)), changes[2])),
+        replace(good, pre_prepares=(replace(proposals[0], view=4),)),
+        replace(good, pre_prepares=(replace(proposals[0], sender=2),)),
     ):
         assert not is_new_view(CONFIG, bad)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Net, Node
+from harness import CHUNKS, Net, Node
 
-from pbft.events import AlarmKind
+from pbft.events import AlarmKind, Received, RejectReason
 from pbft.messages import (
     CertifiedBlock,
     Chunk,
@@ -114,6 +114,25 @@ def test_peers_that_no_longer_have_the_snapshot_lead_to_a_newer_one() -> None:
     net.check_agreement()
 
 
+@pytest.mark.row(6)
+def test_whose_manifest_led_to_nothing_is_asked_after_all_others() -> None:
+    """Found by a tester: a liar with the lowest number offered an old snapshot that nobody keeps, over and over."""
+    net = running()
+    asked: list[int] = []
+
+    def starve(sender: int, receiver: int, message: Message) -> bool:
+        if isinstance(message, FetchManifest):
+            asked.append(receiver)
+        return not (isinstance(message, Chunk) and set(asked) == {0})
+
+    net.filter = starve
+    node = left_behind(net, 3, 60)
+    net.until(lambda: caught_up(net, node), 120_000)
+    assert asked[0] == 0
+    assert set(asked) != {0}
+    net.check_agreement()
+
+
 def test_a_transfer_ends_though_chunks_and_manifests_are_lost() -> None:
     net = running()
     net.filter = lambda s, r, message: not (isinstance(message, Manifest | Chunk) and net.random.random() < 0.4)
@@ -203,6 +222,45 @@ def test_a_snapshot_that_our_own_ledger_has_overtaken_is_not_installed() -> None
     net.until(lambda: not node.replica.transfer.wanted)
     assert node.base == 0
     net.check_agreement()
+
+
+def test_a_snapshot_older_than_what_is_needed_is_not_taken() -> None:
+    """What is needed may rise while the answer is on its way, or the peer may not care what it was asked for."""
+    net = running()
+    node = net.nodes[3]
+    net.until(lambda: len([h for h in net.nodes[0].certificates if h % K == 0]) > 2)
+    old, new = sorted(h for h in net.nodes[0].certificates if h % K == 0)[-2:]
+    net.filter = lambda s, r, message: not isinstance(message, Manifest)
+    node.replica.transfer.want(new)
+    net.until(lambda: any(isinstance(message, FetchManifest) for message in node.sent))
+    peer = net.nodes[0].replica.core.me
+    for height, taken in ((old, False), (new, True)):
+        manifest = Manifest(net.nodes[0].certificates[height], b"", 0, (), (), CHUNKS)
+        net.give(node, Received(peer, manifest))
+        assert (node.replica.transfer.progress is not None) == taken
+    assert node.rejects[-1] == RejectReason.USELESS
+
+
+def test_a_late_word_that_a_peer_has_the_snapshot_no_more_calls_off_nobody_asked_since() -> None:
+    net = running()
+    asked: list[tuple[int, FetchChunk]] = []
+
+    def slow_first_chunk(sender: int, receiver: int, message: Message) -> bool:
+        if isinstance(message, FetchChunk) and message.index == 0:
+            asked.append((receiver, message))
+        return not (isinstance(message, Chunk) and message.index == 0)
+
+    net.filter = slow_first_chunk
+    node = left_behind(net, 3, 60)
+    net.until(lambda: len(asked) == 2)
+    (first, fetch), (second, _) = asked
+    assert first != second
+    node.sent.clear()
+    net.give(node, Received(first, Chunk(fetch.height, 0, b"")))
+    assert not [message for message in node.sent if isinstance(message, FetchChunk)]
+    net.give(node, Received(second, Chunk(fetch.height, 0, b"chunk")))
+    assert node.base == fetch.height
+    assert len(asked) == 2
 
 
 # ----------------------------------------------------------------------------------------------- amnesia

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sim.campaign import Campaign, load, parse_nodes, parse_seeds, run_resumably, save, work
 from sim.plan import Plan
-from sim.run import Verdict
+from sim.run import Verdict, run_seed
+
+ENDED_S = 60
+WORKING = """
+from sim.campaign import Campaign, work
+if __name__ == "__main__":
+    for _ in work(Campaign(0, 1_000_000), jobs=2):
+        print("works", flush=True)
+"""
 
 
 def verdict(seed: int, *faults: str) -> Verdict:
     return Verdict(Plan(seed, "crash"), faults, "", height=10 + seed, view=1, settled_ms=seed)
+
+
+def without_time(made: Campaign) -> Campaign:
+    return msgspec.structs.replace(made, cpu_ms=0)
 
 
 def campaign(last: int) -> Campaign:
@@ -36,7 +53,9 @@ def test_an_interrupted_campaign_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert load(state, campaign(10)).following == 8
     resumed = run_resumably(state, campaign(10), 1, lambda done: told.append(done.following))
     assert told == [4, 5, 6, 7, 8, 9, 10, 11]
-    assert resumed == whole == load(state, campaign(10))
+    assert resumed == load(state, campaign(10))
+    assert without_time(resumed) == without_time(whole)
+    assert min(resumed.cpu_ms, whole.cpu_ms) > 0
     assert resumed.rows["partition"].seeds == resumed.total == 8
 
 
@@ -50,13 +69,54 @@ def test_a_campaign_can_be_made_longer_but_not_another(tmp_path: Path) -> None:
 
 def test_what_fails_is_counted_and_kept() -> None:
     made = Campaign(0, 2)
-    made.add(verdict(0))
-    made.add(verdict(1, "agreement: made up"))
-    made.add(verdict(2))
+    made.add(verdict(0), cpu_ms=5)
+    made.add(verdict(1, "agreement: made up"), cpu_ms=7)
+    made.add(verdict(2), cpu_ms=9)
     row = made.rows["crash"]
     assert (row.seeds, row.violations, row.blocks, row.settled_ms_max) == (3, 1, 33, 2)
-    assert (made.failed, made.done) == (1, 3)
+    assert (made.failed, made.done, made.cpu_ms) == (1, 3, 21)
+    assert made.failures[0].replay == "wattq sim replay 1 --nodes 4 --adversary crash --transcript"
     assert [(failure.plan.seed, failure.faults) for failure in made.failures] == [(1, ("agreement: made up",))]
+
+
+def test_a_seed_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(seed: int, nodes: int, adversary: str) -> Verdict:
+        return verdict(seed, "agreement: made up") if seed == 4 else verdict(seed)
+
+    monkeypatch.setattr("sim.campaign.run_seed", run)
+    state = tmp_path / "state.json"
+    run_resumably(state, campaign(10), 1, lambda done: None)
+    kept = load(state, campaign(10))
+    assert (kept.done, kept.failed) == (8, 1)
+    assert [failure.plan.seed for failure in kept.failures] == [4]
+
+
+def test_a_campaign_counts_what_happened() -> None:
+    made, figures = Campaign(0, 0), run_seed(2, 4, "partition")
+    made.add(figures)
+    row = made.rows["partition"]
+    assert (row.messages, row.view_changes, row.befallen) == (
+        figures.messages,
+        figures.view_changes,
+        len(figures.plan.faults),
+    )
+    assert figures.messages > 100
+    assert figures.view_changes >= figures.view > 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_whoever_began_them(how: signal.Signals) -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", WORKING]
+    with subprocess.Popen(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE
+    ) as began:
+        assert began.stdout is not None
+        assert began.stdout.readline() == b"works\n"
+        began.send_signal(how)
+        # The workers hold this pipe too: it ends when the last of them has.
+        began.communicate(timeout=ENDED_S)
+        assert began.returncode == -how
 
 
 def test_seeds_and_nodes_are_read_from_text() -> None:

@@ -181,6 +181,10 @@ def played_here(campaign: Campaign, jobs: int) -> Iterator[Verdict]:
         ["run", "--adversary", "nobody"],
         ["replay", "/no/such/plan"],
         ["replay", '{"seed": 1}'],
+        ["replay", "3", "--svg", "/no/such/place/x.svg"],
+        ["golden", "--check", "/no/such/file"],
+        ["golden", "--write", "/no/such/place/golden.json"],
+        ["run", "--resume", "/no/such/place/state.json"],
     ],
 )
 def test_bad_arguments_end_with_two(arguments: list[str]) -> None:

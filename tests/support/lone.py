@@ -195,13 +195,14 @@ class Lone:
         self.logs = EpochLogs(DiskFiles(home / "wal"), DiskFiles(home))
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.transport = Transport(Hello(PROTOCOL_VERSION, CHAIN, "main", self.key.public_key), tuple, nobody, nobody)
+        self.kept = Kept()
         self.driver = Driver(
             self.config_of,
             self.key,
             self.logs,
             self.transport,
             self.ledger,
-            Kept(),
+            self.kept,
             lambda: time.time_ns() // 1_000_000,
         )
 

@@ -201,6 +201,15 @@ MUTANTS = (
         hunts.sampled_twins,
         20,
     ),
+    Mutant(
+        "proposals for what a view began above",
+        (
+            Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
+            Edit(NORMAL, "_on_proposal", (("slot.committed not in (None, proposal.digest)", "False"),)),
+        ),
+        hunts.settled_again,
+        2,
+    ),
     _one(
         "batch not held against its digest",
         NORMAL,

@@ -337,6 +337,40 @@ def gap(seed: int) -> list[str]:
     return ended(arena)
 
 
+def settled_again(seed: int) -> list[str]:
+    """View 1's primary lies: it proposes another batch for the first height that the laggard lacks, which the others
+    have certified already. The new view began above that height, so that its O says nothing of it."""
+    arena = Arena(range(4), checkpoint_interval_blocks=8, window_blocks=24)
+    liar, laggard = 1, 2 + seed % 2
+    arena.liars = {liar}
+    for number in range(4):
+        arena.submit(0, f"request {number}")
+        arena.run(10)
+
+    def carry(sender: Member, receiver: Member, message: Message) -> Sequence[Message]:
+        settles = isinstance(message, Proposal | Prepare | Commit | Outcome | CertifiedBlock)
+        return () if settles and (laggard in (sender.index, receiver.index) or sender.index == liar) else (message,)
+
+    arena.carry = lambda sender, receiver, message: () if laggard in (sender.index, receiver.index) else (message,)
+    for number in range(4, 6):
+        arena.submit(0, f"request {number}")
+        arena.run(10)
+    arena.carry = lambda sender, receiver, message: (
+        () if isinstance(message, Proposal) else carry(sender, receiver, message)
+    )
+    arena.run(400, lambda: all(member.replica.view == 1 and member.replica.active for member in arena.members))
+    height = arena.members[laggard].chain.height + 1
+    lie = proposal_of(arena, height, EVIL, view=1)
+    arena.carry = lambda sender, receiver, message: (
+        () if isinstance(message, CertifiedBlock) or sender.index == liar else (message,)
+    )
+    honest = [member.index for member in arena.honest]
+    tell(arena, lie, honest, liar)
+    tell(arena, signed(arena, Commit(1, height, lie.pre_prepare.digest, liar)), honest, liar)
+    arena.run(50)
+    return ended(arena)
+
+
 def one_complainer(seed: int) -> list[str]:
     """The liar complains and asks for later views; nobody else has a reason to."""
     arena = with_liar()

@@ -14,8 +14,10 @@ from ledger import intake as intake_module
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import GenesisLimits
-from ledger.intake import TIME_MS_MAX, BadBatch, Intake
-from pbft.messages import Batch, batch_digest, encode_batch
+from ledger.intake import TIME_MS_MAX, BadBatch, Intake, request_of
+from pbft.config import ReplicaConfig
+from pbft.messages import Batch, Scope, batch_digest, encode_batch
+from pbft.ordering import Pool
 
 LIMITS = GenesisLimits(2_000, 3, 4_000, 2_500, 8, 16)
 GENESIS = make_genesis(limits=LIMITS)
@@ -128,6 +130,18 @@ def test_one_transaction_with_two_signatures_is_in_a_batch_once(intake: Intake) 
 
 def test_two_signers_may_share_a_transaction(intake: Intake) -> None:
     assert intake.check(envelope(ALICE, BOB, chain=CHAIN)) == envelope(ALICE, BOB, chain=CHAIN)
+
+
+def test_the_pool_is_shared_among_the_first_signers_of_real_envelopes() -> None:
+    """Found by a tester: every real request had the client "", so that one flood filled the pool for all, and nobody
+    was ever seen to be censored."""
+    made = [envelope(ALICE, chain=CHAIN, nonce=number) for number in range(9)]
+    made += [envelope(BOB, ALICE, chain=CHAIN), envelope(BOB, chain=CHAIN)]
+    config = ReplicaConfig(Scope(GENESIS.chain_id, "main", 0), tuple(bytes([i]) for i in range(4)), 0,
+                           pool_transactions_max=10, client_pool_share_percent=50)  # fmt: skip
+    pool = Pool(config)
+    assert [pool.add(request_of(item), 0) for item in made] == [True] * 5 + [False] * 4 + [True] * 2
+    assert [request.client for request in pool.take()][:4] == [ALICE.signer, BOB.signer, ALICE.signer, BOB.signer]
 
 
 def _der(raw: bytes) -> bytes:

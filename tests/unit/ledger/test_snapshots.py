@@ -18,7 +18,7 @@ from contracts.validation import MarketValidator
 from ledger import shelf
 from ledger.chain import ChainCorrupt
 from ledger.genesis import GenesisLimits
-from ledger.ledger import BlockNotHeld, Ledger
+from ledger.ledger import OFFERED_MAX, BlockNotHeld, Ledger
 from ledger.receipts import verify_receipt
 from ledger.shelf import FRESH_CHECKPOINTS
 from ledger.snapshots import SnapshotInvalid
@@ -237,6 +237,25 @@ def test_a_certified_block_that_is_no_checkpoint_makes_no_snapshot(served: Netwo
     )
     with pytest.raises(SnapshotInvalid, match="checkpoint"):
         Network().ledger.check_manifest(other)
+
+
+@pytest.mark.row(6)
+def test_the_manifest_of_the_transfer_under_way_is_not_pushed_out(
+    served: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by two testers: true manifests of older checkpoints, unasked, made every honest chunk a lie."""
+    manifest, chunks = offer(served.ledger)
+    reader = Network().ledger
+    reader.check_manifest(manifest)
+    reader.begin_transfer(manifest)
+    checked = reader._offered[manifest.height]
+    monkeypatch.setattr("ledger.ledger.check_manifest", lambda manifest, genesis: checked)
+    for height in range(100, 100 + 2 * OFFERED_MAX):
+        statement = replace(manifest.certificate.statement, height=height)
+        reader.check_manifest(replace(manifest, certificate=replace(manifest.certificate, statement=statement)))
+    assert len(reader._offered) == OFFERED_MAX
+    for chunk in chunks:
+        reader.check_chunk(chunk)
 
 
 @pytest.mark.row(6)

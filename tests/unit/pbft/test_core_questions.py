@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import msgspec
 import pytest
 from harness import SCOPE, Net
 
 from ca.keys import SigningKey
+from pbft.catch_up import PEERS_MAX
 from pbft.checkpoint import Outcomes
 from pbft.config import OBSERVER, ReplicaConfig
-from pbft.events import AlarmKind, Received
+from pbft.core import CONVICTIONS_MAX
+from pbft.events import AlarmKind, Instant, Received, RejectReason
 from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
 
 KEYS = tuple(SigningKey.from_seed(bytes([i])).public_key for i in range(4))
@@ -62,6 +65,16 @@ def test_votes_for_what_is_open_are_wanted_and_those_of_a_past_view_are_not(sett
 # -------------------------------------------------------------------------------------------- credibility
 
 
+def test_a_lone_validator_without_its_log_can_be_told_by_nobody_and_stays_mute() -> None:
+    """An observer's status is no validator's word."""
+    net = Net(1)
+    net.crash(0)
+    net.restart(0, amnesia=True)
+    net.give(net.nodes[0], Received(1, Status(0, 0, True, 0, 0)))
+    net.give(net.nodes[0], Received(1, Status(0, 0, True, 10**9, 10**9)))
+    assert net.nodes[0].replica.core.muted
+
+
 def test_a_height_is_credible_when_f_plus_1_validators_say_it() -> None:
     core = Net(4).nodes[0].replica.core
     assert core.credible_height() == 0
@@ -81,6 +94,21 @@ def test_a_lone_boaster_starts_no_state_transfer() -> None:
     assert not net.nodes[1].replica.transfer.wanted
     net.submit(0, "a")
     net.until(lambda: "a" in net.nodes[1].texts())
+
+
+def test_the_word_of_ever_new_strangers_is_kept_of_so_many_and_validators_go_on_being_heard() -> None:
+    """Also by one that starts late into such a crowd."""
+    net = Net(4)
+    node = net.nodes[1]
+    for sender in range(4, 2 * PEERS_MAX):
+        net.give(node, Received(sender, Status(0, 0, True, 10**9, 10**9)))
+    core = node.replica.core
+    assert len(core.peers) == PEERS_MAX
+    assert node.rejects[-1] == RejectReason.USELESS
+    for sender, height in ((0, 5), (2, 5), (3, 5), (3, 7)):
+        net.give(node, Received(sender, Status(0, 0, True, height, height)))
+    assert [core.peers[sender].certified_height for sender in (0, 2, 3)] == [5, 5, 7]
+    assert core.credible_height() == 5
 
 
 # ---------------------------------------------------------------------------------------------- outcomes
@@ -149,6 +177,22 @@ def test_split_outcomes_raise_one_alarm_and_no_storm_of_views() -> None:
         assert node.height == 12, "stops at the high watermark"
         assert not node.certificates
         assert node.replica.view == 0
+    net.give(net.nodes[0], Received(3, Complaint(1, 3)))
+    net.give(net.nodes[1], Received(3, Complaint(10**9, 3)))
+    net.advance(20_000)
+    assert {node.replica.view for node in net.nodes} == {0}, "nor if one of them complains about later views"
+
+
+@pytest.mark.row(11)
+def test_a_complaint_about_a_view_far_away_speaks_against_no_nearer_one() -> None:
+    """Found by a tester: kept for ever, it made every single complaint of an honest replica end a view."""
+    net = Net(4)
+    replica = net.nodes[0].replica
+    replica.step(Received(3, Complaint(10**9, 3), None), Instant(1, 1))
+    replica.step(Received(2, Complaint(0, 2), None), Instant(1, 1))
+    assert (replica.view, replica.active) == (0, True)
+    replica.step(Received(1, Complaint(1, 1), None), Instant(1, 1))
+    assert replica.view == 1
 
 
 # ------------------------------------------------------------------------------------------ configuration
@@ -174,3 +218,32 @@ def test_a_configuration_that_cannot_be_names_the_field(change: dict[str, object
 
 def test_zero_switches_rotation_and_measurement_off() -> None:
     replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0, index=OBSERVER).validate()
+
+
+@pytest.mark.row(10)
+def test_a_status_is_answered_at_length_once_in_a_while_only() -> None:
+    """Found by a tester: 23 bytes of status were answered with up to 58 MB, however often they came."""
+    net = Net(4, checkpoint_interval_blocks=8, window_blocks=16, block_idle_ms_max=20)
+    net.filter = lambda sender, receiver, message: receiver != 3
+    net.advance(400)
+    replica, behind = net.nodes[0].replica, Status(0, 0, True, 0, 0)
+
+    def answers(at_ms: int) -> int:
+        output = replica.step(Received(3, behind, None), Instant(at_ms, at_ms))
+        return sum(send.to == 3 for send in output.send)
+
+    at_ms = net.now_ms + 2 * net.config.status_interval_ms
+    assert answers(at_ms) > 0
+    assert [answers(at_ms + ms) for ms in range(5)] == [0] * 5
+    assert answers(at_ms + net.config.status_interval_ms) > 0
+
+
+@pytest.mark.row(10)
+def test_who_lies_all_the_time_is_convicted_a_few_times_only() -> None:
+    """Found by a tester: each conflicting vote was a synced file, seven milliseconds of every honest node."""
+    net = Net(4)
+    found = 0
+    for number in range(50):
+        vote = Prepare(0, 1, sha256(b"%d" % number).digest(), 2, b"s" * 64)
+        found += len(net.nodes[1].replica.step(Received(2, vote, None), Instant(1, 1)).evidence)
+    assert found == CONVICTIONS_MAX

@@ -13,7 +13,18 @@ from network import until
 
 from ca.keys import SigningKey
 from pbft.epoch_logs import NEW_MARK
-from pbft.messages import Handover, Prepare, Status, encode_frame, encode_message
+from pbft.messages import (
+    BatchBody,
+    FetchBatch,
+    Handover,
+    Prepare,
+    Status,
+    decode_message,
+    encode_frame,
+    encode_message,
+    split_frame,
+)
+from pbft.serving import UNSENT_BYTES_MAX
 
 
 @pytest.fixture
@@ -154,3 +165,31 @@ async def test_what_the_ledger_raises_ends_the_node(home: Path) -> None:
     with pytest.raises(ExceptionGroup):
         async with asyncio.timeout(10):
             await task
+
+
+async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(home: Path) -> None:
+    """Found in review: a request of forty bytes made the node encode and queue a megabyte, however often it came."""
+    lone = Lone(home)
+    other = SigningKey.from_seed(b"other").public_key
+    sent: list[bytes] = []
+    unsent = [0]
+    lone.transport.send = lambda keys, frame, bulk: sent.append(frame)  # type: ignore[method-assign,misc]
+    lone.transport.queued_bytes = lambda key: unsent[0]  # type: ignore[method-assign]
+
+    def asked() -> int:
+        """Ask for every batch at hand; how often that was refused so far."""
+        for slot in lone.driver.replica.core.log.ascending():
+            for digest in slot.bodies:
+                lone.transport.deliver(other, encode_frame(0, FetchBatch(digest)))
+        return lone.driver.rejects["fetch_while_served"]
+
+    def bodies() -> int:
+        return sum(isinstance(decode_message(split_frame(frame)[1]), BatchBody) for frame in sent)
+
+    async with running(lone):
+        await eventually(lambda: asked() == 0 and bodies() > 0)
+        unsent[0] = UNSENT_BYTES_MAX + 1
+        await eventually(lambda: asked() > 0)
+        queued, refused = bodies(), asked()
+        await eventually(lambda: asked() > refused + 10)
+        assert bodies() == queued

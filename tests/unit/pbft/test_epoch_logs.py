@@ -150,3 +150,17 @@ def test_a_crash_before_the_mark_is_gone_is_no_amnesia(home: Home) -> None:
     logs = home.logs()
     logs.open(0).close()
     assert not logs.amnesia
+
+
+def test_a_crash_while_the_note_is_written_leaves_the_older_one_in_force(home: Home) -> None:
+    home.logs().open(0).close()
+    draft = home.path / "wal" / "logs.draft"
+    draft.write_bytes(b"half a no")
+    logs = home.logs()
+    logs.open(1).close()
+    assert not logs.amnesia
+    assert home.epochs() == [0, 1]
+    assert not draft.exists()
+    again = home.logs()
+    again.open(1).close()
+    assert not again.amnesia

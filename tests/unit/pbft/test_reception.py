@@ -13,8 +13,12 @@ from lone import Lone
 from network import until
 
 from ca.keys import SigningKey
+from pbft import reception
+from pbft.epoch import Epoch, Validator
 from pbft.events import Event, Received, Refuted, Submitted
+from pbft.gate import Gate
 from pbft.messages import (
+    BatchBody,
     Chunk,
     ExecutionCertificate,
     FetchBlocks,
@@ -24,9 +28,12 @@ from pbft.messages import (
     Prepare,
     Statement,
     Status,
+    ViewChange,
     encode_frame,
 )
+from pbft.numbers import Numbers
 from pbft.reception import BATCH_MESSAGES_MAX, INBOX_BYTES_MAX, Reception
+from pbft.replica import Replica
 from pbft.serving import Fetch
 from pbft.session import Session
 
@@ -63,6 +70,15 @@ class Edge:
 
     def raw(self, peer: int, data: bytes) -> bool:
         return self.lone.transport.deliver(PEERS[peer], data)
+
+    def among_validators(self) -> None:
+        """The peers vote too, from now on."""
+        lone, ours = self.lone, self.lone.key.public_key
+        keys = (ours, *PEERS)
+        epoch = Epoch(0, 1, tuple(Validator(f"node{place}", key) for place, key in enumerate(keys)))
+        config = lone.config_of(epoch, 0)
+        replica = Replica(config, lone.key.sign)
+        self.session = Session(epoch, config, replica, Gate(config, lone.ledger), Numbers(keys, ours), self.session.wal)
 
     def number(self, peer: int) -> int:
         return self.session.numbers.number(PEERS[peer])
@@ -104,9 +120,20 @@ async def test_bytes_that_are_no_message_are_blamed_on_their_sender(edge: Edge, 
 
 
 async def test_a_vote_in_anothers_name_is_blamed_on_its_sender(edge: Edge) -> None:
+    edge.among_validators()
     edge.deliver(2, Prepare(0, 1, bytes(32), 0, bytes(64)))
     await eventually(lambda: edge.faults[PEERS[2]] == 1)
     assert edge.events == []
+
+
+@pytest.mark.row(10)
+async def test_what_only_validators_send_is_dropped_from_others_before_anything_is_checked(edge: Edge) -> None:
+    edge.deliver(2, Prepare(0, 1, bytes(32), 0, bytes(64)))
+    edge.deliver(2, BatchBody(b"x" * 1_000))
+    edge.deliver(2, STATUS)
+    await eventually(lambda: len(edge.events) == 1)
+    assert edge.reception.rejects["not_a_validator"] == 2
+    assert edge.faults[PEERS[2]] == 0
 
 
 async def test_a_vote_of_another_epoch_is_dropped_without_blame(edge: Edge) -> None:
@@ -119,6 +146,7 @@ async def test_a_vote_of_another_epoch_is_dropped_without_blame(edge: Edge) -> N
 
 async def test_a_wrong_manifest_or_chunk_is_refuted_so_that_others_are_asked(edge: Edge) -> None:
     certificate = ExecutionCertificate(0, Statement(8, bytes(32), bytes(32), bytes(32), bytes(32)), ())
+    edge.session.replica.transfer.want(1)
     edge.deliver(0, Manifest(certificate, b"", 0, (), (), 1))
     edge.deliver(1, Chunk(8, 0, b"wrong"))
     await eventually(lambda: edge.events == [Refuted(edge.number(0)), Refuted(edge.number(1))])
@@ -161,3 +189,31 @@ async def test_reading_from_a_peer_pauses_while_its_inbox_is_full(edge: Edge) ->
     big = encode_frame(0, Chunk(8, 0, bytes(INBOX_BYTES_MAX // 4)))
     assert [edge.raw(0, big) for _ in range(5)] == [True, True, True, False, False]
     await eventually(lambda: PEERS[0] in resumed)
+
+
+async def test_reading_goes_on_only_once_the_inbox_is_down_to_its_bound(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full inbox is taken in turns; each but the last leaves more in it than may wait."""
+    turn = BATCH_MESSAGES_MAX * len(encode_frame(0, STATUS))
+    monkeypatch.setattr(reception, "INBOX_BYTES_MAX", turn - 1)
+    at_resume: list[int] = []
+    edge.lone.transport.resume_reading = lambda key: at_resume.append(len(edge.events))  # type: ignore[method-assign]
+    taken = [edge.deliver(0, STATUS) for _ in range(4 * BATCH_MESSAGES_MAX)]
+    assert taken == [True] * (BATCH_MESSAGES_MAX - 1) + [False] * (3 * BATCH_MESSAGES_MAX + 1)
+    await eventually(lambda: len(edge.events) == 4 * BATCH_MESSAGES_MAX)
+    await eventually(lambda: bool(at_resume))
+    assert at_resume == [4 * BATCH_MESSAGES_MAX]
+
+
+async def test_a_vote_that_can_change_nothing_is_dropped_before_its_signature_is_checked(edge: Edge) -> None:
+    """Otherwise replaying old votes would cost a verification each."""
+    edge.among_validators()
+    edge.deliver(0, Prepare(0, 0, bytes(32), 1, b"no signature"))
+    edge.deliver(0, ViewChange(0, None, (), 1))
+    edge.deliver(0, BatchBody(b"nobody asked for it"))
+    edge.deliver(0, Chunk(8, 0, b"nor for this"))
+    edge.deliver(0, STATUS)
+    await eventually(lambda: len(edge.events) == 1)
+    assert edge.reception.rejects["useless"] == 4
+    assert edge.faults[PEERS[0]] == 0

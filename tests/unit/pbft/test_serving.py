@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,6 +97,44 @@ async def test_a_snapshot_that_there_is_not_is_no_answer(served: Served) -> None
     served.serving.serve(served.session, PEER, FetchChunk(8, 1))
     await served.sends(1)
     assert served.sent == [(PEER, Chunk(8, 1, b"chunk 1"))]
+
+
+async def test_one_request_brings_a_bounded_number_of_blocks_from_the_first_there_is(served: Served) -> None:
+    most = served.session.config.fetch_blocks_max
+    for request in (FetchBlocks(0, 3), FetchBlocks(5, 10**9), FetchBlocks(9, 2)):
+        served.serving.serve(served.session, PEER, request)
+
+    async def all_read() -> bool:
+        return len(served.lone.ledger.served) == 3
+
+    await until(all_read, 10)
+    assert served.lone.ledger.served == [(1, 3), (5, 5 + most - 1), (9, 2)]
+
+
+async def test_who_waits_is_forgotten_and_reading_has_ended_before_the_ledger_is_replaced(served: Served) -> None:
+    """Otherwise a read would meet a ledger that is being closed, or mix the chunks of two."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = served.lone.ledger.chunk
+
+    def slow_chunk(height: int, index: int) -> bytes | None:
+        reading.set()
+        go_on.wait(10)
+        return read(height, index)
+
+    served.lone.ledger.chunk = slow_chunk  # type: ignore[method-assign]
+    for index in range(3):
+        served.serving.serve(served.session, PEER, FetchChunk(8, index))
+    await asyncio.to_thread(reading.wait, 10)
+    idle = asyncio.get_running_loop().create_task(served.serving.idle())
+    await asyncio.sleep(0)
+    assert not idle.done(), "one is being read"
+    go_on.set()
+    async with asyncio.timeout(10):
+        await idle
+    assert served.lone.ledger.served == [(8, 0)]
+    served.serving.serve(served.session, PEER, FetchChunk(8, 7))
+    await served.sends(2)
+    assert [message for _, message in served.sent] == [Chunk(8, 0, b"chunk 0"), Chunk(8, 7, b"chunk 7")]
 
 
 async def test_a_ledger_that_cannot_be_read_ends_the_node(served: Served) -> None:

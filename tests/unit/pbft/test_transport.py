@@ -18,7 +18,7 @@ from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ca.tls import client_context, pem_of, server_context
 from pbft.epoch import Validator
-from pbft.link import PROTOCOL_VERSION, Hello, frame
+from pbft.link import PROTOCOL_VERSION, Hello, Link, frame
 from pbft.transport import UNINTRODUCED_MAX, Transport, TransportLimits
 
 CHAIN = b"c" * 32
@@ -62,6 +62,10 @@ class Party:
     async def start(self, validators: Sequence[Party]) -> None:
         self.transport.set_validators([party.validator for party in validators])
         await self.transport.start("127.0.0.1", self.port)
+
+    def links(self) -> list[Link]:
+        """Those that stand, whichever side dialled."""
+        return [peer.link for peer in self.transport._peers.values() if peer.link is not None]
 
     def sends(self, to: Party, data: bytes, *, bulk: bool = False) -> None:
         self.transport.send([to.public_key], data, bulk=bulk)
@@ -151,6 +155,24 @@ async def test_links_outlive_the_epoch_in_which_they_were_made(world: World) -> 
     assert larger.transport.drops["replaced"] + smaller.transport.drops["replaced"] == 0
 
 
+async def test_of_two_links_dialled_at_the_same_moment_the_smaller_keys_stays(world: World) -> None:
+    """Both learn of each other at once; without a rule each might close the link that the other keeps."""
+    smaller, larger = world.pair()
+    for party in (smaller, larger):
+        await party.start([])
+    smaller.transport.set_validators([larger.validator])
+    larger.transport.set_validators([smaller.validator])
+    drops = [smaller.transport.drops, larger.transport.drops]
+    await eventually(lambda: sum(dropped["duplicate"] + dropped["replaced"] for dropped in drops) > 0)
+    await linked(smaller, larger)
+    smaller.sends(larger, b"one")
+    larger.sends(smaller, b"two")
+    await eventually(lambda: bool(smaller.received and larger.received))
+    assert larger.transport.linked == [smaller.public_key]
+    assert [link.dialled for link in smaller.links()] == [larger.public_key]
+    assert [link.dialled for link in larger.links()] == [None]
+
+
 async def test_both_sides_dialling_at_once_leaves_one_link(world: World) -> None:
     """Each holds the other for a validator and itself for none, as on both sides of a boundary."""
     smaller, larger = world.pair()
@@ -221,6 +243,26 @@ async def test_what_is_no_proper_hello_closes_the_link_with_its_reason(world: Wo
         while await reader.read(1024):
             pass
     await eventually(lambda: node.transport.drops[reason] == 1)
+
+
+async def test_who_answers_at_a_peers_address_with_another_key_is_not_that_peer(world: World) -> None:
+    """An address that has gone to somebody else, or is wrong in the validators' list."""
+    dialler, other = world.pair()
+    missing = world.party()
+    await other.start([])
+    wrong = Validator("missing", missing.public_key, other.validator.address)
+    dialler.transport.set_validators([wrong])
+    await dialler.transport.start("127.0.0.1", dialler.port)
+    await eventually(lambda: dialler.transport.drops["another_peer"] > 0)
+    assert dialler.transport.linked == []
+
+
+async def test_a_node_whose_own_address_is_given_for_a_peers_does_not_link_with_itself(world: World) -> None:
+    node, peer = world.pair()
+    node.transport.set_validators([Validator("peer", peer.public_key, node.validator.address)])
+    await node.transport.start("127.0.0.1", node.port)
+    await eventually(lambda: node.transport.drops["ourselves"] > 0)
+    assert node.transport.linked == []
 
 
 async def test_observers_beyond_their_number_are_not_let_in(world: World) -> None:
@@ -302,6 +344,46 @@ async def test_what_an_observer_sends_beyond_its_budget_waits_in_its_own_queue(w
     assert len(node.received) < 200
 
 
+async def test_many_small_messages_beyond_the_budget_hold_an_observer_up_once_each_turn(world: World) -> None:
+    """They come in one read: what was read is kept, and nothing more is read until the budget is there again."""
+    node = world.party(observer_bytes_per_s_max=200_000)
+    observer = world.party()
+    for party in (node, observer):
+        await party.start([node])
+    await linked(node, observer)
+    texts = [b"%04d" % number + bytes(996) for number in range(250)]
+    for text in texts:
+        observer.sends(node, text)
+    await eventually(lambda: len(node.received) == len(texts))
+    assert [data for _, data in node.received] == texts
+    assert node.transport.drops["observer_slowed"] > 1
+
+
+async def test_an_observer_that_leaves_while_it_is_held_up_is_forgotten_and_may_come_again(world: World) -> None:
+    node = world.party(observer_bytes_per_s_max=50_000)
+    observer = world.party()
+    for party in (node, observer):
+        await party.start([node])
+    await linked(node, observer)
+    failures: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    for _ in range(20):
+        node.sends(observer, bytes(30_000), bulk=True)
+    await eventually(lambda: bool(observer.received))
+    assert node.transport.queued_bytes(observer.public_key) > 0
+    await observer.transport.stop()
+    await eventually(lambda: node.transport.queued_bytes(observer.public_key) == 0)
+    node.sends(observer, b"to nobody")
+    await eventually(lambda: not node.transport._scheduled)
+    observer.received.clear()
+    await observer.start([node])
+    await linked(node, observer)
+    node.sends(observer, b"welcome back")
+    await eventually(lambda: bool(observer.received))
+    assert observer.received == [(node.public_key, b"welcome back")], "what waited for the lost link is not sent again"
+    assert failures == []
+
+
 async def test_votes_overtake_bulk(world: World) -> None:
     smaller, larger = world.pair()
     await larger.start([smaller, larger])
@@ -354,6 +436,74 @@ async def test_a_penalty_outlives_the_link(world: World) -> None:
     observer.sends(node, b"again")
     await eventually(lambda: observer.transport.queued_bytes(node.public_key) == 0)
     assert node.received == []
+
+
+async def test_what_a_peer_had_sent_before_its_pause_is_dropped_and_counted(world: World) -> None:
+    """The third message is found bad; the others of the same read are not even looked at."""
+    smaller, larger = world.pair(faults_per_s_max=0, penalty_ms=60_000)
+    for party in (smaller, larger):
+        await party.start([smaller, larger])
+    await linked(smaller, larger)
+
+    def deliver(sender: bytes, data: bytes) -> bool:
+        larger.received.append((sender, data))
+        if len(larger.received) == 3:
+            assert larger.transport.fault(sender)
+        return True
+
+    larger.transport.deliver = deliver
+    for number in range(10):
+        smaller.sends(larger, b"%d" % number)
+    await eventually(lambda: larger.transport.drops["while_paused"] == 7)
+    assert [data for _, data in larger.received] == [b"0", b"1", b"2"]
+
+
+async def test_a_peer_whose_faults_are_found_after_its_link_broke_is_paused_when_it_comes_back(world: World) -> None:
+    node, peer = world.pair(faults_per_s_max=0, penalty_ms=400)
+    for party in (node, peer):
+        await party.start([node, peer])
+    await linked(node, peer)
+    await peer.transport.stop()
+    await eventually(lambda: not node.transport.connected(peer.public_key))
+    until_s = asyncio.get_running_loop().time() + 0.4
+    assert node.transport.fault(peer.public_key)
+    await peer.start([node, peer])
+    await linked(node, peer)
+    peer.sends(node, b"again")
+    await eventually(lambda: bool(node.received))
+    assert asyncio.get_running_loop().time() >= until_s
+
+
+async def test_a_paused_peer_whose_inbox_is_full_is_heard_only_when_both_reasons_are_gone(world: World) -> None:
+    smaller, larger = world.pair(faults_per_s_max=0, penalty_ms=300)
+    for party in (smaller, larger):
+        await party.start([smaller, larger])
+    await linked(smaller, larger)
+    larger.full = True
+    smaller.sends(larger, b"first")
+    smaller.sends(larger, b"second")
+    await eventually(lambda: len(larger.received) == 2)
+    until_s = asyncio.get_running_loop().time() + 0.3
+    assert larger.transport.fault(smaller.public_key)
+    larger.full = False
+    larger.transport.resume_reading(smaller.public_key)
+    smaller.sends(larger, b"third")
+    await eventually(lambda: len(larger.received) == 3)
+    assert asyncio.get_running_loop().time() >= until_s
+
+
+async def test_a_message_that_comes_byte_by_byte_is_one_message(world: World) -> None:
+    node, other = world.pair()
+    await node.start([node])
+    hello = frame(msgspec.msgpack.encode(other.transport.hello))
+    await world.raw(node, other.client_tls, b"")
+    writer = world.writers[-1]
+    for byte in hello + frame(b"a vote") + frame(b"another"):
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    await eventually(lambda: len(node.received) == 2)
+    assert node.received == [(other.public_key, b"a vote"), (other.public_key, b"another")]
 
 
 async def test_a_full_receiver_is_read_from_again_when_it_says_so(world: World) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pbft.disk import DiskFiles
 from pbft.messages import NewView, PrePrepare, ViewChange
 from pbft.records import Accepted, Entered, Left, Muted, Record
-from pbft.wal import MAGIC, WalCorrupt, WriteAheadLog
+from pbft.wal import MAGIC, SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
 
 NAME = "00000001.wal"
 
@@ -30,6 +33,11 @@ def reopened(directory: Path) -> tuple[Record, ...]:
     log = WriteAheadLog(DiskFiles(directory))
     log.close()
     return log.records
+
+
+def framed(data: bytes) -> bytes:
+    """Bytes as a record is written: length, checksum, bytes."""
+    return struct.pack(">II", len(data), zlib.crc32(data)) + data
 
 
 def test_what_was_appended_is_read_again_in_order(tmp_path: Path) -> None:
@@ -87,3 +95,44 @@ def test_truncation_keeps_the_view_that_we_are_in_and_until_when_we_are_mute(tmp
     log.close()
     assert len(list(tmp_path.glob("*.wal"))) == 1
     assert reopened(tmp_path) == (Muted(77), entered, left)
+
+
+def test_a_full_segment_is_followed_by_another_and_both_are_read(tmp_path: Path) -> None:
+    records = [accepted(1, SEGMENT_BYTES_MAX), accepted(2), accepted(3)]
+    log = WriteAheadLog(DiskFiles(tmp_path))
+    for record in records:
+        log.append([record])
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001.wal", "00000002.wal"]
+    assert reopened(tmp_path) == tuple(records)
+
+
+def test_truncation_keeps_every_segment_from_the_first_with_something_above_the_checkpoint(tmp_path: Path) -> None:
+    """The third segment's records all lie below, and it stays: what follows a kept record may depend on it."""
+    log = WriteAheadLog(DiskFiles(tmp_path))
+    for sequence in (1, 7, 2, 3):
+        log.append([accepted(sequence, SEGMENT_BYTES_MAX)])
+    log.truncate_below(6)
+    log.close()
+    names = sorted(path.name for path in tmp_path.glob("*.wal"))
+    assert names[:2] == ["00000002.wal", "00000003.wal"]
+    assert reopened(tmp_path) == (accepted(7, SEGMENT_BYTES_MAX), *(accepted(s, SEGMENT_BYTES_MAX) for s in (2, 3)))
+
+
+@pytest.mark.parametrize("content", [msgspec.msgpack.encode(("from a later release", 1)), b"\xa1\xff", b"\xc1"])
+def test_a_whole_record_that_is_none_of_ours_is_named_with_file_and_offset(tmp_path: Path, content: bytes) -> None:
+    """Its checksum is right, so that no crash tore it: it must not be taken for a torn tail and cut."""
+    data = written(tmp_path, accepted(1))
+    (tmp_path / NAME).write_bytes(data + framed(content))
+    with pytest.raises(WalCorrupt, match=rf"{NAME}: record at {len(data)}"):
+        reopened(tmp_path)
+    assert (tmp_path / NAME).read_bytes() == data + framed(content)
+
+
+def test_a_torn_record_whose_content_looks_framed_is_still_a_torn_tail(tmp_path: Path) -> None:
+    """A batch is clients' bytes: a right checksum inside it, without a record behind, does not make it damage."""
+    data = written(tmp_path, accepted(1))
+    torn = struct.pack(">II", 1_000, 0) + framed(b"a client's bytes")
+    (tmp_path / NAME).write_bytes(data + torn)
+    assert reopened(tmp_path) == (accepted(1),)
+    assert (tmp_path / NAME).read_bytes() == data

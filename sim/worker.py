@@ -1,0 +1,27 @@
+"""What a process that plays seeds for another one does first."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from multiprocessing import parent_process
+from threading import Thread
+
+YOUNG_MAX = 50_000
+"""Objects made before the collector looks for cycles: a world's objects live until its end, or die by themselves."""
+
+
+def begin() -> None:
+    """End with the parent, however that ends; leave interrupts to it, and collect seldom."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
