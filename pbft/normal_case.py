@@ -112,7 +112,9 @@ class NormalCase:
     def _on_proposal(self, sender: int, proposal: PrePrepare, batch: CheckedBatch) -> None:
         core = self._core
         slot = core.log.slot(proposal.sequence)
-        if slot.committed not in (None, proposal.digest):
+        forgotten = slot.accepted is None and proposal.sequence <= core.executed
+        if forgotten or slot.committed not in (None, proposal.digest):
+            # Executed without our vote, or before a power cut that lost the vote but not the block.
             core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
             return
         if slot.accepted is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from harness import CHUNKS, Net, Node
+from harness import CHUNKS, Net, Node, checked
 
 from pbft.events import AlarmKind, Received, RejectReason
 from pbft.messages import (
+    Batch,
     CertifiedBlock,
     Chunk,
     Commit,
@@ -17,9 +18,12 @@ from pbft.messages import (
     Message,
     Outcome,
     Prepare,
+    PrePrepare,
+    Proposal,
     ViewChange,
+    encode_batch,
 )
-from pbft.records import Muted
+from pbft.records import Accepted, Muted, Prepared
 
 K, L = 4, 12
 
@@ -341,3 +345,21 @@ def test_a_fetch_that_brings_nothing_new_is_not_repeated_at_the_speed_of_the_net
     net.advance(net.config.request_timeout_ms)
     asked = [m for m in net.nodes[3].sent if isinstance(m, FetchBlocks)]
     assert 1 <= len(asked) <= 3
+
+
+@pytest.mark.row(1)
+def test_nothing_is_voted_on_anew_that_has_executed_though_the_log_no_longer_tells() -> None:
+    """Found by a tester: the log may be cut before the certificate is durable, and the power go between."""
+    net = running()
+    net.until(lambda: net.nodes[2].height >= 6)
+    node = net.nodes[2]
+    net.crash(2)
+    node.wal = [record for record in node.wal if not isinstance(record, Accepted | Prepared)]
+    node.certificates = {}
+    net.restart(2)
+    body = encode_batch(Batch("main", net.now_ms, (b"evil:1",)))
+    batch = checked(body)
+    node.sent.clear()
+    net.give(node, Received(0, Proposal(PrePrepare(0, 5, batch.digest, 0), body), batch))
+    assert node.rejects[-1] == RejectReason.CONFLICTING_PROPOSAL
+    assert not [message for message in node.sent if isinstance(message, Prepare) and message.sequence == 5]

@@ -205,7 +205,7 @@ MUTANTS = (
         "proposals for what a view began above",
         (
             Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
-            Edit(NORMAL, "_on_proposal", (("slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
         ),
         hunts.settled_again,
         2,

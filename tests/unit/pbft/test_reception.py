@@ -147,7 +147,10 @@ async def test_a_vote_of_another_epoch_is_dropped_without_blame(edge: Edge) -> N
 async def test_a_wrong_manifest_or_chunk_is_refuted_so_that_others_are_asked(edge: Edge) -> None:
     certificate = ExecutionCertificate(0, Statement(8, bytes(32), bytes(32), bytes(32), bytes(32)), ())
     edge.session.replica.transfer.want(1)
-    edge.deliver(0, Manifest(certificate, b"", 0, (), (), 1))
+    manifest = Manifest(certificate, b"", 0, (), (), 1)
+    edge.deliver(0, manifest)
+    await eventually(lambda: edge.events == [Refuted(edge.number(0))])
+    edge.session.replica.transfer._manifest = manifest
     edge.deliver(1, Chunk(8, 0, b"wrong"))
     await eventually(lambda: edge.events == [Refuted(edge.number(0)), Refuted(edge.number(1))])
     assert (edge.faults[PEERS[0]], edge.faults[PEERS[1]]) == (1, 1)
