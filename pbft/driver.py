@@ -41,7 +41,7 @@ from pbft.reception import Reception
 from pbft.replica import Replica
 from pbft.serving import Serving
 from pbft.session import Session
-from pbft.transport import Transport
+from pbft.transport import Links
 from pbft.wal import WriteAheadLog
 
 ALARMS_MAX = 32
@@ -92,7 +92,7 @@ class Driver:
         config_of: Callable[[Epoch, int], ReplicaConfig],
         key: Key,
         logs: EpochLogs,
-        transport: Transport,
+        transport: Links,
         ledger: LedgerPort,
         evidence: EvidencePort,
         clock_ms: Callable[[], int],
@@ -117,6 +117,7 @@ class Driver:
         self._reception = Reception(ledger, transport, lambda: self.session, self._put_of, self._serving.serve)
         self._has_voted = False
         self._stopping = False
+        self._changed = False
         self._rejects: Counter[str] = Counter()
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
         self.transfer: Transfer | None = None
@@ -159,6 +160,12 @@ class Driver:
 
     def stop(self) -> None:
         self._stopping = True
+        self._execution.on_ending()
+        self._wake.set()
+
+    def reconfigure(self) -> None:
+        """Go on, soon, with what ``config_of`` says by then, the way a restart would."""
+        self._changed = True
         self._wake.set()
 
     async def submit(self, requests: Sequence[PoolRequest]) -> list[bool]:
@@ -214,12 +221,13 @@ class Driver:
         self._events.append(loaded.recovered)
         return Session(epoch, config, replica, gate, numbers, loaded.wal)
 
-    async def _begin_again(self) -> None:
-        """The epoch has ended, or another ledger is in place of ours. What clients wait for goes on waiting."""
+    async def _begin_again(self, *, damaged: bool = False) -> None:
+        """The epoch has ended, another ledger is in place of ours, or the configuration has changed. What clients wait
+        for goes on waiting."""
         await self._execution.drained()
         await self._serving.idle()
         self.session.wal.close()
-        self._damaged, self.transfer = False, None
+        self._damaged, self.transfer = damaged, None
         waiting = self.replica.core.pool.waiting_since(self._now().timer_ms)
         gone = frozenset(await self._on_disk(self._ledger.inadmissible, waiting))
         loaded = await self._on_disk(self._load)
@@ -251,6 +259,9 @@ class Driver:
                 await self._wake.wait()
                 handle.cancel()
             self._wake.clear()
+            if self._changed:
+                self._changed = False
+                await self._begin_again(damaged=self._damaged)
             outputs = self._step_all()
             wake_at_ms = outputs[-1].wake_at_ms
             await self._carry_out(outputs)

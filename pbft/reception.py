@@ -33,7 +33,7 @@ from pbft.messages import (
 from pbft.ports import LedgerPort
 from pbft.serving import FETCHES, Fetch
 from pbft.session import Session
-from pbft.transport import Transport
+from pbft.transport import Links
 
 INBOX_BYTES_MAX = 32 << 20
 """Bytes of one peer's messages that wait for the gate; beyond it reading from that peer pauses."""
@@ -78,7 +78,7 @@ class Reception:
     def __init__(
         self,
         ledger: LedgerPort,
-        transport: Transport,
+        transport: Links,
         session: Callable[[], Session],
         put: Callable[[Session, Event], None],
         serve: Callable[[Session, int, Fetch], None],

@@ -15,6 +15,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ca.certificates import CertificateFacts, InvalidCertificate, Role, certificate_facts
 from pbft.epoch import Validator
@@ -46,6 +47,26 @@ Deliver = Callable[[bytes, bytes], bool]
 """``deliver(sender's key, frame)``: False when the receiver is full and reading should pause."""
 
 
+class Links(Protocol):
+    """What one ledger's consensus asks of the links: all of them, or its channel's share (``pbft.exchange``)."""
+
+    deliver: Deliver
+    on_ready: Callable[[bytes], None]
+
+    @property
+    def linked(self) -> list[bytes]: ...
+
+    def set_validators(self, validators: Sequence[Validator]) -> None: ...
+
+    def send(self, keys: Iterable[bytes], data: bytes, *, bulk: bool) -> None: ...
+
+    def queued_bytes(self, key: bytes) -> int: ...
+
+    def resume_reading(self, key: bytes) -> None: ...
+
+    def fault(self, key: bytes) -> bool: ...
+
+
 class Transport:
     """All links of one node. ``deliver`` is called in the event loop for every frame received."""
 
@@ -72,13 +93,19 @@ class Transport:
         self._links: set[Link] = set()
         self._peers: dict[bytes, Peer] = {}
         self._validators: dict[bytes, Validator] = {}
+        self._equals: frozenset[bytes] = frozenset()
         self._scheduled: set[bytes] = set()
         self._server: asyncio.AbstractServer | None = None
         self._dialling: dict[tuple[bytes, str], asyncio.Task[None]] = {}
 
-    def set_validators(self, validators: Sequence[Validator]) -> None:
-        """Who votes from now on, and where each is reached. Links stay as they are."""
+    def set_validators(self, validators: Sequence[Validator], equals: Iterable[bytes] | None = None) -> None:
+        """Who votes from now on, and where each is reached. Links stay as they are.
+
+        ``equals``: those who take us for a validator too; all of them or none, as we are one or not, if it is left out.
+        """
         self._validators = {validator.public_key: validator for validator in validators}
+        ours = self._validators if self.hello.key in self._validators else ()
+        self._equals = frozenset(ours if equals is None else equals)
         for key in self._validators:
             if key != self.hello.key:
                 self._peer(key)
@@ -329,7 +356,7 @@ class Transport:
         wanted = {
             (key, validator.address)
             for key, validator in self._validators.items()
-            if key != own and validator.address and (own not in self._validators or own < key)
+            if key != own and validator.address and (key not in self._equals or own < key)
         }
         for target in [known for known in self._dialling if known not in wanted]:
             self._dialling.pop(target).cancel()

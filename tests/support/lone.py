@@ -192,6 +192,7 @@ class Lone:
         self.home = home
         self.ledger = ledger or TextLedger(self.key.public_key, SigningKey.from_seed(b"other").public_key)
         self.options = options
+        self.block_idle_ms_max = 20
         self.logs = EpochLogs(DiskFiles(home / "wal"), DiskFiles(home))
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.transport = Transport(Hello(PROTOCOL_VERSION, CHAIN, "main", self.key.public_key), tuple, nobody, nobody)
@@ -214,7 +215,7 @@ class Lone:
             first_height=epoch.first_height,
             checkpoint_interval_blocks=INTERVAL,
             window_blocks=2 * INTERVAL,
-            block_idle_ms_max=20,
+            block_idle_ms_max=self.block_idle_ms_max,
             status_interval_ms=20,
             **self.options,  # type: ignore[arg-type]
         )

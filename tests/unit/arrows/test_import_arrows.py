@@ -56,8 +56,9 @@ ARROWS: dict[str, frozenset[str]] = {
 
 # The modules of pbft/ that do I/O. Everything else there is the core, which the simulator runs as it is.
 PBFT_ADAPTERS = (
-    "pbft.disk", "pbft.driver", "pbft.epoch_logs", "pbft.evidence_store", "pbft.execution", "pbft.gate", "pbft.link",
-    "pbft.peers", "pbft.reception", "pbft.serving", "pbft.session", "pbft.transport", "pbft.wal",
+    "pbft.disk", "pbft.driver", "pbft.epoch_logs", "pbft.evidence_store", "pbft.exchange", "pbft.execution",
+    "pbft.gate", "pbft.link", "pbft.peers", "pbft.reception", "pbft.serving", "pbft.session", "pbft.transport",
+    "pbft.wal",
 )  # fmt: skip
 
 # What the core must not touch: clocks, randomness, sockets, files, threads, processes, the event loop.

@@ -55,6 +55,23 @@ async def eventually(condition: Callable[[], bool]) -> None:
     await until(holds, 15)
 
 
+async def test_a_driver_goes_on_with_another_configuration_as_after_a_restart(home: Path) -> None:
+    async with running(Lone(home)) as lone:
+        await eventually(lambda: lone.ledger.height > 2)
+        lone.block_idle_ms_max = 86_400_000
+        before = lone.driver.session
+        lone.driver.reconfigure()
+        await eventually(lambda: lone.driver.session is not before)
+        assert lone.driver.session.config.block_idle_ms_max == 86_400_000
+        height = lone.ledger.height
+        assert await lone.submit("a") == [True]
+        await eventually(lambda: len(lone.ledger.certificates) == lone.ledger.height and "a" in lone.ledger.texts)
+        assert lone.ledger.height == height + 1, "no empty blocks come between"
+        lone.block_idle_ms_max = 20
+        lone.driver.reconfigure()
+        await eventually(lambda: lone.ledger.height > height + 3)
+
+
 async def test_what_is_submitted_is_ordered_executed_and_certified(home: Path) -> None:
     async with running(Lone(home)) as lone:
         assert await lone.submit("a", "b") == [True, True]

@@ -133,6 +133,15 @@ async def test_of_two_validators_the_one_with_the_smaller_key_dials(world: World
     assert smaller.received == [(larger.public_key, b"answer")]
 
 
+async def test_a_validator_dials_those_who_take_it_for_an_observer_whatever_the_keys(world: World) -> None:
+    smaller, larger = world.pair()
+    larger.transport.set_validators([smaller.validator, larger.validator], equals=[])
+    await larger.transport.start("127.0.0.1", larger.port)
+    assert larger.transport.dialled == [smaller.public_key]
+    await smaller.start([smaller])
+    await linked(larger, smaller)
+
+
 async def test_an_observer_dials_validators_and_nobody_dials_it(world: World) -> None:
     smaller, larger = world.pair()
     await smaller.start([smaller])
