@@ -94,7 +94,7 @@ class Node:
             configuration.limits.history_blocks,
         )
         self.database = open_state_database(configuration, name, files.path, self.genesis)
-        self.projector = Projector(self.database, self.ledger.snapshot, *configuration.state.lag_max)
+        self.projector = Projector(self.database, self.ledger.snapshot, *configuration.state.lag_max, self.ledger.mark)
         self.transport = self._transport()
         self.driver = Driver(
             self._replica_config,
@@ -112,6 +112,7 @@ class Node:
         self.ledger.on_commit.append(self._committed)
         self.ledger.on_install.append(self.projector.resync)
         self.driver.execution.on_certified = self._certified
+        self.driver.execution.on_ending = self.projector.end
         self.driver.on_evidence = self._proven
         self.service = NodeService(
             ledger=self.ledger,
@@ -147,13 +148,12 @@ class Node:
         # A newcomer's state, or that of a node that was away, may know fewer roots than the others do.
         certificate, key, roots = self.home / "node.crt", self.home / "node.key", pem_of(self.genesis.roots)
         vouched = read_roots(self.home / "roots.pem")
-        names = [field.name for field in fields(TransportLimits)]
         transport = Transport(
             Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self._key.public_key),
             lambda: (*roots_of(self.ledger.reader()), *vouched),
             server_context(certificate, key, roots),
             client_context(certificate, key, roots),
-            TransportLimits(**picked(names, self.configuration.limits)),
+            TransportLimits(**picked([field.name for field in fields(TransportLimits)], self.configuration.limits)),
         )
         transport.is_revoked = lambda serial: self.ledger.reader().get(f"governance/revoked/{serial}") is not None
         return transport

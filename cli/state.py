@@ -15,7 +15,7 @@ import typer
 from api.statedb import open_state_database
 from cluster import CONFIGURATION_FILE, GENESIS_FILE, node_home
 from ledger.genesis import GenesisInvalid, load_genesis
-from ledger.layout import HEAD, STATE, read_head
+from ledger.layout import HEAD, STATE, read_head, state_mark
 from ledger.state import StateReader
 from ledger.statedb.audit import Audit, audit
 from ledger.statedb.documents import StateDatabase, StateDatabaseError
@@ -23,6 +23,7 @@ from ledger.statedb.projector import Projector
 from ledger.storage import STAMP, DirectoryUnusable, disk_storage, generation_of, state_name
 from ledger.store import CommitStore, open_to_read
 from ledger.tree import root_of
+from ledger.undo import rollbacks_of
 from ledger.views import StateView
 from pbft.disk import DiskFiles
 from sdk.configuration import ConfigurationError, load
@@ -85,6 +86,16 @@ def _reopening(data: Path) -> Callable[[], tuple[StateReader, int]]:
         return StateView(held[0]), read_head(held[0].get(HEAD) or b"").height
 
     return reopen
+
+
+def _mark(data: Path) -> str:
+    """What names the commit store's state."""
+    store = _store(data)
+    try:
+        root = read_head(store.get(HEAD) or b"").statement.state_root
+        return state_mark(generation_of(DiskFiles(data)), rollbacks_of(store), root)
+    finally:
+        store.close()
 
 
 def _root_is_right(data: Path) -> tuple[bool, str]:
@@ -207,7 +218,8 @@ def _height(database: StateDatabase) -> int:
 
 def _here(opened: Opened, timeout_s: int, as_json: bool) -> int:
     reader, height = _reopening(opened.data)()
-    projector = Projector(opened.database, lambda: (reader, height), 1)
+    mark = _mark(opened.data)
+    projector = Projector(opened.database, lambda: (reader, height), 1, mark_at=lambda _: mark)
     projector.resync()
     projector.start()
     told = _teller(as_json, "documents written")

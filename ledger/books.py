@@ -45,6 +45,7 @@ from ledger.layout import (
 from ledger.runner import NO_RESULTS, BlockRunner, Position, Ran, pack_entry
 from ledger.store import CommitStore
 from ledger.tree import StateTree
+from ledger.undo import rollbacks_of
 from ledger.views import PINNED_PREFIX, CachedState, StateView, pinned
 from pbft.epoch import Boundary, Epoch
 from pbft.files import Files
@@ -89,6 +90,7 @@ class Books:
                 store.write({KNOWN_FROM: pack(self.head.height)})
             base = store.get(BASE)
             self._base = None if base is None else read_base(base)
+            self.rollbacks = rollbacks_of(store)
             self.certified = self._load_certified()
             self._undone_below = self.certified_height + 1
             self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}

@@ -21,6 +21,8 @@ HEAD = b"m/head"
 CERTIFIED = b"m/certified"
 BASE = b"m/base"
 """The snapshot that the store began with; missing for genesis."""
+ROLLBACKS = b"m/rollbacks"
+"""How often blocks of the store were undone; missing for never."""
 KNOWN_FROM = b"m/history"
 """The height from which on past versions are known."""
 
@@ -52,7 +54,13 @@ read_boundary = msgspec.msgpack.Decoder(Boundary).decode
 read_location = msgspec.msgpack.Decoder(tuple[int, int]).decode
 read_undo = msgspec.msgpack.Decoder(dict[bytes, bytes | None]).decode
 read_height = msgspec.msgpack.Decoder(int).decode
+read_count = msgspec.msgpack.Decoder(int).decode
 read_base = msgspec.msgpack.Decoder(Base).decode
+
+
+def state_mark(generation: int, rollbacks: int, state_root: bytes) -> str:
+    """What names one state among all that a data directory ever held."""
+    return f"{generation}.{rollbacks}.{state_root.hex()}"
 
 
 def number(height: int) -> bytes:

@@ -25,7 +25,7 @@ from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
 from ledger.genesis import Genesis
 from ledger.history import Past, entry_at, past_of
 from ledger.intake import BadBatch, Intake, request_of
-from ledger.layout import HEAD, pack, read_boundary, read_head, read_header
+from ledger.layout import HEAD, pack, read_boundary, read_head, read_header, state_mark
 from ledger.merkle import proof_of, root_of
 from ledger.organisations import check_handover
 from ledger.proofs import Prover, prover_of
@@ -358,6 +358,18 @@ class Ledger:
         books = self._books
         height = books.head.height
         return books.view, height
+
+    def mark(self, height: int) -> str:
+        """What names the state after a block among all that this directory ever held: how often they were replaced and
+        rolled back, and the state root. '' for a block that this ledger cannot vouch for."""
+        books = self._books
+        root = books.head.statement.state_root if height == books.head.height else b""
+        try:
+            if books.base < height < books.head.height:
+                root = books.block(height)[0].statement.state_root
+        except ChainCorrupt as error:
+            log.error("cannot read block %d: %s", height, error)
+        return state_mark(self._generation, books.rollbacks, root) if root else ""
 
     def nonce_highest(self, signer: str) -> int:
         return NonceWindow.read(self._books.view, signer).highest

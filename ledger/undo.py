@@ -11,9 +11,22 @@ from dataclasses import dataclass
 
 from ledger.chain import ChainCorrupt, ChainFiles
 from ledger.genesis import Genesis
-from ledger.layout import BASE, CERTIFIED, HEAD, UNDO, number, read_base, read_certificate, read_head, read_undo
+from ledger.layout import (
+    BASE,
+    CERTIFIED,
+    HEAD,
+    ROLLBACKS,
+    UNDO,
+    number,
+    pack,
+    read_base,
+    read_certificate,
+    read_count,
+    read_head,
+    read_undo,
+)
 from ledger.storage import Storage, chain_name, check_stamp, generation_of, state_name
-from ledger.store import CommitStore
+from ledger.store import CommitStore, Snapshot
 
 
 class CannotRollBack(Exception):
@@ -50,6 +63,12 @@ def roll_back(storage: Storage, genesis: Genesis) -> RolledBack:
     return RolledBack(max(before, last), floor)
 
 
+def rollbacks_of(store: Snapshot) -> int:
+    """How often blocks of a store were undone."""
+    record = store.get(ROLLBACKS)
+    return 0 if record is None else read_count(record)
+
+
 def _floor(store: CommitStore) -> int:
     """The height of the newest certificate, or of the beginning."""
     certified, base = store.get(CERTIFIED), store.get(BASE)
@@ -68,4 +87,5 @@ def _undo(store: CommitStore, before: int, floor: int) -> None:
         batch.update(read_undo(record))
         batch[UNDO + number(height)] = None
     if batch:
+        batch[ROLLBACKS] = pack(rollbacks_of(store) + 1)
         store.write(batch, sync=True)

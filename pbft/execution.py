@@ -27,6 +27,8 @@ class Execution:
         self._work: asyncio.Queue[Work] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="execution")
         self.on_certified: Callable[[Sequence[ExecutionCertificate]], None] = lambda certificates: None
+        self.on_ending: Callable[[], None] = lambda: None
+        """Has whatever holds the ledger's work up let go; called before anybody waits for the thread to end."""
 
     def give(self, output: Output) -> None:
         """Queue a step's blocks, then its certificates, then its part of a state transfer."""
@@ -51,6 +53,7 @@ class Execution:
             self._work.task_done()
 
     def close(self) -> None:
+        self.on_ending()
         self._thread.shutdown()
 
     async def _do(self, work: Work) -> None:

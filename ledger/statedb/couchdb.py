@@ -124,6 +124,7 @@ class CouchDatabase:
         self._empty = False
         """Made by this process, and nothing has been written into it."""
         self._height = -1
+        self._mark = ""
         self.left_out: dict[str, str] = {}
         """Keys whose documents CouchDB will not store, and why."""
 
@@ -132,8 +133,11 @@ class CouchDatabase:
     def height(self) -> int:
         return self._client.run(self._open)
 
-    def apply(self, changes: dict[str, Document | None], height: int) -> None:
-        self._client.run(lambda: self._apply(changes, height))
+    def mark(self) -> str:
+        return self._mark
+
+    def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
+        self._client.run(lambda: self._apply(changes, height, mark))
 
     def clear(self) -> None:
         self._client.run(self._clear)
@@ -141,7 +145,7 @@ class CouchDatabase:
     def forget_savepoint(self) -> None:
         self._client.run(self._forget_savepoint)
 
-    async def _apply(self, changes: Mapping[str, Document | None], height: int) -> None:
+    async def _apply(self, changes: Mapping[str, Document | None], height: int, mark: str) -> None:
         if not self._ready:
             left_at = self._height
             if await self._open() != left_at:
@@ -149,7 +153,7 @@ class CouchDatabase:
         self._empty = False
         await self._write([item_of(key, document) for key, document in changes.items()])
         if height >= 0:
-            await self._move_savepoint(height)
+            await self._move_savepoint(height, mark)
 
     async def _write(self, items: list[Item]) -> None:
         """Bulks, some at once; conflicts are resolved by reading the revisions again."""
@@ -259,7 +263,7 @@ class CouchDatabase:
 
     # ----------------------------------------------------------------------------------------------- savepoint
 
-    async def _move_savepoint(self, height: int) -> None:
+    async def _move_savepoint(self, height: int, mark: str) -> None:
         """A reply may be lost: what stands there then decides."""
         body = {
             "_id": SAVEPOINT,
@@ -268,13 +272,14 @@ class CouchDatabase:
             "channel": self._owner.channel,
             "node": self._owner.node,
             "height": height,
+            "state": mark,
         }
         if self._savepoint_revision is not None:
             body["_rev"] = self._savepoint_revision
         before = self._height
         answer = await self._client.call("PUT", f"{self._root}/{SAVEPOINT}", body)
         if answer.status in (201, 202):
-            self._savepoint_revision, self._height = answer.body["rev"], height
+            self._savepoint_revision, self._height, self._mark = answer.body["rev"], height, mark
             return
         if answer.status != 409:
             raise self._missing(answer)
@@ -286,7 +291,7 @@ class CouchDatabase:
         """Its height, -1 without one of ours; ``StateDatabaseUnusable`` if it is another chain's."""
         answer = await self._client.call("GET", f"{self._root}/{SAVEPOINT}")
         if answer.status != 200 or not isinstance(answer.body, dict):
-            self._savepoint_revision, self._height = None, -1
+            self._savepoint_revision, self._height, self._mark = None, -1, ""
             return -1
         found = answer.body
         self._savepoint_revision = str(found.get("_rev"))
@@ -298,6 +303,7 @@ class CouchDatabase:
             )
         whole = found.get("format") == FORMAT_VERSION and isinstance(found.get("height"), int)
         self._height = found["height"] if whole else -1
+        self._mark = str(found.get("state", ""))
         return self._height
 
     async def _forget_savepoint(self) -> None:

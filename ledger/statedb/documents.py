@@ -88,9 +88,12 @@ class StateDatabase(Protocol):
     def height(self) -> int:
         """The height of the last whole block in it, -1 when it is empty. The next ``apply`` counts on it."""
 
-    def apply(self, changes: dict[str, Document | None], height: int) -> None:
-        """Store the changes: None deletes. Idempotent. Then, and on its own, move the savepoint to ``height``, unless
-        that is -1; ``SavepointLost`` if it is not where it was left."""
+    def mark(self) -> str:
+        """What the savepoint says beside that height of the state whose documents these are; '' without one."""
+
+    def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
+        """Store the changes: None deletes. Idempotent. Then, and on its own, move the savepoint to ``height`` and
+        ``mark``, unless the height is -1; ``SavepointLost`` if it is not where it was left."""
 
     def clear(self) -> None:
         """Forget everything, savepoint first, so that a rebuild cut short shows."""

@@ -17,7 +17,7 @@ from typing import Any
 from ledger.statedb.documents import Document, Page, QueryTooCostly, SavepointLost, to_json
 from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar, write_bookmark
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
 STEPS_MAX = 2_000_000
 """Virtual machine steps a query may take before it is refused: a scan of some 100,000 documents."""
@@ -30,7 +30,9 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE INDEX IF NOT EXISTS by_type ON documents (json_extract(v, '$."type"'), key);
 CREATE INDEX IF NOT EXISTS by_interval ON documents (json_extract(v, '$."type"'), json_extract(v, '$."interval"'), key);
 CREATE INDEX IF NOT EXISTS by_status ON documents (json_extract(v, '$."type"'), json_extract(v, '$."status"'), key);
-CREATE TABLE IF NOT EXISTS savepoint (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS savepoint (
+    one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL, state TEXT NOT NULL
+);
 """
 
 _OPERATORS = {"$eq": "=", "$ne": "<>", "$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
@@ -55,7 +57,12 @@ class EmbeddedDatabase:
             self._left_at = _savepoint(self._reader)
         return self._left_at
 
-    def apply(self, changes: dict[str, Document | None], height: int) -> None:
+    def mark(self) -> str:
+        with self._read_lock:
+            row = self._reader.execute("SELECT state FROM savepoint").fetchone()
+        return str(row[0]) if row else ""
+
+    def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
         gone = [(key,) for key, document in changes.items() if document is None]
         rows = [(d.key, d.contract, d.height, d.index, to_json(d)) for d in changes.values() if d is not None]
         with self._write_lock, self._writer:
@@ -63,13 +70,13 @@ class EmbeddedDatabase:
             self._writer.executemany("DELETE FROM documents WHERE key = ?", gone)
             self._writer.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)", rows)
             if height >= 0:
-                self._move_savepoint(height)
+                self._move_savepoint(height, mark)
 
-    def _move_savepoint(self, height: int) -> None:
+    def _move_savepoint(self, height: int, mark: str) -> None:
         found = _savepoint(self._writer)
         if self._left_at is not None and found != self._left_at:
             raise SavepointLost(f"the savepoint was at {self._left_at}, and is at {found}")
-        self._writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?)", (height,))
+        self._writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?, ?)", (height, mark))
         self._left_at = height
 
     def clear(self) -> None:

@@ -38,6 +38,11 @@ UNPROJECTED = ("system/",)
 log = logging.getLogger("wattq.projector")
 
 
+def _no_mark(height: int) -> str:
+    """Whoever has no marks believes savepoints by their height."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How the projector gets on. ``fault``: why it does not, or ''."""
@@ -61,11 +66,14 @@ class Projector:
         lag_blocks_max: int,
         lag_bytes_max: int = LAG_BYTES_MAX,
         interval_s: float = 0.0,
+        mark_at: Callable[[int], str] = _no_mark,
     ) -> None:
         """``snapshot()`` gives a consistent reader of the commit store and its height. ``interval_s``: the least time
-        between the beginnings of two writes, so that blocks are combined even where the back end keeps up."""
+        between the beginnings of two writes, so that blocks are combined even where the back end keeps up.
+        ``mark_at``: what names the commit store's state at a height, '' for one that it cannot vouch for."""
         self._database = database
         self._snapshot = snapshot
+        self._mark_at = mark_at
         self._blocks_max, self._bytes_max = lag_blocks_max, lag_bytes_max
         self._interval_s = interval_s
         self._written_at = -interval_s
@@ -73,8 +81,7 @@ class Projector:
         self._queue = Queue()
         self._taken: Queue | None = None
         _, self._offered = snapshot()
-        self._trusted = self._offered
-        """A savepoint above it is of blocks that this ledger no longer holds, or never did."""
+        self._offered_mark = ""
         self._projected = -1
         self._behind_since = time.monotonic()
         self._resync = True
@@ -119,17 +126,22 @@ class Projector:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Have it end. One that waits for a back end ends when that is closed."""
+    def end(self) -> None:
+        """Hold up no commit any longer, and end when what is being written is done. Does not wait for that."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
+
+    def stop(self) -> None:
+        """Have it end. One that waits for a back end ends when that is closed."""
+        self.end()
         self._thread.join(STOP_TIMEOUT_S)
 
     def offer(self, height: int, changes: Mapping[str, Entry | None]) -> None:
         """A block has been committed. Never waits for the database, unless the bound is 0 blocks."""
+        mark = self._mark_at(height)
         with self._wake:
-            self._offered = height
+            self._offered, self._offered_mark = height, mark
             if not self._resync:
                 self._queue.add(changes)
                 self._bound()
@@ -199,11 +211,11 @@ class Projector:
                 self._wake.wait_for(lambda: self._resync or self._stopping, rest_s)
             if not self._queue.blocks or self._resync:
                 return
-            taken, height = self._queue, self._offered
+            taken, height, mark = self._queue, self._offered, self._offered_mark
             self._queue, self._taken = Queue(), taken
             self._written_at = time.monotonic()
         try:
-            self._write(taken.changes, height)
+            self._write(taken.changes, height, mark)
         except (StateDatabaseAway, StateDatabaseUnusable):
             self._put_back(taken)
             raise
@@ -212,9 +224,9 @@ class Projector:
             raise
         self._advance(height)
 
-    def _write(self, changes: Mapping[str, Entry | None], height: int) -> None:
+    def _write(self, changes: Mapping[str, Entry | None], height: int, mark: str = "") -> None:
         documents = documents_of(changes)
-        self._database.apply(documents, height)
+        self._database.apply(documents, height, mark)
         self._meter.note(len(documents))
 
     def _put_back(self, taken: Queue) -> None:
@@ -231,21 +243,26 @@ class Projector:
             self._taken, self._queue, self._resync = None, Queue(), True
 
     def _read_everything(self) -> None:
-        """Bring the database to where the commit store is: from its savepoint, or anew if that cannot be trusted."""
+        """Bring the database to where the commit store is: from its savepoint, or anew if that is of another state.
+
+        A mark names one state alone. So what stands there after a roll back or a snapshot is never taken for ours,
+        whenever that happened and however long the back end was away.
+        """
         with self._wake:
             self._queue = Queue()
             reader, height = self._snapshot()
+            mark = self._mark_at(height)
             replaced = self._replaced
             self._resync, self._replaced, self._reading = False, False, True
         try:
             saved = self._database.height()
-            if replaced or not 0 <= saved <= min(height, self._trusted):
+            if replaced or not 0 <= saved <= height or self._database.mark() != self._mark_at(saved):
                 saved = -1
             if saved != height:
                 self._resyncs += 1
                 self._projected = saved
                 self._bring_up(reader, saved)
-                self._write({}, height)
+                self._write({}, height, mark)
         except Exception:
             with self._wake:
                 self._resync, self._reading, self._queue = True, False, Queue()
@@ -278,7 +295,6 @@ class Projector:
     def _advance(self, height: int) -> None:
         with self._wake:
             self._projected, self._reading, self._taken = height, False, None
-            self._trusted = max(self._trusted, height)
             self._wake.notify_all()
         self.on_advance()
 

@@ -41,7 +41,7 @@ class Desk:
     def __init__(self, home: Path) -> None:
         self.ledger: Ledger = open_ledger(home / "ledger")
         self.database = EmbeddedDatabase(home / "documents.sqlite")
-        self.projector = Projector(self.database, self.ledger.snapshot, 100)
+        self.projector = Projector(self.database, self.ledger.snapshot, 100, mark_at=self.ledger.mark)
         self.ledger.on_commit.append(lambda block: self.projector.offer(block.height, block.changes))
         self.ordered: list[Envelope] = []
         self.order_refusal: Refusal | None = None

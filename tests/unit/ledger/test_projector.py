@@ -33,14 +33,14 @@ class Slow(EmbeddedDatabase):
         self.broken = 0
         self.writes: list[int] = []
 
-    def apply(self, changes: dict[str, Document | None], height: int) -> None:
+    def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
         self.asked.set()
         assert self.gate.wait(PATIENCE_S)
         if self.broken:
             self.broken -= 1
             raise OSError("the back end is away")
         self.writes.append(height)
-        super().apply(changes, height)
+        super().apply(changes, height, mark)
 
 
 class Chain:

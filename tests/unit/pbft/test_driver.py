@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lone import Lone, TextLedger
@@ -70,6 +72,21 @@ async def test_a_driver_goes_on_with_another_configuration_as_after_a_restart(ho
         lone.block_idle_ms_max = 20
         lone.driver.reconfigure()
         await eventually(lambda: lone.ledger.height > height + 3)
+
+
+async def test_what_holds_the_ledger_up_is_told_to_let_go_when_the_driver_ends(home: Path) -> None:
+    lone, let_go, held = Lone(home), threading.Event(), threading.Event()
+    execute = lone.ledger.execute
+
+    def waits(*block: Any) -> Any:
+        held.set()
+        assert let_go.wait(15), "nobody told it"
+        return execute(*block)
+
+    lone.ledger.execute = waits  # type: ignore[method-assign,assignment]
+    lone.driver.execution.on_ending = let_go.set
+    async with running(lone):
+        await eventually(held.is_set)
 
 
 async def test_what_is_submitted_is_ordered_executed_and_certified(home: Path) -> None:

@@ -1,17 +1,28 @@
-"""The projector after a snapshot: what the state database holds is read anew, whatever its savepoint says."""
+"""The projector after a snapshot and a roll back, and when the node ends.
+
+What is in the state database is never taken for more than it is, and no commit waits for it when nobody can."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from governed import GENESIS, OPERATORS, MemoryDisk, Network
 
+from ledger.ledger import Ledger
 from ledger.state import Entry
-from ledger.statedb.documents import Document, Page
+from ledger.statedb.audit import audit
+from ledger.statedb.documents import Document, Page, StateDatabaseAway
 from ledger.statedb.projector import Projector
 from ledger.statedb.selector import Query
+from ledger.storage import set_aside
+from ledger.undo import roll_back
 from ledger.values import encode_value
+
+PATIENCE_S = 10.0
 
 
 @dataclass
@@ -20,20 +31,32 @@ class Memory:
 
     documents: dict[str, Document] = field(default_factory=dict)
     at: int = -1
+    name: str = ""
+    away: bool = False
+    cut_short: bool = False
+    """It takes documents, and is away before it moves the savepoint."""
 
     def height(self) -> int:
         return self.at
 
     def clear(self) -> None:
-        self.documents, self.at = {}, -1
+        self.documents, self.at, self.name = {}, -1, ""
 
-    def apply(self, changes: Mapping[str, Document | None], height: int) -> None:
+    def mark(self) -> str:
+        return self.name
+
+    def apply(self, changes: Mapping[str, Document | None], height: int, mark: str = "") -> None:
+        if self.away:
+            raise StateDatabaseAway("away")
         for key, document in changes.items():
             if document is None:
                 self.documents.pop(key, None)
             else:
                 self.documents[key] = document
-        self.at = height if height >= 0 else self.at
+        if self.cut_short:
+            raise StateDatabaseAway("away")
+        if height >= 0:
+            self.at, self.name = height, mark
 
     def get(self, key: str) -> Document | None:
         return self.documents.get(key)
@@ -108,3 +131,108 @@ def test_another_state_at_the_same_height_does_too(projected: Projected) -> None
     projected.projector.resync()
     assert projected.projector.wait_for(8, 10)
     assert projected.values() == {"market/b": {"value": 2}}
+
+
+# ------------------------------------------------------------------------------------- what was undone meanwhile
+
+
+def brought_up(database: Memory, ledger: Ledger) -> None:
+    """A node starts, and its projector catches up."""
+    projector = projector_of(database, ledger)
+    assert projector.wait_for(ledger.height, PATIENCE_S)
+    projector.stop()
+
+
+def projector_of(database: Memory, ledger: Ledger) -> Projector:
+    made = Projector(database, ledger.snapshot, 100, mark_at=ledger.mark)
+    made.start()
+    return made
+
+
+def drifted(database: Memory, ledger: Ledger) -> dict[str, str]:
+    return dict(audit(database, ledger.snapshot, lambda _: None, lambda: None).drifted)
+
+
+def with_undone_blocks(database: Memory, *, cut_short: bool) -> Network:
+    """A ledger whose blocks above 5 are undone after their changes went into the database."""
+    network = Network()
+    network.run_to(5)
+    projector = projector_of(database, network.ledger)
+    assert projector.wait_for(5, PATIENCE_S)
+    network.ledger.on_commit.append(lambda block: projector.offer(block.height, block.changes))
+    database.cut_short = cut_short
+    act = network.envelope(OPERATORS[:2], "governance", "set_parameter", {"name": "skip_blocks", "value": 77})
+    network.block(act, certified=False)
+    network.block(certified=False)
+    held = threading.Event()
+    while database.documents["governance/parameter/skip_blocks"].height != 6:
+        held.wait(0.01)
+    assert cut_short or projector.wait_for(7, PATIENCE_S)
+    projector.stop()
+    database.cut_short = False
+    network.ledger.close()
+    roll_back(network.disk.storage(), GENESIS)
+    network.reopen()
+    return network
+
+
+@pytest.mark.parametrize("cut_short", [False, True], ids=["whole", "cut short before the savepoint"])
+def test_no_document_of_an_undone_block_stays_however_long_the_database_was_away(cut_short: bool) -> None:
+    database = Memory()
+    network = with_undone_blocks(database, cut_short=cut_short)
+    network.run_to(20)  # the database is away, and the node ends before it comes back
+    assert database.at == (5 if cut_short else 7)
+    brought_up(database, network.ledger)
+    assert drifted(database, network.ledger) == {}
+    network.ledger.close()
+
+
+def test_what_nobody_undid_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    database, network = Memory(), Network()
+    network.run_to(5)
+    brought_up(database, network.ledger)
+    network.run_to(9)
+    monkeypatch.setattr(database, "clear", lambda: pytest.fail("it was whole up to block 5"))
+    brought_up(database, network.ledger)
+    assert drifted(database, network.ledger) == {}
+    network.ledger.close()
+
+
+def test_data_that_were_replaced_or_undone_have_another_mark_at_the_same_height() -> None:
+    network = Network()
+    network.run_to(7)
+    mark = network.ledger.mark(7)
+    assert (mark, network.ledger.mark(8)) == (network.ledger.mark(5), ""), "block 8 is to come, the others are empty"
+    disk: MemoryDisk = network.disk
+    network.ledger.close()
+    set_aside(disk.storage())
+    network.reopen()
+    network.run_to(7)
+    replaced = network.ledger.mark(7)
+    assert replaced.rpartition(".")[2] == mark.rpartition(".")[2] != "", "the same state"
+    network.block(certified=False)
+    network.ledger.close()
+    roll_back(network.disk.storage(), GENESIS)
+    network.reopen()
+    assert len({mark, replaced, network.ledger.mark(7)}) == 3
+    network.ledger.close()
+
+
+# --------------------------------------------------------------------------------------------- a node that ends
+
+
+def test_a_commit_that_waits_for_a_database_lets_go_when_the_node_ends(tmp_path: Path) -> None:
+    store, database = Store(), Memory()
+    store.put(1, a=1)
+    projector = Projector(database, lambda: (store, store.height), 0)
+    projector.start()
+    assert projector.wait_for(1, PATIENCE_S)
+    database.away = True
+    committing = threading.Thread(target=projector.offer, args=(2, {}))
+    committing.start()
+    committing.join(0.2)
+    assert committing.is_alive(), "a bound of no blocks makes each commit wait"
+    projector.end()
+    committing.join(PATIENCE_S)
+    assert not committing.is_alive()
+    projector.stop()

@@ -17,9 +17,9 @@ class Counting(EmbeddedDatabase):
 
     moves = 0
 
-    def apply(self, changes: dict[str, Document | None], height: int) -> None:
+    def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
         self.moves += height > 0
-        super().apply(changes, height)
+        super().apply(changes, height, mark)
 
 
 def test_blocks_within_the_interval_are_one_write(tmp_path: Path) -> None:
