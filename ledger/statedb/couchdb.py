@@ -44,6 +44,7 @@ REVISIONS_MAX = 200_000
 REVISIONS_LIMIT = 20
 """Numbers of earlier revisions that CouchDB keeps of a document: nobody replicates here."""
 INDEX_TIMEOUT_S = 60.0
+BAD_REQUEST, TOO_LARGE = 400, 413
 
 log = logging.getLogger("wattq.couchdb")
 _encode = msgspec.json.Encoder().encode
@@ -56,6 +57,8 @@ class Item:
     key: str
     body: bytes
     gone: bool
+    stub: bool = False
+    """It stands for a document that was refused."""
 
     def with_revision(self, revision: str | None) -> bytes:
         return self.body if revision is None else b'{"_rev":"' + revision.encode() + b'",' + self.body[1:]
@@ -190,16 +193,16 @@ class CouchDatabase:
         """Store a bulk; what conflicted. One that is rejected is halved until the bad document stands alone."""
         async with gate:
             answer = await self._send(bulk)
-        if answer.status in (201, 202):
+        if answer.status in (201, 202) and isinstance(answer.body, list):
             return self._noted(bulk, answer)
-        if answer.status not in (400, 413):
+        if answer.status not in (BAD_REQUEST, TOO_LARGE):
             raise self._missing(answer)
         if len(bulk) == 1:
-            return await self._leave_out(bulk[0], answer.reason)
+            return await self._leave_out(bulk[0], answer)
         middle = len(bulk) // 2
         bad_before = len(self.left_out)
         conflicts = [*await self._bulk(bulk[:middle], gate), *await self._bulk(bulk[middle:], gate)]
-        if answer.status == 413 and len(self.left_out) == bad_before:  # a limit of the request, not of a document
+        if answer.status == TOO_LARGE and len(self.left_out) == bad_before:  # a limit of the request, not of a document
             self._bulk_bytes = max(BULK_BYTES_MIN, sum(len(item.body) for item in bulk) // 2)
         return conflicts
 
@@ -219,6 +222,8 @@ class CouchDatabase:
                     self._revisions.pop(item.key, None)
                 else:
                     self._revisions[item.key] = told["rev"]
+                if not item.stub:
+                    self.left_out.pop(item.key, None)
             elif told.get("error") == "conflict":
                 conflicts.append(item)
             else:
@@ -228,15 +233,22 @@ class CouchDatabase:
                 )
         return conflicts
 
-    async def _leave_out(self, item: Item, why: str) -> list[Item]:
-        """Put a stub in the place of a document that CouchDB will not store, so that no old one stays."""
+    async def _leave_out(self, item: Item, answer: Answer) -> list[Item]:
+        """Put a stub in the place of a document that CouchDB will not store, so that no old one stays.
+
+        A server that will not even store that has no room: it is not the document's fault.
+        """
+        if item.stub and answer.status == TOO_LARGE:
+            del self.left_out[item.key]
+            raise StateDatabaseAway(f"{self._access.url_setting}: {self._access.url} stores nothing: {answer.reason}")
+        why = answer.reason
         stub = _encode({"_id": item.key, "left_out": why[:200]})
         if item.key not in self.left_out:
             log.error("%s: %r is left out: %s", self.name, item.key, why)
         self.left_out[item.key] = why
-        if item.body == stub or item.key.startswith("_"):
+        if item.stub or item.key.startswith("_"):  # CouchDB does not take the key itself
             return []
-        return await self._bulk([Item(item.key, stub, False)], asyncio.Semaphore(1))
+        return await self._bulk([Item(item.key, stub, False, stub=True)], asyncio.Semaphore(1))
 
     async def _read_revisions(self, keys: list[str]) -> None:
         for start in range(0, len(keys), BULK_DOCUMENTS):

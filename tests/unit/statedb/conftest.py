@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from couch import GIVEN_URL, Couch, given, own_server
+from couch_chain import Chain
+
+from ledger.statedb import projector as projector_module
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,21 @@ def couch() -> Iterator[Couch]:
         return
     with own_server() as made:
         yield made
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Projectors try again at once."""
+    monkeypatch.setattr(projector_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(projector_module, "RETRY_S_MAX", 0.2)
+
+
+@pytest.fixture
+def chain(couch: Couch, impatient: None) -> Iterator[Chain]:
+    """Its projector runs, and has caught up."""
+    made = Chain(couch)
+    made.projector.start()
+    made.wait()
+    yield made
+    made.close()
+    made.by_hand("DELETE")

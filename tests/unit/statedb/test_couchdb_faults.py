@@ -5,120 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
-import aiohttp
 import pytest
-from couch import GIVEN_URL, Couch, basic, needs_couchdb, own_server
+from couch import GIVEN_URL, Couch, needs_couchdb, own_server
+from couch_chain import OWNER, PATIENCE_S, Chain, by_hand
 
-from ledger.state import Entry, MemoryState, StateReader
-from ledger.statedb import projector as projector_module
-from ledger.statedb.audit import Audit, Drift, audit
+from ledger.statedb.audit import Drift
 from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner
 from ledger.statedb.couchdb_client import Access
 from ledger.statedb.documents import Document, StateDatabaseAway, StateDatabaseUnusable, document_of
-from ledger.statedb.projector import UNPROJECTED, Projector
-from ledger.values import encode_value
 
-pytestmark = needs_couchdb
-OWNER = Owner("cd" * 32, "main", "node1")
-PATIENCE_S = 30.0
+pytestmark = [*needs_couchdb, pytest.mark.usefixtures("impatient")]
 DELAY_S = 0.2
-DOCUMENTS = 300
 ours_only = pytest.mark.skipif(bool(GIVEN_URL), reason="stops its CouchDB; the given one is not ours to stop")
-
-
-class Chain:
-    """A state that grows a block at a time, its projector, and its database."""
-
-    def __init__(self, couch: Couch, url: str = "", lag_blocks_max: int = 1_000, lag_bytes_max: int = 1 << 26) -> None:
-        self.couch = couch
-        self.name = couch.fresh_name()
-        self.entries: dict[str, Entry] = {"system/nonce/x": _entry(0, 0)}
-        self.entries |= {f"market/{number:04d}": _entry(0, number) for number in range(DOCUMENTS)}
-        self.height = 0
-        access = Access(url or couch.url, couch.user, couch.password, request_timeout_s=1.5)
-        self.database = CouchDatabase(access, self.name, OWNER)
-        self.projector = Projector(self.database, self.snapshot, lag_blocks_max, lag_bytes_max)
-
-    def snapshot(self) -> tuple[StateReader, int]:
-        return MemoryState(self.entries), self.height
-
-    def block(self, **values: int | None) -> None:
-        self.height += 1
-        changes = {
-            f"market/{key}": None if value is None else _entry(self.height, value) for key, value in values.items()
-        }
-        entries = dict(self.entries)
-        for key, entry in changes.items():
-            entries.pop(key, None) if entry is None else entries.update({key: entry})
-        self.entries = entries
-        self.projector.offer(self.height, changes)
-
-    def blocks(self, count: int) -> None:
-        """Blocks that change, add and delete."""
-        for number in range(count):
-            gone = None if number % 3 == 0 else number
-            self.block(**{"0001": self.height, f"n{self.height}": number, f"{number % DOCUMENTS:04d}": gone})
-
-    def wait(self) -> None:
-        assert self.projector.wait_for(self.height, PATIENCE_S), self.projector.progress()
-
-    def audit(self) -> Audit:
-        return audit(self.database, self.snapshot, lambda _: None, lambda: None)
-
-    def check(self) -> None:
-        """Caught up, and not a document differs."""
-        self.wait()
-        found = self.audit()
-        assert (found.drifted, found.behind, found.savepoint) == ({}, 0, self.height)
-        assert found.documents == sum(not key.startswith(UNPROJECTED) for key in self.entries)
-
-    def by_hand(self, method: str, path: str = "", change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-        """What somebody with a password does to the database: a call, or a document read, changed and written."""
-        return asyncio.run(_by_hand(self.couch, f"/{self.name}{path}", method, change))
-
-    def close(self) -> None:
-        self.projector.stop()
-        self.database.close()
-
-
-async def _by_hand(couch: Couch, path: str, method: str, change: Callable[[dict[str, Any]], Any] | None) -> Any:
-    async with aiohttp.ClientSession(headers=basic(couch.user, couch.password)) as session:
-        while True:  # a projector that runs may write between reading and writing
-            body = None
-            if change is not None:
-                async with session.get(couch.url + path) as answer:
-                    body = await answer.json()
-                change(body)
-            async with session.request(method, couch.url + path, json=body) as answer:
-                if answer.status != 409:
-                    assert answer.status < 400, await answer.text()
-                    return await answer.json(content_type=None)
-
-
-def _entry(height: int, value: Any) -> Entry:
-    return Entry(height, 0, encode_value({"type": "order", "n": value}))
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projector_module, "RETRY_S", 0.05)
-    monkeypatch.setattr(projector_module, "RETRY_S_MAX", 0.2)
-
-
-@pytest.fixture
-def chain(couch: Couch) -> Iterator[Chain]:
-    """Its projector runs, and has caught up."""
-    made = Chain(couch)
-    made.projector.start()
-    made.wait()
-    yield made
-    made.close()
-    made.by_hand("DELETE")
 
 
 @pytest.fixture
@@ -320,6 +223,7 @@ def test_a_document_that_the_server_refuses_is_left_out_alone(chain: Chain) -> N
     assert chain.database.get("market/0139") == others["market/0139"]
     chain.database.apply({"market/0007": document_of("market/0007", chain.entries["market/0007"])}, -1)
     assert chain.database.get("market/0007") is not None
+    assert chain.database.left_out == {}
 
 
 # ---------------------------------------------------------------------------------------------- wrong settings
@@ -348,14 +252,14 @@ def test_a_database_of_another_chain_names_the_prefix_and_loses_nothing(chain: C
 
 def test_a_database_of_somebody_else_is_not_touched(couch: Couch) -> None:
     name = couch.fresh_name()
-    asyncio.run(_by_hand(couch, f"/{name}", "PUT", None))
+    asyncio.run(by_hand(couch, f"/{name}", "PUT", None))
     database = CouchDatabase(Access(couch.url, couch.user, couch.password), name, OWNER)
     database.height()
     database.apply({"market/x": Document("market/x", 1, 0, 1)}, -1)
     database.close()
     with pytest.raises(StateDatabaseUnusable, match=r"state\.database_prefix"):
         opened(couch, name, Owner("ef" * 32, "main", "node1"))
-    asyncio.run(_by_hand(couch, f"/{name}", "DELETE", None))
+    asyncio.run(by_hand(couch, f"/{name}", "DELETE", None))
 
 
 @ours_only
