@@ -23,7 +23,7 @@ from cli.membership import Membership
 from ledger.genesis import GenesisInvalid
 from sdk.configuration import ConfigurationError, load
 from sdk.errors import SdkError
-from sdk.methods import NodeStatus
+from sdk.methods import NodeStatus, StateDatabaseStatus
 from sdk.process import ending_signals
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 SAMPLE = Path(local.__file__).with_name("cluster.toml")
 DIRECTORY = Path("wattquorum")
+LAG_TOLD_MS = 5_000
+"""A state database that lags for longer is told."""
 UNUSABLE = (ConfigurationError, GenesisInvalid, AuthorityError, InvalidKey)
 
 T = TypeVar("T")
@@ -143,7 +145,16 @@ def _notes(node: NodeStatus) -> list[str]:
     """What a person should know beyond the table."""
     boundary = [] if node.boundary is None else [f"epoch {node.epoch} ends with block {node.boundary}"]
     changing = [] if node.view_active else [f"view {node.view} has not begun yet"]
-    return [*boundary, *changing, *node.alarms]
+    return [*boundary, *changing, *_state_notes(node.state_database), *node.alarms]
+
+
+def _state_notes(state: StateDatabaseStatus | None) -> list[str]:
+    """What the state database lacks, if it is more than the last blocks, and why."""
+    if state is None or (not state.fault and state.lag_ms < LAG_TOLD_MS):
+        return []
+    behind = f"{state.lag_blocks} blocks, {state.lag_bytes} bytes and {state.lag_ms / 1000:.0f} s behind"
+    rate = f"{state.documents_per_s:.0f} documents/s"
+    return [f"state database {behind}, {rate}" + (f": {state.fault}" if state.fault else "")]
 
 
 def _role(node: NodeStatus) -> str:

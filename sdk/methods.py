@@ -176,10 +176,12 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 
 class StateDatabaseStatus(msgspec.Struct, frozen=True):
-    """How the state database gets on. ``documents_per_s``: over the last ten seconds; ``fault``: why it does not."""
+    """How the state database gets on. ``lag_bytes``: what waits to be written, or is being written. ``documents_per_s``:
+    over the last ten seconds. ``fault``: why it does not."""
 
     height: int
     lag_blocks: int
+    lag_bytes: int
     lag_ms: int
     documents_per_s: float
     documents: int

@@ -45,15 +45,17 @@ def _no_mark(height: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How the projector gets on. ``fault``: why it does not, or ''."""
+    """How the projector gets on. ``lag_bytes``: of changes that wait, or are being written."""
 
     height: int
     lag_blocks: int
+    lag_bytes: int
     lag_ms: int
     documents_per_s: float
     documents: int
     resyncs: int
     fault: str
+    """Why it does not get on, or ''."""
 
 
 class Projector:
@@ -112,6 +114,7 @@ class Projector:
             return Progress(
                 height=self._projected,
                 lag_blocks=behind,
+                lag_bytes=self._queue.bytes + (self._taken.bytes if self._taken is not None else 0),
                 lag_ms=int((time.monotonic() - since) * 1000) if behind else 0,
                 documents_per_s=self._meter.per_s(),
                 documents=self._meter.total,

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from cli.cluster import show_statuses
-from sdk.methods import NodeStatus
+from sdk.methods import NodeStatus, StateDatabaseStatus
 
 FIELDS: dict[str, Any] = {
     "name": "node2",
@@ -48,3 +48,26 @@ def test_every_figure_and_every_alarm_is_whole(width: int) -> None:
         "node2: view 1234 has not begun yet",
         f"node2: {FIELDS['alarms'][0]}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "note"),
+    [
+        (StateDatabaseStatus(9, 3, 70, 900, 12.5, 40, 0, ""), ""),
+        (
+            StateDatabaseStatus(9, 300, 7_000, 60_400, 12.5, 40, 0, "state.couchdb_url: http://db:5984: no answer"),
+            "state database 300 blocks, 7000 bytes and 60 s behind, 12 documents/s: "
+            "state.couchdb_url: http://db:5984: no answer",
+        ),
+        (
+            StateDatabaseStatus(9, 300, 7_000, 60_400, 1_250.0, 40, 0, ""),
+            "state database 300 blocks, 7000 bytes and 60 s behind, 1250 documents/s",
+        ),
+    ],
+    ids=["soon", "away", "slow"],
+)
+def test_a_state_database_that_lags_is_told_with_its_rate_and_fault(state: StateDatabaseStatus, note: str) -> None:
+    out = io.StringIO()
+    fields = {**FIELDS, "alarms": (), "boundary": None, "view_active": True, "state_database": state}
+    show_statuses({"node2": NodeStatus(**fields)}, Console(file=out, width=80))
+    assert out.getvalue().partition("node2: ")[2].strip() == note

@@ -55,6 +55,7 @@ def test_a_full_server_delays_no_block_and_is_caught_up_with_once_it_has_room(
     _until_refused(chain, proxy)
     progress = chain.projector.progress()
     assert progress.lag_blocks == 60
+    assert progress.lag_bytes > 1_000
     assert str(refusal[0]) in progress.fault, progress.fault
     assert "couchdb_url" in progress.fault, progress.fault
     assert not chain.projector.lagging, "what is there may be read meanwhile"
