@@ -176,8 +176,8 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 
 class StateDatabaseStatus(msgspec.Struct, frozen=True):
-    """How the state database gets on. ``lag_bytes``: what waits, or is being written. ``documents_per_s``: over the last
-    ten seconds. ``fault``: why it does not."""
+    """How the state database gets on. ``lag_bytes``: what waits, or is being written. ``documents_per_s``: over ten
+    seconds. ``fault``: why it does not."""
 
     height: int
     lag_blocks: int
