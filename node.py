@@ -11,33 +11,30 @@ import asyncio
 import gc
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, fields
-from importlib.metadata import version
+from dataclasses import astuple, fields
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from api.channels import Channels
 from api.logs import set_up_logs
-from api.reporter import Report, Reporter
+from api.reporter import Report
 from api.rest import RestServer
-from api.service import NodeService
-from api.sessions import Sessions
 from api.socket import SocketServer
-from api.statedb import open_state_database
-from api.submissions import Submissions
+from api.unit import Site, Unit
 from ca.authority import Authority, AuthorityError, read_roots
-from ca.keys import InvalidKey, SigningKey
+from ca.certificates import Role
+from ca.keys import InvalidKey, SigningKey, signer_of
 from ca.tls import client_context, pem_of, public_server_context, server_context
 from contracts.deployment import DeploymentInvalid, check_deployment
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
-from ledger.authentication import roots_of
-from ledger.codes import Refusal, RefusalCode
-from ledger.envelope import Envelope
+from ledger.authentication import authenticate, roots_of
 from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_genesis
-from ledger.intake import request_of
-from ledger.ledger import CommittedBlock, DirectoryUnusable
-from ledger.opening import marking_damage, open_ledger
-from ledger.statedb.projector import Projector
+from ledger.ledger import DirectoryUnusable
+from ledger.opening import marking_damage
 from ledger.storage import disk_storage
 from meter.errors import MeterError
 from meter.service import run_gateway
@@ -49,13 +46,14 @@ from pbft.epoch import Epoch
 from pbft.epoch_logs import EpochLogs
 from pbft.evidence import Evidence, encode_evidence
 from pbft.evidence_store import EvidenceStore
+from pbft.exchange import Exchange
 from pbft.link import PROTOCOL_VERSION, Hello
 from pbft.messages import ExecutionCertificate, Scope
 from pbft.transport import Transport, TransportLimits
 from sdk.client import AsyncClient
 from sdk.clock import clock_of
-from sdk.configuration import LOOPBACK, Configuration, ConfigurationError, NodeSection, load, picked
-from sdk.methods import NodeStatus, PeerStatus, StateDatabaseStatus, TransferStatus, ValidatorRecord
+from sdk.configuration import LOOPBACK, Configuration, ConfigurationError, load, picked
+from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
 from sdk.process import ending_signals, event_loop_factory, follow_leash, make_socket_path
 from sdk.transports import connect
 
@@ -63,110 +61,163 @@ GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
 MISTAKES = (ConfigurationError, GenesisInvalid, DeploymentInvalid, MeterError, InvalidKey, AuthorityError)
 UNUSABLE = (*MISTAKES, DirectoryUnusable)
+CHANNELS = "channels"
+NEVER_MS = 31_536_000_000
 
 log = logging.getLogger("wattq.node")
+
+
+class Seat:
+    """Our place in one channel: its ledger with what serves it, and the replica that we run for it."""
+
+    def __init__(self, site: Site, genesis: Genesis, home: Path, data: Path, exchange: Exchange, channel: str) -> None:
+        """``home`` may hold the mark of a new place; ``channel`` is empty for the main one, which admits every node."""
+        files = DiskFiles(data)
+        self.closed = False
+        self.unit = unit = Unit(
+            site, genesis, data, lambda: disk_storage(data, files), PythonMachine(), MarketValidator(), channel
+        )
+        self._site, self._genesis, self._files = site, genesis, files
+        self.port = exchange.open(genesis.chain_id, self._admits if channel else lambda key: True)
+        self.driver = Driver(
+            self._replica_config,
+            site.key,
+            EpochLogs(files.below("wal"), DiskFiles(home)),
+            self.port,
+            unit.ledger,
+            EvidenceStore(data / "evidence", unit.ledger.boundaries),
+            clock_of(site.configuration.clock).now_ms,
+            damaged=unit.damaged,
+        )
+        self.driver.execution.on_certified = self._certified
+        self.driver.execution.on_ending = unit.projector.end
+        self.driver.on_evidence = self._proven
+        self.submit, self.hand_over, self.stop = self.driver.submit, self.driver.hand_over, self.driver.stop
+
+    def _admits(self, key: bytes) -> bool:
+        """Observers of a channel are nodes that its operators have admitted."""
+        ledger = self.unit.ledger
+        return authenticate(ledger.reader(), signer_of(key), (Role.NODE,), ledger.time_ms) is None
+
+    def _replica_config(self, epoch: Epoch, index: int) -> ReplicaConfig:
+        """The epoch, and every bound that configuration and genesis have under a field's name; genesis wins."""
+        own, names = self._site.configuration, [field.name for field in fields(ReplicaConfig)]
+        bounds = picked(names, own.timers, own.primary, own.limits, self._genesis.limits)
+        return ReplicaConfig(
+            scope=Scope(self._genesis.chain_id, self._genesis.channel, epoch.number),
+            validators=epoch.keys,
+            index=index,
+            first_height=epoch.first_height,
+            first_primary=epoch.first_primary,
+            skipped=tuple(skip.index for skip in epoch.skipped),
+            **bounds | ({"block_idle_ms_max": NEVER_MS} if self.closed else {}),
+        )
+
+    def rest(self) -> None:
+        """The channel is closed: order what is on its way, and no empty blocks any more."""
+        self.closed = True
+        self.driver.reconfigure()
+
+    async def run(self) -> None:
+        """Serve until ``stop``, or until another validator set has taken over."""
+        with marking_damage(self._files):
+            await self.unit.run(self.driver.run())
+
+    def epoch(self) -> int:
+        return self.driver.session.epoch.number
+
+    def _certified(self, certificates: Sequence[ExecutionCertificate]) -> None:
+        self.unit.submissions.on_certified(certificates[-1].statement.height)
+
+    def _proven(self, evidence: Evidence) -> None:
+        place = self.driver.session.config.index
+        if self._site.configuration.primary.report_primaries and place != OBSERVER:
+            self.unit.report(Report(evidence.scope.epoch, encode_evidence(evidence), place))
+
+    def status(self) -> NodeStatus:
+        """This node's own account of itself."""
+        core, epoch, transfer = self.driver.replica.core, self.driver.session.epoch, self.driver.transfer
+        names = tuple(validator.name for validator in epoch.validators)
+        return self.unit.status(
+            index=core.config.index,
+            view=core.view,
+            view_active=core.active,
+            primary=names[core.config.primary(core.view)],
+            pool_transactions=len(core.pool),
+            peers=tuple(self._peer(i, name) for i, name in enumerate(names) if i != core.config.index),
+            rejects=dict(sorted((self.driver.rejects + self.port.drops).items())),
+            alarms=tuple(f"{alarm.kind}: {alarm.detail}" for alarm in self.driver.alarms),
+            epoch=epoch.number,
+            boundary=core.boundary,
+            validators=tuple(ValidatorRecord(v.name, v.public_key, v.address) for v in epoch.validators),
+            observer=core.config.index == OBSERVER,
+            votes=core.votes,
+            whole=core.whole,
+            transfer=None if transfer is None else TransferStatus(*astuple(transfer)),
+        )
+
+    def _peer(self, index: int, name: str) -> PeerStatus:
+        key, told = self.driver.session.epoch.keys[index], self.driver.replica.core.peers.get(index)
+        height = told.executed_height if told is not None else 0
+        return PeerStatus(name, self.port.connected(key), self.port.queued_bytes(key), height)
 
 
 class Node:
     """Everything that one process runs. ``run`` ends when ``stop`` is called, and raises when any part fails."""
 
     def __init__(self, directory: Path, configuration: Configuration, name: str) -> None:
-        self.name = name
-        self.configuration = configuration
-        self.section: NodeSection = configuration.section(name)
-        self.home = directory / (self.section.directory or name)
-        self.genesis: Genesis = load_genesis(directory / GENESIS_FILE_NAME)
-        self._key = SigningKey.load(self.home / "node.key")
-        self._check_place()
-        check_deployment(self.genesis.contracts, self.genesis.parameters)
-        self._meters = units_of(self.section.meter)
-        self._socket_file = make_socket_path(self.home)
-        self._loop = asyncio.get_running_loop()
-        self._directory = directory
-        authority = self.section.certificate_authority
-        self.clock = clock_of(configuration.clock)
-        self.files = files = DiskFiles(self.home / "data")
-        self.ledger, damaged = open_ledger(
-            lambda: disk_storage(files.path, files),
-            self.genesis,
-            PythonMachine(),
-            MarketValidator(),
-            configuration.limits.history_blocks,
-        )
-        self.database = open_state_database(configuration, name, files.path, self.genesis)
-        self.projector = Projector(self.database, self.ledger.snapshot, *configuration.state.lag_max, self.ledger.mark)
+        self.section = section = configuration.section(name)
+        self.home = home = directory / (section.directory or name)
+        self.genesis = genesis = load_genesis(directory / GENESIS_FILE_NAME)
+        key = SigningKey.load(home / "node.key")
+        keys = {validator.name: validator.public_key for validator in genesis.validators}
+        if not section.observer and keys.get(name) != key.public_key:
+            raise ConfigurationError(f"node.{name}: the genesis file has no such validator; set observer = true")
+        _check(genesis)
+        self._meters = units_of(section.meter)
+        self._gateway_key = directory / "users" / f"gateway-{name}.key"
+        self.site = Site(name, key, configuration, make_socket_path(home))
         self.transport = self._transport()
-        self.driver = Driver(
-            self._replica_config,
-            self._key,
-            EpochLogs(files.below("wal"), DiskFiles(self.home)),
-            self.transport,
-            self.ledger,
-            EvidenceStore(files.path / "evidence", self.ledger.boundaries),
-            self.clock.now_ms,
-            damaged=damaged,
-        )
-        client = AsyncClient([connect(f"unix:{self._socket_file}")], self.genesis, self._key)
-        self.reporter = Reporter(client, lambda: self.driver.session.epoch.number)
-        self.submissions = Submissions(self.ledger, self._order)
-        self.ledger.on_commit.append(self._committed)
-        self.ledger.on_install.append(self.projector.resync)
-        self.driver.execution.on_certified = self._certified
-        self.driver.execution.on_ending = self.projector.end
-        self.driver.on_evidence = self._proven
-        self.service = NodeService(
-            ledger=self.ledger,
-            database=self.database,
-            projector=self.projector,
-            submissions=self.submissions,
-            sessions=Sessions(self.genesis.chain_id, configuration.limits.sessions_max),
-            status=self.status,
-            authority=Authority.open(directory / authority) if authority else None,
-            hand_over=self.driver.hand_over,
-        )
+        self.exchange = Exchange(self.transport)
+        self.main = Seat(self.site, genesis, home, home / "data", self.exchange, "")
+        authority = section.certificate_authority
+        self.main.unit.attach(self, Authority.open(directory / authority) if authority else None)
+        ledger, most = self.main.unit.ledger, configuration.limits.channels_max
+        self.channels = Channels(home / CHANNELS, ledger, most, _check, self._open_channel)
+        self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
+        self.stop = self.main.stop
 
-    def _check_place(self) -> None:
-        """The key of a node that votes from the beginning is the one that the genesis file has for its name."""
-        keys = {validator.name: validator.public_key for validator in self.genesis.validators}
-        if not self.section.observer and keys.get(self.name) != self._key.public_key:
-            raise ConfigurationError(f"node.{self.name}: the genesis file has no such validator; set observer = true")
-
-    def _replica_config(self, epoch: Epoch, index: int) -> ReplicaConfig:
-        """The epoch, and every bound that configuration and genesis have under a field's name; genesis wins."""
-        own, names = self.configuration, [field.name for field in fields(ReplicaConfig)]
-        return ReplicaConfig(
-            scope=Scope(self.genesis.chain_id, self.genesis.channel, epoch.number),
-            validators=epoch.keys,
-            index=index,
-            first_height=epoch.first_height,
-            first_primary=epoch.first_primary,
-            skipped=tuple(skip.index for skip in epoch.skipped),
-            **picked(names, own.timers, own.primary, own.limits, self.genesis.limits),
-        )
+    def _open_channel(self, name: str, genesis: Genesis, closed: bool) -> Seat:
+        mark, data = self.home / CHANNELS / name, self.home / "data" / CHANNELS / name
+        seat = Seat(self.site, genesis, mark, data, self.exchange, name)
+        seat.unit.attach(seat)
+        seat.unit.start()
+        if closed:
+            seat.rest()
+        return seat
 
     def _transport(self) -> Transport:
         # A newcomer's state, or that of a node that was away, may know fewer roots than the others do.
         certificate, key, roots = self.home / "node.crt", self.home / "node.key", pem_of(self.genesis.roots)
-        vouched = read_roots(self.home / "roots.pem")
+        vouched, limits = read_roots(self.home / "roots.pem"), self.site.configuration.limits
         transport = Transport(
-            Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self._key.public_key),
-            lambda: (*roots_of(self.ledger.reader()), *vouched),
+            Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self.site.key.public_key),
+            lambda: (*roots_of(self.main.unit.ledger.reader()), *vouched),
             server_context(certificate, key, roots),
             client_context(certificate, key, roots),
-            TransportLimits(**picked([field.name for field in fields(TransportLimits)], self.configuration.limits)),
+            TransportLimits(**picked([field.name for field in fields(TransportLimits)], limits)),
         )
-        transport.is_revoked = lambda serial: self.ledger.reader().get(f"governance/revoked/{serial}") is not None
+        revoked = "governance/revoked/"
+        transport.is_revoked = lambda serial: self.main.unit.ledger.reader().get(revoked + serial) is not None
         return transport
-
-    # --------------------------------------------------------------------------------------------- running
 
     async def run(self) -> None:
         """Serve until ``stop``, or until another validator set has taken over; whatever fails ends everything."""
-        section, limits = self.section, self.configuration.limits
-        self.projector.start()
-        socket = SocketServer(self.service.handle, limits.rest_connections_max)
-        await socket.listen_unix(self._socket_file)
-        node = connect(f"unix:{self._socket_file}")
+        section, limits, unit = self.section, self.site.configuration.limits, self.main.unit
+        unit.start()
+        socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
+        await socket.listen_unix(self.site.socket)
+        node = connect(f"unix:{self.site.socket}")
         rest = RestServer(node, limits.rest_body_bytes_max)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
@@ -175,93 +226,41 @@ class Node:
             if section.rest_port:  # HTTPS beyond loopback
                 await rest.listen(section.host, section.rest_port, None if section.host in LOOPBACK else public_tls)
             await self.transport.start(section.host, section.peer_port)
-            log.info("node %s of %s is up at height %d", self.name, self.genesis.network, self.ledger.height)
-            with marking_damage(self.files):
-                await self._run_parts()
+            log.info("node %s of %s is up at height %d", self.site.name, self.genesis.network, unit.ledger.height)
+            await self._run_parts()
         finally:
             await rest.close()
             await node.close()
             await socket.close()
             await self.transport.stop()
-            self.projector.stop()
-            self.database.close()
-            self.ledger.close()
+            self.channels.close()
+            unit.close()
 
     async def _run_parts(self) -> None:
-        """Consensus, the gateway if this node has meters, and reports; the node ends when consensus does."""
+        """The main channel, the others, and the gateway if this node has meters; the node ends when the first does."""
         async with asyncio.TaskGroup() as tasks:
-            others = [tasks.create_task(self.reporter.run())]
-            if self._meters:
-                others.append(tasks.create_task(self._run_gateway()))
-            await self.driver.run()
-            for task in others:
-                task.cancel()
+            tasks.create_task(self.channels.run())
+            gateway = tasks.create_task(self._run_gateway()) if self._meters else None
+            await self.main.run()
+            self.channels.stop()
+            if gateway is not None:
+                gateway.cancel()
 
     async def _run_gateway(self) -> None:
-        key = SigningKey.load(self._directory / "users" / f"gateway-{self.name}.key")
-        async with AsyncClient([connect(f"unix:{self._socket_file}")], self.genesis, key) as client:
-            await run_gateway(self._meters, self.clock, client, self.home / "readings.buffer")
-
-    # ---------------------------------------------------------------------------------------------- ports
-
-    async def _order(self, envelopes: Sequence[Envelope]) -> list[Refusal | None]:
-        taken = await self.driver.submit([request_of(envelope) for envelope in envelopes])
-        return [None if good else Refusal(RefusalCode.POOL_FULL) for good in taken]
-
-    def _committed(self, block: CommittedBlock) -> None:
-        """On the execution thread."""
-        self.projector.offer(block.height, block.changes)
-        self._loop.call_soon_threadsafe(self.submissions.on_commit, block.height, block.tx_ids)
-
-    def _certified(self, certificates: Sequence[ExecutionCertificate]) -> None:
-        self.submissions.on_certified(certificates[-1].statement.height)
-
-    def _proven(self, evidence: Evidence) -> None:
-        if self.configuration.primary.report_primaries and (place := self.driver.session.config.index) != OBSERVER:
-            self.reporter.offer(Report(evidence.scope.epoch, encode_evidence(evidence), place))
+        key, endpoints = SigningKey.load(self._gateway_key), [connect(f"unix:{self.site.socket}")]
+        async with AsyncClient(endpoints, self.genesis, key) as client:
+            clock = clock_of(self.site.configuration.clock)
+            await run_gateway(self._meters, clock, client, self.home / "readings.buffer")
 
     def status(self) -> NodeStatus:
-        """This node's own account of itself."""
-        core, epoch, transfer = self.driver.replica.core, self.driver.session.epoch, self.driver.transfer
-        names = tuple(validator.name for validator in epoch.validators)
-        return NodeStatus(
-            name=self.name,
-            index=core.config.index,
-            version=version("wattquorum"),
-            chain=self.genesis.chain_id.hex(),
-            channel=self.genesis.channel,
-            view=core.view,
-            view_active=core.active,
-            primary=names[core.config.primary(core.view)],
-            executed_height=self.ledger.height,
-            certified_height=self.ledger.certified_height,
-            state_root=self.ledger.state_root.hex(),
-            block_time_ms=self.ledger.time_ms,
-            state_database_height=self.projector.height,
-            state_database=StateDatabaseStatus(**asdict(self.projector.progress())),
-            pool_transactions=len(core.pool),
-            peers=tuple(self._peer(i, name) for i, name in enumerate(names) if i != core.config.index),
-            rejects=dict(sorted((self.driver.rejects + self.transport.drops).items())),
-            alarms=tuple(f"{alarm.kind}: {alarm.detail}" for alarm in self.driver.alarms),
-            epoch=epoch.number,
-            boundary=core.boundary,
-            validators=tuple(ValidatorRecord(v.name, v.public_key, v.address) for v in epoch.validators),
-            observer=core.config.index == OBSERVER,
-            votes=core.votes,
-            whole=core.whole,
-            first_height=self.ledger.first_height,
-            transfer=None if transfer is None else TransferStatus(*astuple(transfer)),
-        )
+        """The main channel's account, with what concerns the whole node."""
+        told = self.main.status()
+        rejects = dict(sorted((Counter(told.rejects) + self.transport.drops).items()))
+        return replace(told, rejects=rejects, alarms=(*told.alarms, *self.channels.alarms))
 
-    def _peer(self, index: int, name: str) -> PeerStatus:
-        session = self.driver.session
-        told, key = session.replica.core.peers.get(index), session.epoch.keys[index]
-        return PeerStatus(
-            name=name,
-            connected=self.transport.connected(key),
-            queued_bytes=self.transport.queued_bytes(key),
-            executed_height=told.executed_height if told is not None else 0,
-        )
+
+def _check(genesis: Genesis) -> None:
+    check_deployment(genesis.contracts, genesis.parameters)
 
 
 async def serve(config: Path, name: str) -> None:
@@ -274,7 +273,7 @@ async def serve(config: Path, name: str) -> None:
     node = Node(directory, configuration, name)
     loop = asyncio.get_running_loop()
     for number in ending_signals():
-        loop.add_signal_handler(number, node.driver.stop)
+        loop.add_signal_handler(number, node.stop)
     await node.run()
 
 

@@ -14,7 +14,7 @@ PARTY_FIELDS = ("owner", "seller", "buyer", "signer", "gateway")
 READS_ALL = frozenset({"operator", "regulator"})
 PUBLIC_PREFIXES = (
     "governance/parameter/", "governance/epoch", "governance/next_epoch", "governance/organisations",
-    "governance/limits",
+    "governance/limits", "channels/",
 )  # fmt: skip
 
 

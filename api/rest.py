@@ -42,9 +42,10 @@ def make_app(node: Transport, body_bytes_max: int) -> web.Application:
     """The REST application of one node, reached through its socket."""
     app = web.Application(middlewares=[_problems], client_max_size=body_bytes_max)
     for method in METHODS.values():
-        # A key holds slashes, encoded or not.
-        path = method.path.replace("{key}", "{key:[\\s\\S]+}")
-        app.router.add_route(method.verb, path, _responder(node, method), expect_handler=_expected)
+        for each in (method, method.within("{channel}")):
+            # A key holds slashes, encoded or not.
+            path = each.path.replace("{key}", "{key:[\\s\\S]+}")
+            app.router.add_route(each.verb, path, _responder(node, method), expect_handler=_expected)
     app.router.add_get("/v1/health", _health(node))
     static = Path(str(files("api") / "static"))
     app.router.add_get("/", _page(static / "index.html"))
@@ -113,7 +114,8 @@ def _responder(node: Transport, method: Method[Any, Any]) -> Respond:
     async def respond(request: web.Request) -> web.StreamResponse:
         params = await _params(request, method)
         try:
-            result = await node.call(method, params, _token(request), timeout_s=CALL_TIMEOUT_S)
+            asked = method.within(request.match_info.get("channel", ""))
+            result = await node.call(asked, params, _token(request), timeout_s=CALL_TIMEOUT_S)
         except TransportError as error:
             raise Refused(Problem("NODE_UNREACHABLE", f"The node does not answer: {error}.", 503)) from None
         return web.Response(body=msgspec.json.encode(result), content_type="application/json")
@@ -130,7 +132,8 @@ async def _params(request: web.Request, method: Method[Any, Any]) -> Params:
     """Path and query (text, converted) or path and JSON body (strict) into the method's parameters."""
     try:
         if method.verb == "GET":
-            given = {**_single(request), **request.match_info}
+            places = {name: value for name, value in request.match_info.items() if name != "channel"}
+            given = {**_single(request), **places}
             params: Params = msgspec.convert(given, method.params, strict=False)
         else:
             params = msgspec.json.decode(await request.read(), type=method.params)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from api.book import read_book
+from api.channel_records import channels_of
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
 from api.privacy import STRANGER, UNREGISTERED, Viewer, is_public, may_read, may_read_transaction
@@ -101,6 +102,7 @@ class NodeService:
             "session": self._do_session,
             "enrol": self._do_enrol,
             "handover": self._do_handover,
+            "channels": self._do_channels,
         }
 
     async def handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
@@ -164,6 +166,9 @@ class NodeService:
             message = "The order is malformed, of another epoch, or signed by too few organisations' operators."
             raise _refused("HANDOVER_REFUSED", message, 422)
         return methods.HandedOver(view)
+
+    async def _do_channels(self, _: methods.Nothing, __: Viewer) -> methods.ChannelList:
+        return methods.ChannelList(channels_of(self._ledger.reader()), self._ledger.height)
 
     # ------------------------------------------------------------------------------------------ private
 

@@ -19,6 +19,9 @@ from sdk.methods import METHODS, Params
 Handler = Callable[[str, Any, str], Awaitable[msgspec.Struct]]
 """``await handle(method name, params, token)`` gives the method's result or raises ``Refused``."""
 
+Channels = Callable[[str], Handler]
+"""Who answers the calls in a channel beside the main one, be there one of that name or not."""
+
 IN_FLIGHT_MAX = 2_048
 WRITE_BUFFER_BYTES_MAX = 16 << 20
 
@@ -28,8 +31,9 @@ log = logging.getLogger("wattq.socket")
 class SocketServer:
     """Accepts connections and answers calls; at most ``connections_max`` at once, further ones are closed."""
 
-    def __init__(self, handle: Handler, connections_max: int) -> None:
+    def __init__(self, handle: Handler, connections_max: int, channels: Channels | None = None) -> None:
         self._handle = handle
+        self._channels = channels
         self._max = connections_max
         self._open: set[_Caller] = set()
         self._servers: list[asyncio.AbstractServer] = []
@@ -57,14 +61,21 @@ class SocketServer:
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
     def _accept(self) -> _Caller:
-        return _Caller(self._handle, self._open, self._max)
+        return _Caller(self._handler, self._open, self._max)
+
+    def _handler(self, channel: str) -> Handler:
+        if not channel:
+            return self._handle
+        if self._channels is None:
+            raise Refused(Problem("CHANNEL_UNKNOWN", "This node serves no channels.", 404))
+        return self._channels(channel)
 
 
 class _Caller(asyncio.Protocol):
     """One connection. Reading pauses while too many calls are in flight or answers pile up unread."""
 
-    def __init__(self, handle: Handler, peers: set[_Caller], peers_max: int) -> None:
-        self._handle = handle
+    def __init__(self, handler: Channels, peers: set[_Caller], peers_max: int) -> None:
+        self._handler = handler
         self._peers = peers
         self._peers_max = peers_max
         self._frames = wire.Frames(wire.REQUEST_BYTES_MAX)
@@ -113,7 +124,7 @@ class _Caller(asyncio.Protocol):
     async def _answer(self, request: wire.Request) -> None:
         try:
             params = decode_params(request.method, request.params)
-            result = await self._handle(request.method, params, request.token)
+            result = await self._handler(request.channel)(request.method, params, request.token)
             reply = wire.Reply(request.id, True, msgspec.Raw(wire.encode_body(result)))
         except Refused as refusal:
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))

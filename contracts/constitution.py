@@ -16,6 +16,7 @@ from ledger.state import StateReader
 from ledger.values import Value, decode_value
 
 CONTRACT_PREFIX = "governance/contract/"
+CHANNEL_PREFIX = "channels/"
 ORGANISATIONS_KEY = "governance/organisations"
 ORGANISATIONS_MAX = 64
 FIXED = (CONTRACT_PREFIX, PAST_PREFIX, EPOCH_KEY, LIMITS_KEY, "governance/network")
@@ -72,3 +73,18 @@ def roots_are_sound(base: StateReader, writes: Mapping[str, bytes | None]) -> bo
             return False
         left.add(key)
     return 1 <= len(left) <= ROOTS_MAX
+
+
+def channels_are_sound(base: StateReader, writes: Mapping[str, bytes | None]) -> bool:
+    """Whether channels that were written are new, or what they were and perhaps closed."""
+    for key, data in writes.items():
+        if not key.startswith(CHANNEL_PREFIX):
+            continue
+        value: Value = None if data is None else decode_value(data)
+        if not isinstance(value, dict) or set(value) != {"type", "genesis", "closed"}:
+            return False
+        entry = base.get(key)
+        old = {**value, "closed": False} if entry is None else decode_value(entry.value)
+        if value != old and value != {**old, "closed": True}:
+            return False
+    return True

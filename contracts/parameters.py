@@ -12,3 +12,6 @@ MARKET_PARAMETERS: dict[str, int] = {
 }
 """Seconds before delivery (EPEX intraday: 300); micro-currency per kWh; thousandths of a trade's amount; seconds after
 an interval's end; seconds after a proposal; blocks for which a primary caught lying or slow does not lead."""
+
+MEMBERS_ONLY = "members_only"
+"""Where it is not 0, operators admit whoever is new. A channel's genesis has it; a network's is open and has it not."""

@@ -12,7 +12,13 @@ from enum import StrEnum
 
 import msgspec
 
-from contracts.constitution import is_fixed, next_epoch_is_sound, organisations_are_sound, roots_are_sound
+from contracts.constitution import (
+    channels_are_sound,
+    is_fixed,
+    next_epoch_is_sound,
+    organisations_are_sound,
+    roots_are_sound,
+)
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
 from ledger.values import Value, decode_value
@@ -48,6 +54,7 @@ class Violation(StrEnum):
     EPOCH = "VALIDATION_EPOCH"
     ORGANISATIONS = "VALIDATION_ORGANISATIONS"
     ROOTS = "VALIDATION_ROOTS"
+    CHANNELS = "VALIDATION_CHANNELS"
 
 
 class MarketValidator:
@@ -113,6 +120,8 @@ def _sizes(call: Call, changes: _Changes) -> Violation | None:
 
 def _constitution(call: Call, changes: _Changes) -> Violation | None:
     """The network's own rules stay such that it can go on."""
+    if not channels_are_sound(changes.base, changes.raw):
+        return Violation.CHANNELS
     if call.contract != "governance":
         return None
     if not next_epoch_is_sound(call, changes.base, changes.raw):

@@ -59,6 +59,8 @@ BLOCKS_REMEMBERED = 32
 """A client remembers a checked receipt of each, so that it checks a block's certificate once."""
 BACKOFF_S = 0.1
 BACKOFF_S_MAX = 2.0
+CHANNEL_UNKNOWN = "CHANNEL_UNKNOWN"
+"""What a node says that is no member of a channel; another of the endpoints may be."""
 RETRIED_STATUS = frozenset({421, 429, 500, 503, 504})
 """Refusals that another node, or the same one later, may not repeat."""
 
@@ -86,11 +88,20 @@ class Signed:
 
 
 class AsyncClient:
-    """Talks to a network through any of ``endpoints``; ``key`` signs for it. Use as an async context manager."""
+    """Talks to a network through any of ``endpoints``; ``key`` signs for it. Use as an async context manager.
 
-    def __init__(self, endpoints: Sequence[Transport], genesis: Genesis, key: SigningKey | None = None) -> None:
+    ``channel``: another one than the main one; the endpoints are nodes of its members, and ``genesis`` is its own.
+    There only members are answered at all, so every call has this client's identity.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Transport], genesis: Genesis, key: SigningKey | None = None, channel: str = ""
+    ) -> None:
         if not endpoints:
             raise ValueError("a client needs at least one endpoint")
+        if channel and genesis.channel != channel:
+            raise ValueError(f"this is the genesis file of channel {genesis.channel}, not of {channel}")
+        self._channel = channel
         self._endpoints = list(endpoints)
         self._current = 0
         self._genesis = genesis
@@ -202,7 +213,7 @@ class AsyncClient:
             )
             try:
                 patience_s = min(left, ROUND_TIMEOUT_MS / 1000) + 2
-                told = await _ask(endpoint, params, patience_s)
+                told = await self._ask(endpoint, params, patience_s)
                 if isinstance(told, Refused):
                     last = f"{endpoint.endpoint}: {told}"
                     if told.status not in RETRIED_STATUS and self._believes(told, endpoint, refusals):
@@ -222,6 +233,14 @@ class AsyncClient:
         alike = "; ".join(f"{code} by {', '.join(sorted(nodes))}" for code, nodes in sorted(refusals.items()))
         why = f"last: {last}; refused without proof: {alike}" if alike else f"last: {last}"
         raise Unavailable(f"no quorum of answers within {timeout_s:g} s; {why}", tx_id)
+
+    async def _ask(self, endpoint: Transport, params: SubmitParams, patience_s: float) -> Submission | Refused:
+        """How far the transaction came, or why the node refuses it; a refusal with a receipt is a claim as well."""
+        try:
+            return await endpoint.call(methods.SUBMIT.within(self._channel), params, timeout_s=patience_s)
+        except Refused as refusal:
+            told = refusal.problem.submission
+            return told if told is not None and told.receipt is not None else refusal
 
     def _believes(self, refusal: Refused, endpoint: Transport, refusals: dict[str, set[str]]) -> bool:
         """Whether so many nodes have refused alike, without proof, that one of them is honest (f + 1, if there are)."""
@@ -316,11 +335,13 @@ class AsyncClient:
 
     async def _call(self, method: Method[P, R], params: P, token: str = "") -> R:
         """Try the endpoints in turn, each once, from the one that answered last."""
+        if self._channel and not token:
+            return await self._identified(method, params)
         last: Exception = TransportError("no endpoint was tried")
         for _ in self._endpoints:
             endpoint = self._endpoints[self._current]
             try:
-                return await endpoint.call(method, params, token)
+                return await endpoint.call(method.within(self._channel), params, token)
             except TransportError as error:
                 last = error
             except Refused as refusal:
@@ -337,7 +358,7 @@ class AsyncClient:
             endpoint = self._endpoints[self._current]
             try:
                 token = self._tokens.get(endpoint.endpoint) or await self._open_session(endpoint)
-                return await endpoint.call(method, params, token)
+                return await endpoint.call(method.within(self._channel), params, token)
             except TransportError as error:
                 last = error
                 self._current = (self._current + 1) % len(self._endpoints)
@@ -345,7 +366,7 @@ class AsyncClient:
                 last = refusal
                 if refusal.code == "SESSION_UNKNOWN":
                     self._tokens.pop(endpoint.endpoint, None)
-                elif refusal.status in RETRIED_STATUS:
+                elif refusal.status in RETRIED_STATUS or refusal.code == CHANNEL_UNKNOWN:
                     self._current = (self._current + 1) % len(self._endpoints)
                 else:
                     raise
@@ -353,23 +374,15 @@ class AsyncClient:
 
     async def _open_session(self, endpoint: Transport) -> str:
         key = self._signing_key()
-        challenge = await endpoint.call(methods.CHALLENGE, methods.ChallengeParams(public_key=key.public_key))
+        asked = methods.ChallengeParams(public_key=key.public_key)
+        challenge = await endpoint.call(methods.CHALLENGE.within(self._channel), asked)
         signature = key.sign(session_text(self._genesis.chain_id, challenge.challenge))
         session = await endpoint.call(
-            methods.SESSION,
+            methods.SESSION.within(self._channel),
             methods.SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature),
         )
         self._tokens[endpoint.endpoint] = session.token
         return session.token
-
-
-async def _ask(endpoint: Transport, params: SubmitParams, patience_s: float) -> Submission | Refused:
-    """How far the transaction came, or why the node refuses it; a refusal with a receipt is a claim like any other."""
-    try:
-        return await endpoint.call(methods.SUBMIT, params, timeout_s=patience_s)
-    except Refused as refusal:
-        told = refusal.problem.submission
-        return told if told is not None and told.receipt is not None else refusal
 
 
 def session_text(chain_id: bytes, challenge: bytes) -> bytes:

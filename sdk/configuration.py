@@ -111,6 +111,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rest_body_bytes_max: Bytes = 262_144
     rest_connections_max: Count = 256
     sessions_max: Count = 4_096
+    channels_max: Annotated[int, Meta(ge=0, le=128)] = 8
     history_blocks: Annotated[int, Meta(ge=0, le=2**53)] = 0
     log_file_bytes_max: Bytes = 10_000_000
     log_files_max: Count = 5

@@ -18,6 +18,7 @@ Key = Annotated[str, Meta(min_length=1, max_length=320, pattern="^[ -~]*\\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 
 ROWS_DEFAULT = 50
+VERSION_PATH = "/v1"
 WAIT_MS_MAX = 60_000
 
 
@@ -395,15 +396,47 @@ P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=msgspec.Struct)
 
 
-class Method(Generic[P, R]):
-    """One call: ``path`` holds the parameters in braces; the others are the query string (GET) or the JSON body."""
+class ChannelRecord(msgspec.Struct, frozen=True):
+    """``genesis``: the SHA-256 (hex) of the channel's genesis file, which its members hold."""
 
-    def __init__(self, name: str, params: type[P], result: type[R], verb: Literal["GET", "POST"], path: str) -> None:
+    name: str
+    genesis: str
+    closed: bool
+
+
+class ChannelList(msgspec.Struct, frozen=True):
+    """All that anybody is told of the channels beside the main one, as of ``height``."""
+
+    channels: tuple[ChannelRecord, ...]
+    height: int
+
+
+class Method(Generic[P, R]):
+    """One call: ``path`` holds the parameters in braces; the others are the query string (GET) or the JSON body.
+
+    ``channel``: the one that is asked; the main one if empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        params: type[P],
+        result: type[R],
+        verb: Literal["GET", "POST"],
+        path: str,
+        channel: str = "",
+    ) -> None:
         self.name = name
         self.params = params
         self.result = result
         self.verb = verb
         self.path = path
+        self.channel = channel
+
+    def within(self, channel: str) -> Method[P, R]:
+        """The same call in another channel; ``{channel}`` stands for any."""
+        path = f"{VERSION_PATH}/channels/{channel}" + self.path.removeprefix(VERSION_PATH)
+        return Method(self.name, self.params, self.result, self.verb, path, channel) if channel else self
 
 
 STATUS = Method("status", Nothing, NodeStatus, "GET", "/v1/status")
@@ -430,6 +463,7 @@ VALUE = Method("value", ValueParams, PastValue, "GET", "/v1/values/{key}")
 CHALLENGE = Method("challenge", ChallengeParams, Challenge, "POST", "/v1/challenges")
 SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
 ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
+CHANNELS = Method("channels", Nothing, ChannelList, "GET", "/v1/channels")
 HANDOVER = Method("handover", HandoverParams, HandedOver, "POST", "/v1/handovers")
 
 METHODS: dict[str, Method[Any, Any]] = {
@@ -437,5 +471,6 @@ METHODS: dict[str, Method[Any, Any]] = {
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
+        CHANNELS,
     )
 }  # fmt: skip

@@ -19,15 +19,17 @@ T = TypeVar("T")
 class Client:
     """``AsyncClient`` for programs without an event loop. Use as a context manager."""
 
-    def __init__(self, endpoints: Sequence[str], genesis: Genesis, key: SigningKey | None = None) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], genesis: Genesis, key: SigningKey | None = None, channel: str = ""
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wattq-client", daemon=True)
         self._thread.start()
-        self._client = self._run(self._make(list(endpoints), genesis, key))
+        self._client = self._run(self._make(list(endpoints), genesis, key, channel))
 
     @staticmethod
-    async def _make(endpoints: list[str], genesis: Genesis, key: SigningKey | None) -> AsyncClient:
-        return AsyncClient([connect(endpoint) for endpoint in endpoints], genesis, key)
+    async def _make(endpoints: list[str], genesis: Genesis, key: SigningKey | None, channel: str) -> AsyncClient:
+        return AsyncClient([connect(endpoint) for endpoint in endpoints], genesis, key, channel)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

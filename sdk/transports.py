@@ -156,7 +156,7 @@ class SocketTransport:
             message = f"The call is larger than the {wire.REQUEST_BYTES_MAX} bytes that a node takes."
             raise Refused(Problem("BODY_TOO_LARGE", message, 413))
         connection = await self._connected()
-        reply = await connection.ask(method.name, token, body, timeout_s)
+        reply = await connection.ask(method, token, body, timeout_s)
         try:
             if reply.good:
                 return msgspec.msgpack.decode(reply.body, type=method.result)
@@ -203,7 +203,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.closed = False
 
-    async def ask(self, method: str, token: str, params: bytes, timeout_s: float) -> wire.Reply:
+    async def ask(self, method: Method[P, R], token: str, params: bytes, timeout_s: float) -> wire.Reply:
         if self.closed or self._transport is None:
             raise TransportError(f"{self._endpoint}: the connection is closed")
         if len(self._waiting) >= IN_FLIGHT_MAX:
@@ -213,7 +213,8 @@ class _Connection(asyncio.Protocol):
         future: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            self._transport.write(wire.frame(wire.Request(number, method, token, msgspec.Raw(params))))
+            request = wire.Request(number, method.name, token, msgspec.Raw(params), method.channel)
+            self._transport.write(wire.frame(request))
             async with asyncio.timeout(timeout_s):
                 return await future
         except (TimeoutError, wire.FrameTooLong) as error:

@@ -22,12 +22,14 @@ class FrameTooLong(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """A call: ``token`` is a session's, or empty; ``params`` is the method's parameters, encoded."""
+    """A call: ``token`` is a session's, or empty; ``params`` is the method's parameters, encoded; no ``channel`` is the
+    main one."""
 
     id: int
     method: str
     token: str
     params: msgspec.Raw
+    channel: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

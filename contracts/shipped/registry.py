@@ -1,7 +1,8 @@
 """Who takes part: users with certificates and roles, and the meters bound to them (S1, M8).
 
 User: registry `user/<signer>`. Meter: registry `meter/<serial>`. Capacities are in W, times in UTC ms.
-The executor's authentication reads `user/<signer>` and governance's `revoked/<serial>`.
+The executor's authentication reads `user/<signer>` and governance's `revoked/<serial>`. Where governance's parameter
+`members_only` is not 0, operators admit whoever is new.
 """
 
 METER_CHARS_MAX = 64
@@ -11,16 +12,36 @@ METER_CHARS_MAX = 64
 def register(certificate_der: str):
     """Register the caller with its base64 DER certificate, or renew an earlier registration.
 
-    Errors: CERTIFICATE_INVALID, NOT_YOUR_CERTIFICATE, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED,
+    Errors: CERTIFICATE_INVALID, NOT_YOUR_CERTIFICATE, MEMBERS_ONLY, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED,
     CERTIFICATE_REVOKED, OLDER_CERTIFICATE.
     """
     facts = certificate(certificate_der)
     require(facts["signer"] == caller(), "NOT_YOUR_CERTIFICATE", "The certificate is for another key.")
+    closed = peek("governance", "parameter/members_only")
+    free = closed is None or closed["value"] == 0 or get("user/" + caller()) is not None
+    require(free, "MEMBERS_ONLY", "An operator admits whoever is to take part here.")
+    enter(facts)
+
+
+@export("operator")
+def admit(certificate_der: str):
+    """Register somebody with its base64 DER certificate, the way it would itself; its signer is returned.
+
+    Errors: CERTIFICATE_INVALID, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, OLDER_CERTIFICATE.
+    """
+    facts = certificate(certificate_der)
+    enter(facts)
+    return facts["signer"]
+
+
+def enter(facts):
+    """Put a user's record; what was decided about the user before stays."""
     require(facts["not_before_ms"] <= block_time(), "CERTIFICATE_NOT_YET_VALID", "The certificate is not valid yet.")
     require(block_time() <= facts["not_after_ms"], "CERTIFICATE_EXPIRED", "The certificate has expired.")
     revoked = peek("governance", "revoked/" + facts["serial"])
     require(revoked is None, "CERTIFICATE_REVOKED", "The certificate has been revoked.")
-    known = get("user/" + caller())
+    place = "user/" + facts["signer"]
+    known = get(place)
     suspended = False
     height = block_height()
     if known is not None:
@@ -29,10 +50,10 @@ def register(certificate_der: str):
         suspended = known["suspended"]
         height = known["registered_height"]
     put(
-        "user/" + caller(),
+        place,
         {
             "type": "user",
-            "signer": caller(),
+            "signer": facts["signer"],
             "name": facts["name"],
             "organisation": facts["organisation"],
             "role": facts["role"],
@@ -44,7 +65,7 @@ def register(certificate_der: str):
             "registered_height": height,
         },
     )
-    emit("registered", {"signer": caller(), "role": facts["role"]})
+    emit("registered", {"signer": facts["signer"], "role": facts["role"]})
 
 
 @export("operator")

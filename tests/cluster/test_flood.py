@@ -12,6 +12,7 @@ from network import Network, until
 
 from ca.keys import SigningKey
 from ca.tls import client_context, pem_of, server_context
+from pbft.exchange import CHANNEL_ID_BYTES
 from pbft.link import PROTOCOL_VERSION, Hello
 from pbft.messages import Prepare, encode_frame
 from pbft.transport import Transport, TransportLimits
@@ -38,7 +39,7 @@ async def flooding(network: Network, name: str) -> AsyncIterator[Transport]:
     )
     transport.set_validators(genesis.epoch.validators)
     await transport.start("127.0.0.1", network.cluster.section(name).peer_port)
-    index = genesis.epoch.keys.index(key.public_key)
+    index, channel_id = genesis.epoch.keys.index(key.public_key), genesis.chain_id[:CHANNEL_ID_BYTES]
     others = [other for other in genesis.epoch.keys if other != key.public_key]
 
     async def flood() -> None:
@@ -48,7 +49,7 @@ async def flooding(network: Network, name: str) -> AsyncIterator[Transport]:
                 for _ in range(FRAMES_AT_ONCE if transport.queued_bytes(other) < QUEUED_BYTES_MAX else 0):
                     sequence += 1
                     forged = Prepare(0, 1_000 + sequence, bytes(32), index, bytes(64))
-                    transport.send([other], encode_frame(0, forged), bulk=False)
+                    transport.send([other], channel_id + encode_frame(0, forged), bulk=False)
             await asyncio.sleep(0.005)
 
     task = asyncio.get_running_loop().create_task(flood())

@@ -1,0 +1,147 @@
+"""One ledger of a node with everything that serves it; the main channel's and every other one's alike.
+
+Consensus is not here: it is given the ledger, calls back when blocks are certified, and answers through ``Consensus``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from api.reporter import Report, Reporter
+from api.service import NodeService
+from api.sessions import Sessions
+from api.statedb import open_state_database
+from api.submissions import Submissions
+from ca.authority import Authority
+from ca.keys import SigningKey
+from ledger.codes import Refusal, RefusalCode
+from ledger.envelope import Envelope
+from ledger.execution import Machine, Validator
+from ledger.genesis import Genesis
+from ledger.intake import request_of
+from ledger.ledger import CommittedBlock
+from ledger.opening import open_ledger
+from ledger.statedb.projector import Projector
+from ledger.storage import Storage
+from sdk.client import AsyncClient
+from sdk.configuration import Configuration
+from sdk.methods import NodeStatus, StateDatabaseStatus
+from sdk.transports import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all ledgers of a node share: its name and key, its configuration, and the socket on which it answers."""
+
+    name: str
+    key: SigningKey
+    configuration: Configuration
+    socket: Path
+
+
+class Consensus(Protocol):
+    """The replica that a node runs for one ledger."""
+
+    async def submit(self, requests: Sequence[Any], /) -> list[bool]:
+        """Hand requests to the ordering module; False for each that finds no room."""
+
+    async def hand_over(self, data: bytes, /) -> int | None: ...
+
+    def status(self) -> NodeStatus: ...
+
+    def epoch(self) -> int: ...
+
+
+class Unit:
+    """``attach`` consensus once, then ``start``, ``run`` and ``close`` once each."""
+
+    def __init__(
+        self,
+        site: Site,
+        genesis: Genesis,
+        data: Path,
+        storage: Callable[[], Storage],
+        machine: Machine,
+        validator: Validator,
+        channel: str = "",
+    ) -> None:
+        """``storage`` locks the directory ``data``. ``channel`` is empty for the main one."""
+        configuration = site.configuration
+        self.site, self.genesis, self.channel = site, genesis, channel
+        history_blocks = configuration.limits.history_blocks
+        self.ledger, self.damaged = open_ledger(storage, genesis, machine, validator, history_blocks)
+        self.database = open_state_database(configuration, site.name, data, genesis)
+        lag_max = configuration.state.lag_max
+        self.projector = Projector(self.database, self.ledger.snapshot, *lag_max, self.ledger.mark)
+        self.sessions = Sessions(genesis.chain_id, configuration.limits.sessions_max)
+        self.submissions = Submissions(self.ledger, self._order)
+        self._loop = asyncio.get_running_loop()
+        self.ledger.on_commit.append(self._committed)
+        self.ledger.on_install.append(self.projector.resync)
+
+    def attach(self, consensus: Consensus, authority: Authority | None = None) -> None:
+        """``authority``: the CA that issues certificates here, if this node has it."""
+        self._consensus = consensus
+        client = AsyncClient([connect(f"unix:{self.site.socket}")], self.genesis, self.site.key, self.channel)
+        self._reporter = Reporter(client, consensus.epoch)
+        self.service = NodeService(
+            ledger=self.ledger,
+            database=self.database,
+            projector=self.projector,
+            submissions=self.submissions,
+            sessions=self.sessions,
+            status=consensus.status,
+            authority=authority,
+            hand_over=consensus.hand_over,
+        )
+
+    def start(self) -> None:
+        self.projector.start()
+
+    async def run(self, consensus: Coroutine[Any, Any, None]) -> None:
+        """Consensus, and reports beside it, until consensus ends."""
+        async with asyncio.TaskGroup() as tasks:
+            reports = tasks.create_task(self._reporter.run())
+            await consensus
+            reports.cancel()
+
+    def close(self) -> None:
+        self.projector.stop()
+        self.database.close()
+        self.ledger.close()
+
+    def report(self, report: Report) -> None:
+        """Have a primary reported, soon."""
+        self._reporter.offer(report)
+
+    def status(self, **consensus: Any) -> NodeStatus:
+        """What this node says of this ledger, with what ``consensus`` says of itself."""
+        ledger, projector = self.ledger, self.projector
+        return NodeStatus(
+            name=self.site.name,
+            version=version("wattquorum"),
+            chain=self.genesis.chain_id.hex(),
+            channel=self.genesis.channel,
+            executed_height=ledger.height,
+            certified_height=ledger.certified_height,
+            state_root=ledger.state_root.hex(),
+            block_time_ms=ledger.time_ms,
+            state_database_height=projector.height,
+            state_database=StateDatabaseStatus(**asdict(projector.progress())),
+            first_height=ledger.first_height,
+            **consensus,
+        )
+
+    async def _order(self, envelopes: Sequence[Envelope]) -> list[Refusal | None]:
+        taken = await self._consensus.submit([request_of(envelope) for envelope in envelopes])
+        return [None if good else Refusal(RefusalCode.POOL_FULL) for good in taken]
+
+    def _committed(self, block: CommittedBlock) -> None:
+        """On the execution thread."""
+        self.projector.offer(block.height, block.changes)
+        self._loop.call_soon_threadsafe(self.submissions.on_commit, block.height, block.tx_ids)
