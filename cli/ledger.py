@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.homes import data_of, held_certificates, locked, place_of, progress
+from cli.homes import data_of, locked, place_of, progress
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.blocks import StoredBlock
@@ -25,8 +25,10 @@ from ledger.ledger import Ledger
 from ledger.pruning import CannotPrune
 from ledger.pruning import prune as prune_chain
 from ledger.replay import ChainInvalid, blocks_of
-from ledger.snapshot_files import write_snapshot
+from ledger.snapshot_files import CannotCut, cut_snapshot, write_snapshot
+from ledger.snapshots import SnapshotInvalid
 from ledger.storage import DirectoryUnusable, disk_storage
+from ledger.store import open_to_read
 from ledger.undo import CannotRollBack, roll_back
 from pbft.disk import DiskFiles
 
@@ -139,48 +141,42 @@ def prune(
         _fail(str(error), 2)
     except (CannotPrune, ChainCorrupt) as error:
         _fail(str(error), 1)
-    text = f"{directory}: {len(done.archived)} files moved to {archive}, blocks are held from {done.first_height} on"
+    moved = (
+        f"{len(done.archived)} files moved to {archive}" if done.archived else "no whole file lies below that height"
+    )
+    text = f"{directory}: {moved}, blocks are held from {done.first_height} on"
     typer.echo(json.dumps({"first_height": done.first_height, "archived": done.archived}) if as_json else text)
 
 
 @app.command()
 def snapshot(
-    directory: Annotated[Path, typer.Argument(help="A stopped node's home or data directory.")],
+    directory: Annotated[Path, typer.Argument(help="A node's home or data directory; the node may run.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     genesis: Annotated[
         Path | None, typer.Option("--genesis", "-g", help="The network's genesis.json; by default beside the home.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write the state at the newest certified checkpoint into one file that `wattq verify snapshot` checks.
+    """Write the state after the newest certified block into one file that `wattq verify snapshot` checks.
 
-    The state is made again by executing the blocks from genesis, in a directory beside FILE: a pruned node has too few.
+    Reads a moment of the node's store and disturbs nothing, also while the node runs, and whatever has been pruned.
+    Needs as much room again beside FILE while it works. What is written has been checked.
 
     Example: wattq ledger snapshot wattquorum/node1 --out state.snapshot
     """
     place = place_of(directory)
-    if place is None or place.data is None:
+    if place is None or place.data is None or place.state is None:
         _fail(f"{directory} is no data directory of a node with blocks", 2)
     try:
         trusted = load_genesis(genesis or place.data.resolve().parents[1] / GENESIS_FILE_NAME)
-        with held_certificates(place) as held, TemporaryDirectory(dir=out.parent) as scratch:
-            if held is None:
-                _fail(f"{directory} is in use by another process, or has no store", 2)
-            interval = trusted.limits.checkpoint_interval_blocks
-            last = held.newest - held.newest % interval
-            storage = disk_storage(Path(scratch), DiskFiles(Path(scratch)))
-            with closing(Ledger(storage, trusted, PythonMachine(), MarketValidator())) as made:
-                blocks = _between(blocks_of([place.chain]), 1, last)
-                fill(made, blocks, held.at, progress(f"executing {directory}"))
-                manifest = made.manifest(0)
-                if manifest is None:
-                    _fail(f"{directory} has no certified checkpoint", 1)
-                height = manifest.height
-                write_snapshot(out, manifest, lambda index: made.chunk(height, index) or b"")
-    except (GenesisInvalid, DirectoryUnusable, OSError) as error:
+        with closing(open_to_read(place.state)) as store, TemporaryDirectory(dir=out.parent) as scratch:
+            manifest, chunk = cut_snapshot(store.snapshot(), place.chain, trusted, DiskFiles(Path(scratch)))
+            write_snapshot(out, manifest, chunk)
+    except (GenesisInvalid, OSError) as error:
         _fail(str(error), 2)
-    except ChainInvalid as error:
-        _fail(str(error), 1)
+    except (CannotCut, SnapshotInvalid, ChainCorrupt) as error:
+        _fail(f"{directory}: {error}", 1)
+    height = manifest.certificate.statement.height
     text = f"{out}: the state after block {height} in {manifest.chunks} chunks"
     typer.echo(json.dumps({"height": height, "chunks": manifest.chunks}) if as_json else text)
 

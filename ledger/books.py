@@ -18,6 +18,7 @@ from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.execution import BlockExecutor
 from ledger.genesis import Genesis
 from ledger.history import Sweep, versions_of
+from ledger.indexing import index_hashes
 from ledger.intake import Intake
 from ledger.layout import (
     BASE,
@@ -26,6 +27,7 @@ from ledger.layout import (
     CERTIFICATE,
     CERTIFIED,
     HASH,
+    HASHED,
     HEAD,
     KNOWN_FROM,
     STATE,
@@ -92,6 +94,7 @@ class Books:
             self._base = None if base is None else read_base(base)
             self.rollbacks = rollbacks_of(store)
             self.certified = self._load_certified()
+            index_hashes(store, self._chain)
             self._undone_below = self.certified_height + 1
             self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
             self._pinned = pinned(store)
@@ -189,7 +192,7 @@ class Books:
             batch[TREE + path] = branch
         statement = Statement(0, genesis.chain_id, self._tree.root, NO_RESULTS, genesis.epoch.hash())
         head = Head(0, genesis.time_ms, genesis.chain_id, statement, None)
-        batch[HEAD], batch[KNOWN_FROM] = pack(head), pack(0)
+        batch[HEAD], batch[KNOWN_FROM], batch[HASHED] = pack(head), pack(0), pack(0)
         self.store.write(batch, sync=True)
         return head
 

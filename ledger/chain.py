@@ -158,6 +158,21 @@ def read_blocks(directory: Path) -> Iterator[StoredBlock]:
                 yield block
 
 
+def read_block(directory: Path, place: Place) -> StoredBlock:
+    """One block of a directory's files, also while a node appends; ``ChainCorrupt`` if it is not what was written."""
+    path = directory / _name(place.segment)
+
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return file.read(length)
+
+    try:
+        with path.open("rb") as file:
+            return _read_record(read, place.offset, str(path))[0]
+    except OSError as error:
+        raise ChainCorrupt(str(error)) from None
+
+
 def _name(segment: int) -> str:
     return f"{segment:08d}{SUFFIX}"
 

@@ -6,7 +6,6 @@ never used twice, so an entry that is proven at a height has stood unchanged sin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -17,12 +16,12 @@ from ledger.blocks import Header
 from ledger.books import Books
 from ledger.certificates import CertificateInvalid, check_certificate, follow
 from ledger.genesis import Genesis
-from ledger.layout import CERTIFIED, HEAD, STATE, TREE, UNDO, number, read_certificate, read_entry, read_head, read_undo
+from ledger.layout import STATE, TREE, read_entry
 from ledger.layout import read_header as decode_header
 from ledger.runner import pack_entry
 from ledger.state import Entry
-from ledger.store import Snapshot
 from ledger.tree import Step, TreeProof, check_proof, prove
+from ledger.undo import Rewound, certified_moment
 from ledger.values import ValueInvalid, decode_value
 from pbft.epoch import Epoch
 from pbft.messages import DECODE_ERRORS, ExecutionCertificate
@@ -190,45 +189,31 @@ class Prover:
     """Proves keys at the newest certified height, however many blocks have executed since: what those replaced is in
     their undo records, which are kept exactly as long."""
 
-    def __init__(self, anchor: Anchor, source: Snapshot, replaced: Mapping[bytes, bytes | None]) -> None:
+    def __init__(self, anchor: Anchor, moment: Rewound) -> None:
         self.anchor = anchor
-        self._source = source
-        self._replaced = replaced
+        self._moment = moment
 
     @property
     def height(self) -> int:
         return self.anchor.header.height
 
     def prove(self, key: str) -> KeyProof:
-        found = prove(lambda path: self._get(TREE + path), key)
-        return KeyProof(key, self._get(STATE + key.encode()), found.steps, found.other)
+        found = prove(lambda path: self._moment.get(TREE + path), key)
+        return KeyProof(key, self._moment.get(STATE + key.encode()), found.steps, found.other)
 
     def entry(self, key: str) -> Entry | None:
-        record = self._get(STATE + key.encode())
+        record = self._moment.get(STATE + key.encode())
         return None if record is None else read_entry(record)
 
     def whole(self, key: str) -> StateProof:
         return StateProof(STATE_PROOF_VERSION, self.anchor, self.prove(key))
 
-    def _get(self, key: bytes) -> bytes | None:
-        return self._replaced[key] if key in self._replaced else self._source.get(key)
-
 
 def prover_of(books: Books) -> Prover | None:
     """A prover for the newest certified block, or None as long as there is none, or this node disagrees with it."""
-    source = books.store.snapshot()
-    record = source.get(CERTIFIED)
-    if record is None:
+    found = certified_moment(books.store.snapshot())
+    if found is None or not books.agrees(found[0]):
         return None
-    certificate = read_certificate(record)
-    height = certificate.statement.height
-    replaced: dict[bytes, bytes | None] = {}
-    for later in range(read_head(source.get(HEAD) or b"").height, height, -1):
-        undo = source.get(UNDO + number(later))
-        if undo is None:
-            return None
-        replaced.update(read_undo(undo))
-    if not books.agrees(certificate):
-        return None
-    header = decode_header(books.header(height))
-    return Prover(Anchor(header, certificate, books.boundaries(certificate.epoch)), source, replaced)
+    certificate, moment = found
+    header = decode_header(books.header(certificate.statement.height))
+    return Prover(Anchor(header, certificate, books.boundaries(certificate.epoch)), moment)

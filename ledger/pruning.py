@@ -47,6 +47,7 @@ def prune(storage: Storage, genesis: Genesis, below: int, archive: Files) -> Pru
         if below > checkpoint:
             raise CannotPrune(f"the newest certified checkpoint is at {checkpoint}: only blocks below it can go")
         base, starts = _base_height(store), chain.first_heights()
+        _forget_places(store, base)
         moved = [(name, after - 1) for (name, _), (_, after) in pairwise(starts) if after <= below]
         if not moved:
             return Pruned(base + 1, ())
@@ -114,7 +115,8 @@ def _same(files: Files, archive: Files, name: str) -> bool:
 
 
 def _forget_places(store: CommitStore, last: int) -> None:
-    """Forget where the blocks up to ``last`` were; by which height a transaction is found stays known."""
+    """Forget where the blocks up to ``last`` were, durably: before their files go. By which height a transaction or a
+    header's hash is found stays known."""
     end = BLOCK + number(last)
     while keys := [key for key, _ in store.scan(BLOCK, BLOCK, PLACES_MAX) if key <= end]:
-        store.write(dict.fromkeys(keys))
+        store.write(dict.fromkeys(keys), sync=True)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-import msgspec
-
 from ledger.books import Books
+from ledger.cutting import cut_chunks, read_chunk, top_of
 from ledger.genesis import Genesis
-from ledger.layout import STATE, TREE, pack
-from ledger.snapshots import Pairs, Part, encode_chunk, parts_of
+from ledger.snapshots import parts_of
 from ledger.store import Snapshot
-from ledger.tree import ROOT, Branch, decode_branch, key_hash_of, nibbles
+from ledger.tree import decode_branch
 from pbft.files import Files
 from pbft.messages import Manifest
 
@@ -27,11 +25,6 @@ LIFETIME_CHECKPOINTS_MIN = 2
 """One on a full shelf gives way only if the newest lies so far behind: whoever asks cannot clear it at will."""
 CANDIDATES_MAX = 16
 """Checkpoints noted that have no certificate yet."""
-SCAN_KEYS = 1_000
-CUT_BYTES_MAX = 32 << 20
-"""Entries held in memory while chunks are cut."""
-_LENGTH_BYTES = 4
-_read_pair = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +85,11 @@ class Shelf:
         if prepared is None or not 0 <= index < prepared.manifest.chunks:
             return None
         try:
-            data = prepared.files.read(_name(index))
+            data = read_chunk(prepared.files, index)
         except OSError:
             return None
         # Its slot may have been given to another snapshot meanwhile.
-        return encode_chunk(_unframed(data)) if prepared in self._prepared else None
+        return data if prepared in self._prepared else None
 
     # ------------------------------------------------------------------------------------------- inside
 
@@ -119,11 +112,11 @@ class Shelf:
         certificate = books.certificate(height)
         if certificate is None or not books.agrees(certificate):
             return None
-        branches = _top(source, self._depth)
+        branches = top_of(source, self._depth)
         decoded = [(path, decode_branch(record)) for path, record in branches]
         parts = parts_of(certificate.statement.state_root, self._depth, decoded)
         files = self._free_slot()
-        _cut_chunks(source, parts, files)
+        cut_chunks(source, parts, files)
         manifest = Manifest(
             certificate=certificate,
             header=books.header(height),
@@ -147,68 +140,3 @@ class Shelf:
         files = next(slot for slot in self._slots if slot not in taken)
         files.remove_all()
         return files
-
-
-def _top(source: Snapshot, depth: int) -> list[tuple[bytes, bytes]]:
-    """The records of the tree's first ``depth`` levels, (path, record), ascending by path."""
-    found: list[tuple[bytes, bytes]] = []
-    level = [ROOT] if depth else []
-    while level:
-        below: list[bytes] = []
-        for path in level:
-            record = source.get(TREE + path)
-            assert record is not None, "a branch that is named is there"
-            found.append((path, record))
-            if len(path) + 1 < depth:
-                below.extend(_branches_below(path, decode_branch(record)))
-        level = below
-    return sorted(found)
-
-
-def _branches_below(path: bytes, branch: Branch) -> list[bytes]:
-    return [path + bytes([slot]) for slot, child in branch.items() if child.key_hash is None]
-
-
-def _cut_chunks(source: Snapshot, parts: tuple[Part, ...], files: Files) -> None:
-    """Write each entry of the state into its chunk's file."""
-    index_of = {part.path: index for index, part in enumerate(parts)}
-    lengths = sorted({len(part.path) for part in parts})
-    waiting: dict[int, list[bytes]] = {index: [] for index in range(len(parts))}
-    size = 0
-    after = STATE
-    while rows := source.scan(STATE, after, SCAN_KEYS):
-        for key, record in rows:
-            name = key[len(STATE) :].decode()
-            place = nibbles(key_hash_of(name))
-            index = next(index_of[place[:length]] for length in lengths if place[:length] in index_of)
-            framed = pack((name, record))
-            waiting[index].append(len(framed).to_bytes(_LENGTH_BYTES, "big") + framed)
-            size += len(framed)
-        after = rows[-1][0]
-        if size > CUT_BYTES_MAX:
-            _flush(waiting, files)
-            size = 0
-    _flush(waiting, files)
-
-
-def _flush(waiting: dict[int, list[bytes]], files: Files) -> None:
-    for index, framed in waiting.items():
-        file = files.append(_name(index))
-        file.write(b"".join(framed))
-        # Not synced: a start empties the shelf, and hundreds of syncs would make whoever asks wait for seconds.
-        file.close()
-        framed.clear()
-
-
-def _unframed(data: bytes) -> Pairs:
-    pairs: Pairs = []
-    offset = 0
-    while offset < len(data):
-        start = offset + _LENGTH_BYTES
-        offset = start + int.from_bytes(data[offset:start], "big")
-        pairs.append(_read_pair(data[start:offset]))
-    return pairs
-
-
-def _name(index: int) -> str:
-    return f"{index:06d}.chunk"

@@ -83,8 +83,9 @@ def parts_of(root: bytes, depth: int, branches: Sequence[tuple[bytes, Branch]]) 
     return tuple(sorted(parts, key=lambda part: part.path))
 
 
-def check_manifest(manifest: Manifest, genesis: Genesis) -> Checked:
-    """Verify boundaries, certificate, header and branches; raises ``SnapshotInvalid``."""
+def check_manifest(manifest: Manifest, genesis: Genesis, *, anywhere: bool = False) -> Checked:
+    """Verify boundaries, certificate, header and branches; raises ``SnapshotInvalid``. Nodes send checkpoints only;
+    a file may be of any certified block (``anywhere``)."""
     certificate, limits = manifest.certificate, genesis.limits
     statement = certificate.statement
     try:
@@ -97,7 +98,8 @@ def check_manifest(manifest: Manifest, genesis: Genesis) -> Checked:
         raise SnapshotInvalid(f"not a header: {error}") from None
     if header.hash() != statement.header_hash or header.height != statement.height or pack(header) != manifest.header:
         raise SnapshotInvalid("the certificate is another block's")
-    if statement.height < epoch.first_height or statement.height % limits.checkpoint_interval_blocks:
+    between = statement.height % limits.checkpoint_interval_blocks != 0
+    if statement.height < epoch.first_height or (between and not anywhere):
         raise SnapshotInvalid("not a checkpoint of its epoch")
     if manifest.depth != limits.snapshot_depth:
         raise SnapshotInvalid(f"cut at depth {manifest.depth}, not {limits.snapshot_depth}")

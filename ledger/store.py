@@ -20,6 +20,7 @@ except ImportError:  # no wheel for this platform: `wattq doctor` says so
     rocksdict = None
 
 WRITE_BUFFER_BYTES = 32 << 20
+OPEN_TRIES = 3
 
 
 class Snapshot(Protocol):
@@ -60,7 +61,12 @@ def open_to_read(directory: Path) -> CommitStore:
         return SqliteStore(directory / "store.sqlite")
     if rocksdict is None:
         raise RuntimeError(f"{directory} was made with RocksDB; install rocksdict to open it")
-    return RocksStore(directory, read_only=True)
+    for _ in range(OPEN_TRIES):
+        try:
+            return RocksStore(directory, read_only=True)
+        except Exception as error:  # the binding raises bare exceptions
+            failed = error  # its writer may have removed, meanwhile, a file that was named
+    raise failed
 
 
 def _range_start(prefix: bytes, after: bytes) -> tuple[bytes, bool]:

@@ -12,6 +12,7 @@ from ledger.layout import (
     BOUNDARY,
     CERTIFICATE,
     CERTIFIED,
+    HASHED,
     HEAD,
     STATE,
     TREE,
@@ -60,6 +61,7 @@ class Transfer:
             HEAD: pack(head),
             BASE: pack(Base(height, manifest.header)),
             CERTIFIED: pack(manifest.certificate),
+            HASHED: pack(0),
             CERTIFICATE + number(height): pack(manifest.certificate),
         }
         for position, boundary in enumerate(manifest.boundaries, start=1):

@@ -6,6 +6,8 @@ blocks may be what is broken. Run again after a crash, it ends what it began.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -27,6 +29,7 @@ from ledger.layout import (
 )
 from ledger.storage import Storage, chain_name, check_stamp, generation_of, state_name
 from ledger.store import CommitStore, Snapshot
+from pbft.messages import ExecutionCertificate
 
 
 class CannotRollBack(Exception):
@@ -61,6 +64,58 @@ def roll_back(storage: Storage, genesis: Genesis) -> RolledBack:
         except ChainCorrupt as error:
             raise CannotRollBack(str(error)) from None
     return RolledBack(max(before, last), floor)
+
+
+class Rewound:
+    """A store's moment as it was before some of its keys were replaced."""
+
+    def __init__(self, source: Snapshot, replaced: Mapping[bytes, bytes | None]) -> None:
+        self._source = source
+        self._replaced = replaced
+        self._keys: list[bytes] | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._replaced[key] if key in self._replaced else self._source.get(key)
+
+    def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        while True:
+            rows = self._source.scan(prefix, after, limit)
+            end = rows[-1][0] if len(rows) == limit else None
+            found = dict(rows)
+            for key in self._between(prefix, after, end):
+                value = self._replaced[key]
+                if value is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = value
+            if found or end is None:
+                return sorted(found.items())[:limit]
+            after = end
+
+    def _between(self, prefix: bytes, after: bytes, end: bytes | None) -> Iterator[bytes]:
+        """Replaced keys with this prefix behind ``after``, up to ``end``."""
+        if self._keys is None:
+            self._keys = sorted(self._replaced)
+        for key in self._keys[bisect_left(self._keys, prefix) :]:
+            if not key.startswith(prefix) or (end is not None and key > end):
+                return
+            if key > after:
+                yield key
+
+
+def certified_moment(source: Snapshot) -> tuple[ExecutionCertificate, Rewound] | None:
+    """The newest certificate, and the store as it was after its block; None without one."""
+    record = source.get(CERTIFIED)
+    if record is None:
+        return None
+    certificate = read_certificate(record)
+    replaced: dict[bytes, bytes | None] = {}
+    for later in range(read_head(source.get(HEAD) or b"").height, certificate.statement.height, -1):
+        undo = source.get(UNDO + number(later))
+        if undo is None:
+            return None
+        replaced.update(read_undo(undo))
+    return certificate, Rewound(source, replaced)
 
 
 def rollbacks_of(store: Snapshot) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from contracts.validation import MarketValidator
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import Genesis, GenesisLimits, write_genesis
 from ledger.ledger import Ledger
+from ledger.runner import Ran
 from ledger.storage import disk_storage
 from pbft.disk import DiskFiles
 from pbft.messages import Batch, batch_digest, encode_batch
@@ -56,12 +58,17 @@ def grow(ledger: Ledger, blocks: int, transactions: int = 1) -> None:
     genesis = ledger.genesis
     for _ in range(blocks):
         height, epoch = ledger.height + 1, ledger.epoch
-        envelopes = [deposit(genesis, height, index) for index in range(transactions)]
-        time_ms = START_MS + height * 1_000
-        body = encode_batch(Batch("main", time_ms, tuple(item.raw for item in envelopes)))
-        digest = batch_digest("main", time_ms, b"".join(item.hash for item in envelopes))
-        ran = ledger.execute(height, digest, body, 0, 0)
+        ran = commit(ledger, [deposit(genesis, height, index) for index in range(transactions)])
         ledger.certify([certify(ran.statement, epoch, genesis)])
+
+
+def commit(ledger: Ledger, envelopes: Sequence[Envelope]) -> Ran:
+    """Execute the next block, and leave it uncertified."""
+    height = ledger.height + 1
+    time_ms = START_MS + height * 1_000
+    body = encode_batch(Batch("main", time_ms, tuple(item.raw for item in envelopes)))
+    digest = batch_digest("main", time_ms, b"".join(item.hash for item in envelopes))
+    return ledger.execute(height, digest, body, 0, 0)
 
 
 def make_home(home: Path, blocks: int, genesis: Genesis = GENESIS, transactions: int = 1) -> Path:

@@ -21,11 +21,13 @@ from ledgers import (
     run_block,
 )
 
+from ledger import indexing
 from ledger import store as store_module
 from ledger.chain import ChainCorrupt
 from ledger.codes import Refusal, RefusalCode
 from ledger.execution import Call, CallResult
 from ledger.intake import BadBatch
+from ledger.layout import HASH, HASHED
 from ledger.ledger import CommittedBlock, DirectoryUnusable, Diverged, Ledger
 from ledger.runner import pack_entry
 from ledger.state import Entry, TransactionView
@@ -97,6 +99,17 @@ def test_a_block_is_found_by_the_hash_of_its_header(ledger: Ledger) -> None:
     hashes = [run_block(ledger).statement.header_hash for _ in range(3)]
     assert [ledger.height_of(each) for each in hashes] == [1, 2, 3]
     assert ledger.height_of(bytes(32)) is None
+
+
+def test_blocks_of_before_there_was_that_index_are_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "BLOCKS_AT_ONCE", 2)
+    older = open_ledger(tmp_path)
+    hashes = [run_block(older).statement.header_hash for _ in range(5)]
+    older._books.store.write({HASHED: None, **{HASH + each: None for each in hashes}})
+    older.close()
+    newer = open_ledger(tmp_path)
+    assert [newer.height_of(each) for each in hashes] == [1, 2, 3, 4, 5]
+    newer.close()
 
 
 def test_a_transaction_ordered_twice_keeps_its_first_fate(ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from ledger import chain as chains
 from ledger.chain import ChainFiles
+from ledger.layout import BLOCK
 from ledger.ledger import BlockNotHeld
 from ledger.pruning import CannotPrune, Pruned, prune
 
@@ -116,6 +117,8 @@ def test_wherever_the_power_goes_every_block_is_somewhere_and_a_second_run_ends_
         again = prune(network.disk.storage(), GENESIS, 12, archive)
         assert heights(archive) == list(range(1, again.first_height))
         assert check(network, root) == again.first_height > 1
+        places = network.disk.stores["state"].scan(BLOCK, BLOCK, 1_000)
+        assert [int.from_bytes(key[-8:], "big") for key, _ in places] == list(range(again.first_height, BLOCKS + 1))
     assert cuts > 10
 
 

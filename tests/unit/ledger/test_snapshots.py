@@ -15,7 +15,7 @@ from governed import GENESIS, INTERVAL, MACHINE, OPERATORS, Network, certify, ma
 from memory_files import PowerCut
 
 from contracts.validation import MarketValidator
-from ledger import shelf
+from ledger import cutting, shelf
 from ledger.chain import ChainCorrupt
 from ledger.genesis import GenesisLimits
 from ledger.ledger import OFFERED_MAX, BlockNotHeld, Ledger
@@ -109,22 +109,22 @@ def test_a_snapshot_stays_while_later_blocks_commit_and_gives_way_when_it_is_old
 def test_blocks_commit_and_are_certified_while_a_snapshot_is_being_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network()
     network.run_to(INTERVAL)
-    begun, go_on, real = threading.Event(), threading.Event(), shelf._cut_chunks
+    begun, go_on, real = threading.Event(), threading.Event(), cutting.cut_chunks
 
     def slow(*args: Any) -> None:
         begun.set()
         assert go_on.wait(60)
         real(*args)
 
-    monkeypatch.setattr(shelf, "_cut_chunks", slow)
+    monkeypatch.setattr(shelf, "cut_chunks", slow)
     with ThreadPoolExecutor(1) as pool:
-        cutting = pool.submit(network.ledger.manifest, 0)
+        cut = pool.submit(network.ledger.manifest, 0)
         assert begun.wait(60)
         network.run_to(5 * INTERVAL)
         assert network.ledger.certified_height == 5 * INTERVAL
-        assert not cutting.done(), "it is being cut all the while"
+        assert not cut.done(), "it is being cut all the while"
         go_on.set()
-        manifest = cutting.result(60)
+        manifest = cut.result(60)
     assert manifest is not None
     assert manifest.height == INTERVAL
     chunks_of(network.ledger, manifest)
