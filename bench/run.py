@@ -28,6 +28,7 @@ from cluster import Cluster, ContractSet, gateway_name, port_is_free, prepare
 from ledger.genesis import load_genesis
 from sdk.client import AsyncClient
 from sdk.configuration import parse
+from sdk.methods import StateDatabaseStatus
 from sdk.transports import connect
 
 PORT_FIRST, PORT_LAST, PORT_STEP = 28_600, 38_600, 200
@@ -38,6 +39,7 @@ DEPOSIT = 10**12
 SEED = 20_260_101
 METER_S = 20
 """Seconds of load for which one meter's intervals suffice, at more than a thousand transactions a second."""
+LAG_EVERY_S = 0.25
 START_DELAY_S = 5.0
 """Time for the client processes to start before the common beginning."""
 
@@ -62,8 +64,15 @@ class BenchOptions:
 Say = Callable[[str], None]
 
 
-async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> dict[str, Any]:
-    """Measure; the figures by name. Ends and removes everything that it started."""
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+async def run_bench(
+    options: BenchOptions, contracts: ContractSet, say: Say, measuring: Callable[[], None] = _nothing
+) -> dict[str, Any]:
+    """Measure; the figures by name. ``measuring`` is called when the measured time begins. Ends and removes everything
+    that it started."""
     with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name:
         directory = Path(name) / "net"
         text = _configuration(options)
@@ -75,12 +84,13 @@ async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> 
             plans = await _admit(cluster, options)
             before = measure_signatures()
             say(f"load for {options.warm_up_s + options.measure_s:g} s")
-            results = await _load(plans)
+            lags = Lags(cluster)
+            results = await _load(plans, lags, measuring)
             after = measure_signatures()
             databases = await _state_databases(cluster)
         finally:
             await cluster.down()
-    return {**_figures(options, results, before, after), "state_databases": databases}
+    return {**_figures(options, results, before, after), "state_databases": databases, "state_lag": lags.figures()}
 
 
 async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
@@ -169,12 +179,40 @@ class _Office:
         return path
 
 
-async def _load(plans: list[LoadPlan]) -> list[LoadResult]:
+async def _load(plans: list[LoadPlan], lags: Lags, measuring: Callable[[], None]) -> list[LoadResult]:
     loop = asyncio.get_running_loop()
     start_at_s = time.time() + START_DELAY_S
     with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
         runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
+        await asyncio.sleep(start_at_s + plans[0].warm_up_s - time.time())
+        measuring()
+        await lags.watch(plans[0].measure_s)
         return list(await asyncio.gather(*runs))
+
+
+class Lags:
+    """How far the state databases lag while the load runs, asked of every node a few times a second."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._found: list[StateDatabaseStatus] = []
+
+    async def watch(self, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            statuses = await asyncio.gather(*(self._cluster.status(name) for name in self._cluster.names))
+            self._found += [each.state_database for each in statuses if each is not None and each.state_database]
+            await asyncio.sleep(LAG_EVERY_S)
+
+    def figures(self) -> dict[str, Any]:
+        lags = [float(each.lag_ms) for each in self._found]
+        return {
+            "lag_ms": {**_latency(lags), "max": max(lags, default=None)},
+            "lag_blocks_max": max((each.lag_blocks for each in self._found), default=None),
+            "lag_bytes_max": max((each.lag_bytes for each in self._found), default=None),
+            "documents_per_s_max": max((each.documents_per_s for each in self._found), default=None),
+            "samples": len(lags),
+        }
 
 
 def _figures(
