@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import typer
 
 from ledger.chain import SUFFIX
 from ledger.layout import CERTIFICATE, CERTIFIED, number, read_certificate
-from ledger.storage import STAMP, DirectoryUnusable, Storage, chain_name, disk_storage, generation_of, state_name
-from ledger.store import CommitStore
+from ledger.storage import STAMP, Storage, chain_name, disk_storage, generation_of, state_name
+from ledger.store import Snapshot, open_to_read
 from pbft.disk import DiskFiles
 from pbft.messages import ExecutionCertificate
 
@@ -65,28 +65,19 @@ def locked(data: Path) -> Iterator[Storage]:
 
 @contextmanager
 def held_certificates(place: Place) -> Iterator[Certificates | None]:
-    """The certificates in the node's store; None where there is no store, or its node runs."""
+    """The certificates in the node's store as it is now, also while the node runs; None where there is no store."""
     state = place.state
-    if place.data is None or state is None:
+    if state is None:
         yield None
         return
-    try:
-        storage = disk_storage(place.data, DiskFiles(place.data))
-    except DirectoryUnusable:
-        yield None
-        return
-    store = storage.open_store(state.name)
-    try:
-        yield Certificates(store)
-    finally:
-        store.close()
-        storage.release()
+    with closing(open_to_read(state)) as store:
+        yield Certificates(store.snapshot())
 
 
 class Certificates:
     """What a store holds of certificates."""
 
-    def __init__(self, store: CommitStore) -> None:
+    def __init__(self, store: Snapshot) -> None:
         self._store = store
 
     def at(self, height: int) -> ExecutionCertificate | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.homes import data_of, locked, place_of, progress
+from cli.homes import Certificates, data_of, held_certificates, locked, place_of, progress
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.blocks import StoredBlock
@@ -31,6 +31,7 @@ from ledger.storage import DirectoryUnusable, disk_storage
 from ledger.store import open_to_read
 from ledger.undo import CannotRollBack, roll_back
 from pbft.disk import DiskFiles
+from pbft.messages import ExecutionCertificate
 
 app = typer.Typer(
     help="Work on a node's ledger.\n\nExit codes: 0 done, 1 impossible, 2 unusable directory or genesis file.",
@@ -186,11 +187,15 @@ def import_chain(
     sources: Annotated[list[Path], typer.Argument(help="Chain files, archives or homes, the earliest first.")],
     into: Annotated[Path, typer.Option(help="A data directory that is to be made: DIR/data of a node's home.")],
     genesis: Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json.")],
+    uncertified: Annotated[
+        bool, typer.Option("--uncertified", help="Take blocks that no certificate vouches for too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make a ledger of chain files: each block is executed again, and the first bad one ends it.
 
-    Chain files hold no certificates: the blocks count as uncertified until peers send a newer one.
+    Blocks are taken up to the newest certificate in the stores of the homes among SOURCES; each certificate is checked.
+    Chain files and archives hold none: with nothing but those, --uncertified says that you trust where they come from.
 
     Example: wattq ledger import archive/node1 wattquorum/node1 --into copy/data --genesis wattquorum/genesis.json
     """
@@ -200,19 +205,33 @@ def import_chain(
     for source, place in zip(sources, places, strict=True):
         if place is None:
             _fail(f"{source} holds no chain files", 2)
-    blocks = blocks_of([place.chain for place in places if place is not None])
-    try:
-        trusted = load_genesis(genesis)
-        storage = disk_storage(into, DiskFiles(into))
-    except (GenesisInvalid, DirectoryUnusable, OSError) as error:
-        _fail(str(error), 2)
-    with closing(Ledger(storage, trusted, PythonMachine(), MarketValidator())) as made:
+    found = [place for place in places if place is not None]
+    with ExitStack() as opened:
         try:
-            fill(made, blocks, progress=progress(f"importing into {into}"))
+            trusted = load_genesis(genesis)
+            held = [each for place in found if (each := opened.enter_context(held_certificates(place))) is not None]
+            newest = max((each.newest for each in held), default=0)
+            if not newest and not uncertified:
+                _fail("no certificate vouches for these blocks: name a node's home too, or give --uncertified", 1)
+            storage = disk_storage(into, DiskFiles(into))
+        except (GenesisInvalid, DirectoryUnusable, OSError) as error:
+            _fail(str(error), 2)
+        made = opened.enter_context(closing(Ledger(storage, trusted, PythonMachine(), MarketValidator())))
+        blocks = _between(blocks_of([place.chain for place in found]), 1, None if uncertified else newest)
+        try:
+            count = fill(made, blocks, lambda height: _certificate(held, height), progress(f"importing into {into}"))
         except ChainInvalid as error:
             _fail(f"{error}; the blocks before it are in {into}", 1)
-        told = {"height": made.height, "state_root": made.state_root.hex()}
-    typer.echo(json.dumps(told) if as_json else f"{into}: {told['height']} blocks, root {told['state_root']}")
+        if made.height < newest:
+            _fail(f"block {newest} has a certificate, but the files end at {made.height}; so far they are in {into}", 1)
+        root, certified = made.state_root.hex(), made.certified_height
+    told = {"height": made.height, "state_root": root, "certificates": count, "certified_height": certified}
+    vouched = f"{count} certificates, the newest of block {certified}" if count else "NO certificate vouches for them"
+    typer.echo(json.dumps(told) if as_json else f"{into}: {told['height']} blocks, root {root}; {vouched}")
+
+
+def _certificate(held: list[Certificates], height: int) -> ExecutionCertificate | None:
+    return next((found for each in held if (found := each.at(height)) is not None), None)
 
 
 def _between(blocks: Iterator[StoredBlock], first: int, last: int | None) -> Iterator[StoredBlock]:

@@ -141,5 +141,7 @@ def test_an_archive_is_verified_and_imported_with_what_was_left(tmp_path: Path) 
     into = tmp_path / "copy" / "data"
     command = ["ledger", "import", str(archive), str(home), "--into", str(into), "--genesis", genesis, "--json"]
     result = run(app, command)
-    assert (result.exit_code, json.loads(result.output)) == (0, {"height": BLOCKS, "state_root": root})
+    assert result.exit_code == 0, result.output
+    found = {"height": BLOCKS, "state_root": root, "certificates": BLOCKS, "certified_height": BLOCKS}
+    assert json.loads(result.output) == found, "a pruned node keeps its certificates"
     assert run(app, command).exit_code == 2, "it is not empty any more"
