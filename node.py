@@ -180,12 +180,11 @@ class Node:
         self.transport = self._transport()
         self.exchange = Exchange(self.transport)
         self.main = Seat(self.site, genesis, home, home / "data", self.exchange, "")
-        authority = section.certificate_authority
+        self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
+        self.stop, authority = self.main.stop, section.certificate_authority
         self.main.unit.attach(self, Authority.open(directory / authority) if authority else None)
         ledger, most = self.main.unit.ledger, configuration.limits.channels_max
         self.channels = Channels(home / CHANNELS, ledger, most, _check, self._open_channel)
-        self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
-        self.stop = self.main.stop
 
     def _open_channel(self, name: str, genesis: Genesis, closed: bool) -> Seat:
         mark, data = self.home / CHANNELS / name, self.home / "data" / CHANNELS / name

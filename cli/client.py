@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from ca.keys import InvalidKey, SigningKey
-from ledger.genesis import GenesisInvalid, load_genesis
+from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from sdk import methods
 from sdk.client import AsyncClient
 from sdk.errors import Refused, SdkError
@@ -25,6 +25,7 @@ app = typer.Typer(
 Node = Annotated[list[str], typer.Option("--node", "-n", help="A node's URL; more for failover.")]
 GenesisFile = Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json.")]
 Key = Annotated[Path, typer.Option("--key", "-k", help="Your private key (PEM).")]
+Channel = Annotated[str, typer.Option("--channel", help="Another channel than the main one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NODES = ["http://127.0.0.1:26601"]
 GENESIS = Path("wattquorum/genesis.json")
@@ -39,6 +40,7 @@ def submit(
     co_key: Annotated[list[Path] | None, typer.Option("--co-key", help="Further signers' keys, in order.")] = None,
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
     receipt: Annotated[Path | None, typer.Option(help="Write the verified receipt here.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +60,7 @@ def submit(
             await asyncio.to_thread(receipt.write_text, json.dumps(outcome.receipt_json, indent=1))
         return {"tx_id": outcome.tx_id, "height": outcome.height, "code": outcome.code, "value": outcome.value}
 
-    told = _run(work, node, genesis, key)
+    told = _run(work, node, genesis, key, channel)
     text = f"block {told['height']}: {told['code']} {json.dumps(told['value'])}, transaction {told['tx_id']}"
     typer.echo(json.dumps(told) if as_json else text)
 
@@ -70,6 +72,7 @@ def receipt(
     out: Annotated[Path, typer.Option(help="Where it goes.")],
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
     as_json: Json = False,
 ) -> None:
     """Fetch the receipt of a transaction that you are a party to.
@@ -81,14 +84,21 @@ def receipt(
         answer = await client.call(methods.RECEIPT, methods.TransactionParams(tx_id=tx_id))
         await asyncio.to_thread(out.write_text, json.dumps(answer.proof, indent=1))
 
-    _run(work, node, genesis, key)
+    _run(work, node, genesis, key, channel)
     typer.echo(json.dumps({"tx_id": tx_id, "file": str(out)}) if as_json else f"receipt of {tx_id}: {out}")
 
 
-def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path) -> T:
+def genesis_of(genesis: Path, channel: str) -> Genesis:
+    """The genesis file; a channel's own, which operators keep beside the network's, if the network's was named."""
+    beside = genesis.parent / "channels" / f"{channel}.json"
+    return load_genesis(beside if channel and genesis.name == GENESIS.name else genesis)
+
+
+def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path, channel: str) -> T:
     async def whole() -> T:
         endpoints = [connect(url) for url in nodes]
-        async with AsyncClient(endpoints, load_genesis(genesis), SigningKey.load(key)) as client:
+        trusted = genesis_of(genesis, channel)
+        async with AsyncClient(endpoints, trusted, SigningKey.load(key), channel) as client:
             return await work(client)
 
     try:

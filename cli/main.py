@@ -11,6 +11,7 @@ import typer
 from cli import (
     bench,
     ca,
+    channel,
     client,
     cluster,
     config,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 # Groups of commands: `wattq NAME COMMAND`. Each is the `app` of a module in cli/.
 GROUPS: dict[str, typer.Typer] = {
     "ca": ca.app,
+    "channel": channel.app,
     "cluster": cluster.app,
     "config": config.app,
     "evidence": evidence.app,

@@ -13,11 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from ca.certificates import certificate_facts
 from ca.keys import SigningKey
+from cli.operators import certificate_der, operators_of
 from cluster import Cluster, ClusterError, peer_address
 from ledger.genesis import Genesis, load_genesis
 from pbft.messages import Handover, Scope, encode_message
@@ -126,9 +123,9 @@ class Membership:
 
     async def _register(self, name: str) -> None:
         """Register the node's certificate, so that the node may sign reports."""
-        certificate = x509.load_pem_x509_certificate((self._network.home(name) / "node.crt").read_bytes())
-        key = SigningKey.load(self._network.home(name) / "node.key")
-        text = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
+        home = self._network.home(name)
+        key = SigningKey.load(home / "node.key")
+        text = base64.b64encode(certificate_der(home / "node.crt")).decode()
         async with await self._client(key) as client:
             try:
                 await client.invoke("registry", "register", {"certificate_der": text})
@@ -147,7 +144,7 @@ class Membership:
             "first_primary": names.index(leader) if leader in names else 0,
             "at_height": 0,
         }
-        first, *others = self._operators()
+        first, *others = operators_of(self._network.directory, self._genesis)
 
         async def accepted() -> bool | None:
             async with await self._client(first) as client:
@@ -199,7 +196,7 @@ class Membership:
         scope = Scope(self._genesis.chain_id, self._genesis.channel, status.epoch)
         order = Handover(status.view, names.index(name))
         signed = order.signed(scope)
-        keys = sorted(self._operators(), key=lambda key: key.public_key)
+        keys = sorted(operators_of(self._network.directory, self._genesis), key=lambda key: key.public_key)
         signatures = tuple((key.public_key, key.sign(signed)) for key in keys)
         params = methods.HandoverParams(message=encode_message(Handover(order.view, order.to, signatures)))
         async with await self._client(None) as client:
@@ -224,19 +221,6 @@ class Membership:
     def _record(self, name: str) -> ValidatorRecord:
         key = SigningKey.load(self._network.home(name) / "node.key")
         return ValidatorRecord(name, key.public_key, peer_address(self._network.section(name)))
-
-    def _operators(self) -> list[SigningKey]:
-        """One operator's key of each of as many organisations as an act of governance takes."""
-        wanted = self._genesis.organisations
-        found: dict[str, SigningKey] = {}
-        for path in sorted((self._network.directory / "users").glob("operator*.key")):
-            der = x509.load_pem_x509_certificate(path.with_suffix(".crt").read_bytes()).public_bytes(Encoding.DER)
-            organisation = certificate_facts(der, self._genesis.roots).organisation
-            if organisation in wanted.names:
-                found.setdefault(organisation, SigningKey.load(path))
-        if len(found) < wanted.threshold:
-            raise ClusterError(f"{self._network.directory}/users has keys of {len(found)} of the organisations")
-        return list(found.values())[: wanted.threshold]
 
     async def _client(self, key: SigningKey | None) -> AsyncClient:
         """A client of the validators that answer."""

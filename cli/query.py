@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from ca.keys import InvalidKey, SigningKey
-from cli.client import GENESIS, NODES, GenesisFile, Json, Key, Node
+from cli.client import GENESIS, NODES, Channel, GenesisFile, Json, Key, Node, genesis_of
 from ledger.genesis import GenesisInvalid, load_genesis
 from ledger.proofs import ProofInvalid, VerifiedEntry, state_proof_from_json, verify_state_proof
 from sdk.client import AsyncClient
@@ -40,6 +40,7 @@ def find(
     min_height: Annotated[int, typer.Option(min=0, help="Wait for this block.")] = 0,
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
     as_json: Json = False,
 ) -> None:
     """Find documents that you may read, as of the height that is told.
@@ -51,7 +52,7 @@ def find(
     async def work(client: AsyncClient) -> Any:
         return await client.query(tree, limit=limit, bookmark=bookmark, min_height=min_height, prove=prove)
 
-    rows = _run(work, node, genesis, key)
+    rows = _run(work, node, genesis, key, channel)
     if as_json:
         found = [{"key": r.key, "height": r.height, "index": r.index, "value": r.value} for r in rows.rows]
         typer.echo(json.dumps({"rows": found, "height": rows.height, "bookmark": rows.bookmark}))
@@ -70,13 +71,14 @@ def history(
     bookmark: Bookmark = "",
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
     as_json: Json = False,
 ) -> None:
     """List what was written under a key, newest first, with the transactions that did it.
 
     Example: wattq query history governance/parameter/grid_price --key operator.key
     """
-    found = _run(lambda client: client.history(name, limit=limit, bookmark=bookmark), node, genesis, key)
+    found = _run(lambda client: client.history(name, limit=limit, bookmark=bookmark), node, genesis, key, channel)
     if as_json:
         versions = [_version(each) for each in found.versions]
         told = {"key": name, "versions": versions, "height": found.height, "known_from": found.known_from}
@@ -95,13 +97,14 @@ def value(
     key: Key,
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
     as_json: Json = False,
 ) -> None:
     """Tell what a key held at a past height.
 
     Example: wattq query value governance/parameter/grid_price --height 100 --key operator.key
     """
-    found = _run(lambda client: client.value_at(name, height), node, genesis, key)
+    found = _run(lambda client: client.value_at(name, height), node, genesis, key, channel)
     told = {"key": name, "height": height, "version": _version(found.version)}
     typer.echo(json.dumps(told) if as_json else _line(found.version))
 
@@ -114,6 +117,7 @@ def proof(
     min_height: Annotated[int, typer.Option(min=0, help="At this block or a later one.")] = 0,
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
     as_json: Json = False,
 ) -> None:
     """Fetch and check the proof of what a key holds at the newest certified height.
@@ -126,7 +130,7 @@ def proof(
         await asyncio.to_thread(out.write_text, json.dumps(tree, indent=1))
         return proven
 
-    _tell(out, _run(work, node, genesis, key), as_json)
+    _tell(out, _run(work, node, genesis, key, channel), as_json)
 
 
 def verify_proof(
@@ -179,10 +183,11 @@ def _go_on(bookmark: str) -> str:
     return f"; go on with --bookmark {bookmark}" if bookmark else ""
 
 
-def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path) -> T:
+def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path, channel: str) -> T:
     async def whole() -> T:
         endpoints = [connect(url) for url in nodes]
-        async with AsyncClient(endpoints, load_genesis(genesis), SigningKey.load(key)) as client:
+        trusted = genesis_of(genesis, channel)
+        async with AsyncClient(endpoints, trusted, SigningKey.load(key), channel) as client:
             return await work(client)
 
     try:
