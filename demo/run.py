@@ -22,6 +22,7 @@ from demo.agent import Agent, Forecast
 from demo.check import Check, Damaged, Recompute, Recomputed, agreed, recompute_all, verdicts
 from demo.couchdb import servers
 from demo.ground import claim
+from demo.observer import watched
 from demo.profiles import DayProfile, Household, day_profiles, load_profiles
 from demo.progress import Progress, Scene, progress_line, time_of
 from demo.setting import (
@@ -137,10 +138,11 @@ def profiles_of(options: Options, date: str) -> Mapping[str, DayProfile]:
 async def _judge(play: Play, height: int, engine: Engine, console: Console, stop: asyncio.Event) -> int:
     """Recompute everything from the data directories, print the summary, and stay up unless ``--once``."""
     world = play.world
-    homes = [world.cluster.home(name) for name in world.cluster.names]
+    homes = [world.cluster.home(name) for name in world.voters]
     outcomes = await recompute_all(engine.recompute, homes, world.directory / GENESIS_FILE_NAME, height)
-    found = dict(zip(world.cluster.names, outcomes, strict=True))
+    found = dict(zip(world.voters, outcomes, strict=True))
     checks = verdicts(found, world.journal, world.options.is_own_whole_day)
+    checks.append(await watched(world, height, agreed(found)))
     checks += [await play.state_databases(height)] if world.options.couchdb_urls else []
     if world.options.json:
         sys.stdout.write(json.dumps(summary_json(world, agreed(found), checks, play.played_s), indent=2) + "\n")
@@ -168,11 +170,11 @@ class Play:
         self.played_s = 0.0
 
     async def whole_day(self) -> int:
-        """Set the stage, play every interval, settle; the height up to which all four replicas have blocks."""
+        """Set the stage, play every interval, settle; the height up to which every node has blocks."""
         world = self.world
         began = time.monotonic()
         with self._display():
-            self._scene.phase = "starting four nodes"
+            self._scene.phase = "starting four nodes and an observer"
             world.start_meters(self._profiles)
             await world.cluster.up()
             self._scene.phase = "enrolling households"
@@ -261,7 +263,7 @@ class Play:
             await asyncio.gather(*(agent.confirm() for agent in self.world.agents))
 
     async def _catch_up(self) -> int:
-        """Wait until every replica has executed what the highest one had; that height."""
+        """Wait until every node has executed what the highest one had; that height."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CATCH_UP_TIMEOUT_S
         names = self.world.cluster.names

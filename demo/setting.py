@@ -14,13 +14,16 @@ from cluster import port_is_free
 INTERVAL_S = 900
 INTERVALS_A_DAY = 96
 NODES = 4
+"""Those that vote."""
+OBSERVER = "observer1"
+"""A user's own node: it follows the chain, answers queries from its own state database, and never votes."""
 PORTS_A_NODE = 3
 PORT_FIRST = 26_600
 PORT_LAST = 36_600
 PORT_STEP = 100
 LEAD_S_MIN, LEAD_S_MAX = 22.0, 180.0
 """Real seconds between the clock's start and the first interval played: for certificates, nodes and registrations."""
-LEAD_PROCESS_STARTS = 8
+LEAD_PROCESS_STARTS = 9
 """How many times as long as one process takes to start here that should be: slow machines need longer."""
 LEAD_INTERVALS_MIN = 3
 TAIL_INTERVALS = 14
@@ -57,7 +60,8 @@ class Options:
     beside_others: bool = False
     state: str = "embedded"
     couchdb_urls: tuple[str, ...] = ()
-    """One for each node. With ``state`` couchdb and none given, the demo starts its own."""
+    """One for each node that votes; the observer's database is beside the last one's. With ``state`` couchdb and none
+    given, the demo starts its own."""
 
     @property
     def played(self) -> range:
@@ -93,7 +97,7 @@ PARTICIPANTS: tuple[Participant, ...] = (
     Participant("emeka", "buyer", "h25", 4_200, 10_000, 0, "MTR-1005"),
     Participant("feng", "buyer", "h25", 2_800, 10_000, 2, "MTR-1006"),
 )
-PORTS_NEEDED = NODES * PORTS_A_NODE + len(PARTICIPANTS)
+PORTS_NEEDED = (NODES + 1) * PORTS_A_NODE + len(PARTICIPANTS)
 SELF_POLLING_NODES = (0, 1)
 """Nodes that poll their meters themselves; the others are fed by a gateway process."""
 
@@ -153,7 +157,7 @@ def plan_day(options: Options, today: date, process_start_s: float = 0.0) -> Day
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A block of free ports: three a node, then one a meter. ``guard`` keeps other demos away from it."""
+    """A block of free ports: three a node, the observer's last, then one a meter. ``guard`` keeps other demos away."""
 
     first: int
     nodes: tuple[tuple[int, int, int], ...] = field(default=())
@@ -177,7 +181,7 @@ def choose_ports() -> Ports:
         if guard is None:
             continue
         if all(port_is_free("127.0.0.1", first + offset) for offset in range(PORTS_NEEDED)):
-            firsts = range(first, first + NODES * PORTS_A_NODE, PORTS_A_NODE)
+            firsts = range(first, first + (NODES + 1) * PORTS_A_NODE, PORTS_A_NODE)
             meters = range(firsts.stop, firsts.stop + len(PARTICIPANTS))
             return Ports(first, tuple((port, port + 1, port + 2) for port in firsts), tuple(meters), guard)
         guard.close()
@@ -221,9 +225,11 @@ def configuration_text(options: Options, day: Day, ports: Ports) -> str:
         *(["", "[state]", 'backend = "couchdb"'] if options.couchdb_urls else []),
     ]
     for node, (peer, rest, client) in enumerate(ports.nodes):
-        lines += ["", f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
+        name = f"node{node + 1}" if node < NODES else OBSERVER
+        lines += ["", f"[node.{name}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
+        lines += ["observer = true"] if name == OBSERVER else []
         lines += ['certificate_authority = "ca"'] if node == NODES - 1 else []
-        lines += [f'couchdb_url = "{options.couchdb_urls[node]}"'] if options.couchdb_urls else []
+        lines += [f'couchdb_url = "{options.couchdb_urls[min(node, NODES - 1)]}"'] if options.couchdb_urls else []
         if node in SELF_POLLING_NODES:
             for _, address, unit, profile, participant in meters_of(node, options, ports):
                 lines += [

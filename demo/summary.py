@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.check import Check, Recomputed, shown
+from demo.setting import OBSERVER
 from demo.world import World
 
 MICRO = 1_000_000
@@ -44,7 +45,7 @@ def participant_rows(world: World, state: Mapping[str, Any]) -> list[dict[str, A
 
 
 def web_addresses(world: World) -> list[str]:
-    return [world.cluster.rest_url(name) for name in world.cluster.names]
+    return [world.cluster.rest_url(name) for name in world.voters]
 
 
 def summary_json(world: World, found: Recomputed | None, checks: list[Check], played_s: float) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def summary_json(world: World, found: Recomputed | None, checks: list[Check], pl
         "date": world.day.date.isoformat(),
         "checks": [asdict(check) for check in checks],
         "web": web_addresses(world),
+        "observer": world.cluster.rest_url(OBSERVER),
     }
     if found is None:
         return told
@@ -88,6 +90,7 @@ def print_summary(
         mark = "[green]holds[/green]" if check.holds else "[red]FAILS[/red]"
         console.print(f"{mark}  {check.name}: {check.detail}", soft_wrap=True)
     console.print("web: " + "  ".join(data["web"]), soft_wrap=True)
+    console.print(f"observer, a user's own node that never votes: {data['observer']}", soft_wrap=True)
 
 
 def _print_figures(console: Console, data: dict[str, Any], played_s: float) -> None:

@@ -22,6 +22,7 @@ from demo.journal import Journal
 from demo.profiles import DayProfile
 from demo.setting import (
     NODES,
+    OBSERVER,
     PARTICIPANTS,
     SELF_POLLING_NODES,
     Day,
@@ -88,11 +89,18 @@ class World:
     def _user_key(self, name: str) -> SigningKey:
         return SigningKey.load(self.directory / "users" / f"{name}.key")
 
+    @property
+    def voters(self) -> list[str]:
+        """The nodes that vote: all but the observer."""
+        return [name for name in self.cluster.names if name != OBSERVER]
+
     def client(self, node: int, key: SigningKey | None) -> AsyncClient:
         """A client of node ``node`` that fails over to the following ones."""
-        names = self.cluster.names
-        order = names[node:] + names[:node]
-        client = AsyncClient([connect(self.cluster.rest_url(name)) for name in order], self.genesis, key)
+        names = self.voters
+        return self.client_of(names[node:] + names[:node], key)
+
+    def client_of(self, names: list[str], key: SigningKey | None) -> AsyncClient:
+        client = AsyncClient([connect(self.cluster.rest_url(name)) for name in names], self.genesis, key)
         self._clients.append(client)
         return client
 
@@ -145,7 +153,7 @@ class World:
             self._start(f"gateway-{name}", ["gateway", "--config", str(path)])
 
     def _gateway_text(self, node: int, meters: list[tuple[int, str, int, str, Participant]]) -> str:
-        names = self.cluster.names
+        names = self.voters
         urls = [self.cluster.rest_url(name) for name in names[node:] + names[:node]]
         start = datetime.fromtimestamp(self.day.clock_start_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         identity = gateway_name(names[node])

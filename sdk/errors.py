@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ledger.proofs import ProofInvalid as ProofInvalid
 from sdk.methods import Submission
 
 
