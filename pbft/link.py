@@ -15,7 +15,7 @@ import msgspec
 
 from ca.certificates import CertificateFacts
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 FRAME_BYTES_MAX = 32 << 20
 HELLO_BYTES_MAX = 1_024
 HELLO_TIMEOUT_S = 5.0

@@ -29,9 +29,11 @@ class FakeNode:
     def __init__(self) -> None:
         self.answer: Any = methods.Headers(())
         self.calls: list[tuple[str, Any, str]] = []
+        self.channels: list[str] = []
 
     async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
         self.calls.append((method.name, params, token))
+        self.channels.append(method.channel)
         if isinstance(self.answer, Exception):
             raise self.answer
         result: R = self.answer
@@ -225,3 +227,21 @@ async def test_closing_does_not_wait_for_an_answer_that_will_not_come() -> None:
         await server.close()
     assert await reader.read() == b""
     writer.close()
+
+
+async def test_every_route_is_there_for_other_channels_too(node: FakeNode, client: TestClient[Any, Any]) -> None:
+    for path in ("/v1/headers?limit=3", "/v1/channels/family/headers?limit=3"):
+        assert (await client.get(path)).status == 200
+    assert node.channels == ["", "family"]
+    assert node.calls[0] == node.calls[1] == ("headers", methods.HeadersParams(limit=3), "")
+    node.answer = methods.History("a/b", (), 1, 0, "")
+    assert (await client.get("/v1/channels/family/history/a/b")).status == 200
+    assert node.calls[2] == ("history", methods.HistoryParams(key="a/b"), "")
+    node.answer = methods.ChannelList((), 1)
+    assert (await client.get("/v1/channels")).status == 200
+    assert node.calls[3][0] == "channels"
+    assert node.channels[-2:] == ["family", ""]
+
+
+async def test_a_channel_is_no_parameter(client: TestClient[Any, Any]) -> None:
+    assert await problem(client, "GET", "/v1/headers?channel=family") == (400, "PARAMETERS_INVALID")

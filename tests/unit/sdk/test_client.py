@@ -35,10 +35,12 @@ class FakeNode:
         self.endpoint = endpoint
         self.answers: dict[str, Any] = {"nonce": methods.NonceState("", -1), "status": _status(), **answers}
         self.asked: list[tuple[str, Any, str]] = []
+        self.channels: list[str] = []
         self.closed = False
 
     async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
         self.asked.append((method.name, params, token))
+        self.channels.append(method.channel)
         answer = self.answers.get(method.name, TransportError(f"{self.endpoint}: no answer"))
         if callable(answer):
             answer = answer(params, token)
@@ -431,3 +433,39 @@ async def test_a_client_needs_an_endpoint_and_closes_all_it_has() -> None:
 async def test_a_genesis_file_is_fetched_whole() -> None:
     node = FakeNode("one", genesis=methods.GenesisFile(GENESIS.raw))
     assert (await fetch_genesis(node)).chain_id == GENESIS.chain_id
+
+
+# ---------------------------------------------------------------------------------------------- channels
+
+
+def member_node(name: str, ledger: Ledger) -> FakeNode:
+    """A node that lets Alice into a channel."""
+    return FakeNode(
+        name,
+        submit=commits(ledger),
+        status=_status(),
+        nonce=methods.NonceState(ALICE.signer, -1),
+        challenge=methods.Challenge(b"c", 0),
+        session=methods.Session("token", ALICE.signer, 0),
+    )
+
+
+async def test_in_a_channel_every_call_but_submit_has_an_identity(ledger: Ledger) -> None:
+    node = member_node("one", ledger)
+    client = AsyncClient([node], GENESIS, ALICE, GENESIS.channel)
+    assert (await client.invoke("box", "put", ARGS)).code == "OK"
+    assert set(node.channels) == {GENESIS.channel}
+    told = {name: token for name, _, token in node.asked}
+    assert told == {"challenge": "", "session": "", "nonce": "token", "status": "token", "submit": ""}
+
+
+async def test_a_node_that_is_no_member_is_passed_over(ledger: Ledger) -> None:
+    unknown = refusal("CHANNEL_UNKNOWN", 404)
+    stranger = FakeNode("stranger", challenge=methods.Challenge(b"c", 0), session=unknown, submit=unknown)
+    client = AsyncClient([stranger, member_node("member", ledger)], GENESIS, ALICE, GENESIS.channel)
+    assert (await client.invoke("box", "put", ARGS)).code == "OK"
+
+
+async def test_a_channel_is_asked_with_its_own_genesis_file() -> None:
+    with pytest.raises(ValueError, match="genesis file of channel main, not of family"):
+        AsyncClient([FakeNode("one")], GENESIS, ALICE, "family")

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from api.socket import SocketServer
+from api.socket import Handler, SocketServer
 from sdk import methods, transports, wire
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import Nothing
@@ -324,3 +324,36 @@ async def test_a_call_without_answer_ends_and_a_lost_connection_is_made_anew(soc
 async def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match="FileNotFound"):
         await SocketTransport(f"unix:{tmp_path / 'none'}").call(methods.STATUS, Nothing())
+
+
+# --------------------------------------------------------------------------------------------- channels
+
+
+async def test_rest_asks_another_channel_below_its_name(rest: Rest) -> None:
+    rest.answers(msgspec.json.encode(ROW))
+    await rest.transport.call(methods.ACCOUNT.within("family"), methods.SignerParams(signer=SIGNER))
+    assert rest.seen[0].path == f"/v1/channels/family/accounts/{SIGNER}"
+
+
+async def test_the_socket_names_the_channel_that_is_asked(tmp_path: Path) -> None:
+    def channels(name: str) -> Handler:
+        async def named(method: str, params: Any, token: str) -> msgspec.Struct:
+            return methods.Row(name, 1, 0, method)
+
+        return named
+
+    server = SocketServer(echo, connections_max=2, channels=channels)
+    await server.listen_unix(tmp_path / "s")
+    transport = SocketTransport(f"unix:{tmp_path / 's'}")
+    params = methods.SignerParams(signer=SIGNER)
+    try:
+        assert (await transport.call(methods.ACCOUNT.within("family"), params)).key == "family"
+        assert (await transport.call(methods.ACCOUNT, params)).key == SIGNER
+    finally:
+        await transport.close()
+        await server.close()
+
+
+async def test_a_server_without_channels_knows_none(socket: SocketTransport) -> None:
+    with pytest.raises(Refused, match="CHANNEL_UNKNOWN"):
+        await socket.call(methods.ACCOUNT.within("family"), methods.SignerParams(signer=SIGNER))

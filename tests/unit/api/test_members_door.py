@@ -1,0 +1,136 @@
+"""A channel's door: members by session or signature; strangers are answered as where there is no channel."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from ledgers import ALICE, envelope
+
+from api.members import NOWHERE, Door, door_pool
+from api.sessions import Sessions
+from ca.keys import SigningKey
+from ledger.envelope import Envelope
+from sdk.client import session_text
+from sdk.errors import Refused
+from sdk.methods import METHODS, SessionParams, SignatureText, SubmitParams
+
+Desk = Any
+EVE = SigningKey.from_seed(b"eve")
+UNKNOWN = ("CHANNEL_UNKNOWN", 404)
+
+
+class Doors:
+    """The door of the desk's ledger, and one behind which there is nothing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.chain = desk.ledger.genesis.chain_id
+        self.closed = False
+        self.asked: list[tuple[str, str]] = []
+        pool = door_pool()
+        self.real = Door(Sessions(self.chain, 100), pool, desk.ledger, self._inside, lambda: self.closed)
+        self.none = Door(Sessions(NOWHERE, 100), pool)
+
+    async def _inside(self, method: str, params: Any, token: str) -> msgspec.Struct:
+        self.asked.append((method, token))
+        return METHODS["genesis"].result(b"")  # type: ignore[no-any-return]
+
+    async def session(self, key: SigningKey, door: Door | None = None) -> str:
+        at = door or self.real
+        challenge: Any = await call(at, "challenge", public_key=key.public_key)
+        signature = key.sign(session_text(self.chain, challenge.challenge))
+        params = SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature)
+        opened: Any = await at.handle("session", params, "")
+        return str(opened.token)
+
+
+@pytest.fixture
+def doors(desk: Desk) -> Doors:
+    return Doors(desk)
+
+
+async def call(door: Door, method: str, token: str = "", **params: Any) -> Any:
+    return await door.handle(method, METHODS[method].params(**params), token)
+
+
+async def refusal(door: Door, method: str, params: Any, token: str = "") -> tuple[str, int]:
+    with pytest.raises(Refused) as caught:
+        await door.handle(method, params, token)
+    return caught.value.code, caught.value.status
+
+
+def submission(made: Envelope) -> SubmitParams:
+    signatures = tuple(SignatureText(public_key=key, signature=signature) for key, signature in made.signatures)
+    return SubmitParams(payload=made.payload_bytes.decode(), signatures=signatures)
+
+
+READS = [name for name in METHODS if name not in ("challenge", "session", "submit")]
+
+
+@pytest.mark.parametrize("method", READS)
+async def test_no_call_is_answered_without_a_session(doors: Doors, method: str) -> None:
+    for door in (doors.real, doors.none):
+        assert await refusal(door, method, None) == UNKNOWN
+        assert await refusal(door, method, None, "bm8gdG9rZW4") == ("SESSION_UNKNOWN", 401)
+    assert doors.asked == []
+
+
+async def test_a_stranger_gets_challenges_everywhere_and_a_session_nowhere(doors: Doors) -> None:
+    for door in (doors.real, doors.none):
+        challenge: Any = await call(door, "challenge", public_key=EVE.public_key)
+        assert len(challenge.challenge) == 56
+        assert challenge.expires_ms > time.time() * 1000
+        with pytest.raises(Refused) as caught:
+            await doors.session(EVE, door)
+        assert (caught.value.code, caught.value.status) == UNKNOWN
+        # A member's key in a stranger's mouth says nothing of whether its holder is one.
+        lie = SessionParams(public_key=ALICE.public_key, challenge=challenge.challenge, signature=bytes(64))
+        assert await refusal(door, "session", lie) == UNKNOWN
+
+
+async def test_a_member_is_let_in_and_known_by_its_session(doors: Doors) -> None:
+    token = await doors.session(ALICE)
+    await call(doors.real, "status", token)
+    assert doors.asked == [("status", token)]
+    assert await refusal(doors.none, "status", None, token) == ("SESSION_UNKNOWN", 401)
+
+
+async def test_a_member_that_may_not_act_is_told_why(desk: Desk, doors: Doors) -> None:
+    token = await doors.session(ALICE)
+    entry: Any = await desk.call("user", await desk.token(ALICE), signer=ALICE.signer)
+    desk.plant({f"registry/user/{ALICE.signer}": {**entry.value, "suspended": True}})
+    assert await refusal(doors.real, "status", None, token) == ("SUSPENDED", 403)
+
+
+async def test_a_members_signature_is_enough_to_submit(doors: Doors) -> None:
+    await doors.real.handle("submit", submission(envelope(ALICE)), "")
+    assert doors.asked == [("submit", "")]
+
+
+async def test_no_other_envelope_gets_in(doors: Doors) -> None:
+    good = submission(envelope(ALICE))
+    forged = SubmitParams(
+        payload=good.payload, signatures=(SignatureText(public_key=ALICE.public_key, signature=bytes(64)),)
+    )
+    elsewhere = good.payload.replace(doors.chain.hex(), "ab" * 32)
+    signature = ALICE.sign(elsewhere.encode())
+    of_another_chain = SubmitParams(
+        payload=elsewhere, signatures=(SignatureText(public_key=ALICE.public_key, signature=signature),)
+    )
+    garbage = SubmitParams(payload="{}", signatures=good.signatures)
+    for params in (forged, of_another_chain, garbage, submission(envelope(EVE))):
+        assert await refusal(doors.real, "submit", params) == UNKNOWN
+        assert await refusal(doors.none, "submit", params) == UNKNOWN
+    assert await refusal(doors.none, "submit", good) == UNKNOWN
+    assert doors.asked == []
+
+
+async def test_a_closed_channel_takes_nothing_and_shows_everything(doors: Doors) -> None:
+    token = await doors.session(ALICE)
+    doors.closed = True
+    assert await refusal(doors.real, "submit", submission(envelope(ALICE))) == ("CHANNEL_CLOSED", 410)
+    assert await refusal(doors.real, "submit", submission(envelope(EVE))) == UNKNOWN
+    await call(doors.real, "status", token)
+    assert doors.asked == [("status", token)]
