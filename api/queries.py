@@ -15,8 +15,9 @@ from api.pools import BoundedPool
 from api.privacy import PARTY_FIELDS, Viewer, may_read
 from ledger.ledger import Ledger
 from ledger.statedb.documents import Page, QueryTooCostly, StateDatabase, StateDatabaseError
-from ledger.statedb.projector import Projector
-from ledger.statedb.selector import SelectorInvalid, parse_query
+from ledger.statedb.projector import UNPROJECTED, Projector
+from ledger.statedb.selector import Condition, SelectorInvalid, keys_named, parse_query
+from ledger.values import decode_value
 from sdk.errors import Problem, Refused
 from sdk.methods import QueryParams
 
@@ -24,6 +25,7 @@ MIN_HEIGHT_WAIT_S = 5.0
 HEIGHT_AHEAD_MAX = 1_000
 """Blocks that ``min_height`` may lie ahead of this node; more is a mistake, or another node's business."""
 HEIGHT_WAITERS_MAX = 256
+KEY_SHOWN = 128
 HEIGHT_WAITERS_PER_SIGNER_MAX = 16
 
 
@@ -51,6 +53,7 @@ class Queries:
             selector = {"$and": [selector, {"$or": _parties(viewer)}]}
         try:
             query = parse_query(selector, params.limit, params.sort, params.fields, params.bookmark)
+            self._check_named(query.where, viewer)
             page = self._database.find(query)
         except SelectorInvalid as error:
             raise Refused(Problem("SELECTOR_INVALID", f"{error}.", 400)) from None
@@ -61,6 +64,17 @@ class Queries:
             raise _lagging() from None
         kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
         return Page(kept, page.height, page.bookmark)
+
+    def _check_named(self, where: Condition, viewer: Viewer) -> None:
+        """Whoever asks for a key by name is told if it is nobody's to query, or not theirs, instead of finding nothing.
+        What is not there is refused like what is, so that nobody learns which keys there are."""
+        reader = self._ledger.reader()
+        for key in keys_named(where):
+            if key.startswith(UNPROJECTED):
+                raise SelectorInvalid(f"_id: {key!r} is the system's bookkeeping, of which there are no documents")
+            entry = None if viewer.reads_all else reader.get(key)
+            if not may_read(viewer, key, None if entry is None else decode_value(entry.value)):
+                raise Refused(Problem("NOT_YOURS", f"_id: {key[:KEY_SHOWN]} is not yours to read.", 403))
 
 
 def _lagging() -> Refused:

@@ -229,7 +229,11 @@ class NodeService:
             if params.status is not None:
                 selector["v.status"] = params.status
             query = methods.QueryParams(
-                selector=selector, limit=params.limit, bookmark=params.bookmark, min_height=params.min_height
+                selector=selector,
+                limit=params.limit,
+                bookmark=params.bookmark,
+                min_height=params.min_height,
+                prove=params.prove,
             )
             return await self._do_query(query, viewer)
 

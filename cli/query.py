@@ -55,6 +55,8 @@ def find(
     rows = _run(work, node, genesis, key, channel)
     if as_json:
         found = [{"key": r.key, "height": r.height, "index": r.index, "value": r.value} for r in rows.rows]
+        if prove:
+            found = [{**told, "proven": not row.unproven} for told, row in zip(found, rows.rows, strict=True)]
         typer.echo(json.dumps({"rows": found, "height": rows.height, "bookmark": rows.bookmark}))
         return
     for row in rows.rows:

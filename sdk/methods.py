@@ -80,6 +80,8 @@ class DocumentsParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=T
     limit: Limit = ROWS_DEFAULT
     bookmark: Annotated[str, Meta(max_length=512)] = ""
     min_height: Height = 0
+    prove: bool = False
+    """As in ``QueryParams``."""
 
 
 class QueryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -108,6 +108,18 @@ def _group(selector: Any, depth: int, budget: list[int]) -> Group:
         raise SelectorInvalid(f"nested deeper than {DEPTH_MAX}")
     _spend(budget)
     return Group("$and", tuple(_term(name, value, depth - 1, budget) for name, value in selector.items()))
+
+
+def keys_named(condition: Condition) -> Iterator[str]:
+    """The keys that a condition asks for by name, in whatever part of it that is not negated."""
+    match condition:
+        case Group("$and" | "$or", parts):
+            for part in parts:
+                yield from keys_named(part)
+        case Compare(("_id",), "$eq", str() as key):
+            yield key
+        case OneOf(("_id",), values, False):
+            yield from (value for value in values if isinstance(value, str))
 
 
 def _spend(budget: list[int]) -> None:
