@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
-from cli.founding import Founding, Plan
+from cli.founding import Founding, Plan, place_genesis
 from cli.main import app
 from ledger.genesis import Genesis
 from ledger.receipts import ReceiptInvalid, verify_receipt
@@ -237,6 +237,28 @@ async def test_a_member_killed_comes_back_to_both_ledgers_and_a_closed_channel_r
     assert await world.heights() == resting
     assert (await sol.client.account()).value["available"] == DEPOSIT
     assert [record.closed for record in await world.founding.channels()] == [True]
+
+
+async def test_a_node_follows_a_channel_once_its_members_have_admitted_it(world: World) -> None:
+    network = world.network
+    home = network.cluster.home("node5")
+    place_genesis(home, world.genesis)
+    follower = world.inside("operator1", world.operator.key, "node5").client
+
+    async def turned_away() -> bool:
+        return any(status and status.rejects.get("not_a_member") for status in (await world.statuses()).values())
+
+    await until(turned_away, WITHIN_S)
+    status = await follower.status()
+    assert (status.executed_height, status.observer) == (0, True)
+    await world.founding.admit("family", home / "node.crt")
+    top = (await world.operator.client.status()).certified_height
+
+    async def follows() -> bool:
+        return (await follower.status()).certified_height >= top
+
+    await until(follows, WITHIN_S)
+    assert (await follower.status()).observer
 
 
 async def session(world: World, node: str, channel: str, key: SigningKey) -> str:
