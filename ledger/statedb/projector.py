@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ledger.state import Entry, StateReader
@@ -29,6 +29,8 @@ from ledger.statedb.documents import (
 RETRY_S = 0.5
 RETRY_S_MAX = 10.0
 SCAN_KEYS = 1_000
+PART_KEYS, PART_BYTES = 8_000, 8_000_000
+"""What is written in one go when the state is read: the first of these that is reached, and a scan's more."""
 LAG_BYTES_MAX = 64_000_000
 RATE_WINDOW_S = 10.0
 STOP_TIMEOUT_S = 3.0
@@ -276,17 +278,16 @@ class Projector:
     def _bring_up(self, reader: StateReader, saved: int) -> None:
         if saved >= 0:
             log.info("reading what changed after block %d", saved)
-            for changes in later_changes(reader, self._database, saved):
-                self._write(changes, -1)
-                self._check_stopping()
+            self._write_all(later_changes(reader, self._database, saved))
             return
         log.info("reading the whole state")
         self._database.clear()
-        after = ""
-        while page := reader.scan("", after, SCAN_KEYS):
-            self._write(dict(page), -1)
+        self._write_all(whole(reader))
+
+    def _write_all(self, parts: Iterable[Mapping[str, Entry | None]]) -> None:
+        for changes in gathered(parts):
+            self._write(changes, -1)
             self._check_stopping()
-            after = page[-1][0]
 
     def _is_ending(self) -> bool:
         return self._stopping
@@ -354,6 +355,26 @@ class Meter:
     def _forget(self) -> None:
         while self._recent and self._recent[0][0] < time.monotonic() - RATE_WINDOW_S:
             self._recent.popleft()
+
+
+def whole(reader: StateReader) -> Iterator[dict[str, Entry | None]]:
+    """The state, a part at a time."""
+    after = ""
+    while page := reader.scan("", after, SCAN_KEYS):
+        after = page[-1][0]
+        yield dict(page)
+
+
+def gathered(parts: Iterable[Mapping[str, Entry | None]]) -> Iterator[Mapping[str, Entry | None]]:
+    """The same in larger parts: a back end that works on several bulks at once waits at the end of each part."""
+    queue = Queue()
+    for part in parts:
+        queue.add(part)
+        if len(queue.changes) >= PART_KEYS or queue.bytes >= PART_BYTES:
+            yield queue.changes
+            queue = Queue()
+    if queue.changes:
+        yield queue.changes
 
 
 def later_changes(reader: StateReader, database: StateDatabase, saved: int) -> Iterator[dict[str, Entry | None]]:

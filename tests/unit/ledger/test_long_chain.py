@@ -1,6 +1,6 @@
-"""A long chain's life: made, verified, exported, pruned, restarted, verified with its archive. Figures are printed.
+"""A long chain's life: made, verified, exported, pruned, restarted, its state in a file, verified with its archive.
 
-The same code runs small with every `make test`, and with 200,000 blocks in `make soak`.
+Figures are printed. The same code runs small with every `make test`, and with 200,000 blocks in `make soak`.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def live(place: Path, blocks: int, form: str) -> None:
         assert (ledger.first_height, ledger.height) == (first, blocks)
         assert ledger.state_root.hex() == found["state_root"]
         grow(ledger, 1)
+    snapshot = place / "state.snapshot"
+    with timed("snapshot of the pruned one", blocks):
+        assert run("ledger", "snapshot", str(home), "--out", str(snapshot))["height"] == blocks + 1
+    with timed("snapshot verified", blocks):
+        assert run("verify", "snapshot", str(snapshot), *genesis)["height"] == blocks + 1
     with timed("verified with its archive", blocks):
         again = run("verify", "chain", str(home), "--archive", str(archive), *genesis)
     assert again["height"] == blocks + 1
