@@ -41,7 +41,9 @@ app = typer.Typer(
 Node = Annotated[str, typer.Argument(help="The node, for example node1.")]
 Directory = Annotated[Path, typer.Option("--directory", "-d", help="The network's directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Channel = Annotated[str, typer.Option("--channel", help="Another channel than the main one.")]
 NETWORK = Path("wattquorum")
+CHANNELS = "channels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,12 @@ class Opened:
 
 
 @contextmanager
-def _opened(directory: Path, name: str) -> Iterator[Opened]:
+def _opened(directory: Path, name: str, channel: str) -> Iterator[Opened]:
     try:
         configuration = load(directory / CONFIGURATION_FILE)
-        data = node_home(directory, name, configuration.section(name)) / "data"
-        genesis = load_genesis(directory / GENESIS_FILE)
+        home = node_home(directory, name, configuration.section(name))
+        data = home / "data" / CHANNELS / channel if channel else home / "data"
+        genesis = load_genesis((home / CHANNELS / channel if channel else directory) / GENESIS_FILE)
         if not (data / STAMP).exists():
             _fail(f"{data} is no data directory of a node")
         database = open_state_database(configuration, name, data, genesis)
@@ -117,14 +120,14 @@ def _records(store: CommitStore) -> Iterator[tuple[str, bytes]]:
 
 
 @app.command()
-def verify(node: Node, directory: Directory = NETWORK, as_json: Json = False) -> None:
+def verify(node: Node, directory: Directory = NETWORK, channel: Channel = "", as_json: Json = False) -> None:
     """Compare every document with the state, and the state with its root; names each document that differs.
 
     The node may run meanwhile. A document that the database is yet to be given is no fault: it is counted as behind.
 
     Example: wattq state verify node1
     """
-    with _opened(directory, node) as opened:
+    with _opened(directory, node, channel) as opened:
         good, root = _root_is_right(opened.data)
         told = _teller(as_json, "compared")
         found = audit(opened.database, _reopening(opened.data), told, lambda: time.sleep(PAUSE_S))
@@ -158,6 +161,7 @@ def _text(node: str, found: Audit, good: bool, root: str) -> str:
 def rebuild(
     node: Node,
     directory: Directory = NETWORK,
+    channel: Channel = "",
     timeout_s: Annotated[int, typer.Option(min=1, max=86_400, help="How long it may take.")] = 3_600,
     as_json: Json = False,
 ) -> None:
@@ -168,7 +172,7 @@ def rebuild(
     Example: wattq state rebuild node1
     """
     began = time.monotonic()
-    with _opened(directory, node) as opened:
+    with _opened(directory, node, channel) as opened:
         try:
             storage = disk_storage(opened.data, DiskFiles(opened.data))
         except DirectoryUnusable:
