@@ -359,9 +359,9 @@ class Ledger:
         height = books.head.height
         return books.view, height
 
-    def mark(self, height: int) -> str:
+    def mark(self, height: int) -> str | None:
         """What names the state after a block among all that this directory ever held: how often they were replaced and
-        rolled back, and the state root. '' for a block that this ledger cannot vouch for."""
+        rolled back, and the state root. None for a block that this ledger cannot vouch for."""
         books = self._books
         root = books.head.statement.state_root if height == books.head.height else b""
         try:
@@ -369,7 +369,7 @@ class Ledger:
                 root = books.block(height)[0].statement.state_root
         except ChainCorrupt as error:
             log.error("cannot read block %d: %s", height, error)
-        return state_mark(self._generation, books.rollbacks, root) if root else ""
+        return state_mark(self._generation, books.rollbacks, root) if root else None
 
     def nonce_highest(self, signer: str) -> int:
         return NonceWindow.read(self._books.view, signer).highest

@@ -70,11 +70,11 @@ class Projector:
         lag_blocks_max: int,
         lag_bytes_max: int = LAG_BYTES_MAX,
         interval_s: float = 0.0,
-        mark_at: Callable[[int], str] = _no_mark,
+        mark_at: Callable[[int], str | None] = _no_mark,
     ) -> None:
         """``snapshot()`` gives a consistent reader of the commit store and its height. ``interval_s``: the least time
         between the beginnings of two writes, so that blocks are combined even where the back end keeps up.
-        ``mark_at``: what names the commit store's state at a height, '' for one that it cannot vouch for."""
+        ``mark_at``: what names the commit store's state at a height, None for one that it cannot vouch for."""
         self._database = database
         self._snapshot = snapshot
         self._mark_at = mark_at
@@ -144,7 +144,7 @@ class Projector:
 
     def offer(self, height: int, changes: Mapping[str, Entry | None]) -> None:
         """A block has been committed. Never waits for the database, unless the bound is 0 blocks."""
-        mark = self._mark_at(height)
+        mark = self._mark_at(height) or ""
         with self._wake:
             self._offered, self._offered_mark = height, mark
             if not self._resync:
@@ -256,7 +256,7 @@ class Projector:
         with self._wake:
             self._queue = Queue()
             reader, height = self._snapshot()
-            mark = self._mark_at(height)
+            mark = self._mark_at(height) or ""
             replaced = self._replaced
             self._resync, self._replaced, self._reading = False, False, True
         try:
