@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -70,23 +71,20 @@ log = logging.getLogger("wattq.node")
 class Seat:
     """Our place in one channel: its ledger with what serves it, and the replica that we run for it."""
 
-    def __init__(self, site: Site, genesis: Genesis, home: Path, data: Path, exchange: Exchange, channel: str) -> None:
-        """``home`` may hold the mark of a new place; ``channel`` is empty for the main one, which admits every node."""
-        files = DiskFiles(data)
-        self.closed = False
-        self.unit = unit = Unit(
-            site, genesis, data, lambda: disk_storage(data, files), PythonMachine(), MarketValidator(), channel
-        )
-        self._site, self._genesis, self._files = site, genesis, files
-        self.port = exchange.open(genesis.chain_id, self._admits if channel else lambda key: True)
+    def __init__(self, unit: Unit, home: Path, exchange: Exchange, closed: bool = False) -> None:
+        """``home`` may hold the mark of a new place."""
+        self.unit, self.closed = unit, closed
+        self._site, self._genesis, self._files = unit.site, unit.genesis, DiskFiles(unit.data)
+        # The main channel admits every node.
+        self.port = exchange.open(unit.genesis.chain_id, self._admits if unit.channel else lambda key: True)
         self.driver = Driver(
             self._replica_config,
-            site.key,
-            EpochLogs(files.below("wal"), DiskFiles(home)),
+            unit.site.key,
+            EpochLogs(self._files.below("wal"), DiskFiles(home)),
             self.port,
             unit.ledger,
-            EvidenceStore(data / "evidence", unit.ledger.boundaries),
-            clock_of(site.configuration.clock).now_ms,
+            EvidenceStore(unit.data / "evidence", unit.ledger.boundaries),
+            clock_of(unit.site.configuration.clock).now_ms,
             damaged=unit.damaged,
         )
         self.driver.execution.on_certified = self._certified
@@ -153,6 +151,7 @@ class Seat:
             observer=core.config.index == OBSERVER,
             votes=core.votes,
             whole=core.whole,
+            closed=core.config.block_idle_ms_max == NEVER_MS,
             transfer=None if transfer is None else TransferStatus(*astuple(transfer)),
         )
 
@@ -173,26 +172,29 @@ class Node:
         keys = {validator.name: validator.public_key for validator in genesis.validators}
         if not section.observer and keys.get(name) != key.public_key:
             raise ConfigurationError(f"node.{name}: the genesis file has no such validator; set observer = true")
-        _check(genesis)
         self._meters = units_of(section.meter)
         self._gateway_key = directory / "users" / f"gateway-{name}.key"
         self.site = Site(name, key, configuration, make_socket_path(home))
         self.transport = self._transport()
         self.exchange = Exchange(self.transport)
-        self.main = Seat(self.site, genesis, home, home / "data", self.exchange, "")
+        self.main = Seat(self._open(genesis, home / "data", ""), home, self.exchange)
         self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
         self.stop, authority = self.main.stop, section.certificate_authority
         self.main.unit.attach(self, Authority.open(directory / authority) if authority else None)
         ledger, most = self.main.unit.ledger, configuration.limits.channels_max
-        self.channels = Channels(home / CHANNELS, ledger, most, _check, self._open_channel)
+        self.channels = Channels(home / CHANNELS, ledger, most, self._open_channel, self._take_seat)
 
-    def _open_channel(self, name: str, genesis: Genesis, closed: bool) -> Seat:
-        mark, data = self.home / CHANNELS / name, self.home / "data" / CHANNELS / name
-        seat = Seat(self.site, genesis, mark, data, self.exchange, name)
-        seat.unit.attach(seat)
-        seat.unit.start()
-        if closed:
-            seat.rest()
+    def _open(self, genesis: Genesis, data: Path, channel: str) -> Unit:
+        check_deployment(genesis.contracts, genesis.parameters)
+        storage = partial(disk_storage, data, DiskFiles(data))
+        return Unit(self.site, genesis, data, storage, PythonMachine(), MarketValidator(), channel)
+
+    def _open_channel(self, genesis: Genesis) -> Unit:
+        return self._open(genesis, self.home / "data" / CHANNELS / genesis.channel, genesis.channel)
+
+    def _take_seat(self, unit: Unit, closed: bool) -> Seat:
+        seat = Seat(unit, self.home / CHANNELS / unit.channel, self.exchange, closed)
+        unit.attach(seat)
         return seat
 
     def _transport(self) -> Transport:
@@ -256,10 +258,6 @@ class Node:
         told = self.main.status()
         rejects = dict(sorted((Counter(told.rejects) + self.transport.drops).items()))
         return replace(told, rejects=rejects, alarms=(*told.alarms, *self.channels.alarms))
-
-
-def _check(genesis: Genesis) -> None:
-    check_deployment(genesis.contracts, genesis.parameters)
 
 
 async def serve(config: Path, name: str) -> None:

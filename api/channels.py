@@ -31,9 +31,6 @@ log = logging.getLogger("wattq.channels")
 class Seat(Protocol):
     """Our place in a channel."""
 
-    @property
-    def unit(self) -> Unit: ...
-
     async def run(self) -> None:
         """Take part until ``stop``; raises when any part fails."""
 
@@ -43,8 +40,10 @@ class Seat(Protocol):
         """The channel is closed: order what is on its way, and no empty blocks any more."""
 
 
-OpenSeat = Callable[[str, Genesis, bool], Seat]
-"""``open_seat(name, genesis, closed)``, in the event loop."""
+OpenUnit = Callable[[Genesis], Unit]
+"""Opens the ledger that a genesis file begins, in a thread; raises for one that no ledger can begin with."""
+TakeSeat = Callable[[Unit, bool], Seat]
+"""``take_seat(unit, closed)``, in the event loop."""
 
 
 @dataclass(slots=True)
@@ -61,14 +60,13 @@ class Channels:
     no calls are answered any more."""
 
     def __init__(
-        self, directory: Path, main: Ledger, channels_max: int, check: Callable[[Genesis], None], open_seat: OpenSeat
+        self, directory: Path, main: Ledger, channels_max: int, open_unit: OpenUnit, take_seat: TakeSeat
     ) -> None:
-        """``check`` raises for a genesis file that no ledger can begin with."""
         self._directory = directory
         self._main = main
         self._max = channels_max
-        self._check = check
-        self._open_seat = open_seat
+        self._open_unit = open_unit
+        self._take_seat = take_seat
         self._pool = door_pool()
         self._nowhere = Door(Sessions(NOWHERE, 1), self._pool)
         self._places: dict[str, Place] = {}
@@ -110,15 +108,15 @@ class Channels:
     async def _look(self, record: ChannelRecord, tasks: asyncio.TaskGroup) -> None:
         place = self._places.get(record.name)
         if place is None:
-            if (genesis := await self._given(record)) is not None:
-                self._enter(record, genesis, tasks)
+            if (unit := await self._opened(record)) is not None:
+                self._enter(record, unit, tasks)
         elif record.closed and not place.resting:
             place.resting = True
             place.seat.rest()
             log.info("channel %s is closed", record.name)
 
-    async def _given(self, record: ChannelRecord) -> Genesis | None:
-        """The channel's genesis file, if we were given it and have not been found wanting it."""
+    async def _opened(self, record: ChannelRecord) -> Unit | None:
+        """The channel's ledger, if we were given its genesis file; not again from one that was no good."""
         path = self._directory / record.name / GENESIS_FILE_NAME
         try:
             stat = path.stat()
@@ -128,13 +126,13 @@ class Channels:
             return None
         self._refused[record.name] = (stat.st_mtime_ns, stat.st_size)
         try:
-            return await asyncio.to_thread(self._loaded, path, record)
+            return await asyncio.to_thread(self._open, path, record)
         except Exception as error:
-            # One channel's file must not end the node, whatever is wrong with it.
+            # One channel must not end the node, whatever is wrong with its file or its data.
             self._fault(record.name, str(error))
             return None
 
-    def _loaded(self, path: Path, record: ChannelRecord) -> Genesis:
+    def _open(self, path: Path, record: ChannelRecord) -> Unit:
         genesis = load_genesis(path)
         if genesis.chain_id.hex() != record.genesis:
             raise GenesisInvalid(f"{path}: another one than the network founded: its SHA-256 is not {record.genesis}")
@@ -142,20 +140,19 @@ class Channels:
             raise GenesisInvalid(f"{path}: this is channel {genesis.channel}'s")
         if len(self._units) >= self._max:
             raise GenesisInvalid(f"limits.channels_max: this node takes part in {self._max} channels already")
-        self._check(genesis)
-        return genesis
+        return self._open_unit(genesis)
 
-    def _enter(self, record: ChannelRecord, genesis: Genesis, tasks: asyncio.TaskGroup) -> None:
+    def _enter(self, record: ChannelRecord, unit: Unit, tasks: asyncio.TaskGroup) -> None:
         name = record.name
+        unit.start()
+        self._units.append(unit)
         try:
-            seat = self._open_seat(name, genesis, record.closed)
+            seat = self._take_seat(unit, record.closed)
         except Exception as error:
             log.exception("channel %s cannot be opened", name)
             self._fault(name, str(error))
             return
         self._faults.pop(name, None)
-        unit = seat.unit
-        self._units.append(unit)
         door = Door(unit.sessions, self._pool, unit.ledger, unit.service.handle, lambda: self._is_closed(name))
         self._places[name] = Place(seat, door, record.closed)
         tasks.create_task(self._take_part(name, seat))

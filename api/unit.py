@@ -58,7 +58,8 @@ class Consensus(Protocol):
 
 
 class Unit:
-    """``attach`` consensus once, then ``start``, ``run`` and ``close`` once each."""
+    """Opening one blocks, and may be done in a thread. Then ``start``, ``attach`` and ``run`` in the event loop, once
+    each, and ``close``."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Unit:
     ) -> None:
         """``storage`` locks the directory ``data``. ``channel`` is empty for the main one."""
         configuration = site.configuration
-        self.site, self.genesis, self.channel = site, genesis, channel
+        self.site, self.genesis, self.data, self.channel = site, genesis, data, channel
         history_blocks = configuration.limits.history_blocks
         self.ledger, self.damaged = open_ledger(storage, genesis, machine, validator, history_blocks)
         self.database = open_state_database(configuration, site.name, data, genesis)
@@ -80,13 +81,12 @@ class Unit:
         self.projector = Projector(self.database, self.ledger.snapshot, *lag_max, self.ledger.mark)
         self.sessions = Sessions(genesis.chain_id, configuration.limits.sessions_max)
         self.submissions = Submissions(self.ledger, self._order)
-        self._loop = asyncio.get_running_loop()
         self.ledger.on_commit.append(self._committed)
         self.ledger.on_install.append(self.projector.resync)
 
     def attach(self, consensus: Consensus, authority: Authority | None = None) -> None:
         """``authority``: the CA that issues certificates here, if this node has it."""
-        self._consensus = consensus
+        self._consensus, self._loop = consensus, asyncio.get_running_loop()
         client = AsyncClient([connect(f"unix:{self.site.socket}")], self.genesis, self.site.key, self.channel)
         self._reporter = Reporter(client, consensus.epoch)
         self.service = NodeService(

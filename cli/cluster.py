@@ -163,6 +163,8 @@ def _role(node: NodeStatus) -> str:
         return f"snapshot {node.transfer.staged}/{node.transfer.chunks}"
     if not node.whole:
         return "not whole"
+    if node.closed:
+        return "at rest, closed"
     if node.observer:
         return "observer"
     return "validator" if node.votes else "validator, mute"

@@ -34,7 +34,7 @@ from sdk import methods
 from sdk.client import AsyncClient
 from sdk.clock import clock_of
 from sdk.configuration import NODES_MIN, picked
-from sdk.errors import Refused, SdkError
+from sdk.errors import Refused, SdkError, Unavailable
 from sdk.methods import ChannelRecord, NodeStatus
 from sdk.transports import connect
 
@@ -91,6 +91,8 @@ class Founding:
             for place in given:
                 shutil.rmtree(place)
             raise ClusterError(f"the channel was refused: {refusal}") from None
+        except Unavailable as error:
+            raise Unavailable(f"it may yet be founded, its files stay (see `wattq channel list`): {error}") from None
         await self._until_up(genesis, [name for name in plan.members if self._network.pid(name) is not None])
         return genesis
 

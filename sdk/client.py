@@ -236,9 +236,13 @@ class AsyncClient:
 
     async def _ask(self, endpoint: Transport, params: SubmitParams, patience_s: float) -> Submission | Refused:
         """How far the transaction came, or why the node refuses it; a refusal with a receipt is a claim as well."""
+        token = self._tokens.get(endpoint.endpoint, "") if self._channel else ""
         try:
-            return await endpoint.call(methods.SUBMIT.within(self._channel), params, timeout_s=patience_s)
+            return await endpoint.call(methods.SUBMIT.within(self._channel), params, token, patience_s)
         except Refused as refusal:
+            if refusal.code == "SESSION_UNKNOWN":
+                self._tokens.pop(endpoint.endpoint, None)
+                return await self._ask(endpoint, params, patience_s)
             told = refusal.problem.submission
             return told if told is not None and told.receipt is not None else refusal
 

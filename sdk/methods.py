@@ -225,6 +225,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     first_height: int = 1
     transfer: TransferStatus | None = None
     state_database: StateDatabaseStatus | None = None
+    closed: bool = False
+    """The channel is closed, and rests here: no empty blocks any more."""
 
 
 class HandedOver(msgspec.Struct, frozen=True):

@@ -222,7 +222,8 @@ async def test_a_member_killed_comes_back_to_both_ledgers_and_a_closed_channel_r
     async def rests() -> bool:
         places = await world.heights() - {AWAY}
         executed, certified, _ = next(iter(places))
-        return len(places) == 1 and executed == certified > top
+        closed = all(status.closed for status in (await world.statuses()).values() if status is not None)
+        return closed and len(places) == 1 and executed == certified > top
 
     await until(rests, WITHIN_S)
     resting, main = await world.heights(), await network.height("node1")

@@ -27,21 +27,10 @@ FAMILY = make_genesis(channel="family")
 class FakeSeat:
     """Takes part until it is told to stop, or to fail."""
 
-    def __init__(self, desk: Desk, name: str, closed: bool) -> None:
+    def __init__(self, name: str, closed: bool) -> None:
         self.name = name
         self.resting = closed
-        self.closed = False
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        unit = SimpleNamespace(
-            ledger=desk.ledger,
-            sessions=Sessions(desk.ledger.genesis.chain_id, 10),
-            service=desk.service,
-            close=self._close,
-        )
-        self.unit = cast(Unit, unit)
-
-    def _close(self) -> None:
-        self.closed = True
 
     async def run(self) -> None:
         await self._end
@@ -62,16 +51,28 @@ class World:
         self.desk = desk
         self.home = home
         self.seats: list[FakeSeat] = []
-        self.unusable = ""
-        self.channels = Channels(home, desk.ledger, channels_max, self._check, self._open)
+        self.unusable = self.full = ""
+        self.ended: list[str] = []
+        """The units that were closed."""
+        self.channels = Channels(home, desk.ledger, channels_max, self._open, self._take_seat)
 
-    def _check(self, genesis: Genesis) -> None:
+    def _open(self, genesis: Genesis) -> Unit:
         if self.unusable:
             raise ValueError(self.unusable)
+        unit = SimpleNamespace(
+            channel=genesis.channel,
+            ledger=self.desk.ledger,
+            sessions=Sessions(self.desk.ledger.genesis.chain_id, 10),
+            service=self.desk.service,
+            start=lambda: None,
+            close=lambda: self.ended.append(genesis.channel),
+        )
+        return cast(Unit, unit)
 
-    def _open(self, name: str, genesis: Genesis, closed: bool) -> FakeSeat:
-        assert genesis.channel == name
-        self.seats.append(FakeSeat(self.desk, name, closed))
+    def _take_seat(self, unit: Unit, closed: bool) -> FakeSeat:
+        if self.full:
+            raise RuntimeError(self.full)
+        self.seats.append(FakeSeat(unit.channel, closed))
         return self.seats[-1]
 
     def found(self, genesis: Genesis = FAMILY, closed: bool = False) -> None:
@@ -126,7 +127,7 @@ async def test_it_takes_both_a_file_and_the_networks_word(world: World, first: s
         await eventually(lambda: [seat.name for seat in world.seats] == ["second"])
         (world.found if first == "file" else world.give)()
         await eventually(lambda: [seat.name for seat in world.seats] == ["second", "family"])
-    assert all(seat.closed for seat in world.seats)
+    assert world.ended == ["second", "family"]
 
 
 async def test_a_file_that_is_not_the_founded_one_is_named_and_the_right_one_taken_later(world: World) -> None:
@@ -150,8 +151,18 @@ async def test_what_cannot_be_begun_with_ends_no_node(world: World) -> None:
         assert world.seats == []
 
 
+async def test_a_channel_that_finds_no_place_on_the_links_ends_no_node(world: World) -> None:
+    world.full = "a channel with this id is open already"
+    world.found()
+    world.give()
+    async with running(world):
+        await eventually(lambda: world.channels.alarms)
+        assert world.channels.alarms == ("channel: family: a channel with this id is open already",)
+    assert world.ended == ["family"], "its ledger is not left open"
+
+
 async def test_no_more_channels_than_may_be(desk: Desk, world: World) -> None:
-    world.channels = Channels(world.home, desk.ledger, 1, world._check, world._open)
+    world.channels = Channels(world.home, desk.ledger, 1, world._open, world._take_seat)
     second = make_genesis(channel="second")
     world.found()
     world.give()

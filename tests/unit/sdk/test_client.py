@@ -450,13 +450,29 @@ def member_node(name: str, ledger: Ledger) -> FakeNode:
     )
 
 
-async def test_in_a_channel_every_call_but_submit_has_an_identity(ledger: Ledger) -> None:
+async def test_in_a_channel_every_call_has_an_identity(ledger: Ledger) -> None:
     node = member_node("one", ledger)
     client = AsyncClient([node], GENESIS, ALICE, GENESIS.channel)
     assert (await client.invoke("box", "put", ARGS)).code == "OK"
     assert set(node.channels) == {GENESIS.channel}
     told = {name: token for name, _, token in node.asked}
-    assert told == {"challenge": "", "session": "", "nonce": "token", "status": "token", "submit": ""}
+    assert told == {"challenge": "", "session": "", "nonce": "token", "status": "token", "submit": "token"}
+
+
+async def test_a_session_that_is_over_keeps_no_transaction_out_of_a_channel(ledger: Ledger) -> None:
+    commit = commits(ledger)
+
+    def over(params: SubmitParams, token: str) -> Submission:
+        if token:
+            raise refusal("SESSION_UNKNOWN", 401)
+        submission: Submission = commit(params, token)
+        return submission
+
+    node = member_node("one", ledger)
+    node.answers["submit"] = over
+    client = AsyncClient([node], GENESIS, ALICE, GENESIS.channel)
+    assert (await client.invoke("box", "put", ARGS)).code == "OK"
+    assert [token for name, _, token in node.asked if name == "submit"] == ["token", ""]
 
 
 async def test_a_node_that_is_no_member_is_passed_over(ledger: Ledger) -> None:
