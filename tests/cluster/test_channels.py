@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class World:
         self.network.people.append(person)
         return person
 
-    async def admit(self, name: str, role: Role) -> Person:
+    async def admit(self, name: str, role: Role, nodes: Sequence[str] = MEMBERS) -> Person:
         """A member of the channel, with a meter there and money, who is unknown to the main ledger."""
         key = SigningKey.generate()
         issued = Authority.open(self.network.cluster.directory / "ca").issue(
@@ -70,7 +70,7 @@ class World:
         await self.operator.invoke("registry", "bind_meter", {**terms, "gateway": gateway})
         deposit = {"account": key.signer, "amount": DEPOSIT}
         await self.operator.invoke("credit", "deposit", deposit, co_signers=[self.network.second_operator])
-        return self.inside(name, key)
+        return self.inside(name, key, *nodes)
 
     async def statuses(self) -> dict[str, NodeStatus | None]:
         return await self.founding.statuses("family")
@@ -244,7 +244,7 @@ async def test_a_member_killed_comes_back_to_both_ledgers_and_a_closed_channel_r
     assert [record.closed for record in await world.founding.channels()] == [True]
 
 
-async def test_a_node_follows_a_channel_once_its_members_have_admitted_it(world: World) -> None:
+async def test_a_node_follows_a_channel_once_admitted_and_takes_anothers_place(world: World) -> None:
     network = world.network
     home = network.cluster.home("node5")
     place_genesis(home, world.genesis)
@@ -264,6 +264,29 @@ async def test_a_node_follows_a_channel_once_its_members_have_admitted_it(world:
 
     await until(follows, WITHIN_S)
     assert (await follower.status()).observer
+    await replaces(world, "node4", "node5")
+
+    async def votes() -> bool:
+        return (await follower.status()).votes
+
+    await until(votes, WITHIN_S)
+    # Voted out of the channel, but not out of the network: it goes on there, and shows what it has of the channel.
+    left = world.inside("operator1", world.operator.key, "node4").client
+    assert (await left.status()).epoch <= (await follower.status()).epoch == 1
+    sol = await world.admit("sol", Role.SELLER, nodes=("node1", "node2", "node3", "node5"))
+    assert (await follower.account(sol.key.signer)).value["available"] == DEPOSIT
+    await network.agree()
+
+
+async def replaces(world: World, old: str, new: str) -> None:
+    """Have the channel's operators put one node in the place of another."""
+    validators = [
+        {"name": v.name, "public_key": base64.b64encode(v.public_key).decode(), "address": v.address}
+        for v in world.network.genesis.validators
+        if v.name != old and v.name in (*MEMBERS, new)
+    ]
+    args = {"validators": validators, "first_primary": 0, "at_height": 0}
+    await world.operator.invoke("governance", "set_validators", args, co_signers=[world.network.second_operator])
 
 
 async def session(world: World, node: str, channel: str, key: SigningKey) -> str:
