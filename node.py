@@ -118,8 +118,11 @@ class Seat:
 
     async def run(self) -> None:
         """Serve until ``stop``, or until another validator set has taken over."""
-        with marking_damage(self._files):
-            await self.unit.run(self.driver.run())
+        try:
+            with marking_damage(self._files):
+                await self.unit.run(self.driver.run())
+        finally:
+            self.port.close()  # nobody takes in what would still come
 
     def epoch(self) -> int:
         return self.driver.session.epoch.number
