@@ -23,6 +23,7 @@ from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from cli.founding import Founding, Plan, place_genesis
 from cli.main import app
+from contracts.catalog import channel_sources
 from ledger.genesis import Genesis
 from ledger.receipts import ReceiptInvalid, verify_receipt
 from sdk import methods
@@ -37,6 +38,15 @@ WITHIN_S = 60.0
 MEMBERS = ["node1", "node2", "node3", "node4"]
 SECRET_ZONE = "a-zone-that-nobody-else-may-read"
 BLOCKS = 5
+NOTES = '''"""What members have to tell each other."""
+
+
+@export("operator")
+def write(text: str):
+    """Keep a text."""
+    put("last", {"type": "note", "text": text})
+'''
+"""A contract of the channel's own."""
 AWAY = (-1, -1, "")
 """Where a node stands that does not answer."""
 
@@ -86,8 +96,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     network = Network(tmp_path / "net", nodes=5)
     try:
         await network.start()
-        founding = Founding(network.cluster)
-        yield World(network, founding, await founding.create(Plan("family", MEMBERS)))
+        founding, contracts = Founding(network.cluster), tmp_path / "contracts"
+        contracts.mkdir()
+        for name, source in {**channel_sources(), "notes": NOTES}.items():
+            (contracts / f"{name}.py").write_text(source)
+        plan = Plan("family", MEMBERS, contracts=contracts, parameters={"fee_permille": 0})
+        yield World(network, founding, await founding.create(plan))
     finally:
         await network.close()
 
@@ -143,6 +157,12 @@ async def test_two_ledgers_trade_at_once_and_each_proves_its_own(world: World, t
     assert [row.value["buyer"] for row in rows.rows] == [bea.key.signer]
     proven, _ = await bea.client.proof("governance/epoch")
     assert [validator["name"] for validator in proven.value["validators"]] == MEMBERS
+    # Contracts and parameters are its own.
+    assert (await world.operator.invoke("notes", "write", {"text": "hello"})).code == "OK"
+    with pytest.raises(Refused, match="CONTRACT_UNKNOWN"):
+        await network.operator.invoke("notes", "write", {"text": "hello"})
+    fees = [await who.client.proof("governance/parameter/fee_permille") for who in (bea, bob)]
+    assert [fee.value for fee, _ in fees] == [{"value": 0}, {"value": 10}]
     # The fifth node's disk: its directories, and every byte of every file in them.
     home = network.cluster.home("node5")
     assert not (home / "channels").exists()
