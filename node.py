@@ -257,10 +257,9 @@ class Node:
             await run_gateway(self._meters, clock, client, self.home / "readings.buffer")
 
     def status(self) -> NodeStatus:
-        """The main channel's account, with what concerns the whole node."""
+        """The main channel's account, with what was dropped on all links."""
         told = self.main.status()
-        rejects = dict(sorted((Counter(told.rejects) + self.transport.drops).items()))
-        return replace(told, rejects=rejects, alarms=(*told.alarms, *self.channels.alarms))
+        return replace(told, rejects=dict(sorted((Counter(told.rejects) + self.transport.drops).items())))
 
 
 async def serve(config: Path, name: str) -> None:

@@ -2,7 +2,7 @@
 
 A node is a member of a channel when its home holds the channel's genesis file and the main ledger that file's hash. It
 looks for both again and again, so that neither founding nor closing a channel takes a restart. What fails in a channel
-ends that channel here, not the node.
+ends that channel here, not the node; the log says why, and not the node's status, which anybody may read.
 """
 
 from __future__ import annotations
@@ -71,7 +71,6 @@ class Channels:
         self._nowhere = Door(Sessions(NOWHERE, 1), self._pool)
         self._places: dict[str, Place] = {}
         self._units: list[Unit] = []
-        self._faults: dict[str, str] = {}
         self._refused: dict[str, tuple[int, int]] = {}
         self._stopping = asyncio.Event()
 
@@ -79,10 +78,6 @@ class Channels:
         """Who answers in a channel; be there one of that name or not, strangers cannot tell."""
         place = self._places.get(name)
         return (self._nowhere if place is None else place.door).handle
-
-    @property
-    def alarms(self) -> tuple[str, ...]:
-        return tuple(f"channel: {name}: {fault}" for name, fault in sorted(self._faults.items()))
 
     def stop(self) -> None:
         self._stopping.set()
@@ -129,7 +124,7 @@ class Channels:
             return await asyncio.to_thread(self._open, path, record)
         except Exception as error:
             # One channel must not end the node, whatever is wrong with its file or its data.
-            self._fault(record.name, str(error))
+            log.error("channel %s cannot be opened: %s", record.name, error)
             return None
 
     def _open(self, path: Path, record: ChannelRecord) -> Unit:
@@ -149,10 +144,8 @@ class Channels:
         try:
             seat = self._take_seat(unit, record.closed)
         except Exception as error:
-            log.exception("channel %s cannot be opened", name)
-            self._fault(name, str(error))
+            log.exception("channel %s cannot be opened: %s", name, error)
             return
-        self._faults.pop(name, None)
         door = Door(unit.sessions, self._pool, unit.ledger, unit.service.handle, lambda: self._is_closed(name))
         self._places[name] = Place(seat, door, record.closed)
         tasks.create_task(self._take_part(name, seat))
@@ -164,13 +157,8 @@ class Channels:
             await seat.run()
             log.info("consensus of channel %s has ended here", name)
         except Exception as error:
-            log.exception("channel %s has failed here", name)
-            self._fault(name, str(error))
+            log.exception("channel %s has failed here: %s", name, error)
             del self._places[name]
-
-    def _fault(self, name: str, fault: str) -> None:
-        self._faults[name] = fault
-        log.error("channel %s: %s", name, fault)
 
     def _is_closed(self, name: str) -> bool:
         record = channel_of(self._main.reader(), name)

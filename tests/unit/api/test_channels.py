@@ -130,38 +130,39 @@ async def test_it_takes_both_a_file_and_the_networks_word(world: World, first: s
     assert world.ended == ["second", "family"]
 
 
-async def test_a_file_that_is_not_the_founded_one_is_named_and_the_right_one_taken_later(world: World) -> None:
+async def test_a_file_that_is_not_the_founded_one_is_named_and_the_right_one_taken_later(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.found()
     world.give(make_genesis(channel="family", time_ms=1))
     async with running(world):
-        await eventually(lambda: world.channels.alarms)
-        assert FAMILY.chain_id.hex() in world.channels.alarms[0]
+        await eventually(lambda: FAMILY.chain_id.hex() in caplog.text)
+        assert world.seats == []
         world.give()
         await eventually(lambda: world.seats)
-        assert world.channels.alarms == ()
 
 
-async def test_what_cannot_be_begun_with_ends_no_node(world: World) -> None:
+async def test_what_cannot_be_begun_with_ends_no_node(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.unusable = "contract market: line 3: no"
     world.found()
     world.give()
     async with running(world):
-        await eventually(lambda: world.channels.alarms)
-        assert world.channels.alarms == ("channel: family: contract market: line 3: no",)
+        await eventually(lambda: "channel family cannot be opened: contract market: line 3: no" in caplog.text)
         assert world.seats == []
 
 
-async def test_a_channel_that_finds_no_place_on_the_links_ends_no_node(world: World) -> None:
+async def test_a_channel_without_a_place_on_the_links_ends_no_node(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.full = "a channel with this id is open already"
     world.found()
     world.give()
     async with running(world):
-        await eventually(lambda: world.channels.alarms)
-        assert world.channels.alarms == ("channel: family: a channel with this id is open already",)
+        await eventually(lambda: "family cannot be opened: a channel with this id is open already" in caplog.text)
     assert world.ended == ["family"], "its ledger is not left open"
 
 
-async def test_no_more_channels_than_may_be(desk: Desk, world: World) -> None:
+async def test_no_more_channels_than_may_be(desk: Desk, world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.channels = Channels(world.home, desk.ledger, 1, world._open, world._take_seat)
     second = make_genesis(channel="second")
     world.found()
@@ -169,8 +170,7 @@ async def test_no_more_channels_than_may_be(desk: Desk, world: World) -> None:
     world.found(second)
     world.give(second, "second")
     async with running(world):
-        await eventually(lambda: world.channels.alarms)
-        assert "limits.channels_max" in world.channels.alarms[0]
+        await eventually(lambda: "limits.channels_max" in caplog.text)
         assert [seat.name for seat in world.seats] == ["family"]
 
 
@@ -188,14 +188,13 @@ async def test_closing_lets_it_rest_and_a_restart_finds_it_closed(world: World) 
         assert again.seats[0].resting
 
 
-async def test_a_channel_that_fails_ends_alone(world: World) -> None:
+async def test_a_channel_that_fails_ends_alone(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.found()
     world.give()
     async with running(world):
         await eventually(lambda: world.seats)
         world.seats[0].fail()
-        await eventually(lambda: world.channels.alarms)
-        assert world.channels.alarms == ("channel: family: the disk is gone",)
+        await eventually(lambda: "channel family has failed here: the disk is gone" in caplog.text)
         assert await world.answers("family") == "CHANNEL_UNKNOWN"
 
 
