@@ -40,6 +40,8 @@ SEED = 20_260_101
 METER_S = 20
 """Seconds of load for which one meter's intervals suffice, at more than a thousand transactions a second."""
 LAG_EVERY_S = 0.25
+UTIME, STIME = 11, 12
+"""Places in a process's ``stat`` behind its name."""
 START_DELAY_S = 5.0
 """Time for the client processes to start before the common beginning."""
 
@@ -90,7 +92,9 @@ async def run_bench(
             databases = await _state_databases(cluster)
         finally:
             await cluster.down()
-    return {**_figures(options, results, before, after), "state_databases": databases, "state_lag": lags.figures()}
+    figures = _figures(options, results, before, after)
+    cpu_ms = round(1000 * lags.cpu_s / max(1, sum(result.verified for result in results)), 2)
+    return {**figures, "node_cpu_ms_per_tx": cpu_ms, "state_databases": databases, "state_lag": lags.figures()}
 
 
 async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
@@ -191,13 +195,31 @@ async def _load(plans: list[LoadPlan], lags: Lags, measuring: Callable[[], None]
 
 
 class Lags:
-    """How far the state databases lag while the load runs, asked of every node a few times a second."""
+    """How far the state databases lag while the load runs, asked of every node a few times a second; and what processor
+    time the nodes take meanwhile, which others at work on the machine change far less than they change throughput."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._found: list[StateDatabaseStatus] = []
+        self.cpu_s = 0.0
+
+    def _cpu_s(self) -> float:
+        """Of all nodes since they began; 0 where the system does not say."""
+        total = 0
+        for name in self._cluster.names:
+            try:
+                fields = Path(f"/proc/{self._cluster.pid(name)}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                return 0.0
+            total += int(fields[UTIME]) + int(fields[STIME])
+        return total / os.sysconf("SC_CLK_TCK")
 
     async def watch(self, seconds: float) -> None:
+        began_s = self._cpu_s()
+        await self._ask(seconds)
+        self.cpu_s = self._cpu_s() - began_s
+
+    async def _ask(self, seconds: float) -> None:
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             statuses = await asyncio.gather(*(self._cluster.status(name) for name in self._cluster.names))

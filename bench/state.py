@@ -1,27 +1,26 @@
 """What a state database costs: commits with each kind of it under full load, and latency and lag under a light one.
 
 Embedded, CouchDB, a CouchDB that is stopped, one that is slow, and one that comes when the measured time begins, with
-all that came before it to catch up with. All in one run on fresh networks, interleaved, since a machine drifts; the
-ratios are of medians.
+all that came before it to catch up with. Each on a fresh network, with a run of the embedded one right before or after,
+since a machine drifts; the ratios are medians of these pairs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.run import BenchOptions, Say, run_bench
-from cluster import ContractSet
+from bench.run import BenchError, BenchOptions, Say, run_bench
+from cluster import ClusterError, ContractSet
+from sdk.errors import SdkError
 
 DELAY_S = 0.2
 STOPPED = "http://127.0.0.1:1"
 """Nobody listens there."""
-MODES = ("embedded", "couchdb", "stopped", "slow", "catching_up")
-LIGHT_MODES = ("embedded", "couchdb")
 LIGHT_OUTSTANDING = 2
 """In flight a client, in the light load."""
 
@@ -42,51 +41,77 @@ class Proxies:
 async def compare(
     options: BenchOptions, contracts: ContractSet, urls: tuple[str, ...], repeats: int, say: Say
 ) -> dict[str, Any]:
-    """``urls``: a CouchDB for each node. The figures of every run, and each mode against the embedded one."""
-    runs: dict[str, list[dict[str, Any]]] = {mode: [] for mode in MODES}
-    light: dict[str, list[dict[str, Any]]] = {mode: [] for mode in LIGHT_MODES}
+    """``urls``: a CouchDB for each node. Each run of a mode has an embedded one beside it, before or after in turns."""
+    pairs: dict[str, list[Pair]] = {}
     async with AsyncExitStack() as stack:
         slow = await stack.enter_async_context(proxied(Proxies(urls, delay_s=DELAY_S)))
         late = await stack.enter_async_context(proxied(Proxies(urls)))
-        chosen: dict[str, tuple[str, ...]] = {
-            "embedded": (),
-            "couchdb": urls,
-            "stopped": (STOPPED,) * options.nodes,
-            "slow": tuple(slow.addresses),
-            "catching_up": tuple(late.addresses),
-        }
         calm = replace(options, outstanding=LIGHT_OUTSTANDING)
+        modes = {
+            "couchdb": replace(options, couchdb_urls=urls),
+            "stopped": replace(options, couchdb_urls=(STOPPED,) * options.nodes),
+            "slow": replace(options, couchdb_urls=tuple(slow.addresses)),
+            "catching_up": replace(options, couchdb_urls=tuple(late.addresses)),
+            "light_load": replace(calm, couchdb_urls=urls),
+        }
         for number in range(repeats):
-            for mode in MODES:
-                say(f"{mode}, run {number + 1} of {repeats}")
-                late.shut = True
-                runs[mode].append(
-                    await run_bench(replace(options, couchdb_urls=chosen[mode]), contracts, say, late.open)
-                )
-            for mode in LIGHT_MODES:
-                say(f"{mode} under a light load, run {number + 1} of {repeats}")
-                light[mode].append(await run_bench(replace(calm, couchdb_urls=chosen[mode]), contracts, say))
-    return {"full_load": compared(runs), "light_load": compared(light)}
+            for mode, chosen in modes.items():
+                found: dict[bool, dict[str, Any]] = {}
+                try:
+                    for embedded in (False, True) if number % 2 else (True, False):
+                        say(f"{'embedded beside ' * embedded}{mode}, run {number + 1} of {repeats}")
+                        late.shut = True
+                        what = replace(chosen, couchdb_urls=()) if embedded else chosen
+                        found[embedded] = await run_bench(what, contracts, say, late.open)
+                        told = found[embedded]
+                        say(f"{told['committed_tx_per_s']} transactions/s, {told['node_cpu_ms_per_tx']} ms of CPU each")
+                except (BenchError, ClusterError, SdkError) as error:
+                    say(f"this pair does not count: {error}")
+                else:
+                    pairs.setdefault(mode, []).append(Pair(found[True], found[False]))
+    return {mode: compared(found) for mode, found in pairs.items()}
 
 
-def compared(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Medians by mode, and against the embedded one."""
-    rates = _medians(runs, lambda run: run["committed_tx_per_s"])
-    p50s = _medians(runs, lambda run: run["latency_ms"]["p50"])
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Figures of two runs, one right after the other."""
+
+    embedded: dict[str, Any]
+    other: dict[str, Any]
+
+
+def compared(pairs: list[Pair]) -> dict[str, Any]:
+    """Medians of both, and of the pairs' ratios."""
+
+    def rate(run: dict[str, Any]) -> float:
+        return float(run["committed_tx_per_s"])
+
+    def p50(run: dict[str, Any]) -> float:
+        return float(run["latency_ms"]["p50"])
+
     return {
-        "committed_tx_per_s": rates,
-        "latency_p50_ms": p50s,
-        "ratio_to_embedded": {mode: round(rate / rates["embedded"], 3) for mode, rate in rates.items()},
-        "p50_to_embedded": {mode: round(p50 / p50s["embedded"], 3) for mode, p50 in p50s.items()},
-        "lag_ms_p99": _medians(runs, lambda run: run["state_lag"]["lag_ms"]["p99"]),
-        "lag_ms_max": {mode: max(run["state_lag"]["lag_ms"]["max"] for run in found) for mode, found in runs.items()},
-        "load_average": [run["load_average"][0] for found in zip(*runs.values(), strict=True) for run in found],
-        "runs": runs,
+        "embedded_tx_per_s": median(rate(pair.embedded) for pair in pairs),
+        "tx_per_s": median(rate(pair.other) for pair in pairs),
+        "tx_per_s_ratios": [round(rate(pair.other) / rate(pair.embedded), 3) for pair in pairs],
+        "tx_per_s_ratio": median(rate(pair.other) / rate(pair.embedded) for pair in pairs),
+        "embedded_node_cpu_ms_per_tx": median(pair.embedded["node_cpu_ms_per_tx"] for pair in pairs),
+        "node_cpu_ms_per_tx": median(pair.other["node_cpu_ms_per_tx"] for pair in pairs),
+        "node_cpu_ratio": median(
+            pair.other["node_cpu_ms_per_tx"] / pair.embedded["node_cpu_ms_per_tx"] for pair in pairs
+        ),
+        "embedded_p50_ms": median(p50(pair.embedded) for pair in pairs),
+        "p50_ms": median(p50(pair.other) for pair in pairs),
+        "p50_ratio": median(p50(pair.other) / p50(pair.embedded) for pair in pairs),
+        "lag_ms_p99": median(pair.other["state_lag"]["lag_ms"]["p99"] for pair in pairs),
+        "lag_ms_max": max(pair.other["state_lag"]["lag_ms"]["max"] for pair in pairs),
+        "load_average": [run["load_average"][0] for pair in pairs for run in (pair.embedded, pair.other)],
+        "embedded_runs": [pair.embedded for pair in pairs],
+        "runs": [pair.other for pair in pairs],
     }
 
 
-def _medians(runs: dict[str, list[dict[str, Any]]], figure: Callable[[dict[str, Any]], float]) -> dict[str, float]:
-    return {mode: round(statistics.median(figure(run) for run in found), 2) for mode, found in runs.items()}
+def median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 @asynccontextmanager
