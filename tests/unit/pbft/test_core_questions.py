@@ -13,7 +13,7 @@ from ca.keys import SigningKey
 from pbft.catch_up import PEERS_MAX
 from pbft.checkpoint import Outcomes
 from pbft.config import OBSERVER, ReplicaConfig
-from pbft.core import CONVICTIONS_MAX
+from pbft.core import CONVICTIONS_MAX, Core
 from pbft.events import AlarmKind, Instant, Received, RejectReason
 from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
 
@@ -218,6 +218,10 @@ def test_a_configuration_that_cannot_be_names_the_field(change: dict[str, object
 
 def test_zero_switches_rotation_and_measurement_off() -> None:
     replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0, index=OBSERVER).validate()
+    core = Core(replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0), lambda data: b"")
+    assert core.rotation_height is None
+    core.monitor.observe(10**9, waiting=True)
+    assert not core.monitor.slow
 
 
 @pytest.mark.row(10)
