@@ -2,8 +2,8 @@
 
 Links may lose messages when they break. Replicas tell each other where they stand, and each sends again what
 the other still lacks; so any network that delivers again brings everyone to one view and one height (OSDI '99,
-sections 4.4 and 5.2). Peers with ids of n and above are no validators of this epoch: observers, newcomers,
-leavers. They are told and fetched from like the others.
+section 4.4; thesis, section 5.2, "Message Retransmission"). Peers with ids of n and above are no validators of this
+epoch: observers, newcomers, leavers. They are told and fetched from like the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the parts of a replica share: where it stands, and the output that the current step is building."""
+"""What the parts of a replica share: where it stands, and the output that the current step is building.
+
+OSDI '99, section 4: a replica's state is the service's, a log of messages, and the view that it is in.
+"""
 
 from __future__ import annotations
 

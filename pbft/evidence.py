@@ -1,5 +1,8 @@
 """Accountability: two messages that one honest replica never signs both, kept as proof that anyone can check.
 
+What an honest replica never says twice: OSDI '99, sections 4.2 to 4.4. The papers mask such lies and keep no proof.
+Signed votes make one of them, as in PeerReview (Haeberlen, Kouznetsov and Druschel, SOSP '07).
+
 Also f + 1 complaints against one primary: not a lie proven, but at least one honest replica's word, which is what
 the blacklist of primaries goes by (``governance.report``).
 """

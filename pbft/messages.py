@@ -251,7 +251,7 @@ class FetchManifest(msgspec.Struct, frozen=True, array_like=True, tag="fetch-man
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True, tag="manifest"):
-    """What a snapshot at a certified checkpoint consists of (section 4.6, state transfer).
+    """What a snapshot at a certified checkpoint consists of (thesis, section 5.3.2).
 
     ``header``: the block's header, which the certificate names. ``branches``: the records of the state tree's top
     ``depth`` levels, (path, record) in ascending order of path; each chunk is the entries below one path of length

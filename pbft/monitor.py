@@ -1,4 +1,5 @@
-"""The slow-primary defence: what the primary delivers against what it should (after Aardvark and RBFT; DESIGN).
+"""The slow-primary defence: what the primary delivers against what it should. OSDI '99, section 4.5.2 (liveness), asks
+only that a request executes some day; this goes beyond it (after Aardvark, NSDI '09, and RBFT, ICDCS '13; DESIGN).
 
 A correct primary proposes at once when nothing is in flight and requests wait, and fills its batches. Two shares
 are measured over ``primary_window_ms``: the time in which requests waited although the pipeline was empty, and

@@ -1,4 +1,5 @@
-"""The ordering module (M7): the pool of requests, and when the primary makes a batch of them.
+"""The ordering module (M7): the pool of requests, and when the primary makes a batch of them (OSDI '99, sections 4.1
+and 4.2; thesis, sections 5.1.4, "Request Batching", and 5.5, "Denial-of-Service Attacks").
 
 A request waits here from admission until the block that holds it has executed, or until it can't be lawful any
 more. Batches are drawn from the clients in turn, so that one client's flood does not delay the others.

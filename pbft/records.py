@@ -1,4 +1,8 @@
-"""What the write-ahead log keeps, so that a replica never contradicts itself after a crash."""
+"""What the write-ahead log keeps, so that a replica never contradicts itself after a crash.
+
+These are the messages of OSDI '99, sections 4.2 (pre-prepares, prepared certificates) and 4.4 (view changes) that the
+papers' replicas hold in memory; one that crashes there is faulty.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """State transfer: a peer's snapshot at a certified checkpoint in place of a ledger that is far behind, damaged or
-contradicted (OSDI '99, section 4.6 of the thesis' state transfer; DESIGN "Disagree", "Storage faults").
+contradicted (OSDI '99, section 4.4, asks for it; thesis, section 5.3.2, "State Transfer"; DESIGN "Disagree").
 
 One peer gives the manifest, which the edge has verified from genesis on; its chunks come from several peers at
 once, each verified by itself. Whoever sends a wrong one is asked no more. The caller stages chunks and, at the

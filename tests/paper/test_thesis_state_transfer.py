@@ -1,4 +1,4 @@
-"""The thesis, section 4.6 (state transfer), and recovery after the loss of disk: snapshots, damage, amnesia."""
+"""The thesis, section 5.3.2 (state transfer), and recovery after the loss of disk: snapshots, damage, amnesia."""
 
 from __future__ import annotations
 
