@@ -112,7 +112,7 @@ class Driver:
         self._wake = asyncio.Event()
         self._waiters: dict[bytes, asyncio.Future[bool]] = {}
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
-        self._execution = Execution(ledger, self._put, self._stale)
+        self._execution = Execution(ledger, self._put, self._stale, self._cut)
         self._serving = Serving(ledger, self._send_bulk, self._unsent)
         self._reception = Reception(ledger, transport, lambda: self.session, self._put_of, self._serving.serve)
         self._has_voted = False
@@ -290,8 +290,6 @@ class Driver:
             for send in output.send:
                 self._send(session, send)
             self._note_transfer(output)
-            if output.truncate_below is not None:
-                await self._on_disk(session.wal.truncate_below, output.truncate_below)
             for evidence in output.evidence:
                 await self._on_disk(self._evidence.keep, evidence)
                 self.on_evidence(evidence)
@@ -322,6 +320,10 @@ class Driver:
         """Requests that have waited long enough for their timers to matter; fresh ones need no second look."""
         patience_ms = self.session.config.request_timeout_ms // 2
         return self.replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
+
+    async def _cut(self, below: int) -> None:
+        """Called once what the records led to is durable. A session is not left before all that is queued has been done."""
+        await self._on_disk(self.session.wal.truncate_below, below)
 
     async def _on_disk(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)

@@ -343,8 +343,6 @@ class SimNode:
             self._enqueue(partial(self._send_all, output.send))
         elif output.send:
             self._send_all(output.send)
-        if output.truncate_below is not None:
-            self._wal.truncate_below(output.truncate_below)
         if self._logs.amnesia and self.replica.core.votes:
             self._logs.recovered()
         if output.retired:
@@ -389,6 +387,8 @@ class SimNode:
             self._enqueue(partial(self._execute, item))
         if output.certified:
             self._enqueue(partial(self._certify, output.certified))
+        if output.truncate_below is not None:
+            self._enqueue(partial(self._wal.truncate_below, output.truncate_below))
         if output.transfer is not None:
             self._enqueue(partial(self.ledger.begin_transfer, output.transfer))
         for chunk in output.stage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,36 @@ async def test_certified_blocks_that_a_peer_gives_are_executed_and_their_certifi
         await eventually(lambda: told == certificates)
         assert among.ledger.height == HEIGHT
         assert among.ledger.certificates == certificates
+
+
+async def test_the_log_is_cut_only_behind_the_certificate_that_allows_it(home: Path) -> None:
+    """A power cut between both would leave us without votes that still bind us."""
+    among = Among(home)
+    order: list[tuple[str, int]] = []
+    go_on = threading.Event()
+    certify, wal = among.ledger.certify, among.driver.session.wal
+    cut = wal.truncate_below
+
+    def slow_certify(certificates: Sequence[ExecutionCertificate]) -> None:
+        assert go_on.wait(10)
+        certify(certificates)
+        order.append(("certified", certificates[-1].statement.height))
+
+    def noted_cut(sequence: int) -> None:
+        order.append(("cut", sequence))
+        cut(sequence)
+
+    among.ledger.certify = slow_certify  # type: ignore[method-assign]
+    wal.truncate_below = noted_cut  # type: ignore[method-assign]
+    async with running(among):
+        among.hear_statuses(HEIGHT)
+        for height in range(1, INTERVAL + 1):
+            among.hear(0, among.block(height))
+        await eventually(lambda: among.driver.replica.core.low == INTERVAL)
+        assert order == [], "steps go on while the certificate is being written"
+        go_on.set()
+        await eventually(lambda: ("cut", INTERVAL) in order)
+    assert order.index(("certified", INTERVAL)) < order.index(("cut", INTERVAL))
 
 
 # ---------------------------------------------------------------------------------------------- amnesia
