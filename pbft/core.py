@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -42,19 +41,18 @@ CONVICTIONS_MAX = 4
 Signed = TypeVar("Signed", PrePrepare, Prepare, Commit, Outcome, ViewChange, NewView, Complaint)
 
 
-@dataclass(slots=True)
-class Outbox:
+class Outbox(msgspec.Struct):
     """The output of one step, as it grows."""
 
-    persist: list[Record] = field(default_factory=list)
-    send: list[Send] = field(default_factory=list)
-    execute: list[Execute] = field(default_factory=list)
-    certified: list[ExecutionCertificate] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    alarms: list[Alarm] = field(default_factory=list)
-    refused: list[bytes] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    stage: list[Chunk] = field(default_factory=list)
+    persist: list[Record] = []
+    send: list[Send] = []
+    execute: list[Execute] = []
+    certified: list[ExecutionCertificate] = []
+    rejects: list[Reject] = []
+    alarms: list[Alarm] = []
+    refused: list[bytes] = []
+    evidence: list[Evidence] = []
+    stage: list[Chunk] = []
     truncate_below: int | None = None
     transfer: Manifest | None = None
     install: bool = False

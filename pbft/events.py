@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from pbft.evidence import Evidence
 from pbft.messages import Chunk, ExecutionCertificate, Manifest, Message, Statement
 from pbft.records import Record
@@ -44,8 +46,7 @@ class PoolRequest:
     client: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A verified message. ``batch`` comes with Proposal, BatchBody and CertifiedBlock (None: a null request's)."""
 
     sender: int
@@ -53,16 +54,14 @@ class Received:
     batch: CheckedBatch | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """Requests that are admissible in our executed state: from our clients (``own``) or forwarded by a peer."""
 
     requests: tuple[PoolRequest, ...]
     own: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(msgspec.Struct, frozen=True):
     """A block has been executed. ``tx_ids`` were in it; ``inadmissible`` requests in the pool no longer can be.
 
     ``boundary``: the epoch's last height, once a change of membership has executed.
@@ -74,8 +73,7 @@ class Executed:
     boundary: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """The time that was asked for has come."""
 
 
@@ -108,16 +106,14 @@ class Refuted:
 Event: TypeAlias = Received | Submitted | Executed | Tick | Recovered | Refuted
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """``to`` None means every other replica."""
 
     to: int | None
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(msgspec.Struct, frozen=True):
     """Run the batch at ``height``, the next one."""
 
     height: int
@@ -148,8 +144,7 @@ class RejectReason(StrEnum):
     USELESS = "useless"
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True):
     sender: int
     reason: RejectReason
 
@@ -165,14 +160,12 @@ class AlarmKind(StrEnum):
     """Our log was lost: we vote again only once nothing that we may have voted on is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(msgspec.Struct, frozen=True):
     kind: AlarmKind
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """What the caller must do, in this order: persist durably, then send; execute in order; store certificates.
 
     ``wake_at_ms`` is the next ``timer_ms`` at which a ``Tick`` is wanted (DESIGN's timers, as one).

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 from ca.signatures import verify
 from pbft.config import ReplicaConfig
@@ -43,6 +43,9 @@ from pbft.view_change import is_new_view, is_view_change
 
 VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
+VOTES = (Prepare, Commit, Outcome, Complaint)
+COUNTED = (Forward, ViewChange, NewView, CertifiedBlock, Complaints, Handover)
+"""Messages whose parts are counted."""
 FORWARD_ENVELOPES_MAX = 1_000
 HANDOVER_SIGNATURES_MAX = 64
 
@@ -67,8 +70,7 @@ class Rejected(Exception):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A signature to check: the validator's index, the signed bytes, the signature."""
 
     signer: int
@@ -95,6 +97,10 @@ class Gate:
 
     def verify(self, sender: int, message: Message) -> Received:
         """Check every signature that ``message`` rests on, and its batch; raises ``Rejected``. Blocks."""
+        if isinstance(message, VOTES):
+            _must_be(sender, message.sender)
+            self._check(Claim(sender, message.signed(self._config.scope), message.signature))
+            return Received(sender, message, None)
         for claim in self._claims(sender, message):
             self._check(claim)
         return Received(sender, message, self._batch(message))
@@ -102,6 +108,8 @@ class Gate:
     # ------------------------------------------------------------------------------------------- inside
 
     def _check_counts(self, message: Message) -> None:
+        if not isinstance(message, COUNTED):
+            return
         n, window = self._config.n, 2 * self._config.window_blocks
         match message:
             case Forward(envelopes):
@@ -116,8 +124,6 @@ class Gate:
                 many = len(complaints) > n
             case Handover():
                 many = len(message.signatures) > HANDOVER_SIGNATURES_MAX
-            case _:
-                many = False
         if many:
             raise Rejected(GateFault.TOO_MANY, type(message).__name__)
 

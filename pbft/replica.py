@@ -54,6 +54,8 @@ from pbft.records import Accepted, Entered, Left, Muted, Prepared, Record
 from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
 
+VOTES = (Prepare, Commit, Outcome)
+
 
 class Replica:
     """One replica of one channel's epoch. ``sign`` signs bytes with its voting key."""
@@ -98,7 +100,7 @@ class Replica:
 
     def _wake_ms(self) -> int:
         times = (self._normal.wake_ms(), self._changer.wake_ms(), self._transfer.wake_ms(), self._catch_up.wake_ms())
-        return min(time for time in times if time is not None)
+        return min([time for time in times if time is not None])
 
     def _executed(self, event: Executed) -> None:
         core = self._core
@@ -109,6 +111,12 @@ class Replica:
 
     def _receive(self, event: Received) -> None:
         sender, message, batch = event.sender, event.message, event.batch
+        if isinstance(message, VOTES):
+            if not self._core.is_validator(sender) or self._core.ended:
+                self._core.reject(sender, RejectReason.USELESS)
+            else:
+                self._receive_vote(event)
+            return
         match message:
             case Status():
                 self._catch_up.on_status(sender, message)
@@ -134,15 +142,15 @@ class Replica:
         """What only validators of this epoch send."""
         sender, message, batch = event.sender, event.message, event.batch
         match message:
-            case Proposal():
-                assert batch is not None, "the edge checks a proposal's batch"
-                self._normal.on_proposal(sender, message, batch)
             case Prepare():
                 self._normal.on_prepare(message)
             case Commit():
                 self._normal.on_commit(message)
             case Outcome():
                 self._normal.on_outcome(message)
+            case Proposal():
+                assert batch is not None, "the edge checks a proposal's batch"
+                self._normal.on_proposal(sender, message, batch)
             case Complaint():
                 self._changer.on_complaint(sender, message)
             case Complaints():
@@ -253,16 +261,18 @@ class Replica:
         """
         core = self._core
         match message:
-            case Prepare(view, sequence, digest, _):
+            case Prepare():
+                view, sequence, digest = message.view, message.sequence, message.digest
                 slot = core.log.slots.get(sequence)
                 if slot is None or slot.accepted is None or not slot.is_prepared():
                     return sequence > core.low
                 return slot.choice != (view, digest)
-            case Commit(_, sequence, digest, _):
+            case Commit():
+                sequence, digest = message.sequence, message.digest
                 slot = core.log.slots.get(sequence)
                 return sequence > core.low if slot is None or slot.committed is None else slot.committed != digest
-            case Outcome(statement, _):
-                return core.outcomes.wants(statement)
+            case Outcome():
+                return core.outcomes.wants(message.statement)
             case Complaint(view, _):
                 return view >= core.view
             case ViewChange(view) | NewView(view):

@@ -254,8 +254,10 @@ class ViewChanger:
             return self._deadline_ms if core.votes else None
         if self._has_complained():
             return None
-        times = (self.suspect_at_ms(), core.monitor.wake_ms())
-        return min((time for time in times if time is not None), default=None)
+        due, end = self.suspect_at_ms(), core.monitor.wake_ms()
+        if due is None or end is None:
+            return end if due is None else due
+        return min(due, end)
 
     # ------------------------------------------------------------------------------------------- beginning
 
