@@ -125,19 +125,15 @@ class Ledger:
         return self.intake.check_body(body)
 
     def check_envelopes(self, envelopes: Sequence[bytes]) -> list[PoolRequest | str]:
-        """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible."""
-        return [self._pool_request(checked) for checked in self.intake.check_many(envelopes)]
-
-    def _pool_request(self, checked: Envelope | Refusal) -> PoolRequest | str:
-        if isinstance(checked, Refusal):
-            return checked.code
-        refusal = self._inadmissible(checked)
-        return refusal if refusal is not None else request_of(checked)
+        """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible. State is asked
+        first: anybody may send these, and a read costs less than a signature."""
+        checked = self.intake.check_many(envelopes, self._refusal)
+        return [item.code if isinstance(item, Refusal) else request_of(item) for item in checked]
 
     def admit(self, envelope: Envelope) -> Refusal | None:
-        """M9 at the edge: signatures, and everything else against committed state. Advisory. Call it in a thread."""
-        checked = self.intake.check(envelope)
-        return checked if isinstance(checked, Refusal) else self._refusal(checked)
+        """M9 at the edge: everything against committed state, and signatures. Advisory. Call it in a thread."""
+        checked = self.intake.check(envelope, self._refusal)
+        return checked if isinstance(checked, Refusal) else None
 
     def _refusal(self, envelope: Envelope) -> Refusal | None:
         books, payload = self._books, envelope.payload
@@ -214,10 +210,11 @@ class Ledger:
                 raise BadBatch("a header does not follow the one before")
         if headers[-1].hash() != statement.header_hash or headers[-1].height != statement.height:
             raise BadBatch("the certificate is another block's")
-        batch = self.intake.check_body(block.body) if block.body else None
-        if headers[0].batch_digest != (batch.digest if batch is not None else NULL_DIGEST):
+        if block.body:
+            return self.intake.check_body(block.body, headers[0].batch_digest)
+        if headers[0].batch_digest != NULL_DIGEST:
             raise BadBatch("the batch is another block's")
-        return batch
+        return None
 
     def uncertified(self) -> tuple[Statement, ...]:
         """Outcomes of the blocks above the newest certificate."""

@@ -322,7 +322,7 @@ class Driver:
         return self.replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
 
     async def _cut(self, below: int) -> None:
-        """Called once what the records led to is durable. A session is not left before all that is queued has been done."""
+        """Called once what the records led to is durable. No session is left before all that is queued is done."""
         await self._on_disk(self.session.wal.truncate_below, below)
 
     async def _on_disk(self, call: Callable[..., Any], *args: Any) -> Any:
