@@ -62,39 +62,40 @@ async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> 
     """Measure; the figures by name. Ends and removes everything that it started."""
     with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name:
         directory = Path(name) / "net"
-        text = _configuration(options)
+        text = configuration_text(options.nodes)
         prepare(directory, parse(text, "bench"), text, contracts)
         cluster = Cluster(directory)
         try:
             say(f"starting {options.nodes} nodes")
             await cluster.up()
-            plans = await _admit(cluster, options)
+            plans = await admit_clients(cluster, options)
             before = measure_signatures()
             say(f"load for {options.warm_up_s + options.measure_s:g} s")
-            results = await _load(plans)
+            results = await load(plans, time.time() + START_DELAY_S)
             after = measure_signatures()
         finally:
             await cluster.down()
     return _figures(options, results, before, after)
 
 
-def _configuration(options: BenchOptions) -> str:
-    count = options.nodes * PORTS_A_NODE
+def configuration_text(nodes: int) -> str:
+    """A network of so many nodes on a free block of ports."""
+    count = nodes * PORTS_A_NODE
     for first in range(PORT_FIRST, PORT_LAST, PORT_STEP):
         if all(port_is_free("127.0.0.1", first + offset) for offset in range(count)):
             break
     else:
         raise BenchError(f"no free block of {count} ports between {PORT_FIRST} and {PORT_LAST}")
     lines = ["[network]", 'name = "wattquorum-bench"']
-    for node in range(options.nodes):
+    for node in range(nodes):
         peer = first + node * PORTS_A_NODE
         lines += [f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {peer + 1}", "client_port = 0"]
     return "\n".join(lines) + "\n"
 
 
-async def _admit(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
+async def admit_clients(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
     """A seller with meters and a buyer, both with money, for each client process."""
-    office = _Office(cluster)
+    office = Office(cluster)
     meters = 1 + int(options.warm_up_s + options.measure_s) // METER_S
     plans = []
     for number in range(options.clients):
@@ -122,7 +123,7 @@ async def _admit(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
     return plans
 
 
-class _Office:
+class Office:
     """Admits people to the bench's market as the operators would."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -151,9 +152,9 @@ class _Office:
         return path
 
 
-async def _load(plans: list[LoadPlan]) -> list[LoadResult]:
+async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:
+    """Run one process for each plan; all begin together."""
     loop = asyncio.get_running_loop()
-    start_at_s = time.time() + START_DELAY_S
     with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
         runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
         return list(await asyncio.gather(*runs))
@@ -171,9 +172,9 @@ def _figures(
         "signature_limit_before_tx_per_s": round(limits[0], 1),
         "signature_limit_after_tx_per_s": round(limits[1], 1),
         "ratio_to_signature_limit": round(rate / limit, 4),
-        "latency_ms": _latency([latency for result in results for latency in result.latencies_ms]),
+        "latency_ms": latency_of([latency for result in results for latency in result.latencies_ms]),
         "phases_ms": {
-            name: _latency([latency for result in results for latency in result.phases_ms[name]]) for name in PHASES
+            name: latency_of([latency for result in results for latency in result.phases_ms[name]]) for name in PHASES
         },
         "trades_per_s": round(sum(result.trades for result in results) / options.measure_s, 1),
         "refused": sum(result.refused for result in results),
@@ -184,6 +185,13 @@ def _figures(
         "measure_s": options.measure_s,
         "sign_us": round((before.sign_us + after.sign_us) / 2, 1),
         "verify_us": round((before.verify_us + after.verify_us) / 2, 1),
+        **machine_figures(),
+    }
+
+
+def machine_figures() -> dict[str, Any]:
+    """Where and when it was measured."""
+    return {
         "cores": cores(),
         "load_average": [round(value, 1) for value in os.getloadavg()],
         "machine": platform.machine(),
@@ -192,7 +200,8 @@ def _figures(
     }
 
 
-def _latency(values: list[float]) -> dict[str, float | None]:
+def latency_of(values: list[float]) -> dict[str, float | None]:
+    """The median and the 99th percentile."""
     ordered = sorted(values)
     return {"p50": _percentile(ordered, 0.5), "p99": _percentile(ordered, 0.99)}
 

@@ -1,13 +1,15 @@
-"""`wattq bench`: committed market transactions a second, against this machine's signature limit."""
+"""`wattq bench`: committed market transactions a second, against this machine's signature limit, calm or flooded."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import typer
 
+from bench.flood import FloodOptions, run_floods
 from bench.run import BenchError, BenchOptions, run_bench
 from cli.contracts import shipped_contracts
 from cluster import ClusterError
@@ -19,17 +21,28 @@ def bench(
     clients: Annotated[int, typer.Option(min=1, max=16, help="Client processes.")] = 2,
     outstanding: Annotated[int, typer.Option(min=1, max=500, help="Transactions in flight a client.")] = 128,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="Measured seconds.")] = 10.0,
+    floods: Annotated[bool, typer.Option("--floods", help="Measure what floods cost honest clients.")] = False,
+    only: Annotated[list[str], typer.Option(help="With --floods: those whose name has this in it.")] = [],  # noqa: B006
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Start a network, load it, and print throughput, latency and the ratio to the signature limit.
 
     Example: wattq bench --json
 
+    With --floods four nodes are flooded by one client, observer or validator after another, each flood for as many
+    seconds, and honest clients' throughput and p99 are compared with a calm window right before.
+
+    Example: wattq bench --floods --only "observer" --json
+
     Exit codes: 0 measured, 1 something failed under load, 2 the bench could not run.
     """
-    options = BenchOptions(nodes=nodes, clients=clients, outstanding=outstanding, measure_s=seconds)
+    run: Coroutine[Any, Any, dict[str, Any]]
+    if floods:
+        run = run_floods(FloodOptions(outstanding, flood_s=seconds, only=tuple(only)), shipped_contracts(), _say)
+    else:
+        run = run_bench(BenchOptions(nodes, clients, outstanding, measure_s=seconds), shipped_contracts(), _say)
     try:
-        figures = asyncio.run(run_bench(options, shipped_contracts(), lambda text: typer.echo(text, err=True)))
+        figures = asyncio.run(run)
     except (BenchError, ClusterError, SdkError) as error:
         typer.echo(f"wattq bench: {error}", err=True)
         raise typer.Exit(2) from None
@@ -40,3 +53,7 @@ def bench(
             typer.echo(f"{name:<26} {value}")
     if figures["failed"]:
         raise typer.Exit(1)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

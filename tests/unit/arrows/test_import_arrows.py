@@ -40,7 +40,11 @@ ARROWS: dict[str, frozenset[str]] = {
     "api": frozenset({"ca", "sdk", "ledger"}),
     "sim": frozenset({"pbft", "ledger", "contracts", "ca"}),
     "faults": frozenset({"sim", "sdk", "cluster"}),
-    "bench": frozenset({"ca", "sdk", "cluster", "ledger.genesis"}),
+    "bench": frozenset(
+        {
+            "ca", "sdk", "cluster", "ledger.genesis", "pbft.link", "pbft.messages", "pbft.quorum", "pbft.transport",
+        }
+    ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),
     "node": frozenset({"ca", "pbft", "ledger", "contracts", "sdk", "meter", "api"}),
     "cluster": frozenset({"ca", "sdk", "ledger.genesis"}),
