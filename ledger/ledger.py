@@ -125,8 +125,8 @@ class Ledger:
         return self.intake.check_body(body)
 
     def check_envelopes(self, envelopes: Sequence[bytes]) -> list[PoolRequest | str]:
-        """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible. State is asked
-        first: anybody may send these, and a read costs less than a signature."""
+        """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible. State is
+        asked first: anybody may send these, and a read costs less than a signature."""
         checked = self.intake.check_many(envelopes, self._refusal)
         return [item.code if isinstance(item, Refusal) else request_of(item) for item in checked]
 

@@ -43,7 +43,8 @@ from pbft.view_change import is_new_view, is_view_change
 
 VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
-VOTES = (Prepare, Commit, Outcome, Complaint)
+VOTES = (Prepare, Commit, Outcome, Complaint, PrePrepare)
+"""What is no more than its sender's signature. A pre-prepare comes here as what is left of a second proposal."""
 COUNTED = (Forward, ViewChange, NewView, CertifiedBlock, Complaints, Handover)
 """Messages whose parts are counted."""
 FORWARD_ENVELOPES_MAX = 1_000
@@ -92,6 +93,8 @@ class Gate:
             message = decode_message(data)
         except DECODE_ERRORS as error:
             raise Rejected(GateFault.MALFORMED, str(error)[:200]) from None
+        if isinstance(message, PrePrepare):
+            raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
         self._check_counts(message)
         return message
 
@@ -145,9 +148,6 @@ class Gate:
             case Proposal(proposal, _):
                 _must_be(sender, proposal.sender)
                 yield Claim(sender, proposal.signed(scope), proposal.signature)
-            case Prepare() | Commit() | Outcome() | Complaint():
-                _must_be(sender, message.sender)
-                yield Claim(sender, message.signed(scope), message.signature)
             case Complaints(complaints):
                 # Passed on by anyone, like NEW-VIEW.
                 for complaint in complaints:
@@ -167,8 +167,6 @@ class Gate:
                     yield self._proposal(proposal)
             case CertifiedBlock():
                 yield from self._certificate(message.certificate)
-            case PrePrepare():
-                raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
             case _:
                 # Advisory, a question, or checked by the ledger: batches, manifests, chunks, hand-overs.
                 return

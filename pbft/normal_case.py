@@ -150,6 +150,14 @@ class NormalCase:
         above = core.boundary is not None and sequence > core.boundary
         core.reject(sender, RejectReason.ABOVE_BOUNDARY if above else RejectReason.OUTSIDE_WATERMARKS)
 
+    def on_second_proposal(self, sender: int, proposal: PrePrepare) -> None:
+        """A pre-prepare that contradicts one that we accepted; its batch is of no interest, and was not looked at."""
+        core = self._core
+        slot = core.log.slots.get(proposal.sequence)
+        core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
+        if slot is not None and slot.accepted is not None and is_equivocation(slot.accepted, proposal):
+            core.convict(EvidenceKind.TWO_PROPOSALS, slot.accepted, proposal)
+
     def on_prepare(self, vote: Prepare) -> None:
         core = self._core
         if vote.sender == core.config.primary(vote.view):
@@ -336,3 +344,9 @@ class NormalCase:
                 self._core.send(sender, BatchBody(body))
                 return
         self._core.reject(sender, RejectReason.USELESS)
+
+
+def is_equivocation(accepted: PrePrepare, other: PrePrepare) -> bool:
+    """Whether one primary said two things about one sequence of one view."""
+    about, what = (accepted.view, accepted.sequence, accepted.sender), (other.view, other.sequence, other.sender)
+    return about == what and accepted.digest != other.digest

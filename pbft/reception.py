@@ -1,8 +1,10 @@
 """What arrives: each peer's inbox, bounded in bytes, and the way through the gate.
 
 Messages of a wake-up are decoded in the event loop and verified together in a thread, from each peer in turn, so
-that no peer's flood is another one's wait. Votes of another epoch are dropped; what is bound to no epoch, such as
-blocks and snapshots, is taken from everyone. A peer at fault too often is paused by the transport.
+that no peer's flood is another one's wait. A turn is measured by what verifying may cost: whoever took more than its
+share waits until the others that have something waiting have had as much. Votes of another epoch are dropped; what is
+bound to no epoch, such as blocks and snapshots, is taken from everyone. A peer at fault too often is paused by the
+transport.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from pbft.messages import (
     Handover,
     Manifest,
     Message,
+    NewView,
+    Proposal,
     Status,
     split_frame,
 )
@@ -37,8 +41,12 @@ from pbft.transport import Transport
 
 INBOX_BYTES_MAX = 32 << 20
 """Bytes of one peer's messages that wait for the gate; beyond it reading from that peer pauses."""
-BATCH_MESSAGES_MAX = 512
-"""Messages that go through the gate together."""
+ROUND_CHECKS_MAX = 512
+"""Signature checks that a round of the gate may cost, by estimate, shared among the peers who have something waiting. A
+single message may cost more; its sender pays that back in the rounds after."""
+CHECK_BYTES = 256
+"""A message is taken to cost a signature check for so many of its bytes, and one at least. A vote is below this, a
+request with its signature above."""
 EPOCH_FREE = (
     Status,
     FetchBlocks,
@@ -90,6 +98,10 @@ class Reception:
         self._serve = serve
         self._inbox: dict[bytes, deque[bytes]] = {}
         self._bytes: Counter[bytes] = Counter()
+        self._owed: Counter[bytes] = Counter()
+        """Checks that a peer had beyond its share, and pays back."""
+        self._begun: tuple[Session, int] | None = None
+        """The newest view whose NEW-VIEW passed, which the replica may not have seen yet."""
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gate")
         self.rejects: Counter[str] = Counter()
@@ -125,15 +137,27 @@ class Reception:
         return self._bytes[sender] <= INBOX_BYTES_MAX
 
     def _take(self) -> list[tuple[bytes, bytes]]:
+        """The next round: as many rounds' shares as it takes until somebody who waits owes nothing."""
         taken: list[tuple[bytes, bytes]] = []
-        share = max(1, BATCH_MESSAGES_MAX // max(1, len(self._inbox)))
-        for sender, inbox in list(self._inbox.items()):
-            for _ in range(min(share, len(inbox))):
-                data = inbox.popleft()
-                self._bytes[sender] -= len(data)
-                taken.append((sender, data))
-            if not inbox:
-                self._forget(sender)
+        while self._inbox and not taken:
+            share = max(1, ROUND_CHECKS_MAX // len(self._inbox))
+            # Whoever waits for nothing pays back too: time passes.
+            self._owed = Counter({sender: owed - share for sender, owed in self._owed.items() if owed > share})
+            for sender in [sender for sender in self._inbox if sender not in self._owed]:
+                taken += self._take_from(sender, share)
+        return taken
+
+    def _take_from(self, sender: bytes, share: int) -> list[tuple[bytes, bytes]]:
+        inbox, taken = self._inbox[sender], []
+        while inbox and share > 0:
+            data = inbox.popleft()
+            self._bytes[sender] -= len(data)
+            taken.append((sender, data))
+            share -= checks_of(data)
+        if share < 0:
+            self._owed[sender] = -share
+        if not inbox:
+            self._forget(sender)
         return taken
 
     def _forget(self, sender: bytes) -> None:
@@ -159,7 +183,7 @@ class Reception:
             elif not session.replica.wants(message):
                 self.rejects["useless"] += 1
             else:
-                found.append((sender, number, message))
+                found.append((sender, number, session.replica.condensed(message)))
         return found
 
     def _verify(self, session: Session, messages: Sequence[_Decoded]) -> tuple[list[Event], list[tuple[bytes, str]]]:
@@ -167,16 +191,25 @@ class Reception:
         events: list[Event] = []
         faults: list[tuple[bytes, str]] = []
         for sender, number, message in messages:
+            if isinstance(message, Proposal) and not self._has_begun(session, message.pre_prepare.view):
+                faults.append((sender, "useless"))
+                continue
             try:
                 if isinstance(message, Forward):
                     events.append(self._forwarded(sender, message, faults))
                 else:
                     events.append(session.gate.verify(number, message))
+                if isinstance(message, NewView):
+                    self._begun = (session, message.view)
             except Rejected as rejected:
                 faults.append((sender, rejected.fault))
                 if isinstance(message, Manifest | Chunk):
                     events.append(Refuted(number))
         return events, faults
+
+    def _has_begun(self, session: Session, view: int) -> bool:
+        """Whether the replica is in this view, or its NEW-VIEW is on the way there: else a proposal is none yet."""
+        return session.replica.view == view or self._begun == (session, view)
 
     def _forwarded(self, sender: bytes, message: Forward, faults: list[tuple[bytes, str]]) -> Submitted:
         checked = self._ledger.check_envelopes(message.envelopes)
@@ -190,3 +223,8 @@ class Reception:
         blamed = fault in BLAMED or fault.removeprefix("forwarded_").upper() in UNSIGNED
         if blamed and self._transport.fault(sender) and sender in self._inbox:
             self._forget(sender)
+
+
+def checks_of(frame: bytes) -> int:
+    """How many signature checks a frame may cost, by estimate."""
+    return 1 + len(frame) // CHECK_BYTES

@@ -45,11 +45,12 @@ from pbft.messages import (
     Outcome,
     Prepare,
     PreparedCertificate,
+    PrePrepare,
     Proposal,
     Status,
     ViewChange,
 )
-from pbft.normal_case import NormalCase
+from pbft.normal_case import NormalCase, is_equivocation
 from pbft.records import Accepted, Entered, Left, Muted, Prepared, Record
 from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
@@ -151,6 +152,8 @@ class Replica:
             case Proposal():
                 assert batch is not None, "the edge checks a proposal's batch"
                 self._normal.on_proposal(sender, message, batch)
+            case PrePrepare():
+                self._normal.on_second_proposal(sender, message)
             case Complaint():
                 self._changer.on_complaint(sender, message)
             case Complaints():
@@ -273,8 +276,15 @@ class Replica:
                 return sequence > core.low if slot is None or slot.committed is None else slot.committed != digest
             case Outcome():
                 return core.outcomes.wants(message.statement)
+            case Proposal(proposal):
+                return self._wants_proposal(proposal)
             case Complaint(view, _):
                 return view >= core.view
+            case CertifiedBlock():
+                top = core.ordered + core.config.fetch_blocks_max
+                return core.low < message.height <= top and not core.ended
+            case Handover(view, to):
+                return view == core.view and core.active and to in core.config.leaders
             case ViewChange(view) | NewView(view):
                 return view > core.view or (view == core.view and not core.active)
             case BatchBody():
@@ -285,6 +295,26 @@ class Replica:
                 return self._transfer.takes(height)
             case _:
                 return True
+
+    def _wants_proposal(self, proposal: PrePrepare) -> bool:
+        """One of this view's primary for a sequence that still takes one, or of a later view, which may begin soon."""
+        core, sequence = self._core, proposal.sequence
+        if proposal.sender != core.config.primary(proposal.view) or not core.in_window(sequence) or core.ended:
+            return False
+        if proposal.view != core.view or not core.active:
+            return core.view <= proposal.view < core.view + core.config.n
+        slot = core.log.slots.get(sequence)
+        if slot is None or slot.accepted is None:
+            return sequence > max(core.view_base, core.executed)
+        return slot.accepted.digest != proposal.digest
+
+    def condensed(self, message: Message) -> Message:
+        """What of it counts: of a second, different proposal for one sequence its pre-prepare alone, as evidence."""
+        if isinstance(message, Proposal):
+            proposal, slot = message.pre_prepare, self._core.log.slots.get(message.pre_prepare.sequence)
+            if slot is not None and slot.accepted is not None and is_equivocation(slot.accepted, proposal):
+                return proposal
+        return message
 
     @property
     def view(self) -> int:

@@ -229,6 +229,7 @@ class SimNode:
         return all(behaviour.incoming(sender, message) for behaviour in self.behaviours)
 
     def _verify(self, sender: int, message: Message) -> None:
+        message = self.replica.condensed(message)
         if not self.replica.wants(message):
             self.rejected["unneeded"] += 1
             return
