@@ -23,6 +23,8 @@ from pbft.ports import BatchFault
 
 VERIFIED_MAX = 20_000
 """Envelopes remembered as verified; the oldest give way, and would be verified again."""
+VERIFIED_BYTES_MAX = 64 << 20
+"""What these may have in all, as they travel."""
 SLICE = 16
 """Envelopes that one thread verifies at a time."""
 TIME_MS_MAX = 2**53
@@ -41,6 +43,7 @@ class Intake:
         self._limits = genesis.limits
         self._threads = threads
         self._verified: OrderedDict[bytes, Envelope] = OrderedDict()
+        self._verified_bytes = 0
         self._lock = threading.Lock()
 
     def known(self, envelope_hash: bytes) -> Envelope | None:
@@ -85,11 +88,18 @@ class Intake:
             envelope.verify()
         except Refusal as refusal:
             return refusal
-        with self._lock:
-            self._verified[envelope.hash] = envelope
-            while len(self._verified) > VERIFIED_MAX:
-                self._verified.popitem(last=False)
+        self._remember(envelope)
         return envelope
+
+    def _remember(self, envelope: Envelope) -> None:
+        with self._lock:
+            if envelope.hash in self._verified:
+                return
+            self._verified[envelope.hash] = envelope
+            self._verified_bytes += len(envelope.raw)
+            while len(self._verified) > VERIFIED_MAX or self._verified_bytes > VERIFIED_BYTES_MAX:
+                _, gone = self._verified.popitem(last=False)
+                self._verified_bytes -= len(gone.raw)
 
     def _check_scope(self, envelope: Envelope) -> None:
         if envelope.payload.chain != self._chain:
