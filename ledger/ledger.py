@@ -30,7 +30,7 @@ from ledger.organisations import check_handover
 from ledger.receipts import RECEIPT_VERSION, Branch, Later, Receipt
 from ledger.runner import Ran
 from ledger.shelf import Shelf
-from ledger.snapshots import Checked, SnapshotInvalid, check_chunk, check_manifest
+from ledger.snapshots import Checked, check_chunk, check_manifest
 from ledger.state import StateReader
 from ledger.storage import (
     DirectoryUnusable,
@@ -58,6 +58,7 @@ from pbft.messages import (
     Manifest,
     Statement,
 )
+from pbft.ports import SnapshotUnknown
 
 VIEW_GAS_LIMIT = 2_000_000
 OFFERED_MAX = 8
@@ -247,11 +248,11 @@ class Ledger:
             del self._offered[next(height for height in self._offered if height != under_way)]
 
     def check_chunk(self, chunk: Chunk) -> None:
-        """Verify a chunk against the manifest of its height; raises ``SnapshotInvalid``. An empty one says that the
-        sender has that snapshot no longer."""
+        """Verify a chunk against the manifest of its height; raises ``SnapshotInvalid``, or ``SnapshotUnknown`` if none
+        was offered: no lie then. An empty one says that the sender has that snapshot no longer."""
         checked = self._offered.get(chunk.height)
         if checked is None:
-            raise SnapshotInvalid("a chunk of no snapshot that was offered")
+            raise SnapshotUnknown("a chunk of no snapshot that was offered")
         if chunk.data:
             check_chunk(chunk, checked)
 

@@ -38,7 +38,7 @@ from pbft.messages import (
     decode_message,
     statement_bytes,
 )
-from pbft.ports import BatchFault, LedgerPort
+from pbft.ports import BatchFault, LedgerPort, SnapshotUnknown
 from pbft.view_change import is_new_view, is_view_change
 
 VERIFIED_MAX = 50_000
@@ -61,6 +61,7 @@ class GateFault(StrEnum):
     BAD_BATCH = "bad_batch"
     OTHER_EPOCH = "other_epoch"
     UNTRUE = "untrue"
+    USELESS = "useless"
 
 
 class Rejected(Exception):
@@ -215,6 +216,8 @@ class Gate:
                         raise Rejected(GateFault.BAD_SIGNATURE, "too few organisations signed the hand-over")
         except BatchFault as fault:
             raise Rejected(GateFault.BAD_BATCH, str(fault)) from None
+        except SnapshotUnknown as unknown:
+            raise Rejected(GateFault.USELESS, str(unknown)) from None
         return None
 
 

@@ -203,7 +203,7 @@ class Reception:
                     self._begun = (session, message.view)
             except Rejected as rejected:
                 faults.append((sender, rejected.fault))
-                if isinstance(message, Manifest | Chunk):
+                if refutes(message, rejected):
                     events.append(Refuted(number))
         return events, faults
 
@@ -228,3 +228,8 @@ class Reception:
 def checks_of(frame: bytes) -> int:
     """How many signature checks a frame may cost, by estimate."""
     return 1 + len(frame) // CHECK_BYTES
+
+
+def refutes(message: Message, rejected: Rejected) -> bool:
+    """Whether it proves that its sender lies about a snapshot, so that others are to be asked."""
+    return isinstance(message, Manifest | Chunk) and rejected.fault in BLAMED

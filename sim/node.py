@@ -46,13 +46,12 @@ from pbft.messages import (
     FetchManifest,
     Forward,
     Handover,
-    Manifest,
     Message,
     Statement,
     Status,
 )
 from pbft.numbers import Numbers
-from pbft.reception import EPOCH_FREE
+from pbft.reception import EPOCH_FREE, refutes
 from pbft.records import Record
 from pbft.replica import Replica
 from pbft.wal import WriteAheadLog
@@ -235,8 +234,8 @@ class SimNode:
             return
         try:
             event = self._gate.verify(sender, message)
-        except Rejected:
-            if isinstance(message, Manifest | Chunk):
+        except Rejected as rejected:
+            if refutes(message, rejected):
                 self._step(Refuted(sender))
             raise
         self._step(event)

@@ -41,6 +41,7 @@ from pbft.messages import (
     encode_frame,
 )
 from pbft.numbers import Numbers
+from pbft.ports import SnapshotUnknown
 from pbft.reception import INBOX_BYTES_MAX, ROUND_CHECKS_MAX, Reception
 from pbft.replica import Replica
 from pbft.serving import Fetch
@@ -176,6 +177,20 @@ async def test_a_wrong_manifest_or_chunk_is_refuted_so_that_others_are_asked(edg
     edge.deliver(1, Chunk(8, 0, b"wrong"))
     await eventually(lambda: edge.events == [Refuted(edge.number(0)), Refuted(edge.number(1))])
     assert (edge.faults[PEERS[0]], edge.faults[PEERS[1]]) == (1, 1)
+
+
+async def test_a_chunk_of_a_snapshot_that_is_forgotten_is_no_lie(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by a tester: with manifests that nobody asked for, a liar made honest peers' chunks look like lies."""
+
+    def unknown(chunk: Chunk) -> None:
+        raise SnapshotUnknown("of no snapshot that was offered")
+
+    monkeypatch.setattr(edge.lone.ledger, "check_chunk", unknown)
+    certificate = ExecutionCertificate(0, Statement(8, bytes(32), bytes(32), bytes(32), bytes(32)), ())
+    edge.session.replica.transfer._manifest = Manifest(certificate, b"", 0, (), (), 1)
+    edge.deliver(0, Chunk(8, 0, b"late"))
+    await eventually(lambda: edge.reception.rejects["useless"] == 1)
+    assert (edge.events, edge.faults) == ([], Counter())
 
 
 async def test_forwarded_envelopes_are_blamed_only_where_bytes_alone_decide(edge: Edge) -> None:
