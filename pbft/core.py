@@ -191,11 +191,20 @@ class Core:
 
     def convict(self, kind: EvidenceKind, first: Conflicting, second: Conflicting) -> None:
         """Keep two conflicting messages of one replica as evidence, and say so; after a few, more prove nothing new."""
+        if kind is not EvidenceKind.TWO_OUTCOMES:
+            # A replica whose ledger operators rolled back signs other outcomes lawfully.
+            self.reject(first.sender, RejectReason.PROVEN_LIE)
         self._convictions[first.sender, kind] += 1
         if self._convictions[first.sender, kind] > CONVICTIONS_MAX:
             return
         self.out.evidence.append(conflict(kind, self.scope, first, second))
         self.alarm(AlarmKind.EQUIVOCATION, f"replica {first.sender}: {kind}")
+
+    def accuse(self, accused: int, complaints: tuple[Complaint, ...]) -> None:
+        """Keep f + 1 complaints about a view of ``accused``, once an epoch: more of them say nothing more."""
+        self._convictions[accused, EvidenceKind.COMPLAINTS] += 1
+        if self._convictions[accused, EvidenceKind.COMPLAINTS] == 1:
+            self.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, self.scope, accused, (), complaints))
 
     def status(self) -> Status:
         certified = self.outcomes.certified

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.epoch import Epoch
 from pbft.epoch_logs import EpochLogs
-from pbft.events import Alarm, Event, Instant, Output, PoolRequest, Recovered, Send, Submitted, Tick
+from pbft.events import Alarm, Event, Instant, Output, PoolRequest, Recovered, RejectReason, Send, Submitted, Tick
 from pbft.evidence import Evidence
 from pbft.execution import Execution
 from pbft.gate import Gate, Rejected
@@ -293,7 +293,7 @@ class Driver:
             for evidence in output.evidence:
                 await self._on_disk(self._evidence.keep, evidence)
                 self.on_evidence(evidence)
-            self._note_faults(output)
+            self._note_faults(session, output)
         if self._logs.amnesia and session.replica.core.votes:
             await self._on_disk(self._logs.recovered)
         if any(output.retired for output in outputs):
@@ -309,9 +309,11 @@ class Driver:
             done = self.transfer.staged + len(output.stage)
             self.transfer = Transfer(self.transfer.height, self.transfer.chunks, done)
 
-    def _note_faults(self, output: Output) -> None:
+    def _note_faults(self, session: Session, output: Output) -> None:
         for reject in output.rejects:
             self._rejects[reject.reason] += 1
+            if reject.reason is RejectReason.PROVEN_LIE:
+                self._transport.fault(session.numbers.key(reject.sender))
         for alarm in output.alarms:
             self.alarms.append(alarm)
             log.error("alarm %s: %s", alarm.kind, alarm.detail)

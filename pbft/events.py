@@ -142,6 +142,8 @@ class RejectReason(StrEnum):
     ABOVE_BOUNDARY = "above_boundary"
     BAD_HANDOVER = "bad_handover"
     USELESS = "useless"
+    PROVEN_LIE = "proven_lie"
+    """The sender signed two things of which an honest replica signs one."""
 
 
 class Reject(msgspec.Struct, frozen=True):

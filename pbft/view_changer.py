@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pbft.core import Core
 from pbft.events import RejectReason
-from pbft.evidence import Evidence, EvidenceKind
+from pbft.evidence import EvidenceKind
 from pbft.messages import Complaint, Complaints, Handover, NewView, PrePrepare, ViewChange
 from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
@@ -126,8 +126,7 @@ class ViewChanger:
             return
         complaints = tuple(against[: core.config.weak])
         if all(complaint.view == core.view for complaint in complaints):
-            accused = core.config.primary(core.view)
-            core.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, core.scope, accused, (), complaints))
+            core.accuse(core.config.primary(core.view), complaints)
         self.leave(core.view + 1, Complaints(complaints))
 
     def on_complaints(self, message: Complaints) -> None:

@@ -16,6 +16,7 @@ from network import until
 
 from ca.keys import SigningKey
 from ca.signatures import verify
+from pbft.core import CONVICTIONS_MAX
 from pbft.driver import Transfer
 from pbft.epoch import Epoch, Validator
 from pbft.epoch_logs import NEW_MARK
@@ -286,6 +287,20 @@ async def test_proof_of_a_lie_is_kept_before_anyone_hears_of_it(home: Path) -> N
     assert (evidence.kind, evidence.accused) == (EvidenceKind.TWO_PREPARES, 1)
     assert verify_evidence(evidence, among.ledger.epoch.keys, lambda view: 0, verify)
     assert [alarm.kind for alarm in among.driver.alarms] == [AlarmKind.EQUIVOCATION]
+
+
+@pytest.mark.row(14)
+async def test_proven_lies_count_as_faults_of_the_liars_link(home: Path) -> None:
+    """Found by a tester: conflicting votes cost every honest node a signature check each, for nothing."""
+    among = Among(home)
+    faults: list[bytes] = []
+    among.transport.fault = lambda key: bool(faults.append(key))  # type: ignore[method-assign, func-returns-value]
+    async with running(among):
+        for number in range(30):
+            among.hear(1, by(1, Prepare(0, 1, bytes([number]) * 32, 1)))
+        await eventually(lambda: len(faults) == 29)
+    assert set(faults) == {PEERS[1].public_key}
+    assert len(among.kept.evidence) == CONVICTIONS_MAX
 
 
 async def test_what_the_core_rejects_is_counted_by_reason_beside_what_the_edge_rejects(home: Path) -> None:

@@ -166,6 +166,17 @@ def test_a_replica_that_signs_two_things_is_convicted(
     assert [(e.kind, e.accused) for e in convicted(net, 1)] == [(kind, 2)]
 
 
+def test_complaints_about_a_primary_are_evidence_once_an_epoch() -> None:
+    """Found by a tester: a long life's view changes filled the evidence store."""
+    net = Net(4, real_signatures=True)
+    for view in (0, 4):
+        net.nodes[1].replica.core.view, net.nodes[1].replica.core.active = view, True
+        for sender in (2, 3):
+            net.give(net.nodes[1], Received(sender, signed(Complaint(view, sender))))
+        assert not net.nodes[1].replica.active
+    assert [(e.kind, e.accused) for e in net.nodes[1].evidence] == [(EvidenceKind.COMPLAINTS, 0)]
+
+
 def test_the_other_half_of_an_equivocation_is_found_in_a_p_set() -> None:
     net = Net(4, real_signatures=True)
     net.give(net.nodes[1], proposal(net, b"x")[1])
