@@ -98,8 +98,6 @@ class Core:
         self.executed = 0
         self.low = 0
         self.next_sequence = 1
-        self.accepted_top = 0
-        """The highest sequence accepted in this view."""
         self.view_base = 0
         """The highest sequence that was settled, or in O, when the current view began."""
         self.new_view: NewView | None = None

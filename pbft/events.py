@@ -33,6 +33,8 @@ class CheckedBatch:
     proposed_time_ms: int
     envelope_hashes: tuple[bytes, ...]
     tx_ids: tuple[bytes, ...]
+    clients: tuple[str, ...]
+    """Whose each transaction is: its first signer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,10 @@ from pbft.messages import (
 )
 from pbft.records import Accepted, Prepared
 
+AHEAD = 2
+"""How many pipelines beyond what is ordered here a correct primary may be. What is proposed farther ahead than that
+is voted for, but is not served yet: its clients go on waiting."""
+
 
 class NormalCase:
     """Votes on sequences of the current view."""
@@ -70,10 +74,10 @@ class NormalCase:
         slot.keep(digest, body, tx_ids)
         slot.accepted = proposal
         slot.voted_ms = core.now.timer_ms
-        core.accepted_top = max(core.accepted_top, proposal.sequence)
         core.persist(Accepted(proposal, body))
         core.broadcast(Proposal(proposal, body))
-        core.pool.mark_proposed(tx_ids, proposal.sequence, core.now.timer_ms)
+        clients = [request.client for request in requests]
+        core.pool.mark_proposed(tx_ids, clients, proposal.sequence, core.now.timer_ms)
         self.advance(slot)
 
     def wake_ms(self) -> int | None:
@@ -125,11 +129,16 @@ class NormalCase:
         if abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms:
             core.reject(sender, RejectReason.CLOCK_TOLERANCE)
             return
-        core.pool.mark_proposed(batch.tx_ids, proposal.sequence, core.now.timer_ms)
+        if proposal.sequence <= core.ordered + AHEAD * core.config.pipeline_depth:
+            self._note_proposed(proposal.sequence, batch)
+        self.accept(slot, proposal, batch.body, batch.tx_ids)
+
+    def _note_proposed(self, sequence: int, batch: CheckedBatch) -> None:
+        core = self._core
+        core.pool.mark_proposed(batch.tx_ids, batch.clients, sequence, core.now.timer_ms)
         patience_ms = core.config.status_interval_ms
         waiting = core.pool.unproposed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
         core.monitor.proposed(len(batch.tx_ids), len(waiting))
-        self.accept(slot, proposal, batch.body, batch.tx_ids)
 
     def accept(self, slot: Slot, proposal: PrePrepare, body: bytes, tx_ids: tuple[bytes, ...]) -> None:
         """Take a pre-prepare and vote for it; its batch is at hand and lawful."""
@@ -137,7 +146,6 @@ class NormalCase:
         slot.keep(proposal.digest, body, tx_ids)
         slot.accepted = proposal
         slot.voted_ms = core.now.timer_ms
-        core.accepted_top = max(core.accepted_top, proposal.sequence)
         core.persist(Accepted(proposal, body))
         if proposal.sender != core.me and core.votes:
             vote = core.sign(Prepare(proposal.view, proposal.sequence, proposal.digest, core.me))

@@ -7,12 +7,17 @@ more. Batches are drawn from the clients in turn, so that one client's flood doe
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pbft.config import ReplicaConfig
 from pbft.events import PoolRequest
+
+SERVED_CLIENTS_MAX = 10_000
+"""Clients of whom is known when the primary last served them; of the longest unserved it is forgotten."""
+RESERVED_SHARE = 8
+"""The last 1/8 of the pool's places is for clients that have none: others' backlogs shut nobody out."""
 
 
 @dataclass(slots=True)
@@ -30,8 +35,6 @@ class _Client:
     count: int = 0
     fresh: dict[bytes, None] = field(default_factory=dict)
     """Requests that are not proposed yet, in order of arrival."""
-    served_ms: int = 0
-    """When a request of this client was last proposed, or began to wait."""
     overtaken_ms: int = 0
     """The latest arrival among its proposed requests."""
 
@@ -50,6 +53,10 @@ class Pool:
         self._client_max = max(1, config.pool_transactions_max * config.client_pool_share_percent // 100)
         self._overtaken_ms = 0
         """The latest arrival among requests that this view's primary has proposed."""
+        self._served_ms: OrderedDict[str, int] = OrderedDict()
+        """When each client was last served in this view, whether we knew what was proposed or not."""
+        self._twice_ms = 0
+        """The latest time after a client was served at which it was served again."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -59,16 +66,22 @@ class Pool:
         if request.tx_id in self._waiting:
             return True
         size = len(request.envelope)
-        if len(self._waiting) >= self._config.pool_transactions_max or self._bytes + size > self._config.pool_bytes_max:
+        known = self._clients.get(request.client)
+        if self._is_full(size, first=known is None) or (known is not None and known.count >= self._client_max):
             return False
-        client = self._clients.setdefault(request.client, _Client(served_ms=now_ms))
-        if client.count >= self._client_max:
-            return False
+        client = self._clients.setdefault(request.client, _Client())
         client.count += 1
         self._waiting[request.tx_id] = _Waiting(request, now_ms)
         self._bytes += size
         self._put_fresh(request)
         return True
+
+    def _is_full(self, size: int, *, first: bool) -> bool:
+        """Whether ``size`` bytes more find no room; ``first``: of a client that has nothing here."""
+        count_max, bytes_max = self._config.pool_transactions_max, self._config.pool_bytes_max
+        if not first:
+            count_max, bytes_max = count_max - count_max // RESERVED_SHARE, bytes_max - bytes_max // RESERVED_SHARE
+        return len(self._waiting) >= count_max or self._bytes + size > bytes_max
 
     def _put_fresh(self, request: PoolRequest) -> None:
         self._fresh[request.tx_id] = None
@@ -101,7 +114,9 @@ class Pool:
         """Requests that have waited since before ``before_ms``."""
         return [waiting.request for waiting in self._waiting.values() if waiting.since_ms <= before_ms]
 
-    def mark_proposed(self, tx_ids: Sequence[bytes], sequence: int, now_ms: int) -> None:
+    def mark_proposed(self, tx_ids: Sequence[bytes], clients: Iterable[str], sequence: int, now_ms: int) -> None:
+        """The view's primary proposes these; ``clients``: whose each one is, also of those that we never saw."""
+        self._note_served(frozenset(clients), now_ms)
         for tx_id in tx_ids:
             waiting = self._waiting.get(tx_id)
             if waiting is None:
@@ -109,17 +124,25 @@ class Pool:
             waiting.sequence = sequence
             self._drop_fresh(waiting.request)
             client = self._clients[waiting.request.client]
-            client.served_ms = now_ms
             client.overtaken_ms = max(client.overtaken_ms, waiting.since_ms)
             self._overtaken_ms = max(self._overtaken_ms, waiting.since_ms)
+
+    def _note_served(self, clients: frozenset[str], now_ms: int) -> None:
+        for name in clients:
+            self._twice_ms = max(self._twice_ms, self._served_ms.get(name, 0))
+            self._served_ms[name] = now_ms
+            self._served_ms.move_to_end(name)
+        while len(self._served_ms) > SERVED_CLIENTS_MAX:
+            self._served_ms.popitem(last=False)
 
     def restart(self, kept: Iterable[int], now_ms: int) -> None:
         """A new view has begun: timers start anew, and only what stands at the ``kept`` sequences is proposed."""
         sequences = frozenset(kept)
         self._fresh, self._turns = {}, {}
-        self._overtaken_ms = 0
+        self._overtaken_ms = self._twice_ms = 0
+        self._served_ms.clear()
         for client in self._clients.values():
-            client.fresh, client.served_ms, client.overtaken_ms = {}, now_ms, 0
+            client.fresh, client.overtaken_ms = {}, 0
         for waiting in self._waiting.values():
             waiting.since_ms = now_ms
             if waiting.sequence not in sequences:
@@ -150,14 +173,20 @@ class Pool:
 
     def censored(self, now_ms: int, patience_ms: int) -> bool:
         """Whether the primary passes over some client's oldest request: for others of the same client that came
-        ``patience_ms`` later, or for other clients' while this one gets nothing. A mere backlog is no censorship."""
-        return any(self._is_censored(self._clients[name], now_ms, patience_ms) for name in self._turns)
+        ``patience_ms`` later; or, while this client gets nothing, for other clients' that came so much later, or for
+        a client that has its second turn. A mere backlog is no censorship: a correct primary serves clients in turn,
+        so that whoever has waited is served before anybody has a second turn."""
+        return any(self._is_censored(name, now_ms, patience_ms) for name in self._turns)
 
-    def _is_censored(self, client: _Client, now_ms: int, patience_ms: int) -> bool:
-        oldest_ms = self._waiting[next(iter(client.fresh))].since_ms + patience_ms
-        if oldest_ms <= client.overtaken_ms:
+    def _is_censored(self, name: str, now_ms: int, patience_ms: int) -> bool:
+        client = self._clients[name]
+        since_ms = self._waiting[next(iter(client.fresh))].since_ms
+        if since_ms + patience_ms <= client.overtaken_ms:
             return True
-        return oldest_ms <= self._overtaken_ms and client.served_ms + patience_ms <= now_ms
+        served_ms = self._served_ms.get(name, since_ms)
+        if since_ms + patience_ms <= self._overtaken_ms and served_ms + patience_ms <= now_ms:
+            return True
+        return max(since_ms, served_ms) + patience_ms <= self._twice_ms
 
     # --------------------------------------------------------------------------------------- as primary
 

@@ -186,7 +186,7 @@ class Replica:
         core.low = core.outcomes.low
         core.executed = core.ordered = event.executed_height
         core.boundary, core.first_height = event.boundary, event.first_height
-        core.accepted_top = core.view_base = core.outcomes.certified
+        core.view_base = core.outcomes.certified
         core.next_sequence = core.executed + 1
         core.progress_ms = core.now.timer_ms
         core.monitor.restart(core.now.timer_ms)
@@ -198,7 +198,6 @@ class Replica:
         self._catch_up.warn_if_mute()
         # A NEW-VIEW that we entered began below a checkpoint that has moved since: never propose there again.
         core.next_sequence = max(core.next_sequence, core.executed + 1, core.low + 1)
-        core.accepted_top = max(core.accepted_top, core.executed)
         for statement in event.uncertified:
             core.outcomes.executed(statement)
             if core.votes and statement.height >= core.config.first_height:
@@ -225,7 +224,6 @@ class Replica:
                 slot.keep(proposal.digest, body, ())
                 if proposal.view == core.view and core.active:
                     slot.accepted = proposal
-                    core.accepted_top = max(core.accepted_top, proposal.sequence)
                     core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
                     if proposal.sender != core.me and core.votes:
                         slot.prepares.put(

@@ -80,7 +80,8 @@ class ViewChanger:
         oldest_ms = core.pool.oldest_fresh_ms()
         patience_ms = core.config.status_interval_ms
         owed = oldest_ms is not None and oldest_ms + patience_ms <= core.now.timer_ms
-        in_flight = core.accepted_top > core.executed
+        following = core.log.slots.get(core.ordered + 1)
+        in_flight = core.ordered > core.executed or (following is not None and following.accepted is not None)
         core.monitor.observe(core.now.timer_ms, waiting=owed and not in_flight and not core.is_primary)
 
     def _sees_censorship(self) -> bool:
@@ -299,7 +300,7 @@ class ViewChanger:
             if change.certificate is not None:
                 core.outcomes.learn(change.certificate)
         top = message.pre_prepares[-1].sequence if message.pre_prepares else base
-        core.view_base = core.accepted_top = top
+        core.view_base = top
         core.next_sequence = top + 1
         core.pool.restart((proposal.sequence for proposal in message.pre_prepares), core.now.timer_ms)
         core.monitor.restart(core.now.timer_ms)

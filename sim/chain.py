@@ -32,8 +32,12 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 def request_of(envelope: bytes) -> PoolRequest:
     """A request as the edge would pass it on; its text is all there is to it: "client: what", or "what"."""
     name = sha256(envelope).digest()
+    return PoolRequest(envelope, name, name, 1, _client_of(envelope))
+
+
+def _client_of(envelope: bytes) -> str:
     client, colon, _ = envelope.partition(b":")
-    return PoolRequest(envelope, name, name, 1, client.decode(errors="replace") if colon else "")
+    return client.decode(errors="replace") if colon else ""
 
 
 class HashChain:
@@ -62,17 +66,22 @@ class HashChain:
             raise BatchFault(str(error)) from None
         names = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
         digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(names))
-        return CheckedBatch(body, digest, batch.proposed_time_ms, names, names)
+        clients = tuple(_client_of(envelope) for envelope in batch.envelopes)
+        return CheckedBatch(body, digest, batch.proposed_time_ms, names, names, clients)
 
     def check_block(self, block: CertifiedBlock) -> CheckedBatch | None:
+        raw = (block.header, *block.headers)
         try:
-            header = msgspec.msgpack.decode(block.header, type=_Header)
+            headers = [msgspec.msgpack.decode(header, type=_Header) for header in raw]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BatchFault(str(error)) from None
-        if sha256(block.header).digest() != block.certificate.statement.header_hash:
+        hashes = [sha256(header).digest() for header in raw]
+        if [header.previous for header in headers[1:]] != hashes[:-1]:
+            raise BatchFault("a header does not follow the one before")
+        if hashes[-1] != block.certificate.statement.header_hash:
             raise BatchFault("the certificate is another block's")
         batch = self.check_body(block.body) if block.body else None
-        if header.digest != (batch.digest if batch is not None else NULL_DIGEST):
+        if headers[0].digest != (batch.digest if batch is not None else NULL_DIGEST):
             raise BatchFault("the batch is another block's")
         return batch
 
@@ -98,11 +107,12 @@ class HashChain:
     def certified_blocks(self, first: int, last: int, bytes_max: int = 0) -> list[CertifiedBlock]:
         found = []
         for height in range(max(first, 1), min(last, self.height, first + SERVED_BLOCKS_MAX) + 1):
-            certificate = self.certificates.get(height)
-            if certificate is None:
+            above = min((known for known in self.certificates if known >= height), default=None)
+            if above is None:
                 break
             header, item = self.blocks[height - 1]
-            found.append(CertifiedBlock(header, item.body, item.view, item.proposer, certificate))
+            later = tuple(following for following, _ in self.blocks[height:above])
+            found.append(CertifiedBlock(header, item.body, item.view, item.proposer, self.certificates[above], later))
         return found
 
     def last_certificate(self) -> ExecutionCertificate | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from harness import Net
+from harness import START_CLOCK_MS, Net, checked
 
 from ca.signatures import verify
 from pbft.events import Received, RejectReason
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.messages import (
+    Batch,
     Commit,
     Complaint,
     Forward,
@@ -21,8 +22,10 @@ from pbft.messages import (
     Message,
     NewView,
     Prepare,
+    PrePrepare,
     Proposal,
     ViewChange,
+    encode_batch,
 )
 
 
@@ -51,6 +54,50 @@ def test_a_censored_client_changes_the_view_while_others_progress() -> None:
     net.until(lambda: "victim:1" in net.nodes[2].texts())
     assert net.nodes[2].replica.view > 0
     net.check_agreement()
+
+
+@pytest.mark.row(13)
+def test_a_primary_that_orders_only_what_nobody_else_has_is_replaced() -> None:
+    """Found by a tester: requests that no backup knew had overtaken nobody, so that one liar and one client with an
+    account shut out all others for ever, block after full block."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200, primary_share_percent_min=0)
+    primary_that(net, "victim")
+    deaf = net.filter
+    net.filter = lambda s, r, m: deaf(s, r, m) and not (s == 0 and isinstance(m, Forward))
+    net.submit(1, "victim:1")
+    for number in range(100):
+        net.submit(0, *(f"own:{number}.{i}" for i in range(8)))
+        net.advance(50)
+    assert "victim:1" in net.nodes[2].texts()
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
+
+
+@pytest.mark.row(13)
+def test_a_request_proposed_far_ahead_is_not_served() -> None:
+    """Found by a tester: proposed at h + L, a request counted as served for the whole window, and waited."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200)
+    primary_that(net, "victim")
+    net.submit(1, "victim:1")
+    body = encode_batch(Batch("main", START_CLOCK_MS + net.now_ms, (b"victim:1",)))
+    proposal = PrePrepare(0, net.config.window_blocks, checked(body).digest, 0, b"s" * 64)
+    net.wire += [(0, receiver, Proposal(proposal, body)) for receiver in (1, 2, 3)]
+    load(net, "other", 30)
+    assert "victim:1" in net.nodes[2].texts()
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
+
+
+def test_one_client_that_gives_each_replica_other_requests_ousts_nobody() -> None:
+    """What a backup never saw serves its client all the same."""
+    net = Net(4, request_timeout_ms=500, batch_transactions_max=4, pool_transactions_max=40, block_idle_ms_max=200)
+    net.filter = lambda s, r, m: not isinstance(m, Forward)
+    for node in range(4):
+        net.submit(node, *(f"greedy:{node}.{i}" for i in range(20)))
+    for number in range(40):
+        net.submit(0, *(f"greedy:0.{number}.{i}" for i in range(20)))
+        net.advance(50)
+    assert {node.replica.view for node in net.nodes} == {0}
 
 
 @pytest.mark.row(13)

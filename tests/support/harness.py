@@ -57,7 +57,8 @@ def checked(body: bytes) -> CheckedBatch:
     batch = decode_batch(body)
     hashes = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
     digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes))
-    return CheckedBatch(body, digest, batch.proposed_time_ms, hashes, hashes)
+    clients = tuple(request(envelope.decode()).client for envelope in batch.envelopes)
+    return CheckedBatch(body, digest, batch.proposed_time_ms, hashes, hashes, clients)
 
 
 def request(text: str) -> PoolRequest:
