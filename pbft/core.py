@@ -148,6 +148,10 @@ class Core:
         rotation = self.rotation_height
         return self.high if rotation is None else min(self.high, rotation)
 
+    def is_entered(self, view: int) -> bool:
+        """Whether it is the view in force."""
+        return self.active and view == self.view
+
     def in_window(self, sequence: int) -> bool:
         return self.low < sequence <= self.high
 

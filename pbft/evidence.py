@@ -15,12 +15,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from pbft.messages import Commit, Complaint, Outcome, Prepare, PrePrepare, Scope, ViewChange
+from pbft.messages import Commit, Complaint, NewView, Outcome, Prepare, PrePrepare, Scope, ViewChange
 from pbft.quorum import weak_quorum
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 """``verify(public key, signature, signed bytes)``."""
-Conflicting: TypeAlias = PrePrepare | Prepare | Commit | Outcome | ViewChange
+Conflicting: TypeAlias = PrePrepare | Prepare | Commit | Outcome | ViewChange | NewView
 
 
 class EvidenceKind(StrEnum):
@@ -31,6 +31,7 @@ class EvidenceKind(StrEnum):
     TWO_COMMITS = "two_commits"
     TWO_OUTCOMES = "two_outcomes"
     TWO_VIEW_CHANGES = "two_view_changes"
+    TWO_NEW_VIEWS = "two_new_views"
     COMPLAINTS = "complaints"
 
 
@@ -53,6 +54,7 @@ _KINDS: dict[EvidenceKind, type[Conflicting]] = {
     EvidenceKind.TWO_COMMITS: Commit,
     EvidenceKind.TWO_OUTCOMES: Outcome,
     EvidenceKind.TWO_VIEW_CHANGES: ViewChange,
+    EvidenceKind.TWO_NEW_VIEWS: NewView,
 }
 
 
@@ -93,7 +95,7 @@ def _said(message: Conflicting) -> tuple[tuple[int, ...], object]:
     match message:
         case Outcome(statement):
             return (statement.height,), statement
-        case ViewChange(view):
+        case ViewChange(view) | NewView(view):
             return (view,), message.signed(_ANY)
         case _:
             return (message.view, message.sequence), message.digest

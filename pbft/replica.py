@@ -283,6 +283,8 @@ class Replica:
                 return core.low < message.height <= top and not core.ended
             case Handover(view, to):
                 return view == core.view and core.active and to in core.config.leaders
+            case NewView() if core.is_entered(message.view):
+                return core.new_view is not None and core.new_view.signature != message.signature
             case ViewChange(view) | NewView(view):
                 return view > core.view or (view == core.view and not core.active)
             case BatchBody():

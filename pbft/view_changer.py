@@ -274,12 +274,23 @@ class ViewChanger:
     def on_new_view(self, sender: int, message: NewView) -> None:
         """A NEW-VIEW of this or a later view, from its primary or passed on by somebody."""
         core = self._core
-        if message.view < core.view or (message.view == core.view and core.active):
+        if core.is_entered(message.view):
+            self._compare(message)
+            return
+        if message.view < core.view:
             return
         if not is_new_view(core.config, message):
             core.reject(sender, RejectReason.BAD_NEW_VIEW)
             return
         self._enter(message)
+
+    def _compare(self, message: NewView) -> None:
+        """Another NEW-VIEW of the view that we are in: its primary may have told others something else."""
+        core, ours = self._core, self._core.new_view
+        if ours is None or ours.signature == message.signature or ours.sender != message.sender:
+            return
+        if ours.signed(core.scope) != message.signed(core.scope):
+            core.convict(EvidenceKind.TWO_NEW_VIEWS, ours, message)
 
     def _enter(self, message: NewView) -> None:
         self._core.persist(Entered(message))
