@@ -33,8 +33,6 @@ class CatchUp:
         self._fetch_until_ms = 0
         self._answered_ms: dict[int, int] = {}
         """When each peer was last sent what its status said that it lacks."""
-        self._silent: set[int] = set()
-        """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._mute_until: int | None = None
 
     # ------------------------------------------------------------------------------------------ telling
@@ -137,7 +135,7 @@ class CatchUp:
             taken = [s for s, told in core.peers.items() if core.is_validator(s) and told.epoch >= core.scope.epoch]
             core.out.retired = len(taken) >= core.config.q
 
-    def mute(self, until_height: int | None) -> None:
+    def mute(self, until_height: int | None, view: int | None = None) -> None:
         """We lost our log: no votes until nothing that we may have voted on can still be open.
 
         We can't have voted above the high watermark that we had, at most L above what was certified then, which
@@ -145,7 +143,7 @@ class CatchUp:
         the remedy is a new key by reconfiguration. Believing the highest is what safety asks for.
         """
         self._mute_until = until_height
-        self._core.muted = until_height is None or self._core.outcomes.certified <= until_height
+        self._core.muted, self._core.view_floor = view is None, view or 0
 
     def warn_if_mute(self) -> None:
         """After a start, say so: operators would look for the reason why we don't vote."""
@@ -158,16 +156,30 @@ class CatchUp:
         core = self._core
         if not core.muted or self._mute_until is not None:
             return
-        told = [s.executed_height for sender, s in core.peers.items() if core.is_validator(sender)]
-        if told and len(told) >= min(core.config.q, core.config.n - 1):
-            self._mute_until = max(told) + core.config.window_blocks
+        told = self._told_by_enough()
+        if told:
+            self._mute_until = max(status.executed_height for status in told) + core.config.window_blocks
             core.persist(Muted(self._mute_until))
 
-    def unmute(self) -> None:
-        """Vote again, once a block above everything that we may have voted on is certified."""
+    def _told_by_enough(self) -> list[Status]:
+        """What the other validators say of themselves, once q have."""
         core = self._core
-        if core.muted and self._mute_until is not None and core.outcomes.certified > self._mute_until:
-            core.muted = False
+        told = [status for sender, status in core.peers.items() if core.is_validator(sender)]
+        return told if len(told) >= min(core.config.q, core.config.n - 1) else []
+
+    def unmute(self) -> None:
+        """Vote again, once a block above everything that we may have voted on is certified.
+
+        A VIEW-CHANGE is for no sequence: of those that we sent, only the view says which. We went no farther than one
+        view beyond an honest replica's, and those have met again since, so that f + 1 stand at least there.
+        """
+        core = self._core
+        if not core.muted or self._mute_until is None or core.outcomes.certified <= self._mute_until:
+            return
+        views = sorted((status.view for status in self._told_by_enough()), reverse=True)
+        if views:
+            core.muted, core.view_floor = False, views[min(core.config.weak, len(views)) - 1] + 1
+            core.persist(Muted(self._mute_until, core.view_floor))
 
     # ----------------------------------------------------------------------------------------- fetching
 
@@ -191,9 +203,9 @@ class CatchUp:
         if self._fetching is not None:
             if core.now.timer_ms < self._fetch_until_ms:
                 return
-            self._silent.add(self._fetching[0])
+            core.silent.add(self._fetching[0])
             self._fetching = None
-        if sender in self._silent and self._has_other_source(first):
+        if sender in core.silent and self._has_other_source(first):
             return
         last = min(status.certified_height, first + core.config.fetch_blocks_max - 1)
         self._fetching = (sender, last)
@@ -202,10 +214,11 @@ class CatchUp:
 
     def _has_other_source(self, first: int) -> bool:
         """Whether somebody who has not failed us says to have block ``first``; if nobody, all are forgiven."""
-        peers = self._core.peers.items()
-        if any(s not in self._silent and told.whole and told.certified_height >= first for s, told in peers):
+        core = self._core
+        peers = core.peers.items()
+        if any(s not in core.silent and told.whole and told.certified_height >= first for s, told in peers):
             return True
-        self._silent.clear()
+        core.silent.clear()
         return False
 
     def on_certified_block(self, sender: int, block: CertifiedBlock, batch: CheckedBatch | None) -> None:

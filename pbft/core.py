@@ -102,6 +102,8 @@ class Core:
         """The highest sequence that was settled, or in O, when the current view began."""
         self.new_view: NewView | None = None
         self.peers: dict[int, Status] = {}
+        self.silent: set[int] = set()
+        """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._convictions: Counter[tuple[int, EvidenceKind]] = Counter()
         self.boundary: int | None = None
         """The epoch's last height, once a change of membership has executed."""
@@ -114,6 +116,8 @@ class Core:
         self.installing = False
         self.muted = False
         """True after amnesia, until nothing that we may have voted on is open."""
+        self.view_floor = 0
+        """After amnesia: no VIEW-CHANGE for a view up to this one, which we may have asked for already."""
         self.out = Outbox()
         self.now = Instant(0, 0)
         self.progress_ms = 0

@@ -203,8 +203,6 @@ class Replica:
             if core.votes and statement.height >= core.config.first_height:
                 core.outcomes.add(core.sign(Outcome(statement, core.me)))
         for slot in core.log.ascending():
-            if slot.sequence <= core.executed and slot.accepted is not None:
-                slot.committed = slot.accepted.digest
             self._normal.advance(slot)
         self._normal.adopt_rest()
         if event.damaged:
@@ -236,8 +234,8 @@ class Replica:
             case Entered(new_view):
                 if new_view.view > core.view or (new_view.view == core.view and not core.active):
                     self._changer.resume(new_view)
-            case Muted(until_height):
-                self._catch_up.mute(until_height)
+            case Muted(until_height, view):
+                self._catch_up.mute(until_height, view)
             case _:
                 pass
 

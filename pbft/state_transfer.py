@@ -78,9 +78,14 @@ class StateTransfer:
         self.tick()
 
     def _is_pruned(self) -> bool:
+        """Whether no validator ahead of us has the next block, but for those that said so and did not give it."""
         core = self._core
-        ahead = [told for told in core.peers.values() if told.whole and told.certified_height > core.executed]
-        return all(told.first_height > core.executed + 1 for told in ahead)
+        ahead = [
+            told
+            for peer, told in core.peers.items()
+            if core.is_validator(peer) and peer not in core.silent and told.certified_height > core.executed
+        ]
+        return all(told.first_height > core.executed + 1 for told in ahead if told.whole)
 
     def tick(self) -> None:
         """Ask for what is missing, and again for what did not come in time."""

@@ -145,7 +145,7 @@ class ViewChanger:
         core = self._core
         assert view > core.view, "views only grow"
         assert core.votes, "only voters leave"
-        core.view, core.active = view, False
+        core.view, core.active = max(view, core.view_floor + 1), False
         self.reason = reason
         self._deadline_ms = None
         prepared = tuple(
@@ -153,7 +153,7 @@ class ViewChanger:
             for slot in core.log.ascending()
             if slot.prepared is not None and slot.sequence > core.outcomes.certified
         )
-        message = core.sign(ViewChange(view, core.outcomes.newest, prepared, core.me))
+        message = core.sign(ViewChange(core.view, core.outcomes.newest, prepared, core.me))
         self._changes[core.me] = message
         core.persist(Left(message, reason))
         core.broadcast(message)

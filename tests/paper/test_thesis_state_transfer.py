@@ -11,6 +11,8 @@ from pbft.messages import (
     CertifiedBlock,
     Chunk,
     Commit,
+    Complaint,
+    Complaints,
     FetchBlocks,
     FetchChunk,
     FetchManifest,
@@ -296,6 +298,26 @@ def test_it_stays_mute_across_a_restart() -> None:
     net.restart(3)
     assert net.nodes[3].replica.core.muted
     net.until(lambda: not net.nodes[3].replica.core.muted)
+    net.check_agreement()
+
+
+def test_it_asks_for_no_view_that_it_may_have_asked_for() -> None:
+    """Found by a tester: it sent a second, other VIEW-CHANGE for the same view, which is evidence against it."""
+    net = running()
+    net.filter = lambda s, r, m: not (s == 3 and not (r == 2 and isinstance(m, ViewChange))) and r != 3
+    net.give(net.nodes[3], Received(2, Complaints((Complaint(0, 2), Complaint(0, 1)))))
+    net.drain()
+    assert net.nodes[3].replica.view == 1
+    net.crash(3)
+    net.filter = lambda s, r, m: True
+    net.restart(3, amnesia=True)
+    net.until(lambda: not net.nodes[3].replica.core.muted)
+    net.crash(3)
+    net.restart(3)
+    net.crash(0)
+    net.submit(1, "c")
+    net.until(lambda: "c" in net.nodes[2].texts(), 60_000)
+    assert [evidence for node in net.nodes for evidence in node.evidence if evidence.accused == 3] == []
     net.check_agreement()
 
 
