@@ -101,9 +101,13 @@ class SimNode:
         self._has_voted = False
         self._waiting: dict[bytes, list[SimClient]] = {}
 
+    @property
+    def clock_ms(self) -> int:
+        """What this node's clock says."""
+        return CLOCK_START_MS + self._skew_ms + self._world.now_ms
+
     def _now(self) -> Instant:
-        now_ms = self._world.now_ms
-        return Instant(now_ms, CLOCK_START_MS + self._skew_ms + now_ms)
+        return Instant(self._world.now_ms, self.clock_ms)
 
     def _later(self, ms: int, call: Callable[[], None]) -> None:
         """``call`` in so much virtual time, unless we crash before."""
@@ -281,9 +285,17 @@ class SimNode:
 
     def _submit(self, envelopes: Sequence[bytes], *, own: bool) -> None:
         checked = self.ledger.check_envelopes(envelopes)
-        requests = tuple(item for item in checked if isinstance(item, PoolRequest))
+        requests = tuple(item for item in checked if isinstance(item, PoolRequest) and self._admits(item))
         if requests:
             self._step(Submitted(requests, own))
+
+    def _admits(self, request: PoolRequest) -> bool:
+        """What a liar's behaviours say."""
+        return all(behaviour.admits(request) for behaviour in self.behaviours)
+
+    def take_in(self, raw: bytes) -> None:
+        """A liar's own request, for its pool alone."""
+        self._submit((raw,), own=False)
 
     def _answer(self, tx_id: bytes) -> None:
         """Tell those who wait for a transaction, if it has a receipt by now."""

@@ -10,6 +10,7 @@ import msgspec
 from pbft.events import Send
 from pbft.messages import (
     NULL_DIGEST,
+    NUMBER_MAX,
     Commit,
     Complaint,
     ExecutionCertificate,
@@ -26,6 +27,8 @@ from sim.behaviour import Behaviour, Stand
 _replace = msgspec.structs.replace
 SEEN_MAX = 200
 STORM_MS = 150
+FAR_EVERY_MS = 700
+FAR_COMPLAINTS = 0.7
 
 
 class ForgePSets(Behaviour):
@@ -159,6 +162,24 @@ class ViewStorm(Behaviour):
         stand.emit(Send(None, stand.sign(ViewChange(ahead, None, (), stand.me))))
         if stand.world.now_ms < stand.world.plan.chaos_ms:
             stand.later(STORM_MS, self._storm)
+
+
+class FarViews(Behaviour):
+    """Now and then a complaint about, and a VIEW-CHANGE for, a view that nobody will ever reach: one word must not
+    count against each of the views between."""
+
+    def begin(self) -> None:
+        self.stand.later(FAR_EVERY_MS, self._speak)
+
+    def _speak(self) -> None:
+        stand = self.stand
+        distance = stand.chance.choice([1, stand.config.n, stand.config.n + 1, 10_000, NUMBER_MAX])
+        view = min(NUMBER_MAX, stand.node.replica.view + distance)
+        if stand.chance.random() < FAR_COMPLAINTS:
+            stand.emit(Send(None, stand.sign(Complaint(view, stand.me))))
+        else:
+            stand.emit(Send(None, stand.sign(ViewChange(view, None, (), stand.me))))
+        stand.later(FAR_EVERY_MS, self._speak)
 
 
 class ForgetPrepared(Behaviour):
