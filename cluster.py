@@ -46,6 +46,11 @@ GENESIS_USERS: tuple[tuple[str, Role], ...] = (("arbiter1", Role.ARBITER), ("reg
 """Identities that exist from the first block, beside operators, gateways and nodes."""
 
 
+def no_network(directory: Path) -> str:
+    """What to say of a directory that holds none."""
+    return f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first"
+
+
 class ClusterError(Exception):
     """The cluster cannot do what was asked; the message says why and what helps."""
 
@@ -166,7 +171,7 @@ class Cluster:
         self._leash = leash
         self.directory = directory.resolve()
         if not (self.directory / GENESIS_FILE).exists():
-            raise ClusterError(f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first")
+            raise ClusterError(no_network(directory))
         self.configuration = load(self.directory / CONFIGURATION_FILE)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -1,14 +1,17 @@
-"""`wattq cluster status` for people: nothing is cut in a terminal of 80 columns."""
+"""`wattq cluster status` for people: nothing is cut in a terminal of 80 columns; and where there is no network."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from cli.cluster import show_statuses
+from cli.main import app
 from sdk.methods import NodeStatus
 
 FIELDS: dict[str, Any] = {
@@ -48,3 +51,10 @@ def test_every_figure_and_every_alarm_is_whole(width: int) -> None:
         "node2: view 1234 has not begun yet",
         f"node2: {FIELDS['alarms'][0]}",
     ]
+
+
+@pytest.mark.parametrize("command", [["cluster", "status"], ["cluster", "kill", "1"], ["evidence", "list"]])
+def test_where_no_network_is_every_command_says_so_alike(command: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*command, "--directory", str(tmp_path / "none")])
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'none'} is no prepared network" in done.output
