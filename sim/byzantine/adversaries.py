@@ -7,7 +7,7 @@ a while, which must cost no more than time.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -92,6 +92,7 @@ TOO_MANY = "-too-many"
 """Ends the name of an adversary with f + 1 liars, which must be seen to break something."""
 _CRASH_EVERY_MS = 1_200
 DEAF = 0.6
+SELDOM = 0.3
 
 
 def lying(behaviour: str, more: int, seed: int, nodes: int) -> Plan:
@@ -165,12 +166,34 @@ def liars(seed: int, nodes: int) -> Plan:
 
 
 def traitors(seed: int, nodes: int) -> Plan:
-    """Validators come and go while f of the first ones lie."""
+    """Validators come and go while f of the first ones lie; at times who leads changes by rotation or by order too, or
+    an honest node loses its ledger while an epoch ends."""
     chance = chance_of(seed, "traitors")
     plan = reconfigure(seed, nodes)
     chosen = chance.sample(range(nodes), faulty_max(nodes))
     found = tuple(Liar(node, chance.choice(sorted(LIES))) for node in chosen)
-    return msgspec.structs.replace(plan, adversary="traitors", liars=found, faults=_without_returns(plan))
+    faults = list(_without_returns(plan))
+    options = dict(plan.options)
+    if chance.random() < SELDOM:
+        options["rotation_blocks"] = chance.choice([3, 6])
+    if chance.random() < SELDOM:
+        faults += _hand_overs(nodes, chance)
+    if chance.random() < SELDOM:
+        faults += _loss_at_epoch_end(faults, [node for node in range(nodes) if node not in chosen], chance)
+    faults.sort(key=lambda fault: fault.at_ms)
+    return msgspec.structs.replace(plan, adversary="traitors", liars=found, faults=tuple(faults), options=options)
+
+
+def _hand_overs(nodes: int, chance: random.Random) -> list[Fault]:
+    times = chance.sample(range(500, Plan(0, "").chaos_ms, 250), 3)
+    return [Fault(at_ms, "hand_over", ((chance.randrange(nodes),),), chance.randrange(nodes)) for at_ms in times]
+
+
+def _loss_at_epoch_end(faults: Sequence[Fault], honest: Sequence[int], chance: random.Random) -> list[Fault]:
+    """Soon after a change of validators was asked for, which takes effect a window later."""
+    asked_ms = chance.choice([fault.at_ms for fault in faults if fault.kind == "validators"])
+    place, at_ms = chance.choice(honest), asked_ms + chance.randrange(200, 1_800)
+    return [Fault(at_ms, "lose_ledger", ((place,),)), Fault(at_ms + chance.randrange(50, 600), "start", ((place,),))]
 
 
 def _without_returns(plan: Plan) -> tuple[Fault, ...]:
