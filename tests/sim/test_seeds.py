@@ -54,4 +54,4 @@ def test_everything_holds_against_each_adversary(adversary: str) -> None:
 def test_more_liars_than_may_be_are_seen() -> None:
     """Two of four are silent, which is more than f: nothing can happen any more, and the checkers say so."""
     plan = Plan(1, "none", liars=(Liar(2, "silent"), Liar(3, "silent")))
-    assert run_plan(plan).kinds == {"termination"}
+    assert run_plan(plan).kinds == {"termination", "censorship"}
