@@ -312,6 +312,7 @@ class Driver:
     def _note_faults(self, session: Session, output: Output) -> None:
         for reject in output.rejects:
             self._rejects[reject.reason] += 1
+            self._reception.useless(session.numbers.key(reject.sender))
             if reject.reason is RejectReason.PROVEN_LIE:
                 self._transport.fault(session.numbers.key(reject.sender))
         for alarm in output.alarms:

@@ -4,7 +4,7 @@ Messages of a wake-up are decoded in the event loop and verified together in a t
 that no peer's flood is another one's wait. A turn is measured by what verifying may cost: whoever took more than its
 share waits until the others that have something waiting have had as much. Votes of another epoch are dropped; what is
 bound to no epoch, such as blocks and snapshots, is taken from everyone. A peer at fault too often is paused by the
-transport.
+transport, and so is, for a moment, one whose messages change nothing: looking at them is what costs then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from pbft.gate import GateFault, Rejected
 from pbft.messages import (
     CertifiedBlock,
     Chunk,
+    Commit,
+    Complaint,
+    Complaints,
     FetchBatch,
     FetchBlocks,
     FetchChunk,
@@ -30,10 +33,14 @@ from pbft.messages import (
     Manifest,
     Message,
     NewView,
+    Outcome,
+    Prepare,
     Proposal,
     Status,
+    ViewChange,
     split_frame,
 )
+from pbft.peers import Faults
 from pbft.ports import LedgerPort
 from pbft.serving import FETCHES, Fetch
 from pbft.session import Session
@@ -47,6 +54,16 @@ single message may cost more; its sender pays that back in the rounds after."""
 CHECK_BYTES = 256
 """A message is taken to cost a signature check for so many of its bytes, and one at least. A vote is below this, a
 request with its signature above."""
+USELESS_BYTES = 1 << 14
+"""A message that changes nothing counts as one, and as one more for so many of its bytes."""
+STEP_COST = 4
+"""As how many useless ones a message counts that costs a signature check or a step of the core, if it is of a kind that
+honest peers send a few times a second at most."""
+REFUSED_PER_S_MAX = 200
+"""Requests that a peer forwards and we refuse; after more of them within a second its FORWARDs are dropped unread for
+``REFUSED_PAUSE_S``. Apart from the rest, since clients choose what an honest peer forwards."""
+REFUSED_PAUSE_S = 1.0
+REFUSED_PEERS_MAX = 1_024
 EPOCH_FREE = (
     Status,
     FetchBlocks,
@@ -60,6 +77,10 @@ EPOCH_FREE = (
 """Taken from peers in another epoch, and from those who do not vote."""
 OF_STRANGERS = (*EPOCH_FREE, FetchBatch, Handover)
 """What peers that are no validators may send."""
+RARE = (Status, Complaint, Complaints, ViewChange, NewView, Handover)
+"""What honest peers send a few times a second at most: each counts as useless, whatever it may be good for."""
+ASKING = (FetchBatch, *FETCHES)
+"""Counts as useless too, but once only: a snapshot has hundreds of chunks."""
 UNSIGNED = frozenset({"PAYLOAD_INVALID", "TOO_LARGE", "SIGNERS_MISMATCH", "SIGNATURE_INVALID", "WRONG_CHAIN"})
 """Why an envelope is refused that no honest replica forwards, whatever its state: bytes alone decide these."""
 
@@ -100,6 +121,8 @@ class Reception:
         self._bytes: Counter[bytes] = Counter()
         self._owed: Counter[bytes] = Counter()
         """Checks that a peer had beyond its share, and pays back."""
+        self._refused: dict[bytes, Faults] = {}
+        """How many requests of each peer were refused of late."""
         self._begun: tuple[Session, int] | None = None
         """The newest view whose NEW-VIEW passed, which the replica may not have seen yet."""
         self._arrived = asyncio.Event()
@@ -174,14 +197,21 @@ class Reception:
                 self._fault(sender, rejected.fault)
                 continue
             number = session.numbers.number(sender)
+            before = _before(session, number, message)
+            if isinstance(message, ASKING):
+                self._useless(sender, data)
+            elif isinstance(message, RARE) or before is not None:
+                self._useless(sender, data, STEP_COST)
             if epoch != session.epoch.number and not isinstance(message, EPOCH_FREE):
-                self.rejects["other_epoch"] += 1
+                self._drop(sender, "other_epoch", data)
             elif number >= session.config.n and not isinstance(message, OF_STRANGERS):
-                self.rejects["not_a_validator"] += 1
+                self._drop(sender, "not_a_validator", data)
             elif isinstance(message, FETCHES):
                 self._serve(session, number, message)
-            elif not session.replica.wants(message):
-                self.rejects["useless"] += 1
+            elif isinstance(message, Forward) and self._is_refused(sender):
+                self._drop(sender, "forwarded_too_many", data)
+            elif (before is not None and _says_nothing_new(before, message)) or not session.replica.wants(message):
+                self._drop(sender, "useless", data)
             else:
                 found.append((sender, number, session.replica.condensed(message)))
         return found
@@ -216,13 +246,64 @@ class Reception:
         faults += [(sender, f"forwarded_{item.lower()}") for item in checked if isinstance(item, str)]
         return Submitted(tuple(item for item in checked if isinstance(item, PoolRequest)), own=False)
 
+    def useless(self, sender: bytes, count: int = 1) -> None:
+        """So many messages of a peer changed nothing: too many, and what waits of it is dropped while it is paused."""
+        if self._transport.useless(sender, count) and sender in self._inbox:
+            self._forget(sender)
+
+    def _useless(self, sender: bytes, data: bytes, cost: int = 1) -> None:
+        self.useless(sender, cost + len(data) // USELESS_BYTES)
+
+    def _drop(self, sender: bytes, reason: str, data: bytes) -> None:
+        self.rejects[reason] += 1
+        self._useless(sender, data)
+
+    def _is_refused(self, sender: bytes) -> bool:
+        refused = self._refused.get(sender)
+        return refused is not None and _now() < refused.penalty_until_s
+
+    def _refuse(self, sender: bytes) -> None:
+        """A request that this peer forwarded is refused."""
+        if sender not in self._refused and len(self._refused) >= REFUSED_PEERS_MAX:
+            self._refused = {}
+        self._refused.setdefault(sender, Faults(REFUSED_PER_S_MAX)).add(_now(), REFUSED_PAUSE_S)
+
     def _fault(self, sender: bytes, fault: str) -> None:
         """Count it; what no honest replica sends also counts against the sender."""
         self.rejects[fault] += 1
         log.debug("rejected a message of %s: %s", sender.hex()[:16], fault)
+        if fault.startswith("forwarded_"):
+            self._refuse(sender)
         blamed = fault in BLAMED or fault.removeprefix("forwarded_").upper() in UNSIGNED
         if blamed and self._transport.fault(sender) and sender in self._inbox:
             self._forget(sender)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _before(session: Session, number: int, message: Message) -> Prepare | Commit | Outcome | None:
+    """What already has the sender's place for this vote: then it repeats itself, lies, or votes in ever later views."""
+    core = session.replica.core
+    match message:
+        case Outcome(statement):
+            return core.outcomes.known(statement.height, number)
+        case Prepare(_, sequence) | Commit(_, sequence):
+            slot = core.log.slots.get(sequence)
+            votes = None if slot is None else slot.prepares if isinstance(message, Prepare) else slot.commits
+            return None if votes is None else votes.get(number)
+        case _:
+            return None
+
+
+def _says_nothing_new(before: Prepare | Commit | Outcome, message: Message) -> bool:
+    """Whether a vote repeats the one before, or is of an earlier view: its sender cannot know that it has arrived."""
+    if isinstance(message, Outcome) and isinstance(before, Outcome):
+        return message.statement == before.statement
+    if isinstance(message, Prepare | Commit) and isinstance(before, Prepare | Commit):
+        return message.view < before.view or (message.view, message.digest) == (before.view, before.digest)
+    return False
 
 
 def checks_of(frame: bytes) -> int:

@@ -18,18 +18,20 @@ from network import until
 from ca.keys import SigningKey
 from pbft import reception
 from pbft.epoch import Epoch, Validator
-from pbft.events import CheckedBatch, Event, Received, Refuted, Submitted
+from pbft.events import CheckedBatch, Event, Instant, Received, Refuted, Submitted
 from pbft.gate import Gate
 from pbft.messages import (
     Batch,
     BatchBody,
     Chunk,
+    Commit,
     ExecutionCertificate,
     FetchBlocks,
     Forward,
     Manifest,
     Message,
     NewView,
+    Outcome,
     Prepare,
     PrePrepare,
     Proposal,
@@ -42,7 +44,7 @@ from pbft.messages import (
 )
 from pbft.numbers import Numbers
 from pbft.ports import SnapshotUnknown
-from pbft.reception import INBOX_BYTES_MAX, ROUND_CHECKS_MAX, Reception
+from pbft.reception import INBOX_BYTES_MAX, REFUSED_PER_S_MAX, ROUND_CHECKS_MAX, STEP_COST, USELESS_BYTES, Reception
 from pbft.replica import Replica
 from pbft.serving import Fetch
 from pbft.session import Session
@@ -61,8 +63,10 @@ class Edge:
         self.events: list[Event] = []
         self.fetches: list[tuple[int, Fetch]] = []
         self.faults: Counter[bytes] = Counter()
-        self.paused_after = 1_000
+        self.useless: Counter[bytes] = Counter()
+        self.paused_after, self.useless_after = 1_000, 1_000_000
         self.lone.transport.fault = self._fault  # type: ignore[method-assign]
+        self.lone.transport.useless = self._useless  # type: ignore[method-assign]
         self.reception = Reception(
             self.lone.ledger,
             self.lone.transport,
@@ -75,6 +79,10 @@ class Edge:
     def _fault(self, key: bytes) -> bool:
         self.faults[key] += 1
         return self.faults[key] == self.paused_after
+
+    def _useless(self, key: bytes, count: int) -> bool:
+        self.useless[key] += count
+        return self.useless[key] >= self.useless_after > self.useless[key] - count
 
     def deliver(self, peer: int, message: Message, epoch: int = 0) -> bool:
         return self.raw(peer, encode_frame(epoch, message))
@@ -320,3 +328,73 @@ async def test_a_vote_that_can_change_nothing_is_dropped_before_its_signature_is
     await eventually(lambda: len(edge.events) == 1)
     assert edge.reception.rejects["useless"] == 4
     assert edge.faults[PEERS[0]] == 0
+
+
+# --------------------------------------------------------------------------------- what is of no use, and costs
+
+
+@pytest.mark.parametrize(("message", "cost"), [(STATUS, STEP_COST), (FetchBlocks(1, 2), 1)])
+async def test_what_honest_peers_send_rarely_counts_as_useless(edge: Edge, message: Message, cost: int) -> None:
+    edge.deliver(0, message)
+    await eventually(lambda: bool(edge.events or edge.fetches))
+    assert edge.useless == {PEERS[0]: cost}
+
+
+async def test_a_first_vote_costs_nothing_and_each_later_one_in_its_place_does(edge: Edge) -> None:
+    edge.among_validators()
+    for view in range(4):
+        edge.deliver(1, by(2, Prepare(view, 1, bytes(32), 2)))
+        await eventually(lambda: len(edge.events) == view + 1)  # noqa: B023 # awaited in this very round
+        event = edge.events[view]
+        assert isinstance(event, Received)
+        edge.session.replica.step(event, Instant(1, 1))
+    assert edge.useless == {PEERS[1]: 3 * STEP_COST}
+
+
+async def test_a_vote_that_comes_again_is_dropped_and_one_that_contradicts_it_is_not(edge: Edge) -> None:
+    edge.among_validators()
+    statements = [Statement(1, *[bytes([number]) * 32] * 4) for number in range(2)]
+    firsts = (by(2, Commit(1, 1, bytes(32), 2)), by(2, Outcome(statements[0], 2)))
+    others = (by(2, Commit(1, 1, b"x" * 32, 2)), by(2, Outcome(statements[1], 2)))
+    for message in firsts:
+        edge.deliver(1, message)
+    await eventually(lambda: len(edge.events) == 2)
+    for event in edge.events:
+        edge.session.replica.step(event, Instant(1, 1))
+    for message in (*firsts, by(2, Commit(0, 1, b"y" * 32, 2)), *others):
+        edge.deliver(1, message)
+    await eventually(lambda: len(edge.events) == 4)
+    assert edge.events[2:] == [Received(edge.number(1), message) for message in others]
+    assert edge.reception.rejects == {"useless": 3}
+
+
+async def test_what_changes_nothing_counts_by_its_size_too(edge: Edge) -> None:
+    edge.among_validators()
+    edge.deliver(0, BatchBody(bytes(3 * USELESS_BYTES)))
+    await eventually(lambda: edge.reception.rejects["useless"] == 1)
+    assert edge.useless == {PEERS[0]: 4}
+
+
+async def test_whoever_is_paused_for_being_useless_loses_what_waits_and_nobody_else_does(edge: Edge) -> None:
+    edge.useless_after = 5
+    for _ in range(20):
+        edge.deliver(0, STATUS)
+    edge.reception.useless(PEERS[0], 5)
+    edge.deliver(1, STATUS)
+    await eventually(lambda: bool(edge.events))
+    assert edge.events == [Received(edge.number(1), STATUS)]
+
+
+async def test_a_peer_whose_forwarded_requests_are_refused_is_heard_but_its_forwards_are_not(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge.lone.ledger, "check_envelopes", lambda raws: ["NONCE_USED" for _ in raws])
+    edge.deliver(0, Forward((b"x",) * (REFUSED_PER_S_MAX + 1)))
+    await eventually(lambda: edge.reception.rejects["forwarded_nonce_used"] == REFUSED_PER_S_MAX + 1)
+    edge.deliver(0, Forward((b"x",)))
+    edge.deliver(1, Forward((b"x",)))
+    edge.deliver(0, STATUS)
+    await eventually(lambda: Received(edge.number(0), STATUS) in edge.events)
+    assert edge.reception.rejects["forwarded_too_many"] == 1
+    assert edge.reception.rejects["forwarded_nonce_used"] == REFUSED_PER_S_MAX + 2
+    assert edge.faults == {}

@@ -17,6 +17,7 @@ from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ca.tls import client_context, pem_of, server_context
+from pbft import transport
 from pbft.epoch import Validator
 from pbft.link import PROTOCOL_VERSION, Hello, Link, frame
 from pbft.transport import UNINTRODUCED_MAX, Transport, TransportLimits
@@ -421,6 +422,39 @@ async def test_a_peer_at_fault_too_often_is_paused_and_then_heard_again(world: W
     assert larger.transport.drops["penalty"] == 1
     smaller.sends(larger, b"while paused")
     await eventually(lambda: larger.received == [(smaller.public_key, b"while paused")])
+
+
+async def test_a_peer_of_no_use_too_often_is_paused_for_a_moment_and_not_blamed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "USELESS_PAUSE_S", 0.3)
+    smaller, larger = world.pair(useless_per_s_max=100, penalty_ms=60_000)
+    for party in (smaller, larger):
+        await party.start([smaller, larger])
+    await linked(smaller, larger)
+    until_s = asyncio.get_running_loop().time() + 0.3
+    assert [larger.transport.useless(smaller.public_key, count) for count in (60, 40, 1, 500)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert not larger.transport.fault(smaller.public_key)
+    assert dict(larger.transport.drops) == {"useless_pause": 1}
+    smaller.sends(larger, b"while paused")
+    await eventually(lambda: larger.received == [(smaller.public_key, b"while paused")])
+    assert asyncio.get_running_loop().time() >= until_s
+
+
+async def test_an_observers_small_frames_use_up_its_budget_too(world: World) -> None:
+    node, observer = world.pair(observer_bytes_per_s_max=10 * transport.OBSERVER_FRAME_BYTES_MIN)
+    await node.start([node])
+    await observer.start([node])
+    await linked(node, observer)
+    for number in range(20):
+        observer.sends(node, bytes([number]))
+    await eventually(lambda: len(node.received) == 20)
+    assert node.transport.drops["observer_slowed"] >= 1
 
 
 async def test_a_penalty_outlives_the_link(world: World) -> None:
