@@ -30,14 +30,17 @@ from pbft.messages import (
     Message,
     NewView,
     Outcome,
+    PackedMessage,
     Prepare,
     PreparedCertificate,
     PrePrepare,
     Proposal,
     ViewChange,
-    decode_message,
+    decode_packed,
     statement_bytes,
+    unpacked,
 )
+from pbft.packing import PackedNewView
 from pbft.ports import BatchFault, LedgerPort, SnapshotUnknown
 from pbft.view_change import is_new_view, is_view_change
 
@@ -45,7 +48,7 @@ VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
 VOTES = (Prepare, Commit, Outcome, Complaint, PrePrepare)
 """What is no more than its sender's signature. A pre-prepare comes here as what is left of a second proposal."""
-COUNTED = (Forward, ViewChange, NewView, CertifiedBlock, Complaints, Handover)
+COUNTED = (Forward, ViewChange, PackedNewView, CertifiedBlock, Complaints, Handover)
 """Messages whose parts are counted."""
 FORWARD_ENVELOPES_MAX = 1_000
 HANDOVER_SIGNATURES_MAX = 64
@@ -91,12 +94,13 @@ class Gate:
     def decode(self, data: bytes) -> Message:
         """Bytes to a message of the right shape and size; raises ``Rejected``."""
         try:
-            message = decode_message(data)
+            packed = decode_packed(data)
+            self._check_counts(packed)
+            message = unpacked(packed)
         except DECODE_ERRORS as error:
             raise Rejected(GateFault.MALFORMED, str(error)[:200]) from None
         if isinstance(message, PrePrepare):
             raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
-        self._check_counts(message)
         return message
 
     def verify(self, sender: int, message: Message) -> Received:
@@ -111,7 +115,7 @@ class Gate:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _check_counts(self, message: Message) -> None:
+    def _check_counts(self, message: PackedMessage) -> None:
         if not isinstance(message, COUNTED):
             return
         n, window = self._config.n, 2 * self._config.window_blocks
@@ -120,8 +124,9 @@ class Gate:
                 many = len(envelopes) > FORWARD_ENVELOPES_MAX
             case ViewChange(_, _, prepared):
                 many = len(prepared) > window
-            case NewView(_, changes, proposals):
+            case PackedNewView(view_changes=changes, pre_prepares=proposals):
                 many = len(changes) > n or len(proposals) > window or any(len(c.prepared) > window for c in changes)
+                many = many or any(len(item.prepares) > n for change in changes for item in change.prepared)
             case CertifiedBlock():
                 many = len(message.headers) > window
             case Complaints(complaints):

@@ -1,44 +1,61 @@
-"""The protocol's messages: frozen, array-encoded msgpack, each with the bytes that its signature covers.
+"""The protocol's messages: frozen, array-encoded msgpack; those that are signed live in ``pbft/signed.py``.
 
-Every signature binds domain, message kind, chain (genesis hash), channel, epoch, view, sequence, digest and
-sender (DESIGN "Agree"), so that no vote can be replayed as another kind, in another view or on another
-chain. Decoding is strict in types; limits on lengths and counts are the edge gate's (``pbft/gate.py``).
-Digests and roots are 32-byte SHA-256 values; signatures are 64-byte ECDSA P-256 r || s; senders are indexes
-into the epoch's validator list; heights and sequences are the same number and start at 1.
+Decoding is strict in types; limits on lengths and counts are the edge gate's (``pbft/gate.py``).
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-DOMAIN = "wattquorum/1"
-NULL_DIGEST = bytes(32)
-"""The digest of a null request (OSDI '99, section 4.4): an empty block that fills a gap after a view change."""
+from pbft.packing import PackedNewView, pack, unpack
+from pbft.signed import (
+    DOMAIN,
+    NULL_DIGEST,
+    NUMBER_MAX,
+    Commit,
+    Complaint,
+    ExecutionCertificate,
+    NewView,
+    Number,
+    Outcome,
+    Prepare,
+    PreparedCertificate,
+    PrePrepare,
+    Scope,
+    Statement,
+    ViewChange,
+    signed_bytes,
+    statement_bytes,
+)
+
+__all__ = [
+    "DOMAIN",
+    "NULL_DIGEST",
+    "NUMBER_MAX",
+    "Commit",
+    "Complaint",
+    "ExecutionCertificate",
+    "NewView",
+    "Number",
+    "Outcome",
+    "PrePrepare",
+    "Prepare",
+    "PreparedCertificate",
+    "Scope",
+    "Statement",
+    "ViewChange",
+    "signed_bytes",
+    "statement_bytes",
+]
+"""Handed on: whoever speaks of messages need not know that these live apart."""
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding bytes of others can raise; msgspec does not wrap text that is no UTF-8."""
 
-NUMBER_MAX = 2**53
-Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
-"""Views, sequences, heights, counts and indexes. Anything else is malformed, and gets no further than decoding."""
-
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Scope(msgspec.Struct, frozen=True, array_like=True):
-    """What every signature of one epoch of one channel is bound to."""
-
-    chain: bytes
-    channel: str
-    epoch: Number
-
-
-def signed_bytes(kind: str, scope: Scope, view: int, sequence: int, digest: bytes, sender: int) -> bytes:
-    """The bytes under a vote's signature."""
-    return _encode((DOMAIN, kind, scope.chain, scope.channel, scope.epoch, view, sequence, digest, sender))
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
@@ -54,129 +71,11 @@ def batch_digest(channel: str, proposed_time_ms: int, envelope_hashes: bytes) ->
     return sha256(_encode((DOMAIN, "batch", channel, proposed_time_ms, envelope_hashes))).digest()
 
 
-class PrePrepare(msgspec.Struct, frozen=True, array_like=True, tag="pre-prepare"):
-    """The primary assigns ``sequence`` to a batch (section 4.2). The body travels beside it in ``Proposal``."""
-
-    view: Number
-    sequence: Number
-    digest: bytes
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        return signed_bytes("pre-prepare", scope, self.view, self.sequence, self.digest, self.sender)
-
-
 class Proposal(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
     """A pre-prepare with the encoded ``Batch`` that its digest binds."""
 
     pre_prepare: PrePrepare
     body: bytes
-
-
-class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
-    view: Number
-    sequence: Number
-    digest: bytes
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        return signed_bytes("prepare", scope, self.view, self.sequence, self.digest, self.sender)
-
-
-class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
-    view: Number
-    sequence: Number
-    digest: bytes
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        return signed_bytes("commit", scope, self.view, self.sequence, self.digest, self.sender)
-
-
-class Statement(msgspec.Struct, frozen=True, array_like=True):
-    """What executing the block at ``height`` led to: checkpoint and reply in one (DESIGN "Certify").
-
-    ``header_hash`` and ``results_hash`` cover the headers and the results of every block before, so that one
-    certificate proves what became of all of them.
-    """
-
-    height: Number
-    header_hash: bytes
-    state_root: bytes
-    results_hash: bytes
-    next_validators_hash: bytes
-
-
-def statement_bytes(scope: Scope, statement: Statement) -> bytes:
-    """The bytes under an outcome's signature: without a sender, so that a certificate is one text, q signatures."""
-    return _encode((DOMAIN, "outcome", scope.chain, scope.channel, scope.epoch, statement))
-
-
-class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
-    statement: Statement
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        return statement_bytes(scope, self.statement)
-
-
-class ExecutionCertificate(msgspec.Struct, frozen=True, array_like=True):
-    """q signatures, by distinct validators in ascending order, under one statement."""
-
-    epoch: Number
-    statement: Statement
-    signatures: tuple[tuple[Number, bytes], ...]
-
-
-class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
-    """Proof that a batch prepared: its pre-prepare and q - 1 matching prepares of distinct backups (section 4.4, P)."""
-
-    pre_prepare: PrePrepare
-    prepares: tuple[Prepare, ...]
-
-
-class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"):
-    """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4)."""
-
-    view: Number
-    certificate: ExecutionCertificate | None
-    prepared: tuple[PreparedCertificate, ...]
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        content = sha256(_encode((self.certificate, self.prepared))).digest()
-        height = self.certificate.statement.height if self.certificate else 0
-        return signed_bytes("view-change", scope, self.view, height, content, self.sender)
-
-
-class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
-    """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4)."""
-
-    view: Number
-    view_changes: tuple[ViewChange, ...]
-    pre_prepares: tuple[PrePrepare, ...]
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        content = sha256(_encode((self.view_changes, self.pre_prepares))).digest()
-        return signed_bytes("new-view", scope, self.view, 0, content, self.sender)
-
-
-class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
-    """A replica asks to leave ``view``; f + 1 of them make everyone leave (DESIGN "Leaving a view")."""
-
-    view: Number
-    sender: Number
-    signature: bytes = b""
-
-    def signed(self, scope: Scope) -> bytes:
-        return signed_bytes("complaint", scope, self.view, 0, NULL_DIGEST, self.sender)
 
 
 class Complaints(msgspec.Struct, frozen=True, array_like=True, tag="complaints"):
@@ -290,14 +189,13 @@ class Forward(msgspec.Struct, frozen=True, array_like=True, tag="forward"):
     envelopes: tuple[bytes, ...]
 
 
-Message: TypeAlias = (
+_Plain: TypeAlias = (
     Proposal
     | PrePrepare
     | Prepare
     | Commit
     | Outcome
     | ViewChange
-    | NewView
     | Complaint
     | Complaints
     | Handover
@@ -313,10 +211,26 @@ Message: TypeAlias = (
     | Forward
 )
 
-encode_message = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
-decode_message = _decoder.decode
+Message: TypeAlias = _Plain | NewView
+PackedMessage: TypeAlias = _Plain | PackedNewView
+"""A message as it is encoded."""
+
+_decoder: msgspec.msgpack.Decoder[PackedMessage] = msgspec.msgpack.Decoder(PackedMessage)
+decode_packed = _decoder.decode
+FRAME_BYTES_MAX = 32 << 20
 _EPOCH_BYTES = 8
+
+
+def encode_message(message: Message) -> bytes:
+    return _encode(pack(message) if isinstance(message, NewView) else message)
+
+
+def unpacked(message: PackedMessage) -> Message:
+    return unpack(message) if isinstance(message, PackedNewView) else message
+
+
+def decode_message(data: bytes) -> Message:
+    return unpacked(decode_packed(data))
 
 
 def encode_frame(epoch: int, message: Message) -> bytes:

@@ -21,7 +21,7 @@ from pbft.torn import has_record_behind
 
 SEGMENT_BYTES_MAX = 16 << 20
 RECORD_BYTES_MAX = 64 << 20
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAGIC = b"WQWAL" + bytes([FORMAT_VERSION])
 SUFFIX = ".wal"
 _HEAD = struct.Struct(">II")

@@ -11,7 +11,7 @@ from ledger import authentication, snapshots, transfer
 from mutants import hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
-from pbft import checkpoint, core, evidence, gate, log, messages, normal_case, quorum, view_change, view_changer
+from pbft import checkpoint, core, evidence, gate, log, normal_case, quorum, signed, view_change, view_changer
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     _one(
         "view not bound in the signature",
-        messages,
+        signed,
         "signed_bytes",
         "scope.epoch, view, sequence",
         "scope.epoch, 0, sequence",

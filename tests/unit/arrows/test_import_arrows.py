@@ -26,7 +26,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "ledger": frozenset(
         {
             "ca", "pbft.quorum", "pbft.messages", "pbft.events", "pbft.ports", "pbft.epoch", "pbft.files",
-            "pbft.evidence",
+            "pbft.evidence", "pbft.packing",
         }
     ),
     "contracts": frozenset(
