@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from ledger.epochs import new_view_bytes_max_of
 from sdk.wire import REQUEST_BYTES_MAX
 
 ENVIRONMENT_PREFIX = "WATTQ_"
@@ -181,6 +182,10 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "clock.rate", "a clock that runs faster needs clock.start too")
         if self.limits.window_blocks < 2 * self.limits.checkpoint_interval_blocks:
             _fail(source, "limits.window_blocks", "must be at least twice limits.checkpoint_interval_blocks")
+        least_bytes = new_view_bytes_max_of(self.limits.window_blocks)
+        if self.limits.peer_queue_bytes_max < least_bytes:
+            room = f"{least_bytes} bytes, the room that a NEW-VIEW about limits.window_blocks may take"
+            _fail(source, "limits.peer_queue_bytes_max", f"must be at least {room}")
         if self.limits.snapshot_gap_blocks < SNAPSHOT_GAP_CHECKPOINTS_MIN * self.limits.checkpoint_interval_blocks:
             least = f"{SNAPSHOT_GAP_CHECKPOINTS_MIN} times limits.checkpoint_interval_blocks"
             _fail(source, "limits.snapshot_gap_blocks", f"must be at least {least}, or a newcomer may never catch up")
