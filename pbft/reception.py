@@ -51,6 +51,8 @@ INBOX_BYTES_MAX = 32 << 20
 ROUND_CHECKS_MAX = 512
 """Signature checks that a round of the gate may cost, by estimate, shared among the peers who have something waiting. A
 single message may cost more; its sender pays that back in the rounds after."""
+FORWARD_PIECE = 64
+"""Forwarded requests that are checked in one round; the others of the message wait for the next ones."""
 CHECK_BYTES = 256
 """A message is taken to cost a signature check for so many of its bytes, and one at least. A vote is below this, a
 request with its signature above."""
@@ -123,6 +125,8 @@ class Reception:
         """Checks that a peer had beyond its share, and pays back."""
         self._refused: dict[bytes, Faults] = {}
         """How many requests of each peer were refused of late."""
+        self._rest: dict[bytes, deque[Forward]] = {}
+        """Pieces of a message that has gone through the gate in part. What its sender sends later waits behind."""
         self._begun: tuple[Session, int] | None = None
         """The newest view whose NEW-VIEW passed, which the replica may not have seen yet."""
         self._arrived = asyncio.Event()
@@ -136,9 +140,11 @@ class Reception:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while batch := self._take():
+            while self._inbox or self._rest:
                 session = self._session()
-                decoded = self._decode(session, batch)
+                pieces = self._take_pieces(session)
+                batch = self._take()
+                decoded = pieces + self._decode(session, batch)
                 events, faults = await loop.run_in_executor(self._thread, self._verify, session, decoded)
                 for event in events:
                     self._put(session, event)
@@ -162,12 +168,23 @@ class Reception:
     def _take(self) -> list[tuple[bytes, bytes]]:
         """The next round: as many rounds' shares as it takes until somebody who waits owes nothing."""
         taken: list[tuple[bytes, bytes]] = []
-        while self._inbox and not taken:
+        waiting = [sender for sender in self._inbox if sender not in self._rest]
+        while waiting and not taken:
             share = max(1, ROUND_CHECKS_MAX // len(self._inbox))
             # Whoever waits for nothing pays back too: time passes.
             self._owed = Counter({sender: owed - share for sender, owed in self._owed.items() if owed > share})
-            for sender in [sender for sender in self._inbox if sender not in self._owed]:
-                taken += self._take_from(sender, share)
+            for sender in waiting:
+                if sender not in self._owed:
+                    taken += self._take_from(sender, share)
+        return taken
+
+    def _take_pieces(self, session: Session) -> list[_Decoded]:
+        """The next piece of each message that is not through yet."""
+        taken: list[_Decoded] = []
+        for sender, pieces in list(self._rest.items()):
+            taken.append((sender, session.numbers.number(sender), pieces.popleft()))
+            if not pieces:
+                del self._rest[sender]
         return taken
 
     def _take_from(self, sender: bytes, share: int) -> list[tuple[bytes, bytes]]:
@@ -213,8 +230,17 @@ class Reception:
             elif (before is not None and _says_nothing_new(before, message)) or not session.replica.wants(message):
                 self._drop(sender, "useless", data)
             else:
-                found.append((sender, number, session.replica.condensed(message)))
+                found.append((sender, number, self._first_piece(sender, session.replica.condensed(message))))
         return found
+
+    def _first_piece(self, sender: bytes, message: Message) -> Message:
+        """A message as it is, but for a long FORWARD, most of which waits."""
+        if not isinstance(message, Forward) or len(message.envelopes) <= FORWARD_PIECE:
+            return message
+        envelopes = message.envelopes
+        pieces = [Forward(envelopes[at : at + FORWARD_PIECE]) for at in range(0, len(envelopes), FORWARD_PIECE)]
+        self._rest.setdefault(sender, deque()).extend(pieces[1:])
+        return pieces[0]
 
     def _verify(self, session: Session, messages: Sequence[_Decoded]) -> tuple[list[Event], list[tuple[bytes, str]]]:
         """In the gate's thread: what passed, and who was at fault for what."""
@@ -248,8 +274,8 @@ class Reception:
 
     def useless(self, sender: bytes, count: int = 1) -> None:
         """So many messages of a peer changed nothing: too many, and what waits of it is dropped while it is paused."""
-        if self._transport.useless(sender, count) and sender in self._inbox:
-            self._forget(sender)
+        if self._transport.useless(sender, count):
+            self._drop_waiting(sender)
 
     def _useless(self, sender: bytes, data: bytes, cost: int = 1) -> None:
         self.useless(sender, cost + len(data) // USELESS_BYTES)
@@ -275,7 +301,12 @@ class Reception:
         if fault.startswith("forwarded_"):
             self._refuse(sender)
         blamed = fault in BLAMED or fault.removeprefix("forwarded_").upper() in UNSIGNED
-        if blamed and self._transport.fault(sender) and sender in self._inbox:
+        if blamed and self._transport.fault(sender):
+            self._drop_waiting(sender)
+
+    def _drop_waiting(self, sender: bytes) -> None:
+        self._rest.pop(sender, None)
+        if sender in self._inbox:
             self._forget(sender)
 
 

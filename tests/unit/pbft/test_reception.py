@@ -44,7 +44,15 @@ from pbft.messages import (
 )
 from pbft.numbers import Numbers
 from pbft.ports import SnapshotUnknown
-from pbft.reception import INBOX_BYTES_MAX, REFUSED_PER_S_MAX, ROUND_CHECKS_MAX, STEP_COST, USELESS_BYTES, Reception
+from pbft.reception import (
+    FORWARD_PIECE,
+    INBOX_BYTES_MAX,
+    REFUSED_PER_S_MAX,
+    ROUND_CHECKS_MAX,
+    STEP_COST,
+    USELESS_BYTES,
+    Reception,
+)
 from pbft.replica import Replica
 from pbft.serving import Fetch
 from pbft.session import Session
@@ -247,6 +255,28 @@ async def test_who_sends_what_costs_much_has_fewer_turns_than_who_sends_little(
     places = [place for place, event in enumerate(edge.events) if isinstance(event, Submitted)]
     assert places == [0, 91, 182, 203], "what costs a hundred checks goes once while the other has nearly as many"
     assert edge.faults == Counter()
+
+
+async def test_a_long_forward_goes_through_in_pieces_and_in_order(edge: Edge) -> None:
+    envelopes = tuple(b"%d" % number for number in range(3 * FORWARD_PIECE + 1))
+    edge.deliver(0, Forward(envelopes))
+    edge.deliver(0, STATUS)
+    edge.deliver(1, STATUS)
+    await eventually(lambda: len(edge.events) == 6)
+    pieces = [event for event in edge.events if isinstance(event, Submitted)]
+    assert [len(piece.requests) for piece in pieces] == [FORWARD_PIECE] * 3 + [1]
+    assert tuple(request.envelope for piece in pieces for request in piece.requests) == envelopes
+    assert edge.events.index(Received(edge.number(1), STATUS)) < edge.events.index(pieces[1])
+
+
+async def test_a_peer_that_is_paused_loses_the_rest_of_its_forward(edge: Edge) -> None:
+    edge.paused_after = 1
+    edge.deliver(0, Forward((b"!SIGNATURE_INVALID",) * 2 * FORWARD_PIECE))
+    edge.deliver(1, STATUS)
+    await eventually(lambda: Received(edge.number(1), STATUS) in edge.events)
+    await eventually(lambda: edge.faults[PEERS[0]] == FORWARD_PIECE)
+    assert edge.reception._rest == {}
+    assert sum(isinstance(event, Submitted) for event in edge.events) == 1
 
 
 async def test_who_waits_alone_is_never_made_to_wait(edge: Edge) -> None:
