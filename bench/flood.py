@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -181,18 +181,17 @@ class _Run:
         genesis = load_genesis(self._cluster.directory / "genesis.json")
         async with AsyncClient([connect(endpoint)], genesis, SigningKey.generate()) as stranger:
             expires = (await stranger.status()).executed_height + EXPIRY_BLOCKS
-            strange = [await _take_nothing(stranger, number, expires) for number in range(STRANGE_ENVELOPES)]
+            strange = await useless_requests(stranger, range(STRANGE_ENVELOPES), expires)
         office, own = Office(self._cluster), {}
         for number, kind in enumerate(kind for kind in CLIENT_KINDS if kind.startswith("admissible")):
             key = SigningKey.load(await office.admit(endpoint, f"flooder{number}", Role.BUYER, ()))
             async with AsyncClient([connect(endpoint)], genesis, key) as client:
                 # Its registration used the first nonce.
-                own[kind] = [await _take_nothing(client, 2 + each, expires) for each in range(ADMISSIBLE)]
-        spoilt = [_spoilt(signed) for signed in own[CLIENT_KINDS[0]][:INADMISSIBLE]]
+                own[kind] = await useless_requests(client, range(2, 2 + ADMISSIBLE), expires)
         return _Ammunition(
-            strange=tuple(_envelope(signed) for signed in strange),
-            admissible={kind: tuple(_params(signed) for signed in requests) for kind, requests in own.items()},
-            inadmissible=tuple(_params(signed) for signed in [*strange[:INADMISSIBLE], *spoilt]),
+            strange=tuple(envelope_of(signed) for signed in strange),
+            admissible={kind: tuple(params_of(signed) for signed in requests) for kind, requests in own.items()},
+            inadmissible=inadmissible(strange[:INADMISSIBLE], own[CLIENT_KINDS[0]][:INADMISSIBLE]),
         )
 
     # ------------------------------------------------------------------------------------------- floods
@@ -292,17 +291,26 @@ def _ratio(value: float | None, base: float | None) -> float | None:
 # ------------------------------------------------------------------------------------------------- requests
 
 
-async def _take_nothing(client: AsyncClient, nonce: int, expires_at_height: int) -> Signed:
-    """A lawful request that needs no state: its listing does not exist, so that it fails when it is executed."""
-    args = {"listing": f"none-{nonce}", "energy_wh": 10}
-    return await client.sign("market", "take_listing", args, nonce=nonce, expires_at_height=expires_at_height)
+async def useless_requests(client: AsyncClient, nonces: Iterable[int], expires_at_height: int) -> list[Signed]:
+    """Lawful requests that need no state: their listing does not exist, so that they fail when they are executed."""
+    args = {"listing": "none", "energy_wh": 10}
+    return [
+        await client.sign("market", "take_listing", args, nonce=nonce, expires_at_height=expires_at_height)
+        for nonce in nonces
+    ]
 
 
-def _params(signed: Signed) -> SubmitParams:
+def inadmissible(strange: Sequence[Signed], registered: Sequence[Signed]) -> tuple[SubmitParams, ...]:
+    """Requests of somebody whom nobody knows, and others that somebody known has not signed."""
+    return tuple(params_of(signed) for signed in [*strange, *(_spoilt(signed) for signed in registered)])
+
+
+def params_of(signed: Signed) -> SubmitParams:
+    """As a client submits it."""
     return SubmitParams(payload=signed.payload, signatures=signed.signatures, wait="accepted")
 
 
-def _envelope(signed: Signed) -> bytes:
+def envelope_of(signed: Signed) -> bytes:
     """As nodes pass it on: payload, then (key, signature) pairs."""
     pairs = tuple((each.public_key, each.signature) for each in signed.signatures)
     return msgspec.msgpack.encode((signed.payload.encode(), pairs))

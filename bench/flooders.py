@@ -106,7 +106,7 @@ class Flooded:
 def flood(plan: PeerFlood | ClientFlood) -> Flooded:
     """The process's entry."""
     began = time.process_time()
-    run = _Peer(plan).run() if isinstance(plan, PeerFlood) else _flood_as_client(plan)
+    run = Flooder(plan).run() if isinstance(plan, PeerFlood) else flood_as_client(plan)
     messages, size = asyncio.run(run)
     return Flooded(messages, round(size / 1e6, 1), round(time.process_time() - began, 1))
 
@@ -114,8 +114,8 @@ def flood(plan: PeerFlood | ClientFlood) -> Flooded:
 # ------------------------------------------------------------------------------------------------- peers
 
 
-class _Peer:
-    """A node's links, and frames to send over them."""
+class Flooder:
+    """A node's links, and frames to send over them. ``run`` ends at the plan's end, or when it is cancelled."""
 
     def __init__(self, plan: PeerFlood) -> None:
         self._plan = plan
@@ -140,6 +140,7 @@ class _Peer:
         return encode_frame(self.epoch, message)
 
     async def run(self) -> tuple[int, int]:
+        """Link with all nodes and flood them; messages and bytes sent."""
         files = (self._plan.home / "node.crt", self._plan.home / "node.key", pem_of(self.genesis.roots))
         transport = Transport(
             Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self.key.public_key),
@@ -194,11 +195,11 @@ class _Peer:
         return messages, size
 
 
-def _garbage(_: _Peer) -> Iterator[bytes]:
+def _garbage(_: Flooder) -> Iterator[bytes]:
     return cycle([bytes(8) + os.urandom(GARBAGE_BYTES) for _ in range(GARBAGE_KINDS)])
 
 
-def _forged_votes(peer: _Peer) -> Iterator[bytes]:
+def _forged_votes(peer: Flooder) -> Iterator[bytes]:
     """Votes within the watermarks whose signatures are nobody's."""
     digest = os.urandom(32)
     while True:
@@ -206,7 +207,7 @@ def _forged_votes(peer: _Peer) -> Iterator[bytes]:
             yield peer.frame(Prepare(0, peer.height + ahead, digest, peer.index, os.urandom(64)))
 
 
-def _votes(peer: _Peer) -> Iterator[bytes]:
+def _votes(peer: Flooder) -> Iterator[bytes]:
     """Well-signed votes within the watermarks, for ever later views: each takes the place of the one before."""
     view, digest = 0, os.urandom(32)
     while True:
@@ -216,7 +217,7 @@ def _votes(peer: _Peer) -> Iterator[bytes]:
             yield peer.frame(peer.sign(kind(view, peer.height + ahead, digest, peer.index)))
 
 
-def _proposals(peer: _Peer) -> Iterator[bytes]:
+def _proposals(peer: Flooder) -> Iterator[bytes]:
     """Well-signed proposals of somebody who does not lead, full of requests that nobody has seen."""
     bodies = []
     for envelopes in _parts(peer.envelopes):
@@ -229,12 +230,12 @@ def _proposals(peer: _Peer) -> Iterator[bytes]:
         yield peer.frame(Proposal(proposal, body))
 
 
-def _new_views(peer: _Peer) -> Iterator[bytes]:
+def _new_views(peer: Flooder) -> Iterator[bytes]:
     """NEW-VIEWs for a view that the flooder would lead, well formed, but every signature in them is its own."""
     return cycle([peer.frame(_new_view(peer)) for _ in range(4)])
 
 
-def _new_view(peer: _Peer) -> Message:
+def _new_view(peer: Flooder) -> Message:
     view = peer.n + peer.index
     voters = [sender for sender in range(peer.n) if sender != peer.index][: quorum(peer.n) - 1]
     sequences = range(1, peer.genesis.limits.window_blocks + 1)
@@ -246,23 +247,23 @@ def _new_view(peer: _Peer) -> Message:
     return peer.sign(NewView(view, changes, again, peer.index))  # type: ignore[arg-type]  # signing keeps the kinds
 
 
-def _prepared(peer: _Peer, sequence: int, voters: list[int]) -> PreparedCertificate:
+def _prepared(peer: Flooder, sequence: int, voters: list[int]) -> PreparedCertificate:
     digest = os.urandom(32)
     proposal = peer.sign(PrePrepare(peer.index, sequence, digest, peer.index))
     votes = tuple(peer.sign(Prepare(peer.index, sequence, digest, voter)) for voter in voters)
     return PreparedCertificate(proposal, votes)  # type: ignore[arg-type]  # signing keeps the kinds
 
 
-def _statuses(peer: _Peer) -> Iterator[bytes]:
+def _statuses(peer: Flooder) -> Iterator[bytes]:
     """A replica that says to have nothing: each is answered with all that it could lack."""
     return cycle([peer.frame(Status(peer.epoch, 0, True, 0, 0))])
 
 
-def _forwards(peer: _Peer) -> Iterator[bytes]:
+def _forwards(peer: Flooder) -> Iterator[bytes]:
     return cycle([peer.frame(Forward(envelopes)) for envelopes in _parts(peer.envelopes)])
 
 
-def _fetches(peer: _Peer) -> Iterator[bytes]:
+def _fetches(peer: Flooder) -> Iterator[bytes]:
     """Blocks, snapshots, chunks and batches, for all that there is."""
     interval = peer.genesis.limits.checkpoint_interval_blocks
     while True:
@@ -277,7 +278,7 @@ def _parts(envelopes: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
     return [envelopes[start : start + BATCH_ENVELOPES] for start in range(0, len(envelopes), BATCH_ENVELOPES)]
 
 
-PEER_FLOODS: dict[str, Callable[[_Peer], Iterator[bytes]]] = {
+PEER_FLOODS: dict[str, Callable[[Flooder], Iterator[bytes]]] = {
     "garbage": _garbage,
     "forged votes": _forged_votes,
     "votes": _votes,
@@ -293,7 +294,8 @@ PEER_FLOODS: dict[str, Callable[[_Peer], Iterator[bytes]]] = {
 # ------------------------------------------------------------------------------------------------ a client
 
 
-async def _flood_as_client(plan: ClientFlood) -> tuple[int, int]:
+async def flood_as_client(plan: ClientFlood) -> tuple[int, int]:
+    """Until the plan's end, or until every request has been taken in; messages and bytes sent."""
     transport = connect(plan.endpoint)
     waiting = cycle(plan.requests) if plan.again else iter(plan.requests)
     sent = size = 0
