@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ledger import authentication, snapshots, transfer
-from mutants import hunts, ledgers
+from mutants import disks, hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
 from pbft import checkpoint, core, evidence, gate, log, normal_case, quorum, signed, view_change, view_changer
+from sim.node import SimNode
 
 
 @dataclass(frozen=True)
@@ -284,5 +285,14 @@ MUTANTS = (
             Edit(transfer.Transfer, "finish", (("assert root == statement.state_root", "assert root"),)),
         ),
         ledgers.request_again_behind_a_snapshot,
+    ),
+    _one(
+        "the log cut before the certificate is durable",
+        SimNode,
+        "_enqueue_all",
+        "self._enqueue(partial(self._wal.truncate_below, output.truncate_below))",
+        "self._wal.truncate_below(output.truncate_below)",
+        disks.power_cuts_at_checkpoints,
+        3,
     ),
 )
