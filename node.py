@@ -105,7 +105,7 @@ class Node:
         )
         client = AsyncClient([connect(f"unix:{self._socket_file}")], self.genesis, self._key)
         self.reporter = Reporter(client, lambda: self.driver.session.epoch.number)
-        self.submissions = Submissions(self.ledger, self._order)
+        self.submissions = Submissions(self.ledger, self._order, configuration.limits.client_requests_per_s_max)
         self.ledger.on_commit.append(self._committed)
         self.ledger.on_install.append(self.projector.resync)
         self.driver.execution.on_certified = self._certified

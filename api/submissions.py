@@ -1,6 +1,7 @@
 """Submitting: decode, authenticate (M9), hand to the ordering module, and wait as long as the client asked.
 
-Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks.
+Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks. Each
+client is served at its own pace; all those whom the chain does not know share one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from api.pace import Pace
 from api.pools import BoundedPool
 from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_text
@@ -22,6 +24,8 @@ from sdk.statuses import status_of
 WAITERS_MAX = 20_000
 ADMISSION_THREADS = 2
 ADMISSION_TIMEOUT_S = 30.0
+REQUESTS_PER_S_MAX = 200
+UNKNOWN = ""
 
 Order = Callable[[Sequence[Envelope]], Awaitable[Sequence[Refusal | None]]]
 """Hands authenticated envelopes to the ordering module: a refusal for each that was not taken."""
@@ -40,10 +44,11 @@ class _Waiter:
 class Submissions:
     """One a node. ``on_commit`` and ``on_certified`` are called in the event loop."""
 
-    def __init__(self, ledger: Ledger, order: Order) -> None:
+    def __init__(self, ledger: Ledger, order: Order, requests_per_s_max: int = REQUESTS_PER_S_MAX) -> None:
         self._ledger = ledger
         self._order = order
         self._pool = BoundedPool("submissions", ADMISSION_THREADS, WAITERS_MAX, ADMISSION_TIMEOUT_S)
+        self._pace = Pace(requests_per_s_max)
         self._waiters: dict[bytes, _Waiter] = {}
         self._uncertified: dict[int, list[bytes]] = {}
 
@@ -51,6 +56,7 @@ class Submissions:
         """Take an envelope in; ``Refused`` with a typed code when it is not lawful, when there is no room, when it
         failed (with its receipt, if that was asked for), and when it did not come as far in time as was asked for."""
         envelope = _decoded(params)
+        await self._pace.turn(self._client(envelope))
         known = await self._known(envelope, params.wait) if self._ledger.has(envelope.tx_id) else None
         if known is not None:
             return _unless_failed(known)
@@ -70,6 +76,11 @@ class Submissions:
         if known is None:
             raise await self._late(envelope, params)
         return _unless_failed(known)
+
+    def _client(self, envelope: Envelope) -> str:
+        """Whose request it says to be, if that is anybody: made-up keys cost nothing, and get one share together."""
+        signer = envelope.payload.signers[0]
+        return signer if self._ledger.reader().get(f"registry/user/{signer}") is not None else UNKNOWN
 
     async def _late(self, envelope: Envelope, params: SubmitParams) -> Refused:
         reached = await self._known(envelope, "committed") or Submission(envelope.tx_id.hex(), "accepted")

@@ -64,7 +64,9 @@ WINDOW = 64
 """How far ahead of what the others have executed votes go: all of it lies within the watermarks."""
 CALLS_IN_FLIGHT = 256
 LINK_TIMEOUT_S = 20.0
-RETRIED = frozenset({"POOL_FULL", "NONCE_OUT_OF_WINDOW", "TOO_MANY_WAITERS", "TOO_BUSY", "TOO_SLOW"})
+RETRIED = frozenset(
+    {"POOL_FULL", "NONCE_OUT_OF_WINDOW", "TOO_MANY_WAITERS", "TOO_MANY_REQUESTS", "TOO_BUSY", "TOO_SLOW"}
+)
 """Refusals of an admissible request that the same one may not meet again."""
 
 

@@ -26,7 +26,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "ledger": frozenset(
         {
             "ca", "pbft.quorum", "pbft.messages", "pbft.events", "pbft.ports", "pbft.epoch", "pbft.files",
-            "pbft.evidence", "pbft.packing",
+            "pbft.evidence", "pbft.packing", "pbft.torn",
         }
     ),
     "contracts": frozenset(
