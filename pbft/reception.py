@@ -56,12 +56,12 @@ FORWARD_PIECE = 64
 CHECK_BYTES = 256
 """A message is taken to cost a signature check for so many of its bytes, and one at least. A vote is below this, a
 request with its signature above."""
-USELESS_BYTES = 1 << 14
+USELESS_BYTES = 1 << 12
 """A message that changes nothing counts as one, and as one more for so many of its bytes."""
 STEP_COST = 4
 """As how many useless ones a message counts that costs a signature check or a step of the core, if it is of a kind that
 honest peers send a few times a second at most."""
-REFUSED_PER_S_MAX = 200
+REFUSED_PER_S_MAX = 100
 """Requests that a peer forwards and we refuse; after more of them within a second its FORWARDs are dropped unread for
 ``REFUSED_PAUSE_S``. Apart from the rest, since clients choose what an honest peer forwards."""
 REFUSED_PAUSE_S = 1.0
@@ -292,7 +292,8 @@ class Reception:
         """A request that this peer forwarded is refused."""
         if sender not in self._refused and len(self._refused) >= REFUSED_PEERS_MAX:
             self._refused = {}
-        self._refused.setdefault(sender, Faults(REFUSED_PER_S_MAX)).add(_now(), REFUSED_PAUSE_S)
+        if self._refused.setdefault(sender, Faults(REFUSED_PER_S_MAX)).add(_now(), REFUSED_PAUSE_S):
+            self._rest.pop(sender, None)
 
     def _fault(self, sender: bytes, fault: str) -> None:
         """Count it; what no honest replica sends also counts against the sender."""

@@ -419,12 +419,13 @@ async def test_a_peer_whose_forwarded_requests_are_refused_is_heard_but_its_forw
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge.lone.ledger, "check_envelopes", lambda raws: ["NONCE_USED" for _ in raws])
-    edge.deliver(0, Forward((b"x",) * (REFUSED_PER_S_MAX + 1)))
-    await eventually(lambda: edge.reception.rejects["forwarded_nonce_used"] == REFUSED_PER_S_MAX + 1)
+    edge.deliver(0, Forward((b"x",) * 10 * REFUSED_PER_S_MAX))
+    await eventually(lambda: edge.reception.rejects["forwarded_nonce_used"] > REFUSED_PER_S_MAX)
     edge.deliver(0, Forward((b"x",)))
     edge.deliver(1, Forward((b"x",)))
     edge.deliver(0, STATUS)
     await eventually(lambda: Received(edge.number(0), STATUS) in edge.events)
     assert edge.reception.rejects["forwarded_too_many"] == 1
-    assert edge.reception.rejects["forwarded_nonce_used"] == REFUSED_PER_S_MAX + 2
+    pieces = 1 + REFUSED_PER_S_MAX // FORWARD_PIECE
+    assert edge.reception.rejects["forwarded_nonce_used"] == pieces * FORWARD_PIECE + 1
     assert edge.faults == {}
