@@ -18,8 +18,11 @@ TIMEOUT_MS_MAX = 3_200
 """A view change's wait doubles from the one to the other."""
 CALM_TIMEOUTS_MAX = 12
 """Termination: within so many of the longest timeouts after the last fault, everything asked for has happened."""
-SERVED_TIMEOUTS_MAX = 4
-"""Censorship: where only liars keep a client waiting, it has its receipt within so many of the longest timeouts."""
+SERVED_TIMEOUTS = 1
+"""Censorship: where only liars keep a client waiting, it has its receipt within so many of the longest timeouts, and
+one more for each liar that may lead."""
+HEALED_TIMEOUTS = 3
+"""Likewise after the last fault."""
 
 
 class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

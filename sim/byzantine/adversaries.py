@@ -93,6 +93,8 @@ TOO_MANY = "-too-many"
 _CRASH_EVERY_MS = 1_200
 DEAF = 0.6
 SELDOM = 0.3
+WIDE = {"checkpoint_interval_blocks": 64, "window_blocks": 128}
+"""A window as wide as a real network's."""
 
 
 def lying(behaviour: str, more: int, seed: int, nodes: int) -> Plan:
@@ -110,13 +112,13 @@ def _with_laggard(plan: Plan, chance: random.Random) -> Plan:
     replace = msgspec.structs.replace
     shifted = tuple(replace(liar, node=(liar.node + 1) % plan.nodes) for liar in plan.liars)
     lying = {liar.node for liar in shifted}
-    laggard = chance.choice([node for node in range(plan.nodes) if node not in lying])
+    laggard = chance.choice([node for node in range(1, plan.nodes) if node not in lying])
     cut_ms = chance.randrange(400, 900)
     crash_ms = cut_ms + chance.randrange(300, 900)
     faults = (
         Fault(cut_ms, "cut", tuple((other, laggard) for other in range(plan.nodes) if other != laggard)),
-        Fault(crash_ms, "join"),
         Fault(crash_ms, "crash", ((0,),)),
+        Fault(crash_ms + chance.randrange(400, 1_200), "join"),
         Fault(crash_ms + chance.randrange(1_500, 3_000), "start", ((0,),)),
     )
     return msgspec.structs.replace(plan, liars=shifted, faults=faults)
@@ -125,8 +127,7 @@ def _with_laggard(plan: Plan, chance: random.Random) -> Plan:
 def _with_fair_weather(plan: Plan, chance: random.Random) -> Plan:
     """Nothing but the liars keeps a client waiting; the window is wide."""
     weather = Weather(delay_ms_max=chance.choice([5, 20]))
-    genesis = {"checkpoint_interval_blocks": 32, "window_blocks": chance.choice([64, 128])}
-    return msgspec.structs.replace(plan, weather=weather, faults=(), genesis=genesis, operations=12)
+    return msgspec.structs.replace(plan, weather=weather, faults=(), genesis=WIDE, operations=chance.choice([12, 30]))
 
 
 def _with_many_checkpoints(plan: Plan, chance: random.Random) -> Plan:

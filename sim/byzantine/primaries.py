@@ -11,13 +11,16 @@ from ledger.codes import Refusal
 from ledger.envelope import envelope_from_bytes
 from pbft.events import PoolRequest, Send
 from pbft.messages import Batch, CertifiedBlock, Commit, Forward, PrePrepare, Proposal, batch_digest, encode_batch
+from pbft.view_change import base_of
 from sim import contract
 from sim.behaviour import Behaviour, Stand
 from sim.byzantine.proposals import votes_for
 from sim.clients import envelope_of
 
-AGAIN_MS = 40
+AGAIN_MS = 20
 """How often a lying primary proposes anew what is settled."""
+SETTLED_MAX = 6
+"""How far below its view's base."""
 FILL_MS = 10
 FILL_COUNT = 4
 """Requests in each batch of a primary that fills the pipeline: enough not to look slow."""
@@ -34,8 +37,13 @@ def new_batch(stand: Stand, *envelopes: bytes) -> tuple[bytes, bytes]:
 
 
 class BelowBase(Behaviour):
-    """As primary, proposes other batches at heights that its view began above, which others may not have executed
-    yet, and at certified ones; it commits them too, and gives nobody the blocks that stand there."""
+    """As primary, proposes other batches at the certified heights that its view began above, which others may not have
+    executed yet; it commits them too, and gives nobody the blocks that stand there."""
+
+    def __init__(self, stand: Stand) -> None:
+        super().__init__(stand)
+        self._lies: dict[tuple[int, int], Proposal] = {}
+        """(view, sequence) -> what it proposes there: always the same."""
 
     def begin(self) -> None:
         self.stand.later(AGAIN_MS, self._again)
@@ -45,19 +53,21 @@ class BelowBase(Behaviour):
 
     def _again(self) -> None:
         stand = self.stand
-        if stand.node.up and stand.leads:
-            core = stand.node.replica.core
-            settled = range(core.low + 1, max(core.view_base, core.outcomes.certified) + 1)
-            for sequence in settled if core.view else ():
+        core = stand.node.replica.core if stand.node.up else None
+        if core is not None and core.new_view is not None and stand.leads:
+            base = base_of(core.config, core.new_view.view_changes)
+            for sequence in range(max(core.low, base - SETTLED_MAX) + 1, base + 1):
                 self._propose(core.view, sequence)
         stand.later(AGAIN_MS, self._again)
 
     def _propose(self, view: int, sequence: int) -> None:
-        stand = self.stand
-        body, digest = new_batch(stand)
-        proposal = stand.sign(PrePrepare(view, sequence, digest, stand.me))
-        stand.emit(Send(None, Proposal(proposal, body)))
-        stand.emit(Send(None, votes_for(stand, proposal)[1]))
+        stand, lie = self.stand, self._lies.get((view, sequence))
+        if lie is None:
+            body, digest = new_batch(stand)
+            lie = Proposal(stand.sign(PrePrepare(view, sequence, digest, stand.me)), body)
+            self._lies[view, sequence] = lie
+        stand.emit(Send(None, lie))
+        stand.emit(Send(None, votes_for(stand, lie.pre_prepare)[1]))
 
 
 class FarAhead(Behaviour):

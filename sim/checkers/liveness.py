@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pbft.quorum import faulty_max
 from sim.history import Operation
-from sim.plan import CALM_TIMEOUTS_MAX, SERVED_TIMEOUTS_MAX, TIMEOUT_MS_MAX
+from sim.plan import CALM_TIMEOUTS_MAX, HEALED_TIMEOUTS, SERVED_TIMEOUTS, TIMEOUT_MS_MAX
 from sim.world import World
 
 
@@ -22,16 +23,22 @@ def termination(world: World) -> list[str]:
 
 
 def censorship(world: World) -> list[str]:
-    """Every request has its receipt within ``SERVED_TIMEOUTS_MAX`` of the longest timeouts: of its first sending where
-    nothing but liars keeps it waiting, or of the last fault."""
+    """Every request has its receipt within ``SERVED_TIMEOUTS`` + f of the longest timeouts of its first sending where
+    nothing but liars keeps it waiting; elsewhere within ``HEALED_TIMEOUTS`` + f of the last fault."""
     from_ms = 0 if world.plan.fair else world.plan.chaos_ms
-    limit_ms = SERVED_TIMEOUTS_MAX * TIMEOUT_MS_MAX
+    limit_ms = served_ms_max(world)
     return [
         f"censorship: client {client.number} waited {waited_ms} ms for its {operation.function}"
         for client in world.clients
         for operation in client.history
         if (waited_ms := _waited_ms(world, operation, from_ms)) > limit_ms
     ]
+
+
+def served_ms_max(world: World) -> int:
+    """How long a client may wait."""
+    timeouts = SERVED_TIMEOUTS if world.plan.fair else HEALED_TIMEOUTS
+    return (timeouts + faulty_max(world.plan.nodes)) * TIMEOUT_MS_MAX
 
 
 def _waited_ms(world: World, operation: Operation, from_ms: int) -> int:
