@@ -11,7 +11,8 @@ from ledger import authentication, snapshots, transfer
 from mutants import disks, hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
-from pbft import checkpoint, core, evidence, gate, log, normal_case, quorum, signed, view_change, view_changer
+from pbft import checkpoint, core, evidence, gate, log, normal_case, ordering, quorum, signed, view_change, view_changer
+from pbft.replica import Replica
 from sim.node import SimNode
 
 
@@ -210,6 +211,44 @@ MUTANTS = (
         ),
         hunts.settled_again,
         2,
+    ),
+    Mutant(
+        "proposals below the base, in whole worlds",
+        (
+            Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
+            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(
+                Replica, "_wants_proposal", (("return sequence > max(core.view_base, core.executed)", "return True"),)
+            ),
+        ),
+        hunts.world_of("below-base"),
+        8,
+    ),
+    _one(
+        "served though proposed far ahead",
+        NORMAL,
+        "_on_proposal",
+        "proposal.sequence <= core.ordered + AHEAD * core.config.pipeline_depth",
+        "True",
+        hunts.kept_waiting("far-ahead", 12_000),
+        7,
+    ),
+    _one(
+        "second turns not seen",
+        ordering.Pool,
+        "_is_censored",
+        "max(since_ms, served_ms) + patience_ms <= self._twice_ms",
+        "False",
+        hunts.kept_waiting("fill-pipeline", 8_000),
+    ),
+    _one(
+        "a far complaint speaks against every view",
+        CHANGER,
+        "_is_about_us",
+        " < self._core.view + self._core.config.n",
+        "",
+        hunts.far_complaint,
+        4,
     ),
     _one(
         "batch not held against its digest",

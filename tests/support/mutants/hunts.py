@@ -37,13 +37,15 @@ from pbft.messages import (
 from pbft.quorum import primary_of
 from sim import byzzfuzz, twins
 from sim.arena import CLOCK_START_MS, Arena, Member, has_executed, safety
+from sim.catalogue import plan_of
 from sim.chain import RECONFIGURE
-from sim.run import run_seed
+from sim.run import run_plan, run_seed
 from sim.wires import view_of
 
 CALM_MS = 4_000
 LIAR = 3
 EVIL = b"evil"
+VIEWS_FOR_ONE_WORD = 1
 Hunt = Callable[[int], list[str]]
 
 
@@ -75,6 +77,18 @@ def world_of(adversary: str) -> Hunt:
         return list(run_seed(seed, 4, adversary).faults)
 
     hunt.__name__ = f"world_of_{adversary}"
+    return hunt
+
+
+def kept_waiting(adversary: str, for_ms: int) -> Hunt:
+    """The whole simulator for so long, which is too short for all to end: whether a client has waited too long."""
+
+    def hunt(seed: int) -> list[str]:
+        plan = plan_of(seed, 4, adversary)
+        plan = msgspec.structs.replace(plan, chaos_ms=plan.chaos_ms // 2, calm_ms_max=for_ms - plan.chaos_ms // 2)
+        return [fault for fault in run_plan(plan).faults if fault.startswith("censorship")]
+
+    hunt.__name__ = f"kept_waiting_by_{adversary}"
     return hunt
 
 
@@ -381,6 +395,23 @@ def one_complainer(seed: int) -> list[str]:
         arena.run(20)
     moved = [member.index for member in arena.honest if member.replica.view]
     return ([f"stability: one liar moved {moved}"] if moved else []) + ended(arena)
+
+
+def far_complaint(seed: int) -> list[str]:
+    """An honest replica hears no proposals, and complains time and again, but has the blocks; the liar, who votes well,
+    complained once about a view far ahead."""
+    arena = Arena(range(4), status_interval_ms=200)
+    arena.liars = {LIAR}
+    deaf = 1 + seed % 2
+    arena.carry = lambda sender, receiver, message: (
+        () if isinstance(message, Proposal) and receiver.index == deaf else (message,)
+    )
+    tell(arena, signed(arena, Complaint(10 ** (2 + seed), LIAR)), [0, 1, 2])
+    for step in range(100):
+        arena.submit(step % 3, f"request {step}")
+        arena.run(20)
+    views = max(member.replica.view for member in arena.honest)
+    return ([f"stability: {views} views for one word"] if views > VIEWS_FOR_ONE_WORD else []) + ended(arena)
 
 
 def untrue_new_view(seed: int) -> list[str]:
