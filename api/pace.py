@@ -13,6 +13,8 @@ from sdk.errors import Problem, Refused
 BURST_S = 1.0
 """What a client did not use of the last second it may use at once."""
 WAIT_S_MAX = 10.0
+REFUSED_COST = 5
+"""As how many requests one counts that is refused: it costs the node as much and is worth nothing."""
 CLIENTS_MAX = 10_000
 """Clients whose pace is remembered; beyond it those that are not waiting are forgotten."""
 
@@ -37,3 +39,7 @@ class Pace:
         self._due_s[client] = due_s
         if due_s > now_s:
             await asyncio.sleep(due_s - now_s)
+
+    def refused(self, client: str) -> None:
+        """The request whose turn it was is refused."""
+        self._due_s[client] = self._due_s.get(client, 0.0) + (REFUSED_COST - 1) * self._interval_s

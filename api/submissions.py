@@ -56,14 +56,15 @@ class Submissions:
         """Take an envelope in; ``Refused`` with a typed code when it is not lawful, when there is no room, when it
         failed (with its receipt, if that was asked for), and when it did not come as far in time as was asked for."""
         envelope = _decoded(params)
-        await self._pace.turn(self._client(envelope))
+        client = self._client(envelope)
+        await self._pace.turn(client)
         known = await self._known(envelope, params.wait) if self._ledger.has(envelope.tx_id) else None
         if known is not None:
             return _unless_failed(known)
         waiter = self._waiter(envelope.tx_id)
         waiter.clients += 1
         try:
-            await self._enter(envelope, waiter)
+            await self._enter(envelope, waiter, client)
             if params.wait == "accepted":
                 return Submission(envelope.tx_id.hex(), "accepted")
             event = waiter.committed if params.wait == "committed" else waiter.certified
@@ -109,7 +110,7 @@ class Submissions:
                 if waiter is not None:
                     waiter.certified.set()
 
-    async def _enter(self, envelope: Envelope, waiter: _Waiter) -> None:
+    async def _enter(self, envelope: Envelope, waiter: _Waiter, client: str) -> None:
         """Hand the envelope over, unless it has executed, here or by way of another node: then its nonce is used."""
         refusal = None
         if not self._ledger.has(envelope.tx_id):
@@ -121,6 +122,7 @@ class Submissions:
             assert record is not None, "what has executed is found"
             self._join(envelope.tx_id, record.height, waiter)
         elif refusal is not None:
+            self._pace.refused(client)
             raise Refused(Problem(refusal.code, refusal.message, status_of(refusal.code)))
 
     def _join(self, tx_id: bytes, height: int, waiter: _Waiter) -> None:

@@ -2,7 +2,7 @@
 
 Each peer is served one request after another, few may wait, and nothing is read for a peer whose queue is still
 full of what it asked for before: a peer that asks faster than it takes costs nothing. Between two answers there is a
-rest, so that one that takes as fast as it can has a tenth of our time at most.
+rest, so that one that takes as fast as it can has a twentieth of our time at most.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SERVED_BYTES_MAX = 8 << 20
 """Bytes of blocks sent for one FETCH-BLOCKS."""
 UNSENT_BYTES_MAX = 8 << 20
 """A peer for whom more than this waits to be sent is not served."""
-REST_PER_ANSWER = 9
+REST_PER_ANSWER = 19
 """How many times as long as an answer took its peer waits for the next one."""
 REST_S_MAX = 5.0
 REQUESTS_WAITING_MAX = 8
