@@ -16,6 +16,8 @@ from pbft.messages import Chunk, FetchChunk, FetchManifest, Manifest, Status
 
 SLOW_ROUNDS_MAX = 4
 """When everyone was slow so often in turn, each time with more patience, another snapshot is chosen."""
+SILENT_ROUNDS_MAX = 1
+"""The same while no chunk has come at all: then it may be a snapshot that nobody keeps."""
 
 
 class StateTransfer:
@@ -195,9 +197,9 @@ class StateTransfer:
         for index in [i for i, (_, until) in self._asked_for.items() if until <= core.now.timer_ms]:
             self._slow.add(self._asked_for.pop(index)[0])
             self._todo.append(index)
-        having = [peer for peer in self._sources(self._manifest.height) if peer not in self._without]
+        having = self._holders(self._manifest.height)
         sources = [peer for peer in having if peer not in self._slow]
-        if not sources and having and self._rounds < SLOW_ROUNDS_MAX:
+        if not sources and having and self._rounds < (SLOW_ROUNDS_MAX if self._staged else SILENT_ROUNDS_MAX):
             self._rounds += 1
             self._slow.clear()
             sources = having
@@ -214,6 +216,11 @@ class StateTransfer:
             self._asked_for[index] = (peer, until_ms)
             load[peer] += 1
             core.send(peer, FetchChunk(self._manifest.height, index))
+
+    def _holders(self, height: int) -> list[int]:
+        """Who may give chunks of the snapshot chosen; its giver too, whose last status may be older than it."""
+        holders = {*self._sources(height), self._giver} - self._without - self._liars
+        return sorted(peer for peer in holders if peer is not None)
 
     def _give_up(self) -> None:
         """Nobody has this snapshot any more: choose another one, of somebody else. Liars are remembered."""

@@ -37,6 +37,12 @@ def test_who_boasts_of_heights_that_nobody_reached_is_not_believed() -> None:
     assert faults_of("boast-of-a-snapshot") == ()
 
 
+@pytest.mark.row(6)
+def test_the_giver_of_a_manifest_newer_than_its_last_status_is_asked_for_the_chunks() -> None:
+    """Nobody was known to stand that high, so that each honest manifest was given up, and a liar's turn came again."""
+    assert faults_of("newest-manifest-given-up") == ()
+
+
 @pytest.mark.row(20)
 def test_every_transaction_gets_a_receipt_though_its_blocks_outcomes_were_lost() -> None:
     """Block 7 had no certificate of its own, and nobody asked for it once block 8 had one."""
