@@ -3,11 +3,15 @@
 Honest clients load two of the nodes all the time. Each flood has its own calm window right before it, in the same run,
 so that a machine that grows slower or faster does not look like a flood. A validator that floods has the place of the
 last node, which is down from then on, for the calm windows too: as many faulty ones as four nodes tolerate.
+
+Where others use the machine too, throughput says little. The nodes' own processor time for each committed transaction
+says more: by how much a flood raises it is the share of their work that goes into the flood (`work_lost`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -52,7 +56,7 @@ ADMISSIBLE = 8_000
 INADMISSIBLE = 500
 LEAD_S = 2.0
 """From the beginning of a flood to the beginning of its window."""
-REST_S = 4.0
+REST_S = 3.0
 """After a flood, before the next calm window; after the last node's end too."""
 WARM_UP_S = 6.0
 
@@ -83,7 +87,7 @@ class FloodOptions:
     """``only``: names of floods, or a part of them; all if empty."""
 
     outstanding: int = 32
-    calm_s: float = 8.0
+    calm_s: float = 6.0
     flood_s: float = 10.0
     only: tuple[str, ...] = ()
 
@@ -117,6 +121,18 @@ class _Seen:
 
     views: tuple[int, ...]
     rejects: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is known of one turn beside what the clients saw."""
+
+    flooder: Flooded
+    before: _Seen
+    after: _Seen
+    calm_cpu_s: float
+    flooded_cpu_s: float
+    """Processor time of the honest nodes in both windows."""
 
 
 async def run_floods(options: FloodOptions, contracts: ContractSet, say: Say) -> dict[str, Any]:
@@ -164,7 +180,7 @@ class _Run:
         after = measure_signatures()
         limits = [cost.limit_tx_per_s(NODES, cores()) for cost in (before, after)]
         return {
-            "floods": [self._figures(turn, results, *told) for turn, told in zip(self._turns, figures, strict=True)],
+            "floods": [self._figures(turn, results, told) for turn, told in zip(self._turns, figures, strict=True)],
             "signature_limit_before_tx_per_s": round(limits[0], 1),
             "signature_limit_after_tx_per_s": round(limits[1], 1),
             "verify_us": round(fmean((before.verify_us, after.verify_us)), 1),
@@ -196,7 +212,7 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------- floods
 
-    async def _floods(self, chosen: Sequence[Flood], at_s: float) -> list[tuple[Flooded, _Seen, _Seen]]:
+    async def _floods(self, chosen: Sequence[Flood], at_s: float) -> list[_Told]:
         figures = []
         for number, each in enumerate(chosen):
             if each.by == "validator" and len(self._names) == NODES:
@@ -206,7 +222,7 @@ class _Run:
             turn = _Turn(each, at_s, begin_s, begin_s + LEAD_S, begin_s + LEAD_S + options.flood_s)
             self._turns.append(turn)
             self._say(f"{number + 1} of {len(chosen)}: {each.name}")
-            figures.append(await self._flood(turn, number))
+            figures.append(await self._flood(turn))
             at_s = turn.end_s + REST_S
         return figures
 
@@ -215,14 +231,20 @@ class _Run:
         await self._cluster.stop(self._names.pop())
         return at_s + REST_S
 
-    async def _flood(self, turn: _Turn, number: int) -> tuple[Flooded, _Seen, _Seen]:
-        running = asyncio.get_running_loop().run_in_executor(self._pool, flood, self._plan(turn, number))
-        await asyncio.sleep(max(0.0, turn.begin_s - time.time()))
+    async def _flood(self, turn: _Turn) -> _Told:
+        running = asyncio.get_running_loop().run_in_executor(self._pool, flood, self._plan(turn))
+        calm, begin = await self._cpu_at(turn.calm_s), await self._cpu_at(turn.begin_s)
         before = await self._seen()
+        measured, end = await self._cpu_at(turn.measured_s), await self._cpu_at(turn.end_s)
         told = await running
-        return told, before, await self._seen()
+        return _Told(told, before, await self._seen(), begin - calm, end - measured)
 
-    def _plan(self, turn: _Turn, number: int) -> PeerFlood | ClientFlood:
+    async def _cpu_at(self, at_s: float) -> float:
+        """The processor time that the honest nodes have used by then."""
+        await asyncio.sleep(max(0.0, at_s - time.time()))
+        return sum(_cpu_s(self._cluster.pid(name)) for name in self._names)
+
+    def _plan(self, turn: _Turn) -> PeerFlood | ClientFlood:
         kind = turn.flood.kind
         if turn.flood.by == "client":
             rest = kind.endswith("REST")
@@ -247,12 +269,12 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------ figures
 
-    def _figures(
-        self, turn: _Turn, results: Sequence[LoadResult], told: Flooded, before: _Seen, after: _Seen
-    ) -> dict[str, Any]:
+    def _figures(self, turn: _Turn, results: Sequence[LoadResult], told: _Told) -> dict[str, Any]:
         calm = _window(results, turn.calm_s, turn.begin_s)
         flooded = _window(results, turn.measured_s, turn.end_s)
-        rejects = {reason: count - before.rejects.get(reason, 0) for reason, count in after.rejects.items()}
+        known = told.before.rejects
+        rejects = {reason: count - known.get(reason, 0) for reason, count in told.after.rejects.items()}
+        calm_cost, flooded_cost = _cost_ms(told.calm_cpu_s, calm), _cost_ms(told.flooded_cpu_s, flooded)
         return {
             "flood": turn.flood.name,
             "calm": calm,
@@ -266,10 +288,12 @@ class _Run:
                 )
                 for result in results
             ],
-            "views": [before.views, after.views],
+            "node_cpu_ms_per_tx": [calm_cost, flooded_cost],
+            "work_lost": None if not calm_cost or not flooded_cost else round(1 - calm_cost / flooded_cost, 3),
+            "views": [told.before.views, told.after.views],
             "rejects": {reason: count for reason, count in rejects.items() if count},
-            "flooder": msgspec.to_builtins(told),
-            "flooder_cpu_share": round(told.cpu_s / (turn.end_s - turn.begin_s), 2),
+            "flooder": msgspec.to_builtins(told.flooder),
+            "flooder_cpu_share": round(told.flooder.cpu_s / (turn.end_s - turn.begin_s), 2),
         }
 
 
@@ -281,7 +305,22 @@ def _window(results: Sequence[LoadResult], from_s: float, until_s: float) -> dic
         for ended_s, latency_ms in zip(result.ended_at_s, result.latencies_ms, strict=True)
         if from_s <= ended_s < until_s
     ]
-    return {"tx_per_s": round(len(found) / (until_s - from_s), 1), "latency_ms": latency_of(found)}
+    rate = round(len(found) / (until_s - from_s), 1)
+    return {"transactions": len(found), "tx_per_s": rate, "latency_ms": latency_of(found)}
+
+
+def _cost_ms(cpu_s: float, window: dict[str, Any]) -> float | None:
+    """Processor time of the nodes for each transaction that was committed meanwhile."""
+    return round(1_000 * cpu_s / window["transactions"], 2) if cpu_s and window["transactions"] else None
+
+
+def _cpu_s(pid: int | None) -> float:
+    """What a process has used of the processors; 0 where that cannot be read."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:
