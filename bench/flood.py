@@ -5,7 +5,7 @@ so that a machine that grows slower or faster does not look like a flood. A vali
 last node, which is down from then on, for the calm windows too: as many faulty ones as four nodes tolerate.
 
 Where others use the machine too, throughput says little. The nodes' own processor time for each committed transaction
-says more: by how much a flood raises it is the share of their work that goes into the flood (`work_lost`).
+says more: by how much a flood raises it is the share of their work that goes into the flood (``work_lost``).
 """
 
 from __future__ import annotations
