@@ -17,7 +17,7 @@ from ledger.chain import ChainCorrupt
 from ledger.genesis import GenesisLimits
 from ledger.ledger import OFFERED_MAX, BlockNotHeld, Ledger
 from ledger.receipts import verify_receipt
-from ledger.shelf import FRESH_CHECKPOINTS
+from ledger.shelf import FRESH_CHECKPOINTS, LIFETIME_CHECKPOINTS_MIN
 from ledger.snapshots import SnapshotInvalid
 from ledger.storage import disk_storage, set_aside
 from ledger.tree import Child, decode_branch, encode_branch, leaf_hash
@@ -113,8 +113,11 @@ def test_nobody_clears_the_shelf_by_asking_for_newer_snapshots() -> None:
     network.run_to(16)
     assert network.ledger.manifest(16) is None
     assert chunks_of(network.ledger, manifest) == chunks
-    network.run_to(20)
-    assert offer(network.ledger, 20)[0].height == 20
+    later = 12 + LIFETIME_CHECKPOINTS_MIN * 4
+    network.run_to(later - 4)
+    assert network.ledger.manifest(16) is None
+    network.run_to(later)
+    assert offer(network.ledger, later)[0].height == later
     assert network.ledger.chunk(8, 0) is None
 
 

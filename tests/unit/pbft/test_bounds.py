@@ -21,7 +21,7 @@ BOUND = re.compile(r"_(MAX|MIN|KEPT)$|_(BYTES|TIMEOUT|PAUSE|SHARE|COST|WINDOW|WI
 NO_BOUND_OF_WHAT_IS_KEPT = frozenset(
     {
         "HASH_BYTES", "WINDOW_BYTES", "_EPOCH_BYTES", "_LENGTH_BYTES", "FRESH_CHECKPOINTS",
-        "LIFETIME_CHECKPOINTS_MIN", "INSORT_MAX", "UNSYNCED_BATCHES_MAX", "SNAPSHOT_DEPTH_MAX",
+        "INSORT_MAX", "UNSYNCED_BATCHES_MAX", "SNAPSHOT_DEPTH_MAX",
     }
 )  # fmt: skip
 """Sizes of fields, steps of algorithms, and what only the simulator's store has."""
