@@ -48,6 +48,7 @@ from pbft.messages import (
 )
 from pbft.quorum import quorum
 from pbft.transport import Transport, TransportLimits
+from pbft.view_change import bare
 from sdk import methods
 from sdk.errors import Refused, TransportError
 from sdk.methods import SubmitParams
@@ -242,11 +243,14 @@ def _new_view(peer: Flooder) -> Message:
     voters = [sender for sender in range(peer.n) if sender != peer.index][: quorum(peer.n) - 1]
     sequences = range(1, peer.genesis.limits.window_blocks + 1)
     prepared = tuple(_prepared(peer, sequence, voters) for sequence in sequences)
-    changes = tuple(peer.sign(ViewChange(view, None, prepared, sender)) for sender in sorted([*voters, peer.index]))
+    changes = tuple(
+        bare(peer.sign(ViewChange(view, None, prepared, sender)))  # type: ignore[arg-type]  # signing keeps the kinds
+        for sender in sorted([*voters, peer.index])
+    )
     again = tuple(
         peer.sign(PrePrepare(view, item.pre_prepare.sequence, item.pre_prepare.digest, peer.index)) for item in prepared
     )
-    return peer.sign(NewView(view, changes, again, peer.index))  # type: ignore[arg-type]  # signing keeps the kinds
+    return peer.sign(NewView(view, changes, again, peer.index, prepared=prepared))  # type: ignore[arg-type]  # signing keeps the kinds
 
 
 def _prepared(peer: Flooder, sequence: int, voters: list[int]) -> PreparedCertificate:

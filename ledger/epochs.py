@@ -17,7 +17,7 @@ from ca.keys import InvalidKey, public_key_from
 from ledger.state import Overlay, StateReader
 from ledger.values import Value, decode_value, encode_value
 from pbft.epoch import Epoch, Skip, Validator
-from pbft.packing import new_view_bytes_max
+from pbft.messages import new_view_bytes_max
 from pbft.quorum import faulty_max
 
 EPOCH_KEY = "governance/epoch"

@@ -30,17 +30,14 @@ from pbft.messages import (
     Message,
     NewView,
     Outcome,
-    PackedMessage,
     Prepare,
     PreparedCertificate,
     PrePrepare,
     Proposal,
     ViewChange,
-    decode_packed,
+    decode_message,
     statement_bytes,
-    unpacked,
 )
-from pbft.packing import PackedNewView
 from pbft.ports import BatchFault, LedgerPort, SnapshotUnknown
 from pbft.view_change import is_new_view, is_view_change
 
@@ -48,7 +45,7 @@ VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
 VOTES = (Prepare, Commit, Outcome, Complaint, PrePrepare)
 """What is no more than its sender's signature. A pre-prepare comes here as what is left of a second proposal."""
-COUNTED = (Forward, ViewChange, PackedNewView, CertifiedBlock, Complaints, Handover)
+COUNTED = (Forward, ViewChange, NewView, CertifiedBlock, Complaints, Handover)
 """Messages whose parts are counted."""
 FORWARD_ENVELOPES_MAX = 1_000
 HANDOVER_SIGNATURES_MAX = 64
@@ -94,13 +91,12 @@ class Gate:
     def decode(self, data: bytes) -> Message:
         """Bytes to a message of the right shape and size; raises ``Rejected``."""
         try:
-            packed = decode_packed(data)
-            self._check_counts(packed)
-            message = unpacked(packed)
+            message = decode_message(data)
         except DECODE_ERRORS as error:
             raise Rejected(GateFault.MALFORMED, str(error)[:200]) from None
         if isinstance(message, PrePrepare):
             raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
+        self._check_counts(message)
         return message
 
     def verify(self, sender: int, message: Message) -> Received:
@@ -115,7 +111,7 @@ class Gate:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _check_counts(self, message: PackedMessage) -> None:
+    def _check_counts(self, message: Message) -> None:
         if not isinstance(message, COUNTED):
             return
         n, window = self._config.n, 2 * self._config.window_blocks
@@ -124,9 +120,9 @@ class Gate:
                 many = len(envelopes) > FORWARD_ENVELOPES_MAX
             case ViewChange(_, _, prepared):
                 many = len(prepared) > window
-            case PackedNewView(view_changes=changes, pre_prepares=proposals):
-                many = len(changes) > n or len(proposals) > window or any(len(c.prepared) > window for c in changes)
-                many = many or any(len(item.prepares) > n for change in changes for item in change.prepared)
+            case NewView(_, changes, proposals, prepared=prepared):
+                many = len(changes) > n or len(proposals) > window or len(prepared) > window
+                many = many or any(len(change.prepared) > window for change in changes)
             case CertifiedBlock():
                 many = len(message.headers) > window
             case Complaints(complaints):
@@ -162,6 +158,8 @@ class Gate:
                 _must_be(sender, message.sender)
                 _must_hold(is_view_change(self._config, message), message)
                 yield from self._view_change(message)
+                for item in message.prepared:
+                    yield from self._prepared(item)
             case NewView():
                 # Passed on by anyone: its own signature says whose it is. What it says is looked at first: one that
                 # cannot be true might hold a thousand signatures, all of them the liar's own.
@@ -169,6 +167,8 @@ class Gate:
                 yield Claim(message.sender, message.signed(scope), message.signature)
                 for change in message.view_changes:
                     yield from self._view_change(change)
+                for item in message.prepared:
+                    yield from self._prepared(item)
                 for proposal in message.pre_prepares:
                     yield self._proposal(proposal)
             case CertifiedBlock():
@@ -184,8 +184,6 @@ class Gate:
         yield Claim(message.sender, message.signed(self._config.scope), message.signature)
         if message.certificate is not None:
             yield from self._certificate(message.certificate)
-        for prepared in message.prepared:
-            yield from self._prepared(prepared)
 
     def _prepared(self, certificate: PreparedCertificate) -> Iterable[Claim]:
         yield self._proposal(certificate.pre_prepare)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from pbft.packing import PackedNewView, pack, unpack
+from pbft.quorum import quorum
 from pbft.signed import (
     DOMAIN,
     NULL_DIGEST,
@@ -189,13 +189,14 @@ class Forward(msgspec.Struct, frozen=True, array_like=True, tag="forward"):
     envelopes: tuple[bytes, ...]
 
 
-_Plain: TypeAlias = (
+Message: TypeAlias = (
     Proposal
     | PrePrepare
     | Prepare
     | Commit
     | Outcome
     | ViewChange
+    | NewView
     | Complaint
     | Complaints
     | Handover
@@ -211,26 +212,21 @@ _Plain: TypeAlias = (
     | Forward
 )
 
-Message: TypeAlias = _Plain | NewView
-PackedMessage: TypeAlias = _Plain | PackedNewView
-"""A message as it is encoded."""
-
-_decoder: msgspec.msgpack.Decoder[PackedMessage] = msgspec.msgpack.Decoder(PackedMessage)
-decode_packed = _decoder.decode
+encode_message = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+decode_message = _decoder.decode
 FRAME_BYTES_MAX = 32 << 20
 _EPOCH_BYTES = 8
+_VOTE_BYTES, _SIGNED_BYTES, _CLAIM_BYTES, _STATEMENT_BYTES = 136, 70, 72, 320
+"""The most that a vote, a signature with its signer, a bare claim and all that a certificate states take, encoded."""
 
 
-def encode_message(message: Message) -> bytes:
-    return _encode(pack(message) if isinstance(message, NewView) else message)
-
-
-def unpacked(message: PackedMessage) -> Message:
-    return unpack(message) if isinstance(message, PackedNewView) else message
-
-
-def decode_message(data: bytes) -> Message:
-    return unpacked(decode_packed(data))
+def new_view_bytes_max(n: int, window_blocks: int) -> int:
+    """What a NEW-VIEW takes at most, whoever signed what: V has q members with a certificate each and claims for two
+    windows, and for each of those sequences there is a prepared certificate and a pre-prepare."""
+    q, sequences = quorum(n), 2 * window_blocks
+    change = _STATEMENT_BYTES + n * _SIGNED_BYTES + sequences * _CLAIM_BYTES
+    return n * change + sequences * (q + 1) * _VOTE_BYTES + _STATEMENT_BYTES
 
 
 def encode_frame(epoch: int, message: Message) -> bytes:

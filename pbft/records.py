@@ -11,7 +11,6 @@ from typing import TypeAlias
 import msgspec
 
 from pbft.messages import Complaints, Handover, NewView, PreparedCertificate, PrePrepare, ViewChange
-from pbft.packing import PackedNewView, pack, unpack
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="accepted"):
@@ -52,26 +51,9 @@ class Muted(msgspec.Struct, frozen=True, array_like=True, tag="muted"):
 
 Record: TypeAlias = Accepted | Prepared | Left | Entered | Muted
 
-
-class _Entered(msgspec.Struct, frozen=True, array_like=True, tag="entered"):
-    """``Entered`` as it is encoded."""
-
-    new_view: PackedNewView
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Accepted | Prepared | Left | _Entered | Muted] = msgspec.msgpack.Decoder(
-    Accepted | Prepared | Left | _Entered | Muted
-)
-
-
-def encode_record(record: Record) -> bytes:
-    return _encode(_Entered(pack(record.new_view)) if isinstance(record, Entered) else record)
-
-
-def decode_record(data: bytes) -> Record:
-    record = _decoder.decode(data)
-    return Entered(unpack(record.new_view)) if isinstance(record, _Entered) else record
+encode_record = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+decode_record = _decoder.decode
 
 
 def sequence_of(record: Record) -> int | None:

@@ -118,7 +118,11 @@ class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"):
-    """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4)."""
+    """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4).
+
+    Signed is what it claims to have prepared; the proof of each claim, pre-prepare's signature and prepares, goes
+    with it to the others. A NEW-VIEW holds it bare, without those (``view_change.bare``).
+    """
 
     view: Number
     certificate: ExecutionCertificate | None
@@ -127,22 +131,28 @@ class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"
     signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
-        content = sha256(_encode((self.certificate, self.prepared))).digest()
+        claims = [(item.pre_prepare.view, item.pre_prepare.sequence, item.pre_prepare.digest) for item in self.prepared]
+        content = sha256(_encode((self.certificate, claims))).digest()
         height = self.certificate.statement.height if self.certificate else 0
         return signed_bytes("view-change", scope, self.view, height, content, self.sender)
 
 
 class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
-    """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4)."""
+    """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4).
+
+    Of what V claims only that counts which O repeats: ``prepared`` proves it, one certificate a sequence, so that the
+    message grows with n * L and not with n * n * L.
+    """
 
     view: Number
     view_changes: tuple[ViewChange, ...]
     pre_prepares: tuple[PrePrepare, ...]
     sender: Number
     signature: Signature = b""
+    prepared: tuple[PreparedCertificate, ...] = ()
 
     def signed(self, scope: Scope) -> bytes:
-        content = sha256(_encode((self.view_changes, self.pre_prepares))).digest()
+        content = sha256(_encode((self.view_changes, self.pre_prepares, self.prepared))).digest()
         return signed_bytes("new-view", scope, self.view, 0, content, self.sender)
 
 

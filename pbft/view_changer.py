@@ -14,7 +14,7 @@ from pbft.evidence import EvidenceKind
 from pbft.messages import Complaint, Complaints, Handover, NewView, PrePrepare, ViewChange
 from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
-from pbft.view_change import base_of, is_new_view, is_view_change, open_sequences
+from pbft.view_change import bare, base_of, chosen, is_new_view, is_view_change, open_sequences
 
 
 class ViewChanger:
@@ -191,7 +191,7 @@ class ViewChanger:
             return
         if known is not None and known.view >= message.view:
             if known.view == message.view and known.signed(core.scope) != message.signed(core.scope):
-                core.convict(EvidenceKind.TWO_VIEW_CHANGES, known, message)
+                core.convict(EvidenceKind.TWO_VIEW_CHANGES, bare(known), bare(message))
             return
         if not is_view_change(core.config, message):
             core.reject(sender, RejectReason.BAD_VIEW_CHANGE)
@@ -267,7 +267,8 @@ class ViewChanger:
             core.sign(PrePrepare(core.view, sequence, digest, core.me))
             for sequence, digest in open_sequences(core.config, view_changes)
         )
-        message = core.sign(NewView(core.view, view_changes, proposals, core.me))
+        proof = tuple(chosen(core.config, view_changes).values())
+        message = core.sign(NewView(core.view, tuple(map(bare, view_changes)), proposals, core.me, prepared=proof))
         core.broadcast(message)
         self._enter(message)
 

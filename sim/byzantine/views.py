@@ -22,6 +22,7 @@ from pbft.messages import (
     Statement,
     ViewChange,
 )
+from pbft.view_change import base_of, open_sequences
 from sim.behaviour import Behaviour, Stand
 
 _replace = msgspec.structs.replace
@@ -143,9 +144,25 @@ class WrongNewView(Behaviour):
             {"pre_prepares": (*proposals, extra)},
             {"view_changes": message.view_changes[:-1]},
             {"view_changes": (message.view_changes[0],) * len(message.view_changes)},
+            {"prepared": message.prepared[:-1]},
+            self._unproven(message),
         ]
         lie = _replace(message, **self.stand.chance.choice(lies))
         return self.stand.sign(_replace(lie, pre_prepares=tuple(self.stand.sign(item) for item in lie.pre_prepares)))
+
+    def _unproven(self, message: NewView) -> dict[str, Any]:
+        """Our own claim for one more sequence, and O with it, but no proof."""
+        config, stand = self.stand.node.replica.core.config, self.stand
+        top = max((item.sequence for item in message.pre_prepares), default=base_of(config, message.view_changes))
+        view = message.view - 1
+        claim = PreparedCertificate(PrePrepare(view, top + 1, stand.chance.randbytes(32), config.primary(view)), ())
+        changes = tuple(
+            stand.sign(_replace(change, prepared=(*change.prepared, claim))) if change.sender == stand.me else change
+            for change in message.view_changes
+        )
+        found = open_sequences(config, changes)
+        proposals = tuple(PrePrepare(message.view, s, digest, stand.me) for s, digest in found)
+        return {"view_changes": changes, "pre_prepares": proposals}
 
 
 class ViewStorm(Behaviour):

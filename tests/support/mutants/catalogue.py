@@ -53,9 +53,9 @@ MUTANTS = (
     _one(
         "P-sets not checked",
         view_change,
-        "is_view_change",
-        "item.pre_prepare.view < message.view and is_prepared_certificate(config, item)",
-        "item.pre_prepare.view < message.view",
+        "is_prepared_certificate",
+        "if proposal.sender != config.primary(proposal.view):",
+        "return True\n    if proposal.sender:",
         hunts.short_p_set,
     ),
     _one(
@@ -158,7 +158,7 @@ MUTANTS = (
         view_change,
         "open_sequences",
         "for s in range(base + 1, top + 1)]",
-        "for s in range(base + 1, top + 1) if s in chosen]",
+        "for s in range(base + 1, top + 1) if s in prepared]",
         hunts.gap,
     ),
     _one(
@@ -168,6 +168,22 @@ MUTANTS = (
         "return proposed == open_sequences(config, message.view_changes)",
         "return True",
         hunts.untrue_new_view,
+    ),
+    _one(
+        "claims of a NEW-VIEW's V unproven",
+        view_change,
+        "_proves",
+        "return proven == claimed and all(",
+        "return True or all(",
+        hunts.unproven_new_view,
+    ),
+    _one(
+        "proofs of a NEW-VIEW's claims unverified",
+        gate.Gate,
+        "_claims",
+        "in message.prepared:\n                yield from self._prepared(item)\n            for proposal in",
+        "in ():\n                pass\n            for proposal in",
+        hunts.forged_new_view,
     ),
     _one(
         "votes above the epoch's boundary",
@@ -189,9 +205,9 @@ MUTANTS = (
     _one(
         "the earliest view's certificate wins",
         view_change,
-        "open_sequences",
-        "proposal.view > best.view",
-        "proposal.view < best.view",
+        "chosen",
+        "proposal.view > best.pre_prepare.view",
+        "proposal.view < best.pre_prepare.view",
         hunts.older_p_set,
     ),
     _one(

@@ -416,6 +416,46 @@ def far_complaint(seed: int) -> list[str]:
 
 def untrue_new_view(seed: int) -> list[str]:
     """Replica 1 leads view 1 and proposes there something else at a sequence that one replica executed."""
+
+    def lie(arena: Arena, message: NewView, digest: bytes) -> NewView:
+        other = tuple(signed(arena, msgspec.structs.replace(p, digest=digest)) for p in message.pre_prepares)
+        return msgspec.structs.replace(message, pre_prepares=other)
+
+    return _lied_about_what_is_open(lie)
+
+
+def unproven_new_view(seed: int) -> list[str]:
+    """The same, and it claims without proof that this prepared in view 0, ahead of those who say what did."""
+
+    def lie(arena: Arena, message: NewView, digest: bytes) -> NewView:
+        claim = PreparedCertificate(PrePrepare(0, 1, digest, 0), ())
+        own = signed(arena, ViewChange(1, None, (claim,), 1))
+        others = [change for change in message.view_changes if change.sender != 1]
+        proposal = signed(arena, PrePrepare(1, 1, digest, 1))
+        return msgspec.structs.replace(message, view_changes=(own, *others), pre_prepares=(proposal,), prepared=())
+
+    return _lied_about_what_is_open(lie)
+
+
+def forged_new_view(seed: int) -> list[str]:
+    """The same, with a proof in others' names that nobody signed."""
+
+    def lie(arena: Arena, message: NewView, digest: bytes) -> NewView:
+        proposal = PrePrepare(0, 1, digest, 0, b"s" * 64)
+        votes = tuple(Prepare(0, 1, digest, backup, b"s" * 64) for backup in (1, 2))
+        own = signed(arena, ViewChange(1, None, (PreparedCertificate(PrePrepare(0, 1, digest, 0), ()),), 1))
+        others = [change for change in message.view_changes if change.sender != 1]
+        return msgspec.structs.replace(
+            message,
+            view_changes=(own, *others),
+            pre_prepares=(signed(arena, PrePrepare(1, 1, digest, 1)),),
+            prepared=(PreparedCertificate(proposal, votes),),
+        )
+
+    return _lied_about_what_is_open(lie)
+
+
+def _lied_about_what_is_open(lie: Callable[[Arena, NewView, bytes], NewView]) -> list[str]:
     arena = with_liar(1)
     arena.submitted.add(sha256(EVIL).digest())
     body, digest = batch_of(arena, EVIL)
@@ -428,10 +468,10 @@ def untrue_new_view(seed: int) -> list[str]:
                 return (message,) if receiver.place == 2 else ()
             case Proposal() if sender.place == 0 and arena.now_ms > 10:
                 return ()
+            case ViewChange() if sender.place == 0 and receiver.place == 1:
+                return ()
             case NewView() if message.sender == 1:
-                other = tuple(signed(arena, msgspec.structs.replace(p, digest=digest)) for p in message.pre_prepares)
-                lie: Message = signed(arena, msgspec.structs.replace(message, pre_prepares=other))
-                return lie, BatchBody(body)
+                return signed(arena, lie(arena, message, digest)), BatchBody(body)
             case Prepare() | Commit() | Proposal() if sender.place == 1 and view_of(message) == 1:
                 return ()
             case _:

@@ -26,7 +26,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "ledger": frozenset(
         {
             "ca", "pbft.quorum", "pbft.messages", "pbft.events", "pbft.ports", "pbft.epoch", "pbft.files",
-            "pbft.evidence", "pbft.packing", "pbft.torn",
+            "pbft.evidence", "pbft.torn",
         }
     ),
     "contracts": frozenset(
@@ -43,6 +43,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "bench": frozenset(
         {
             "ca", "sdk", "cluster", "ledger.genesis", "pbft.link", "pbft.messages", "pbft.quorum", "pbft.transport",
+            "pbft.view_change",
         }
     ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),
