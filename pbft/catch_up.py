@@ -188,6 +188,8 @@ class CatchUp:
         core = self._core
         if self._transfer.wanted or core.diverged or core.ended or not status.whole:
             return
+        if core.ordered - core.executed >= core.config.fetch_blocks_max:
+            return  # execution has enough to do
         settled = core.outcomes.certified < core.executed == core.ordered
         first = core.outcomes.certified + 1 if settled else core.ordered + 1
         if status.certified_height < first or status.first_height > first:

@@ -22,6 +22,7 @@ from pbft.messages import (
     Prepare,
     PrePrepare,
     Proposal,
+    Status,
     ViewChange,
     encode_batch,
 )
@@ -385,3 +386,15 @@ def test_nothing_is_voted_on_anew_that_has_executed_though_the_log_no_longer_tel
     net.give(node, Received(0, Proposal(PrePrepare(0, 5, batch.digest, 0), body), batch))
     assert node.rejects[-1] == RejectReason.CONFLICTING_PROPOSAL
     assert not [message for message in node.sent if isinstance(message, Prepare) and message.sequence == 5]
+
+
+def test_no_more_blocks_are_asked_for_than_execution_can_take() -> None:
+    """What is fetched waits in memory until it has executed."""
+    net = Net(4)
+    node, told = net.nodes[1], Status(0, 0, True, 900, 900)
+    node.replica.core.ordered = net.config.fetch_blocks_max
+    net.give(node, Received(2, told))
+    assert not [m for m in node.sent if isinstance(m, FetchBlocks)]
+    node.replica.core.ordered -= 1
+    net.give(node, Received(3, told))
+    assert [m for m in node.sent if isinstance(m, FetchBlocks)]
