@@ -10,9 +10,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from network import Network, Person, until
 
 from bench.flood import envelope_of, inadmissible, params_of, useless_requests
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.cluster
 
 WITHIN_S = 60.0
 FOREVER_S = 3_600.0
+PATIENCE_MS = 10_000
 EXPIRES_AT_HEIGHT = 5_000
 BIDS = 6
 ENVELOPES = 2_000
@@ -38,6 +41,17 @@ SLOWED = {
 }
 """By kind of flood: what a node counts when it slows or pauses the flooder. Whoever pays a penalty pays it for longer
 than the tests of the others would wait, so these come last."""
+
+
+@pytest_asyncio.fixture
+async def network(tmp_path: Path) -> AsyncIterator[Network]:
+    """Four fresh nodes, patient enough that on a busy machine only what a flood makes them think ends a view."""
+    made = Network(tmp_path / "net", request_timeout_ms=PATIENCE_MS)
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.close()
 
 
 @asynccontextmanager
