@@ -7,7 +7,7 @@ fails here is a typed result in the block that changes nothing but its nonce (S3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ledger import epochs
@@ -90,11 +90,13 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A block's outcome. ``results``: deadlines first, then one a transaction, in order."""
+    """A block's outcome. ``results``: deadlines first, then one a transaction, in order; ``admitted``: the transactions
+    that were admissible, and whose nonces the block used."""
 
     deadlines: int
     results: tuple[Result, ...]
     changes: dict[str, Entry | None]
+    admitted: tuple[bytes, ...]
 
 
 class BlockExecutor:
@@ -113,7 +115,7 @@ class BlockExecutor:
         for index, envelope in enumerate(envelopes, start=deadlines):
             results.append(self._run_transaction(block, envelope, index))
         epochs.end_block(overlay, height, len(results))
-        return Executed(deadlines, tuple(results), overlay.changes)
+        return Executed(deadlines, tuple(results), overlay.changes, tuple(block.admitted))
 
     def view(self, reader: StateReader, call: Call) -> CallResult:
         """Run a view function; its writes are refused by the machine."""
@@ -158,6 +160,7 @@ class BlockExecutor:
         if refusal is not None:
             return Result(envelope.tx_id, refusal, SENTENCES[refusal], 0, encode_value(None), ())
         nonces.use(payload.nonce)
+        block.admitted.append(envelope.tx_id)
         block.overlay.apply({NONCE_PREFIX + payload.signers[0]: encode_value(nonces.value())}, block.height, index)
         call = Call(
             contract=payload.contract,
@@ -218,3 +221,4 @@ class _Block:
     overlay: Overlay
     height: int
     time_ms: int
+    admitted: list[bytes] = field(default_factory=list)

@@ -135,9 +135,7 @@ class Intake:
             body=body,
             digest=found,
             proposed_time_ms=batch.proposed_time_ms,
-            envelope_hashes=hashes,
-            tx_ids=tuple(envelope.tx_id for envelope in envelopes),
-            clients=tuple(envelope.payload.signers[0] for envelope in envelopes),
+            requests=tuple(map(request_of, envelopes)),
         )
 
     def _check_together(self, envelopes: Sequence[Envelope]) -> None:

@@ -8,6 +8,8 @@ epoch: observers, newcomers, leavers. They are told and fetched from like the ot
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pbft.core import Core
 from pbft.events import AlarmKind, CheckedBatch, RejectReason
 from pbft.messages import NULL_DIGEST, CertifiedBlock, FetchBlocks, Forward, Proposal, Status
@@ -54,7 +56,7 @@ class CatchUp:
         if not core.active or core.is_primary:
             return
         before_ms = core.now.timer_ms - core.config.status_interval_ms
-        waiting = core.pool.unproposed(before_ms, core.config.resend_requests_max)
+        waiting = core.pool.reminders(before_ms, core.config.resend_requests_max)
         if waiting:
             core.send(core.config.primary(core.view), Forward(tuple(request.envelope for request in waiting)))
 
@@ -100,11 +102,11 @@ class CatchUp:
             core.send(sender, core.new_view)
 
     def _send_votes(self, sender: int, status: Status) -> None:
-        """Our proposals and votes for sequences that the other has not executed, once they had time to arrive."""
+        """Our proposals and votes for sequences that are not settled for the other, once they had time to arrive."""
         core = self._core
-        last = min(core.high, status.certified_height + core.config.resend_sequences_max)
+        last = min(core.high, status.ordered_height + core.config.resend_sequences_max)
         renewed = frozenset(p.sequence for p in core.new_view.pre_prepares) if core.new_view else frozenset()
-        for sequence in range(status.certified_height + 1, last + 1):
+        for sequence in range(status.ordered_height + 1, last + 1):
             slot = core.log.slots.get(sequence)
             if slot is None or slot.accepted is None or slot.accepted.view != core.view:
                 continue
@@ -156,30 +158,32 @@ class CatchUp:
         core = self._core
         if not core.muted or self._mute_until is not None:
             return
-        told = self._told_by_enough()
-        if told:
-            self._mute_until = max(status.executed_height for status in told) + core.config.window_blocks
+        told = [s.executed_height for sender, s in core.peers.items() if core.is_validator(sender)]
+        if told and len(told) >= min(core.config.q, core.config.n - 1):
+            self._mute_until = max(told) + core.config.window_blocks
             core.persist(Muted(self._mute_until))
 
-    def _told_by_enough(self) -> list[Status]:
-        """What the other validators say of themselves, once q have."""
-        core = self._core
-        told = [status for sender, status in core.peers.items() if core.is_validator(sender)]
-        return told if len(told) >= min(core.config.q, core.config.n - 1) else []
-
     def unmute(self) -> None:
-        """Vote again, once a block above everything that we may have voted on is certified.
+        """Vote again, once a block above everything that we may have voted on is certified: in a later view.
 
-        A VIEW-CHANGE is for no sequence: of those that we sent, only the view says which. We went no farther than one
-        view beyond an honest replica's, and those have met again since, so that f + 1 stand at least there.
+        A VIEW-CHANGE that we sent was a promise to vote in no view below its own, at any height. We went no farther
+        than one view beyond what f honest others had reached, or to the next one of a leader that operators named. Of
+        q others that have certified blocks together since, in one view, at least one is of those. So what we promised
+        lies within a round of leaders beyond that view; beyond that round we may vote.
         """
-        core = self._core
-        if not core.muted or self._mute_until is None or core.outcomes.certified <= self._mute_until:
+        core, until = self._core, self._mute_until
+        if not core.muted or until is None or core.outcomes.certified <= until or core.ended or not core.whole:
             return
-        views = sorted((status.view for status in self._told_by_enough()), reverse=True)
-        if views:
-            core.muted, core.view_floor = False, views[min(core.config.weak, len(views)) - 1] + 1
-            core.persist(Muted(self._mute_until, core.view_floor))
+        views = Counter(
+            status.view
+            for peer, status in core.peers.items()
+            if core.is_validator(peer) and status.view_active and status.certified_height > until
+        )
+        view, count = max(views.items(), key=lambda item: item[1], default=(0, 0))
+        if count > 0 and count >= min(core.config.q, core.config.n - 1):
+            core.muted, core.view_floor = False, view + len(core.config.leaders)
+            self._changer.leave(core.view + 1)
+            core.persist(Muted(until, core.view_floor))
 
     # ----------------------------------------------------------------------------------------- fetching
 
@@ -235,7 +239,7 @@ class CatchUp:
         if height > core.ordered:
             digest = batch.digest if batch is not None else NULL_DIGEST
             slot = core.log.slot(height)
-            slot.keep(digest, block.body, batch.tx_ids if batch is not None else ())
+            slot.keep(digest, block.body)
             self._normal.commit(slot, digest)
         self._normal.certify()
         self._fetch_on(sender, height)

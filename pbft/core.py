@@ -214,4 +214,13 @@ class Core:
 
     def status(self) -> Status:
         certified = self.outcomes.certified
-        return Status(self.scope.epoch, self.view, self.active, self.executed, certified, self.first_height, self.whole)
+        return Status(
+            epoch=self.scope.epoch,
+            view=self.view,
+            view_active=self.active,
+            executed_height=self.executed,
+            certified_height=certified,
+            first_height=self.first_height,
+            whole=self.whole,
+            ordered_height=self.ordered,
+        )

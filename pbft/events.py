@@ -31,10 +31,11 @@ class CheckedBatch:
     body: bytes
     digest: bytes
     proposed_time_ms: int
-    envelope_hashes: tuple[bytes, ...]
-    tx_ids: tuple[bytes, ...]
-    clients: tuple[str, ...]
-    """Whose each transaction is: its first signer."""
+    requests: tuple[PoolRequest, ...]
+
+    @property
+    def tx_ids(self) -> tuple[bytes, ...]:
+        return tuple(request.tx_id for request in self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Submitted(msgspec.Struct, frozen=True):
 class Executed(msgspec.Struct, frozen=True):
     """A block has been executed. ``tx_ids`` were in it; ``inadmissible`` requests in the pool no longer can be.
 
+    ``admitted``: those of ``tx_ids`` that were admissible when their turn came. The others, such as what was ordered
+    twice, served nobody.
     ``boundary``: the epoch's last height, once a change of membership has executed.
     """
 
@@ -73,6 +76,7 @@ class Executed(msgspec.Struct, frozen=True):
     tx_ids: tuple[bytes, ...]
     inadmissible: tuple[bytes, ...] = ()
     boundary: int | None = None
+    admitted: tuple[bytes, ...] = ()
 
 
 class Tick(msgspec.Struct, frozen=True):

@@ -96,7 +96,7 @@ class Execution:
         )
         waiting = self._stale()
         gone = await self._in_thread(self._ledger.inadmissible, waiting) if waiting else []
-        self._put(Executed(report.statement, report.tx_ids, tuple(gone), report.boundary))
+        self._put(Executed(report.statement, report.tx_ids, tuple(gone), report.boundary, report.admitted))
 
     async def _in_thread(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)

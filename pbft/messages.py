@@ -100,6 +100,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
     """Where a replica stands, so that peers resend what it lacks. Advisory: the transport names the sender.
 
     ``first_height``: the lowest block that it can serve. ``whole``: it serves blocks and snapshots at all.
+    ``ordered_height``: what is settled for it up to there, though it may not have executed all of that yet.
     """
 
     epoch: Number
@@ -109,6 +110,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
     certified_height: Number
     first_height: Number = 1
     whole: bool = True
+    ordered_height: Number = 0
 
 
 class FetchBatch(msgspec.Struct, frozen=True, array_like=True, tag="fetch-batch"):

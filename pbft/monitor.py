@@ -44,10 +44,10 @@ class PrimaryMonitor:
             self.share_percent = min(busy, filled)
             self._begin_window(now_ms)
 
-    def proposed(self, delivered: int, waiting: int) -> None:
-        """A batch came with ``delivered`` transactions while ``waiting`` others had waited for a while."""
-        self._delivered += delivered
-        self._owed += min(self._config.batch_transactions_max, delivered + waiting)
+    def delivered(self, admitted: int, owed: int) -> None:
+        """A batch brought so many transactions; ``owed`` others had waited for a while, and would have fitted."""
+        self._delivered += admitted
+        self._owed += admitted + owed
 
     @property
     def slow(self) -> bool:

@@ -20,6 +20,10 @@ class Report(Protocol):
     def tx_ids(self) -> tuple[bytes, ...]: ...
 
     @property
+    def admitted(self) -> tuple[bytes, ...]:
+        """Those of them that were admissible when their turn came."""
+
+    @property
     def boundary(self) -> int | None:
         """The epoch's last height, if that is settled by now."""
 

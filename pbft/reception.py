@@ -83,6 +83,8 @@ RARE = (Status, Complaint, Complaints, ViewChange, NewView, Handover)
 """What honest peers send a few times a second at most: each counts as useless, whatever it may be good for."""
 ASKING = (FetchBatch, *FETCHES)
 """Counts as useless too, but once only: a snapshot has hundreds of chunks."""
+OF_LATE = frozenset({"EXPIRED", "EXPIRY_TOO_FAR", "NONCE_USED", "NONCE_OUT_OF_WINDOW"})
+"""Why a forwarded request is refused that was admissible a block ago, or will be: no reason to drop others."""
 UNSIGNED = frozenset({"PAYLOAD_INVALID", "TOO_LARGE", "SIGNERS_MISMATCH", "SIGNATURE_INVALID", "WRONG_CHAIN"})
 """Why an envelope is refused that no honest replica forwards, whatever its state: bytes alone decide these."""
 
@@ -226,7 +228,7 @@ class Reception:
             elif isinstance(message, FETCHES):
                 self._serve(session, number, message)
             elif isinstance(message, Forward) and self._is_refused(sender):
-                self._drop(sender, "forwarded_too_many", data)
+                self.rejects["forwarded_too_many"] += 1
             elif (before is not None and _says_nothing_new(before, message)) or not session.replica.wants(message):
                 self._drop(sender, "useless", data)
             else:
@@ -299,7 +301,7 @@ class Reception:
         """Count it; what no honest replica sends also counts against the sender."""
         self.rejects[fault] += 1
         log.debug("rejected a message of %s: %s", sender.hex()[:16], fault)
-        if fault.startswith("forwarded_"):
+        if fault.startswith("forwarded_") and fault.removeprefix("forwarded_").upper() not in OF_LATE:
             self._refuse(sender)
         blamed = fault in BLAMED or fault.removeprefix("forwarded_").upper() in UNSIGNED
         if blamed and self._transport.fault(sender):

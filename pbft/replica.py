@@ -105,9 +105,9 @@ class Replica:
 
     def _executed(self, event: Executed) -> None:
         core = self._core
-        self._normal.on_executed(event.statement, event.tx_ids, event.boundary)
+        self._normal.on_executed(event)
         core.pool.remove(event.inadmissible)
-        if core.active and (event.tx_ids or not len(core.pool)):
+        if core.active and (event.admitted or not len(core.pool)):
             self._changer.withdraw()
 
     def _receive(self, event: Received) -> None:
@@ -219,7 +219,7 @@ class Replica:
                     core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
             case Accepted(proposal, body):
                 slot = core.log.slot(proposal.sequence)
-                slot.keep(proposal.digest, body, ())
+                slot.keep(proposal.digest, body)
                 if proposal.view == core.view and core.active:
                     slot.accepted = proposal
                     core.next_sequence = max(core.next_sequence, proposal.sequence + 1)

@@ -90,7 +90,7 @@ class ViewChanger:
         if core.now.timer_ms < self._looked_ms + core.config.status_interval_ms:
             return False
         self._looked_ms = core.now.timer_ms
-        return core.pool.censored(core.now.timer_ms, core.config.request_timeout_ms)
+        return core.pool.censored(core.config.request_timeout_ms)
 
     def _has_complained(self) -> bool:
         own = self._complaints.get(self._core.me)
@@ -107,7 +107,7 @@ class ViewChanger:
         self._failed_views = 0
         if not self._has_complained() or core.monitor.slow:
             return
-        if not core.pool.censored(core.now.timer_ms, core.config.request_timeout_ms):
+        if not core.pool.censored(core.config.request_timeout_ms):
             del self._complaints[core.me]
 
     def on_complaint(self, sender: int, complaint: Complaint) -> None:
@@ -245,7 +245,17 @@ class ViewChanger:
             self._failed_views += 1
             complaint = core.sign(Complaint(core.view, core.me))
             self._complaints[core.me] = complaint
-            self.leave(core.view + 1, Complaints((complaint,)))
+            self.leave(self._next_view(), Complaints((complaint,)))
+
+    def _next_view(self) -> int:
+        """The next one; but where so many are ahead that none below can gather q, the lowest that can, if it is near.
+
+        A replica that lost its log is ahead by a round of leaders, and a quorum may need it.
+        """
+        core = self._core
+        reached = sorted(message.view for message in self._changes.values())
+        lowest = reached[core.config.q - 1] if len(reached) >= core.config.q else 0
+        return lowest if core.view < lowest <= core.view + 2 * len(core.config.leaders) else core.view + 1
 
     def wake_ms(self) -> int | None:
         """When to look again: the view change's deadline, or the end of our patience if we have not complained."""

@@ -32,12 +32,8 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 def request_of(envelope: bytes) -> PoolRequest:
     """A request as the edge would pass it on; its text is all there is to it: "client: what", or "what"."""
     name = sha256(envelope).digest()
-    return PoolRequest(envelope, name, name, 1, _client_of(envelope))
-
-
-def _client_of(envelope: bytes) -> str:
     client, colon, _ = envelope.partition(b":")
-    return client.decode(errors="replace") if colon else ""
+    return PoolRequest(envelope, name, name, 1, client.decode(errors="replace") if colon else "")
 
 
 class HashChain:
@@ -66,8 +62,7 @@ class HashChain:
             raise BatchFault(str(error)) from None
         names = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
         digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(names))
-        clients = tuple(_client_of(envelope) for envelope in batch.envelopes)
-        return CheckedBatch(body, digest, batch.proposed_time_ms, names, names, clients)
+        return CheckedBatch(body, digest, batch.proposed_time_ms, tuple(map(request_of, batch.envelopes)))
 
     def check_block(self, block: CertifiedBlock) -> CheckedBatch | None:
         raw = (block.header, *block.headers)
@@ -85,12 +80,13 @@ class HashChain:
             raise BatchFault("the batch is another block's")
         return batch
 
-    def execute(self, item: Execute) -> tuple[Statement, tuple[bytes, ...]]:
-        """Append a block; its outcome is a hash of all before it."""
+    def execute(self, item: Execute) -> tuple[Statement, tuple[bytes, ...], tuple[bytes, ...]]:
+        """Append a block; its outcome is a hash of all before it. Also what was in it, and what of that was new."""
         assert item.height == self.height + 1, "blocks are executed in order"
         previous = self.statements[-1].header_hash if self.statements else bytes(32)
         header = msgspec.msgpack.encode(_Header(item.height, previous, item.digest))
         names = self.check_body(item.body).tx_ids if item.body else ()
+        admitted = tuple(name for name in names if name not in self.executed)
         self.executed.update(names)
         if self.boundary is None and self.has(RECONFIGURE):
             self.boundary = -(-(item.height + self._window_blocks) // self._interval_blocks) * self._interval_blocks
@@ -98,7 +94,7 @@ class HashChain:
         statement = Statement(item.height, sha256(header).digest(), state, bytes(32), bytes(32))
         self.blocks.append((header, item))
         self.statements.append(statement)
-        return statement, names
+        return statement, names, admitted
 
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
         for certificate in certificates:

@@ -428,7 +428,7 @@ class SimNode:
         self.ordered.append((item.height, item.digest))
         waiting = self.replica.core.pool.waiting_since(self._world.now_ms)
         gone = tuple(self.ledger.inadmissible(waiting)) if waiting else ()
-        self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary))
+        self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary, ran.admitted))
 
     def _certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
         self.ledger.certify(certificates)

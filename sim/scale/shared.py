@@ -26,7 +26,8 @@ class Shared:
         known = self._requests.get(envelope)
         if known is None:
             envelope_hash = sha256(envelope).digest()
-            known = PoolRequest(envelope, envelope_hash, envelope_hash, GAS_LIMIT, _client_of(envelope))
+            client = envelope[:CLIENT_BYTES].hex()
+            known = PoolRequest(envelope, envelope_hash, envelope_hash, GAS_LIMIT, client)
             self._requests[envelope] = known
         return known
 
@@ -37,8 +38,8 @@ class Shared:
             batch = decode_batch(body)
             hashes = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
             digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes))
-            clients = tuple(map(_client_of, batch.envelopes))
-            known = CheckedBatch(body, digest, batch.proposed_time_ms, hashes, hashes, clients)
+            requests = tuple(map(self.request, batch.envelopes))
+            known = CheckedBatch(body, digest, batch.proposed_time_ms, requests)
             self._batches[body] = known
         return known
 
@@ -59,7 +60,3 @@ class Shared:
 
     def block(self, height: int) -> CertifiedBlock | None:
         return self._blocks.get(height)
-
-
-def _client_of(envelope: bytes) -> str:
-    return envelope[:CLIENT_BYTES].hex()

@@ -8,10 +8,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from harness import START_CLOCK_MS, Net, checked
+from harness import SCOPE, START_CLOCK_MS, Net, checked, request
 
 from ca.signatures import verify
-from pbft.events import Received, RejectReason
+from pbft.config import ReplicaConfig
+from pbft.events import PoolRequest, Received, RejectReason
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.messages import (
     Batch,
@@ -27,6 +28,7 @@ from pbft.messages import (
     ViewChange,
     encode_batch,
 )
+from pbft.ordering import owed_beside
 
 
 def primary_that(net: Net, drop: str) -> None:
@@ -86,6 +88,44 @@ def test_a_request_proposed_far_ahead_is_not_served() -> None:
     assert "victim:1" in net.nodes[2].texts()
     assert {node.replica.view for node in net.nodes} == {1}
     net.check_agreement()
+
+
+@pytest.mark.row(13)
+def test_repeating_what_has_executed_serves_nobody() -> None:
+    """Found by a tester: with an old request of the client in each batch it counted as served, and that as progress."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200)
+    net.submit(1, "victim:old")
+    net.until(lambda: net.all_executed("victim:old"))
+    primary_that(net, "victim")
+    normal, old = net.nodes[0].replica._normal, request("victim:old")
+    propose = normal._propose
+    normal._propose = lambda requests: propose([old, *requests])  # type: ignore[method-assign]  # the liar's
+    net.submit(1, "victim:new")
+    load(net, "other", 40)
+    assert "victim:new" in net.nodes[2].texts()
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
+
+
+def test_batches_that_are_full_by_gas_are_full() -> None:
+    """Found by a tester: one client's lawful requests of much gas made honest primaries seem slow."""
+    config = ReplicaConfig(SCOPE, tuple(bytes([index]) for index in range(4)), 0, block_gas_max=100)
+    hogs = [PoolRequest(b"x", b"", bytes([number]), 40, "hog") for number in range(9)]
+    assert owed_beside(config, hogs[:2], hogs[2:]) == 0
+    assert owed_beside(config, hogs[:1], hogs[1:]) == 1
+    small = [PoolRequest(b"x", b"", bytes([number]), 1, "small") for number in range(9)]
+    assert owed_beside(config, hogs[:1], small) == 9
+    assert owed_beside(config, hogs[:1], [*small, *hogs, *small]) == 10
+
+
+def test_what_full_pools_hold_differs_and_is_no_censorship() -> None:
+    """Found by a tester: what the primary had refused for want of room waited here, and others' overtook it."""
+    net = Net(4, request_timeout_ms=500, block_idle_ms_max=100, batch_transactions_max=2, pipeline_depth=1,
+              pool_transactions_max=80)  # fmt: skip
+    for number in range(300):
+        net.submit(number % 4, *(f"client{(number + part) % 5}:{number}.{part}" for part in range(4)))
+        net.advance(20)
+    assert {node.replica.view for node in net.nodes} == {0}
 
 
 def test_one_client_that_gives_each_replica_other_requests_ousts_nobody() -> None:

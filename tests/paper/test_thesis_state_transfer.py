@@ -284,8 +284,12 @@ def test_a_replica_without_its_log_votes_on_nothing_that_it_may_have_voted_on() 
     assert node.alarms[-1].kind == AlarmKind.AMNESIA
     net.until(lambda: not node.replica.core.muted)
     assert max(node.certificates) > before + L
-    assert not [m for m in node.sent if isinstance(m, ViewChange)]
+    assert not [m for m in node.sent if isinstance(m, Prepare | Commit)]
+    net.crash(0)
+    net.submit(1, "b")
     net.until(lambda: any(isinstance(m, Commit) for m in node.sent))
+    net.check_agreement()
+    assert min(m.view for m in node.sent if isinstance(m, ViewChange | Prepare | Commit)) == 5
     assert min(m.sequence for m in node.sent if isinstance(m, Prepare | Commit)) > before + L
 
 
@@ -300,6 +304,23 @@ def test_it_stays_mute_across_a_restart() -> None:
     assert net.nodes[3].replica.core.muted
     net.until(lambda: not net.nodes[3].replica.core.muted)
     net.check_agreement()
+
+
+@pytest.mark.row(1)
+def test_it_votes_in_no_view_that_it_may_have_left() -> None:
+    """Found by a tester, and unsafe: it had left view 0, as only a liar knew, lost its log, and voted in view 0 again.
+    What it helped to commit there was missing from the liar's view 1, whose V held its old VIEW-CHANGE."""
+    net = running()
+    net.crash(3)
+    node = net.nodes[3]
+    node.sent.clear()
+    net.restart(3, amnesia=True)
+    net.until(lambda: not node.replica.core.muted)
+    net.submit(0, "b")
+    net.until(lambda: net.all_executed("b"))
+    net.advance(2_000)
+    assert not [m for m in node.sent if isinstance(m, Prepare | Commit)]
+    assert {m.view for m in node.sent if isinstance(m, ViewChange)} == {5}, "a round of leaders ahead"
 
 
 def test_it_asks_for_no_view_that_it_may_have_asked_for() -> None:

@@ -253,7 +253,7 @@ MUTANTS = (
         "second turns not seen",
         ordering.Pool,
         "_is_censored",
-        "max(since_ms, served_ms) + patience_ms <= self._twice_ms",
+        "waits_ms + patience_ms <= self._twice_ms and since_ms > self._full_ms",
         "False",
         hunts.kept_waiting("fill-pipeline", 8_000),
     ),
@@ -322,7 +322,7 @@ MUTANTS = (
         "return RefusalCode.NONCE_USED",
         "return None",
         hunts.world_of("crash"),
-        5,
+        10,
     ),
     _one(
         "snapshot chunks not verified",

@@ -101,7 +101,7 @@ def test_a_good_batch_gives_what_consensus_needs(intake: Intake) -> None:
     made = [ours(0), ours(1)]
     checked = intake.check_body(body(*made))
     assert checked.tx_ids == tuple(item.tx_id for item in made)
-    assert checked.envelope_hashes == tuple(item.hash for item in made)
+    assert tuple(request.envelope_hash for request in checked.requests) == tuple(item.hash for item in made)
     assert checked.digest == batch_digest("main", 5, made[0].hash + made[1].hash)
 
 

@@ -262,6 +262,7 @@ async def test_after_a_lost_log_votes_begin_again_beyond_the_window_and_restarts
         assert mute.driver.alarms[-1].detail == f"no votes: until block {WINDOW} is certified"
         assert not mute.driver.replica.core.votes
         mute.hear(1, mute.block(WINDOW + 1))
+        mute.hear_statuses(WINDOW + 1)
         await eventually(lambda: not mute.logs.amnesia)
     assert not [message for lone in (among, mute) for _, message, _ in lone.sent if isinstance(message, Prepare)]
     again = Among(tmp_path, among.ledger)

@@ -415,17 +415,29 @@ async def test_whoever_is_paused_for_being_useless_loses_what_waits_and_nobody_e
     assert edge.events == [Received(edge.number(1), STATUS)]
 
 
+async def test_what_was_admissible_a_block_ago_may_be_forwarded_at_any_rate(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a tester: with short-lived requests a client had an honest node's forwards dropped, then its votes."""
+    monkeypatch.setattr(edge.lone.ledger, "check_envelopes", lambda raws: ["EXPIRED" for _ in raws])
+    edge.deliver(0, Forward((b"x",) * 10 * REFUSED_PER_S_MAX))
+    await eventually(lambda: edge.reception.rejects["forwarded_expired"] == 10 * REFUSED_PER_S_MAX)
+    edge.deliver(0, Forward((b"x",)))
+    await eventually(lambda: edge.reception.rejects["forwarded_expired"] == 10 * REFUSED_PER_S_MAX + 1)
+    assert edge.reception.rejects["forwarded_too_many"] == 0
+
+
 async def test_a_peer_whose_forwarded_requests_are_refused_is_heard_but_its_forwards_are_not(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge.lone.ledger, "check_envelopes", lambda raws: ["NONCE_USED" for _ in raws])
+    monkeypatch.setattr(edge.lone.ledger, "check_envelopes", lambda raws: ["NOT_REGISTERED" for _ in raws])
     edge.deliver(0, Forward((b"x",) * 10 * REFUSED_PER_S_MAX))
-    await eventually(lambda: edge.reception.rejects["forwarded_nonce_used"] > REFUSED_PER_S_MAX)
+    await eventually(lambda: edge.reception.rejects["forwarded_not_registered"] > REFUSED_PER_S_MAX)
     edge.deliver(0, Forward((b"x",)))
     edge.deliver(1, Forward((b"x",)))
     edge.deliver(0, STATUS)
     await eventually(lambda: Received(edge.number(0), STATUS) in edge.events)
     assert edge.reception.rejects["forwarded_too_many"] == 1
     pieces = 1 + REFUSED_PER_S_MAX // FORWARD_PIECE
-    assert edge.reception.rejects["forwarded_nonce_used"] == pieces * FORWARD_PIECE + 1
+    assert edge.reception.rejects["forwarded_not_registered"] == pieces * FORWARD_PIECE + 1
     assert edge.faults == {}
