@@ -102,11 +102,13 @@ class CatchUp:
             core.send(sender, core.new_view)
 
     def _send_votes(self, sender: int, status: Status) -> None:
-        """Our proposals and votes for sequences that are not settled for the other, once they had time to arrive."""
+        """Our votes for sequences that the other has not certified, once they had time to arrive: what it has executed
+        may be open for others, in a later view. Proposals, which are large, only where nothing is settled for it.
+        """
         core = self._core
-        last = min(core.high, status.ordered_height + core.config.resend_sequences_max)
+        last = min(core.high, status.certified_height + core.config.resend_sequences_max)
         renewed = frozenset(p.sequence for p in core.new_view.pre_prepares) if core.new_view else frozenset()
-        for sequence in range(status.ordered_height + 1, last + 1):
+        for sequence in range(status.certified_height + 1, last + 1):
             slot = core.log.slots.get(sequence)
             if slot is None or slot.accepted is None or slot.accepted.view != core.view:
                 continue
@@ -114,7 +116,7 @@ class CatchUp:
                 continue
             accepted = slot.accepted
             fresh = accepted.sender == core.me and accepted.digest != NULL_DIGEST and sequence not in renewed
-            if fresh:
+            if fresh and sequence > status.ordered_height:
                 core.send(sender, Proposal(accepted, slot.bodies[accepted.digest]))
             for vote in (slot.prepares.get(core.me), slot.commits.get(core.me)):
                 if vote is not None and vote.view == core.view:

@@ -44,7 +44,7 @@ class TransportLimits:
     observer_bytes_per_s_max: int = 8_000_000
     faults_per_s_max: int = 20
     penalty_ms: int = 5_000
-    useless_per_s_max: int = 1_000
+    useless_per_s_max: int = 4_000
 
 
 Deliver = Callable[[bytes, bytes], bool]

@@ -107,7 +107,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     observer_bytes_per_s_max: Bytes = 8_000_000
     faults_per_s_max: Count = 20
     penalty_ms: Milliseconds = 5_000
-    useless_per_s_max: Count = 1_000
+    useless_per_s_max: Count = 4_000
     client_requests_per_s_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
     rest_body_bytes_max: Bytes = 262_144
     rest_connections_max: Count = 256
