@@ -26,9 +26,9 @@ SERVED_BYTES_MAX = 8 << 20
 """Bytes of blocks sent for one FETCH-BLOCKS."""
 UNSENT_BYTES_MAX = 8 << 20
 """A peer for whom more than this waits to be sent is not served."""
-REST_PER_ANSWER = 19
+REST_PER_ANSWER = 4
 """How many times as long as an answer took its peer waits for the next one."""
-REST_S_MAX = 5.0
+REST_S_MAX = 0.5
 REQUESTS_WAITING_MAX = 8
 """Requests of one peer; further ones are dropped, and asked again by the peer."""
 
