@@ -3,7 +3,7 @@
 Validators are told by ``set_validators``, at every epoch anew; links outlive epochs. Of two validators the one
 with the smaller key dials. Whoever is no validator is an observer: it dials every validator and is never
 dialled, needs a node's certificate of this network, and shares a number of places and a budget of bytes a
-second with all other observers, so that they never slow the validators. What is to be sent waits in a
+second with all other observers, so that what they cost the validators is bounded. What is to be sent waits in a
 byte-bounded queue with votes ahead of bulk; when it is full the oldest bulk is dropped, and the status exchange
 sends again what matters. A peer whose messages fail, or change nothing, too often is not read from for a while.
 """

@@ -11,7 +11,19 @@ from ledger import authentication, snapshots, transfer
 from mutants import disks, hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
-from pbft import checkpoint, core, evidence, gate, log, normal_case, ordering, quorum, signed, view_change, view_changer
+from pbft import (
+    checkpoint,
+    core,
+    evidence,
+    gate,
+    log,
+    messages,
+    normal_case,
+    ordering,
+    quorum,
+    view_change,
+    view_changer,
+)
 from pbft.replica import Replica
 from sim.node import SimNode
 
@@ -92,7 +104,7 @@ MUTANTS = (
     ),
     _one(
         "view not bound in the signature",
-        signed,
+        messages,
         "signed_bytes",
         "scope.epoch, view, sequence",
         "scope.epoch, 0, sequence",

@@ -25,7 +25,7 @@ NO_BOUND_OF_WHAT_IS_KEPT = frozenset(
     }
 )  # fmt: skip
 """Sizes of fields, steps of algorithms, and what only the simulator's store has."""
-SHAPES = frozenset({"ledger.envelope", "ledger.values", "ledger.accusations", "ledger.genesis", "pbft.signed"})
+SHAPES = frozenset({"ledger.envelope", "ledger.values", "ledger.accusations", "ledger.genesis"})
 """Modules whose bounds are those of one value's shape: what exceeds them is refused when it is read."""
 SHAPE_NAMES = frozenset({"NUMBER_MAX", "TIME_MS_MAX", "HEIGHT_MAX", "PORT_MAX", "NAME_CHARS_MAX", "ADDRESS_CHARS_MAX"})
 

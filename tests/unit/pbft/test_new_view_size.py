@@ -109,8 +109,8 @@ def test_a_new_view_of_a_full_window_fits_every_queue_and_takes_no_more_than_is_
 
 
 @pytest.mark.parametrize("n", [4, 10, 49])
-def test_claims_about_two_windows_of_which_no_two_are_alike_take_no_more_than_is_reckoned(n: int) -> None:
-    """Each member of V has its own certificate, half of them from a window below, and says that all prepared since."""
+def test_claims_about_two_windows_by_every_member_take_no_more_than_is_reckoned(n: int) -> None:
+    """Each member of V has a certificate of its own, and says of two windows above it that all prepared."""
     config, sign = config_of(n), unsigned()
     below, above = (full_window(config, sign, base=FAR + lag, view=FAR) for lag in (0, WINDOW))
     items = (*below.prepared, *above.prepared)
