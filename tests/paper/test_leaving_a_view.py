@@ -107,6 +107,20 @@ def test_repeating_what_has_executed_serves_nobody() -> None:
     net.check_agreement()
 
 
+def test_blocks_of_nothing_but_what_has_executed_are_no_progress() -> None:
+    """The same liar where nobody else asks for anything."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200, primary_share_percent_min=0)
+    net.submit(1, "victim:old")
+    net.until(lambda: net.all_executed("victim:old"))
+    primary_that(net, "victim")
+    normal, old = net.nodes[0].replica._normal, request("victim:old")
+    propose = normal._propose
+    normal._propose = lambda requests: propose([old])  # type: ignore[method-assign]  # the liar's
+    net.submit(1, "victim:new")
+    net.until(lambda: "victim:new" in net.nodes[2].texts(), 10_000)
+    assert {node.replica.view for node in net.nodes} == {1}
+
+
 def test_batches_that_are_full_by_gas_are_full() -> None:
     """Found by a tester: one client's lawful requests of much gas made honest primaries seem slow."""
     config = ReplicaConfig(SCOPE, tuple(bytes([index]) for index in range(4)), 0, block_gas_max=100)

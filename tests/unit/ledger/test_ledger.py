@@ -403,6 +403,9 @@ def test_a_directory_in_use_is_refused(ledger: Ledger, tmp_path: Path) -> None:
 def test_a_crash_in_the_very_first_start_leaves_a_usable_directory(tmp_path: Path) -> None:
     (tmp_path / "format").touch()
     open_ledger(tmp_path).close()
+    ledger = open_ledger(tmp_path)
+    assert ledger.height == 0
+    ledger.close()
 
 
 def test_a_directory_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ async def test_of_two_links_dialled_at_the_same_moment_the_smaller_keys_stays(wo
     smaller.sends(larger, b"one")
     larger.sends(smaller, b"two")
     await eventually(lambda: bool(smaller.received and larger.received))
+    await eventually(lambda: [len(party.transport._links) for party in (smaller, larger)] == [1, 1])
     assert larger.transport.linked == [smaller.public_key]
     assert [link.dialled for link in smaller.links()] == [larger.public_key]
     assert [link.dialled for link in larger.links()] == [None]
@@ -207,14 +208,15 @@ async def test_a_crowd_with_users_certificates_takes_no_place_from_validators(wo
 
 
 async def test_silent_nodes_take_no_place_from_validators(world: World) -> None:
-    node, other = world.pair()
+    other, node = world.pair()
     stranger = world.party()
     await node.start([node, other])
     for _ in range(UNINTRODUCED_MAX + 6):
         await world.raw(node, stranger.client_tls)
-    await eventually(lambda: node.transport.drops["too_many_links"] > 0)
+    await eventually(lambda: node.transport.drops["too_many_links"] == 6)
     await other.start([node, other])
     await linked(node, other)
+    assert node.transport.drops["too_many_links"] == 6
 
 
 async def test_a_hello_that_names_another_key_than_the_certificate_is_refused(world: World) -> None:
@@ -313,6 +315,7 @@ async def test_a_revoked_observer_is_not_let_in(world: World) -> None:
     await node.start([node])
     await observer.start([node])
     await eventually(lambda: node.transport.drops["revoked"] > 0)
+    assert not node.transport.connected(observer.public_key)
 
 
 async def test_an_observer_gets_no_more_than_its_budget_while_a_validator_gets_all(world: World) -> None:
