@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -33,17 +32,16 @@ from bench.run import (
     Office,
     Say,
     admit_clients,
-    configuration_text,
     latency_of,
     load,
     machine_figures,
+    network,
 )
 from ca.certificates import Role
 from ca.keys import SigningKey
-from cluster import Cluster, ContractSet, prepare
+from cluster import Cluster, ContractSet
 from ledger.genesis import load_genesis
 from sdk.client import EXPIRY_BLOCKS, AsyncClient, Signed
-from sdk.configuration import parse
 from sdk.methods import SignatureText, SubmitParams
 from sdk.transports import connect
 
@@ -139,18 +137,9 @@ async def run_floods(options: FloodOptions, contracts: ContractSet, say: Say) ->
     """Measure; the figures by flood. Ends and removes everything that it started."""
     if not options.chosen:
         raise BenchError(f"no such flood; there are: {'; '.join(known.name for known in FLOODS)}")
-    with tempfile.TemporaryDirectory(prefix="wattq-flood-") as name:
-        directory = Path(name) / "net"
-        text = configuration_text(NODES)
-        prepare(directory, parse(text, "bench"), text, contracts)
-        cluster = Cluster(directory)
-        try:
-            say(f"starting {NODES} nodes")
-            await cluster.up()
-            cluster.add_node(OBSERVER)
-            return await _Run(cluster, options, say).run()
-        finally:
-            await cluster.down()
+    async with network(NODES, "", contracts, say) as cluster:
+        cluster.add_node(OBSERVER)
+        return await _Run(cluster, options, say).run()
 
 
 class _Run:

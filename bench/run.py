@@ -8,8 +8,9 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -22,13 +23,13 @@ from bench.market import CAPACITY_W
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
-from cluster import Cluster, ContractSet, gateway_name, port_is_free, prepare
+from cluster import Cluster, ContractSet, gateway_name, prepare
 from ledger.genesis import load_genesis
 from sdk.client import AsyncClient
 from sdk.configuration import parse
+from sdk.ports import claim_ports
 from sdk.transports import connect
 
-PORT_FIRST, PORT_LAST, PORT_STEP = 28_600, 38_600, 200
 PORTS_A_NODE = 2
 INTERVAL_S = 900
 DELIVERY_AHEAD = 40
@@ -62,32 +63,33 @@ Say = Callable[[str], None]
 
 async def run_bench(options: BenchOptions, contracts: ContractSet, say: Say) -> dict[str, Any]:
     """Measure; the figures by name. Ends and removes everything that it started."""
-    with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name:
-        directory = Path(name) / "net"
-        text = configuration_text(options.nodes) + NO_PACE
-        prepare(directory, parse(text, "bench"), text, contracts)
-        cluster = Cluster(directory)
-        try:
-            say(f"starting {options.nodes} nodes")
-            await cluster.up()
-            plans = await admit_clients(cluster, options)
-            before = measure_signatures()
-            say(f"load for {options.warm_up_s + options.measure_s:g} s")
-            results = await load(plans, time.time() + START_DELAY_S)
-            after = measure_signatures()
-        finally:
-            await cluster.down()
+    async with network(options.nodes, NO_PACE, contracts, say) as cluster:
+        plans = await admit_clients(cluster, options)
+        before = measure_signatures()
+        say(f"load for {options.warm_up_s + options.measure_s:g} s")
+        results = await load(plans, time.time() + START_DELAY_S)
+        after = measure_signatures()
     return _figures(options, results, before, after)
 
 
-def configuration_text(nodes: int) -> str:
-    """A network of so many nodes on a free block of ports."""
-    count = nodes * PORTS_A_NODE
-    for first in range(PORT_FIRST, PORT_LAST, PORT_STEP):
-        if all(port_is_free("127.0.0.1", first + offset) for offset in range(count)):
-            break
-    else:
-        raise BenchError(f"no free block of {count} ports between {PORT_FIRST} and {PORT_LAST}")
+@asynccontextmanager
+async def network(nodes: int, extra: str, contracts: ContractSet, say: Say) -> AsyncIterator[Cluster]:
+    """A network that runs on ports and in a directory of its own; ended and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name, claim_ports(nodes * PORTS_A_NODE) as block:
+        directory = Path(name) / "net"
+        text = configuration_text(nodes, block.first) + extra
+        prepare(directory, parse(text, "bench"), text, contracts)
+        cluster = Cluster(directory)
+        try:
+            say(f"starting {nodes} nodes")
+            await cluster.up()
+            yield cluster
+        finally:
+            await cluster.down()
+
+
+def configuration_text(nodes: int, first: int) -> str:
+    """A network of so many nodes on the ports from ``first`` on."""
     lines = ["[network]", 'name = "wattquorum-bench"']
     for node in range(nodes):
         peer = first + node * PORTS_A_NODE

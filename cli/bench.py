@@ -14,6 +14,7 @@ from bench.run import BenchError, BenchOptions, run_bench
 from cli.contracts import shipped_contracts
 from cluster import ClusterError
 from sdk.errors import SdkError
+from sdk.ports import NoFreePorts
 
 
 def bench(
@@ -43,7 +44,7 @@ def bench(
         run = run_bench(BenchOptions(nodes, clients, outstanding, measure_s=seconds), shipped_contracts(), _say)
     try:
         figures = asyncio.run(run)
-    except (BenchError, ClusterError, SdkError) as error:
+    except (BenchError, ClusterError, NoFreePorts, SdkError) as error:
         typer.echo(f"wattq bench: {error}", err=True)
         raise typer.Exit(2) from None
     if as_json:

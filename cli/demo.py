@@ -22,9 +22,10 @@ from meter.errors import MeterError
 from meter.units import parse_unit
 from sdk.configuration import ConfigurationError
 from sdk.errors import SdkError
+from sdk.ports import NoFreePorts
 
 DIRECTORY = Path("wattquorum-demo")
-UNABLE = (DemoError, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError)
+UNABLE = (DemoError, NoFreePorts, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError)
 
 
 def demo(

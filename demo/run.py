@@ -24,12 +24,12 @@ from demo.profiles import DayProfile, Household, day_profiles, load_profiles
 from demo.progress import Progress, Scene, progress_line, time_of
 from demo.setting import (
     PARTICIPANTS,
-    PORT_FIRST,
+    PORTS_NEEDED,
     TAIL_INTERVALS,
     DemoError,
     Options,
+    Ports,
     check_options,
-    choose_ports,
     day_after,
     plan_day,
 )
@@ -38,6 +38,7 @@ from demo.world import World
 from ledger.genesis import GENESIS_FILE_NAME
 from sdk.clock import Clock
 from sdk.errors import SdkError
+from sdk.ports import BLOCK_FIRST, claim_ports
 from sdk.process import ending_signals
 
 TRADE_AHEAD = 2
@@ -72,8 +73,9 @@ async def run_demo(options: Options, engine: Engine, console: Console) -> int:
             console.print(f"{options.directory} is another demo's: this one lives in {ground.directory}")
         options = replace(options, directory=ground.directory)
         day = plan_day(options, today, process_start_s)
-        world = World(options, day, choose_ports(), engine.contracts)
-        return await _run(world, profiles, engine, console)
+        with claim_ports(PORTS_NEEDED) as block:
+            world = World(options, day, Ports(block), engine.contracts)
+            return await _run(world, profiles, engine, console)
 
 
 async def _run(world: World, profiles: Mapping[str, DayProfile], engine: Engine, console: Console) -> int:
@@ -102,8 +104,8 @@ async def _run(world: World, profiles: Mapping[str, DayProfile], engine: Engine,
 
 def _announce(world: World, console: Console) -> None:
     ports = world.ports
-    if ports.first != PORT_FIRST:
-        console.print(f"The ports from {PORT_FIRST} on are taken; this demo has {ports.first} to {ports.last}.")
+    if ports.first != BLOCK_FIRST:
+        console.print(f"The ports from {BLOCK_FIRST} on are taken; this demo has {ports.first} to {ports.last}.")
     console.print("web: " + "  ".join(web_addresses(world)), soft_wrap=True)
 
 
