@@ -8,6 +8,8 @@ away. Views also end by plan, every ``rotation_blocks``, and by an operators' ha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pbft.core import Core
 from pbft.events import RejectReason
 from pbft.evidence import EvidenceKind
@@ -324,12 +326,20 @@ class ViewChanger:
         top = message.pre_prepares[-1].sequence if message.pre_prepares else base
         core.view_base = top
         core.next_sequence = top + 1
-        core.pool.restart((proposal.sequence for proposal in message.pre_prepares), core.now.timer_ms)
+        core.pool.restart(self._kept(message), core.now.timer_ms)
         core.monitor.restart(core.now.timer_ms)
         for slot in core.log.ascending():
             slot.forget_view()
         self._changes = {s: m for s, m in self._changes.items() if m.view > core.view}
         self._complaints = {s: c for s, c in self._complaints.items() if c.view >= core.view}
+
+    def _kept(self, message: NewView) -> Iterator[int]:
+        """Where the batch of a view before goes on in this one. A null request or another batch in its place does not
+        propose what it held."""
+        for proposal in message.pre_prepares:
+            slot = self._core.log.slots.get(proposal.sequence)
+            if slot is not None and slot.accepted is not None and slot.accepted.digest == proposal.digest:
+                yield proposal.sequence
 
     def restore(self, message: ViewChange, reason: Complaints | Handover | None) -> None:
         """After a restart: we had left for this view."""

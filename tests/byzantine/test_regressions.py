@@ -90,3 +90,9 @@ def test_every_stored_plan_is_played_by_name() -> None:
     played = Path(__file__).read_text("utf-8")
     for path in PLANS.glob("*.json"):
         assert path.stem.rstrip("0123456789") in played
+
+
+@pytest.mark.row(13)
+def test_a_request_whose_place_became_a_null_request_does_not_wait() -> None:
+    """A far proposal prepared, so that the next view began with nulls below; the request in one of them waited 11 s."""
+    assert faults_of("null-in-place-of-a-request") == ()

@@ -79,6 +79,24 @@ def test_gaps_are_filled_with_null_requests() -> None:
     net.check_agreement()
 
 
+def test_what_a_null_request_took_the_place_of_is_proposed_again_at_once() -> None:
+    """Found by the soak: what stood at that sequence in the old view seemed to be still under way, to everybody."""
+    net = Net(4, batch_transactions_max=1)
+
+    def first_does_not_prepare(sender: int, receiver: int, message: Message) -> bool:
+        return not isinstance(message, Commit) and not (isinstance(message, Prepare) and message.sequence == 1)
+
+    net.filter = first_does_not_prepare
+    net.submit(0, "a", "b")
+    net.drain()
+    net.crash(0)
+    net.until(lambda: net.nodes[1].replica.view == 1 and net.nodes[1].replica.active)
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: net.all_executed("a", "b"))
+    assert net.nodes[1].blocks[0][0] == NULL_DIGEST
+    assert {node.replica.view for node in net.nodes[1:]} == {1}
+
+
 @pytest.mark.row(4)
 def test_a_batch_that_new_view_names_and_a_replica_lacks_is_fetched() -> None:
     net = Net(4)

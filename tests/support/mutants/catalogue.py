@@ -262,6 +262,14 @@ MUTANTS = (
         7,
     ),
     _one(
+        "what a null request took the place of counts as proposed",
+        CHANGER,
+        "_kept",
+        " and slot.accepted.digest == proposal.digest",
+        "",
+        hunts.stored("null-in-place-of-a-request"),
+    ),
+    _one(
         "second turns not seen",
         ordering.Pool,
         "_is_censored",

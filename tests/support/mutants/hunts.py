@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -39,9 +40,11 @@ from sim import byzzfuzz, twins
 from sim.arena import CLOCK_START_MS, Arena, Member, has_executed, safety
 from sim.catalogue import plan_of
 from sim.chain import RECONFIGURE
+from sim.plan import decode_plan
 from sim.run import run_plan, run_seed
 from sim.wires import view_of
 
+PLANS = Path(__file__).resolve().parents[2] / "data" / "plans"
 CALM_MS = 4_000
 LIAR = 3
 EVIL = b"evil"
@@ -89,6 +92,16 @@ def kept_waiting(adversary: str, for_ms: int) -> Hunt:
         return [fault for fault in run_plan(plan).faults if fault.startswith("censorship")]
 
     hunt.__name__ = f"kept_waiting_by_{adversary}"
+    return hunt
+
+
+def stored(name: str) -> Hunt:
+    """A plan that once showed a bug, whatever the seed."""
+
+    def hunt(seed: int) -> list[str]:
+        return list(run_plan(decode_plan((PLANS / f"{name}.json").read_bytes())).faults)
+
+    hunt.__name__ = f"stored_{name}"
     return hunt
 
 
