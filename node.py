@@ -57,7 +57,7 @@ from sdk.clock import clock_of
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, picked
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
 from sdk.process import ending_signals, event_loop_factory, follow_leash, make_socket_path
-from sdk.transports import connect
+from sdk.transports import SocketTransport, connect
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLD = 50_000
@@ -163,7 +163,7 @@ class Node:
         self.projector.start()
         socket = SocketServer(self.service.handle, limits.rest_connections_max)
         await socket.listen_unix(self._socket_file)
-        node = connect(f"unix:{self._socket_file}")
+        node = SocketTransport(f"unix:{self._socket_file}")
         rest = RestServer(node, limits.rest_body_bytes_max)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:

@@ -27,13 +27,21 @@ class Pace:
         self._due_s: dict[str, float] = {}
         """When each client's latest request was, or is, due."""
 
-    async def turn(self, client: str) -> None:
-        """Wait until a request of this client is due; ``Refused`` if that takes too long."""
-        now_s = asyncio.get_running_loop().time()
-        due_s = max(self._due_s.get(client, 0.0), now_s - BURST_S) + self._interval_s
-        if due_s > now_s + WAIT_S_MAX:
+    def check(self, client: str) -> None:
+        """``Refused`` if this client's next request would wait too long for its turn."""
+        if self._next_s(client) > asyncio.get_running_loop().time() + WAIT_S_MAX:
             message = "You have more requests waiting here than their pace allows. Send fewer at once."
             raise Refused(Problem("TOO_MANY_REQUESTS", message, 429))
+
+    def _next_s(self, client: str) -> float:
+        """When this client's next request would be due."""
+        now_s = asyncio.get_running_loop().time()
+        return max(self._due_s.get(client, 0.0), now_s - BURST_S) + self._interval_s
+
+    async def turn(self, client: str) -> None:
+        """Wait until a request of this client is due; ``Refused`` if that takes too long."""
+        self.check(client)
+        now_s, due_s = asyncio.get_running_loop().time(), self._next_s(client)
         if len(self._due_s) >= CLIENTS_MAX:
             self._due_s = {known: due for known, due in self._due_s.items() if due > now_s}
         self._due_s[client] = due_s
@@ -41,5 +49,5 @@ class Pace:
             await asyncio.sleep(due_s - now_s)
 
     def refused(self, client: str) -> None:
-        """The request whose turn it was is refused."""
-        self._due_s[client] = self._due_s.get(client, 0.0) + (REFUSED_COST - 1) * self._interval_s
+        """A request of this client was refused."""
+        self._due_s[client] = self._next_s(client) + (REFUSED_COST - 1) * self._interval_s

@@ -1,7 +1,8 @@
 """Submitting: decode, authenticate (M9), hand to the ordering module, and wait as long as the client asked.
 
 Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks. Each
-client is served at its own pace; all those whom the chain does not know share one.
+client is served at its own pace, once its signature has proven that it is the one. Those whom the chain does not know
+share the pace of their address; so do, apart from them, those whose signatures are wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from api.pace import Pace
 from api.pools import BoundedPool
-from ledger.codes import Refusal
+from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.ledger import Ledger
 from ledger.receipts import receipt_to_json
@@ -25,7 +26,11 @@ WAITERS_MAX = 20_000
 ADMISSION_THREADS = 2
 ADMISSION_TIMEOUT_S = 30.0
 REQUESTS_PER_S_MAX = 200
-UNKNOWN = ""
+
+UNPROVEN = frozenset(
+    {RefusalCode.TOO_LARGE, RefusalCode.WRONG_CHAIN, RefusalCode.WRONG_CHANNEL, RefusalCode.SIGNATURE_INVALID}
+)
+"""Refusals that come before, or of, the signature: anybody can have them in anybody's name."""
 
 Order = Callable[[Sequence[Envelope]], Awaitable[Sequence[Refusal | None]]]
 """Hands authenticated envelopes to the ordering module: a refusal for each that was not taken."""
@@ -52,19 +57,20 @@ class Submissions:
         self._waiters: dict[bytes, _Waiter] = {}
         self._uncertified: dict[int, list[bytes]] = {}
 
-    async def submit(self, params: SubmitParams) -> Submission:
+    async def submit(self, params: SubmitParams, origin: str = "") -> Submission:
         """Take an envelope in; ``Refused`` with a typed code when it is not lawful, when there is no room, when it
         failed (with its receipt, if that was asked for), and when it did not come as far in time as was asked for."""
         envelope = _decoded(params)
-        client = self._client(envelope)
-        await self._pace.turn(client)
-        known = await self._known(envelope, params.wait) if self._ledger.has(envelope.tx_id) else None
-        if known is not None:
-            return _unless_failed(known)
+        unproven = f"unproven@{origin}"
+        if self._ledger.has(envelope.tx_id):
+            await self._pace.turn(unproven)
+            known = await self._known(envelope, params.wait)
+            if known is not None:
+                return _unless_failed(known)
         waiter = self._waiter(envelope.tx_id)
         waiter.clients += 1
         try:
-            await self._enter(envelope, waiter, client)
+            await self._enter(envelope, waiter, origin)
             if params.wait == "accepted":
                 return Submission(envelope.tx_id.hex(), "accepted")
             event = waiter.committed if params.wait == "committed" else waiter.certified
@@ -78,10 +84,10 @@ class Submissions:
             raise await self._late(envelope, params)
         return _unless_failed(known)
 
-    def _client(self, envelope: Envelope) -> str:
-        """Whose request it says to be, if that is anybody: made-up keys cost nothing, and get one share together."""
+    def _client(self, envelope: Envelope, origin: str) -> str:
+        """Whose request it says to be. Made-up keys cost nothing: those of one address get one share together."""
         signer = envelope.payload.signers[0]
-        return signer if self._ledger.reader().get(f"registry/user/{signer}") is not None else UNKNOWN
+        return signer if self._ledger.reader().get(f"registry/user/{signer}") is not None else f"unknown@{origin}"
 
     async def _late(self, envelope: Envelope, params: SubmitParams) -> Refused:
         reached = await self._known(envelope, "committed") or Submission(envelope.tx_id.hex(), "accepted")
@@ -110,12 +116,18 @@ class Submissions:
                 if waiter is not None:
                     waiter.certified.set()
 
-    async def _enter(self, envelope: Envelope, waiter: _Waiter, client: str) -> None:
+    async def _enter(self, envelope: Envelope, waiter: _Waiter, origin: str) -> None:
         """Hand the envelope over, unless it has executed, here or by way of another node: then its nonce is used."""
-        refusal = None
+        client, refusal = self._client(envelope, origin), None
         if not self._ledger.has(envelope.tx_id):
+            unproven = f"unproven@{origin}"
+            self._pace.check(unproven)
+            self._pace.check(client)
             refusal = await self._pool.run(self._ledger.admit, envelope)
+            if refusal is not None and refusal.code in UNPROVEN:
+                client = unproven
             if refusal is None:
+                await self._pace.turn(client)
                 (refusal,) = await self._order([envelope])
         if self._ledger.has(envelope.tx_id):
             record = await self._pool.run(self._ledger.transaction, envelope.tx_id)

@@ -76,20 +76,31 @@ class Intake:
     ) -> Envelope | Refusal:
         """Verify one decoded envelope, unless that was done before or ``refuses`` gives a reason not to. Blocks."""
         try:
-            if len(envelope.raw) > self._limits.envelope_bytes_max:
-                raise Refusal(RefusalCode.TOO_LARGE)
             self._check_scope(envelope)
-        except Refusal as refusal:
-            return refusal
-        refused = refuses(envelope)
-        if refused is not None or envelope.hash in self._verified:
-            return refused or envelope
-        try:
-            envelope.verify()
+            refused = refuses(envelope)
+            if refused is not None:
+                return refused
+            self._verify(envelope)
         except Refusal as refusal:
             return refusal
         self._remember(envelope)
         return envelope
+
+    def check_signed(self, envelope: Envelope, refuses: Callable[[Envelope], Refusal | None]) -> Envelope | Refusal:
+        """The like, but signatures first: a reason not to that ``refuses`` gives is then the signer's doing. Blocks."""
+        try:
+            self._check_scope(envelope)
+            self._verify(envelope)
+        except Refusal as refusal:
+            return refusal
+        refused = refuses(envelope)
+        if refused is None:
+            self._remember(envelope)
+        return refused or envelope
+
+    def _verify(self, envelope: Envelope) -> None:
+        if envelope.hash not in self._verified:
+            envelope.verify()
 
     def _remember(self, envelope: Envelope) -> None:
         with self._lock:
@@ -102,6 +113,8 @@ class Intake:
                 self._verified_bytes -= len(gone.raw)
 
     def _check_scope(self, envelope: Envelope) -> None:
+        if len(envelope.raw) > self._limits.envelope_bytes_max:
+            raise Refusal(RefusalCode.TOO_LARGE)
         if envelope.payload.chain != self._chain:
             raise Refusal(RefusalCode.WRONG_CHAIN)
         if envelope.payload.channel != self._channel:

@@ -132,8 +132,8 @@ class Ledger:
         return [item.code if isinstance(item, Refusal) else request_of(item) for item in checked]
 
     def admit(self, envelope: Envelope) -> Refusal | None:
-        """M9 at the edge: everything against committed state, and signatures. Advisory. Call it in a thread."""
-        checked = self.intake.check(envelope, self._refusal)
+        """M9 at the edge: signatures, then everything against committed state. Advisory. Call it in a thread."""
+        checked = self.intake.check_signed(envelope, self._refusal)
         return checked if isinstance(checked, Refusal) else None
 
     def _refusal(self, envelope: Envelope) -> Refusal | None:

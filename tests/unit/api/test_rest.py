@@ -28,9 +28,18 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.answer: Any = methods.Headers(())
+        self.origins: set[str] = set()
         self.calls: list[tuple[str, Any, str]] = []
 
-    async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+    async def call(
+        self,
+        method: Method[P, R],
+        params: P,
+        token: str = "",
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        origin: str = "",
+    ) -> R:
+        self.origins.add(origin)
         self.calls.append((method.name, params, token))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -200,7 +209,12 @@ async def test_closing_does_not_wait_for_an_answer_that_will_not_come() -> None:
 
     class SilentNode(FakeNode):
         async def call(
-            self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S
+            self,
+            method: Method[P, R],
+            params: P,
+            token: str = "",
+            timeout_s: float = ANSWER_TIMEOUT_S,
+            origin: str = "",
         ) -> R:
             asked.set()
             await asyncio.Event().wait()

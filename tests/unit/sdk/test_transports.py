@@ -157,7 +157,7 @@ async def test_a_node_that_does_not_answer_in_time(rest: Rest) -> None:
 # ----------------------------------------------------------------------------------------------- the socket
 
 
-async def echo(method: str, params: Any, token: str) -> msgspec.Struct:
+async def echo(method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
     if method == "nonce":
         raise Refused(Problem("NO", "No nonce.", 409))
     if method == "submit":
