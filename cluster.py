@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,10 +21,18 @@ from pathlib import Path
 from ca.authority import Authority, Issued
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
-from ledger.genesis import Genesis, GenesisLimits, GenesisOrganisations, GenesisValidator, write_genesis
+from ledger.genesis import (
+    Genesis,
+    GenesisLimits,
+    GenesisOrganisations,
+    GenesisValidator,
+    load_genesis,
+    write_genesis,
+)
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, parse, picked
 from sdk.errors import Refused, TransportError
 from sdk.methods import NodeStatus
+from sdk.ports import port_is_free
 from sdk.process import leashed_environment
 from sdk.transports import HttpTransport
 
@@ -44,6 +51,11 @@ GOVERNANCE_THRESHOLD = 2
 """Operators of this many organisations act together; each operator is of an organisation of its own."""
 GENESIS_USERS: tuple[tuple[str, Role], ...] = (("arbiter1", Role.ARBITER), ("regulator1", Role.REGULATOR))
 """Identities that exist from the first block, beside operators, gateways and nodes."""
+
+
+def no_network(directory: Path) -> str:
+    """What to say of a directory that holds none."""
+    return f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first"
 
 
 class ClusterError(Exception):
@@ -166,7 +178,8 @@ class Cluster:
         self._leash = leash
         self.directory = directory.resolve()
         if not (self.directory / GENESIS_FILE).exists():
-            raise ClusterError(f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first")
+            raise ClusterError(no_network(directory))
+        self._chain = load_genesis(self.directory / GENESIS_FILE).chain_id.hex()
         self.configuration = load(self.directory / CONFIGURATION_FILE)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -306,14 +319,15 @@ class Cluster:
         raise ClusterError(f"{name} did not answer within {timeout_s:.0f} s: {self._last_words(name)}")
 
     async def status(self, name: str) -> NodeStatus | None:
-        """A node's own status, or None if it does not answer."""
+        """A node's own status, or None if it does not answer, or another network's node does in its place."""
         transport = HttpTransport(self.rest_url(name))
         try:
-            return await transport.status()
+            found = await transport.status()
         except (TransportError, Refused):
             return None
         finally:
             await transport.close()
+        return found if (found.name, found.chain) == (name, self._chain) else None
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> bool:
         """Signal a node's process; False if it does not run."""
@@ -362,16 +376,6 @@ def without_section(text: str, name: str) -> str:
         if not inside:
             kept.append(line)
     return "".join(kept)
-
-
-def port_is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _is_our_node(pid: int, name: str) -> bool:

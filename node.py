@@ -56,7 +56,7 @@ from sdk.clock import clock_of
 from sdk.configuration import LOOPBACK, Configuration, ConfigurationError, load, picked
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
 from sdk.process import ending_signals, event_loop_factory, follow_leash, make_socket_path
-from sdk.transports import connect
+from sdk.transports import SocketTransport, connect
 
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
@@ -221,7 +221,7 @@ class Node:
         unit.start()
         socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
         await socket.listen_unix(self.site.socket)
-        node = connect(f"unix:{self.site.socket}")
+        node = SocketTransport(f"unix:{self.site.socket}")
         rest = RestServer(node, limits.rest_body_bytes_max)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:

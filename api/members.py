@@ -28,7 +28,7 @@ DOOR_THREADS, DOOR_CALLS_MAX, DOOR_TIMEOUT_S = 1, 256, 10.0
 NOWHERE = bytes(32)
 """The chain of a channel that this node does not hold: nobody signs for it."""
 
-Handle = Callable[[str, Any, str], Awaitable[msgspec.Struct]]
+Handle = Callable[[str, Any, str, str], Awaitable[msgspec.Struct]]
 
 
 class Door:
@@ -49,7 +49,7 @@ class Door:
         self._inside = inside
         self._closed = closed
 
-    async def handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
+    async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
         """Answer one call; raises ``Refused``."""
         if method == "challenge":
             return self._sessions.challenge(params.public_key, _now_ms())
@@ -63,7 +63,7 @@ class Door:
             raise Refused(Problem("CHANNEL_CLOSED", "This channel is closed: it can be read, and nothing more.", 410))
         if method != "submit" and signer is not None:
             self._check_standing(self._ledger, signer)
-        return await self._inside(method, params, token)
+        return await self._inside(method, params, token, origin)
 
     def _open(self, params: methods.SessionParams) -> methods.Session:
         try:

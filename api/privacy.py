@@ -20,11 +20,13 @@ PUBLIC_PREFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The one who asks: a signer and the role it is registered with; both empty without identity."""
+    """The one who asks: a signer and the role it is registered with; both empty without identity. ``origin``: from
+    which address; empty for a user of the node's own machine."""
 
     signer: str = ""
     role: str = ""
     registered: bool = True
+    origin: str = ""
 
     @property
     def reads_all(self) -> bool:

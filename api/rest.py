@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -20,8 +20,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from api.socket import our_fault
 from sdk.errors import Problem, Refused, TransportError
-from sdk.methods import METHODS, STATUS, WAIT_MS_MAX, Method, NodeStatus, Nothing, Params
-from sdk.transports import Transport
+from sdk.methods import METHODS, STATUS, WAIT_MS_MAX, Method, NodeStatus, Nothing, P, Params, R
 
 PROBLEM_TYPE = "application/problem+json"
 CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
@@ -35,10 +34,20 @@ SECURITY_HEADERS = {
 
 log = logging.getLogger("wattq.rest")
 
+
+class Socket(Protocol):
+    """The node's socket, as ``sdk.transports.SocketTransport`` reaches it."""
+
+    async def call(
+        self, method: Method[P, R], params: P, token: str = ..., timeout_s: float = ..., origin: str = ...
+    ) -> R:
+        """One call, made for somebody at the address ``origin``."""
+
+
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Transport, body_bytes_max: int) -> web.Application:
+def make_app(node: Socket, body_bytes_max: int) -> web.Application:
     """The REST application of one node, reached through its socket."""
     app = web.Application(middlewares=[_problems], client_max_size=body_bytes_max)
     for method in METHODS.values():
@@ -56,7 +65,7 @@ def make_app(node: Transport, body_bytes_max: int) -> web.Application:
 class RestServer:
     """Serves the application on one address; ``port`` 0 in the configuration means it is not started at all."""
 
-    def __init__(self, node: Transport, body_bytes_max: int) -> None:
+    def __init__(self, node: Socket, body_bytes_max: int) -> None:
         self._runner = web.AppRunner(make_app(node, body_bytes_max), shutdown_timeout=SHUTDOWN_S)
         self._server: asyncio.Server | None = None
 
@@ -110,12 +119,12 @@ async def _expected(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-def _responder(node: Transport, method: Method[Any, Any]) -> Respond:
+def _responder(node: Socket, method: Method[Any, Any]) -> Respond:
     async def respond(request: web.Request) -> web.StreamResponse:
         params = await _params(request, method)
         try:
             asked = method.within(request.match_info.get("channel", ""))
-            result = await node.call(asked, params, _token(request), timeout_s=CALL_TIMEOUT_S)
+            result = await node.call(asked, params, _token(request), CALL_TIMEOUT_S, request.remote or "")
         except TransportError as error:
             raise Refused(Problem("NODE_UNREACHABLE", f"The node does not answer: {error}.", 503)) from None
         return web.Response(body=msgspec.json.encode(result), content_type="application/json")
@@ -151,7 +160,7 @@ def _single(request: web.Request) -> dict[str, str]:
     return given
 
 
-def _health(node: Transport) -> Respond:
+def _health(node: Socket) -> Respond:
     """200 when the node executes and hears a quorum's certificates, 503 with the same body otherwise."""
 
     async def respond(_: web.Request) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -105,9 +106,9 @@ class NodeService:
             "channels": self._do_channels,
         }
 
-    async def handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
+    async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
         """Answer one call; raises ``Refused``."""
-        return await self._table[method](params, self._viewer(token))
+        return await self._table[method](params, replace(self._viewer(token), origin=origin))
 
     def _viewer(self, token: str) -> Viewer:
         signer = self._sessions.signer(token, _now_ms())
@@ -129,8 +130,8 @@ class NodeService:
     async def _do_genesis(self, _: methods.Nothing, __: Viewer) -> methods.GenesisFile:
         return methods.GenesisFile(self._ledger.genesis.raw)
 
-    async def _do_submit(self, params: methods.SubmitParams, _: Viewer) -> methods.Submission:
-        return await self._submissions.submit(params)
+    async def _do_submit(self, params: methods.SubmitParams, viewer: Viewer) -> methods.Submission:
+        return await self._submissions.submit(params, viewer.origin)
 
     async def _do_headers(self, params: methods.HeadersParams, _: Viewer) -> methods.Headers:
         top = self._ledger.height

@@ -16,8 +16,9 @@ from sdk import wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
 
-Handler = Callable[[str, Any, str], Awaitable[msgspec.Struct]]
-"""``await handle(method name, params, token)`` gives the method's result or raises ``Refused``."""
+Handler = Callable[[str, Any, str, str], Awaitable[msgspec.Struct]]
+"""``await handle(method name, params, token, origin)`` gives the method's result or raises ``Refused``. ``origin``: the
+caller's address; empty for a user of this machine's own."""
 
 Channels = Callable[[str], Handler]
 """Who answers the calls in a channel beside the main one, be there one of that name or not."""
@@ -81,9 +82,13 @@ class _Caller(asyncio.Protocol):
         self._frames = wire.Frames(wire.REQUEST_BYTES_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
+        self._address = ""
+        """Of the other end; empty on the Unix socket, where the server of REST says whom it calls for."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports do not inherit asyncio's
+        address = transport.get_extra_info("peername")
+        self._address = str(address[0]) if isinstance(address, tuple) else ""
         if len(self._peers) >= self._peers_max:
             self.hang_up()
             return
@@ -124,7 +129,8 @@ class _Caller(asyncio.Protocol):
     async def _answer(self, request: wire.Request) -> None:
         try:
             params = decode_params(request.method, request.params)
-            result = await self._handler(request.channel)(request.method, params, request.token)
+            handle, origin = self._handler(request.channel), self._address or request.origin
+            result = await handle(request.method, params, request.token, origin)
             reply = wire.Reply(request.id, True, msgspec.Raw(wire.encode_body(result)))
         except Refused as refusal:
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))

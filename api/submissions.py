@@ -1,6 +1,8 @@
 """Submitting: decode, authenticate (M9), hand to the ordering module, and wait as long as the client asked.
 
-Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks.
+Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks. Each
+client is served at its own pace, once its signature has proven that it is the one. Those whom the chain does not know
+share the pace of their address; so do, apart from them, those whose signatures are wrong.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from api.pace import Pace
 from api.pools import BoundedPool
-from ledger.codes import Refusal
+from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.ledger import Ledger
 from ledger.receipts import receipt_to_json
@@ -22,6 +25,12 @@ from sdk.statuses import status_of
 WAITERS_MAX = 20_000
 ADMISSION_THREADS = 2
 ADMISSION_TIMEOUT_S = 30.0
+REQUESTS_PER_S_MAX = 200
+
+UNPROVEN = frozenset(
+    {RefusalCode.TOO_LARGE, RefusalCode.WRONG_CHAIN, RefusalCode.WRONG_CHANNEL, RefusalCode.SIGNATURE_INVALID}
+)
+"""Refusals that come before, or of, the signature: anybody can have them in anybody's name."""
 
 Order = Callable[[Sequence[Envelope]], Awaitable[Sequence[Refusal | None]]]
 """Hands authenticated envelopes to the ordering module: a refusal for each that was not taken."""
@@ -40,26 +49,30 @@ class _Waiter:
 class Submissions:
     """One a node. ``on_commit`` and ``on_certified`` are called in the event loop."""
 
-    def __init__(self, ledger: Ledger, order: Order) -> None:
+    def __init__(self, ledger: Ledger, order: Order, requests_per_s_max: int = REQUESTS_PER_S_MAX) -> None:
         self._ledger = ledger
         self._order = order
         self._pool = BoundedPool("submissions", ADMISSION_THREADS, WAITERS_MAX, ADMISSION_TIMEOUT_S)
+        self._pace = Pace(requests_per_s_max)
         self._waiters: dict[bytes, _Waiter] = {}
         self.listeners: list[Callable[[], None]] = []
         """Called on the event loop when a block has been certified."""
         self._uncertified: dict[int, list[bytes]] = {}
 
-    async def submit(self, params: SubmitParams) -> Submission:
+    async def submit(self, params: SubmitParams, origin: str = "") -> Submission:
         """Take an envelope in; ``Refused`` with a typed code when it is not lawful, when there is no room, when it
         failed (with its receipt, if that was asked for), and when it did not come as far in time as was asked for."""
         envelope = _decoded(params)
-        known = await self._known(envelope, params.wait) if self._ledger.has(envelope.tx_id) else None
-        if known is not None:
-            return _unless_failed(known)
+        unproven = f"unproven@{origin}"
+        if self._ledger.has(envelope.tx_id):
+            await self._pace.turn(unproven)
+            known = await self._known(envelope, params.wait)
+            if known is not None:
+                return _unless_failed(known)
         waiter = self._waiter(envelope.tx_id)
         waiter.clients += 1
         try:
-            await self._enter(envelope, waiter)
+            await self._enter(envelope, waiter, origin)
             if params.wait == "accepted":
                 return Submission(envelope.tx_id.hex(), "accepted")
             event = waiter.committed if params.wait == "committed" else waiter.certified
@@ -72,6 +85,11 @@ class Submissions:
         if known is None:
             raise await self._late(envelope, params)
         return _unless_failed(known)
+
+    def _client(self, envelope: Envelope, origin: str) -> str:
+        """Whose request it says to be. Made-up keys cost nothing: those of one address get one share together."""
+        signer = envelope.payload.signers[0]
+        return signer if self._ledger.reader().get(f"registry/user/{signer}") is not None else f"unknown@{origin}"
 
     async def _late(self, envelope: Envelope, params: SubmitParams) -> Refused:
         reached = await self._known(envelope, "committed") or Submission(envelope.tx_id.hex(), "accepted")
@@ -102,18 +120,25 @@ class Submissions:
                 if waiter is not None:
                     waiter.certified.set()
 
-    async def _enter(self, envelope: Envelope, waiter: _Waiter) -> None:
+    async def _enter(self, envelope: Envelope, waiter: _Waiter, origin: str) -> None:
         """Hand the envelope over, unless it has executed, here or by way of another node: then its nonce is used."""
-        refusal = None
+        client, refusal = self._client(envelope, origin), None
         if not self._ledger.has(envelope.tx_id):
+            unproven = f"unproven@{origin}"
+            self._pace.check(unproven)
+            self._pace.check(client)
             refusal = await self._pool.run(self._ledger.admit, envelope)
+            if refusal is not None and refusal.code in UNPROVEN:
+                client = unproven
             if refusal is None:
+                await self._pace.turn(client)
                 (refusal,) = await self._order([envelope])
         if self._ledger.has(envelope.tx_id):
             record = await self._pool.run(self._ledger.transaction, envelope.tx_id)
             assert record is not None, "what has executed is found"
             self._join(envelope.tx_id, record.height, waiter)
         elif refusal is not None:
+            self._pace.refused(client)
             raise Refused(Problem(refusal.code, refusal.message, status_of(refusal.code)))
 
     def _join(self, tx_id: bytes, height: int, waiter: _Waiter) -> None:

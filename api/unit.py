@@ -80,7 +80,7 @@ class Unit:
         lag_max = configuration.state.lag_max
         self.projector = Projector(self.database, self.ledger.snapshot, *lag_max, self.ledger.mark)
         self.sessions = Sessions(genesis.chain_id, configuration.limits.sessions_max)
-        self.submissions = Submissions(self.ledger, self._order)
+        self.submissions = Submissions(self.ledger, self._order, configuration.limits.client_requests_per_s_max)
         self.ledger.on_commit.append(self._committed)
         self.ledger.on_install.append(self.projector.resync)
 

@@ -56,6 +56,8 @@ class LoadResult:
     refused: int = 0
     failed: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    ended_at_s: list[float] = field(default_factory=list)
+    """Wall clock of each receipt's verification, in the order of ``latencies_ms``."""
     phases_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PHASES})
 
 
@@ -131,6 +133,7 @@ class _Load:
         result.verified += 1
         result.trades += step.trades(outcome.value)
         result.latencies_ms.append((at[-1] - at[1]) * 1000)
+        result.ended_at_s.append(time.time())
         if len(at) == len(PHASES) + 1:
             for name, began, ended in zip(PHASES, at, at[1:], strict=False):
                 result.phases_ms[name].append((ended - began) * 1000)

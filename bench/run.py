@@ -8,8 +8,9 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -24,19 +25,21 @@ from bench.market import CAPACITY_W
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
-from cluster import Cluster, ContractSet, gateway_name, port_is_free, prepare
+from cluster import Cluster, ContractSet, gateway_name, prepare
 from ledger.genesis import load_genesis
 from sdk.client import AsyncClient
 from sdk.configuration import parse
 from sdk.methods import StateDatabaseStatus
+from sdk.ports import claim_ports
 from sdk.transports import connect
 
-PORT_FIRST, PORT_LAST, PORT_STEP = 28_600, 38_600, 200
 PORTS_A_NODE = 2
 INTERVAL_S = 900
 DELIVERY_AHEAD = 40
 DEPOSIT = 10**12
 SEED = 20_260_101
+NO_PACE = "[limits]\nclient_requests_per_s_max = 1_000_000\n"
+"""Two clients stand for many here: how fast each may be is not what is measured."""
 METER_S = 20
 """Seconds of load for which one meter's intervals suffice, at more than a thousand transactions a second."""
 LAG_EVERY_S = 0.25
@@ -75,26 +78,26 @@ async def run_bench(
 ) -> dict[str, Any]:
     """Measure; the figures by name. ``measuring`` is called when the measured time begins. Ends and removes everything
     that it started."""
-    with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name:
-        directory = Path(name) / "net"
-        text = _configuration(options)
-        prepare(directory, parse(text, "bench"), text, contracts)
-        cluster = Cluster(directory)
-        try:
-            say(f"starting {options.nodes} nodes")
-            await cluster.up()
-            plans = await _admit(cluster, options)
-            before = measure_signatures()
-            say(f"load for {options.warm_up_s + options.measure_s:g} s")
-            lags = Lags(cluster)
-            results = await _load(plans, lags, measuring)
-            after = measure_signatures()
-            databases = await _state_databases(cluster)
-        finally:
-            await cluster.down()
+    async with network(options.nodes, NO_PACE, contracts, say, options.couchdb_urls) as cluster:
+        plans = await admit_clients(cluster, options)
+        before = measure_signatures()
+        say(f"load for {options.warm_up_s + options.measure_s:g} s")
+        lags, start_at_s = Lags(cluster), time.time() + START_DELAY_S
+        results, _ = await asyncio.gather(
+            load(plans, start_at_s), _watch(lags, start_at_s + options.warm_up_s, options.measure_s, measuring)
+        )
+        after = measure_signatures()
+        databases = await _state_databases(cluster)
     figures = _figures(options, results, before, after)
     cpu_ms = round(1000 * lags.cpu_s / max(1, sum(result.verified for result in results)), 2)
     return {**figures, "node_cpu_ms_per_tx": cpu_ms, "state_databases": databases, "state_lag": lags.figures()}
+
+
+async def _watch(lags: Lags, from_s: float, for_s: float, measuring: Callable[[], None]) -> None:
+    """Note how far the state databases lag while is measured."""
+    await asyncio.sleep(from_s - time.time())
+    measuring()
+    await lags.watch(for_s)
 
 
 async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
@@ -107,26 +110,39 @@ async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
     ]
 
 
-def _configuration(options: BenchOptions) -> str:
-    count = options.nodes * PORTS_A_NODE
-    for first in range(PORT_FIRST, PORT_LAST, PORT_STEP):
-        if all(port_is_free("127.0.0.1", first + offset) for offset in range(count)):
-            break
-    else:
-        raise BenchError(f"no free block of {count} ports between {PORT_FIRST} and {PORT_LAST}")
+@asynccontextmanager
+async def network(
+    nodes: int, extra: str, contracts: ContractSet, say: Say, couchdb_urls: tuple[str, ...] = ()
+) -> AsyncIterator[Cluster]:
+    """A network that runs on ports and in a directory of its own; ended and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name, claim_ports(nodes * PORTS_A_NODE) as block:
+        directory = Path(name) / "net"
+        text = configuration_text(nodes, block.first, couchdb_urls) + extra
+        prepare(directory, parse(text, "bench"), text, contracts)
+        cluster = Cluster(directory)
+        try:
+            say(f"starting {nodes} nodes")
+            await cluster.up()
+            yield cluster
+        finally:
+            await cluster.down()
+
+
+def configuration_text(nodes: int, first: int, couchdb_urls: tuple[str, ...]) -> str:
+    """A network of so many nodes on the ports from ``first`` on, with a CouchDB for each or with none."""
     lines = ["[network]", 'name = "wattquorum-bench"']
-    if options.couchdb_urls:  # databases of its own for each run, since each is another chain
+    if couchdb_urls:  # databases of its own for each run, since each is another chain
         lines += ["[state]", 'backend = "couchdb"', f'database_prefix = "wattquorum-bench-{time.time_ns()}"']
-    for node in range(options.nodes):
+    for node in range(nodes):
         peer = first + node * PORTS_A_NODE
         lines += [f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {peer + 1}", "client_port = 0"]
-        lines += [f'couchdb_url = "{options.couchdb_urls[node]}"'] if options.couchdb_urls else []
+        lines += [f'couchdb_url = "{couchdb_urls[node]}"'] if couchdb_urls else []
     return "\n".join(lines) + "\n"
 
 
-async def _admit(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
+async def admit_clients(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
     """A seller with meters and a buyer, both with money, for each client process."""
-    office = _Office(cluster)
+    office = Office(cluster)
     meters = 1 + int(options.warm_up_s + options.measure_s) // METER_S
     plans = []
     for number in range(options.clients):
@@ -154,7 +170,7 @@ async def _admit(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
     return plans
 
 
-class _Office:
+class Office:
     """Admits people to the bench's market as the operators would."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -183,14 +199,11 @@ class _Office:
         return path
 
 
-async def _load(plans: list[LoadPlan], lags: Lags, measuring: Callable[[], None]) -> list[LoadResult]:
+async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:
+    """Run one process for each plan; all begin together."""
     loop = asyncio.get_running_loop()
-    start_at_s = time.time() + START_DELAY_S
     with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
         runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
-        await asyncio.sleep(start_at_s + plans[0].warm_up_s - time.time())
-        measuring()
-        await lags.watch(plans[0].measure_s)
         return list(await asyncio.gather(*runs))
 
 
@@ -229,7 +242,7 @@ class Lags:
     def figures(self) -> dict[str, Any]:
         lags = [float(each.lag_ms) for each in self._found]
         return {
-            "lag_ms": {**_latency(lags), "max": max(lags, default=None)},
+            "lag_ms": {**latency_of(lags), "max": max(lags, default=None)},
             "lag_blocks_max": max((each.lag_blocks for each in self._found), default=None),
             "lag_bytes_max": max((each.lag_bytes for each in self._found), default=None),
             "documents_per_s_max": max((each.documents_per_s for each in self._found), default=None),
@@ -249,9 +262,9 @@ def _figures(
         "signature_limit_before_tx_per_s": round(limits[0], 1),
         "signature_limit_after_tx_per_s": round(limits[1], 1),
         "ratio_to_signature_limit": round(rate / limit, 4),
-        "latency_ms": _latency([latency for result in results for latency in result.latencies_ms]),
+        "latency_ms": latency_of([latency for result in results for latency in result.latencies_ms]),
         "phases_ms": {
-            name: _latency([latency for result in results for latency in result.phases_ms[name]]) for name in PHASES
+            name: latency_of([latency for result in results for latency in result.phases_ms[name]]) for name in PHASES
         },
         "trades_per_s": round(sum(result.trades for result in results) / options.measure_s, 1),
         "refused": sum(result.refused for result in results),
@@ -262,6 +275,13 @@ def _figures(
         "measure_s": options.measure_s,
         "sign_us": round((before.sign_us + after.sign_us) / 2, 1),
         "verify_us": round((before.verify_us + after.verify_us) / 2, 1),
+        **machine_figures(),
+    }
+
+
+def machine_figures() -> dict[str, Any]:
+    """Where and when it was measured."""
+    return {
         "cores": cores(),
         "load_average": [round(value, 1) for value in os.getloadavg()],
         "machine": platform.machine(),
@@ -270,7 +290,8 @@ def _figures(
     }
 
 
-def _latency(values: list[float]) -> dict[str, float | None]:
+def latency_of(values: list[float]) -> dict[str, float | None]:
+    """The median and the 99th percentile."""
     ordered = sorted(values)
     return {"p50": _percentile(ordered, 0.5), "p99": _percentile(ordered, 0.99)}
 

@@ -1,18 +1,21 @@
-"""`wattq bench`: committed market transactions a second, against this machine's signature limit."""
+"""`wattq bench`: committed market transactions a second, against this machine's signature limit, calm or flooded."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import typer
 
+from bench.flood import FloodOptions, run_floods
 from bench.run import BenchError, BenchOptions, run_bench
 from bench.state import compare
 from cli.contracts import shipped_contracts
 from cluster import ClusterError
 from sdk.errors import SdkError
+from sdk.ports import NoFreePorts
 
 
 def bench(
@@ -25,6 +28,8 @@ def bench(
         list[str] | None, typer.Option(help="Compare state databases: a CouchDB for each node, given once a node.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each state database is measured.")] = 3,
+    floods: Annotated[bool, typer.Option("--floods", help="Measure what floods cost honest clients.")] = False,
+    only: Annotated[list[str], typer.Option(help="With --floods: those whose name has this in it.")] = [],  # noqa: B006
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Start a network, load it, and print throughput, latency and the ratio to the signature limit.
@@ -34,19 +39,27 @@ def bench(
 
     Example: wattq bench --json
 
+    With --floods four nodes are flooded by one client, observer or validator after another, each flood for as many
+    seconds, and honest clients' throughput and p99 are compared with a calm window right before.
+
+    Example: wattq bench --floods --only "observer" --json
+
     Exit codes: 0 measured, 1 something failed under load, 2 the bench could not run.
     """
-    options = BenchOptions(nodes, clients, outstanding, warm_up, seconds)
-    urls = tuple(couchdb_url or ())
+    options, urls = BenchOptions(nodes, clients, outstanding, warm_up, seconds), tuple(couchdb_url or ())
     if urls and len(urls) != nodes:
         typer.echo(f"wattq bench: --couchdb-url is to be given {nodes} times, once for each node", err=True)
         raise typer.Exit(2)
+    run: Coroutine[Any, Any, dict[str, Any]]
+    if urls:
+        run, as_json = compare(options, shipped_contracts(), urls, repeats, _say), True
+    elif floods:
+        run = run_floods(FloodOptions(outstanding, flood_s=seconds, only=tuple(only)), shipped_contracts(), _say)
+    else:
+        run = run_bench(options, shipped_contracts(), _say)
     try:
-        if urls:
-            typer.echo(json.dumps(asyncio.run(compare(options, shipped_contracts(), urls, repeats, _say)), indent=1))
-            return
-        figures = asyncio.run(run_bench(options, shipped_contracts(), _say))
-    except (BenchError, ClusterError, SdkError) as error:
+        figures = asyncio.run(run)
+    except (BenchError, ClusterError, NoFreePorts, SdkError) as error:
         typer.echo(f"wattq bench: {error}", err=True)
         raise typer.Exit(2) from None
     if as_json:

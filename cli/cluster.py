@@ -294,9 +294,7 @@ def _tail(file: Path, lines: int) -> list[str]:
 def _open(directory: Path) -> local.Cluster:
     try:
         return local.Cluster(directory)
-    except local.ClusterError as error:
-        _fail(str(error), 1)
-    except ConfigurationError as error:
+    except (local.ClusterError, ConfigurationError) as error:
         _fail(str(error), 2)
 
 

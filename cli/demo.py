@@ -24,9 +24,12 @@ from meter.errors import MeterError
 from meter.units import parse_unit
 from sdk.configuration import ConfigurationError
 from sdk.errors import SdkError
+from sdk.ports import NoFreePorts
 
 DIRECTORY = Path("wattquorum-demo")
-UNABLE = (DemoError, CouchServerError, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError)
+UNABLE = (
+    DemoError, CouchServerError, NoFreePorts, ProfilesError, ClusterError, ConfigurationError, SdkError, OSError,
+)  # fmt: skip
 
 
 class StateChoice(StrEnum):

@@ -19,12 +19,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-import cluster
 from api.statedb import couchdb_access
 from cli.tools import TOOLS
 from ledger.statedb.couchdb import probe
 from ledger.statedb.documents import StateDatabaseAway, StateDatabaseUnusable
 from sdk.configuration import ConfigurationError, load
+from sdk.ports import port_is_free
 
 PYTHON_MIN = (3, 11)
 PYTHON_TESTED_MAX = (3, 13)
@@ -120,7 +120,7 @@ def port_findings(configuration_file: Path) -> Iterator[Finding]:
         for key in PORT_KEYS
         if getattr(section, key)
     ]
-    taken = [(key, port) for key, host, port in wanted if not cluster.port_is_free(host, port)]
+    taken = [(key, port) for key, host, port in wanted if not port_is_free(host, port)]
     for key, port in taken:
         yield Finding(key, Level.NOTE, f"port {port} is in use", "end what uses it, or change the key")
     if not taken:

@@ -10,6 +10,7 @@ import typer
 
 from ca.signatures import verify as verify_signature
 from cli.cluster import DIRECTORY
+from cluster import no_network
 from ledger.certificates import CertificateInvalid, follow
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from pbft.epoch import Epoch
@@ -32,7 +33,7 @@ def list_(
 ) -> None:
     """List the evidence that nodes keep. Example: wattq evidence list --directory wattquorum"""
     if not directory.is_dir():
-        _unreadable(f"{directory} is no directory")
+        _unreadable(no_network(directory))
     found = []
     for path in sorted(directory.rglob(f"*{SUFFIX}")):
         evidence = _read(path).evidence

@@ -32,6 +32,16 @@ app = typer.Typer(
     help="Run the simulator.\n\nExit codes: 0 everything held, 1 a violation, 2 bad arguments.", no_args_is_help=True
 )
 CHOICES = (MIXED, *sorted(ADVERSARIES))
+FIGURES = {
+    "seeds": "seeds",
+    "blocks": "blocks",
+    "messages": "messages",
+    "view changes": "view_changes",
+    "states fetched": "transfers",
+    "faults": "befallen",
+    "failed": "violations",
+}
+"""What the summary says of each adversary and of all: the columns, and the fields of ``sim.campaign.Row``."""
 SHOWN_MAX = 3
 """Failures that are shrunk and shown in full; the others are listed."""
 
@@ -95,6 +105,8 @@ def replay(
 
     Example: wattq sim replay 7 --adversary crash --svg seed7.svg --from-ms 0 --to-ms 300
     """
+    if to_ms is not None and to_ms < from_ms:
+        raise _bad_argument(f"--to-ms {to_ms} is before --from-ms {from_ms}")
     plan = _plan(what, nodes, adversary)
     with remembering():
         world = World(plan, stage_of(plan))
@@ -211,13 +223,16 @@ def _report(campaign: Campaign, as_json: bool) -> None:
     for failure in campaign.failures[SHOWN_MAX:]:
         plan = failure.plan
         typer.echo(f"also seed {plan.seed} ({plan.adversary}, {plan.nodes} nodes): {failure.faults[0]}")
-    table = Table("adversary", "seeds", "blocks", "views", "longest to settle", "violations")
-    for name, row in sorted(campaign.rows.items()):
-        cells = (row.seeds, row.blocks, row.views, f"{row.settled_ms_max} ms", row.violations)
-        table.add_row(name, *map(str, cells))
+    rows = campaign.rows
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("adversary", no_wrap=True)
+    for title in (*FIGURES, "ms to settle"):
+        table.add_column(title, justify="right")
+    for name in sorted(rows):
+        table.add_row(name, *(str(getattr(rows[name], figure)) for figure in (*FIGURES.values(), "settled_ms_max")))
     Console().print(table)
-    blocks = sum(row.blocks for row in campaign.rows.values())
-    typer.echo(f"{campaign.done} seeds, {blocks} blocks, {campaign.failed} failed")
+    sums = [f"{sum(getattr(row, figure) for row in rows.values())} {title}" for title, figure in FIGURES.items()]
+    typer.echo(f"{', '.join(sums)}; {campaign.cpu_ms / 1_000:.0f} s of processor time")
 
 
 def _show(failure: Failure) -> None:

@@ -28,12 +28,12 @@ from demo.progress import Progress, Scene, progress_line, time_of
 from demo.setting import (
     NODES,
     PARTICIPANTS,
-    PORT_FIRST,
+    PORTS_NEEDED,
     TAIL_INTERVALS,
     DemoError,
     Options,
+    Ports,
     check_options,
-    choose_ports,
     day_after,
     plan_day,
 )
@@ -42,6 +42,7 @@ from demo.world import World
 from ledger.genesis import GENESIS_FILE_NAME
 from sdk.clock import Clock
 from sdk.errors import SdkError
+from sdk.ports import BLOCK_FIRST, claim_ports
 from sdk.process import ending_signals
 
 TRADE_AHEAD = 2
@@ -85,8 +86,9 @@ async def _run_day(options: Options, engine: Engine, console: Console) -> int:
             console.print(f"{options.directory} is another demo's: this one lives in {ground.directory}")
         options = replace(options, directory=ground.directory)
         day = plan_day(options, today, process_start_s)
-        world = World(options, day, choose_ports(), engine.contracts)
-        return await _run(world, profiles, engine, console)
+        with claim_ports(PORTS_NEEDED) as block:
+            world = World(options, day, Ports(block), engine.contracts)
+            return await _run(world, profiles, engine, console)
 
 
 async def _run(world: World, profiles: Mapping[str, DayProfile], engine: Engine, console: Console) -> int:
@@ -115,8 +117,8 @@ async def _run(world: World, profiles: Mapping[str, DayProfile], engine: Engine,
 
 def _announce(world: World, console: Console) -> None:
     ports = world.ports
-    if ports.first != PORT_FIRST:
-        console.print(f"The ports from {PORT_FIRST} on are taken; this demo has {ports.first} to {ports.last}.")
+    if ports.first != BLOCK_FIRST:
+        console.print(f"The ports from {BLOCK_FIRST} on are taken; this demo has {ports.first} to {ports.last}.")
     console.print("web: " + "  ".join(web_addresses(world)), soft_wrap=True)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from cluster import port_is_free
+from sdk.ports import PortBlock
 
 INTERVAL_S = 900
 INTERVALS_A_DAY = 96
@@ -18,9 +17,6 @@ NODES = 4
 OBSERVER = "observer1"
 """A user's own node: it follows the chain, answers queries from its own state database, and never votes."""
 PORTS_A_NODE = 3
-PORT_FIRST = 26_600
-PORT_LAST = 36_600
-PORT_STEP = 100
 LEAD_S_MIN, LEAD_S_MAX = 22.0, 180.0
 """Real seconds between the clock's start and the first interval played: for certificates, nodes and registrations."""
 LEAD_PROCESS_STARTS = 9
@@ -157,47 +153,28 @@ def plan_day(options: Options, today: date, process_start_s: float = 0.0) -> Day
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A block of free ports: three a node, the observer's last, then one a meter. ``guard`` keeps other demos away."""
+    """Three ports a node, the observer's last, then one a meter, of a block that no other demo has."""
 
-    first: int
-    nodes: tuple[tuple[int, int, int], ...] = field(default=())
-    meters: tuple[int, ...] = field(default=())
-    guard: socket.socket | None = None
+    block: PortBlock
+
+    @property
+    def first(self) -> int:
+        return self.block.first
 
     @property
     def last(self) -> int:
         return self.first + PORTS_NEEDED - 1
 
-    def close(self) -> None:
-        """Leave the block to others."""
-        if self.guard is not None:
-            self.guard.close()
+    @property
+    def nodes(self) -> list[tuple[int, int, int]]:
+        """Each node's ports for peers, REST and clients."""
+        firsts = range(self.first, self.first + (NODES + 1) * PORTS_A_NODE, PORTS_A_NODE)
+        return [(port, port + 1, port + 2) for port in firsts]
 
-
-def choose_ports() -> Ports:
-    """The first block that no other demo has, and in which every port is free; ``DemoError`` when there is none."""
-    for first in range(PORT_FIRST, PORT_LAST, PORT_STEP):
-        guard = _guarded(first)
-        if guard is None:
-            continue
-        if all(port_is_free("127.0.0.1", first + offset) for offset in range(PORTS_NEEDED)):
-            firsts = range(first, first + (NODES + 1) * PORTS_A_NODE, PORTS_A_NODE)
-            meters = range(firsts.stop, firsts.stop + len(PARTICIPANTS))
-            return Ports(first, tuple((port, port + 1, port + 2) for port in firsts), tuple(meters), guard)
-        guard.close()
-    raise DemoError(f"no free block of {PORTS_NEEDED} ports between {PORT_FIRST} and {PORT_LAST}")
-
-
-def _guarded(first: int) -> socket.socket | None:
-    """The block's last port, bound for as long as the demo runs: two that start at once do not share a block."""
-    guard = socket.socket()
-    try:
-        guard.bind(("127.0.0.1", first + PORT_STEP - 1))
-        guard.listen()
-    except OSError:
-        guard.close()
-        return None
-    return guard
+    @property
+    def meters(self) -> range:
+        first = self.first + (NODES + 1) * PORTS_A_NODE
+        return range(first, first + len(PARTICIPANTS))
 
 
 def configuration_text(options: Options, day: Day, ports: Ports) -> str:

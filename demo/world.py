@@ -111,7 +111,6 @@ class World:
         await self.cluster.down()
         for end in (self._held, self._leash):
             os.close(end)
-        self.ports.close()
 
     # ----------------------------------------------------------------------------------- processes
 

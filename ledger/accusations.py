@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ca.signatures import verify
-from ledger.epochs import past_epoch_of
+from ledger.epochs import epoch_of, past_epoch_of
 from ledger.state import StateReader
 from ledger.values import decode_value
 from pbft.epoch import Epoch
-from pbft.evidence import Evidence, decode_evidence, encode_evidence, verify_evidence
+from pbft.evidence import Evidence, EvidenceKind, decode_evidence, encode_evidence, verify_evidence
 from pbft.messages import DECODE_ERRORS
 from pbft.quorum import leaders_of, primary_of
 
@@ -38,7 +38,11 @@ def read_evidence(data: bytes) -> Evidence | None:
 
 
 def judge(reader: StateReader, evidence: Evidence) -> Accusation | None:
-    """What it proves in this network and an epoch that is remembered, or None."""
+    """What it proves in this network and an epoch that is remembered, or None.
+
+    Lies stay lies. Complaints are of the epoch in which they were made: whoever kept some back could otherwise have one
+    epoch after another end for what is long over.
+    """
     entry = reader.get(NETWORK_KEY)
     if entry is None:
         return None
@@ -47,6 +51,8 @@ def judge(reader: StateReader, evidence: Evidence) -> Accusation | None:
         return None
     epoch = past_epoch_of(reader, scope.epoch)
     if epoch is None or not verify_evidence(evidence, epoch.keys, lambda view: _primary(epoch, view), verify):
+        return None
+    if evidence.kind is EvidenceKind.COMPLAINTS and epoch.number != epoch_of(reader).number:
         return None
     return Accusation(epoch.number, evidence.kind.value, epoch.keys[evidence.accused])
 

@@ -6,6 +6,7 @@ A torn tail (the crash hit the last append) is cut when the files are opened. A 
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import msgspec
 
 from ledger.blocks import StoredBlock, decode_block, encode_block
 from pbft.files import AppendFile, Files
+from pbft.torn import has_record_behind
 
 SEGMENT_BYTES_MAX = 64 << 20
 RECORD_BYTES_MAX = 64 << 20
@@ -25,6 +27,8 @@ FORMAT_VERSION = 1
 MAGIC = b"WQCHAIN" + bytes([FORMAT_VERSION])
 SUFFIX = ".chain"
 _HEAD = struct.Struct(">II")
+_BEGINNING = re.compile(rb"[\x90-\x9f]{2}\xc4")
+"""How a block's bytes start: an array whose first item is the header, whose own first item is bytes."""
 
 Read: TypeAlias = Callable[[int, int], bytes]
 """``read(offset, length)`` of one segment; fewer bytes at its end."""
@@ -218,16 +222,13 @@ def _record_end(data: bytes, offset: int) -> int | None:
 
 def _check_torn(name: str, data: bytes, offset: int) -> None:
     """``ChainCorrupt`` if a block lies anywhere behind the bad record: its length may be what is damaged."""
-    if any(_is_block(data, behind) for behind in range(offset + 1, len(data) - _HEAD.size)):
+    if has_record_behind(data, offset, _BEGINNING, _is_block):
         raise ChainCorrupt(f"{name}: damaged record at {offset}, with whole ones behind it")
 
 
-def _is_block(data: bytes, offset: int) -> bool:
-    end = _record_end(data, offset)
-    if end is None:
-        return False
+def _is_block(data: bytes) -> bool:
     try:
-        decode_block(data[offset + _HEAD.size : end])
+        decode_block(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

@@ -17,6 +17,7 @@ from ca.keys import InvalidKey, public_key_from
 from ledger.state import Overlay, StateReader
 from ledger.values import Value, decode_value, encode_value
 from pbft.epoch import Epoch, Skip, Validator
+from pbft.messages import new_view_bytes_max
 from pbft.quorum import faulty_max
 
 EPOCH_KEY = "governance/epoch"
@@ -118,6 +119,11 @@ def check_epoch(epoch: Epoch) -> None:
     for validator in epoch.validators:
         check_validator(validator)
     _check_leaders(epoch, n)
+
+
+def new_view_bytes_max_of(window_blocks: int) -> int:
+    """What a NEW-VIEW takes at most once there are as many validators as there can be (docs/PROTOCOL.md, Bounds)."""
+    return new_view_bytes_max(VALIDATORS_MAX, window_blocks)
 
 
 def check_validator(validator: Validator) -> None:

@@ -7,7 +7,7 @@ fails here is a typed result in the block that changes nothing but its nonce (S3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ledger import epochs
@@ -90,12 +90,13 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A block's outcome. ``results``: deadlines first, then one a transaction, in order. ``changes``: what ``writes``,
-    in their order, come to."""
+    """A block's outcome. ``results``: deadlines first, then one a transaction, in order; ``admitted``: the transactions
+    that were admissible, and whose nonces the block used. ``changes``: what ``writes``, in their order, come to."""
 
     deadlines: int
     results: tuple[Result, ...]
     changes: dict[str, Entry | None]
+    admitted: tuple[bytes, ...]
     writes: Sequence[Write] = ()
 
 
@@ -115,7 +116,7 @@ class BlockExecutor:
         for index, envelope in enumerate(envelopes, start=deadlines):
             results.append(self._run_transaction(block, envelope, index))
         epochs.end_block(overlay, height, len(results))
-        return Executed(deadlines, tuple(results), overlay.changes, overlay.writes)
+        return Executed(deadlines, tuple(results), overlay.changes, tuple(block.admitted), overlay.writes)
 
     def view(self, reader: StateReader, call: Call) -> CallResult:
         """Run a view function; its writes are refused by the machine."""
@@ -160,6 +161,7 @@ class BlockExecutor:
         if refusal is not None:
             return Result(envelope.tx_id, refusal, SENTENCES[refusal], 0, encode_value(None), ())
         nonces.use(payload.nonce)
+        block.admitted.append(envelope.tx_id)
         block.overlay.apply({NONCE_PREFIX + payload.signers[0]: encode_value(nonces.value())}, block.height, index)
         call = Call(
             contract=payload.contract,
@@ -220,3 +222,4 @@ class _Block:
     overlay: Overlay
     height: int
     time_ms: int
+    admitted: list[bytes] = field(default_factory=list)

@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 
 from ca.certificates import CertificateFacts, InvalidCertificate, Role, certificate_facts
-from ledger.epochs import EPOCH_KEY, LIMITS_KEY, EpochInvalid, check_epoch, epoch_value
+from ledger.epochs import EPOCH_KEY, LIMITS_KEY, EpochInvalid, check_epoch, epoch_value, new_view_bytes_max_of
 from ledger.state import Entry
 from ledger.values import encode_value
 from pbft.epoch import Epoch, Validator
+from pbft.messages import FRAME_BYTES_MAX
 
 GENESIS_FILE_NAME = "genesis.json"
 GENESIS_VERSION = 3
@@ -231,6 +232,8 @@ def _check(file: _File, epoch: Epoch) -> None:
     limits, organisations = file.limits, file.organisations
     if limits.checkpoint_interval_blocks < 1 or limits.window_blocks < 2 * limits.checkpoint_interval_blocks:
         raise GenesisInvalid("window_blocks: at least twice checkpoint_interval_blocks, which is at least 1")
+    if new_view_bytes_max_of(limits.window_blocks) > FRAME_BYTES_MAX:
+        raise GenesisInvalid(f"window_blocks: a NEW-VIEW about {limits.window_blocks} blocks may not fit a frame")
     if limits.rotation_blocks < 0 or not 0 <= limits.snapshot_depth <= SNAPSHOT_DEPTH_MAX:
         raise GenesisInvalid(f"rotation_blocks: not negative; snapshot_depth: 0 to {SNAPSHOT_DEPTH_MAX}")
     names = organisations.names

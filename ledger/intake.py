@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
@@ -23,6 +23,8 @@ from pbft.ports import BatchFault
 
 VERIFIED_MAX = 20_000
 """Envelopes remembered as verified; the oldest give way, and would be verified again."""
+VERIFIED_BYTES_MAX = 64 << 20
+"""What these may have in all, as they travel."""
 SLICE = 16
 """Envelopes that one thread verifies at a time."""
 TIME_MS_MAX = 2**53
@@ -41,57 +43,86 @@ class Intake:
         self._limits = genesis.limits
         self._threads = threads
         self._verified: OrderedDict[bytes, Envelope] = OrderedDict()
+        self._verified_bytes = 0
         self._lock = threading.Lock()
 
     def known(self, envelope_hash: bytes) -> Envelope | None:
         """An envelope verified before, if it is still remembered."""
         return self._verified.get(envelope_hash)
 
-    def check_many(self, envelopes: Sequence[bytes]) -> list[Envelope | Refusal]:
-        """Decode and verify; for each the envelope or why not. Blocks; not for the threads it uses itself."""
+    def check_many(
+        self, envelopes: Sequence[bytes], refuses: Callable[[Envelope], Refusal | None] = lambda envelope: None
+    ) -> list[Envelope | Refusal]:
+        """Decode and verify; for each the envelope or why not. ``refuses`` is asked before a signature is checked.
+        Blocks; not for the threads it uses itself."""
         slices = [envelopes[start : start + SLICE] for start in range(0, len(envelopes), SLICE)]
         if len(slices) <= 1:
-            return [self._check(raw) for raw in envelopes]
-        return [item for part in self._threads.map(self._check_slice, slices) for item in part]
+            return [self._check(raw, refuses) for raw in envelopes]
+        checked = self._threads.map(lambda part: [self._check(raw, refuses) for raw in part], slices)
+        return [item for part in checked for item in part]
 
-    def _check_slice(self, envelopes: Sequence[bytes]) -> list[Envelope | Refusal]:
-        return [self._check(raw) for raw in envelopes]
-
-    def _check(self, raw: bytes) -> Envelope | Refusal:
+    def _check(self, raw: bytes, refuses: Callable[[Envelope], Refusal | None]) -> Envelope | Refusal:
         known = self._verified.get(sha256(raw).digest())
         if known is not None:
-            return known
+            return refuses(known) or known
         try:
             envelope = envelope_from_bytes(raw)
         except Refusal as refusal:
             return refusal
-        return self.check(envelope)
+        return self.check(envelope, refuses)
 
-    def check(self, envelope: Envelope) -> Envelope | Refusal:
-        """Verify one decoded envelope, unless that was done before. Blocks."""
-        if envelope.hash in self._verified:
-            return envelope
+    def check(
+        self, envelope: Envelope, refuses: Callable[[Envelope], Refusal | None] = lambda envelope: None
+    ) -> Envelope | Refusal:
+        """Verify one decoded envelope, unless that was done before or ``refuses`` gives a reason not to. Blocks."""
         try:
-            if len(envelope.raw) > self._limits.envelope_bytes_max:
-                raise Refusal(RefusalCode.TOO_LARGE)
             self._check_scope(envelope)
-            envelope.verify()
+            refused = refuses(envelope)
+            if refused is not None:
+                return refused
+            self._verify(envelope)
         except Refusal as refusal:
             return refusal
-        with self._lock:
-            self._verified[envelope.hash] = envelope
-            while len(self._verified) > VERIFIED_MAX:
-                self._verified.popitem(last=False)
+        self._remember(envelope)
         return envelope
 
+    def check_signed(self, envelope: Envelope, refuses: Callable[[Envelope], Refusal | None]) -> Envelope | Refusal:
+        """The like, but signatures first: a reason not to that ``refuses`` gives is then the signer's doing. Blocks."""
+        try:
+            self._check_scope(envelope)
+            self._verify(envelope)
+        except Refusal as refusal:
+            return refusal
+        refused = refuses(envelope)
+        if refused is None:
+            self._remember(envelope)
+        return refused or envelope
+
+    def _verify(self, envelope: Envelope) -> None:
+        if envelope.hash not in self._verified:
+            envelope.verify()
+
+    def _remember(self, envelope: Envelope) -> None:
+        with self._lock:
+            if envelope.hash in self._verified:
+                return
+            self._verified[envelope.hash] = envelope
+            self._verified_bytes += len(envelope.raw)
+            while len(self._verified) > VERIFIED_MAX or self._verified_bytes > VERIFIED_BYTES_MAX:
+                _, gone = self._verified.popitem(last=False)
+                self._verified_bytes -= len(gone.raw)
+
     def _check_scope(self, envelope: Envelope) -> None:
+        if len(envelope.raw) > self._limits.envelope_bytes_max:
+            raise Refusal(RefusalCode.TOO_LARGE)
         if envelope.payload.chain != self._chain:
             raise Refusal(RefusalCode.WRONG_CHAIN)
         if envelope.payload.channel != self._channel:
             raise Refusal(RefusalCode.WRONG_CHANNEL)
 
-    def check_body(self, body: bytes) -> CheckedBatch:
-        """Everything that a vote depends on: bytes and epoch parameters only (DESIGN "Admit")."""
+    def check_body(self, body: bytes, digest: bytes | None = None) -> CheckedBatch:
+        """Everything that a vote depends on: bytes and epoch parameters only (DESIGN "Admit"). ``digest``: of the one
+        batch that is wanted; another one costs no signature check."""
         limits = self._limits
         if len(body) > limits.batch_bytes_max:
             raise BadBatch(f"{len(body)} bytes; at most {limits.batch_bytes_max}")
@@ -103,19 +134,21 @@ class Intake:
             raise BadBatch("another channel's batch, or an impossible time")
         if len(batch.envelopes) > limits.batch_transactions_max:
             raise BadBatch(f"{len(batch.envelopes)} transactions; at most {limits.batch_transactions_max}")
+        hashes = tuple(sha256(raw).digest() for raw in batch.envelopes)
+        found = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes))
+        if digest is not None and digest != found:
+            raise BadBatch("the batch is another block's")
         envelopes = []
         for item in self.check_many(batch.envelopes):
             if isinstance(item, Refusal):
                 raise BadBatch(f"a transaction is unlawful: {item}")
             envelopes.append(item)
         self._check_together(envelopes)
-        hashes = tuple(envelope.hash for envelope in envelopes)
         return CheckedBatch(
             body=body,
-            digest=batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes)),
+            digest=found,
             proposed_time_ms=batch.proposed_time_ms,
-            envelope_hashes=hashes,
-            tx_ids=tuple(envelope.tx_id for envelope in envelopes),
+            requests=tuple(map(request_of, envelopes)),
         )
 
     def _check_together(self, envelopes: Sequence[Envelope]) -> None:

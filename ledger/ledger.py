@@ -32,7 +32,7 @@ from ledger.proofs import Prover, prover_of
 from ledger.receipts import RECEIPT_VERSION, Branch, Later, Receipt
 from ledger.runner import Ran
 from ledger.shelf import Shelf
-from ledger.snapshots import Checked, SnapshotInvalid, check_chunk, check_manifest
+from ledger.snapshots import Checked, check_chunk, check_manifest
 from ledger.state import Entry, StateReader
 from ledger.storage import (
     DirectoryUnusable,
@@ -59,6 +59,7 @@ from pbft.messages import (
     Manifest,
     Statement,
 )
+from pbft.ports import SnapshotUnknown
 
 VIEW_GAS_LIMIT = 2_000_000
 OFFERED_MAX = 8
@@ -130,19 +131,15 @@ class Ledger:
         return self.intake.check_body(body)
 
     def check_envelopes(self, envelopes: Sequence[bytes]) -> list[PoolRequest | str]:
-        """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible."""
-        return [self._pool_request(checked) for checked in self.intake.check_many(envelopes)]
-
-    def _pool_request(self, checked: Envelope | Refusal) -> PoolRequest | str:
-        if isinstance(checked, Refusal):
-            return checked.code
-        refusal = self._inadmissible(checked)
-        return refusal if refusal is not None else request_of(checked)
+        """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible. State is
+        asked first: anybody may send these, and a read costs less than a signature."""
+        checked = self.intake.check_many(envelopes, self._refusal)
+        return [item.code if isinstance(item, Refusal) else request_of(item) for item in checked]
 
     def admit(self, envelope: Envelope) -> Refusal | None:
-        """M9 at the edge: signatures, and everything else against committed state. Advisory. Call it in a thread."""
-        checked = self.intake.check(envelope)
-        return checked if isinstance(checked, Refusal) else self._refusal(checked)
+        """M9 at the edge: signatures, then everything against committed state. Advisory. Call it in a thread."""
+        checked = self.intake.check_signed(envelope, self._refusal)
+        return checked if isinstance(checked, Refusal) else None
 
     def _refusal(self, envelope: Envelope) -> Refusal | None:
         books, payload = self._books, envelope.payload
@@ -219,10 +216,11 @@ class Ledger:
                 raise BadBatch("a header does not follow the one before")
         if headers[-1].hash() != statement.header_hash or headers[-1].height != statement.height:
             raise BadBatch("the certificate is another block's")
-        batch = self.intake.check_body(block.body) if block.body else None
-        if headers[0].batch_digest != (batch.digest if batch is not None else NULL_DIGEST):
+        if block.body:
+            return self.intake.check_body(block.body, headers[0].batch_digest)
+        if headers[0].batch_digest != NULL_DIGEST:
             raise BadBatch("the batch is another block's")
-        return batch
+        return None
 
     def uncertified(self) -> tuple[Statement, ...]:
         """Outcomes of the blocks above the newest certificate."""
@@ -255,11 +253,11 @@ class Ledger:
             del self._offered[next(height for height in self._offered if height != under_way)]
 
     def check_chunk(self, chunk: Chunk) -> None:
-        """Verify a chunk against the manifest of its height; raises ``SnapshotInvalid``. An empty one says that the
-        sender has that snapshot no longer."""
+        """Verify a chunk against the manifest of its height; raises ``SnapshotInvalid``, or ``SnapshotUnknown`` if none
+        was offered: no lie then. An empty one says that the sender has that snapshot no longer."""
         checked = self._offered.get(chunk.height)
         if checked is None:
-            raise SnapshotInvalid("a chunk of no snapshot that was offered")
+            raise SnapshotUnknown("a chunk of no snapshot that was offered")
         if chunk.data:
             check_chunk(chunk, checked)
 

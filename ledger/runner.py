@@ -52,6 +52,11 @@ class Ran:
     boundary: int | None = None
 
     @property
+    def admitted(self) -> tuple[bytes, ...]:
+        """The transactions that were admissible when their turn came."""
+        return self.executed.admitted
+
+    @property
     def statement(self) -> Statement:
         """What consensus signs of it."""
         return self.block.statement

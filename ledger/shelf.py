@@ -21,8 +21,9 @@ from pbft.messages import Manifest
 SNAPSHOTS_KEPT = 2
 FRESH_CHECKPOINTS = 8
 """A snapshot is good enough to be offered while it lies at most so many checkpoints behind."""
-LIFETIME_CHECKPOINTS_MIN = 2
-"""One on a full shelf gives way only if the newest lies so far behind: whoever asks cannot clear it at will."""
+LIFETIME_CHECKPOINTS_MIN = 8
+"""One on a full shelf gives way only if the newest lies so far behind: whoever asks cannot clear it at will, nor have
+us cut again and again, which takes a pass over the whole state."""
 CANDIDATES_MAX = 16
 """Checkpoints noted that have no certificate yet."""
 

@@ -2,11 +2,13 @@
 
 Links may lose messages when they break. Replicas tell each other where they stand, and each sends again what
 the other still lacks; so any network that delivers again brings everyone to one view and one height (OSDI '99,
-sections 4.4 and 5.2). Peers with ids of n and above are no validators of this epoch: observers, newcomers,
-leavers. They are told and fetched from like the others.
+section 4.4; thesis, section 5.2, "Message Retransmission"). Peers with ids of n and above are no validators of this
+epoch: observers, newcomers, leavers. They are told and fetched from like the others.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from pbft.core import Core
 from pbft.events import AlarmKind, CheckedBatch, RejectReason
@@ -33,8 +35,6 @@ class CatchUp:
         self._fetch_until_ms = 0
         self._answered_ms: dict[int, int] = {}
         """When each peer was last sent what its status said that it lacks."""
-        self._silent: set[int] = set()
-        """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._mute_until: int | None = None
 
     # ------------------------------------------------------------------------------------------ telling
@@ -56,7 +56,7 @@ class CatchUp:
         if not core.active or core.is_primary:
             return
         before_ms = core.now.timer_ms - core.config.status_interval_ms
-        waiting = core.pool.unproposed(before_ms, core.config.resend_requests_max)
+        waiting = core.pool.reminders(before_ms, core.config.resend_requests_max)
         if waiting:
             core.send(core.config.primary(core.view), Forward(tuple(request.envelope for request in waiting)))
 
@@ -102,7 +102,9 @@ class CatchUp:
             core.send(sender, core.new_view)
 
     def _send_votes(self, sender: int, status: Status) -> None:
-        """Our proposals and votes for sequences that the other has not executed, once they had time to arrive."""
+        """Our votes for sequences that the other has not certified, once they had time to arrive: what it has executed
+        may be open for others, in a later view. Proposals, which are large, only where nothing is settled for it.
+        """
         core = self._core
         last = min(core.high, status.certified_height + core.config.resend_sequences_max)
         renewed = frozenset(p.sequence for p in core.new_view.pre_prepares) if core.new_view else frozenset()
@@ -114,7 +116,7 @@ class CatchUp:
                 continue
             accepted = slot.accepted
             fresh = accepted.sender == core.me and accepted.digest != NULL_DIGEST and sequence not in renewed
-            if fresh:
+            if fresh and sequence > status.ordered_height:
                 core.send(sender, Proposal(accepted, slot.bodies[accepted.digest]))
             for vote in (slot.prepares.get(core.me), slot.commits.get(core.me)):
                 if vote is not None and vote.view == core.view:
@@ -137,7 +139,7 @@ class CatchUp:
             taken = [s for s, told in core.peers.items() if core.is_validator(s) and told.epoch >= core.scope.epoch]
             core.out.retired = len(taken) >= core.config.q
 
-    def mute(self, until_height: int | None) -> None:
+    def mute(self, until_height: int | None, view: int | None = None) -> None:
         """We lost our log: no votes until nothing that we may have voted on can still be open.
 
         We can't have voted above the high watermark that we had, at most L above what was certified then, which
@@ -145,7 +147,7 @@ class CatchUp:
         the remedy is a new key by reconfiguration. Believing the highest is what safety asks for.
         """
         self._mute_until = until_height
-        self._core.muted = until_height is None or self._core.outcomes.certified <= until_height
+        self._core.muted, self._core.view_floor = view is None, view or 0
 
     def warn_if_mute(self) -> None:
         """After a start, say so: operators would look for the reason why we don't vote."""
@@ -164,10 +166,26 @@ class CatchUp:
             core.persist(Muted(self._mute_until))
 
     def unmute(self) -> None:
-        """Vote again, once a block above everything that we may have voted on is certified."""
-        core = self._core
-        if core.muted and self._mute_until is not None and core.outcomes.certified > self._mute_until:
-            core.muted = False
+        """Vote again, once a block above everything that we may have voted on is certified: in a later view.
+
+        A VIEW-CHANGE that we sent was a promise to vote in no view below its own, at any height. We went no farther
+        than one view beyond what f honest others had reached, or to the next one of a leader that operators named. Of
+        q others that have certified blocks together since, in one view, at least one is of those. So what we promised
+        lies within a round of leaders beyond that view; beyond that round we may vote.
+        """
+        core, until = self._core, self._mute_until
+        if not core.muted or until is None or core.outcomes.certified <= until or core.ended or not core.whole:
+            return
+        views = Counter(
+            status.view
+            for peer, status in core.peers.items()
+            if core.is_validator(peer) and status.view_active and status.certified_height > until
+        )
+        view, count = max(views.items(), key=lambda item: item[1], default=(0, 0))
+        if count > 0 and count >= min(core.config.q, core.config.n - 1):
+            core.muted, core.view_floor = False, view + len(core.config.leaders)
+            self._changer.leave(core.view + 1)
+            core.persist(Muted(until, core.view_floor))
 
     # ----------------------------------------------------------------------------------------- fetching
 
@@ -176,6 +194,8 @@ class CatchUp:
         core = self._core
         if self._transfer.wanted or core.diverged or core.ended or not status.whole:
             return
+        if core.ordered - core.executed >= core.config.fetch_blocks_max:
+            return  # execution has enough to do
         settled = core.outcomes.certified < core.executed == core.ordered
         first = core.outcomes.certified + 1 if settled else core.ordered + 1
         if status.certified_height < first or status.first_height > first:
@@ -191,9 +211,9 @@ class CatchUp:
         if self._fetching is not None:
             if core.now.timer_ms < self._fetch_until_ms:
                 return
-            self._silent.add(self._fetching[0])
+            core.silent.add(self._fetching[0])
             self._fetching = None
-        if sender in self._silent and self._has_other_source(first):
+        if sender in core.silent and self._has_other_source(first):
             return
         last = min(status.certified_height, first + core.config.fetch_blocks_max - 1)
         self._fetching = (sender, last)
@@ -202,10 +222,11 @@ class CatchUp:
 
     def _has_other_source(self, first: int) -> bool:
         """Whether somebody who has not failed us says to have block ``first``; if nobody, all are forgiven."""
-        peers = self._core.peers.items()
-        if any(s not in self._silent and told.whole and told.certified_height >= first for s, told in peers):
+        core = self._core
+        peers = core.peers.items()
+        if any(s not in core.silent and told.whole and told.certified_height >= first for s, told in peers):
             return True
-        self._silent.clear()
+        core.silent.clear()
         return False
 
     def on_certified_block(self, sender: int, block: CertifiedBlock, batch: CheckedBatch | None) -> None:
@@ -220,7 +241,7 @@ class CatchUp:
         if height > core.ordered:
             digest = batch.digest if batch is not None else NULL_DIGEST
             slot = core.log.slot(height)
-            slot.keep(digest, block.body, batch.tx_ids if batch is not None else ())
+            slot.keep(digest, block.body)
             self._normal.commit(slot, digest)
         self._normal.certify()
         self._fetch_on(sender, height)

@@ -59,21 +59,17 @@ class ReplicaConfig:
 
     leaders: tuple[int, ...] = field(init=False, default=())
     """Who leads views 0, 1, 2, ..., in turn."""
+    n: int = field(init=False, default=0)
+    q: int = field(init=False, default=0)
+    weak: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "leaders", leaders_of(len(self.validators), self.first_primary, self.skipped))
-
-    @property
-    def n(self) -> int:
-        return len(self.validators)
-
-    @property
-    def q(self) -> int:
-        return quorum(self.n)
-
-    @property
-    def weak(self) -> int:
-        return weak_quorum(self.n)
+        n = len(self.validators)
+        object.__setattr__(self, "n", n)
+        object.__setattr__(self, "leaders", leaders_of(n, self.first_primary, self.skipped))
+        if n:
+            object.__setattr__(self, "q", quorum(n))
+            object.__setattr__(self, "weak", weak_quorum(n))
 
     def primary(self, view: int) -> int:
         return primary_of(view, self.leaders)

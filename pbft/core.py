@@ -1,10 +1,12 @@
-"""What the parts of a replica share: where it stands, and the output that the current step is building."""
+"""What the parts of a replica share: where it stands, and the output that the current step is building.
+
+OSDI '99, section 4: a replica's state is the service's, a log of messages, and the view that it is in.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -39,19 +41,18 @@ CONVICTIONS_MAX = 4
 Signed = TypeVar("Signed", PrePrepare, Prepare, Commit, Outcome, ViewChange, NewView, Complaint)
 
 
-@dataclass(slots=True)
-class Outbox:
+class Outbox(msgspec.Struct):
     """The output of one step, as it grows."""
 
-    persist: list[Record] = field(default_factory=list)
-    send: list[Send] = field(default_factory=list)
-    execute: list[Execute] = field(default_factory=list)
-    certified: list[ExecutionCertificate] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    alarms: list[Alarm] = field(default_factory=list)
-    refused: list[bytes] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    stage: list[Chunk] = field(default_factory=list)
+    persist: list[Record] = []
+    send: list[Send] = []
+    execute: list[Execute] = []
+    certified: list[ExecutionCertificate] = []
+    rejects: list[Reject] = []
+    alarms: list[Alarm] = []
+    refused: list[bytes] = []
+    evidence: list[Evidence] = []
+    stage: list[Chunk] = []
     truncate_below: int | None = None
     transfer: Manifest | None = None
     install: bool = False
@@ -97,12 +98,12 @@ class Core:
         self.executed = 0
         self.low = 0
         self.next_sequence = 1
-        self.accepted_top = 0
-        """The highest sequence accepted in this view."""
         self.view_base = 0
         """The highest sequence that was settled, or in O, when the current view began."""
         self.new_view: NewView | None = None
         self.peers: dict[int, Status] = {}
+        self.silent: set[int] = set()
+        """Peers that did not give the blocks that they say to have; asked again only when there is nobody else."""
         self._convictions: Counter[tuple[int, EvidenceKind]] = Counter()
         self.boundary: int | None = None
         """The epoch's last height, once a change of membership has executed."""
@@ -115,6 +116,8 @@ class Core:
         self.installing = False
         self.muted = False
         """True after amnesia, until nothing that we may have voted on is open."""
+        self.view_floor = 0
+        """After amnesia: no VIEW-CHANGE for a view up to this one, which we may have asked for already."""
         self.out = Outbox()
         self.now = Instant(0, 0)
         self.progress_ms = 0
@@ -148,6 +151,10 @@ class Core:
         """The highest sequence that the primary may propose in this view."""
         rotation = self.rotation_height
         return self.high if rotation is None else min(self.high, rotation)
+
+    def is_entered(self, view: int) -> bool:
+        """Whether it is the view in force."""
+        return self.active and view == self.view
 
     def in_window(self, sequence: int) -> bool:
         return self.low < sequence <= self.high
@@ -190,12 +197,30 @@ class Core:
 
     def convict(self, kind: EvidenceKind, first: Conflicting, second: Conflicting) -> None:
         """Keep two conflicting messages of one replica as evidence, and say so; after a few, more prove nothing new."""
+        if kind is not EvidenceKind.TWO_OUTCOMES:
+            # A replica whose ledger operators rolled back signs other outcomes lawfully.
+            self.reject(first.sender, RejectReason.PROVEN_LIE)
         self._convictions[first.sender, kind] += 1
         if self._convictions[first.sender, kind] > CONVICTIONS_MAX:
             return
         self.out.evidence.append(conflict(kind, self.scope, first, second))
         self.alarm(AlarmKind.EQUIVOCATION, f"replica {first.sender}: {kind}")
 
+    def accuse(self, accused: int, complaints: tuple[Complaint, ...]) -> None:
+        """Keep f + 1 complaints about a view of ``accused``, once an epoch: more of them say nothing more."""
+        self._convictions[accused, EvidenceKind.COMPLAINTS] += 1
+        if self._convictions[accused, EvidenceKind.COMPLAINTS] == 1:
+            self.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, self.scope, accused, (), complaints))
+
     def status(self) -> Status:
         certified = self.outcomes.certified
-        return Status(self.scope.epoch, self.view, self.active, self.executed, certified, self.first_height, self.whole)
+        return Status(
+            epoch=self.scope.epoch,
+            view=self.view,
+            view_active=self.active,
+            executed_height=self.executed,
+            certified_height=certified,
+            first_height=self.first_height,
+            whole=self.whole,
+            ordered_height=self.ordered,
+        )

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.epoch import Epoch
 from pbft.epoch_logs import EpochLogs
-from pbft.events import Alarm, Event, Instant, Output, PoolRequest, Recovered, Send, Submitted, Tick
+from pbft.events import Alarm, Event, Instant, Output, PoolRequest, Recovered, RejectReason, Send, Submitted, Tick
 from pbft.evidence import Evidence
 from pbft.execution import Execution
 from pbft.gate import Gate, Rejected
@@ -112,7 +112,7 @@ class Driver:
         self._wake = asyncio.Event()
         self._waiters: dict[bytes, asyncio.Future[bool]] = {}
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
-        self._execution = Execution(ledger, self._put, self._stale)
+        self._execution = Execution(ledger, self._put, self._stale, self._cut)
         self._serving = Serving(ledger, self._send_bulk, self._unsent)
         self._reception = Reception(ledger, transport, lambda: self.session, self._put_of, self._serving.serve)
         self._has_voted = False
@@ -301,12 +301,10 @@ class Driver:
             for send in output.send:
                 self._send(session, send)
             self._note_transfer(output)
-            if output.truncate_below is not None:
-                await self._on_disk(session.wal.truncate_below, output.truncate_below)
             for evidence in output.evidence:
                 await self._on_disk(self._evidence.keep, evidence)
                 self.on_evidence(evidence)
-            self._note_faults(output)
+            self._note_faults(session, output)
         if self._logs.amnesia and session.replica.core.votes:
             await self._on_disk(self._logs.recovered)
         if any(output.retired for output in outputs):
@@ -322,9 +320,12 @@ class Driver:
             done = self.transfer.staged + len(output.stage)
             self.transfer = Transfer(self.transfer.height, self.transfer.chunks, done)
 
-    def _note_faults(self, output: Output) -> None:
+    def _note_faults(self, session: Session, output: Output) -> None:
         for reject in output.rejects:
             self._rejects[reject.reason] += 1
+            self._reception.useless(session.numbers.key(reject.sender))
+            if reject.reason is RejectReason.PROVEN_LIE:
+                self._transport.fault(session.numbers.key(reject.sender))
         for alarm in output.alarms:
             self.alarms.append(alarm)
             log.error("alarm %s: %s", alarm.kind, alarm.detail)
@@ -333,6 +334,10 @@ class Driver:
         """Requests that have waited long enough for their timers to matter; fresh ones need no second look."""
         patience_ms = self.session.config.request_timeout_ms // 2
         return self.replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
+
+    async def _cut(self, below: int) -> None:
+        """Called once what the records led to is durable. No session is left before all that is queued is done."""
+        await self._on_disk(self.session.wal.truncate_below, below)
 
     async def _on_disk(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)

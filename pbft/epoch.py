@@ -1,5 +1,8 @@
 """Epochs: who votes, and who leads first, from one boundary to the next (DESIGN "Membership").
 
+The papers fix the set of replicas (OSDI '99, section 3). Here a change is an ordered request that takes effect so far
+ahead that nobody can have voted there yet (Lamport, Malkhi and Zhou, "Reconfiguring a State Machine", 2010).
+
 An epoch ends at its boundary B, a multiple of the checkpoint interval. The certificate of block B names the next
 epoch by hash, so that a chain of boundary certificates leads from genesis to any later validator set.
 """

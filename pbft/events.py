@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from pbft.evidence import Evidence
 from pbft.messages import Chunk, ExecutionCertificate, Manifest, Message, Statement
 from pbft.records import Record
@@ -29,8 +31,11 @@ class CheckedBatch:
     body: bytes
     digest: bytes
     proposed_time_ms: int
-    envelope_hashes: tuple[bytes, ...]
-    tx_ids: tuple[bytes, ...]
+    requests: tuple[PoolRequest, ...]
+
+    @property
+    def tx_ids(self) -> tuple[bytes, ...]:
+        return tuple(request.tx_id for request in self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,7 @@ class PoolRequest:
     client: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A verified message. ``batch`` comes with Proposal, BatchBody and CertifiedBlock (None: a null request's)."""
 
     sender: int
@@ -53,18 +57,18 @@ class Received:
     batch: CheckedBatch | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """Requests that are admissible in our executed state: from our clients (``own``) or forwarded by a peer."""
 
     requests: tuple[PoolRequest, ...]
     own: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(msgspec.Struct, frozen=True):
     """A block has been executed. ``tx_ids`` were in it; ``inadmissible`` requests in the pool no longer can be.
 
+    ``admitted``: those of ``tx_ids`` that were admissible when their turn came. The others, such as what was ordered
+    twice, served nobody.
     ``boundary``: the epoch's last height, once a change of membership has executed.
     """
 
@@ -72,10 +76,10 @@ class Executed:
     tx_ids: tuple[bytes, ...]
     inadmissible: tuple[bytes, ...] = ()
     boundary: int | None = None
+    admitted: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """The time that was asked for has come."""
 
 
@@ -108,16 +112,14 @@ class Refuted:
 Event: TypeAlias = Received | Submitted | Executed | Tick | Recovered | Refuted
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """``to`` None means every other replica."""
 
     to: int | None
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(msgspec.Struct, frozen=True):
     """Run the batch at ``height``, the next one."""
 
     height: int
@@ -146,10 +148,11 @@ class RejectReason(StrEnum):
     ABOVE_BOUNDARY = "above_boundary"
     BAD_HANDOVER = "bad_handover"
     USELESS = "useless"
+    PROVEN_LIE = "proven_lie"
+    """The sender signed two things of which an honest replica signs one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True):
     sender: int
     reason: RejectReason
 
@@ -165,14 +168,12 @@ class AlarmKind(StrEnum):
     """Our log was lost: we vote again only once nothing that we may have voted on is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(msgspec.Struct, frozen=True):
     kind: AlarmKind
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """What the caller must do, in this order: persist durably, then send; execute in order; store certificates.
 
     ``wake_at_ms`` is the next ``timer_ms`` at which a ``Tick`` is wanted (DESIGN's timers, as one).

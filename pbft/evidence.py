@@ -1,5 +1,8 @@
 """Accountability: two messages that one honest replica never signs both, kept as proof that anyone can check.
 
+What an honest replica never says twice: OSDI '99, sections 4.2 to 4.4. The papers mask such lies and keep no proof.
+Signed votes make one of them, as in PeerReview (Haeberlen, Kouznetsov and Druschel, SOSP '07).
+
 Also f + 1 complaints against one primary: not a lie proven, but at least one honest replica's word, which is what
 the blacklist of primaries goes by (``governance.report``).
 """
@@ -12,12 +15,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from pbft.messages import Commit, Complaint, Outcome, Prepare, PrePrepare, Scope, ViewChange
+from pbft.messages import Commit, Complaint, NewView, Outcome, Prepare, PrePrepare, Scope, ViewChange
 from pbft.quorum import weak_quorum
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 """``verify(public key, signature, signed bytes)``."""
-Conflicting: TypeAlias = PrePrepare | Prepare | Commit | Outcome | ViewChange
+Conflicting: TypeAlias = PrePrepare | Prepare | Commit | Outcome | ViewChange | NewView
 
 
 class EvidenceKind(StrEnum):
@@ -28,6 +31,7 @@ class EvidenceKind(StrEnum):
     TWO_COMMITS = "two_commits"
     TWO_OUTCOMES = "two_outcomes"
     TWO_VIEW_CHANGES = "two_view_changes"
+    TWO_NEW_VIEWS = "two_new_views"
     COMPLAINTS = "complaints"
 
 
@@ -50,6 +54,7 @@ _KINDS: dict[EvidenceKind, type[Conflicting]] = {
     EvidenceKind.TWO_COMMITS: Commit,
     EvidenceKind.TWO_OUTCOMES: Outcome,
     EvidenceKind.TWO_VIEW_CHANGES: ViewChange,
+    EvidenceKind.TWO_NEW_VIEWS: NewView,
 }
 
 
@@ -90,7 +95,7 @@ def _said(message: Conflicting) -> tuple[tuple[int, ...], object]:
     match message:
         case Outcome(statement):
             return (statement.height,), statement
-        case ViewChange(view):
+        case ViewChange(view) | NewView(view):
             return (view,), message.signed(_ANY)
         case _:
             return (message.view, message.sequence), message.digest

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from pbft.epoch import Validator
-from pbft.transport import Deliver, Transport
+from pbft.transport import USELESS_BYTES, Deliver, Transport
 
 CHANNEL_ID_BYTES = 8
 
@@ -69,10 +69,14 @@ class Port:
     def fault(self, key: bytes) -> bool:
         return self._transport.fault(key)
 
+    def useless(self, key: bytes, count: int) -> bool:
+        return self._transport.useless(key, count)
+
     def receive(self, sender: bytes, data: bytes) -> bool:
         """A frame in this channel's name; False if reading from its sender should pause."""
         if not self.admits(sender):
             self.drops["not_a_member"] += 1
+            self._exchange.waste(sender, data)
             return True
         if self.deliver(sender, data):
             return True
@@ -127,8 +131,13 @@ class Exchange:
         port = self._ports.get(data[:CHANNEL_ID_BYTES])
         if port is None:
             self.transport.drops["other_channel"] += 1
+            self.waste(sender, data)
             return True
         return port.receive(sender, data[CHANNEL_ID_BYTES:])
+
+    def waste(self, sender: bytes, data: bytes) -> None:
+        """A frame of no channel that we and its sender share: no fault, since one of us may know of it earlier."""
+        self.transport.useless(sender, 1 + len(data) // USELESS_BYTES)
 
     def _ready(self, key: bytes) -> None:
         for port in list(self._ports.values()):

@@ -1,29 +1,48 @@
-"""The execution thread: blocks, certificates and state transfer, in the order in which consensus settled them."""
+"""The execution thread: blocks, certificates and state transfer, in the order in which consensus settled them.
+
+The write-ahead log is cut in the same order: behind block, state and the certificate that makes it superfluous, since
+a power cut between a cut and its certificate would leave a replica without votes that still bind it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pbft.events import Event, Execute, Executed, Output, PoolRequest
 from pbft.messages import Chunk, ExecutionCertificate, Manifest
 from pbft.ports import LedgerPort
 
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The log's records for sequences up to ``below`` are needed no longer."""
+
+    below: int
+
+
 Install: TypeAlias = None
-Work: TypeAlias = Execute | tuple[ExecutionCertificate, ...] | Manifest | Chunk | Install
+Work: TypeAlias = Execute | tuple[ExecutionCertificate, ...] | Cut | Manifest | Chunk | Install
 
 
 class Execution:
-    """``put`` takes what has been executed; ``stale`` gives the requests that deserve a second look."""
+    """``put`` takes what has been executed; ``stale`` gives the requests that deserve a second look; ``cut`` cuts the
+    log, on the log's own thread."""
 
     def __init__(
-        self, ledger: LedgerPort, put: Callable[[Event], None], stale: Callable[[], list[PoolRequest]]
+        self,
+        ledger: LedgerPort,
+        put: Callable[[Event], None],
+        stale: Callable[[], list[PoolRequest]],
+        cut: Callable[[int], Awaitable[None]],
     ) -> None:
         self._ledger = ledger
         self._put = put
         self._stale = stale
+        self._cut = cut
         self._work: asyncio.Queue[Work] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="execution")
         self.on_certified: Callable[[Sequence[ExecutionCertificate]], None] = lambda certificates: None
@@ -31,11 +50,13 @@ class Execution:
         """Has whatever holds the ledger's work up let go; called before anybody waits for the thread to end."""
 
     def give(self, output: Output) -> None:
-        """Queue a step's blocks, then its certificates, then its part of a state transfer."""
+        """Queue a step's blocks, its certificates, the cut that those allow, then its part of a state transfer."""
         for execute in output.execute:
             self._work.put_nowait(execute)
         if output.certified:
             self._work.put_nowait(output.certified)
+        if output.truncate_below is not None:
+            self._work.put_nowait(Cut(output.truncate_below))
         if output.transfer is not None:
             self._work.put_nowait(output.transfer)
         for chunk in output.stage:
@@ -60,6 +81,8 @@ class Execution:
         match work:
             case Execute():
                 await self._execute(work)
+            case Cut(below):
+                await self._cut(below)
             case Manifest():
                 await self._in_thread(self._ledger.begin_transfer, work)
             case Chunk():
@@ -76,7 +99,7 @@ class Execution:
         )
         waiting = self._stale()
         gone = await self._in_thread(self._ledger.inadmissible, waiting) if waiting else []
-        self._put(Executed(report.statement, report.tx_ids, tuple(gone), report.boundary))
+        self._put(Executed(report.statement, report.tx_ids, tuple(gone), report.boundary, report.admitted))
 
     async def _in_thread(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)

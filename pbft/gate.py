@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 from ca.signatures import verify
 from pbft.config import ReplicaConfig
@@ -38,11 +38,15 @@ from pbft.messages import (
     decode_message,
     statement_bytes,
 )
-from pbft.ports import BatchFault, LedgerPort
+from pbft.ports import BatchFault, LedgerPort, SnapshotUnknown
 from pbft.view_change import is_new_view, is_view_change
 
 VERIFIED_MAX = 50_000
 """Signatures remembered as good; the oldest give way, and would be verified again."""
+VOTES = (Prepare, Commit, Outcome, Complaint, PrePrepare)
+"""What is no more than its sender's signature. A pre-prepare comes here as what is left of a second proposal."""
+COUNTED = (Forward, ViewChange, NewView, CertifiedBlock, Complaints, Handover)
+"""Messages whose parts are counted."""
 FORWARD_ENVELOPES_MAX = 1_000
 HANDOVER_SIGNATURES_MAX = 64
 
@@ -57,6 +61,7 @@ class GateFault(StrEnum):
     BAD_BATCH = "bad_batch"
     OTHER_EPOCH = "other_epoch"
     UNTRUE = "untrue"
+    USELESS = "useless"
 
 
 class Rejected(Exception):
@@ -67,8 +72,7 @@ class Rejected(Exception):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A signature to check: the validator's index, the signed bytes, the signature."""
 
     signer: int
@@ -90,11 +94,17 @@ class Gate:
             message = decode_message(data)
         except DECODE_ERRORS as error:
             raise Rejected(GateFault.MALFORMED, str(error)[:200]) from None
+        if isinstance(message, PrePrepare):
+            raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
         self._check_counts(message)
         return message
 
     def verify(self, sender: int, message: Message) -> Received:
         """Check every signature that ``message`` rests on, and its batch; raises ``Rejected``. Blocks."""
+        if isinstance(message, VOTES):
+            _must_be(sender, message.sender)
+            self._check(Claim(sender, message.signed(self._config.scope), message.signature))
+            return Received(sender, message, None)
         for claim in self._claims(sender, message):
             self._check(claim)
         return Received(sender, message, self._batch(message))
@@ -102,22 +112,23 @@ class Gate:
     # ------------------------------------------------------------------------------------------- inside
 
     def _check_counts(self, message: Message) -> None:
+        if not isinstance(message, COUNTED):
+            return
         n, window = self._config.n, 2 * self._config.window_blocks
         match message:
             case Forward(envelopes):
                 many = len(envelopes) > FORWARD_ENVELOPES_MAX
             case ViewChange(_, _, prepared):
                 many = len(prepared) > window
-            case NewView(_, changes, proposals):
-                many = len(changes) > n or len(proposals) > window or any(len(c.prepared) > window for c in changes)
+            case NewView(_, changes, proposals, prepared=prepared):
+                many = len(changes) > n or len(proposals) > window or len(prepared) > window
+                many = many or any(len(change.prepared) > window for change in changes)
             case CertifiedBlock():
                 many = len(message.headers) > window
             case Complaints(complaints):
                 many = len(complaints) > n
             case Handover():
                 many = len(message.signatures) > HANDOVER_SIGNATURES_MAX
-            case _:
-                many = False
         if many:
             raise Rejected(GateFault.TOO_MANY, type(message).__name__)
 
@@ -139,9 +150,6 @@ class Gate:
             case Proposal(proposal, _):
                 _must_be(sender, proposal.sender)
                 yield Claim(sender, proposal.signed(scope), proposal.signature)
-            case Prepare() | Commit() | Outcome() | Complaint():
-                _must_be(sender, message.sender)
-                yield Claim(sender, message.signed(scope), message.signature)
             case Complaints(complaints):
                 # Passed on by anyone, like NEW-VIEW.
                 for complaint in complaints:
@@ -150,6 +158,8 @@ class Gate:
                 _must_be(sender, message.sender)
                 _must_hold(is_view_change(self._config, message), message)
                 yield from self._view_change(message)
+                for item in message.prepared:
+                    yield from self._prepared(item)
             case NewView():
                 # Passed on by anyone: its own signature says whose it is. What it says is looked at first: one that
                 # cannot be true might hold a thousand signatures, all of them the liar's own.
@@ -157,12 +167,12 @@ class Gate:
                 yield Claim(message.sender, message.signed(scope), message.signature)
                 for change in message.view_changes:
                     yield from self._view_change(change)
+                for item in message.prepared:
+                    yield from self._prepared(item)
                 for proposal in message.pre_prepares:
                     yield self._proposal(proposal)
             case CertifiedBlock():
                 yield from self._certificate(message.certificate)
-            case PrePrepare():
-                raise Rejected(GateFault.MALFORMED, "a pre-prepare travels with its batch")
             case _:
                 # Advisory, a question, or checked by the ledger: batches, manifests, chunks, hand-overs.
                 return
@@ -174,8 +184,6 @@ class Gate:
         yield Claim(message.sender, message.signed(self._config.scope), message.signature)
         if message.certificate is not None:
             yield from self._certificate(message.certificate)
-        for prepared in message.prepared:
-            yield from self._prepared(prepared)
 
     def _prepared(self, certificate: PreparedCertificate) -> Iterable[Claim]:
         yield self._proposal(certificate.pre_prepare)
@@ -211,6 +219,8 @@ class Gate:
                         raise Rejected(GateFault.BAD_SIGNATURE, "too few organisations signed the hand-over")
         except BatchFault as fault:
             raise Rejected(GateFault.BAD_BATCH, str(fault)) from None
+        except SnapshotUnknown as unknown:
+            raise Rejected(GateFault.USELESS, str(unknown)) from None
         return None
 
 

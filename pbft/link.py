@@ -14,9 +14,9 @@ from typing import Protocol
 import msgspec
 
 from ca.certificates import CertificateFacts
+from pbft.messages import FRAME_BYTES_MAX
 
 PROTOCOL_VERSION = 4
-FRAME_BYTES_MAX = 32 << 20
 HELLO_BYTES_MAX = 1_024
 HELLO_TIMEOUT_S = 5.0
 _LENGTH = struct.Struct(">I")

@@ -52,7 +52,6 @@ class Slot:
     accepted: PrePrepare | None = None
     bodies: dict[bytes, bytes] = field(default_factory=dict)
     """Batches by digest: at most the accepted, the prepared and the committed one."""
-    tx_ids: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     prepares: Votes = field(default_factory=Votes)
     commits: Votes = field(default_factory=Votes)
     prepared: PreparedCertificate | None = None
@@ -77,7 +76,7 @@ class Slot:
         """Whether the accepted pre-prepare has its prepared certificate."""
         return self.prepared is not None and self.prepared.pre_prepare == self.accepted
 
-    def keep(self, digest: bytes, body: bytes, tx_ids: tuple[bytes, ...]) -> None:
+    def keep(self, digest: bytes, body: bytes) -> None:
         """Keep a batch, and only those others that may still be asked for."""
         wanted = {digest, self.committed}
         if self.accepted is not None:
@@ -85,9 +84,8 @@ class Slot:
         if self.prepared is not None:
             wanted.add(self.prepared.pre_prepare.digest)
         for other in [known for known in self.bodies if known not in wanted]:
-            del self.bodies[other], self.tx_ids[other]
+            del self.bodies[other]
         self.bodies[digest] = body
-        self.tx_ids[digest] = tx_ids
 
     def forget_view(self) -> None:
         """A new view begins: what was accepted in the old one no longer counts; certificates stay."""

@@ -14,16 +14,20 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from pbft.quorum import quorum
+
 DOMAIN = "wattquorum/1"
 NULL_DIGEST = bytes(32)
 """The digest of a null request (OSDI '99, section 4.4): an empty block that fills a gap after a view change."""
 
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding bytes of others can raise; msgspec does not wrap text that is no UTF-8."""
-
 NUMBER_MAX = 2**53
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 """Views, sequences, heights, counts and indexes. Anything else is malformed, and gets no further than decoding."""
+Digest: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=32)]
+Signature: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=64)]
+
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes of others can raise; msgspec does not wrap text that is no UTF-8."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -41,45 +45,25 @@ def signed_bytes(kind: str, scope: Scope, view: int, sequence: int, digest: byte
     return _encode((DOMAIN, kind, scope.chain, scope.channel, scope.epoch, view, sequence, digest, sender))
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """What one sequence orders: a proposed time and opaque envelopes. Its bytes travel as ``body``."""
-
-    channel: str
-    proposed_time_ms: int
-    envelopes: tuple[bytes, ...]
-
-
-def batch_digest(channel: str, proposed_time_ms: int, envelope_hashes: bytes) -> bytes:
-    """Digest of a batch, from the concatenated SHA-256 hashes of its envelopes; no view, no earlier sequence."""
-    return sha256(_encode((DOMAIN, "batch", channel, proposed_time_ms, envelope_hashes))).digest()
-
-
 class PrePrepare(msgspec.Struct, frozen=True, array_like=True, tag="pre-prepare"):
     """The primary assigns ``sequence`` to a batch (section 4.2). The body travels beside it in ``Proposal``."""
 
     view: Number
     sequence: Number
-    digest: bytes
+    digest: Digest
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
         return signed_bytes("pre-prepare", scope, self.view, self.sequence, self.digest, self.sender)
 
 
-class Proposal(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
-    """A pre-prepare with the encoded ``Batch`` that its digest binds."""
-
-    pre_prepare: PrePrepare
-    body: bytes
-
-
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
     view: Number
     sequence: Number
-    digest: bytes
+    digest: Digest
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
         return signed_bytes("prepare", scope, self.view, self.sequence, self.digest, self.sender)
@@ -88,9 +72,9 @@ class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
     view: Number
     sequence: Number
-    digest: bytes
+    digest: Digest
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
         return signed_bytes("commit", scope, self.view, self.sequence, self.digest, self.sender)
@@ -118,7 +102,7 @@ def statement_bytes(scope: Scope, statement: Statement) -> bytes:
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
     statement: Statement
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
         return statement_bytes(scope, self.statement)
@@ -129,7 +113,7 @@ class ExecutionCertificate(msgspec.Struct, frozen=True, array_like=True):
 
     epoch: Number
     statement: Statement
-    signatures: tuple[tuple[Number, bytes], ...]
+    signatures: tuple[tuple[Number, Signature], ...]
 
 
 class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
@@ -140,31 +124,41 @@ class PreparedCertificate(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ViewChange(msgspec.Struct, frozen=True, array_like=True, tag="view-change"):
-    """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4)."""
+    """A replica leaves for ``view`` with its last certificate and what prepared above it (section 4.4).
+
+    Signed is what it claims to have prepared; the proof of each claim, pre-prepare's signature and prepares, goes
+    with it to the others. A NEW-VIEW holds it bare, without those (``view_change.bare``).
+    """
 
     view: Number
     certificate: ExecutionCertificate | None
     prepared: tuple[PreparedCertificate, ...]
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
-        content = sha256(_encode((self.certificate, self.prepared))).digest()
+        claims = [(item.pre_prepare.view, item.pre_prepare.sequence, item.pre_prepare.digest) for item in self.prepared]
+        content = sha256(_encode((self.certificate, claims))).digest()
         height = self.certificate.statement.height if self.certificate else 0
         return signed_bytes("view-change", scope, self.view, height, content, self.sender)
 
 
 class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
-    """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4)."""
+    """The new primary's proof (V) and its pre-prepares (O) for the sequences that V leaves open (section 4.4).
+
+    Of what V claims only that counts which O repeats: ``prepared`` proves it, one certificate a sequence, so that the
+    message grows with n * L and not with n * n * L.
+    """
 
     view: Number
     view_changes: tuple[ViewChange, ...]
     pre_prepares: tuple[PrePrepare, ...]
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
+    prepared: tuple[PreparedCertificate, ...] = ()
 
     def signed(self, scope: Scope) -> bytes:
-        content = sha256(_encode((self.view_changes, self.pre_prepares))).digest()
+        content = sha256(_encode((self.view_changes, self.pre_prepares, self.prepared))).digest()
         return signed_bytes("new-view", scope, self.view, 0, content, self.sender)
 
 
@@ -173,10 +167,30 @@ class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
 
     view: Number
     sender: Number
-    signature: bytes = b""
+    signature: Signature = b""
 
     def signed(self, scope: Scope) -> bytes:
         return signed_bytes("complaint", scope, self.view, 0, NULL_DIGEST, self.sender)
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """What one sequence orders: a proposed time and opaque envelopes. Its bytes travel as ``body``."""
+
+    channel: str
+    proposed_time_ms: int
+    envelopes: tuple[bytes, ...]
+
+
+def batch_digest(channel: str, proposed_time_ms: int, envelope_hashes: bytes) -> bytes:
+    """Digest of a batch, from the concatenated SHA-256 hashes of its envelopes; no view, no earlier sequence."""
+    return sha256(_encode((DOMAIN, "batch", channel, proposed_time_ms, envelope_hashes))).digest()
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
+    """A pre-prepare with the encoded ``Batch`` that its digest binds."""
+
+    pre_prepare: PrePrepare
+    body: bytes
 
 
 class Complaints(msgspec.Struct, frozen=True, array_like=True, tag="complaints"):
@@ -201,6 +215,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
     """Where a replica stands, so that peers resend what it lacks. Advisory: the transport names the sender.
 
     ``first_height``: the lowest block that it can serve. ``whole``: it serves blocks and snapshots at all.
+    ``ordered_height``: what is settled for it up to there, though it may not have executed all of that yet.
     """
 
     epoch: Number
@@ -210,6 +225,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag="status"):
     certified_height: Number
     first_height: Number = 1
     whole: bool = True
+    ordered_height: Number = 0
 
 
 class FetchBatch(msgspec.Struct, frozen=True, array_like=True, tag="fetch-batch"):
@@ -251,7 +267,7 @@ class FetchManifest(msgspec.Struct, frozen=True, array_like=True, tag="fetch-man
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True, tag="manifest"):
-    """What a snapshot at a certified checkpoint consists of (section 4.6, state transfer).
+    """What a snapshot at a certified checkpoint consists of (thesis, section 5.3.2).
 
     ``header``: the block's header, which the certificate names. ``branches``: the records of the state tree's top
     ``depth`` levels, (path, record) in ascending order of path; each chunk is the entries below one path of length
@@ -316,7 +332,18 @@ Message: TypeAlias = (
 encode_message = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 decode_message = _decoder.decode
+FRAME_BYTES_MAX = 32 << 20
 _EPOCH_BYTES = 8
+_VOTE_BYTES, _SIGNED_BYTES, _CLAIM_BYTES, _STATEMENT_BYTES = 136, 70, 72, 320
+"""The most that a vote, a signature with its signer, a bare claim and all that a certificate states take, encoded."""
+
+
+def new_view_bytes_max(n: int, window_blocks: int) -> int:
+    """What a NEW-VIEW takes at most, whoever signed what: V has q members with a certificate each and claims for two
+    windows, and for each of those sequences there is a prepared certificate and a pre-prepare."""
+    q, sequences = quorum(n), 2 * window_blocks
+    change = _STATEMENT_BYTES + n * _SIGNED_BYTES + sequences * _CLAIM_BYTES
+    return n * change + sequences * (q + 1) * _VOTE_BYTES + _STATEMENT_BYTES
 
 
 def encode_frame(epoch: int, message: Message) -> bytes:

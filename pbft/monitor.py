@@ -1,4 +1,5 @@
-"""The slow-primary defence: what the primary delivers against what it should (after Aardvark and RBFT; DESIGN).
+"""The slow-primary defence: what the primary delivers against what it should. OSDI '99, section 4.5.2 (liveness), asks
+only that a request executes some day; this goes beyond it (after Aardvark, NSDI '09, and RBFT, ICDCS '13; DESIGN).
 
 A correct primary proposes at once when nothing is in flight and requests wait, and fills its batches. Two shares
 are measured over ``primary_window_ms``: the time in which requests waited although the pipeline was empty, and
@@ -43,10 +44,10 @@ class PrimaryMonitor:
             self.share_percent = min(busy, filled)
             self._begin_window(now_ms)
 
-    def proposed(self, delivered: int, waiting: int) -> None:
-        """A batch came with ``delivered`` transactions while ``waiting`` others had waited for a while."""
-        self._delivered += delivered
-        self._owed += min(self._config.batch_transactions_max, delivered + waiting)
+    def delivered(self, admitted: int, owed: int) -> None:
+        """A batch brought so many transactions; ``owed`` others had waited for a while, and would have fitted."""
+        self._delivered += admitted
+        self._owed += admitted + owed
 
     @property
     def slow(self) -> bool:

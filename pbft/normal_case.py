@@ -7,9 +7,10 @@ matching prepares of backups, commits, and executes in order once q commits matc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pbft.core import Core
-from pbft.events import AlarmKind, CheckedBatch, Execute, PoolRequest, RejectReason
+from pbft.events import AlarmKind, CheckedBatch, Execute, Executed, PoolRequest, RejectReason
 from pbft.evidence import EvidenceKind
 from pbft.log import Slot, Votes
 from pbft.messages import (
@@ -23,11 +24,25 @@ from pbft.messages import (
     PreparedCertificate,
     PrePrepare,
     Proposal,
-    Statement,
     batch_digest,
     encode_batch,
 )
+from pbft.ordering import owed_beside
 from pbft.records import Accepted, Prepared
+
+AHEAD = 2
+"""How many pipelines beyond what is ordered here a correct primary may be. What is proposed farther ahead than that
+is voted for, but is not served yet: its clients go on waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposed:
+    """A proposal as it came: in which view, when, with what, and which requests had waited for a while."""
+
+    view: int
+    at_ms: int
+    requests: Sequence[PoolRequest]
+    waiting: Sequence[PoolRequest]
 
 
 class NormalCase:
@@ -36,6 +51,8 @@ class NormalCase:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._proposed_ms = 0
+        self._proposals: dict[int, _Proposed] = {}
+        """What was proposed in this view at heights that have not executed; at most a window's."""
         self._hopeless: set[int] = set()
         """Heights without hope for a certificate that an alarm was raised for; at most a window's."""
 
@@ -59,7 +76,6 @@ class NormalCase:
         core = self._core
         envelopes = tuple(request.envelope for request in requests)
         hashes = b"".join([request.envelope_hash for request in requests])
-        tx_ids = tuple(request.tx_id for request in requests)
         channel, time_ms = core.scope.channel, core.now.clock_ms
         body = encode_batch(Batch(channel, time_ms, envelopes))
         digest = batch_digest(channel, time_ms, hashes)
@@ -67,13 +83,12 @@ class NormalCase:
         core.next_sequence += 1
         self._proposed_ms = core.now.timer_ms
         slot = core.log.slot(proposal.sequence)
-        slot.keep(digest, body, tx_ids)
+        slot.keep(digest, body)
         slot.accepted = proposal
         slot.voted_ms = core.now.timer_ms
-        core.accepted_top = max(core.accepted_top, proposal.sequence)
         core.persist(Accepted(proposal, body))
         core.broadcast(Proposal(proposal, body))
-        core.pool.mark_proposed(tx_ids, proposal.sequence, core.now.timer_ms)
+        self._note_proposed(proposal.sequence, requests)
         self.advance(slot)
 
     def wake_ms(self) -> int | None:
@@ -125,19 +140,34 @@ class NormalCase:
         if abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms:
             core.reject(sender, RejectReason.CLOCK_TOLERANCE)
             return
-        core.pool.mark_proposed(batch.tx_ids, proposal.sequence, core.now.timer_ms)
+        if proposal.sequence <= core.ordered + AHEAD * core.config.pipeline_depth:
+            self._note_proposed(proposal.sequence, batch.requests)
+        self.accept(slot, proposal, batch.body)
+
+    def _note_proposed(self, sequence: int, requests: Sequence[PoolRequest]) -> None:
+        """What a proposal is worth shows once it has executed: until then keep what it was, and what it passed over."""
+        core = self._core
+        core.pool.mark_proposed(requests, sequence)
         patience_ms = core.config.status_interval_ms
         waiting = core.pool.unproposed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
-        core.monitor.proposed(len(batch.tx_ids), len(waiting))
-        self.accept(slot, proposal, batch.body, batch.tx_ids)
+        self._proposals[sequence] = _Proposed(core.view, core.now.timer_ms, requests, waiting)
 
-    def accept(self, slot: Slot, proposal: PrePrepare, body: bytes, tx_ids: tuple[bytes, ...]) -> None:
+    def _note_served(self, height: int, admitted: Sequence[bytes]) -> None:
+        """Clients were served, and the primary did its work, by what was new in the block; what repeats is neither."""
+        core, proposed = self._core, self._proposals.pop(height, None)
+        if proposed is None or proposed.view != core.view:
+            return
+        known = frozenset(admitted)
+        new = [request for request in proposed.requests if request.tx_id in known]
+        core.pool.note_served(frozenset(request.client for request in new), proposed.at_ms)
+        core.monitor.delivered(len(new), owed_beside(core.config, new, proposed.waiting))
+
+    def accept(self, slot: Slot, proposal: PrePrepare, body: bytes) -> None:
         """Take a pre-prepare and vote for it; its batch is at hand and lawful."""
         core = self._core
-        slot.keep(proposal.digest, body, tx_ids)
+        slot.keep(proposal.digest, body)
         slot.accepted = proposal
         slot.voted_ms = core.now.timer_ms
-        core.accepted_top = max(core.accepted_top, proposal.sequence)
         core.persist(Accepted(proposal, body))
         if proposal.sender != core.me and core.votes:
             vote = core.sign(Prepare(proposal.view, proposal.sequence, proposal.digest, core.me))
@@ -149,6 +179,14 @@ class NormalCase:
         core = self._core
         above = core.boundary is not None and sequence > core.boundary
         core.reject(sender, RejectReason.ABOVE_BOUNDARY if above else RejectReason.OUTSIDE_WATERMARKS)
+
+    def on_second_proposal(self, sender: int, proposal: PrePrepare) -> None:
+        """A pre-prepare that contradicts one that we accepted; its batch is of no interest, and was not looked at."""
+        core = self._core
+        slot = core.log.slots.get(proposal.sequence)
+        core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
+        if slot is not None and slot.accepted is not None and is_equivocation(slot.accepted, proposal):
+            core.convict(EvidenceKind.TWO_PROPOSALS, slot.accepted, proposal)
 
     def on_prepare(self, vote: Prepare) -> None:
         core = self._core
@@ -211,12 +249,11 @@ class NormalCase:
         """The batch with ``digest`` is settled at this sequence for good."""
         assert slot.committed in (None, digest), "two batches committed at one sequence"
         slot.committed = digest
-        self._progress(slot.tx_ids.get(digest, ()))
         self.execute_ready()
 
-    def _progress(self, tx_ids: Sequence[bytes]) -> None:
-        """Something is settled. Empty blocks are no progress while requests wait."""
-        if tx_ids or not len(self._core.pool):
+    def _progress(self, admitted: Sequence[bytes]) -> None:
+        """Something is settled. Blocks without anything new are no progress while requests wait."""
+        if admitted or not len(self._core.pool):
             self._core.progress_ms = self._core.now.timer_ms
 
     def execute_ready(self) -> None:
@@ -233,14 +270,15 @@ class NormalCase:
 
     # ------------------------------------------------------------------------------------------- outcomes
 
-    def on_executed(self, statement: Statement, tx_ids: Sequence[bytes], boundary: int | None) -> None:
+    def on_executed(self, event: Executed) -> None:
         """Our execution thread finished a block: sign its outcome, unless a certificate contradicts it."""
-        core = self._core
+        core, statement = self._core, event.statement
         assert statement.height == core.executed + 1, "blocks finish in order"
         core.executed = statement.height
-        core.boundary = boundary
-        core.pool.remove(tx_ids)
-        self._progress(tx_ids)
+        core.boundary = event.boundary
+        core.pool.remove(event.tx_ids)
+        self._note_served(statement.height, event.admitted)
+        self._progress(event.admitted)
         core.outcomes.executed(statement)
         if not core.diverged and core.votes and core.outcomes.contradicted() is None:
             outcome = core.sign(Outcome(statement, core.me))
@@ -295,9 +333,9 @@ class NormalCase:
             if slot.fetching and slot.accepted is not None and slot.accepted.digest == batch.digest:
                 slot.fetching = False
                 if self._core.active:
-                    self.accept(slot, slot.accepted, batch.body, batch.tx_ids)
+                    self.accept(slot, slot.accepted, batch.body)
                 else:
-                    slot.keep(batch.digest, batch.body, batch.tx_ids)
+                    slot.keep(batch.digest, batch.body)
 
     def adopt(self, proposal: PrePrepare) -> None:
         """A pre-prepare of a NEW-VIEW: vote at once if the batch is at hand or null, else fetch it first."""
@@ -306,9 +344,9 @@ class NormalCase:
             return
         slot = core.log.slot(proposal.sequence)
         if proposal.digest == NULL_DIGEST:
-            self.accept(slot, proposal, b"", ())
+            self.accept(slot, proposal, b"")
         elif proposal.digest in slot.bodies:
-            self.accept(slot, proposal, slot.bodies[proposal.digest], slot.tx_ids[proposal.digest])
+            self.accept(slot, proposal, slot.bodies[proposal.digest])
         else:
             slot.accepted = proposal
             slot.fetching = True
@@ -336,3 +374,9 @@ class NormalCase:
                 self._core.send(sender, BatchBody(body))
                 return
         self._core.reject(sender, RejectReason.USELESS)
+
+
+def is_equivocation(accepted: PrePrepare, other: PrePrepare) -> bool:
+    """Whether one primary said two things about one sequence of one view."""
+    about, what = (accepted.view, accepted.sequence, accepted.sender), (other.view, other.sequence, other.sender)
+    return about == what and accepted.digest != other.digest

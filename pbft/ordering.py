@@ -1,4 +1,5 @@
-"""The ordering module (M7): the pool of requests, and when the primary makes a batch of them.
+"""The ordering module (M7): the pool of requests, and when the primary makes a batch of them (OSDI '99, sections 4.1
+and 4.2; thesis, sections 5.1.4, "Request Batching", and 5.5, "Denial-of-Service Attacks").
 
 A request waits here from admission until the block that holds it has executed, or until it can't be lawful any
 more. Batches are drawn from the clients in turn, so that one client's flood does not delay the others.
@@ -6,12 +7,20 @@ more. Batches are drawn from the clients in turn, so that one client's flood doe
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
 from pbft.config import ReplicaConfig
 from pbft.events import PoolRequest
+
+SERVED_CLIENTS_MAX = 10_000
+"""Clients of whom is known when the primary last served them; of the longest unserved it is forgotten."""
+BATCH_BYTES, ENVELOPE_BYTES = 128, 8
+"""What a batch takes beside its envelopes, and beside each of them, encoded."""
+RESERVED_SHARE = 8
+"""The last 1/8 of the pool's places is for clients that have none: others' backlogs shut nobody out."""
 
 
 @dataclass(slots=True)
@@ -29,10 +38,37 @@ class _Client:
     count: int = 0
     fresh: dict[bytes, None] = field(default_factory=dict)
     """Requests that are not proposed yet, in order of arrival."""
-    served_ms: int = 0
-    """When a request of this client was last proposed, or began to wait."""
     overtaken_ms: int = 0
     """The latest arrival among its proposed requests."""
+    crowded_ms: int = -1
+    """When it last filled half of its share."""
+
+
+class Room:
+    """What still fits into a batch, by count, bytes and gas."""
+
+    def __init__(self, config: ReplicaConfig) -> None:
+        self._count = config.batch_transactions_max
+        self._bytes = config.batch_bytes_max - BATCH_BYTES
+        self._gas = config.block_gas_max
+
+    def takes(self, request: PoolRequest) -> bool:
+        """Put it in, if it fits."""
+        size, gas = len(request.envelope) + ENVELOPE_BYTES, request.gas_limit
+        if not self._count or size > self._bytes or gas > self._gas:
+            return False
+        self._count -= 1
+        self._bytes -= size
+        self._gas -= gas
+        return True
+
+
+def owed_beside(config: ReplicaConfig, delivered: Iterable[PoolRequest], waiting: Iterable[PoolRequest]) -> int:
+    """How many of those that waited, the oldest first, would have fitted into a batch beside what was delivered."""
+    room = Room(config)
+    for request in delivered:
+        room.takes(request)
+    return sum(1 for _ in takewhile(room.takes, waiting))
 
 
 class Pool:
@@ -47,8 +83,12 @@ class Pool:
         """Clients with fresh requests; the one to be served next comes first."""
         self._bytes = 0
         self._client_max = max(1, config.pool_transactions_max * config.client_pool_share_percent // 100)
-        self._overtaken_ms = 0
-        """The latest arrival among requests that this view's primary has proposed."""
+        self._crowded_ms = self._full_ms = -1
+        """When the pool was last half full, and when it last had no room for a client that had nothing in it."""
+        self._served_ms: OrderedDict[str, int] = OrderedDict()
+        """When each client was last served in this view, whether we knew what was proposed or not."""
+        self._twice_ms = 0
+        """The latest time after a client was served at which it was served again."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -58,16 +98,32 @@ class Pool:
         if request.tx_id in self._waiting:
             return True
         size = len(request.envelope)
-        if len(self._waiting) >= self._config.pool_transactions_max or self._bytes + size > self._config.pool_bytes_max:
+        known = self._clients.get(request.client)
+        if self._is_full(size, first=known is None):
+            self._full_ms = now_ms if known is None else self._full_ms
             return False
-        client = self._clients.setdefault(request.client, _Client(served_ms=now_ms))
-        if client.count >= self._client_max:
+        if known is not None and known.count >= self._client_max:
             return False
+        client = self._clients.setdefault(request.client, _Client())
         client.count += 1
         self._waiting[request.tx_id] = _Waiting(request, now_ms)
         self._bytes += size
         self._put_fresh(request)
+        if 2 * client.count >= self._client_max:
+            client.crowded_ms = now_ms
+        if (
+            2 * len(self._waiting) >= self._config.pool_transactions_max
+            or 2 * self._bytes >= self._config.pool_bytes_max
+        ):
+            self._crowded_ms = now_ms
         return True
+
+    def _is_full(self, size: int, *, first: bool) -> bool:
+        """Whether ``size`` bytes more find no room; ``first``: of a client that has nothing here."""
+        count_max, bytes_max = self._config.pool_transactions_max, self._config.pool_bytes_max
+        if not first:
+            count_max, bytes_max = count_max - count_max // RESERVED_SHARE, bytes_max - bytes_max // RESERVED_SHARE
+        return len(self._waiting) >= count_max or self._bytes + size > bytes_max
 
     def _put_fresh(self, request: PoolRequest) -> None:
         self._fresh[request.tx_id] = None
@@ -100,25 +156,34 @@ class Pool:
         """Requests that have waited since before ``before_ms``."""
         return [waiting.request for waiting in self._waiting.values() if waiting.since_ms <= before_ms]
 
-    def mark_proposed(self, tx_ids: Sequence[bytes], sequence: int, now_ms: int) -> None:
-        for tx_id in tx_ids:
-            waiting = self._waiting.get(tx_id)
+    def mark_proposed(self, requests: Iterable[PoolRequest], sequence: int) -> None:
+        """The view's primary proposes these, some of which we may never have seen."""
+        for request in requests:
+            waiting = self._waiting.get(request.tx_id)
             if waiting is None:
                 continue
             waiting.sequence = sequence
             self._drop_fresh(waiting.request)
             client = self._clients[waiting.request.client]
-            client.served_ms = now_ms
             client.overtaken_ms = max(client.overtaken_ms, waiting.since_ms)
-            self._overtaken_ms = max(self._overtaken_ms, waiting.since_ms)
+
+    def note_served(self, clients: frozenset[str], at_ms: int) -> None:
+        """Something of each of these clients was proposed then, and was admissible when its turn came."""
+        for name in clients:
+            self._twice_ms = max(self._twice_ms, self._served_ms.get(name, 0))
+            self._served_ms[name] = at_ms
+            self._served_ms.move_to_end(name)
+        while len(self._served_ms) > SERVED_CLIENTS_MAX:
+            self._served_ms.popitem(last=False)
 
     def restart(self, kept: Iterable[int], now_ms: int) -> None:
         """A new view has begun: timers start anew, and only what stands at the ``kept`` sequences is proposed."""
         sequences = frozenset(kept)
         self._fresh, self._turns = {}, {}
-        self._overtaken_ms = 0
+        self._twice_ms = 0
+        self._served_ms.clear()
         for client in self._clients.values():
-            client.fresh, client.served_ms, client.overtaken_ms = {}, now_ms, 0
+            client.fresh, client.overtaken_ms = {}, 0
         for waiting in self._waiting.values():
             waiting.since_ms = now_ms
             if waiting.sequence not in sequences:
@@ -137,6 +202,20 @@ class Pool:
             found.append(waiting.request)
         return found
 
+    def reminders(self, before_ms: int, count_max: int) -> list[PoolRequest]:
+        """The like, one client after another, and others the next time: the primary may lack any of them."""
+        found: list[PoolRequest] = []
+        for name in list(self._turns):
+            waiting = self._waiting[next(iter(self._clients[name].fresh))]
+            if waiting.since_ms <= before_ms:
+                found.append(waiting.request)
+                self._turns[name] = self._turns.pop(name)
+            if len(found) == count_max:
+                break
+        seen = {request.tx_id for request in found}
+        others = (request for request in self.unproposed(before_ms, count_max) if request.tx_id not in seen)
+        return [*found, *islice(others, count_max - len(found))]
+
     def oldest_ms(self) -> int | None:
         """Since when the oldest request waits, or None for an empty pool."""
         first = next(iter(self._waiting.values()), None)
@@ -147,16 +226,22 @@ class Pool:
         first = next(iter(self._fresh), None)
         return None if first is None else self._waiting[first].since_ms
 
-    def censored(self, now_ms: int, patience_ms: int) -> bool:
+    def censored(self, patience_ms: int) -> bool:
         """Whether the primary passes over some client's oldest request: for others of the same client that came
-        ``patience_ms`` later, or for other clients' while this one gets nothing. A mere backlog is no censorship."""
-        return any(self._is_censored(self._clients[name], now_ms, patience_ms) for name in self._turns)
+        ``patience_ms`` later, or, while this client gets nothing, for a client that has its second turn.
 
-    def _is_censored(self, client: _Client, now_ms: int, patience_ms: int) -> bool:
-        oldest_ms = self._waiting[next(iter(client.fresh))].since_ms + patience_ms
-        if oldest_ms <= client.overtaken_ms:
+        A mere backlog is no censorship: a correct primary serves clients in turn, so that whoever has waited is served
+        before anybody has a second turn. Nor is a full pool, which may have refused there what waits here: a client's
+        first request finds room in the eighth that is reserved, the others may not where it is crowded.
+        """
+        return any(self._is_censored(self._clients[name], name, patience_ms) for name in self._turns)
+
+    def _is_censored(self, client: _Client, name: str, patience_ms: int) -> bool:
+        since_ms = self._waiting[next(iter(client.fresh))].since_ms
+        if since_ms + patience_ms <= client.overtaken_ms and since_ms > max(client.crowded_ms, self._crowded_ms):
             return True
-        return oldest_ms <= self._overtaken_ms and client.served_ms + patience_ms <= now_ms
+        waits_ms = max(since_ms, self._served_ms.get(name, 0))
+        return waits_ms + patience_ms <= self._twice_ms and since_ms > self._full_ms
 
     # --------------------------------------------------------------------------------------- as primary
 
@@ -176,9 +261,8 @@ class Pool:
 
     def take(self) -> list[PoolRequest]:
         """The next batch's requests, one client after another, within the limits on count, bytes and gas."""
-        config = self._config
         chosen: list[PoolRequest] = []
-        size = gas = 0
+        room = Room(self._config)
         turns = deque((name, iter(tuple(self._clients[name].fresh))) for name in self._turns)
         while turns:
             name, requests = turns.popleft()
@@ -186,10 +270,7 @@ class Pool:
             if tx_id is None:
                 continue
             request = self._waiting[tx_id].request
-            size += len(request.envelope) + 8
-            gas += request.gas_limit
-            full = len(chosen) == config.batch_transactions_max
-            if full or size + 128 > config.batch_bytes_max or gas > config.block_gas_max:
+            if not room.takes(request):
                 break
             chosen.append(request)
             turns.append((name, requests))

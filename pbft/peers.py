@@ -1,4 +1,4 @@
-"""What the transport knows of one peer: its link, what waits for it, its budget, and how often it was at fault."""
+"""What the transport knows of one peer: its link, queue and budget, and how often it was at fault or of no use."""
 
 from __future__ import annotations
 
@@ -68,20 +68,20 @@ class Budget:
 
 @dataclass(slots=True)
 class Faults:
-    """Bad messages of one peer; more than ``per_s_max`` within a second earn a penalty."""
+    """Bad (or useless) messages of one peer; more than ``per_s_max`` within a second earn a penalty."""
 
     per_s_max: int
     _count: int = 0
     _since_s: float = 0.0
     penalty_until_s: float = 0.0
 
-    def add(self, now_s: float, penalty_s: float) -> bool:
-        """Count one; True if a penalty begins now."""
+    def add(self, now_s: float, penalty_s: float, count: int = 1) -> bool:
+        """Count some; True if a penalty begins now."""
         if now_s < self.penalty_until_s:
             return False
         if now_s >= self._since_s + FAULT_WINDOW_S:
             self._since_s, self._count = now_s, 0
-        self._count += 1
+        self._count += count
         if self._count <= self.per_s_max:
             return False
         self._count = 0
@@ -96,6 +96,12 @@ class Peer:
     key: bytes
     queue: SendQueue
     faults: Faults
+    useless: Faults
     link: Link | None = None
     sending: Budget | None = None
     receiving: Budget | None = None
+
+    @property
+    def paused_until_s(self) -> float:
+        """Until when it is not read from, for whichever reason."""
+        return max(self.faults.penalty_until_s, self.useless.penalty_until_s)

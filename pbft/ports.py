@@ -20,12 +20,20 @@ class Report(Protocol):
     def tx_ids(self) -> tuple[bytes, ...]: ...
 
     @property
+    def admitted(self) -> tuple[bytes, ...]:
+        """Those of them that were admissible when their turn came."""
+
+    @property
     def boundary(self) -> int | None:
         """The epoch's last height, if that is settled by now."""
 
 
 class BatchFault(Exception):
     """A batch or block that no honest replica sends; raised by the checks below."""
+
+
+class SnapshotUnknown(Exception):
+    """A chunk of a snapshot that nobody offered here, or not lately: nothing says whether it is good or bad."""
 
 
 class LedgerPort(Protocol):
@@ -79,7 +87,7 @@ class LedgerPort(Protocol):
         """Verify boundaries, certificate, header and branches from genesis on. Raises ``BatchFault``."""
 
     def check_chunk(self, chunk: Chunk) -> None:
-        """Verify a chunk of the transfer under way against its manifest. Raises ``BatchFault``."""
+        """Verify a chunk against its height's manifest. Raises ``BatchFault``; ``SnapshotUnknown`` if there is none."""
 
     def begin_transfer(self, manifest: Manifest) -> None:
         """Forget an earlier transfer and stage this one."""

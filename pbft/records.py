@@ -1,4 +1,8 @@
-"""What the write-ahead log keeps, so that a replica never contradicts itself after a crash."""
+"""What the write-ahead log keeps, so that a replica never contradicts itself after a crash.
+
+These are the messages of OSDI '99, sections 4.2 (pre-prepares, prepared certificates) and 4.4 (view changes) that the
+papers' replicas hold in memory; one that crashes there is faulty.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +40,13 @@ class Entered(msgspec.Struct, frozen=True, array_like=True, tag="entered"):
 
 
 class Muted(msgspec.Struct, frozen=True, array_like=True, tag="muted"):
-    """We lost our log, and vote again once a block above ``until_height`` is certified; None: not known yet."""
+    """We lost our log, and vote again once a block above ``until_height`` is certified; None: not known yet.
+
+    ``view``: once we vote again, the highest view that we may have asked for before; we ask for none up to it.
+    """
 
     until_height: int | None
+    view: int | None = None
 
 
 Record: TypeAlias = Accepted | Prepared | Left | Entered | Muted

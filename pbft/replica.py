@@ -45,14 +45,17 @@ from pbft.messages import (
     Outcome,
     Prepare,
     PreparedCertificate,
+    PrePrepare,
     Proposal,
     Status,
     ViewChange,
 )
-from pbft.normal_case import NormalCase
+from pbft.normal_case import NormalCase, is_equivocation
 from pbft.records import Accepted, Entered, Left, Muted, Prepared, Record
 from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
+
+VOTES = (Prepare, Commit, Outcome)
 
 
 class Replica:
@@ -98,17 +101,23 @@ class Replica:
 
     def _wake_ms(self) -> int:
         times = (self._normal.wake_ms(), self._changer.wake_ms(), self._transfer.wake_ms(), self._catch_up.wake_ms())
-        return min(time for time in times if time is not None)
+        return min([time for time in times if time is not None])
 
     def _executed(self, event: Executed) -> None:
         core = self._core
-        self._normal.on_executed(event.statement, event.tx_ids, event.boundary)
+        self._normal.on_executed(event)
         core.pool.remove(event.inadmissible)
-        if core.active and (event.tx_ids or not len(core.pool)):
+        if core.active and (event.admitted or not len(core.pool)):
             self._changer.withdraw()
 
     def _receive(self, event: Received) -> None:
         sender, message, batch = event.sender, event.message, event.batch
+        if isinstance(message, VOTES):
+            if not self._core.is_validator(sender) or self._core.ended:
+                self._core.reject(sender, RejectReason.USELESS)
+            else:
+                self._receive_vote(event)
+            return
         match message:
             case Status():
                 self._catch_up.on_status(sender, message)
@@ -134,15 +143,17 @@ class Replica:
         """What only validators of this epoch send."""
         sender, message, batch = event.sender, event.message, event.batch
         match message:
-            case Proposal():
-                assert batch is not None, "the edge checks a proposal's batch"
-                self._normal.on_proposal(sender, message, batch)
             case Prepare():
                 self._normal.on_prepare(message)
             case Commit():
                 self._normal.on_commit(message)
             case Outcome():
                 self._normal.on_outcome(message)
+            case Proposal():
+                assert batch is not None, "the edge checks a proposal's batch"
+                self._normal.on_proposal(sender, message, batch)
+            case PrePrepare():
+                self._normal.on_second_proposal(sender, message)
             case Complaint():
                 self._changer.on_complaint(sender, message)
             case Complaints():
@@ -175,7 +186,7 @@ class Replica:
         core.low = core.outcomes.low
         core.executed = core.ordered = event.executed_height
         core.boundary, core.first_height = event.boundary, event.first_height
-        core.accepted_top = core.view_base = core.outcomes.certified
+        core.view_base = core.outcomes.certified
         core.next_sequence = core.executed + 1
         core.progress_ms = core.now.timer_ms
         core.monitor.restart(core.now.timer_ms)
@@ -187,14 +198,11 @@ class Replica:
         self._catch_up.warn_if_mute()
         # A NEW-VIEW that we entered began below a checkpoint that has moved since: never propose there again.
         core.next_sequence = max(core.next_sequence, core.executed + 1, core.low + 1)
-        core.accepted_top = max(core.accepted_top, core.executed)
         for statement in event.uncertified:
             core.outcomes.executed(statement)
             if core.votes and statement.height >= core.config.first_height:
                 core.outcomes.add(core.sign(Outcome(statement, core.me)))
         for slot in core.log.ascending():
-            if slot.sequence <= core.executed and slot.accepted is not None:
-                slot.committed = slot.accepted.digest
             self._normal.advance(slot)
         self._normal.adopt_rest()
         if event.damaged:
@@ -211,10 +219,9 @@ class Replica:
                     core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
             case Accepted(proposal, body):
                 slot = core.log.slot(proposal.sequence)
-                slot.keep(proposal.digest, body, ())
+                slot.keep(proposal.digest, body)
                 if proposal.view == core.view and core.active:
                     slot.accepted = proposal
-                    core.accepted_top = max(core.accepted_top, proposal.sequence)
                     core.next_sequence = max(core.next_sequence, proposal.sequence + 1)
                     if proposal.sender != core.me and core.votes:
                         slot.prepares.put(
@@ -227,8 +234,8 @@ class Replica:
             case Entered(new_view):
                 if new_view.view > core.view or (new_view.view == core.view and not core.active):
                     self._changer.resume(new_view)
-            case Muted(until_height):
-                self._catch_up.mute(until_height)
+            case Muted(until_height, view):
+                self._catch_up.mute(until_height, view)
             case _:
                 pass
 
@@ -253,18 +260,29 @@ class Replica:
         """
         core = self._core
         match message:
-            case Prepare(view, sequence, digest, _):
+            case Prepare():
+                view, sequence, digest = message.view, message.sequence, message.digest
                 slot = core.log.slots.get(sequence)
                 if slot is None or slot.accepted is None or not slot.is_prepared():
                     return sequence > core.low
                 return slot.choice != (view, digest)
-            case Commit(_, sequence, digest, _):
+            case Commit():
+                sequence, digest = message.sequence, message.digest
                 slot = core.log.slots.get(sequence)
                 return sequence > core.low if slot is None or slot.committed is None else slot.committed != digest
-            case Outcome(statement, _):
-                return core.outcomes.wants(statement)
+            case Outcome():
+                return core.outcomes.wants(message.statement)
+            case Proposal(proposal):
+                return self._wants_proposal(proposal)
             case Complaint(view, _):
                 return view >= core.view
+            case CertifiedBlock():
+                top = core.ordered + core.config.fetch_blocks_max
+                return core.low < message.height <= top and not core.ended
+            case Handover(view, to):
+                return view == core.view and core.active and to in core.config.leaders
+            case NewView() if core.is_entered(message.view):
+                return core.new_view is not None and core.new_view.signature != message.signature
             case ViewChange(view) | NewView(view):
                 return view > core.view or (view == core.view and not core.active)
             case BatchBody():
@@ -275,6 +293,26 @@ class Replica:
                 return self._transfer.takes(height)
             case _:
                 return True
+
+    def _wants_proposal(self, proposal: PrePrepare) -> bool:
+        """One of this view's primary for a sequence that still takes one, or of a later view, which may begin soon."""
+        core, sequence = self._core, proposal.sequence
+        if proposal.sender != core.config.primary(proposal.view) or not core.in_window(sequence) or core.ended:
+            return False
+        if proposal.view != core.view or not core.active:
+            return core.view <= proposal.view < core.view + core.config.n
+        slot = core.log.slots.get(sequence)
+        if slot is None or slot.accepted is None:
+            return sequence > max(core.view_base, core.executed)
+        return slot.accepted.digest != proposal.digest
+
+    def condensed(self, message: Message) -> Message:
+        """What of it counts: of a second, different proposal for one sequence its pre-prepare alone, as evidence."""
+        if isinstance(message, Proposal):
+            proposal, slot = message.pre_prepare, self._core.log.slots.get(message.pre_prepare.sequence)
+            if slot is not None and slot.accepted is not None and is_equivocation(slot.accepted, proposal):
+                return proposal
+        return message
 
     @property
     def view(self) -> int:

@@ -1,5 +1,5 @@
 """State transfer: a peer's snapshot at a certified checkpoint in place of a ledger that is far behind, damaged or
-contradicted (OSDI '99, section 4.6 of the thesis' state transfer; DESIGN "Disagree", "Storage faults").
+contradicted (OSDI '99, section 4.4, asks for it; thesis, section 5.3.2, "State Transfer"; DESIGN "Disagree").
 
 One peer gives the manifest, which the edge has verified from genesis on; its chunks come from several peers at
 once, each verified by itself. Whoever sends a wrong one is asked no more. The caller stages chunks and, at the
@@ -16,6 +16,8 @@ from pbft.messages import Chunk, FetchChunk, FetchManifest, Manifest, Status
 
 SLOW_ROUNDS_MAX = 4
 """When everyone was slow so often in turn, each time with more patience, another snapshot is chosen."""
+SILENT_ROUNDS_MAX = 1
+"""The same while no chunk has come at all: then it may be a snapshot that nobody keeps."""
 
 
 class StateTransfer:
@@ -78,9 +80,14 @@ class StateTransfer:
         self.tick()
 
     def _is_pruned(self) -> bool:
+        """Whether no validator ahead of us has the next block, but for those that said so and did not give it."""
         core = self._core
-        ahead = [told for told in core.peers.values() if told.whole and told.certified_height > core.executed]
-        return all(told.first_height > core.executed + 1 for told in ahead)
+        ahead = [
+            told
+            for peer, told in core.peers.items()
+            if core.is_validator(peer) and peer not in core.silent and told.certified_height > core.executed
+        ]
+        return all(told.first_height > core.executed + 1 for told in ahead if told.whole)
 
     def tick(self) -> None:
         """Ask for what is missing, and again for what did not come in time."""
@@ -190,9 +197,9 @@ class StateTransfer:
         for index in [i for i, (_, until) in self._asked_for.items() if until <= core.now.timer_ms]:
             self._slow.add(self._asked_for.pop(index)[0])
             self._todo.append(index)
-        having = [peer for peer in self._sources(self._manifest.height) if peer not in self._without]
+        having = self._holders(self._manifest.height)
         sources = [peer for peer in having if peer not in self._slow]
-        if not sources and having and self._rounds < SLOW_ROUNDS_MAX:
+        if not sources and having and self._rounds < (SLOW_ROUNDS_MAX if self._staged else SILENT_ROUNDS_MAX):
             self._rounds += 1
             self._slow.clear()
             sources = having
@@ -209,6 +216,11 @@ class StateTransfer:
             self._asked_for[index] = (peer, until_ms)
             load[peer] += 1
             core.send(peer, FetchChunk(self._manifest.height, index))
+
+    def _holders(self, height: int) -> list[int]:
+        """Who may give chunks of the snapshot chosen; its giver too, whose last status may be older than it."""
+        holders = {*self._sources(height), self._giver} - self._without - self._liars
+        return sorted(peer for peer in holders if peer is not None)
 
     def _give_up(self) -> None:
         """Nobody has this snapshot any more: choose another one, of somebody else. Liars are remembered."""

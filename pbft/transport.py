@@ -3,9 +3,9 @@
 Validators are told by ``set_validators``, at every epoch anew; links outlive epochs. Of two validators the one
 with the smaller key dials. Whoever is no validator is an observer: it dials every validator and is never
 dialled, needs a node's certificate of this network, and shares a number of places and a budget of bytes a
-second with all other observers, so that they never slow the validators. What is to be sent waits in a
+second with all other observers, so that what they cost the validators is bounded. What is to be sent waits in a
 byte-bounded queue with votes ahead of bulk; when it is full the oldest bulk is dropped, and the status exchange
-sends again what matters. A peer whose messages fail too often is not read from for a while.
+sends again what matters. A peer whose messages fail, or change nothing, too often is not read from for a while.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ DUEL_S = 2.0
 CHUNK_BYTES = 1 << 20
 UNINTRODUCED_MAX = 64
 """Connections of nodes that are no validators and have not said hello yet."""
+USELESS_PAUSE_S = 1.0
+"""For how long a peer is not read from whose messages changed nothing too often. No blame: its votes may be late."""
+USELESS_BYTES = 1 << 12
+"""A message that changes nothing counts as one, and as one more for so many of its bytes."""
+OBSERVER_FRAME_BYTES_MIN = 4_096
+"""What a frame of an observer takes of its budget at least: to look at one costs as much as to read so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class TransportLimits:
     observer_bytes_per_s_max: int = 8_000_000
     faults_per_s_max: int = 20
     penalty_ms: int = 5_000
+    useless_per_s_max: int = 4_000
 
 
 Deliver = Callable[[bytes, bytes], bool]
@@ -65,6 +72,8 @@ class Links(Protocol):
     def resume_reading(self, key: bytes) -> None: ...
 
     def fault(self, key: bytes) -> bool: ...
+
+    def useless(self, key: bytes, count: int) -> bool: ...
 
 
 class Transport:
@@ -189,6 +198,16 @@ class Transport:
             self._penalise(peer, peer.link)
         return True
 
+    def useless(self, key: bytes, count: int) -> bool:
+        """Messages of this peer, or as much work as so many, changed nothing. True if it is paused for that now."""
+        peer = self._peers.get(key)
+        if peer is None or not peer.useless.add(self._now(), USELESS_PAUSE_S, count):
+            return False
+        self.drops["useless_pause"] += 1
+        if peer.link is not None:
+            self._penalise(peer, peer.link)
+        return True
+
     # ------------------------------------------------------------------------------------- what links say
 
     def opened(self, link: Link) -> str:
@@ -222,7 +241,7 @@ class Transport:
         if older is not None:
             older.drop("replaced")
         self._share_budget()
-        if peer.faults.penalty_until_s > self._now():
+        if peer.paused_until_s > self._now():
             self._penalise(peer, link)
         self.on_ready(hello.key)
         self._flush(peer)
@@ -251,11 +270,11 @@ class Transport:
         if peer is None or peer.link is not link:
             return
         now_s = self._now()
-        if now_s < peer.faults.penalty_until_s:
+        if now_s < peer.paused_until_s:
             self.drops["while_paused"] += 1
             return
         if peer.receiving is not None:
-            peer.receiving.spend(len(data), now_s)
+            peer.receiving.spend(max(len(data), OBSERVER_FRAME_BYTES_MIN), now_s)
             wait_s = peer.receiving.wait_s(now_s)
             if wait_s > 0:
                 self.drops["observer_slowed"] += 1
@@ -287,7 +306,8 @@ class Transport:
         peer = self._peers.get(key)
         if peer is None:
             limits = self.limits
-            peer = self._peers[key] = Peer(key, SendQueue(limits.peer_queue_bytes_max), Faults(limits.faults_per_s_max))
+            queue, faults = SendQueue(limits.peer_queue_bytes_max), Faults(limits.faults_per_s_max)
+            peer = self._peers[key] = Peer(key, queue, faults, Faults(limits.useless_per_s_max))
         return peer
 
     def _observers(self) -> list[Peer]:
@@ -297,7 +317,7 @@ class Transport:
         """Nothing is kept of a peer that is no validator, has no link and serves no penalty."""
         now_s = self._now()
         for key, peer in list(self._peers.items()):
-            if key not in self._validators and peer.link is None and now_s >= peer.faults.penalty_until_s:
+            if key not in self._validators and peer.link is None and now_s >= peer.paused_until_s:
                 del self._peers[key]
 
     def _share_budget(self) -> None:
@@ -318,7 +338,10 @@ class Transport:
             peer.receiving.set_rate(rate, now_s)
 
     def _penalise(self, peer: Peer, link: Link) -> None:
-        self._hold_for(link, "penalty", peer.faults.penalty_until_s - self._now())
+        for reason, cause in (("penalty", peer.faults), ("useless", peer.useless)):
+            left_s = cause.penalty_until_s - self._now()
+            if left_s > 0:
+                self._hold_for(link, reason, left_s)
 
     def _hold_for(self, link: Link, reason: str, seconds: float) -> None:
         if link.hold(reason):

@@ -8,13 +8,15 @@ away. Views also end by plan, every ``rotation_blocks``, and by an operators' ha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pbft.core import Core
 from pbft.events import RejectReason
-from pbft.evidence import Evidence, EvidenceKind
+from pbft.evidence import EvidenceKind
 from pbft.messages import Complaint, Complaints, Handover, NewView, PrePrepare, ViewChange
 from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
-from pbft.view_change import base_of, is_new_view, is_view_change, open_sequences
+from pbft.view_change import bare, base_of, chosen, is_new_view, is_view_change, open_sequences
 
 
 class ViewChanger:
@@ -80,7 +82,8 @@ class ViewChanger:
         oldest_ms = core.pool.oldest_fresh_ms()
         patience_ms = core.config.status_interval_ms
         owed = oldest_ms is not None and oldest_ms + patience_ms <= core.now.timer_ms
-        in_flight = core.accepted_top > core.executed
+        following = core.log.slots.get(core.ordered + 1)
+        in_flight = core.ordered > core.executed or (following is not None and following.accepted is not None)
         core.monitor.observe(core.now.timer_ms, waiting=owed and not in_flight and not core.is_primary)
 
     def _sees_censorship(self) -> bool:
@@ -89,7 +92,7 @@ class ViewChanger:
         if core.now.timer_ms < self._looked_ms + core.config.status_interval_ms:
             return False
         self._looked_ms = core.now.timer_ms
-        return core.pool.censored(core.now.timer_ms, core.config.request_timeout_ms)
+        return core.pool.censored(core.config.request_timeout_ms)
 
     def _has_complained(self) -> bool:
         own = self._complaints.get(self._core.me)
@@ -106,7 +109,7 @@ class ViewChanger:
         self._failed_views = 0
         if not self._has_complained() or core.monitor.slow:
             return
-        if not core.pool.censored(core.now.timer_ms, core.config.request_timeout_ms):
+        if not core.pool.censored(core.config.request_timeout_ms):
             del self._complaints[core.me]
 
     def on_complaint(self, sender: int, complaint: Complaint) -> None:
@@ -126,8 +129,7 @@ class ViewChanger:
             return
         complaints = tuple(against[: core.config.weak])
         if all(complaint.view == core.view for complaint in complaints):
-            accused = core.config.primary(core.view)
-            core.out.evidence.append(Evidence(EvidenceKind.COMPLAINTS, core.scope, accused, (), complaints))
+            core.accuse(core.config.primary(core.view), complaints)
         self.leave(core.view + 1, Complaints(complaints))
 
     def on_complaints(self, message: Complaints) -> None:
@@ -145,7 +147,7 @@ class ViewChanger:
         core = self._core
         assert view > core.view, "views only grow"
         assert core.votes, "only voters leave"
-        core.view, core.active = view, False
+        core.view, core.active = max(view, core.view_floor + 1), False
         self.reason = reason
         self._deadline_ms = None
         prepared = tuple(
@@ -153,7 +155,7 @@ class ViewChanger:
             for slot in core.log.ascending()
             if slot.prepared is not None and slot.sequence > core.outcomes.certified
         )
-        message = core.sign(ViewChange(view, core.outcomes.newest, prepared, core.me))
+        message = core.sign(ViewChange(core.view, core.outcomes.newest, prepared, core.me))
         self._changes[core.me] = message
         core.persist(Left(message, reason))
         core.broadcast(message)
@@ -191,7 +193,7 @@ class ViewChanger:
             return
         if known is not None and known.view >= message.view:
             if known.view == message.view and known.signed(core.scope) != message.signed(core.scope):
-                core.convict(EvidenceKind.TWO_VIEW_CHANGES, known, message)
+                core.convict(EvidenceKind.TWO_VIEW_CHANGES, bare(known), bare(message))
             return
         if not is_view_change(core.config, message):
             core.reject(sender, RejectReason.BAD_VIEW_CHANGE)
@@ -245,7 +247,17 @@ class ViewChanger:
             self._failed_views += 1
             complaint = core.sign(Complaint(core.view, core.me))
             self._complaints[core.me] = complaint
-            self.leave(core.view + 1, Complaints((complaint,)))
+            self.leave(self._next_view(), Complaints((complaint,)))
+
+    def _next_view(self) -> int:
+        """The next one; but where so many are ahead that none below can gather q, the lowest that can, if it is near.
+
+        A replica that lost its log is ahead by a round of leaders, and a quorum may need it.
+        """
+        core = self._core
+        reached = sorted(message.view for message in self._changes.values())
+        lowest = reached[core.config.q - 1] if len(reached) >= core.config.q else 0
+        return lowest if core.view < lowest <= core.view + 2 * len(core.config.leaders) else core.view + 1
 
     def wake_ms(self) -> int | None:
         """When to look again: the view change's deadline, or the end of our patience if we have not complained."""
@@ -254,8 +266,10 @@ class ViewChanger:
             return self._deadline_ms if core.votes else None
         if self._has_complained():
             return None
-        times = (self.suspect_at_ms(), core.monitor.wake_ms())
-        return min((time for time in times if time is not None), default=None)
+        due, end = self.suspect_at_ms(), core.monitor.wake_ms()
+        if due is None or end is None:
+            return end if due is None else due
+        return min(due, end)
 
     # ------------------------------------------------------------------------------------------- beginning
 
@@ -265,19 +279,31 @@ class ViewChanger:
             core.sign(PrePrepare(core.view, sequence, digest, core.me))
             for sequence, digest in open_sequences(core.config, view_changes)
         )
-        message = core.sign(NewView(core.view, view_changes, proposals, core.me))
+        proof = tuple(chosen(core.config, view_changes).values())
+        message = core.sign(NewView(core.view, tuple(map(bare, view_changes)), proposals, core.me, prepared=proof))
         core.broadcast(message)
         self._enter(message)
 
     def on_new_view(self, sender: int, message: NewView) -> None:
         """A NEW-VIEW of this or a later view, from its primary or passed on by somebody."""
         core = self._core
-        if message.view < core.view or (message.view == core.view and core.active):
+        if core.is_entered(message.view):
+            self._compare(message)
+            return
+        if message.view < core.view:
             return
         if not is_new_view(core.config, message):
             core.reject(sender, RejectReason.BAD_NEW_VIEW)
             return
         self._enter(message)
+
+    def _compare(self, message: NewView) -> None:
+        """Another NEW-VIEW of the view that we are in: its primary may have told others something else."""
+        core, ours = self._core, self._core.new_view
+        if ours is None or ours.signature == message.signature or ours.sender != message.sender:
+            return
+        if ours.signed(core.scope) != message.signed(core.scope):
+            core.convict(EvidenceKind.TWO_NEW_VIEWS, ours, message)
 
     def _enter(self, message: NewView) -> None:
         self._core.persist(Entered(message))
@@ -298,14 +324,22 @@ class ViewChanger:
             if change.certificate is not None:
                 core.outcomes.learn(change.certificate)
         top = message.pre_prepares[-1].sequence if message.pre_prepares else base
-        core.view_base = core.accepted_top = top
+        core.view_base = top
         core.next_sequence = top + 1
-        core.pool.restart((proposal.sequence for proposal in message.pre_prepares), core.now.timer_ms)
+        core.pool.restart(self._kept(message), core.now.timer_ms)
         core.monitor.restart(core.now.timer_ms)
         for slot in core.log.ascending():
             slot.forget_view()
         self._changes = {s: m for s, m in self._changes.items() if m.view > core.view}
         self._complaints = {s: c for s, c in self._complaints.items() if c.view >= core.view}
+
+    def _kept(self, message: NewView) -> Iterator[int]:
+        """Where the batch of a view before goes on in this one. A null request or another batch in its place does not
+        propose what it held."""
+        for proposal in message.pre_prepares:
+            slot = self._core.log.slots.get(proposal.sequence)
+            if slot is not None and slot.accepted is not None and slot.accepted.digest == proposal.digest:
+                yield proposal.sequence
 
     def restore(self, message: ViewChange, reason: Complaints | Handover | None) -> None:
         """After a restart: we had left for this view."""

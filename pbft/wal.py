@@ -7,21 +7,27 @@ new segment starts with the records that say which view we are in, so that no tr
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import msgspec
 
 from pbft.files import AppendFile, Files
 from pbft.records import Entered, Left, Muted, Record, decode_record, encode_record, sequence_of
+from pbft.torn import has_record_behind
 
 SEGMENT_BYTES_MAX = 16 << 20
 RECORD_BYTES_MAX = 64 << 20
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAGIC = b"WQWAL" + bytes([FORMAT_VERSION])
 SUFFIX = ".wal"
 _HEAD = struct.Struct(">II")
+_TAGS = [msgspec.msgpack.encode(kind.__struct_config__.tag) for kind in get_args(Record)]
+_BEGINNING = re.compile(b"[\x90-\x9f](?:" + b"|".join(map(re.escape, _TAGS)) + b")")
+"""How a record's content starts: an array whose first item is the record's kind."""
 
 
 class WalCorrupt(Exception):
@@ -125,7 +131,7 @@ class WriteAheadLog:
         while offset < len(data):
             end = _record_end(data, offset)
             if end is None:
-                if not last or _has_whole_record_behind(data, offset):
+                if not last or has_record_behind(data, offset, _BEGINNING, _is_content):
                     raise WalCorrupt(f"{name}: damaged record at {offset}")
                 self._files.truncate(name, offset)
                 break
@@ -171,17 +177,9 @@ def _record_end(data: bytes, offset: int) -> int | None:
     return int(end)
 
 
-def _has_whole_record_behind(data: bytes, offset: int) -> bool:
-    """Whether a good record lies anywhere behind a bad one, whose length may be what is damaged: no torn tail then."""
-    return any(_is_record(data, behind) for behind in range(offset + 1, len(data) - _HEAD.size))
-
-
-def _is_record(data: bytes, offset: int) -> bool:
-    end = _record_end(data, offset)
-    if end is None:
-        return False
+def _is_content(data: bytes) -> bool:
     try:
-        decode_record(data[offset + _HEAD.size : end])
+        decode_record(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from ledger.epochs import new_view_bytes_max_of
 from sdk.wire import REQUEST_BYTES_MAX
 
 ENVIRONMENT_PREFIX = "WATTQ_"
@@ -108,6 +109,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     observer_bytes_per_s_max: Bytes = 8_000_000
     faults_per_s_max: Count = 20
     penalty_ms: Milliseconds = 5_000
+    useless_per_s_max: Count = 4_000
+    client_requests_per_s_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
     rest_body_bytes_max: Bytes = 262_144
     rest_connections_max: Count = 256
     sessions_max: Count = 4_096
@@ -210,6 +213,10 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "clock.rate", "a clock that runs faster needs clock.start too")
         if self.limits.window_blocks < 2 * self.limits.checkpoint_interval_blocks:
             _fail(source, "limits.window_blocks", "must be at least twice limits.checkpoint_interval_blocks")
+        least_bytes = new_view_bytes_max_of(self.limits.window_blocks)
+        if self.limits.peer_queue_bytes_max < least_bytes:
+            room = f"{least_bytes} bytes, the room that a NEW-VIEW about limits.window_blocks may take"
+            _fail(source, "limits.peer_queue_bytes_max", f"must be at least {room}")
         if self.limits.snapshot_gap_blocks < SNAPSHOT_GAP_CHECKPOINTS_MIN * self.limits.checkpoint_interval_blocks:
             least = f"{SNAPSHOT_GAP_CHECKPOINTS_MIN} times limits.checkpoint_interval_blocks"
             _fail(source, "limits.snapshot_gap_blocks", f"must be at least {least}, or a newcomer may never catch up")

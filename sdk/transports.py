@@ -147,7 +147,15 @@ class SocketTransport:
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
 
-    async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+    async def call(
+        self,
+        method: Method[P, R],
+        params: P,
+        token: str = "",
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        origin: str = "",
+    ) -> R:
+        """One call. ``origin``: where it comes from, when it is made for somebody else."""
         try:
             body = wire.encode_body(params)
         except (OverflowError, TypeError, RecursionError) as error:
@@ -156,7 +164,8 @@ class SocketTransport:
             message = f"The call is larger than the {wire.REQUEST_BYTES_MAX} bytes that a node takes."
             raise Refused(Problem("BODY_TOO_LARGE", message, 413))
         connection = await self._connected()
-        reply = await connection.ask(method, token, body, timeout_s)
+        call = wire.Request(0, method.name, token, msgspec.Raw(body), method.channel, origin)
+        reply = await connection.ask(call, timeout_s)
         try:
             if reply.good:
                 return msgspec.msgpack.decode(reply.body, type=method.result)
@@ -203,7 +212,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.closed = False
 
-    async def ask(self, method: Method[P, R], token: str, params: bytes, timeout_s: float) -> wire.Reply:
+    async def ask(self, request: wire.Request, timeout_s: float) -> wire.Reply:
+        """The reply to a request, which gets its number here."""
         if self.closed or self._transport is None:
             raise TransportError(f"{self._endpoint}: the connection is closed")
         if len(self._waiting) >= IN_FLIGHT_MAX:
@@ -213,8 +223,7 @@ class _Connection(asyncio.Protocol):
         future: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            request = wire.Request(number, method.name, token, msgspec.Raw(params), method.channel)
-            self._transport.write(wire.frame(request))
+            self._transport.write(wire.frame(msgspec.structs.replace(request, id=number)))
             async with asyncio.timeout(timeout_s):
                 return await future
         except (TimeoutError, wire.FrameTooLong) as error:

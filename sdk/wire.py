@@ -23,13 +23,17 @@ class FrameTooLong(Exception):
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """A call: ``token`` is a session's, or empty; ``params`` is the method's parameters, encoded; no ``channel`` is the
-    main one."""
+    main one.
+
+    ``origin``: the address that somebody calls from who is served by the sender; believed on the Unix socket only.
+    """
 
     id: int
     method: str
     token: str
     params: msgspec.Raw
     channel: str = ""
+    origin: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

@@ -19,6 +19,22 @@ CHAOS_MS = Plan(0, "").chaos_ms
 SKEW_MS_MAX = 5_000
 """Within the tolerance of the others' clocks; f nodes may be far beyond it."""
 SKEW_FAR_MS = 60_000
+LIES_OF_LEADERS = (
+    "below-base",
+    "censor",
+    "equivocate",
+    "far-ahead",
+    "far-views",
+    "fill-pipeline",
+    "forged-p-set",
+    "forgotten-p-set",
+    "mute",
+    "slow-primary",
+    "split-commit",
+    "withhold",
+    "wrong-new-view",
+)
+"""What matters most of a replica that leads, or is to lead next."""
 
 
 def weather_of(chance: random.Random) -> Weather:
@@ -163,8 +179,10 @@ def reconfigure(seed: int, nodes: int) -> Plan:
 
 
 def leaders(seed: int, nodes: int) -> Plan:
-    """Who leads changes without need: by rotation, by operators' orders, and by crashes of whoever leads."""
+    """Who leads changes without need: by rotation, by operators' orders, and by crashes of whoever leads; in half of
+    the plans one of those who lead lies."""
     chance = chance_of(seed, "leaders")
+    liars = (Liar(chance.randrange(nodes), chance.choice(LIES_OF_LEADERS)),) if chance.random() < 0.5 else ()
     faults = []
     for at_ms in range(FAULT_EVERY_MS, CHAOS_MS, FAULT_EVERY_MS):
         if chance.random() < 0.4:
@@ -175,6 +193,7 @@ def leaders(seed: int, nodes: int) -> Plan:
         seed,
         "leaders",
         nodes,
+        liars=liars,
         weather=weather_of(chance),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_ms)),
         options={"rotation_blocks": chance.choice([0, 3, 6])},

@@ -204,10 +204,9 @@ class Arena:
             self.emit(member, send)
         member.chain.certify(output.certified)
         for item in output.execute:
-            statement, tx_ids = member.chain.execute(item)
-            self._carry_out(
-                member, member.replica.step(Executed(statement, tx_ids, (), member.chain.boundary), self.instant)
-            )
+            statement, tx_ids, admitted = member.chain.execute(item)
+            done = Executed(statement, tx_ids, (), member.chain.boundary, admitted)
+            self._carry_out(member, member.replica.step(done, self.instant))
         if output.wake_at_ms is not None:
             self._wake(member, max(output.wake_at_ms, self.now_ms + 1))
 

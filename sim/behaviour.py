@@ -15,7 +15,7 @@ import msgspec
 
 from ca.keys import SigningKey
 from pbft.config import ReplicaConfig
-from pbft.events import Send
+from pbft.events import PoolRequest, Send
 from pbft.messages import Commit, Complaint, Message, NewView, Outcome, Prepare, PrePrepare, Scope, ViewChange
 from pbft.records import Record
 
@@ -62,6 +62,12 @@ class Stand:
         """All Byzantine nodes, whose keys are at hand."""
         return [node for node in self.world.nodes if node.owner in self.world.plan.byzantine]
 
+    @property
+    def leads(self) -> bool:
+        """Whether our replica is the primary of a view that has begun."""
+        core = self.node.replica.core
+        return self.node.up and core.active and core.is_primary
+
     def sign(self, message: Signed, key: SigningKey | None = None) -> Signed:
         """``message`` with a good signature, by our own or a colluder's key."""
         return msgspec.structs.replace(message, signature=(key or self.key).sign(message.signed(self.scope)))
@@ -93,6 +99,10 @@ class Behaviour:
 
     def incoming(self, sender: int, message: Message) -> bool:
         """Sees what arrived, before gate and replica; False keeps it from them."""
+        return True
+
+    def admits(self, request: PoolRequest) -> bool:
+        """Sees what clients and peers ask for; False keeps it from our replica's pool."""
         return True
 
     def persisted(self, records: Sequence[Record]) -> Sequence[Record]:

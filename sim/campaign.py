@@ -15,7 +15,7 @@ import msgspec
 
 from sim.plan import MIXED, Plan
 from sim.run import Verdict, run_seed
-from sim.worker import begin
+from sim.worker import begin, born_deaf
 
 FAILURES_KEPT_MAX = 100
 NODES_MIN, NODES_MAX = 4, 31
@@ -135,7 +135,8 @@ def _run_all(items: Iterator[_Item], jobs: int) -> Iterator[_Done]:
         running: deque[Future[_Done]] = deque()
         try:
             for item in items:
-                running.append(pool.submit(_run, item))
+                with born_deaf():  # a worker starts when there is work for it
+                    running.append(pool.submit(_run, item))
                 if len(running) >= jobs * AHEAD:
                     yield running.popleft().result()
             while running:

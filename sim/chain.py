@@ -62,26 +62,31 @@ class HashChain:
             raise BatchFault(str(error)) from None
         names = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
         digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(names))
-        return CheckedBatch(body, digest, batch.proposed_time_ms, names, names)
+        return CheckedBatch(body, digest, batch.proposed_time_ms, tuple(map(request_of, batch.envelopes)))
 
     def check_block(self, block: CertifiedBlock) -> CheckedBatch | None:
+        raw = (block.header, *block.headers)
         try:
-            header = msgspec.msgpack.decode(block.header, type=_Header)
+            headers = [msgspec.msgpack.decode(header, type=_Header) for header in raw]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BatchFault(str(error)) from None
-        if sha256(block.header).digest() != block.certificate.statement.header_hash:
+        hashes = [sha256(header).digest() for header in raw]
+        if [header.previous for header in headers[1:]] != hashes[:-1]:
+            raise BatchFault("a header does not follow the one before")
+        if hashes[-1] != block.certificate.statement.header_hash:
             raise BatchFault("the certificate is another block's")
         batch = self.check_body(block.body) if block.body else None
-        if header.digest != (batch.digest if batch is not None else NULL_DIGEST):
+        if headers[0].digest != (batch.digest if batch is not None else NULL_DIGEST):
             raise BatchFault("the batch is another block's")
         return batch
 
-    def execute(self, item: Execute) -> tuple[Statement, tuple[bytes, ...]]:
-        """Append a block; its outcome is a hash of all before it."""
+    def execute(self, item: Execute) -> tuple[Statement, tuple[bytes, ...], tuple[bytes, ...]]:
+        """Append a block; its outcome is a hash of all before it. Also what was in it, and what of that was new."""
         assert item.height == self.height + 1, "blocks are executed in order"
         previous = self.statements[-1].header_hash if self.statements else bytes(32)
         header = msgspec.msgpack.encode(_Header(item.height, previous, item.digest))
         names = self.check_body(item.body).tx_ids if item.body else ()
+        admitted = tuple(name for name in names if name not in self.executed)
         self.executed.update(names)
         if self.boundary is None and self.has(RECONFIGURE):
             self.boundary = -(-(item.height + self._window_blocks) // self._interval_blocks) * self._interval_blocks
@@ -89,7 +94,7 @@ class HashChain:
         statement = Statement(item.height, sha256(header).digest(), state, bytes(32), bytes(32))
         self.blocks.append((header, item))
         self.statements.append(statement)
-        return statement, names
+        return statement, names, admitted
 
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
         for certificate in certificates:
@@ -98,11 +103,12 @@ class HashChain:
     def certified_blocks(self, first: int, last: int, bytes_max: int = 0) -> list[CertifiedBlock]:
         found = []
         for height in range(max(first, 1), min(last, self.height, first + SERVED_BLOCKS_MAX) + 1):
-            certificate = self.certificates.get(height)
-            if certificate is None:
+            above = min((known for known in self.certificates if known >= height), default=None)
+            if above is None:
                 break
             header, item = self.blocks[height - 1]
-            found.append(CertifiedBlock(header, item.body, item.view, item.proposer, certificate))
+            later = tuple(following for following, _ in self.blocks[height:above])
+            found.append(CertifiedBlock(header, item.body, item.view, item.proposer, self.certificates[above], later))
         return found
 
     def last_certificate(self) -> ExecutionCertificate | None:

@@ -36,6 +36,27 @@ CELLS = ("a", "b")
 decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
+def envelope_of(
+    genesis: Genesis, key: SigningKey, nonce: int, contract_name: str, function: str, arguments: dict[str, Any]
+) -> Envelope:
+    """A signed call."""
+    payload = json.dumps(
+        {
+            "v": 1,
+            "chain": genesis.chain_id.hex(),
+            "channel": genesis.channel,
+            "signers": [key.signer],
+            "contract": contract_name,
+            "function": function,
+            "args": arguments,
+            "nonce": nonce,
+            "expires_at_height": EXPIRES_AT_HEIGHT,
+            "gas_limit": GAS_LIMIT,
+        }
+    )
+    return envelope_from_text(payload, [(key.public_key, key.sign(payload.encode()))])
+
+
 class SimClient:
     """Does ``left`` operations in turn. ``history``: what it saw."""
 
@@ -69,10 +90,13 @@ class SimClient:
 
     def invoke(self, function: str, arguments: dict[str, Any], contract_name: str = contract.NAME) -> Envelope:
         """Begin one operation, and pursue it until a receipt proves its end."""
-        envelope = self._envelope_of(contract_name, function, arguments)
+        world = self._world
+        envelope = envelope_of(self._genesis, self._key, len(self.history), contract_name, function, arguments)
         self._envelope = envelope
-        self.history.append(Operation(self.number, function, arguments, envelope.tx_id, self._world.moment()))
-        self._world.submitted.add(envelope.tx_id)
+        self.history.append(
+            Operation(self.number, function, arguments, envelope.tx_id, world.moment(), asked_ms=world.now_ms)
+        )
+        world.submitted.add(envelope.tx_id)
         self._ask(envelope)
         return envelope
 
@@ -113,23 +137,6 @@ class SimClient:
             return "add", {"cell": cell, "amount": 1 + chance.randrange(3)}
         return "add", {"cell": contract.TOTAL, "amount": 1}
 
-    def _envelope_of(self, contract_name: str, function: str, arguments: dict[str, Any]) -> Envelope:
-        payload = json.dumps(
-            {
-                "v": 1,
-                "chain": self._genesis.chain_id.hex(),
-                "channel": self._genesis.channel,
-                "signers": [self._key.signer],
-                "contract": contract_name,
-                "function": function,
-                "args": arguments,
-                "nonce": len(self.history),
-                "expires_at_height": EXPIRES_AT_HEIGHT,
-                "gas_limit": GAS_LIMIT,
-            }
-        )
-        return envelope_from_text(payload, [(self._key.public_key, self._key.sign(payload.encode()))])
-
     # -------------------------------------------------------------------------------------------- asking
 
     def _ask(self, envelope: Envelope) -> None:
@@ -158,6 +165,7 @@ class SimClient:
         self._envelope = None
         operation = self.history[-1]
         operation.answered, operation.height = self._world.moment(), proven.height
+        operation.waited_ms = self._world.now_ms - operation.asked_ms
         operation.code, operation.value = proven.code, proven.value
         self._world.note_answer(operation)
         self._world.later(1 + self._chance.randrange(PAUSE_MS_MAX), self._next)

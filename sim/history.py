@@ -10,7 +10,8 @@ from typing import Any
 class Operation:
     """One call of a client. ``answered_ms`` None: the client never learnt what became of it.
 
-    Times are counts of the world's events, so that no two are equal. ``code`` and ``value`` are the contract's.
+    Times are counts of the world's events, so that no two are equal, but for those in ms of virtual time. ``code`` and
+    ``value`` are the contract's.
     """
 
     client: int
@@ -23,6 +24,8 @@ class Operation:
     value: Any = None
     height: int = 0
     """The block that the receipt proves it to be in."""
+    asked_ms: int = 0
+    waited_ms: int | None = None
 
     @property
     def cell(self) -> str:

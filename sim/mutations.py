@@ -104,9 +104,12 @@ def _view_changes(message: ViewChange) -> list[dict[str, Any]]:
 
 
 def _new_views(message: NewView) -> list[dict[str, Any]]:
-    """View off by one; one part of V or O left out; one pre-prepare's numbers off by one, or its digest null."""
+    """View off by one; one part of V, O or proof left out; one pre-prepare off by one, or its digest null."""
     changes = _shifts(message, ("view",))
     changes.append({"view_changes": message.view_changes[:-1]})
+    changes += [
+        {"prepared": (*message.prepared[:at], *message.prepared[at + 1 :])} for at in range(len(message.prepared))
+    ]
     for place, item in enumerate(message.pre_prepares):
         before, after = message.pre_prepares[:place], message.pre_prepares[place + 1 :]
         changes.append({"pre_prepares": before + after})

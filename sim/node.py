@@ -46,13 +46,12 @@ from pbft.messages import (
     FetchManifest,
     Forward,
     Handover,
-    Manifest,
     Message,
     Statement,
     Status,
 )
 from pbft.numbers import Numbers
-from pbft.reception import EPOCH_FREE
+from pbft.reception import EPOCH_FREE, refutes
 from pbft.records import Record
 from pbft.replica import Replica
 from pbft.wal import WriteAheadLog
@@ -102,9 +101,13 @@ class SimNode:
         self._has_voted = False
         self._waiting: dict[bytes, list[SimClient]] = {}
 
+    @property
+    def clock_ms(self) -> int:
+        """What this node's clock says."""
+        return CLOCK_START_MS + self._skew_ms + self._world.now_ms
+
     def _now(self) -> Instant:
-        now_ms = self._world.now_ms
-        return Instant(now_ms, CLOCK_START_MS + self._skew_ms + now_ms)
+        return Instant(self._world.now_ms, self.clock_ms)
 
     def _later(self, ms: int, call: Callable[[], None]) -> None:
         """``call`` in so much virtual time, unless we crash before."""
@@ -229,13 +232,14 @@ class SimNode:
         return all(behaviour.incoming(sender, message) for behaviour in self.behaviours)
 
     def _verify(self, sender: int, message: Message) -> None:
+        message = self.replica.condensed(message)
         if not self.replica.wants(message):
             self.rejected["unneeded"] += 1
             return
         try:
             event = self._gate.verify(sender, message)
-        except Rejected:
-            if isinstance(message, Manifest | Chunk):
+        except Rejected as rejected:
+            if refutes(message, rejected):
                 self._step(Refuted(sender))
             raise
         self._step(event)
@@ -281,9 +285,17 @@ class SimNode:
 
     def _submit(self, envelopes: Sequence[bytes], *, own: bool) -> None:
         checked = self.ledger.check_envelopes(envelopes)
-        requests = tuple(item for item in checked if isinstance(item, PoolRequest))
+        requests = tuple(item for item in checked if isinstance(item, PoolRequest) and self._admits(item))
         if requests:
             self._step(Submitted(requests, own))
+
+    def _admits(self, request: PoolRequest) -> bool:
+        """What a liar's behaviours say."""
+        return all(behaviour.admits(request) for behaviour in self.behaviours)
+
+    def take_in(self, raw: bytes) -> None:
+        """A liar's own request, for its pool alone."""
+        self._submit((raw,), own=False)
 
     def _answer(self, tx_id: bytes) -> None:
         """Tell those who wait for a transaction, if it has a receipt by now."""
@@ -343,8 +355,6 @@ class SimNode:
             self._enqueue(partial(self._send_all, output.send))
         elif output.send:
             self._send_all(output.send)
-        if output.truncate_below is not None:
-            self._wal.truncate_below(output.truncate_below)
         if self._logs.amnesia and self.replica.core.votes:
             self._logs.recovered()
         if output.retired:
@@ -389,6 +399,8 @@ class SimNode:
             self._enqueue(partial(self._execute, item))
         if output.certified:
             self._enqueue(partial(self._certify, output.certified))
+        if output.truncate_below is not None:
+            self._enqueue(partial(self._wal.truncate_below, output.truncate_below))
         if output.transfer is not None:
             self._enqueue(partial(self.ledger.begin_transfer, output.transfer))
         for chunk in output.stage:
@@ -416,7 +428,7 @@ class SimNode:
         self.ordered.append((item.height, item.digest))
         waiting = self.replica.core.pool.waiting_since(self._world.now_ms)
         gone = tuple(self.ledger.inadmissible(waiting)) if waiting else ()
-        self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary))
+        self._step(Executed(ran.statement, ran.tx_ids, gone, ran.boundary, ran.admitted))
 
     def _certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
         self.ledger.certify(certificates)

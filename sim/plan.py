@@ -18,6 +18,11 @@ TIMEOUT_MS_MAX = 3_200
 """A view change's wait doubles from the one to the other."""
 CALM_TIMEOUTS_MAX = 12
 """Termination: within so many of the longest timeouts after the last fault, everything asked for has happened."""
+SERVED_TIMEOUTS = 1
+"""Censorship: where only liars keep a client waiting, it has its receipt within so many of the longest timeouts, and
+one more for each liar that may lead."""
+HEALED_TIMEOUTS = 3
+"""Likewise after the last fault."""
 
 
 class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -101,6 +106,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def byzantine(self) -> frozenset[int]:
         """Validators that may do anything: the liars, and those who run twice."""
         return frozenset(liar.node for liar in self.liars) | frozenset(self.twins)
+
+    @property
+    def fair(self) -> bool:
+        """Whether nothing but liars keeps anybody waiting."""
+        weather = self.weather
+        good = not (weather.loss or weather.slow or self.disks.power_cut)
+        return good and not (self.faults or self.wires or self.twins or self.skews_ms)
 
     @property
     def places(self) -> int:

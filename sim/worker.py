@@ -5,11 +5,23 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import parent_process
 from threading import Thread
 
 YOUNG_MAX = 50_000
 """Objects made before the collector looks for cycles: a world's objects live until its end, or die by themselves."""
+
+
+@contextmanager
+def born_deaf() -> Iterator[None]:
+    """Processes that start meanwhile hear no interrupt from their first line on; ours comes as soon as this ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin() -> None:

@@ -7,6 +7,7 @@ a while, which must cost no more than time.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -16,10 +17,19 @@ from sim.adversaries import crash, partition, reconfigure, weather_of
 from sim.behaviour import BehaviourMaker, register_behaviour
 from sim.byzantine.collusion import Collude
 from sim.byzantine.memory import Forget
-from sim.byzantine.outcomes import Boast, ForgeCheckpoints, LieAboutOutcomes, LieInTransfer, LieToClients
+from sim.byzantine.outcomes import (
+    Boast,
+    ForgeCheckpoints,
+    LieAboutOutcomes,
+    LieInTransfer,
+    LieToClients,
+    UselessManifests,
+)
+from sim.byzantine.primaries import BelowBase, FarAhead, FillPipeline
 from sim.byzantine.proposals import Censor, SlowPrimary, TwoProposals, WrongDigest
 from sim.byzantine.traffic import Flood
 from sim.byzantine.views import (
+    FarViews,
     ForgeCertificates,
     ForgePSets,
     ForgetPrepared,
@@ -38,13 +48,16 @@ from sim.byzantine.votes import (
     VoteTwice,
     Withhold,
 )
-from sim.plan import Fault, Liar, Plan, chance_of, register_adversary
+from sim.plan import Fault, Liar, Plan, Weather, chance_of, register_adversary
 
 LIES: dict[str, BehaviourMaker] = {
     "equivocate": TwoProposals,
     "wrong-digest": WrongDigest,
     "slow-primary": SlowPrimary,
     "censor": Censor,
+    "below-base": BelowBase,
+    "far-ahead": FarAhead,
+    "fill-pipeline": FillPipeline,
     "vote-twice": VoteTwice,
     "vote-ahead": VoteAhead,
     "withhold": Withhold,
@@ -59,23 +72,29 @@ LIES: dict[str, BehaviourMaker] = {
     "forgotten-p-set": ForgetPrepared,
     "wrong-new-view": WrongNewView,
     "view-storm": ViewStorm,
+    "far-views": FarViews,
     "split-commit": SplitCommit,
     "lying-outcomes": LieAboutOutcomes,
     "wrong-checkpoint": ForgeCheckpoints,
     "lying-replies": LieToClients,
     "lying-transfer": LieInTransfer,
+    "useless-manifests": UselessManifests,
     "boast": Boast,
     "flood": Flood,
     "amnesia": Forget,
     "collude": Collude,
 }
 """Behaviours by name. Each is an adversary of that name too: all f liars show it."""
-LIES_IN_SERVING = ("lying-transfer", "wrong-checkpoint", "boast")
+LIES_IN_SERVING = ("lying-transfer", "wrong-checkpoint", "useless-manifests", "boast")
 COMPOSED_MAX = 4
 """Behaviours that one liar of the adversary ``liars`` has at most."""
 TOO_MANY = "-too-many"
 """Ends the name of an adversary with f + 1 liars, which must be seen to break something."""
 _CRASH_EVERY_MS = 1_200
+DEAF = 0.6
+SELDOM = 0.3
+WIDE = {"checkpoint_interval_blocks": 64, "window_blocks": 128}
+"""A window as wide as a real network's."""
 
 
 def lying(behaviour: str, more: int, seed: int, nodes: int) -> Plan:
@@ -84,7 +103,56 @@ def lying(behaviour: str, more: int, seed: int, nodes: int) -> Plan:
     chance = chance_of(seed, name)
     count = faulty_max(nodes) + more
     liars = [0, *chance.sample(range(1, nodes), count - 1)]
-    return _plan(seed, name, nodes, chance, tuple(Liar(node, behaviour) for node in liars))
+    plan = _plan(seed, name, nodes, chance, tuple(Liar(node, behaviour) for node in liars))
+    return _SETTINGS[behaviour](plan, chance) if behaviour in _SETTINGS else plan
+
+
+def _with_laggard(plan: Plan, chance: random.Random) -> Plan:
+    """A liar leads view 1, which begins while an honest replica lacks what the others have executed."""
+    replace = msgspec.structs.replace
+    shifted = tuple(replace(liar, node=(liar.node + 1) % plan.nodes) for liar in plan.liars)
+    lying = {liar.node for liar in shifted}
+    laggard = chance.choice([node for node in range(1, plan.nodes) if node not in lying])
+    cut_ms = chance.randrange(400, 900)
+    crash_ms = cut_ms + chance.randrange(300, 900)
+    faults = (
+        Fault(cut_ms, "cut", tuple((other, laggard) for other in range(plan.nodes) if other != laggard)),
+        Fault(crash_ms, "crash", ((0,),)),
+        Fault(crash_ms + chance.randrange(400, 1_200), "join"),
+        Fault(crash_ms + chance.randrange(1_500, 3_000), "start", ((0,),)),
+    )
+    return msgspec.structs.replace(plan, liars=shifted, faults=faults)
+
+
+def _with_fair_weather(plan: Plan, chance: random.Random) -> Plan:
+    """Nothing but the liars keeps a client waiting; the window is wide."""
+    weather = Weather(delay_ms_max=chance.choice([5, 20]))
+    return msgspec.structs.replace(plan, weather=weather, faults=(), genesis=WIDE, operations=chance.choice([12, 30]))
+
+
+def _with_many_checkpoints(plan: Plan, chance: random.Random) -> Plan:
+    """Whoever lost its ledger needs a snapshot of which there have been many."""
+    options = {"block_idle_ms_max": 100, "snapshot_gap_blocks": chance.choice([8, 24])}
+    return msgspec.structs.replace(plan, options=options)
+
+
+def _with_one_deaf(plan: Plan, chance: random.Random) -> Plan:
+    """An honest replica hears nothing of the first primary for a while, and complains: alone, or with a liar's word."""
+    deaf = chance.choice([node for node in range(plan.nodes) if node not in plan.byzantine])
+    primary = next(node for node in range(plan.nodes) if node not in plan.byzantine and node != deaf)
+    at_ms = chance.randrange(300, 2_000)
+    cuts = (Fault(at_ms, "cut", ((primary, deaf),)), Fault(at_ms + chance.randrange(1_000, 3_000), "join"))
+    return msgspec.structs.replace(plan, faults=cuts) if chance.random() < DEAF else plan
+
+
+_SETTINGS: dict[str, Callable[[Plan, random.Random], Plan]] = {
+    "below-base": _with_laggard,
+    "far-ahead": _with_fair_weather,
+    "fill-pipeline": _with_fair_weather,
+    "far-views": _with_one_deaf,
+    "useless-manifests": _with_many_checkpoints,
+}
+"""Where a lie alone can do harm."""
 
 
 def liars(seed: int, nodes: int) -> Plan:
@@ -99,12 +167,34 @@ def liars(seed: int, nodes: int) -> Plan:
 
 
 def traitors(seed: int, nodes: int) -> Plan:
-    """Validators come and go while f of the first ones lie."""
+    """Validators come and go while f of the first ones lie; at times who leads changes by rotation or by order too, or
+    an honest node loses its ledger while an epoch ends."""
     chance = chance_of(seed, "traitors")
     plan = reconfigure(seed, nodes)
     chosen = chance.sample(range(nodes), faulty_max(nodes))
     found = tuple(Liar(node, chance.choice(sorted(LIES))) for node in chosen)
-    return msgspec.structs.replace(plan, adversary="traitors", liars=found, faults=_without_returns(plan))
+    faults = list(_without_returns(plan))
+    options = dict(plan.options)
+    if chance.random() < SELDOM:
+        options["rotation_blocks"] = chance.choice([3, 6])
+    if chance.random() < SELDOM:
+        faults += _hand_overs(nodes, chance)
+    if chance.random() < SELDOM:
+        faults += _loss_at_epoch_end(faults, [node for node in range(nodes) if node not in chosen], chance)
+    faults.sort(key=lambda fault: fault.at_ms)
+    return msgspec.structs.replace(plan, adversary="traitors", liars=found, faults=tuple(faults), options=options)
+
+
+def _hand_overs(nodes: int, chance: random.Random) -> list[Fault]:
+    times = chance.sample(range(500, Plan(0, "").chaos_ms, 250), 3)
+    return [Fault(at_ms, "hand_over", ((chance.randrange(nodes),),), chance.randrange(nodes)) for at_ms in times]
+
+
+def _loss_at_epoch_end(faults: Sequence[Fault], honest: Sequence[int], chance: random.Random) -> list[Fault]:
+    """Soon after a change of validators was asked for, which takes effect a window later."""
+    asked_ms = chance.choice([fault.at_ms for fault in faults if fault.kind == "validators"])
+    place, at_ms = chance.choice(honest), asked_ms + chance.randrange(200, 1_800)
+    return [Fault(at_ms, "lose_ledger", ((place,),)), Fault(at_ms + chance.randrange(50, 600), "start", ((place,),))]
 
 
 def _without_returns(plan: Plan) -> tuple[Fault, ...]:

@@ -21,6 +21,9 @@ from pbft.messages import (
 from sim.behaviour import Behaviour, Stand
 
 _replace = msgspec.structs.replace
+OFFERED_EVERY_MS = 250
+MANIFESTS_MAX = 16
+BURST = 0.2
 
 
 class LieAboutOutcomes(Behaviour):
@@ -119,6 +122,38 @@ class LieInTransfer(Behaviour):
             return b""
         place = self.stand.chance.randrange(len(data))
         return data[:place] + bytes([data[place] ^ (1 << self.stand.chance.randrange(8))]) + data[place + 1 :]
+
+
+class UselessManifests(Behaviour):
+    """Offers true snapshots that are of no use: of checkpoints that the others have given up, to whoever did not ask
+    as well; and never a chunk, nor a block."""
+
+    def __init__(self, stand: Stand) -> None:
+        super().__init__(stand)
+        self._known: dict[int, Manifest] = {}
+
+    def begin(self) -> None:
+        self.stand.later(OFFERED_EVERY_MS, self._offer)
+
+    def outgoing(self, send: Send) -> Sequence[Send]:
+        match send.message:
+            case Manifest() as message:
+                known = self._known or {message.height: message}
+                return (Send(send.to, known[self.stand.chance.choice(sorted(known))]),)
+            case Chunk() | CertifiedBlock():
+                return ()
+            case _:
+                return (send,)
+
+    def _offer(self) -> None:
+        node = self.stand.node
+        manifest = node.ledger.manifest(0) if node.up else None
+        if manifest is not None and len(self._known) < MANIFESTS_MAX:
+            self._known[manifest.height] = manifest
+        if self.stand.chance.random() < BURST:
+            for height in sorted(self._known):
+                self.stand.emit(Send(None, self._known[height]))
+        self.stand.later(OFFERED_EVERY_MS, self._offer)
 
 
 class Boast(Behaviour):

@@ -10,6 +10,7 @@ import msgspec
 from pbft.events import Send
 from pbft.messages import (
     NULL_DIGEST,
+    NUMBER_MAX,
     Commit,
     Complaint,
     ExecutionCertificate,
@@ -21,11 +22,14 @@ from pbft.messages import (
     Statement,
     ViewChange,
 )
+from pbft.view_change import base_of, open_sequences
 from sim.behaviour import Behaviour, Stand
 
 _replace = msgspec.structs.replace
 SEEN_MAX = 200
 STORM_MS = 150
+FAR_EVERY_MS = 700
+FAR_COMPLAINTS = 0.7
 
 
 class ForgePSets(Behaviour):
@@ -140,9 +144,25 @@ class WrongNewView(Behaviour):
             {"pre_prepares": (*proposals, extra)},
             {"view_changes": message.view_changes[:-1]},
             {"view_changes": (message.view_changes[0],) * len(message.view_changes)},
+            {"prepared": message.prepared[:-1]},
+            self._unproven(message),
         ]
         lie = _replace(message, **self.stand.chance.choice(lies))
         return self.stand.sign(_replace(lie, pre_prepares=tuple(self.stand.sign(item) for item in lie.pre_prepares)))
+
+    def _unproven(self, message: NewView) -> dict[str, Any]:
+        """Our own claim for one more sequence, and O with it, but no proof."""
+        config, stand = self.stand.node.replica.core.config, self.stand
+        top = max((item.sequence for item in message.pre_prepares), default=base_of(config, message.view_changes))
+        view = message.view - 1
+        claim = PreparedCertificate(PrePrepare(view, top + 1, stand.chance.randbytes(32), config.primary(view)), ())
+        changes = tuple(
+            stand.sign(_replace(change, prepared=(*change.prepared, claim))) if change.sender == stand.me else change
+            for change in message.view_changes
+        )
+        found = open_sequences(config, changes)
+        proposals = tuple(PrePrepare(message.view, s, digest, stand.me) for s, digest in found)
+        return {"view_changes": changes, "pre_prepares": proposals}
 
 
 class ViewStorm(Behaviour):
@@ -159,6 +179,24 @@ class ViewStorm(Behaviour):
         stand.emit(Send(None, stand.sign(ViewChange(ahead, None, (), stand.me))))
         if stand.world.now_ms < stand.world.plan.chaos_ms:
             stand.later(STORM_MS, self._storm)
+
+
+class FarViews(Behaviour):
+    """Now and then a complaint about, and a VIEW-CHANGE for, a view that nobody will ever reach: one word must not
+    count against each of the views between."""
+
+    def begin(self) -> None:
+        self.stand.later(FAR_EVERY_MS, self._speak)
+
+    def _speak(self) -> None:
+        stand = self.stand
+        distance = stand.chance.choice([1, stand.config.n, stand.config.n + 1, 10_000, NUMBER_MAX])
+        view = min(NUMBER_MAX, stand.node.replica.view + distance)
+        if stand.chance.random() < FAR_COMPLAINTS:
+            stand.emit(Send(None, stand.sign(Complaint(view, stand.me))))
+        else:
+            stand.emit(Send(None, stand.sign(ViewChange(view, None, (), stand.me))))
+        stand.later(FAR_EVERY_MS, self._speak)
 
 
 class ForgetPrepared(Behaviour):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
 from sim.checkers.linearizable import linearizable
-from sim.checkers.liveness import quiet, termination
+from sim.checkers.liveness import censorship, quiet, termination
 from sim.checkers.promises import acknowledged
 from sim.checkers.votes import innocent, integrity, membership, one_vote
 from sim.world import World
@@ -27,6 +27,7 @@ CHECKERS: tuple[Checker, ...] = (
     linearizable,
     acknowledged,
     termination,
+    censorship,
     innocent,
     quiet,
 )

@@ -249,7 +249,9 @@ class ScaleNode:
             execute, tx_ids = self._executions.popleft()
             self._last = self._shared.statement(self._last, execute.height, execute.digest)
             self._bodies[execute.height] = execute, tx_ids
-            done = _Waiting(at, Executed(self._last, tx_ids), step=self._work.step("Executed", len(tx_ids)))
+            done = _Waiting(
+                at, Executed(self._last, tx_ids, admitted=tx_ids), step=self._work.step("Executed", len(tx_ids))
+            )
             self._inbox.appendleft(done)
             if self._executions:
                 self._remaining = self._work.execute(len(self._executions[0][1]))

@@ -38,7 +38,8 @@ class Shared:
             batch = decode_batch(body)
             hashes = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
             digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes))
-            known = CheckedBatch(body, digest, batch.proposed_time_ms, hashes, hashes)
+            requests = tuple(map(self.request, batch.envelopes))
+            known = CheckedBatch(body, digest, batch.proposed_time_ms, requests)
             self._batches[body] = known
         return known
 

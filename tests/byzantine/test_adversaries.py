@@ -6,6 +6,7 @@ Rows 1, 3, 6, 7, 10, 12, 13, 20 and 21 of the reliability table, by the behaviou
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,24 +19,30 @@ ROWS = {
     "equivocate": 1,
     "vote-twice": 1,
     "amnesia": 1,
+    "below-base": 1,
     "byzzfuzz": 2,
     "forged-p-set": 3,
     "forged-view-change": 3,
     "wrong-new-view": 3,
     "wrong-checkpoint": 5,
     "lying-transfer": 6,
+    "useless-manifests": 6,
     "replay": 7,
     "reuse-signatures": 8,
     "impersonate": 8,
     "flood": 10,
     "view-storm": 11,
+    "far-views": 11,
     "slow-primary": 12,
     "censor": 13,
+    "far-ahead": 13,
+    "fill-pipeline": 13,
     "traitors": 16,
     "lying-replies": 20,
 }
 NAMES = (*LIES, "liars", "traitors", "twins", "byzzfuzz")
 SEEDS_FULL = range(1, 9)
+MANUAL = Path(__file__).resolve().parents[2] / "docs" / "SIMULATOR.md"
 
 
 def _cases(seeds: Iterable[int]) -> list[Any]:
@@ -75,6 +82,11 @@ def test_every_behaviour_is_registered_and_an_adversary() -> None:
     assert set(LIES) <= set(BEHAVIOURS)
     assert set(LIES) <= set(ADVERSARIES)
     assert set(ROWS) <= set(NAMES) <= set(ADVERSARIES)
+
+
+def test_the_manual_lists_every_behaviour() -> None:
+    manual = MANUAL.read_text("utf-8")
+    assert [name for name in LIES if f"| `{name}` |" not in manual] == []
 
 
 def test_a_plan_has_f_liars_and_composes_behaviours() -> None:

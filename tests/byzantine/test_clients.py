@@ -16,7 +16,7 @@ from ledger.values import decode_value
 from pbft.messages import Forward, encode_frame
 from sim.catalogue import plan_of
 from sim.checkers import check
-from sim.clients import SimClient
+from sim.clients import SimClient, envelope_of
 from sim.node import SimNode
 from sim.plan import Fault, Plan, chance_of
 from sim.setting import stage_of
@@ -96,9 +96,10 @@ def test_a_clients_bad_requests_enter_no_batch_and_start_no_view_change(seed: in
 
 def _bad_requests(world: World) -> list[Envelope]:
     """Each with one fault. Clients 1 and 2 are told apart from the others by nothing but their signatures."""
-    client = world.clients[2]
-    good = json.loads(client._envelope_of("market", "add", {"cell": "total", "amount": 1}).payload_bytes)
     own, other = world.stage.operators[2], world.stage.operators[1]
+    nonce = len(world.clients[2].history)
+    made = envelope_of(world.genesis, own, nonce, "market", "add", {"cell": "total", "amount": 1})
+    good = json.loads(made.payload_bytes)
     bad = []
     for fault in BAD:
         text = json.dumps({**good, **fault})

@@ -117,6 +117,12 @@ def test_a_new_view_whose_o_does_not_follow_is_refused(seed: int) -> None:
 
 
 @pytest.mark.row(3)
+@pytest.mark.parametrize("hunt", [hunts.unproven_new_view, hunts.forged_new_view])
+def test_what_v_claims_without_proof_is_no_reason_for_o(hunt: hunts.Hunt) -> None:
+    assert hunt(0) == []
+
+
+@pytest.mark.row(3)
 @pytest.mark.parametrize("hunt", [hunts.lone_executor, hunts.lone_preparer, hunts.gap])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_committed_anywhere_survives_the_primary(hunt: hunts.Hunt, seed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.flood import FLOODS, FloodOptions, run_floods
 from bench.load import PHASES
 from bench.run import BenchOptions, run_bench
 from cli.contracts import shipped_contracts
@@ -25,3 +26,23 @@ async def test_a_short_bench() -> None:
     assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
     assert tuple(figures["phases_ms"]) == PHASES
     assert len(said) == 2
+
+
+async def test_a_short_bench_of_floods() -> None:
+    options = FloodOptions(
+        outstanding=4, calm_s=2.0, flood_s=2.0, only=("observer: fetches", "validator: forged votes")
+    )
+    figures = await run_floods(options, shipped_contracts(), lambda text: None)
+    assert [flood["flood"] for flood in figures["floods"]] == ["observer: fetches", "validator: forged votes"]
+    for flood in figures["floods"]:
+        assert flood["flooder"]["messages"] > 0
+        calm, flooded = flood["calm"]["tx_per_s"], flood["flooded"]["tx_per_s"]
+        assert calm == 0 or flood["ratio"] == pytest.approx(flooded / calm, abs=1e-3)
+        assert flood["rejects"], "the nodes noticed"
+    assert figures["failed"] == 0
+
+
+def test_floods_are_chosen_by_a_part_of_their_names() -> None:
+    assert FloodOptions().chosen == list(FLOODS)
+    assert {flood.by for flood in FloodOptions(only=("observer",)).chosen} == {"observer"}
+    assert FloodOptions(only=("nothing",)).chosen == []

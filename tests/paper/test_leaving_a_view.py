@@ -8,12 +8,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from harness import Net
+from harness import SCOPE, START_CLOCK_MS, Net, checked, request
 
 from ca.signatures import verify
-from pbft.events import Received, RejectReason
+from pbft.config import ReplicaConfig
+from pbft.events import PoolRequest, Received, RejectReason
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.messages import (
+    Batch,
     Commit,
     Complaint,
     Forward,
@@ -21,9 +23,12 @@ from pbft.messages import (
     Message,
     NewView,
     Prepare,
+    PrePrepare,
     Proposal,
     ViewChange,
+    encode_batch,
 )
+from pbft.ordering import owed_beside
 
 
 def primary_that(net: Net, drop: str) -> None:
@@ -51,6 +56,102 @@ def test_a_censored_client_changes_the_view_while_others_progress() -> None:
     net.until(lambda: "victim:1" in net.nodes[2].texts())
     assert net.nodes[2].replica.view > 0
     net.check_agreement()
+
+
+@pytest.mark.row(13)
+def test_a_primary_that_orders_only_what_nobody_else_has_is_replaced() -> None:
+    """Found by a tester: requests that no backup knew had overtaken nobody, so that one liar and one client with an
+    account shut out all others for ever, block after full block."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200, primary_share_percent_min=0)
+    primary_that(net, "victim")
+    deaf = net.filter
+    net.filter = lambda s, r, m: deaf(s, r, m) and not (s == 0 and isinstance(m, Forward))
+    net.submit(1, "victim:1")
+    for number in range(100):
+        net.submit(0, *(f"own:{number}.{i}" for i in range(8)))
+        net.advance(50)
+    assert "victim:1" in net.nodes[2].texts()
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
+
+
+@pytest.mark.row(13)
+def test_a_request_proposed_far_ahead_is_not_served() -> None:
+    """Found by a tester: proposed at h + L, a request counted as served for the whole window, and waited."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200)
+    primary_that(net, "victim")
+    net.submit(1, "victim:1")
+    body = encode_batch(Batch("main", START_CLOCK_MS + net.now_ms, (b"victim:1",)))
+    proposal = PrePrepare(0, net.config.window_blocks, checked(body).digest, 0, b"s" * 64)
+    net.wire += [(0, receiver, Proposal(proposal, body)) for receiver in (1, 2, 3)]
+    load(net, "other", 30)
+    assert "victim:1" in net.nodes[2].texts()
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
+
+
+@pytest.mark.row(13)
+def test_repeating_what_has_executed_serves_nobody() -> None:
+    """Found by a tester: with an old request of the client in each batch it counted as served, and that as progress."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200)
+    net.submit(1, "victim:old")
+    net.until(lambda: net.all_executed("victim:old"))
+    primary_that(net, "victim")
+    normal, old = net.nodes[0].replica._normal, request("victim:old")
+    propose = normal._propose
+    normal._propose = lambda requests: propose([old, *requests])  # type: ignore[method-assign]  # the liar's
+    net.submit(1, "victim:new")
+    load(net, "other", 40)
+    assert "victim:new" in net.nodes[2].texts()
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
+
+
+def test_blocks_of_nothing_but_what_has_executed_are_no_progress() -> None:
+    """The same liar where nobody else asks for anything."""
+    net = Net(4, request_timeout_ms=1_000, block_idle_ms_max=200, primary_share_percent_min=0)
+    net.submit(1, "victim:old")
+    net.until(lambda: net.all_executed("victim:old"))
+    primary_that(net, "victim")
+    normal, old = net.nodes[0].replica._normal, request("victim:old")
+    propose = normal._propose
+    normal._propose = lambda requests: propose([old])  # type: ignore[method-assign]  # the liar's
+    net.submit(1, "victim:new")
+    net.until(lambda: "victim:new" in net.nodes[2].texts(), 10_000)
+    assert {node.replica.view for node in net.nodes} == {1}
+
+
+def test_batches_that_are_full_by_gas_are_full() -> None:
+    """Found by a tester: one client's lawful requests of much gas made honest primaries seem slow."""
+    config = ReplicaConfig(SCOPE, tuple(bytes([index]) for index in range(4)), 0, block_gas_max=100)
+    hogs = [PoolRequest(b"x", b"", bytes([number]), 40, "hog") for number in range(9)]
+    assert owed_beside(config, hogs[:2], hogs[2:]) == 0
+    assert owed_beside(config, hogs[:1], hogs[1:]) == 1
+    small = [PoolRequest(b"x", b"", bytes([number]), 1, "small") for number in range(9)]
+    assert owed_beside(config, hogs[:1], small) == 9
+    assert owed_beside(config, hogs[:1], [*small, *hogs, *small]) == 10
+
+
+def test_what_full_pools_hold_differs_and_is_no_censorship() -> None:
+    """Found by a tester: what the primary had refused for want of room waited here, and others' overtook it."""
+    net = Net(4, request_timeout_ms=500, block_idle_ms_max=100, batch_transactions_max=2, pipeline_depth=1,
+              pool_transactions_max=80)  # fmt: skip
+    for number in range(300):
+        net.submit(number % 4, *(f"client{(number + part) % 5}:{number}.{part}" for part in range(4)))
+        net.advance(20)
+    assert {node.replica.view for node in net.nodes} == {0}
+
+
+def test_one_client_that_gives_each_replica_other_requests_ousts_nobody() -> None:
+    """What a backup never saw serves its client all the same."""
+    net = Net(4, request_timeout_ms=500, batch_transactions_max=4, pool_transactions_max=40, block_idle_ms_max=200)
+    net.filter = lambda s, r, m: not isinstance(m, Forward)
+    for node in range(4):
+        net.submit(node, *(f"greedy:{node}.{i}" for i in range(20)))
+    for number in range(40):
+        net.submit(0, *(f"greedy:0.{number}.{i}" for i in range(20)))
+        net.advance(50)
+    assert {node.replica.view for node in net.nodes} == {0}
 
 
 @pytest.mark.row(13)

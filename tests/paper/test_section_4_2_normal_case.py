@@ -67,7 +67,7 @@ def test_a_second_pre_prepare_for_a_sequence_is_refused_and_raises_an_alarm() ->
     net = Net(4)
     net.give(net.nodes[1], proposal(net, 1, b"x"))
     net.give(net.nodes[1], proposal(net, 1, b"y"))
-    assert net.nodes[1].rejects[-1] == RejectReason.CONFLICTING_PROPOSAL
+    assert net.nodes[1].rejects[-2:] == [RejectReason.CONFLICTING_PROPOSAL, RejectReason.PROVEN_LIE]
     assert net.nodes[1].alarms[-1].kind == AlarmKind.EQUIVOCATION
     assert len([m for m in net.nodes[1].sent if isinstance(m, Prepare)]) == 1
 
@@ -87,7 +87,7 @@ def test_a_sender_has_one_vote_for_each_sequence_and_view() -> None:
     vote = Prepare(0, 1, b"a" * 32, 2, b"s" * 64)
     net.give(net.nodes[1], Received(2, vote))
     net.give(net.nodes[1], Received(2, msgspec.structs.replace(vote, digest=b"b" * 32)))
-    assert net.nodes[1].rejects[-1] == RejectReason.CONFLICTING_VOTE
+    assert net.nodes[1].rejects[-2:] == [RejectReason.CONFLICTING_VOTE, RejectReason.PROVEN_LIE]
     assert net.nodes[1].alarms[-1].kind == AlarmKind.EQUIVOCATION
 
 

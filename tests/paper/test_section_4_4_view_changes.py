@@ -14,17 +14,19 @@ from pbft.messages import (
     BatchBody,
     Commit,
     Complaint,
+    ExecutionCertificate,
     Message,
     NewView,
     Prepare,
     PreparedCertificate,
     PrePrepare,
     Proposal,
+    Statement,
     ViewChange,
 )
 from pbft.quorum import faulty_max, leaders_of, primary_of, quorum, weak_quorum
 from pbft.records import Entered, Prepared
-from pbft.view_change import is_new_view, is_view_change, open_sequences
+from pbft.view_change import bare, chosen, is_new_view, is_view_change, open_sequences
 
 
 @pytest.mark.row(9)
@@ -75,6 +77,24 @@ def test_gaps_are_filled_with_null_requests() -> None:
     net.until(lambda: net.all_executed("a", "b"))
     assert net.nodes[1].blocks[0][0] == NULL_DIGEST
     net.check_agreement()
+
+
+def test_what_a_null_request_took_the_place_of_is_proposed_again_at_once() -> None:
+    """Found by the soak: what stood at that sequence in the old view seemed to be still under way, to everybody."""
+    net = Net(4, batch_transactions_max=1)
+
+    def first_does_not_prepare(sender: int, receiver: int, message: Message) -> bool:
+        return not isinstance(message, Commit) and not (isinstance(message, Prepare) and message.sequence == 1)
+
+    net.filter = first_does_not_prepare
+    net.submit(0, "a", "b")
+    net.drain()
+    net.crash(0)
+    net.until(lambda: net.nodes[1].replica.view == 1 and net.nodes[1].replica.active)
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: net.all_executed("a", "b"))
+    assert net.nodes[1].blocks[0][0] == NULL_DIGEST
+    assert {node.replica.view for node in net.nodes[1:]} == {1}
 
 
 @pytest.mark.row(4)
@@ -269,9 +289,10 @@ def test_forged_p_sets_are_refused() -> None:
 
 @pytest.mark.row(3)
 def test_a_new_view_must_be_what_its_v_leads_to() -> None:
-    changes = tuple(change(i, prepared(1, 1, A)) if i == 0 else change(i) for i in range(3))
+    full = change(0, prepared(1, 1, A))
+    changes = (bare(full), change(1), change(2))
     proposals = (PrePrepare(5, 1, A, 1, b"s" * 64),)
-    good = NewView(5, changes, proposals, 1, b"s" * 64)
+    good = NewView(5, changes, proposals, 1, b"s" * 64, (prepared(1, 1, A),))
     assert is_new_view(CONFIG, good)
     replace = msgspec.structs.replace
     for bad in (
@@ -283,11 +304,39 @@ def test_a_new_view_must_be_what_its_v_leads_to() -> None:
         replace(good, pre_prepares=(*proposals, PrePrepare(5, 2, B, 1, b"s" * 64))),
         replace(good, view=6),
         replace(good, view_changes=(changes[0], change(1, view=6), changes[2])),
-        replace(good, view_changes=(changes[0], change(1, prepared(5, 1, A)), changes[2])),
+        replace(good, view_changes=(changes[0], bare(change(1, prepared(5, 1, A))), changes[2])),
+        replace(good, view_changes=(full, change(1), change(2))),
+        replace(good, prepared=()),
+        replace(good, prepared=(prepared(1, 1, B),)),
+        replace(good, prepared=(prepared(2, 1, A),)),
+        replace(good, prepared=(prepared(1, 1, A), prepared(1, 2, A))),
+        replace(good, prepared=(PreparedCertificate(prepared(1, 1, A).pre_prepare, ()),)),
         replace(good, pre_prepares=(replace(proposals[0], view=4),)),
         replace(good, pre_prepares=(replace(proposals[0], sender=2),)),
     ):
         assert not is_new_view(CONFIG, bad)
+
+
+def test_only_the_claim_that_o_repeats_is_to_be_proven() -> None:
+    """Of three claims for a sequence that of the highest view counts; what V's certificates settle needs no proof."""
+    settled = ExecutionCertificate(0, Statement(1, b"", b"", b"", b""), ())
+    changes = (
+        change(0, prepared(1, 1, A), prepared(1, 2, A)),
+        change(1, prepared(1, 1, B), prepared(2, 2, B)),
+        msgspec.structs.replace(change(2), certificate=settled),
+    )
+    claimed = tuple(map(bare, changes))
+    assert [item.pre_prepare for item in chosen(CONFIG, changes).values()] == [prepared(2, 2, B).pre_prepare]
+    new = NewView(5, claimed, (PrePrepare(5, 2, B, 1, b"s" * 64),), 1, b"s" * 64, (prepared(2, 2, B),))
+    assert is_new_view(CONFIG, new)
+    assert open_sequences(CONFIG, claimed) == open_sequences(CONFIG, changes) == [(2, B)]
+
+
+def test_the_signature_of_a_view_change_covers_what_it_claims() -> None:
+    full = change(0, prepared(1, 1, A))
+    assert bare(full).signed(SCOPE) == full.signed(SCOPE)
+    others = (change(0), change(0, prepared(1, 1, B)), change(0, prepared(2, 1, A)), change(0, prepared(1, 2, A)))
+    assert full.signed(SCOPE) not in [other.signed(SCOPE) for other in others]
 
 
 @pytest.mark.row(3)

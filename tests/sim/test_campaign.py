@@ -22,6 +22,17 @@ if __name__ == "__main__":
     for _ in work(Campaign(0, 1_000_000), jobs=2):
         print("works", flush=True)
 """
+INTERRUPTED = """
+import sys
+from sim.campaign import Campaign, work
+if __name__ == "__main__":
+    try:
+        print("begins", flush=True)
+        for _ in work(Campaign(0, 1_000_000), jobs=2):
+            pass
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
 
 
 def verdict(seed: int, *faults: str) -> Verdict:
@@ -117,6 +128,29 @@ def test_workers_end_with_whoever_began_them(how: signal.Signals) -> None:
         # The workers hold this pipe too: it ends when the last of them has.
         began.communicate(timeout=ENDED_S)
         assert began.returncode == -how
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.3, 0.9])
+def test_an_interrupt_is_the_parents_alone_from_the_workers_first_line_on(wait_s: float) -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as began:
+        assert began.stdout is not None
+        assert began.stdout.readline() == "begins\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            began.wait(wait_s + 0.05)
+        os.killpg(began.pid, signal.SIGINT)
+        _, said = began.communicate(timeout=ENDED_S)
+        assert began.returncode == 130, said
+        assert said == ""
 
 
 def test_seeds_and_nodes_are_read_from_text() -> None:

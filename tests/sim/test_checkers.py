@@ -15,11 +15,11 @@ from sim.checkers import CHECKERS, check
 from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
 from sim.checkers.linearizable import has_order, linearizable
-from sim.checkers.liveness import quiet, termination
+from sim.checkers.liveness import censorship, quiet, served_ms_max, termination
 from sim.checkers.promises import acknowledged
 from sim.checkers.votes import innocent, integrity, membership, one_vote
 from sim.history import Operation
-from sim.plan import Plan
+from sim.plan import Fault, Plan
 from sim.setting import stage_of
 from sim.world import Sent, World
 
@@ -168,10 +168,37 @@ def test_quiet_sees_an_alarm_without_a_liar(world: World) -> None:
 
 
 @pytest.mark.row(21)
+def test_censorship_sees_a_client_that_waited_too_long(world: World) -> None:
+    limit_ms = served_ms_max(world)
+    world.clients[1].history[2].waited_ms = limit_ms
+    assert censorship(world) == []
+    world.clients[1].history[2].waited_ms = limit_ms + 1
+    function = world.clients[1].history[2].function
+    assert censorship(world) == [f"censorship: client 1 waited {limit_ms + 1} ms for its {function}"]
+
+
+def test_censorship_sees_a_client_that_waits_for_ever(world: World) -> None:
+    world.clients[0].history[-1].waited_ms = None
+    assert censorship(world) == []
+    world.now_ms += served_ms_max(world)
+    assert len(censorship(world)) == 1
+
+
+def test_censorship_counts_from_the_last_fault_where_there_was_one(world: World) -> None:
+    world.plan = msgspec.structs.replace(world.plan, faults=(Fault(500, "join"),))
+    operation = world.clients[1].history[2]
+    limit_ms = served_ms_max(world)
+    operation.waited_ms = limit_ms + 1
+    assert operation.asked_ms < world.plan.chaos_ms
+    assert censorship(world) == []
+    operation.waited_ms = limit_ms + 1 + world.plan.chaos_ms
+    assert len(censorship(world)) == 1
+
+
 def test_every_checker_is_shown_failing() -> None:
     shown = {
         agreement, kept, validity, integrity, one_vote, membership, exactly_once, linearizable, acknowledged,
-        termination, innocent, quiet,
+        termination, censorship, innocent, quiet,
     }  # fmt: skip
     assert set(CHECKERS) == shown
 

@@ -182,6 +182,7 @@ def played_here(campaign: Campaign, jobs: int) -> Iterator[Verdict]:
         ["replay", "/no/such/plan"],
         ["replay", '{"seed": 1}'],
         ["replay", "3", "--svg", "/no/such/place/x.svg"],
+        ["replay", "3", "--from-ms", "300", "--to-ms", "100"],
         ["golden", "--check", "/no/such/file"],
         ["golden", "--write", "/no/such/place/golden.json"],
         ["run", "--resume", "/no/such/place/state.json"],

@@ -57,7 +57,8 @@ def checked(body: bytes) -> CheckedBatch:
     batch = decode_batch(body)
     hashes = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
     digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(hashes))
-    return CheckedBatch(body, digest, batch.proposed_time_ms, hashes, hashes)
+    requests = tuple(request(envelope.decode()) for envelope in batch.envelopes)
+    return CheckedBatch(body, digest, batch.proposed_time_ms, requests)
 
 
 def request(text: str) -> PoolRequest:
@@ -85,6 +86,7 @@ class Node:
     wal: list[Record] = field(default_factory=list)
     blocks: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
+    executed: set[bytes] = field(default_factory=set)
     certificates: dict[int, ExecutionCertificate] = field(default_factory=dict)
     wake_at_ms: int = 0
     rejects: list[RejectReason] = field(default_factory=list)
@@ -186,7 +188,10 @@ class Net:
             if text.startswith(b"boundary:"):
                 node.boundary = int(text[9:])
         tx_ids = checked(item.body).tx_ids if item.body else ()
-        self._carry_out(node, node.replica.step(Executed(statement, tx_ids, (), node.boundary), self.instant))
+        admitted = tuple(tx_id for tx_id in tx_ids if tx_id not in node.executed)
+        node.executed.update(tx_ids)
+        done = Executed(statement, tx_ids, (), node.boundary, admitted)
+        self._carry_out(node, node.replica.step(done, self.instant))
 
     def _install(self, node: Node) -> None:
         """All chunks are staged: take over the blocks of somebody who has them, and start anew."""

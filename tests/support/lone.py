@@ -48,6 +48,10 @@ class Ran:
     tx_ids: tuple[bytes, ...]
     boundary: int | None
 
+    @property
+    def admitted(self) -> tuple[bytes, ...]:
+        return self.tx_ids
+
 
 @dataclass
 class TextLedger:

@@ -37,14 +37,14 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def configuration_text(nodes: int, extra: str = "") -> str:
+def configuration_text(nodes: int, extra: str = "", request_timeout_ms: int = 1_000) -> str:
     ports = free_ports(3 * nodes)
     lines = [
         "[network]",
         'name = "test"',
         "[timers]",
         "block_idle_ms_max = 200",
-        "request_timeout_ms = 1000",
+        f"request_timeout_ms = {request_timeout_ms}",
         "view_change_timeout_ms = 1000",
         "view_change_timeout_ms_max = 4000",
         "status_interval_ms = 200",
@@ -79,8 +79,8 @@ class Person:
 class Network:
     """A running cluster and the people on it. ``close`` ends everything."""
 
-    def __init__(self, directory: Path, nodes: int = 4, extra: str = "") -> None:
-        text = configuration_text(nodes, extra)
+    def __init__(self, directory: Path, nodes: int = 4, extra: str = "", request_timeout_ms: int = 1_000) -> None:
+        text = configuration_text(nodes, extra, request_timeout_ms)
         prepare(directory, parse(text, "test"), text, shipped_contracts())
         self.cluster = Cluster(directory)
         self.genesis: Genesis = load_genesis(directory / "genesis.json")

@@ -8,10 +8,24 @@ from typing import Any
 import pytest
 
 from ledger import authentication, snapshots, transfer
-from mutants import hunts, ledgers
+from mutants import disks, hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
-from pbft import checkpoint, core, evidence, gate, log, messages, normal_case, quorum, view_change, view_changer
+from pbft import (
+    checkpoint,
+    core,
+    evidence,
+    gate,
+    log,
+    messages,
+    normal_case,
+    ordering,
+    quorum,
+    view_change,
+    view_changer,
+)
+from pbft.replica import Replica
+from sim.node import SimNode
 
 
 @dataclass(frozen=True)
@@ -51,9 +65,9 @@ MUTANTS = (
     _one(
         "P-sets not checked",
         view_change,
-        "is_view_change",
-        "item.pre_prepare.view < message.view and is_prepared_certificate(config, item)",
-        "item.pre_prepare.view < message.view",
+        "is_prepared_certificate",
+        "if proposal.sender != config.primary(proposal.view):",
+        "return True\n    if proposal.sender:",
         hunts.short_p_set,
     ),
     _one(
@@ -156,7 +170,7 @@ MUTANTS = (
         view_change,
         "open_sequences",
         "for s in range(base + 1, top + 1)]",
-        "for s in range(base + 1, top + 1) if s in chosen]",
+        "for s in range(base + 1, top + 1) if s in prepared]",
         hunts.gap,
     ),
     _one(
@@ -166,6 +180,22 @@ MUTANTS = (
         "return proposed == open_sequences(config, message.view_changes)",
         "return True",
         hunts.untrue_new_view,
+    ),
+    _one(
+        "claims of a NEW-VIEW's V unproven",
+        view_change,
+        "_proves",
+        "return proven == claimed and all(",
+        "return True or all(",
+        hunts.unproven_new_view,
+    ),
+    _one(
+        "proofs of a NEW-VIEW's claims unverified",
+        gate.Gate,
+        "_claims",
+        "in message.prepared:\n                yield from self._prepared(item)\n            for proposal in",
+        "in ():\n                pass\n            for proposal in",
+        hunts.forged_new_view,
     ),
     _one(
         "votes above the epoch's boundary",
@@ -179,17 +209,17 @@ MUTANTS = (
         "view change forgets what prepared",
         CHANGER,
         "leave",
-        "ViewChange(view, core.outcomes.newest, prepared, core.me)",
-        "ViewChange(view, core.outcomes.newest, (), core.me)",
+        "ViewChange(core.view, core.outcomes.newest, prepared, core.me)",
+        "ViewChange(core.view, core.outcomes.newest, (), core.me)",
         hunts.lone_executor,
         3,
     ),
     _one(
         "the earliest view's certificate wins",
         view_change,
-        "open_sequences",
-        "proposal.view > best.view",
-        "proposal.view < best.view",
+        "chosen",
+        "proposal.view > best.pre_prepare.view",
+        "proposal.view < best.pre_prepare.view",
         hunts.older_p_set,
     ),
     _one(
@@ -209,6 +239,52 @@ MUTANTS = (
         ),
         hunts.settled_again,
         2,
+    ),
+    Mutant(
+        "proposals below the base, in whole worlds",
+        (
+            Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
+            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(
+                Replica, "_wants_proposal", (("return sequence > max(core.view_base, core.executed)", "return True"),)
+            ),
+        ),
+        hunts.world_of("below-base"),
+        8,
+    ),
+    _one(
+        "served though proposed far ahead",
+        NORMAL,
+        "_on_proposal",
+        "proposal.sequence <= core.ordered + AHEAD * core.config.pipeline_depth",
+        "True",
+        hunts.kept_waiting("far-ahead", 12_000),
+        7,
+    ),
+    _one(
+        "what a null request took the place of counts as proposed",
+        CHANGER,
+        "_kept",
+        " and slot.accepted.digest == proposal.digest",
+        "",
+        hunts.stored("null-in-place-of-a-request"),
+    ),
+    _one(
+        "second turns not seen",
+        ordering.Pool,
+        "_is_censored",
+        "waits_ms + patience_ms <= self._twice_ms and since_ms > self._full_ms",
+        "False",
+        hunts.kept_waiting("fill-pipeline", 8_000),
+    ),
+    _one(
+        "a far complaint speaks against every view",
+        CHANGER,
+        "_is_about_us",
+        " < self._core.view + self._core.config.n",
+        "",
+        hunts.far_complaint,
+        4,
     ),
     _one(
         "batch not held against its digest",
@@ -266,7 +342,7 @@ MUTANTS = (
         "return RefusalCode.NONCE_USED",
         "return None",
         hunts.world_of("crash"),
-        5,
+        10,
     ),
     _one(
         "snapshot chunks not verified",
@@ -284,5 +360,14 @@ MUTANTS = (
             Edit(transfer.Transfer, "finish", (("assert root == statement.state_root", "assert root"),)),
         ),
         ledgers.request_again_behind_a_snapshot,
+    ),
+    _one(
+        "the log cut before the certificate is durable",
+        SimNode,
+        "_enqueue_all",
+        "self._enqueue(partial(self._wal.truncate_below, output.truncate_below))",
+        "self._wal.truncate_below(output.truncate_below)",
+        disks.power_cuts_at_checkpoints,
+        3,
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,13 +38,17 @@ from pbft.messages import (
 from pbft.quorum import primary_of
 from sim import byzzfuzz, twins
 from sim.arena import CLOCK_START_MS, Arena, Member, has_executed, safety
+from sim.catalogue import plan_of
 from sim.chain import RECONFIGURE
-from sim.run import run_seed
+from sim.plan import decode_plan
+from sim.run import run_plan, run_seed
 from sim.wires import view_of
 
+PLANS = Path(__file__).resolve().parents[2] / "data" / "plans"
 CALM_MS = 4_000
 LIAR = 3
 EVIL = b"evil"
+VIEWS_FOR_ONE_WORD = 1
 Hunt = Callable[[int], list[str]]
 
 
@@ -75,6 +80,28 @@ def world_of(adversary: str) -> Hunt:
         return list(run_seed(seed, 4, adversary).faults)
 
     hunt.__name__ = f"world_of_{adversary}"
+    return hunt
+
+
+def kept_waiting(adversary: str, for_ms: int) -> Hunt:
+    """The whole simulator for so long, which is too short for all to end: whether a client has waited too long."""
+
+    def hunt(seed: int) -> list[str]:
+        plan = plan_of(seed, 4, adversary)
+        plan = msgspec.structs.replace(plan, chaos_ms=plan.chaos_ms // 2, calm_ms_max=for_ms - plan.chaos_ms // 2)
+        return [fault for fault in run_plan(plan).faults if fault.startswith("censorship")]
+
+    hunt.__name__ = f"kept_waiting_by_{adversary}"
+    return hunt
+
+
+def stored(name: str) -> Hunt:
+    """A plan that once showed a bug, whatever the seed."""
+
+    def hunt(seed: int) -> list[str]:
+        return list(run_plan(decode_plan((PLANS / f"{name}.json").read_bytes())).faults)
+
+    hunt.__name__ = f"stored_{name}"
     return hunt
 
 
@@ -383,8 +410,65 @@ def one_complainer(seed: int) -> list[str]:
     return ([f"stability: one liar moved {moved}"] if moved else []) + ended(arena)
 
 
+def far_complaint(seed: int) -> list[str]:
+    """An honest replica hears no proposals, and complains time and again, but has the blocks; the liar, who votes well,
+    complained once about a view far ahead."""
+    arena = Arena(range(4), status_interval_ms=200)
+    arena.liars = {LIAR}
+    deaf = 1 + seed % 2
+    arena.carry = lambda sender, receiver, message: (
+        () if isinstance(message, Proposal) and receiver.index == deaf else (message,)
+    )
+    tell(arena, signed(arena, Complaint(10 ** (2 + seed), LIAR)), [0, 1, 2])
+    for step in range(100):
+        arena.submit(step % 3, f"request {step}")
+        arena.run(20)
+    views = max(member.replica.view for member in arena.honest)
+    return ([f"stability: {views} views for one word"] if views > VIEWS_FOR_ONE_WORD else []) + ended(arena)
+
+
 def untrue_new_view(seed: int) -> list[str]:
     """Replica 1 leads view 1 and proposes there something else at a sequence that one replica executed."""
+
+    def lie(arena: Arena, message: NewView, digest: bytes) -> NewView:
+        other = tuple(signed(arena, msgspec.structs.replace(p, digest=digest)) for p in message.pre_prepares)
+        return msgspec.structs.replace(message, pre_prepares=other)
+
+    return _lied_about_what_is_open(lie)
+
+
+def unproven_new_view(seed: int) -> list[str]:
+    """The same, and it claims without proof that this prepared in view 0, ahead of those who say what did."""
+
+    def lie(arena: Arena, message: NewView, digest: bytes) -> NewView:
+        claim = PreparedCertificate(PrePrepare(0, 1, digest, 0), ())
+        own = signed(arena, ViewChange(1, None, (claim,), 1))
+        others = [change for change in message.view_changes if change.sender != 1]
+        proposal = signed(arena, PrePrepare(1, 1, digest, 1))
+        return msgspec.structs.replace(message, view_changes=(own, *others), pre_prepares=(proposal,), prepared=())
+
+    return _lied_about_what_is_open(lie)
+
+
+def forged_new_view(seed: int) -> list[str]:
+    """The same, with a proof in others' names that nobody signed."""
+
+    def lie(arena: Arena, message: NewView, digest: bytes) -> NewView:
+        proposal = PrePrepare(0, 1, digest, 0, b"s" * 64)
+        votes = tuple(Prepare(0, 1, digest, backup, b"s" * 64) for backup in (1, 2))
+        own = signed(arena, ViewChange(1, None, (PreparedCertificate(PrePrepare(0, 1, digest, 0), ()),), 1))
+        others = [change for change in message.view_changes if change.sender != 1]
+        return msgspec.structs.replace(
+            message,
+            view_changes=(own, *others),
+            pre_prepares=(signed(arena, PrePrepare(1, 1, digest, 1)),),
+            prepared=(PreparedCertificate(proposal, votes),),
+        )
+
+    return _lied_about_what_is_open(lie)
+
+
+def _lied_about_what_is_open(lie: Callable[[Arena, NewView, bytes], NewView]) -> list[str]:
     arena = with_liar(1)
     arena.submitted.add(sha256(EVIL).digest())
     body, digest = batch_of(arena, EVIL)
@@ -397,10 +481,10 @@ def untrue_new_view(seed: int) -> list[str]:
                 return (message,) if receiver.place == 2 else ()
             case Proposal() if sender.place == 0 and arena.now_ms > 10:
                 return ()
+            case ViewChange() if sender.place == 0 and receiver.place == 1:
+                return ()
             case NewView() if message.sender == 1:
-                other = tuple(signed(arena, msgspec.structs.replace(p, digest=digest)) for p in message.pre_prepares)
-                lie: Message = signed(arena, msgspec.structs.replace(message, pre_prepares=other))
-                return lie, BatchBody(body)
+                return signed(arena, lie(arena, message, digest)), BatchBody(body)
             case Prepare() | Commit() | Proposal() if sender.place == 1 and view_of(message) == 1:
                 return ()
             case _:

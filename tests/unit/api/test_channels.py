@@ -86,7 +86,7 @@ class World:
     async def answers(self, name: str) -> str:
         """The code with which a stranger is refused."""
         with pytest.raises(Refused) as caught:
-            await self.channels.handler(name)("status", Nothing(), "")
+            await self.channels.handler(name)("status", Nothing(), "", "")
         return caught.value.code
 
 

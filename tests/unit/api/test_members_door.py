@@ -33,7 +33,7 @@ class Doors:
         self.real = Door(Sessions(self.chain, 100), pool, desk.ledger, self._inside, lambda: self.closed)
         self.none = Door(Sessions(NOWHERE, 100), pool)
 
-    async def _inside(self, method: str, params: Any, token: str) -> msgspec.Struct:
+    async def _inside(self, method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
         self.asked.append((method, token))
         return METHODS["genesis"].result(b"")  # type: ignore[no-any-return]
 

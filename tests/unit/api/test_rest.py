@@ -28,10 +28,19 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.answer: Any = methods.Headers(())
+        self.origins: set[str] = set()
         self.calls: list[tuple[str, Any, str]] = []
         self.channels: list[str] = []
 
-    async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+    async def call(
+        self,
+        method: Method[P, R],
+        params: P,
+        token: str = "",
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        origin: str = "",
+    ) -> R:
+        self.origins.add(origin)
         self.calls.append((method.name, params, token))
         self.channels.append(method.channel)
         if isinstance(self.answer, Exception):
@@ -212,7 +221,12 @@ async def test_closing_does_not_wait_for_an_answer_that_will_not_come() -> None:
 
     class SilentNode(FakeNode):
         async def call(
-            self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S
+            self,
+            method: Method[P, R],
+            params: P,
+            token: str = "",
+            timeout_s: float = ANSWER_TIMEOUT_S,
+            origin: str = "",
         ) -> R:
             asked.set()
             await asyncio.Event().wait()

@@ -24,9 +24,11 @@ class Wire:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.origins: set[str] = set()
 
-    async def _handle(self, method: str, params: Any, token: str) -> msgspec.Struct:
+    async def _handle(self, method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
         self.calls.append(method)
+        self.origins.add(origin)
         return methods.Rows((), 1, "") if method == "query" else methods.Headers(())
 
     async def start(self, home: Path) -> None:
@@ -96,6 +98,21 @@ async def test_what_is_not_http_is_answered_with_a_problem(
 ) -> None:
     assert problem(await server.send(data)) == expected
     assert server.calls == []
+
+
+async def test_the_node_learns_from_where_a_call_comes(server: Wire) -> None:
+    """By whom REST is reached, and who reaches the socket by TCP, whatever that one says of itself."""
+    await server.send(b"GET /v1/headers HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")
+    assert server.origins == {"127.0.0.1"}
+    server.origins.clear()
+    beyond = await asyncio.get_running_loop().create_server(server.socket._accept, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", beyond.sockets[0].getsockname()[1])
+    params = msgspec.Raw(wire.encode_body(methods.HeadersParams()))
+    writer.write(wire.frame(wire.Request(1, "headers", "", params, origin="10.0.0.1")))
+    await reader.readexactly(4)
+    assert server.origins == {"127.0.0.1"}
+    writer.close()
+    beyond.close()
 
 
 async def test_only_100_continue_can_be_expected(server: Wire) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from ledgers import ALICE, GENESIS, envelope, run_block
+from ledgers import ALICE, BOB, GENESIS, envelope, run_block
 
 from api import submissions as submissions_module
+from api.submissions import Submissions
+from ca.keys import SigningKey
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
 from ledger.receipts import receipt_from_json, verify_receipt
@@ -168,6 +170,40 @@ async def test_a_wrong_signature_or_shape_is_refused(desk: Desk) -> None:
     ]:
         with pytest.raises(Refused, match=code):
             await desk.submissions.submit(params)
+
+
+async def test_whoever_signs_in_anothers_name_uses_up_its_own_pace(desk: Desk) -> None:
+    """Found by a tester: who has no key at all slowed whom it liked, by wrong signatures in that one's name."""
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=1)
+    bad = (SignatureText(public_key=ALICE.public_key, signature=bytes(64)),)
+    for nonce in range(20):
+        junk = SubmitParams(payload=params_of(envelope(nonce=nonce)).payload, signatures=bad)
+        with pytest.raises(Refused) as caught:
+            await desk.submissions.submit(junk, "10.0.0.66")
+    assert caught.value.code == "TOO_MANY_REQUESTS", "before anything is verified"
+    async with asyncio.timeout(1):
+        assert (await desk.submissions.submit(params_of(envelope(), "accepted"), "10.0.0.1")).state == "accepted"
+
+
+async def test_made_up_keys_keep_no_newcomer_elsewhere_waiting(desk: Desk) -> None:
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=1)
+    for number in range(20):
+        stranger = SigningKey.from_seed(b"stranger %d" % number)
+        with pytest.raises(Refused) as caught:
+            await desk.submissions.submit(params_of(envelope(stranger, nonce=5_000)), "10.0.0.66")
+    assert caught.value.code == "TOO_MANY_REQUESTS"
+    newcomer = SigningKey.from_seed(b"newcomer")
+    for other, origin in ((envelope(), "10.0.0.66"), (envelope(newcomer), "10.0.0.1")):
+        assert (await desk.submissions.submit(params_of(other, "accepted"), origin)).state == "accepted"
+
+
+async def test_signed_requests_that_are_refused_use_up_their_clients_pace(desk: Desk) -> None:
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=1)
+    for nonce in range(5_000, 5_020):
+        with pytest.raises(Refused) as caught:
+            await desk.submissions.submit(params_of(envelope(nonce=nonce)))
+    assert caught.value.code == "TOO_MANY_REQUESTS"
+    assert (await desk.submissions.submit(params_of(envelope(BOB), "accepted"))).state == "accepted"
 
 
 async def test_a_full_pool_is_503(desk: Desk) -> None:

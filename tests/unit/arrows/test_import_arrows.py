@@ -26,7 +26,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "ledger": frozenset(
         {
             "ca", "pbft.quorum", "pbft.messages", "pbft.events", "pbft.ports", "pbft.epoch", "pbft.files",
-            "pbft.evidence",
+            "pbft.evidence", "pbft.torn",
         }
     ),
     "contracts": frozenset(
@@ -41,7 +41,10 @@ ARROWS: dict[str, frozenset[str]] = {
     "sim": frozenset({"pbft", "ledger", "contracts", "ca"}),
     "faults": frozenset({"sim", "sdk", "cluster"}),
     "bench": frozenset(
-        {"ca", "sdk", "cluster", "ledger.genesis", "ledger.state", "ledger.statedb", "ledger.values"}
+        {
+            "ca", "sdk", "cluster", "ledger.genesis", "ledger.state", "ledger.statedb", "ledger.values",
+            "pbft.exchange", "pbft.link", "pbft.messages", "pbft.quorum", "pbft.transport", "pbft.view_change",
+        }
     ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),
     "node": frozenset({"ca", "pbft", "ledger", "contracts", "sdk", "meter", "api"}),

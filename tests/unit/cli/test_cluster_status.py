@@ -1,14 +1,17 @@
-"""`wattq cluster status` for people: nothing is cut in a terminal of 80 columns."""
+"""`wattq cluster status` for people: nothing is cut in a terminal of 80 columns; and where there is no network."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from cli.cluster import show_statuses
+from cli.main import app
 from sdk.methods import NodeStatus, StateDatabaseStatus
 
 FIELDS: dict[str, Any] = {
@@ -71,3 +74,10 @@ def test_a_state_database_that_lags_is_told_with_its_rate_and_fault(state: State
     fields = {**FIELDS, "alarms": (), "boundary": None, "view_active": True, "state_database": state}
     show_statuses({"node2": NodeStatus(**fields)}, Console(file=out, width=80))
     assert out.getvalue().partition("node2: ")[2].strip() == note
+
+
+@pytest.mark.parametrize("command", [["cluster", "status"], ["cluster", "kill", "1"], ["evidence", "list"]])
+def test_where_no_network_is_every_command_says_so_alike(command: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*command, "--directory", str(tmp_path / "none")])
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'none'} is no prepared network" in done.output

@@ -140,6 +140,7 @@ def test_the_same_evidence_is_kept_once_and_never_more_than_there_is_room_for(ca
     assert not store.keep(lie)
     for number in range(EVIDENCE_MAX - 1):
         (case.home / "evidence" / f"{number}.evidence").touch()
+    store = EvidenceStore(case.home / "evidence", lambda epoch: ())
     again = store.files()
     assert not store.keep(case.lie(2, KEYS[2]))
     assert store.files() == again

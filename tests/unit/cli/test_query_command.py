@@ -25,7 +25,7 @@ from ledger.proofs import to_json
 from sdk import methods
 from sdk.client import AsyncClient, check_rows
 from sdk.methods import Rows
-from sdk.transports import connect
+from sdk.transports import SocketTransport, connect
 
 BODY_BYTES_MAX = 1 << 18
 
@@ -105,7 +105,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     desk = made_desk(tmp_path)
     socket = SocketServer(desk.service.handle, connections_max=16)
     await socket.listen_unix(tmp_path / "s")
-    node = connect(f"unix:{tmp_path / 's'}")
+    node = SocketTransport(f"unix:{tmp_path / 's'}")
     rest = RestServer(node, BODY_BYTES_MAX)
     port = await rest.listen("127.0.0.1", 0, None)
     yield Asked(tmp_path, desk, f"http://127.0.0.1:{port}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from aiohttp import web
 from network import configuration_text
 
 from ca.keys import SigningKey
 from cli.contracts import shipped_contracts
 from cluster import NEW_MARK, Cluster, ClusterError, prepare, without_section
 from ledger.genesis import Genesis, load_genesis
+from sdk import methods
 from sdk.configuration import ConfigurationError, parse
+from sdk.methods import NodeStatus
 
 
 def made(directory: Path, text: str) -> Genesis:
@@ -108,3 +112,25 @@ def test_a_section_goes_with_what_belongs_to_it_and_nothing_else() -> None:
     text = "[a]\nx = 1\n[node.n1]\np = 1\n[[node.n1.meter]]\nq = 2\n[node.n10] # ten\nr = 3\n"
     assert without_section(text, "n1") == "[a]\nx = 1\n[node.n10] # ten\nr = 3\n"
     assert without_section(text, "n10") == "[a]\nx = 1\n[node.n1]\np = 1\n[[node.n1.meter]]\nq = 2\n"
+
+
+async def test_another_networks_node_on_our_port_is_not_ours(tmp_path: Path) -> None:
+    """Found in CI: a network seemed to run whose nodes had found their ports taken by another's."""
+    chain = made(tmp_path / "net", configuration_text(4)).chain_id.hex()
+    cluster = Cluster(tmp_path / "net")
+    found: NodeStatus
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(body=msgspec.json.encode(found))
+
+    application = web.Application()
+    application.router.add_get(methods.STATUS.path, answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", cluster.section("node1").rest_port).start()
+    try:
+        for name, of, ours in (("node1", chain, True), ("node1", "00" * 32, False), ("node2", chain, False)):
+            found = NodeStatus(name, 0, "0", of, "main", 2, True, "n", 9, 8, "", 0, 9, 0, (), {}, ())
+            assert await cluster.status("node1") == (found if ours else None)
+    finally:
+        await runner.cleanup()

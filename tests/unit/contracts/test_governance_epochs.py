@@ -212,6 +212,13 @@ def test_complaints_of_one_honest_replica_at_least_convict_a_primary(network: Ne
     assert state(network, NEXT_KEY)["epoch"]["skipped"][0]["index"] == 2
 
 
+def test_complaints_of_an_epoch_that_has_ended_convict_nobody(network: Network) -> None:
+    """Found by a tester: kept back and reported one by one, they ended one epoch after another."""
+    old = scope_of(network)
+    network.change(0, 1, 2, 4)
+    assert reported(network, complaints(old, 2, (0, 1), 2), NODES[0]).code == "EVIDENCE_INVALID"
+
+
 def test_only_nodes_report(network: Network) -> None:
     assert reported(network, lie(scope_of(network), 1), OPERATORS[0]).code == "ROLE_REQUIRED"
 

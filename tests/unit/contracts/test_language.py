@@ -95,6 +95,7 @@ def test_a_module_holds_functions_and_literals_only(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
+        "# é\ndef f():\n    pass\n",
         "def f():\n    return 'é'\n", "def f():\r\n    pass\n", "def f():\n    return '\\x41'\n", "\0", "\f", "(",
         "def f():\n    return '" + "a" * 5_000 + "'\n", f"def f():\n    return {1 << 256}\n",
         "# " + "a" * SOURCE_BYTES_MAX, "def f():\n    return " + "-" * 200 + "1\n",

@@ -1,4 +1,4 @@
-"""A demo's place: a directory that no other demo touches while it runs, and ports that no other demo takes."""
+"""A demo's place: a directory that no other demo touches while it runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from demo.ground import MARKER, claim
 from demo.setting import (
     INTERVAL_S,
     LEAD_S_MIN,
-    PORT_STEP,
     DemoError,
     Options,
     check_options,
-    choose_ports,
     lead_intervals,
     plan_day,
 )
@@ -64,17 +62,6 @@ def test_a_directory_that_is_no_demos_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(DemoError, match="no directory"):
         claim(tmp_path / "mine", True)
     assert (tmp_path / "mine").read_text() == "x"
-
-
-def test_two_demos_do_not_share_a_block_of_ports() -> None:
-    first = choose_ports()
-    second = choose_ports()
-    try:
-        assert second.first >= first.first + PORT_STEP
-        assert first.last < second.first
-    finally:
-        first.close()
-        second.close()
 
 
 def test_the_clock_starts_where_the_intervals_start() -> None:

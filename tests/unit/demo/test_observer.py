@@ -12,9 +12,10 @@ import pytest
 
 from demo.check import Recomputed
 from demo.observer import watched
-from demo.setting import NODES, OBSERVER, Options, choose_ports, configuration_text, plan_day
+from demo.setting import NODES, OBSERVER, PORTS_NEEDED, Options, Ports, configuration_text, plan_day
 from demo.world import World
 from sdk.configuration import parse
+from sdk.ports import claim_ports
 
 HEIGHT = 40
 TODAY = plan_day(Options(Path()), date(2026, 1, 1))
@@ -22,10 +23,11 @@ TODAY = plan_day(Options(Path()), date(2026, 1, 1))
 
 def test_it_is_no_validator_and_has_ports_and_a_couchdb_of_its_own() -> None:
     urls = tuple(f"http://127.0.0.1:{port}" for port in range(5001, 5001 + NODES))
-    ports = choose_ports()
+    block = claim_ports(PORTS_NEEDED)
+    block.close()
+    ports = Ports(block)
     options = Options(Path(), state="couchdb", couchdb_urls=urls)
     configuration = parse(configuration_text(options, TODAY, ports), "demo")
-    ports.close()
     assert list(configuration.validators) == [f"node{number}" for number in range(1, NODES + 1)]
     observer = configuration.section(OBSERVER)
     assert observer.observer

@@ -328,3 +328,9 @@ def test_genesis_says_who_governs_and_how_far_apart_checkpoints_are() -> None:
     ):
         with pytest.raises(GenesisInvalid):
             make_genesis(**changes)
+
+
+def test_a_window_whose_new_view_might_not_fit_a_frame_once_there_are_more_validators_is_refused() -> None:
+    make_genesis(limits=GenesisLimits(40_960, 100, 200_000, 100_000_000, 8, 700))
+    with pytest.raises(GenesisInvalid, match="window_blocks: a NEW-VIEW about 800 blocks"):
+        make_genesis(limits=GenesisLimits(40_960, 100, 200_000, 100_000_000, 8, 800))

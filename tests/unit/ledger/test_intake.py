@@ -87,11 +87,21 @@ def test_the_memory_of_verified_envelopes_is_bounded(intake: Intake, monkeypatch
     assert [intake.known(item.hash) for item in made] == [None, made[1], made[2]]
 
 
+def test_that_memory_is_bounded_in_bytes_too(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [ours(nonce, args={"key": "x" * size}) for nonce, size in enumerate((10, 900, 10, 10))]
+    monkeypatch.setattr(intake_module, "VERIFIED_BYTES_MAX", sum(len(item.raw) for item in made[:3]))
+    for item in (*made[:3], made[1]):
+        intake.check(item)
+    assert all(intake.known(item.hash) is item for item in made[:3])
+    intake.check(made[3])
+    assert [intake.known(item.hash) for item in made] == [None, *made[1:]]
+
+
 def test_a_good_batch_gives_what_consensus_needs(intake: Intake) -> None:
     made = [ours(0), ours(1)]
     checked = intake.check_body(body(*made))
     assert checked.tx_ids == tuple(item.tx_id for item in made)
-    assert checked.envelope_hashes == tuple(item.hash for item in made)
+    assert tuple(request.envelope_hash for request in checked.requests) == tuple(item.hash for item in made)
     assert checked.digest == batch_digest("main", 5, made[0].hash + made[1].hash)
 
 

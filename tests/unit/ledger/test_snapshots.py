@@ -20,12 +20,13 @@ from ledger.chain import ChainCorrupt
 from ledger.genesis import GenesisLimits
 from ledger.ledger import OFFERED_MAX, BlockNotHeld, Ledger
 from ledger.receipts import verify_receipt
-from ledger.shelf import FRESH_CHECKPOINTS
+from ledger.shelf import FRESH_CHECKPOINTS, LIFETIME_CHECKPOINTS_MIN
 from ledger.snapshots import SnapshotInvalid
 from ledger.storage import disk_storage, set_aside
 from ledger.tree import Child, decode_branch, encode_branch, leaf_hash
 from pbft.disk import DiskFiles
 from pbft.messages import Chunk, Manifest
+from pbft.ports import SnapshotUnknown
 
 replace = msgspec.structs.replace
 
@@ -139,8 +140,11 @@ def test_nobody_clears_the_shelf_by_asking_for_newer_snapshots() -> None:
     network.run_to(16)
     assert network.ledger.manifest(16) is None
     assert chunks_of(network.ledger, manifest) == chunks
-    network.run_to(20)
-    assert offer(network.ledger, 20)[0].height == 20
+    later = 12 + LIFETIME_CHECKPOINTS_MIN * 4
+    network.run_to(later - 4)
+    assert network.ledger.manifest(16) is None
+    network.run_to(later)
+    assert offer(network.ledger, later)[0].height == later
     assert network.ledger.chunk(8, 0) is None
 
 
@@ -262,7 +266,7 @@ def test_the_manifest_of_the_transfer_under_way_is_not_pushed_out(
 def test_a_chunk_with_anything_changed_is_refused(served: Network) -> None:
     manifest, chunks = offer(served.ledger)
     reader = Network().ledger
-    with pytest.raises(SnapshotInvalid, match="offered"):
+    with pytest.raises(SnapshotUnknown, match="offered"):
         reader.check_chunk(chunks[0])
     reader.check_manifest(manifest)
     for chunk in chunks:
@@ -287,9 +291,11 @@ def test_a_chunk_with_anything_changed_is_refused(served: Network) -> None:
     ):
         with pytest.raises(SnapshotInvalid):
             reader.check_chunk(replace(good, data=data))
-    for wrong in (replace(good, index=len(chunks)), replace(good, index=-1), replace(good, height=good.height + 4)):
+    for wrong in (replace(good, index=len(chunks)), replace(good, index=-1)):
         with pytest.raises(SnapshotInvalid):
             reader.check_chunk(wrong)
+    with pytest.raises(SnapshotUnknown):
+        reader.check_chunk(replace(good, height=good.height + 4))
 
 
 def test_an_empty_chunk_says_that_the_sender_has_it_no_longer(served: Network) -> None:

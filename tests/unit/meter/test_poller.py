@@ -204,17 +204,15 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @contextlib.asynccontextmanager
 async def raw_server(talk: Talk) -> AsyncIterator[int]:
     """A TCP server of our own, for what no proper device does; yields its port and ends every conversation."""
-    talks: set[asyncio.Task[None]] = set()
+    talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await talk(reader, writer)
-        finally:
-            writer.close()
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await talk(reader, writer)
+        writer.close()
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks.add(asyncio.create_task(conversation(reader, writer)))
+        talks[asyncio.create_task(conversation(reader, writer))] = writer
 
     listener = await asyncio.start_server(begin, "127.0.0.1", 0)
     try:
@@ -224,6 +222,8 @@ async def raw_server(talk: Talk) -> AsyncIterator[int]:
         for task in talks:
             task.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
+        for writer in talks.values():  # also of a conversation that was ended before it began
+            writer.close()
         await asyncio.sleep(0)
 
 

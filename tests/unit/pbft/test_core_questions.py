@@ -13,9 +13,21 @@ from ca.keys import SigningKey
 from pbft.catch_up import PEERS_MAX
 from pbft.checkpoint import Outcomes
 from pbft.config import OBSERVER, ReplicaConfig
-from pbft.core import CONVICTIONS_MAX
+from pbft.core import CONVICTIONS_MAX, Core
 from pbft.events import AlarmKind, Instant, Received, RejectReason
-from pbft.messages import Commit, Complaint, Outcome, Prepare, Statement, Status
+from pbft.evidence import EvidenceKind
+from pbft.messages import (
+    CertifiedBlock,
+    Commit,
+    Complaint,
+    Handover,
+    Outcome,
+    Prepare,
+    PrePrepare,
+    Proposal,
+    Statement,
+    Status,
+)
 
 KEYS = tuple(SigningKey.from_seed(bytes([i])).public_key for i in range(4))
 CONFIG = ReplicaConfig(SCOPE, KEYS, 0, checkpoint_interval_blocks=4, window_blocks=12)
@@ -60,6 +72,62 @@ def test_votes_for_what_is_open_are_wanted_and_those_of_a_past_view_are_not(sett
     assert not replica.wants(Commit(0, 0, A, 3))
     assert not replica.wants(Outcome(Statement(10_000, A, A, A, A), 3))
     assert replica.wants(Status(0, 0, True, 0, 0))
+
+
+@pytest.mark.row(14)
+def test_proposals_that_can_change_nothing_are_not_wanted(settled: Net) -> None:
+    """Found by a tester: any validator's proposals had the signatures in their batches checked, 70 ms each."""
+    replica = settled.nodes[1].replica
+    high = replica.core.high
+
+    def wanted(view: int, sequence: int, sender: int, digest: bytes = A) -> bool:
+        return replica.wants(Proposal(PrePrepare(view, sequence, digest, sender), b""))
+
+    assert wanted(0, 2, 0)
+    assert wanted(0, high, 0)
+    assert wanted(1, 2, 1), "the view may begin before it arrives"
+    assert not wanted(0, 2, 3), "of one that does not lead the view"
+    assert not wanted(0, high + 1, 0)
+    assert not wanted(0, 0, 0)
+    assert not wanted(4, 2, 0), "of a view that is far away"
+    assert not wanted(0, 1, 0, settled.nodes[1].blocks[0][0]), "known already"
+    replica.core.log.slots[1].accepted = None
+    assert not wanted(0, 1, 0), "executed"
+    replica.core.view_base = 2
+    assert not wanted(0, 2, 0), "settled when the view began"
+
+
+def test_of_a_second_proposal_only_the_pre_prepare_counts(settled: Net) -> None:
+    replica = settled.nodes[1].replica
+    first = replica.core.log.slots[1].accepted
+    assert first is not None
+    second = Proposal(PrePrepare(0, 1, B, 0), b"a batch that nobody looks at")
+    assert replica.wants(second)
+    assert replica.condensed(second) == second.pre_prepare
+    assert replica.wants(second.pre_prepare)
+    for other in (Proposal(first, b""), Proposal(PrePrepare(0, 2, B, 0), b""), Commit(0, 1, B, 3)):
+        assert replica.condensed(other) == other
+    net = settled
+    net.give(net.nodes[1], Received(0, second.pre_prepare))
+    assert [(e.kind, e.accused) for e in net.nodes[1].evidence] == [(EvidenceKind.TWO_PROPOSALS, 0)]
+    assert net.nodes[1].rejects[-2:] == [RejectReason.CONFLICTING_PROPOSAL, RejectReason.PROVEN_LIE]
+    net.give(net.nodes[1], Received(0, PrePrepare(0, 2, B, 0)))
+    assert len(net.nodes[1].evidence) == 1, "nothing to contradict"
+
+
+def test_blocks_and_hand_overs_that_can_change_nothing_are_not_wanted(settled: Net) -> None:
+    replica = settled.nodes[1].replica
+    certificate = settled.nodes[1].certificates[1]
+    top = 1 + CONFIG.fetch_blocks_max
+
+    def wanted(height: int) -> bool:
+        statement = msgspec.structs.replace(certificate.statement, height=height)
+        return replica.wants(CertifiedBlock(b"", b"", 0, 0, msgspec.structs.replace(certificate, statement=statement)))
+
+    assert [wanted(height) for height in (0, 1, top, top + 1)] == [False, True, True, False]
+    assert replica.wants(Handover(0, 2))
+    assert not replica.wants(Handover(1, 2))
+    assert not replica.wants(Handover(0, 9))
 
 
 # -------------------------------------------------------------------------------------------- credibility
@@ -218,6 +286,10 @@ def test_a_configuration_that_cannot_be_names_the_field(change: dict[str, object
 
 def test_zero_switches_rotation_and_measurement_off() -> None:
     replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0, index=OBSERVER).validate()
+    core = Core(replace(CONFIG, rotation_blocks=0, primary_share_percent_min=0), lambda data: b"")
+    assert core.rotation_height is None
+    core.monitor.observe(10**9, waiting=True)
+    assert not core.monitor.slow
 
 
 @pytest.mark.row(10)

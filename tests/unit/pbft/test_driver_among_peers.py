@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from network import until
 
 from ca.keys import SigningKey
 from ca.signatures import verify
+from pbft.core import CONVICTIONS_MAX
 from pbft.driver import Transfer
 from pbft.epoch import Epoch, Validator
 from pbft.epoch_logs import NEW_MARK
@@ -211,6 +212,36 @@ async def test_certified_blocks_that_a_peer_gives_are_executed_and_their_certifi
         assert among.ledger.certificates == certificates
 
 
+async def test_the_log_is_cut_only_behind_the_certificate_that_allows_it(home: Path) -> None:
+    """A power cut between both would leave us without votes that still bind us."""
+    among = Among(home)
+    order: list[tuple[str, int]] = []
+    go_on = threading.Event()
+    certify, wal = among.ledger.certify, among.driver.session.wal
+    cut = wal.truncate_below
+
+    def slow_certify(certificates: Sequence[ExecutionCertificate]) -> None:
+        assert go_on.wait(10)
+        certify(certificates)
+        order.append(("certified", certificates[-1].statement.height))
+
+    def noted_cut(sequence: int) -> None:
+        order.append(("cut", sequence))
+        cut(sequence)
+
+    among.ledger.certify = slow_certify  # type: ignore[method-assign]
+    wal.truncate_below = noted_cut  # type: ignore[method-assign]
+    async with running(among):
+        among.hear_statuses(HEIGHT)
+        for height in range(1, INTERVAL + 1):
+            among.hear(0, among.block(height))
+        await eventually(lambda: among.driver.replica.core.low == INTERVAL)
+        assert order == [], "steps go on while the certificate is being written"
+        go_on.set()
+        await eventually(lambda: ("cut", INTERVAL) in order)
+    assert order.index(("certified", INTERVAL)) < order.index(("cut", INTERVAL))
+
+
 # ---------------------------------------------------------------------------------------------- amnesia
 
 
@@ -231,6 +262,7 @@ async def test_after_a_lost_log_votes_begin_again_beyond_the_window_and_restarts
         assert mute.driver.alarms[-1].detail == f"no votes: until block {WINDOW} is certified"
         assert not mute.driver.replica.core.votes
         mute.hear(1, mute.block(WINDOW + 1))
+        mute.hear_statuses(WINDOW + 1)
         await eventually(lambda: not mute.logs.amnesia)
     assert not [message for lone in (among, mute) for _, message, _ in lone.sent if isinstance(message, Prepare)]
     again = Among(tmp_path, among.ledger)
@@ -256,6 +288,20 @@ async def test_proof_of_a_lie_is_kept_before_anyone_hears_of_it(home: Path) -> N
     assert (evidence.kind, evidence.accused) == (EvidenceKind.TWO_PREPARES, 1)
     assert verify_evidence(evidence, among.ledger.epoch.keys, lambda view: 0, verify)
     assert [alarm.kind for alarm in among.driver.alarms] == [AlarmKind.EQUIVOCATION]
+
+
+@pytest.mark.row(14)
+async def test_proven_lies_count_as_faults_of_the_liars_link(home: Path) -> None:
+    """Found by a tester: conflicting votes cost every honest node a signature check each, for nothing."""
+    among = Among(home)
+    faults: list[bytes] = []
+    among.transport.fault = lambda key: bool(faults.append(key))  # type: ignore[method-assign, func-returns-value]
+    async with running(among):
+        for number in range(30):
+            among.hear(1, by(1, Prepare(0, 1, bytes([number]) * 32, 1)))
+        await eventually(lambda: len(faults) == 29)
+    assert set(faults) == {PEERS[1].public_key}
+    assert len(among.kept.evidence) == CONVICTIONS_MAX
 
 
 async def test_what_the_core_rejects_is_counted_by_reason_beside_what_the_edge_rejects(home: Path) -> None:

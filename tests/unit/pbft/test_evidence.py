@@ -17,6 +17,7 @@ from pbft.messages import (
     Batch,
     Commit,
     Complaint,
+    NewView,
     Outcome,
     Prepare,
     PreparedCertificate,
@@ -53,6 +54,7 @@ PAIRS: list[tuple[EvidenceKind, Conflicting, Conflicting]] = [
     (EvidenceKind.TWO_COMMITS, Commit(1, 3, A, 2), Commit(1, 3, B, 2)),
     (EvidenceKind.TWO_OUTCOMES, outcome(A), outcome(B)),
     (EvidenceKind.TWO_VIEW_CHANGES, ViewChange(2, None, (), 2), ViewChange(2, None, (PREPARED,), 2)),
+    (EvidenceKind.TWO_NEW_VIEWS, NewView(2, (), (), 2), NewView(2, (), (PrePrepare(2, 1, A, 2),), 2)),
 ]
 
 
@@ -155,7 +157,8 @@ def test_a_primary_that_proposes_twice_is_convicted() -> None:
 
 @pytest.mark.row(1)
 @pytest.mark.parametrize(
-    ("kind", "first", "second"), [pair for pair in PAIRS if pair[0] is not EvidenceKind.TWO_PROPOSALS]
+    ("kind", "first", "second"),
+    [pair for pair in PAIRS if pair[0] not in (EvidenceKind.TWO_PROPOSALS, EvidenceKind.TWO_NEW_VIEWS)],
 )
 def test_a_replica_that_signs_two_things_is_convicted(
     kind: EvidenceKind, first: Conflicting, second: Conflicting
@@ -164,6 +167,35 @@ def test_a_replica_that_signs_two_things_is_convicted(
     for message in (first, second):
         net.give(net.nodes[1], Received(2, signed(message)))
     assert [(e.kind, e.accused) for e in convicted(net, 1)] == [(kind, 2)]
+
+
+@pytest.mark.row(1)
+def test_a_primary_that_begins_one_view_twice_is_convicted() -> None:
+    net = Net(4, real_signatures=True)
+    node = net.nodes[2]
+    changes = [signed(ViewChange(1, None, (), sender)) for sender in range(4)]
+    first, second = (signed(NewView(1, tuple(changes[at : at + 3]), (), 1)) for at in (0, 1))
+    again = msgspec.structs.replace(first, signature=b"the same content under another signature")
+    assert node.replica.wants(second)
+    net.give(node, Received(1, first))
+    assert (node.replica.view, node.replica.active) == (1, True)
+    assert not node.replica.wants(first), "passed on by somebody"
+    for message in (first, again, second):
+        net.give(node, Received(3, message))
+    assert node.replica.wants(second)
+    assert [(e.kind, e.accused) for e in convicted(net, 2)] == [(EvidenceKind.TWO_NEW_VIEWS, 1)]
+    assert not node.replica.wants(signed(NewView(0, (), (), 0)))
+
+
+def test_complaints_about_a_primary_are_evidence_once_an_epoch() -> None:
+    """Found by a tester: a long life's view changes filled the evidence store."""
+    net = Net(4, real_signatures=True)
+    for view in (0, 4):
+        net.nodes[1].replica.core.view, net.nodes[1].replica.core.active = view, True
+        for sender in (2, 3):
+            net.give(net.nodes[1], Received(sender, signed(Complaint(view, sender))))
+        assert not net.nodes[1].replica.active
+    assert [(e.kind, e.accused) for e in net.nodes[1].evidence] == [(EvidenceKind.COMPLAINTS, 0)]
 
 
 def test_the_other_half_of_an_equivocation_is_found_in_a_p_set() -> None:

@@ -10,15 +10,15 @@ from harness import SCOPE
 
 from pbft import evidence_store
 from pbft.evidence import Evidence, EvidenceKind, conflict
-from pbft.evidence_store import EVIDENCE_BYTES_MAX, EvidenceStore, EvidenceUnreadable, read_evidence
-from pbft.messages import Prepare, Scope
+from pbft.evidence_store import EVIDENCE_BYTES_MAX, LIES_MAX, EvidenceStore, EvidenceUnreadable, read_evidence
+from pbft.messages import Complaint, Prepare, Scope
 
 BOUNDARIES = (b"boundary 1", b"boundary 2", b"boundary 3")
 
 
-def lie(accused: int, epoch: int = 0) -> Evidence:
+def lie(accused: int, epoch: int = 0, view: int = 0) -> Evidence:
     scope = Scope(SCOPE.chain, SCOPE.channel, epoch)
-    votes = [Prepare(0, 9, bytes([number]) * 32, accused, b"s" * 64) for number in range(2)]
+    votes = [Prepare(view, 9, bytes([number]) * 32, accused, b"s" * 64) for number in range(2)]
     return conflict(EvidenceKind.TWO_PREPARES, scope, *votes)
 
 
@@ -66,6 +66,33 @@ def test_without_room_the_older_evidence_stays(tmp_path: Path, monkeypatch: pyte
     store = store_in(tmp_path)
     assert [store.keep(lie(accused)) for accused in range(3)] == [True, True, False]
     assert [read_evidence(path).evidence.accused for path in store.files()] == [0, 1]
+
+
+def test_no_liar_takes_the_room_of_others(tmp_path: Path) -> None:
+    """Found by a tester: one replica's first thousand lies left no room for anybody else's."""
+    for store in (store_in(tmp_path), store_in(tmp_path)):
+        for number in range(2 * LIES_MAX):
+            store.keep(lie(1, view=number))
+    assert len(store.files()) == LIES_MAX
+    assert store.keep(lie(2))
+    assert store.keep(lie(1, epoch=1))
+
+
+def test_complaints_about_one_primary_are_kept_once_an_epoch(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    pieces = [Evidence(EvidenceKind.COMPLAINTS, SCOPE, 1, (), (Complaint(view, 0),)) for view in (1, 5, 9)]
+    assert [store.keep(piece) for piece in pieces] == [True, False, False]
+    assert store.keep(lie(1))
+
+
+def test_files_are_listed_once_however_much_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_in(tmp_path)
+    listed: list[None] = []
+    files = store.files
+    monkeypatch.setattr(store, "files", lambda: listed.append(None) or files())  # type: ignore[func-returns-value]
+    for accused in range(20):
+        store.keep(lie(accused))
+    assert len(listed) == 1
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:

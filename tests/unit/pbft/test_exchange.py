@@ -12,6 +12,7 @@ import pytest
 from pbft.epoch import Validator
 from pbft.exchange import CHANNEL_ID_BYTES, ChannelOpen, Exchange, Port
 from pbft.link import PROTOCOL_VERSION, Hello
+from pbft.transport import USELESS_BYTES
 
 ME, BOB, CAROL, DORA = (b"\x04" + name for name in (b"me", b"bob", b"carol", b"dora"))
 MAIN, FAMILY = sha256(b"main").digest(), sha256(b"family").digest()
@@ -23,6 +24,7 @@ class FakeLinks:
     def __init__(self) -> None:
         self.hello = Hello(PROTOCOL_VERSION, MAIN, "main", ME)
         self.drops: Counter[str] = Counter()
+        self.wasted: Counter[bytes] = Counter()
         self.linked = [BOB, CAROL, DORA]
         self.sent: list[tuple[list[bytes], bytes, bool]] = []
         self.resumed: list[bytes] = []
@@ -40,6 +42,10 @@ class FakeLinks:
 
     def resume_reading(self, key: bytes) -> None:
         self.resumed.append(key)
+
+    def useless(self, key: bytes, count: int) -> bool:
+        self.wasted[key] += count
+        return False
 
 
 def nobody(key: bytes) -> bool:
@@ -104,6 +110,15 @@ def test_frames_of_channels_that_are_not_ours_are_counted(world: World) -> None:
     assert world.arrives(BOB, sha256(b"another").digest(), b"vote")
     assert world.arrives(BOB, b"", b"")
     assert world.links.drops == {"other_channel": 2}
+    assert world.links.wasted == {BOB: 2}
+
+
+def test_frames_of_no_use_slow_their_sender_by_number_and_by_size(world: World) -> None:
+    """Else channels would be a way round the bounds on floods."""
+    world.arrives(BOB, sha256(b"another").digest(), bytes(3 * USELESS_BYTES))
+    world.arrives(DORA, FAMILY, bytes(USELESS_BYTES))
+    world.arrives(BOB, MAIN, bytes(USELESS_BYTES))
+    assert world.links.wasted == {BOB: 4, DORA: 2}
 
 
 def test_observers_that_a_channel_admits_are_members(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from lone import Lone
 from network import until
 
+from pbft import serving
 from pbft.messages import (
     NULL_DIGEST,
     Chunk,
@@ -80,6 +81,24 @@ async def test_a_peers_requests_are_answered_in_turn_and_too_many_are_dropped(se
     assert of_peer == list(range(REQUESTS_WAITING_MAX))
     assert (PEER + 1, Chunk(8, 99, b"chunk 99")) in served.sent
     assert served.serving.refused["fetch_while_served"] == 5
+
+
+async def test_a_peer_waits_for_its_next_answer_and_nobody_else_does(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the rest: it ends when there is to be nothing more."""
+    monkeypatch.setattr(serving, "REST_S_MAX", 3_600.0)
+    monkeypatch.setattr(serving, "REST_PER_ANSWER", 10**9)
+    for index in range(2):
+        served.serving.serve(served.session, PEER, FetchChunk(8, index))
+    await served.sends(1)
+    for index in range(20):
+        served.serving.serve(served.session, PEER + 1 + index, FetchChunk(8, index))
+    await served.sends(21)
+    assert served.sent[0] == (PEER, Chunk(8, 0, b"chunk 0"))
+    assert PEER not in [peer for peer, _ in served.sent[1:]]
+    await served.serving.idle()
+    assert len(served.sent) == 21
 
 
 async def test_nothing_is_read_for_a_peer_that_does_not_take_what_it_asked_for(served: Served) -> None:

@@ -17,6 +17,7 @@ from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ca.tls import client_context, pem_of, server_context
+from pbft import transport
 from pbft.epoch import Validator
 from pbft.link import PROTOCOL_VERSION, Hello, Link, frame
 from pbft.transport import UNINTRODUCED_MAX, Transport, TransportLimits
@@ -177,6 +178,7 @@ async def test_of_two_links_dialled_at_the_same_moment_the_smaller_keys_stays(wo
     smaller.sends(larger, b"one")
     larger.sends(smaller, b"two")
     await eventually(lambda: bool(smaller.received and larger.received))
+    await eventually(lambda: [len(party.transport._links) for party in (smaller, larger)] == [1, 1])
     assert larger.transport.linked == [smaller.public_key]
     assert [link.dialled for link in smaller.links()] == [larger.public_key]
     assert [link.dialled for link in larger.links()] == [None]
@@ -215,14 +217,15 @@ async def test_a_crowd_with_users_certificates_takes_no_place_from_validators(wo
 
 
 async def test_silent_nodes_take_no_place_from_validators(world: World) -> None:
-    node, other = world.pair()
+    other, node = world.pair()
     stranger = world.party()
     await node.start([node, other])
     for _ in range(UNINTRODUCED_MAX + 6):
         await world.raw(node, stranger.client_tls)
-    await eventually(lambda: node.transport.drops["too_many_links"] > 0)
+    await eventually(lambda: node.transport.drops["too_many_links"] == 6)
     await other.start([node, other])
     await linked(node, other)
+    assert node.transport.drops["too_many_links"] == 6
 
 
 async def test_a_hello_that_names_another_key_than_the_certificate_is_refused(world: World) -> None:
@@ -321,6 +324,7 @@ async def test_a_revoked_observer_is_not_let_in(world: World) -> None:
     await node.start([node])
     await observer.start([node])
     await eventually(lambda: node.transport.drops["revoked"] > 0)
+    assert not node.transport.connected(observer.public_key)
 
 
 async def test_an_observer_gets_no_more_than_its_budget_while_a_validator_gets_all(world: World) -> None:
@@ -430,6 +434,39 @@ async def test_a_peer_at_fault_too_often_is_paused_and_then_heard_again(world: W
     assert larger.transport.drops["penalty"] == 1
     smaller.sends(larger, b"while paused")
     await eventually(lambda: larger.received == [(smaller.public_key, b"while paused")])
+
+
+async def test_a_peer_of_no_use_too_often_is_paused_for_a_moment_and_not_blamed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "USELESS_PAUSE_S", 0.3)
+    smaller, larger = world.pair(useless_per_s_max=100, penalty_ms=60_000)
+    for party in (smaller, larger):
+        await party.start([smaller, larger])
+    await linked(smaller, larger)
+    until_s = asyncio.get_running_loop().time() + 0.3
+    assert [larger.transport.useless(smaller.public_key, count) for count in (60, 40, 1, 500)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert not larger.transport.fault(smaller.public_key)
+    assert dict(larger.transport.drops) == {"useless_pause": 1}
+    smaller.sends(larger, b"while paused")
+    await eventually(lambda: larger.received == [(smaller.public_key, b"while paused")])
+    assert asyncio.get_running_loop().time() >= until_s
+
+
+async def test_an_observers_small_frames_use_up_its_budget_too(world: World) -> None:
+    node, observer = world.pair(observer_bytes_per_s_max=10 * transport.OBSERVER_FRAME_BYTES_MIN)
+    await node.start([node])
+    await observer.start([node])
+    await linked(node, observer)
+    for number in range(20):
+        observer.sends(node, bytes([number]))
+    await eventually(lambda: len(node.received) == 20)
+    assert node.transport.drops["observer_slowed"] >= 1
 
 
 async def test_a_penalty_outlives_the_link(world: World) -> None:

@@ -52,6 +52,8 @@ def test_the_shipped_file_is_good() -> None:
         ("[clock]\nrate = 2.0\n[network]\nlab = true", "clock.rate: a clock that runs faster needs clock.start"),
         ('[clock]\nstart = "noon"\n[network]\nlab = true', "clock.start: 'noon' is no RFC 3339 time"),
         ("[limits]\nwindow_blocks = 100", "limits.window_blocks: must be at least twice"),
+        ("[limits]\nwindow_blocks = 400", "limits.peer_queue_bytes_max: must be at least 1"),
+        ("[limits]\npeer_queue_bytes_max = 1_000_000", "limits.peer_queue_bytes_max: must be at least 6"),
         ("[timers]\nview_change_timeout_ms = 20_000", "timers.view_change_timeout_ms_max: must not be below"),
         ("[market]\nprice = []", "market[...]: expected `int`"),
         ("[node.node5]\npeer_port = 1\nrest_port = 2", "node.node5.client_port: is missing"),

@@ -157,7 +157,7 @@ async def test_a_node_that_does_not_answer_in_time(rest: Rest) -> None:
 # ----------------------------------------------------------------------------------------------- the socket
 
 
-async def echo(method: str, params: Any, token: str) -> msgspec.Struct:
+async def echo(method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
     if method == "nonce":
         raise Refused(Problem("NO", "No nonce.", 409))
     if method == "submit":
@@ -337,7 +337,7 @@ async def test_rest_asks_another_channel_below_its_name(rest: Rest) -> None:
 
 async def test_the_socket_names_the_channel_that_is_asked(tmp_path: Path) -> None:
     def channels(name: str) -> Handler:
-        async def named(method: str, params: Any, token: str) -> msgspec.Struct:
+        async def named(method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
             return methods.Row(name, 1, 0, method)
 
         return named

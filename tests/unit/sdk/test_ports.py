@@ -1,0 +1,40 @@
+"""Blocks of ports: what one process has claimed no other finds free."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from sdk import ports
+from sdk.ports import BLOCK_PORTS, HOST, NoFreePorts, claim_ports, port_is_free
+
+
+def test_two_that_look_at_the_same_moment_do_not_find_the_same_block() -> None:
+    """Found in CI: two benches at once, and each took the other's nodes for its own."""
+    with claim_ports(4) as first, claim_ports(4) as second:
+        assert second.first >= first.first + BLOCK_PORTS
+
+
+def test_a_block_that_was_left_is_free_for_others() -> None:
+    with claim_ports(4) as block:
+        first = block.first
+        assert not port_is_free(HOST, first + BLOCK_PORTS - 1)
+    assert port_is_free(HOST, first + BLOCK_PORTS - 1)
+
+
+def test_a_block_with_a_used_port_is_passed_over() -> None:
+    with claim_ports(1) as block, socket.socket() as used:
+        used.bind((HOST, block.first + 3))
+        used.listen()
+        block.close()
+        with claim_ports(4) as other:
+            assert other.first > block.first
+
+
+def test_where_nothing_is_free_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with claim_ports(1) as block:
+        monkeypatch.setattr(ports, "BLOCK_FIRST", block.first)
+        monkeypatch.setattr(ports, "BLOCK_LAST", block.first + 1)
+        with pytest.raises(NoFreePorts, match="no free block of 3 ports"):
+            claim_ports(3)
