@@ -34,7 +34,7 @@ from sdk.transports import HttpTransport, connect
 
 pytestmark = pytest.mark.cluster
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 MEMBERS = ["node1", "node2", "node3", "node4"]
 SECRET_ZONE = "a-zone-that-nobody-else-may-read"
 BLOCKS = 5
