@@ -1,0 +1,58 @@
+"""What a call would change, old and new, and how a rule says no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from ledger.state import TransactionView
+from ledger.values import Value, decode_value
+
+SOLD, TRADES = "market/sold/", "settlement/trade/"
+
+
+class Violation(StrEnum):
+    """Why a result is rejected (S4)."""
+
+    NAMESPACE = "VALIDATION_NAMESPACE"
+    SIZE = "VALIDATION_SIZE"
+    MONEY = "VALIDATION_MONEY"
+    NEGATIVE_BALANCE = "VALIDATION_NEGATIVE_BALANCE"
+    OPERATORS = "VALIDATION_OPERATORS"
+    OVERSOLD = "VALIDATION_OVERSOLD"
+    DELIVERY = "VALIDATION_DELIVERY"
+    SIGNATURES = "VALIDATION_SIGNATURES"
+    PAYMENT = "VALIDATION_PAYMENT"
+    SHAPE = "VALIDATION_SHAPE"
+    EPOCH = "VALIDATION_EPOCH"
+    ORGANISATIONS = "VALIDATION_ORGANISATIONS"
+    ROOTS = "VALIDATION_ROOTS"
+    CHANNELS = "VALIDATION_CHANNELS"
+
+
+class Changes:
+    """Old and new values of every written key."""
+
+    def __init__(self, view: TransactionView) -> None:
+        self.raw: Mapping[str, bytes | None] = view.writes
+        self.base = view.base
+
+    def old(self, key: str) -> Value:
+        entry = self.base.get(key)
+        return None if entry is None else decode_value(entry.value)
+
+    def new(self, key: str) -> Value:
+        data = self.raw[key]
+        return None if data is None else decode_value(data)
+
+    def current(self, key: str) -> Value:
+        """The value as it will be, written or not."""
+        return self.new(key) if key in self.raw else self.old(key)
+
+    def below(self, prefix: str) -> list[str]:
+        return [key for key in self.raw if key.startswith(prefix)]
+
+
+def place_of(record: Value) -> str:
+    """The meter and interval of an offer or a trade, as it stands in keys."""
+    return f"{record['meter']}/{record['interval']:010d}"

@@ -1,0 +1,59 @@
+"""Nothing is sold twice: offers lose what trades take, and what is sold stays within what a meter can deliver."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from contracts.rules.changes import SOLD, TRADES, Changes, Violation, place_of
+from ledger.execution import Call
+from ledger.values import Value
+
+QUARTERS_AN_HOUR = 4
+
+
+def energy(call: Call, changes: Changes) -> Violation | None:
+    """By meter and interval: trades take exactly what offers lose, and what is sold grows exactly by what is offered,
+    never beyond what the meter can deliver."""
+    drawn: Counter[str] = Counter()
+    offered: Counter[str] = Counter()
+    for prefix in ("market/listing/", "market/order/"):
+        for key in changes.below(prefix):
+            new, old = changes.new(key), changes.old(key)
+            if not 0 <= new["remaining_wh"] <= new["energy_wh"] or not _is_offer_kept(old, new):
+                return Violation.OVERSOLD
+            if new.get("side") == "bid":
+                continue
+            place = place_of(new)
+            drawn[place] += (new["energy_wh"] if old is None else old["remaining_wh"]) - new["remaining_wh"]
+            offered[place] += new["energy_wh"] if old is None else 0
+            if new["status"] not in ("open", "taken", "filled"):
+                offered[place] -= new["remaining_wh"]
+    for key in changes.below(TRADES):
+        if changes.old(key) is None:
+            trade = changes.new(key)
+            drawn[place_of(trade)] -= trade["energy_wh"]
+    if any(drawn.values()):
+        return Violation.OVERSOLD
+    return _sold(changes, offered)
+
+
+def _is_offer_kept(old: Value, new: Value) -> bool:
+    """An offer's terms never change, it never grows, and once closed it stays as it is."""
+    if old is None:
+        return True
+    fixed = all(old.get(name) == new.get(name) for name in ("meter", "interval", "price", "energy_wh", "side"))
+    return fixed and old["status"] == "open" and bool(new["remaining_wh"] <= old["remaining_wh"])
+
+
+def _sold(changes: Changes, offered: Counter[str]) -> Violation | None:
+    written = {key[len(SOLD) :] for key in changes.below(SOLD)}
+    for place in sorted(written | set(offered)):
+        old, new = changes.old(SOLD + place) or 0, changes.current(SOLD + place) or 0
+        if new < 0 or new - old != offered[place]:
+            return Violation.OVERSOLD
+        if new > old:
+            # A capacity that was lowered meanwhile must not keep offers from being withdrawn.
+            meter = changes.current("registry/meter/" + place.rpartition("/")[0])
+            if meter is None or new * QUARTERS_AN_HOUR > meter["capacity_w"]:
+                return Violation.OVERSOLD
+    return None
