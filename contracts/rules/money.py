@@ -9,7 +9,8 @@ from ledger.execution import Call
 from ledger.values import Value
 
 ACCOUNTS = "credit/account/"
-BALANCING = "balancing"
+SEALED = "auction/sealed/"
+BALANCING, GRID = "balancing", "grid"
 
 
 def money(call: Call, changes: Changes) -> Violation | None:
@@ -27,6 +28,7 @@ def money(call: Call, changes: Changes) -> Violation | None:
     if entered and len(set(call.signers)) < 2:
         return Violation.OPERATORS
     gained.subtract(_settled(changes))
+    gained.subtract(_forfeited(changes))
     unexplained = [amount for amount in gained.values() if amount]
     return None if unexplained == ([entered] if entered else []) else Violation.PAYMENT
 
@@ -38,8 +40,20 @@ def _settled(changes: Changes) -> Counter[str]:
         new, old = changes.new(key), changes.old(key)
         if new["status"] == "settled" and (old is None or old["status"] != "settled"):
             moved[new["buyer"]] -= new["amount"]
-            moved[new["seller"]] += new["amount"] - new["fee"] - new["penalty"]
+            moved[new["seller"]] += new["amount"] - new["grid_amount"] - new["fee"] - new["penalty"]
+            moved[GRID] += new["grid_amount"]
             moved[BALANCING] += new["fee"] + new["penalty"]
+    return moved
+
+
+def _forfeited(changes: Changes) -> Counter[str]:
+    """What sealed orders lose that were not revealed: each its collateral, once."""
+    moved: Counter[str] = Counter()
+    for key in changes.below(SEALED):
+        new, old = changes.new(key), changes.old(key)
+        if new is not None and new["status"] == "forfeited" and old is not None and old["status"] == "sealed":
+            moved[old["owner"]] -= old["collateral"]
+            moved[BALANCING] += old["collateral"]
     return moved
 
 

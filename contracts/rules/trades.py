@@ -8,6 +8,12 @@ from contracts.rules.changes import TRADES, Changes, Violation, place_of
 from ledger.execution import Call
 from ledger.values import Value
 
+TERMS = (
+    "id", "interval", "meter", "buyer_meter", "seller", "buyer", "price", "grid_fee", "imbalance_price", "energy_wh",
+    "source",
+)  # fmt: skip
+OWED = ("amount", "grid_amount", "fee", "penalty")
+
 
 def trades(call: Call, changes: Changes) -> Violation | None:
     """A trade's terms never change; trades of one meter and interval deliver at most what was metered; one is paid
@@ -32,22 +38,26 @@ def trades(call: Call, changes: Changes) -> Violation | None:
 
 
 def _is_new(new: Value) -> bool:
-    return new["status"] == "matched" and not any(new[name] for name in ("delivered_wh", "amount", "penalty", "fee"))
+    return (
+        new["status"] == "matched"
+        and 0 <= new["grid_fee"] <= new["price"]
+        and not any(new[name] for name in ("delivered_wh", *OWED))
+    )
 
 
 def _continues(old: Value, new: Value) -> bool:
     """Terms stay; delivery and payment are fixed once, by the terms; what is settled is over."""
-    fixed = ["id", "interval", "meter", "seller", "buyer", "price", "imbalance_price", "energy_wh"]
-    if old["status"] != "matched":
-        fixed += ["delivered_wh", "amount", "penalty", "fee"]
+    fixed = TERMS if old["status"] == "matched" else (*TERMS, "delivered_wh", *OWED)
     if old["status"] == "settled" or any(old[name] != new[name] for name in fixed):
         return False
     if new["status"] == "matched":
         return _is_new(new)
     shortfall = new["energy_wh"] - new["delivered_wh"]
-    paid = new["amount"] == new["delivered_wh"] * new["price"] // 1000
     return bool(
-        paid and new["penalty"] == shortfall * new["imbalance_price"] // 1000 and 0 <= new["fee"] <= new["amount"]
+        new["amount"] == new["delivered_wh"] * new["price"] // 1000
+        and new["grid_amount"] == new["delivered_wh"] * new["grid_fee"] // 1000
+        and 0 <= new["fee"] <= new["amount"] - new["grid_amount"]
+        and new["penalty"] == shortfall * new["imbalance_price"] // 1000
     )
 
 

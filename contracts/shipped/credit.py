@@ -53,14 +53,14 @@ def change(account, available, held):
     put("account/" + account, record)
 
 
-@internal("market", "settlement")
+@internal("market", "auction", "offers", "settlement")
 def hold(account: str, amount: int):
     """Move available money into the held part. Errors: INSUFFICIENT_FUNDS."""
     if amount > 0:
         change(account, -amount, amount)
 
 
-@internal("market", "settlement")
+@internal("market", "auction", "offers", "settlement")
 def release(account: str, amount: int):
     """Give held money back to its owner."""
     if amount > 0:
@@ -70,6 +70,16 @@ def release(account: str, amount: int):
 @internal("settlement")
 def pay(payer: str, payee: str, amount: int):
     """Pay from what is held of the payer into the payee's available part."""
+    pay_out(payer, payee, amount)
+
+
+@internal("auction")
+def forfeit(account: str, amount: int):
+    """Take held money for the market: a sealed order's collateral that was never revealed."""
+    pay_out(account, "balancing", amount)
+
+
+def pay_out(payer, payee, amount):
     if amount > 0:
         change(payer, 0, -amount)
         change(payee, amount, 0)

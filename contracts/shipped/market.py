@@ -89,7 +89,7 @@ def take_listing(listing: str, energy_wh: int):
     else:
         put(key, [listing, rest, record["lot_wh"]])
     put("listing/" + listing, record)
-    return open_trade(record, record["seller"], caller(), energy_wh, record["price"], "listing", 0)
+    return open_trade(record, "", record["seller"], caller(), energy_wh, record["price"], "listing", 0)
 
 
 @export("seller", "prosumer")
@@ -232,7 +232,7 @@ def fill(incoming, resting, key, number):
         put(key, [resting["id"], resting["owner"], resting["remaining_wh"]])
     put("order/" + resting["id"], resting)
     terms = {"interval": ask["interval"], "meter": ask["meter"], "imbalance_price": ask["collateral_price"]}
-    return open_trade(terms, ask["owner"], bid["owner"], energy_wh, price, "book", number)
+    return open_trade(terms, bid["meter"], ask["owner"], bid["owner"], energy_wh, price, "book", number)
 
 
 @export("seller", "buyer", "prosumer")
@@ -321,13 +321,11 @@ def keep_collateral(seller, before, energy_wh, imbalance_price):
     call("credit", "release", [seller, held - needed])
 
 
-def open_trade(terms, seller, buyer, energy_wh, price, source, number):
+def open_trade(terms, buyer_meter, seller, buyer, energy_wh, price, source, number):
     trade = pad(block_height(), 12) + "-" + pad(tx_index(), 5) + "-" + pad(number, 3)
-    call(
-        "settlement",
-        "open_trade",
-        [trade, terms["interval"], terms["meter"], seller, buyer, energy_wh, price, terms["imbalance_price"], source],
-    )
+    place = [terms["interval"], terms["meter"], buyer_meter]
+    money = [price, 0, terms["imbalance_price"]]
+    call("settlement", "open_trade", [trade] + place + [seller, buyer, energy_wh] + money + [source])
     emit("traded", {"trade": trade, "interval": terms["interval"], "energy_wh": energy_wh, "price": price})
     return trade
 

@@ -13,21 +13,28 @@ TRADES_MAX = 100
 READINGS_MAX = 100
 CONFIRMATIONS_MAX = 50
 BALANCING = "balancing"
+GRID = "grid"
 
 
-@internal("market")
+@internal("market", "auction", "offers")
 def open_trade(
     trade: str,
     interval: int,
     meter: str,
+    buyer_meter: str,
     seller: str,
     buyer: str,
     energy_wh: int,
     price: int,
+    grid_fee: int,
     imbalance_price: int,
     source: str,
 ):
-    """A match: its money is held already. Errors: TOO_MANY_TRADES for one meter and interval."""
+    """A match; its money is held already. `price` is what the buyer pays, `grid_fee` the part of it that the grid gets.
+
+    Errors: TOO_MANY_TRADES for one meter and interval, GRID_FEE_INVALID.
+    """
+    require(0 <= grid_fee and grid_fee <= price, "GRID_FEE_INVALID", "The grid fee is a part of the price.")
     place = meter + "/" + pad(interval, 10)
     count = get("count/" + place)
     if count is None:
@@ -44,15 +51,18 @@ def open_trade(
             "id": trade,
             "interval": interval,
             "meter": meter,
+            "buyer_meter": buyer_meter,
             "seller": seller,
             "buyer": buyer,
             "price": price,
+            "grid_fee": grid_fee,
             "imbalance_price": imbalance_price,
             "energy_wh": energy_wh,
             "delivered_wh": 0,
             "amount": 0,
-            "penalty": 0,
+            "grid_amount": 0,
             "fee": 0,
+            "penalty": 0,
             "source": source,
             "status": "matched",
             "seller_confirmed": False,
@@ -155,9 +165,11 @@ def propose(trade, delivered):
     call("credit", "release", [trade["buyer"], trade["energy_wh"] * trade["price"] // 1000 - amount])
     call("credit", "release", [trade["seller"], trade["energy_wh"] * trade["imbalance_price"] // 1000 - penalty])
     trade["delivered_wh"] = delivered
+    grid_amount = delivered * trade["grid_fee"] // 1000
     trade["amount"] = amount
+    trade["grid_amount"] = grid_amount
+    trade["fee"] = (amount - grid_amount) * parameter("fee_permille") // 1000
     trade["penalty"] = penalty
-    trade["fee"] = amount * parameter("fee_permille") // 1000
     trade["status"] = "proposed"
     put("trade/" + trade["id"], trade)
     schedule(block_time() + parameter("confirmation_deadline_s") * 1000, "mark_overdue", [trade["id"]])
@@ -212,8 +224,10 @@ def confirm_one(trade):
 
 
 def settle(record):
-    """Both have signed: the seller gets exactly the buyer's debit less the fee; the shortfall goes to balancing."""
-    call("credit", "pay", [record["buyer"], record["seller"], record["amount"] - record["fee"]])
+    """Both have signed: the seller gets exactly the buyer's debit less both fees; the shortfall goes to balancing."""
+    earned = record["amount"] - record["grid_amount"] - record["fee"]
+    call("credit", "pay", [record["buyer"], record["seller"], earned])
+    call("credit", "pay", [record["buyer"], GRID, record["grid_amount"]])
     call("credit", "pay", [record["buyer"], BALANCING, record["fee"]])
     call("credit", "pay", [record["seller"], BALANCING, record["penalty"]])
     record["status"] = "settled"

@@ -235,3 +235,16 @@ def test_money_is_only_rounded_down_once_a_trade(market: Market) -> None:
     assert [market.trade(trade)["amount"] for trade in trades] == [333, 1_666]
     assert market.money() == 4 * DEPOSIT
     assert (market.held("sol"), market.held("bea")) == (0, 0)
+
+
+def test_the_grid_gets_its_part_of_what_the_buyer_pays(market: Market) -> None:
+    """Quartierstrom's example, its prices in 10^-3: the buyer pays 15.375, the grid gets 6, the seller nets 9.375."""
+    market.ok("governance", "set_parameter", {"name": "fee_permille", "value": 0}, "op1", "op2")
+    trade = market.take(market.offer(energy_wh=1_000, price=15_375), 1_000)
+    market.chain.put(f"settlement/trade/{trade}", {**market.trade(trade), "grid_fee": 6_000})
+    market.to_end()
+    market.read(export_wh=1_000)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
+    assert market.account("bea") == (DEPOSIT - 15_375, 0)
+    assert market.account("sol") == (DEPOSIT + 9_375, 0)
+    assert market.account("grid") == (6_000, 0)
