@@ -170,6 +170,7 @@ class Books:
         self.store.write(batch)
         self._sweep.note(len(versions))
         self._state.note(executed.changes)
+        self._runner.committed()
         if any(key.startswith(PINNED_PREFIX) for key in executed.changes):
             self._pinned = pinned(self.store)
         if epochs.EPOCH_KEY in executed.changes or epochs.NEXT_KEY in executed.changes:

@@ -6,7 +6,8 @@ fails here is a typed result in the block that changes nothing but its nonce (S3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -81,6 +82,33 @@ class Machine(Protocol):
     def run(self, call: Call, view: TransactionView) -> CallResult: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call of a block as it is foreseen, and what is written to the block's overlay before it."""
+
+    before: tuple[Write, ...]
+    call: Call
+
+
+class BatchMachine(ABC):
+    """A machine that is told a block's calls beforehand, so that it can run them elsewhere all at once.
+
+    It is a ``Machine`` too: ``run`` is asked call by call, and answers as if nothing had been told.
+    """
+
+    @abstractmethod
+    def foresee(self, overlay: Overlay, steps: Sequence[Step]) -> None:
+        """These calls are likely to be run next, in this order, on this overlay, which holds nothing yet."""
+
+    @abstractmethod
+    def committed(self, base: StateReader) -> None:
+        """What the last foreseen block wrote is in ``base`` now, and nothing else has changed there since."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of whatever runs elsewhere."""
+
+
 class Validator(Protocol):
     """The validation module (M10): looks at the writes before they are applied."""
 
@@ -105,12 +133,15 @@ class BlockExecutor:
 
     def __init__(self, machine: Machine, validator: Validator) -> None:
         self._machine = machine
+        self._batch = machine if isinstance(machine, BatchMachine) else None
         self._validator = validator
 
     def execute(self, base: StateReader, height: int, time_ms: int, envelopes: Sequence[Envelope]) -> Executed:
         """Execute one block; pure in its arguments."""
         overlay = Overlay(base)
         block = _Block(overlay, height, time_ms)
+        if self._batch is not None:
+            self._batch.foresee(overlay, self._foreseen(_Block(Overlay(base), height, time_ms), envelopes))
         results = self._run_deadlines(block)
         deadlines = len(results)
         for index, envelope in enumerate(envelopes, start=deadlines):
@@ -118,29 +149,59 @@ class BlockExecutor:
         epochs.end_block(overlay, height, len(results))
         return Executed(deadlines, tuple(results), overlay.changes, tuple(block.admitted), overlay.writes)
 
+    def committed(self, base: StateReader) -> None:
+        """What ``execute`` found last is in ``base`` now. Never said: each block then begins with no knowledge."""
+        if self._batch is not None:
+            self._batch.committed(base)
+
+    def close(self) -> None:
+        if self._batch is not None:
+            self._batch.close()
+
     def view(self, reader: StateReader, call: Call) -> CallResult:
         """Run a view function; its writes are refused by the machine."""
         return self._machine.run(call, TransactionView(reader))
 
     # ------------------------------------------------------------------------------------------- inside
 
+    def _foreseen(self, draft: _Block, envelopes: Sequence[Envelope]) -> list[Step]:
+        """The block's calls, if no contract changes who is admitted and the deadlines' gas suffices."""
+        steps: list[Step] = []
+        begun = 0
+        for index, (key, what) in enumerate(self._due(draft)):
+            call = self._begin_deadline(draft, key, what, index)
+            steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
+            begun = len(draft.overlay.writes)
+        for index, envelope in enumerate(envelopes, start=len(steps)):
+            call_or_refusal = self._begin_transaction(draft, envelope, index)
+            if isinstance(call_or_refusal, Call):
+                steps.append(Step(tuple(draft.overlay.writes[begun:]), call_or_refusal))
+                begun = len(draft.overlay.writes)
+        return steps
+
+    def _due(self, block: _Block) -> Iterator[tuple[str, Value]]:
+        """Due entries of the time index, oldest first, bounded by count."""
+        for key, entry in block.overlay.scan(DEADLINE_PREFIX, "", DEADLINES_PER_BLOCK_MAX):
+            if int(key[len(DEADLINE_PREFIX) :].split("/", 1)[0]) > block.time_ms:
+                break
+            yield key, decode_value(entry.value)
+
     def _run_deadlines(self, block: _Block) -> list[Result]:
-        """Due entries of the time index, oldest first, bounded by count and gas; the rest waits for the next block."""
-        due = block.overlay.scan(DEADLINE_PREFIX, "", DEADLINES_PER_BLOCK_MAX)
+        """What is due, bounded by count and gas; the rest waits for the next block."""
         results: list[Result] = []
         gas = 0
-        for key, entry in due:
-            at_ms = int(key[len(DEADLINE_PREFIX) :].split("/", 1)[0])
-            if at_ms > block.time_ms or gas >= DEADLINE_GAS_PER_BLOCK_MAX:
+        for key, what in self._due(block):
+            if gas >= DEADLINE_GAS_PER_BLOCK_MAX:
                 break
-            result = self._run_deadline(block, key, decode_value(entry.value), len(results))
+            call = self._begin_deadline(block, key, what, len(results))
+            result = self._run(block, call, key.encode())
             gas += result.gas_used
             results.append(result)
         return results
 
-    def _run_deadline(self, block: _Block, key: str, what: Value, index: int) -> Result:
+    def _begin_deadline(self, block: _Block, key: str, what: Value, index: int) -> Call:
         block.overlay.apply({key: None}, block.height, index)
-        call = Call(
+        return Call(
             contract=what["contract"],
             function=what["function"],
             args=what["args"],
@@ -152,18 +213,24 @@ class BlockExecutor:
             index=index,
             kind="deadline",
         )
-        return self._run(block, call, key.encode())
 
     def _run_transaction(self, block: _Block, envelope: Envelope, index: int) -> Result:
+        begun = self._begin_transaction(block, envelope, index)
+        if not isinstance(begun, Call):
+            return Result(envelope.tx_id, begun, SENTENCES[begun], 0, encode_value(None), ())
+        return self._run(block, begun, envelope.tx_id)
+
+    def _begin_transaction(self, block: _Block, envelope: Envelope, index: int) -> Call | RefusalCode:
+        """Use the transaction's nonce, if it is admitted."""
         payload = envelope.payload
         nonces = NonceWindow.read(block.overlay, payload.signers[0])
         refusal = self.refuses(block.overlay, envelope, nonces, block.height, block.time_ms)
         if refusal is not None:
-            return Result(envelope.tx_id, refusal, SENTENCES[refusal], 0, encode_value(None), ())
+            return refusal
         nonces.use(payload.nonce)
         block.admitted.append(envelope.tx_id)
         block.overlay.apply({NONCE_PREFIX + payload.signers[0]: encode_value(nonces.value())}, block.height, index)
-        call = Call(
+        return Call(
             contract=payload.contract,
             function=payload.function,
             args=payload.args,
@@ -175,7 +242,6 @@ class BlockExecutor:
             index=index,
             kind="transaction",
         )
-        return self._run(block, call, envelope.tx_id)
 
     def refuses(
         self, reader: StateReader, envelope: Envelope, nonces: NonceWindow, height: int, time_ms: int

@@ -98,6 +98,7 @@ class Ledger:
         self._executor = BlockExecutor(machine, validator)
         with ExitStack() as opened:
             opened.callback(storage.release)
+            opened.callback(self._executor.close)
             check_stamp(storage.files, genesis)
             self._threads = ThreadPoolExecutor(2, thread_name_prefix="signatures")
             opened.callback(self._threads.shutdown)

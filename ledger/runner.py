@@ -81,6 +81,10 @@ class BlockRunner:
         self._state = state
         self._tree = tree
 
+    def committed(self) -> None:
+        """The state now holds what ``run`` found last."""
+        self._executor.committed(self._state)
+
     def run(
         self, at: Position, digest: bytes, body: bytes, envelopes: Sequence[Envelope], view: int, proposer: int
     ) -> Ran:
