@@ -15,6 +15,9 @@ LIMIT = 1 << 256
 LENGTH_MAX = 100_000
 """Characters of a text, items of a list or dictionary."""
 DICT_KEY_MAX = 1 << 60
+KEY_CHARS_FREE = 256
+"""A dictionary's text key of more characters is charged for, since finding it compares them."""
+INT_KEY_BYTES = 8
 CALLS_MAX = 32
 DIGITS_MAX = 80
 DEPTH_MAX = 16
@@ -85,6 +88,10 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
             raise Trap(TrapCode.TOO_LARGE)
         charge(1 + len(value) // 8)
         return value
+
+    def sought(value: str, part: str) -> None:
+        """Charge for a search: CPython's is quadratic on short texts."""
+        charge(1 + len(value) // 8 + len(value) * len(part) // 1024)
 
     # ------------------------------------------------------------------------------------- arithmetic
 
@@ -183,7 +190,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         if kind is dict:
             return dict_key(item) in place
         if kind is str and type(item) is str:
-            charge(1 + len(place) // 8)
+            sought(place, item)
             return item in place
         if kind is list:
             charge(1 + len(place))
@@ -196,8 +203,14 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
     # ------------------------------------------------------------------------------------- containers
 
     def dict_key(key: Any) -> Any:
-        if type(key) is str or (type(key) is int and -DICT_KEY_MAX < key < DICT_KEY_MAX):
+        """What a key is kept as. Anybody can choose integers that collide; the hash of bytes has a secret."""
+        kind = type(key)
+        if kind is str:
+            if len(key) > KEY_CHARS_FREE:
+                charge(len(key) // 32)
             return key
+        if kind is int and -DICT_KEY_MAX < key < DICT_KEY_MAX:
+            return key.to_bytes(INT_KEY_BYTES, "big", signed=True)
         raise _mismatch()
 
     def index_of(key: Any) -> int:
@@ -261,8 +274,8 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
             raise _mismatch()
         if len(value) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        charge(1 + (len(value) // 8 if kind in (list, dict) else len(value)))
-        return list(value)
+        charge(1 + (len(value) // 8 if kind is list else len(value)))
+        return [_shown_key(key) for key in value] if kind is dict else list(value)
 
     def pairs(value: Any, count: int) -> Iterator[list[Any]]:
         return (unpack(entry, count) for entry in iterate(value))
@@ -279,6 +292,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         if not found:
             raise Trap(TrapCode.VALUE_INVALID)
         charge(len(found))
+        charge(sum(len(value) // 32 for value in found if type(value) is str))
         kinds = {type(value) for value in found}
         if kinds not in ({int}, {str}):
             raise _mismatch()
@@ -344,7 +358,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         if type(value) is not str:
             raise _mismatch()
         digits = value[1:] if value[:1] == "-" else value
-        if not 1 <= len(digits) <= DIGITS_MAX or any(char not in "0123456789" for char in digits):
+        if not 1 <= len(digits) <= DIGITS_MAX or not (digits.isascii() and digits.isdigit()):
             raise Trap(TrapCode.VALUE_INVALID)
         charge(8)
         return bounded(int(value))
@@ -387,7 +401,7 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         except TypeError:
             raise _mismatch() from None
 
-    methods = make_methods(charge, sized, eq, dict_key, listed)
+    methods = make_methods(charge, sized, sought, eq, dict_key, listed)
 
     return {
         "_gas": charge, "_enter": enter, "_leave": leave, "_add": add, "_sub": sub, "_mul": mul,
@@ -401,6 +415,11 @@ def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
         "is_int": lambda value: type(value) is int, "is_str": lambda value: type(value) is str,
         "is_list": lambda value: type(value) is list, "is_dict": lambda value: type(value) is dict,
     }  # fmt: skip
+
+
+def _shown_key(key: Any) -> Any:
+    """A dictionary's key as contracts see it."""
+    return key if type(key) is str else int.from_bytes(key, "big", signed=True)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -437,6 +456,7 @@ def _check_comparable(values: list[Any]) -> None:
 def make_methods(
     charge: Callable[[int], None],
     sized: Callable[[Any], Any],
+    sought: Callable[[str, str], None],
     eq: Callable[[Any, Any], bool],
     dict_key: Callable[[Any], Any],
     listed: Callable[[Any], list[Any]],
@@ -497,11 +517,12 @@ def make_methods(
         return place.get(dict_key(key), otherwise)
 
     def pop_key(place: dict[Any, Any], key: Any, *otherwise: Any) -> Any:
-        if dict_key(key) not in place:
+        kept = dict_key(key)
+        if kept not in place:
             if otherwise:
                 return otherwise[0]
             raise Trap(TrapCode.KEY_MISSING)
-        return place.pop(key)
+        return place.pop(kept)
 
     def setdefault(place: dict[Any, Any], key: Any, value: Any) -> Any:
         room(place)
@@ -509,7 +530,7 @@ def make_methods(
 
     def items(place: dict[Any, Any]) -> list[list[Any]]:
         charge(1 + 2 * len(place))
-        return [[key, value] for key, value in place.items()]
+        return [[_shown_key(key), value] for key, value in place.items()]
 
     def update(place: dict[Any, Any], other: Any) -> None:
         if type(other) is not dict:
@@ -521,10 +542,12 @@ def make_methods(
         if not text(separator):
             raise Trap(TrapCode.VALUE_INVALID)
         charge(1 + len(value))
+        sought(value, separator)
         return value.split(separator)
 
     def join(separator: str, parts: Any) -> str:
         pieces = [text(part) for part in listed(parts)]
+        charge(len(pieces))
         if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(separator.join(pieces))
@@ -534,6 +557,7 @@ def make_methods(
         if not text(old):
             raise Trap(TrapCode.VALUE_INVALID)
         charge(1 + len(value))
+        sought(value, old)
         if len(value) + value.count(old) * max(0, len(text(new)) - len(old)) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(value.replace(old, new))
@@ -542,6 +566,14 @@ def make_methods(
     def scanned(value: str, *others: Any) -> str:
         charge(1 + (len(value) + sum(len(text(other)) for other in others)) // 8)
         return value
+
+    def find(value: str, part: Any) -> int:
+        sought(value, text(part))
+        return value.find(part)
+
+    def occurrences(value: str, part: Any) -> int:
+        sought(value, text(part))
+        return value.count(part)
 
     return {
         (list, "append"): append,
@@ -555,18 +587,18 @@ def make_methods(
         (dict, "pop"): pop_key,
         (dict, "setdefault"): setdefault,
         (dict, "update"): update,
-        (dict, "keys"): lambda place: sized(list(place)),
+        (dict, "keys"): listed,
         (dict, "values"): lambda place: sized(list(place.values())),
         (dict, "items"): items,
         (str, "startswith"): lambda value, other: scanned(value, other).startswith(other),
         (str, "endswith"): lambda value, other: scanned(value, other).endswith(other),
-        (str, "find"): lambda value, other: scanned(value, other).find(other),
-        (str, "count"): lambda value, other: scanned(value, other).count(other),
+        (str, "find"): find,
+        (str, "count"): occurrences,
         (str, "split"): split,
         (str, "join"): join,
         (str, "replace"): replace,
         (str, "strip"): lambda value: scanned(value).strip(" \t\n"),
-        (str, "isdigit"): lambda value: bool(value) and all(char in "0123456789" for char in scanned(value)),
+        (str, "isdigit"): lambda value: scanned(value).isascii() and value.isdigit(),
         (str, "lower"): lambda value: scanned(value).translate(_LOWER),
         (str, "upper"): lambda value: scanned(value).translate(_UPPER),
     }

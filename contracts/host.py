@@ -51,6 +51,7 @@ class Session:
     view: TransactionView
     stack: list[str]
     events: list[Event] = field(default_factory=list)
+    code_hash: str = ""
     schedules: int = 0
     read_only: int = 0
     """How many view functions are on the stack: while there is one, nothing may be written."""
@@ -120,6 +121,8 @@ class Host:
                 raise Trap(TrapCode.TYPE_MISMATCH)
             if not 1 <= limit <= SCAN_ROWS_MAX:
                 raise Trap(TrapCode.VALUE_INVALID)
+            if len(start) > KEY_CHARS_MAX or len(after) > KEY_CHARS_MAX:
+                raise Trap(TrapCode.KEY_INVALID)
             charge(SCAN_GAS + len(self._now.view.writes) // 4)  # what was written is looked through each time
             rows = self._now.view.scan(prefix + start, prefix + after if after else "", limit)
             charge(sum(GET_GAS + len(data) // 16 for _, data in rows))
@@ -225,7 +228,7 @@ class Host:
         """Why ``signer`` may not act in one of ``roles`` at block time, or ''."""
         if type(signer) is not str or type(roles) is not list:
             raise Trap(TrapCode.TYPE_MISMATCH)
-        self._meter.charge(AUTHENTICATE_GAS)
+        self._meter.charge(AUTHENTICATE_GAS + len(roles))
         if len(signer) > KEY_CHARS_MAX or not _printable(signer):
             return str(RefusalCode.NOT_REGISTERED)
         refusal = authenticate(_Reader(self._now.view), signer, roles, self._now.call.block_time_ms)
