@@ -23,6 +23,17 @@ PARAMETERS_MAX = 16
 FEATURE_VERSION = (3, 11)
 
 _BAD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\'\"nt])")
+_TOKEN = re.compile(
+    r"""(?xs)
+    \#[^\n]*
+    | \"{3} (?:[^\\]|\\.)*? (?:\"{3}|\Z) | '{3} (?:[^\\]|\\.)*? (?:'{3}|\Z)
+    | \" (?:[^\\\n"]|\\.)* (?:\"|\n|\Z) | ' (?:[^\\\n']|\\.)* (?:'|\n|\Z)
+    | [A-Za-z_][A-Za-z0-9_]*
+    | (?P<number>[0-9][0-9A-Za-z_]*)
+    | (?P<bracket>[()\[\]{}])"""
+)
+"""Comments, texts and words, in which a bracket is none, and numbers. Linear: it never tries a text twice."""
+_NUMBER_THEN_WORD = re.compile(r"[0-9].*(?:and|else|for|if|in|is|not|or)")
 MARKERS = frozenset({"export", "internal", "deadline", "view"})
 TYPES = frozenset({"int", "str", "bool", "list", "dict"})
 HOST: dict[str, tuple[int, int]] = {
@@ -65,6 +76,7 @@ class Fault:
 
     line: int
     sentence: str
+    column: int = 1
 
 
 class ContractInvalid(Exception):
@@ -102,11 +114,11 @@ def check(source: str) -> Checked:
     try:
         tree = ast.parse(source, feature_version=FEATURE_VERSION)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise ContractInvalid([Fault(line, "this is not Python")]) from None
+        line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
+        raise ContractInvalid([Fault(line, "this is not Python", column)]) from None
     checker = _Checker(tree)
     if checker.faults:
-        raise ContractInvalid(sorted(checker.faults, key=lambda fault: fault.line))
+        raise ContractInvalid(sorted(checker.faults, key=lambda fault: (fault.line, fault.column)))
     return Checked(tree, checker.functions, checker.constants)
 
 
@@ -117,14 +129,25 @@ def _check_text(source: str) -> None:
         raise ContractInvalid([Fault(1, "only ASCII text with LF line ends is allowed")])
     escape = _BAD_ESCAPE.search(source)
     if escape:
-        line = source.count("\n", 0, escape.start()) + 1
-        raise ContractInvalid([Fault(line, "a backslash stands only before another, a quote, n or t")])
+        raise ContractInvalid(
+            [_fault_at(source, escape.start(), "a backslash stands only before another, a quote, n or t")]
+        )
     depth = 0
-    for position, char in enumerate(source):
-        depth = max(0, depth + (char in "([{") - (char in ")]}"))
-        if depth > BRACKETS_MAX:
-            line = source.count("\n", 0, position) + 1
-            raise ContractInvalid([Fault(line, f"brackets are nested deeper than {BRACKETS_MAX}")])
+    for token in _TOKEN.finditer(source):
+        if token["bracket"]:
+            depth = max(0, depth + (1 if token["bracket"] in "([{" else -1))
+            if depth > BRACKETS_MAX:
+                raise ContractInvalid(
+                    [_fault_at(source, token.start(), f"brackets are nested deeper than {BRACKETS_MAX}")]
+                )
+        elif token["number"] and _NUMBER_THEN_WORD.fullmatch(token["number"]):
+            # Python only warns of it, and where warnings are errors it is none.
+            raise ContractInvalid([_fault_at(source, token.start(), "a space belongs between a number and a word")])
+
+
+def _fault_at(source: str, position: int, sentence: str) -> Fault:
+    line_start = source.rfind("\n", 0, position) + 1
+    return Fault(source.count("\n", 0, position) + 1, sentence, position - line_start + 1)
 
 
 class _Checker:
@@ -142,7 +165,7 @@ class _Checker:
             _Body(self, function, known)
 
     def fault(self, node: ast.AST, sentence: str) -> None:
-        self.faults.append(Fault(getattr(node, "lineno", 1), sentence))
+        self.faults.append(Fault(getattr(node, "lineno", 1), sentence, getattr(node, "col_offset", 0) + 1))
 
     def _size_is_fine(self, tree: ast.Module) -> bool:
         count = 0

@@ -126,3 +126,32 @@ def test_a_wrong_number_of_arguments_is_refused_beforehand(call: str) -> None:
 
 def test_faults_come_in_order_of_lines() -> None:
     assert [fault.line for fault in refused(body("return 1.5", "return 2.5")).faults] == [2, 3]
+
+
+def test_brackets_that_comments_and_texts_close_are_still_open() -> None:
+    # A closing bracket in a comment once made room for another open one, up to what the interpreter bears.
+    for trick in ("#)\n", "')' and\n"):
+        source = "def run():\n    return " + ("(" + trick) * 65 + "1" + ")" * 65 + "\n"
+        with pytest.raises(ContractInvalid, match="nested deeper"):
+            check(source)
+    check("def run():\n    return '" + "(" * 70 + "'  # " + "[" * 70 + "\n")
+
+
+@pytest.mark.parametrize("source", ['"""' + '\\"""' * 8000, '"' * 65_000, "'" + "\\'" * 30_000, "#" * 65_000])
+def test_a_source_is_looked_through_once(source: str) -> None:
+    with pytest.raises(ContractInvalid):
+        check(source + "\nx")
+
+
+def test_a_number_that_runs_into_a_word_is_refused_whatever_python_does_with_warnings() -> None:
+    # Python warns of `1if`; started with -W error it refuses, so replicas would have disagreed.
+    for text in ("1if x else 2", "x if x else 0x1for", "1or x", "0xfor x"):
+        with pytest.raises(ContractInvalid, match="a space belongs"):
+            check(f"def run():\n    x = 1\n    return {text}\n")
+    check("def run():\n    x1if = 0xbeef + 1_000\n    return '1if' + str(x1if)  # 1if\n")
+
+
+def test_a_fault_says_line_and_column() -> None:
+    with pytest.raises(ContractInvalid) as caught:
+        check("def run():\n    x = 1 ** 2\n    y = 3 / 1\n")
+    assert [(fault.line, fault.column) for fault in caught.value.faults] == [(2, 9), (3, 9)]
