@@ -67,7 +67,7 @@ class Market:
         return self._listing(meter, interval, lots, PRICE - below, parts)
 
     def _crossing(self, meter: str, interval: int, energy_wh: int, ask: int, bid: int) -> Deal:
-        common = {"interval": interval, "energy_wh": energy_wh}
+        common = {"interval": interval, "energy_wh": energy_wh, "execution": "limit"}
         yield Step("seller", "place_order", {"side": "ask", "meter": meter, "price": ask, **common})
         yield Step("buyer", "place_order", {"side": "bid", "meter": self._buyers_meter, "price": bid, **common})
 
@@ -76,4 +76,5 @@ class Market:
         listing = yield Step("seller", "post_listing", terms)
         for part in range(parts):
             taken = lots // parts + (1 if part < lots % parts else 0)
-            yield Step("buyer", "take_listing", {"listing": listing, "energy_wh": taken * LOT_WH})
+            taking = {"listing": listing, "meter": self._buyers_meter, "energy_wh": taken * LOT_WH}
+            yield Step("buyer", "take_listing", taking)

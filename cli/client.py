@@ -46,7 +46,7 @@ def submit(
 ) -> None:
     """Sign, submit and wait for the verified certificate; prints the outcome.
 
-    Example: wattq tx submit market.take_listing '{"listing": "000000000012-00000", "energy_wh": 100}' --key bob.key
+    Example: wattq tx submit market.cancel_order '{"order": "000000000012-00000"}' --key bob.key
     """
     contract, dot, name = function.partition(".")
     given = _json_object(args)

@@ -74,7 +74,7 @@ class Agent:
                 "market", "post_listing", {**place, "energy_wh": listed_wh, "price": price, "lot_wh": LOT_WH}
             )
         ask = {**place, "side": "ask", "energy_wh": max(1, surplus_wh - listed_wh), "price": self._price(0.2, 0.6)}
-        await self.invoke("market", "place_order", ask)
+        await self.invoke("market", "place_order", {**ask, "execution": "limit"})
 
     async def buy(self, interval: int, forecast: Forecast) -> None:
         """Cover the forecast need: cheapest listings first, then a bid for what is left."""
@@ -88,7 +88,8 @@ class Agent:
             wanted_wh = min(listing.remaining_wh, need_wh // LOT_WH * LOT_WH)
             if wanted_wh < listing.remaining_wh:
                 wanted_wh = wanted_wh // listing.lot_wh * listing.lot_wh
-            taken = await self.invoke("market", "take_listing", {"listing": listing.listing, "energy_wh": wanted_wh})
+            taking = {"listing": listing.listing, "meter": self.participant.meter, "energy_wh": wanted_wh}
+            taken = await self.invoke("market", "take_listing", taking)
             need_wh -= wanted_wh if taken is not None else 0
         if need_wh > 0:
             bid = {
@@ -97,6 +98,7 @@ class Agent:
                 "interval": interval,
                 "energy_wh": need_wh,
                 "price": limit,
+                "execution": "limit",
             }
             await self.invoke("market", "place_order", bid)
 

@@ -94,7 +94,8 @@ async def main(directory: Path) -> None:
         offer = {"meter": meter, "interval": interval, "energy_wh": 1_000, "price": 200_000, "lot_wh": 100}
         listing = await anna.invoke("market", "post_listing", offer)
         show("1,000 Wh listed", listing)
-        trade = await dora.invoke("market", "take_listing", {"listing": listing.value, "energy_wh": 300})
+        taking = {"listing": listing.value, "meter": f"meter-{dora.signer[:8]}", "energy_wh": 300}
+        trade = await dora.invoke("market", "take_listing", taking)
         show("300 Wh taken", trade)
         await asyncio.to_thread(RECEIPT.write_text, json.dumps(trade.receipt_json, indent=1))
         print(f"receipt of trade {trade.value}: {RECEIPT}")

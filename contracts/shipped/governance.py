@@ -3,7 +3,8 @@
 Acts take operators of `threshold` different organisations among `organisations` = {"names", "threshold"}. Revocation:
 `revoked/<serial>`. Parameter: `parameter/<name>` = {"value"}; units are in the names. Root: `root/<sha256>` =
 {"certificate"}. The epoch in force is `epoch`; the one to come, `next_epoch` = {"boundary", "epoch"}, follows the block
-at its boundary. Reports: `report/<epoch>/<hash of key>`.
+at its boundary. Reports: `report/<epoch>/<hash of key>`. Grid fee: `grid_fee/<from>/<to>` = {"fee", "from_ms",
+"before"}. Product: `product/<name>`, and `zone/<zone>` of each of its zones.
 """
 
 YEAR_S = 31622400
@@ -14,6 +15,10 @@ AHEAD_BLOCKS_MAX = 1000000
 ORGANISATIONS_MAX = 64
 NAME_MAX = 64
 ROOTS_MAX = 64
+ZONES_MAX = 16
+ZONE_CHARS_MAX = 64
+ZONE_SENTENCE = "A zone's name is 1 to 64 characters without a slash or space."
+UNTRADED_MS = 605700000
 
 
 @export("operator")
@@ -46,6 +51,65 @@ def greatest(name):
     if name.endswith("_price"):
         return PRICE_MAX
     return OTHER_MAX
+
+
+
+@export("operator")
+def set_grid_fee(from_zone: str, to_zone: str, fee: int, from_ms: int):
+    """Set what the grid gets of each kWh from one zone's meters to another's, in micro-currency, for deliveries from
+    the time `from_ms` on.
+
+    A fee falls only for intervals that do not trade yet, a week and a quarter of an hour ahead, so that no book is
+    ever left crossed. Errors: CONSENT_LACKING, ZONE_INVALID, FEE_INVALID, FEE_TOO_SOON, CHANGE_PENDING.
+    """
+    need_consent()
+    require(is_zone(from_zone) and is_zone(to_zone), "ZONE_INVALID", ZONE_SENTENCE)
+    require(0 <= fee and fee <= PRICE_MAX, "FEE_INVALID", "A grid fee is 0 to 10^9 micro-currency per kWh.")
+    require(0 <= from_ms and from_ms <= OTHER_MAX, "FEE_INVALID", "A time is in UTC milliseconds.")
+    place = "grid_fee/" + from_zone + "/" + to_zone
+    known = get(place)
+    before = 0
+    if known is not None:
+        require(known["from_ms"] <= block_time(), "CHANGE_PENDING", "This fee's last change is still to come.")
+        before = known["fee"]
+    soonest = block_time() + UNTRADED_MS
+    require(fee >= before or from_ms >= soonest, "FEE_TOO_SOON", "A fee falls only where nothing is traded yet.")
+    put(place, {"fee": fee, "from_ms": from_ms, "before": before})
+    emit("grid_fee_set", {"from_zone": from_zone, "to_zone": to_zone, "fee": fee, "from_ms": from_ms})
+
+
+@export("operator")
+def set_product(name: str, zones: list, mechanism: str, grid_fee: int, ties: str):
+    """Say how a group of zones trades: "continuous", "auction" (uniform price), or by a contract with a view `clear`.
+
+    `grid_fee`, in micro-currency per kWh, is that of an auction's trades; `ties` at its margin go by "time" or "pro
+    rata". A zone is in one product at most; those in none share one continuous book. Offers that stand keep the terms
+    they were made under. Errors: CONSENT_LACKING, NAME_INVALID, ZONE_INVALID, ZONE_TAKEN, MECHANISM_UNKNOWN,
+    FEE_INVALID, TIES_INVALID.
+    """
+    need_consent()
+    require(is_zone(name), "NAME_INVALID", "A product's name is 1 to 64 characters without a slash or space.")
+    require(len(zones) <= ZONES_MAX, "ZONE_INVALID", "A product has at most 16 zones.")
+    own = mechanism == "continuous" or mechanism == "auction"
+    require(own or get("contract/" + mechanism) is not None, "MECHANISM_UNKNOWN", "There is no such mechanism.")
+    require(0 <= grid_fee and grid_fee <= PRICE_MAX, "FEE_INVALID", "A grid fee is 0 to 10^9 micro-currency per kWh.")
+    require(ties == "time" or ties == "pro rata", "TIES_INVALID", "Ties go by time or pro rata.")
+    known = get("product/" + name)
+    if known is not None:
+        for zone in known["zones"]:
+            delete("zone/" + zone)
+    for zone in zones:
+        require(is_str(zone) and is_zone(zone), "ZONE_INVALID", ZONE_SENTENCE)
+        require(get("zone/" + zone) is None, "ZONE_TAKEN", "This zone is in another product, or named twice.")
+        put("zone/" + zone, {"product": name, "mechanism": mechanism})
+    terms = {"zones": zones, "mechanism": mechanism, "grid_fee": grid_fee, "ties": ties}
+    put("product/" + name, terms)
+    emit("product_set", {"product": name, "zones": zones, "mechanism": mechanism})
+
+
+def is_zone(name):
+    """As `registry.bind_meter` has it: part of a key."""
+    return 0 < len(name) and len(name) <= ZONE_CHARS_MAX and name.find("/") < 0 and name.find(" ") < 0
 
 
 @export("operator")

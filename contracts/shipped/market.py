@@ -2,11 +2,13 @@
 
 Intervals are UTC seconds // 900; energy is Wh, prices micro-currency per kWh, amounts Wh * price // 1000 floored.
 An interval trades until `gate_closure_s` before its delivery (EPEX intraday, SEEPEX). A trade is at the resting
-order's price; priority is price, then time, time being (height, index), never a clock. Buyers hold Wh * limit,
-sellers Wh * imbalance price, so that every obligation is covered (market rules, "Collateral").
+side's price: a buyer pays a resting ask plus the grid fee between the two meters' zones, or its own resting bid, of
+which the grid fee is a part. Priority is by what the buyer pays, then time, time being (height, index), never a clock.
+Buyers hold Wh * limit, sellers Wh * imbalance price, so every obligation is covered (market rules, "Collateral").
 
-Listing: `listing/<id>`. Order: `order/<id>`. Book: `ask/<interval>/<price>/<id>`, `bid/<interval>/<inverse
-price>/<id>`, `offer/<interval>/<price>/<id>` for listings: keys sort as priority does, so the best is one scan.
+Listing: `listing/<id>`. Order: `order/<id>`. Book: `ask/<interval>/<product>/<zone>/<price>/<id>`, `bid/...` with the
+inverse price, `offer/<interval>/<price>/<id>` for listings: keys sort as priority does. `top/<interval>/<product>`:
+the best price and order of each zone and side, so that a placement reads no more of the book than it trades with.
 `sold/<meter>/<interval>`: Wh offered or sold, capped by the meter's capacity (no double selling).
 """
 
@@ -17,8 +19,7 @@ AHEAD_MAX = 672
 MATCHES_MAX = 50
 TRADES_MAX = 100
 EXPIRIES_MAX = 40
-SELLERS = "seller prosumer"
-BUYERS = "buyer prosumer"
+ZONES_MAX = 16
 
 
 # ------------------------------------------------------------------------------------------------ listings
@@ -26,17 +27,17 @@ BUYERS = "buyer prosumer"
 
 @export("seller", "prosumer")
 def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: int):
-    """Offer energy of one meter in one interval at a price, in lots; returns the listing's id.
+    """Offer energy of one meter in one interval at a price (the seller's, without grid fee), in lots; returns its id.
 
     Errors: INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, LOT_MISMATCH, NOT_FOUND, NOT_YOUR_METER,
     CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS.
     """
     check_terms(interval, energy_wh, price)
     require(0 < lot_wh and lot_wh <= energy_wh, "LOT_MISMATCH", "A lot is 1 Wh up to the whole listing.")
-    reserve_capacity(meter, interval, energy_wh)
+    zone = reserve_capacity(caller(), meter, interval, energy_wh)
     imbalance_price = parameter("imbalance_price")
     call("credit", "hold", [caller(), energy_wh * imbalance_price // 1000])
-    listing = pad(block_height(), 12) + "-" + pad(tx_index(), 5)
+    listing = new_id()
     put(
         "listing/" + listing,
         {
@@ -44,6 +45,7 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
             "id": listing,
             "interval": interval,
             "meter": meter,
+            "zone": zone,
             "seller": caller(),
             "price": price,
             "energy_wh": energy_wh,
@@ -60,36 +62,39 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
 
 
 @export("buyer", "prosumer")
-def take_listing(listing: str, energy_wh: int):
-    """Take all or part of a listing at its price; returns the trade's id.
+def take_listing(listing: str, meter: str, energy_wh: int):
+    """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
     Part means whole lots; a rest smaller than a lot is taken whole. The seller is authenticated again (S2).
-    Errors: NOT_FOUND, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES,
-    INSUFFICIENT_FUNDS, and why the seller may not act.
+    Errors: NOT_FOUND, NOT_YOUR_METER, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED,
+    TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
     check_open(record["interval"])
     require(record["status"] == "open", "NOT_ENOUGH_LEFT", "The listing is no longer open.")
-    require(record["seller"] != caller(), "SELF_TRADE", "Nobody trades with themselves.")
+    seller = record["seller"]
+    require(seller != caller(), "SELF_TRADE", "Nobody trades with themselves.")
     remaining = record["remaining_wh"]
     require(0 < energy_wh, "ENERGY_INVALID", "An energy is at least 1 Wh.")
     require(energy_wh <= remaining, "NOT_ENOUGH_LEFT", "Only what is left of the listing can be taken.")
     whole = energy_wh == remaining or energy_wh % record["lot_wh"] == 0
     require(whole, "LOT_MISMATCH", "Take whole lots, or all that is left.")
-    authenticate(record["seller"], ["seller", "prosumer"])
-    call("credit", "hold", [caller(), energy_wh * record["price"] // 1000])
-    rest = remaining - energy_wh
-    keep_collateral(record["seller"], remaining, energy_wh, record["imbalance_price"])
-    record["remaining_wh"] = rest
+    authenticate(seller, ["seller", "prosumer"])
+    fee = fee_between(record["zone"], check_owner(caller(), meter)["zone"], record["interval"])
+    price = record["price"] + fee
+    call("credit", "hold", [caller(), energy_wh * price // 1000])
+    give_back(seller, saved(remaining, energy_wh, record["imbalance_price"], record["imbalance_price"]))
+    record["remaining_wh"] = remaining - energy_wh
     key = offer_key(record["interval"], record["price"], listing)
-    if rest == 0:
+    if record["remaining_wh"] == 0:
         record["status"] = "taken"
         delete(key)
     else:
-        put(key, [listing, rest, record["lot_wh"]])
+        put(key, [listing, record["remaining_wh"], record["lot_wh"]])
     put("listing/" + listing, record)
-    return open_trade(record, "", record["seller"], caller(), energy_wh, record["price"], "listing", 0)
+    terms = [energy_wh, price, fee, record["imbalance_price"], "listing"]
+    return open_trade(0, record["interval"], [record["meter"], meter], [seller, caller()], terms)
 
 
 @export("seller", "prosumer")
@@ -99,17 +104,19 @@ def cancel_listing(listing: str):
     require(record is not None, "NOT_FOUND", "There is no such listing.")
     require(record["seller"] == caller(), "NOT_YOURS", "Only the seller cancels a listing.")
     require(record["status"] == "open", "NOT_OPEN", "The listing is no longer open.")
-    end_listing(record, "cancelled")
+    end_listing(record, "cancelled", "WITHDRAWN")
 
 
-def end_listing(record, status):
-    """Close a listing: give back collateral and capacity."""
+def end_listing(record, status, reason):
+    """Close a listing: give back collateral and capacity, tell the seller."""
     remaining = record["remaining_wh"]
-    call("credit", "release", [record["seller"], remaining * record["imbalance_price"] // 1000])
+    give_back(record["seller"], remaining * record["imbalance_price"] // 1000)
     free_capacity(record["meter"], record["interval"], remaining)
     record["status"] = status
     put("listing/" + record["id"], record)
     delete(offer_key(record["interval"], record["price"], record["id"]))
+    notice = {"listing": record["id"], "owner": record["seller"], "remaining_wh": remaining, "reason": reason}
+    emit(status, notice)
 
 
 def offer_key(interval, price, listing):
@@ -120,31 +127,67 @@ def offer_key(interval, price, listing):
 
 
 @export("seller", "buyer", "prosumer")
-def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int):
-    """A limit order: matches at once what it can at the resting orders' prices, the rest stands in the book.
+def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int, execution: str):
+    """An order in the continuous book of the meter's zone: matches at once what it can, at the resting side's price.
 
-    `side` is "bid" or "ask"; `meter` is one's own, its capacity caps what is sold. Returns {"order", "trades"}.
+    `side` is "bid" (its price is the most that the buyer pays, grid fee included) or "ask" (the least that the seller
+    gets); `meter` is one's own, its capacity caps what is sold. `execution` (Nord Pool, EPEX): "limit" rests with what
+    is left, "ioc" cancels it, "fok" fails with NOT_FILLED unless all of it is matched. Returns {"order", "trades"}.
     It matches at most 50 resting orders; if it would match more, what is left is cancelled, so that the book never
-    stands crossed. Errors: SIDE_INVALID, ROLE_REQUIRED, SELF_TRADE, TOO_MANY_TRADES, and as post_listing.
+    stands crossed. Errors: SIDE_INVALID, EXECUTION_INVALID, ROLE_REQUIRED, MECHANISM_DIFFERS, NOT_FILLED, SELF_TRADE,
+    TOO_MANY_TRADES, TOO_MANY_ZONES, and as post_listing.
     """
+    known = execution == "limit" or execution == "ioc" or execution == "fok"
+    require(known, "EXECUTION_INVALID", "An execution is limit, ioc or fok.")
+    return enter_order(side, meter, interval, energy_wh, price, execution)
+
+
+@export("seller", "buyer", "prosumer")
+def amend_order(order: str, energy_wh: int, price: int):
+    """Replace one's open order by a limit order of another energy or price, behind all of that price: its time
+    priority starts anew, and so does its id. Returns {"order", "trades"} of the new one.
+
+    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order.
+    """
+    record = own_open_order(order)
+    remove_order(record, "amended", "AMENDED")
+    return enter_order(record["side"], record["meter"], record["interval"], energy_wh, price, "limit")
+
+
+@export("seller", "buyer", "prosumer")
+def cancel_order(order: str):
+    """Withdraw what is left of one's order. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN."""
+    remove_order(own_open_order(order), "cancelled", "WITHDRAWN")
+
+
+def own_open_order(order):
+    record = get("order/" + order)
+    require(record is not None, "NOT_FOUND", "There is no such order.")
+    require(record["owner"] == caller(), "NOT_YOURS", "Only its owner changes an order.")
+    require(record["status"] == "open", "NOT_OPEN", "The order is no longer open.")
+    return record
+
+
+def enter_order(side, meter, interval, energy_wh, price, execution):
+    """Check, lock collateral and capacity, match, and let the rest stand, or not."""
     require(side == "bid" or side == "ask", "SIDE_INVALID", "A side is bid or ask.")
     check_terms(interval, energy_wh, price)
-    collateral_price = price
+    authenticate(caller(), roles_of(side))
     if side == "ask":
-        authenticate(caller(), ["seller", "prosumer"])
-        reserve_capacity(meter, interval, energy_wh)
         collateral_price = parameter("imbalance_price")
+        zone = reserve_capacity(caller(), meter, interval, energy_wh)
     else:
-        authenticate(caller(), ["buyer", "prosumer"])
-        check_owner(meter)
+        collateral_price = price
+        zone = check_owner(caller(), meter)["zone"]
     call("credit", "hold", [caller(), energy_wh * collateral_price // 1000])
-    order = pad(block_height(), 12) + "-" + pad(tx_index(), 5)
     record = {
         "type": "order",
-        "id": order,
+        "id": new_id(),
         "side": side,
         "interval": interval,
         "meter": meter,
+        "zone": zone,
+        "product": product_of(zone),
         "owner": caller(),
         "price": price,
         "collateral_price": collateral_price,
@@ -152,49 +195,125 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
         "remaining_wh": energy_wh,
         "status": "open",
     }
-    trades = match(record)
-    if record["remaining_wh"] == 0:
+    order = record["id"]
+    emit("ordered", {"order": order, "side": side, "interval": interval, "energy_wh": energy_wh, "price": price})
+    tops = get(top_key(record))
+    if tops is None:
+        tops = {"ask": {}, "bid": {}}
+    found = match(record, tops)
+    complete = record["remaining_wh"] == 0
+    require(complete or execution != "fok", "NOT_FILLED", "The book cannot fill the whole order at once.")
+    if complete:
         record["status"] = "filled"
         put("order/" + order, record)
-    elif record["status"] == "open":
-        put(book_key(record), [order, caller(), record["remaining_wh"]])
-        open_gate(interval)
-        put("order/" + order, record)
+    elif found["stopped"]:
+        end_order(record, "cancelled", "TOO_MANY_MATCHES")
+    elif execution == "ioc":
+        end_order(record, "cancelled", "NOT_FILLED")
     else:
-        end_order(record, record["status"])
-    emit("ordered", {"order": order, "side": side, "interval": interval, "energy_wh": energy_wh, "price": price})
-    return {"order": order, "trades": trades}
+        stand(record, tops, found)
+    if found["changed"]:
+        put(top_key(record), tops)
+    return {"order": order, "trades": found["trades"]}
 
 
-def match(record):
-    """Fill an incoming order from the other side of the book, best price and earliest first."""
-    other = "ask"
-    if record["side"] == "ask":
-        other = "bid"
-    trades = []
-    prefix = other + "/" + pad(record["interval"], 10) + "/"
-    rows = scan(prefix, "", MATCHES_MAX + 1)
+def stand(record, tops, found):
+    """Rest in the book, in front of it if nothing there is better."""
+    best = tops[record["side"]]
+    zone = record["zone"]
+    if zone not in best:
+        require(len(best) < ZONES_MAX, "TOO_MANY_ZONES", "A book has orders of at most 16 zones a side.")
+        best[zone] = [record["price"], record["id"]]
+        found["changed"] = True
+    elif is_better(record["side"], record["price"], best[zone][0]):
+        best[zone] = [record["price"], record["id"]]
+        found["changed"] = True
+    put(book_key(record), record["id"])
+    put("order/" + record["id"], record)
+    open_gate(record["interval"])
+
+
+def match(record, tops):
+    """Fill an incoming order from the other side of the book; what came of it, and whether `tops` changed."""
+    other = "bid"
+    if record["side"] == "bid":
+        other = "ask"
+    best = tops[other]
+    fees = fees_to(record, best)
+    found = {"trades": [], "changed": False, "stopped": False, "spare": 0}
     looked_at = 0
-    for key, row in rows:
-        if record["remaining_wh"] == 0:
-            break
-        resting = get("order/" + row[0])
-        if record["side"] == "bid" and resting["price"] > record["price"]:
-            break
-        if record["side"] == "ask" and resting["price"] < record["price"]:
-            break
+    zone = next_zone(record, best, fees)
+    while zone is not None and record["remaining_wh"] > 0:
         if looked_at == MATCHES_MAX:
-            record["status"] = "cancelled"
+            found["stopped"] = True
             break
         looked_at += 1
+        resting = get("order/" + best[zone][1])
         require(resting["owner"] != record["owner"], "SELF_TRADE", "This order would trade with one of your own.")
-        if standing(resting["owner"], roles_of(other)) != "":
-            remove_order(resting, key, "barred")
+        bar = standing(resting["owner"], roles_of(other))
+        if bar != "":
+            end_order(resting, "barred", bar)
         elif other == "ask" and is_full(resting):
-            remove_order(resting, key, "full")
+            end_order(resting, "full", "TOO_MANY_TRADES")
         else:
-            trades.append(fill(record, resting, key, len(trades)))
-    return trades
+            fill(record, resting, fees[zone], found)
+        if resting["status"] != "open":
+            delete(book_key(resting))
+            advance(best, resting)
+            found["changed"] = True
+        zone = next_zone(record, best, fees)
+    give_back(record["owner"], found["spare"])
+    return found
+
+
+def fees_to(record, best):
+    """The grid fee between an incoming order and each zone of the other side."""
+    fees = {}
+    for zone in best.keys():
+        if record["side"] == "bid":
+            fees[zone] = fee_between(zone, record["zone"], record["interval"])
+        else:
+            fees[zone] = fee_between(record["zone"], zone, record["interval"])
+    return fees
+
+
+def next_zone(record, best, fees):
+    """The zone whose best order comes first of those that meet `record`, by what the buyer pays, then time; or None."""
+    chosen = None
+    paid = 0
+    for zone, top in best.items():
+        if record["side"] == "bid":
+            pays = top[0] + fees[zone]
+            meets = pays <= record["price"]
+            first = meets and (chosen is None or pays < paid or (pays == paid and top[1] < best[chosen][1]))
+        else:
+            pays = top[0]
+            meets = pays - fees[zone] >= record["price"]
+            first = meets and (chosen is None or pays > paid or (pays == paid and top[1] < best[chosen][1]))
+        if first:
+            chosen = zone
+            paid = pays
+    return chosen
+
+
+def advance(best, gone):
+    """Put what follows `gone` in front of its zone."""
+    prefix = book_prefix(gone)
+    rows = scan(prefix, book_key(gone), 1)
+    if len(rows) == 0:
+        best.pop(gone["zone"])
+    else:
+        rank = rows[0][0][len(prefix) :]
+        price = int(rank[:10])
+        if gone["side"] == "bid":
+            price = PRICE_MAX - price
+        best[gone["zone"]] = [price, rows[0][1]]
+
+
+def is_better(side, price, other):
+    if side == "ask":
+        return price < other
+    return price > other
 
 
 def is_full(ask):
@@ -205,69 +324,86 @@ def is_full(ask):
 
 def roles_of(side):
     if side == "ask":
-        return SELLERS.split(" ")
-    return BUYERS.split(" ")
+        return ["seller", "prosumer"]
+    return ["buyer", "prosumer"]
 
 
-def fill(incoming, resting, key, number):
-    """Trade what both orders have left, at the resting order's price; returns the trade's id."""
+def fill(incoming, resting, fee, found):
+    """Trade what both orders have left, at the resting side's price."""
     energy_wh = min(incoming["remaining_wh"], resting["remaining_wh"])
-    price = resting["price"]
     bid = incoming
     ask = resting
+    price = resting["price"] + fee
     if incoming["side"] == "ask":
         bid = resting
         ask = incoming
-    before = bid["remaining_wh"]
-    held = before * bid["price"] // 1000
-    needed = (before - energy_wh) * bid["price"] // 1000 + energy_wh * price // 1000
-    call("credit", "release", [bid["owner"], held - needed])
-    keep_collateral(ask["owner"], ask["remaining_wh"], energy_wh, ask["collateral_price"])
+        price = resting["price"]
+    bought = saved(bid["remaining_wh"], energy_wh, bid["price"], price)
+    sold = saved(ask["remaining_wh"], energy_wh, ask["collateral_price"], ask["collateral_price"])
+    if incoming["side"] == "ask":
+        give_back(bid["owner"], bought)
+        found["spare"] += sold
+    else:
+        give_back(ask["owner"], sold)
+        found["spare"] += bought
     incoming["remaining_wh"] -= energy_wh
     resting["remaining_wh"] -= energy_wh
     if resting["remaining_wh"] == 0:
         resting["status"] = "filled"
-        delete(key)
-    else:
-        put(key, [resting["id"], resting["owner"], resting["remaining_wh"]])
     put("order/" + resting["id"], resting)
-    terms = {"interval": ask["interval"], "meter": ask["meter"], "imbalance_price": ask["collateral_price"]}
-    return open_trade(terms, bid["meter"], ask["owner"], bid["owner"], energy_wh, price, "book", number)
+    trades = found["trades"]
+    terms = [energy_wh, price, fee, ask["collateral_price"], "book"]
+    meters = [ask["meter"], bid["meter"]]
+    trades.append(open_trade(len(trades), ask["interval"], meters, [ask["owner"], bid["owner"]], terms))
 
 
-@export("seller", "buyer", "prosumer")
-def cancel_order(order: str):
-    """Withdraw what is left of one's order. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN."""
-    record = get("order/" + order)
-    require(record is not None, "NOT_FOUND", "There is no such order.")
-    require(record["owner"] == caller(), "NOT_YOURS", "Only its owner cancels an order.")
-    require(record["status"] == "open", "NOT_OPEN", "The order is no longer open.")
-    remove_order(record, book_key(record), "cancelled")
+def remove_order(record, status, reason):
+    """Take an order out of the book before it is filled."""
+    end_order(record, status, reason)
+    delete(book_key(record))
+    tops = get(top_key(record))
+    zone = record["zone"]
+    # A closing gate clears the tops first.
+    if tops is not None and zone in tops[record["side"]] and tops[record["side"]][zone][1] == record["id"]:
+        advance(tops[record["side"]], record)
+        put(top_key(record), tops)
 
 
-def remove_order(record, key, status):
-    """Take an order out of the book before it is filled; who did not ask for it is told."""
-    end_order(record, status)
-    delete(key)
-    if status != "cancelled":
-        emit(status, {"order": record["id"], "owner": record["owner"]})
-
-
-def end_order(record, status):
-    """Close an order: give back what it holds."""
+def end_order(record, status, reason):
+    """Close an order: give back what it holds, tell its owner why."""
     remaining = record["remaining_wh"]
-    call("credit", "release", [record["owner"], remaining * record["collateral_price"] // 1000])
+    give_back(record["owner"], remaining * record["collateral_price"] // 1000)
     if record["side"] == "ask":
         free_capacity(record["meter"], record["interval"], remaining)
     record["status"] = status
     put("order/" + record["id"], record)
+    notice = {"order": record["id"], "owner": record["owner"], "remaining_wh": remaining, "reason": reason}
+    emit(status, notice)
+
+
+def top_key(record):
+    return "top/" + pad(record["interval"], 10) + "/" + record["product"]
+
+
+def book_prefix(record):
+    place = pad(record["interval"], 10) + "/" + record["product"] + "/" + record["zone"] + "/"
+    return record["side"] + "/" + place
 
 
 def book_key(record):
     rank = record["price"]
     if record["side"] == "bid":
         rank = PRICE_MAX - record["price"]
-    return record["side"] + "/" + pad(record["interval"], 10) + "/" + pad(rank, 10) + "/" + record["id"]
+    return book_prefix(record) + pad(rank, 10) + "/" + record["id"]
+
+
+def product_of(zone):
+    """The product whose continuous book a zone trades in, '' for the one of all other zones."""
+    known = peek("governance", "zone/" + zone)
+    if known is None:
+        return ""
+    require(known["mechanism"] == "continuous", "MECHANISM_DIFFERS", "This zone trades by call auction.")
+    return known["product"]
 
 
 # ------------------------------------------------------------------------------------------- common rules
@@ -290,16 +426,43 @@ def gate_ms(interval):
     return interval * INTERVAL_MS - parameter("gate_closure_s") * 1000
 
 
-def check_owner(meter):
+def new_id():
+    return pad(block_height(), 12) + "-" + pad(tx_index(), 5)
+
+
+def fee_between(seller_zone, buyer_zone, interval):
+    """The grid fee, in micro-currency per kWh, from the seller's zone to the buyer's, by the time of delivery."""
+    known = peek("governance", "grid_fee/" + seller_zone + "/" + buyer_zone)
+    if known is None:
+        return 0
+    if interval * INTERVAL_MS < known["from_ms"]:
+        return known["before"]
+    return known["fee"]
+
+
+def check_owner(owner, meter):
     record = peek("registry", "meter/" + meter)
     require(record is not None, "NOT_FOUND", "There is no such meter.")
-    require(record["owner"] == caller(), "NOT_YOUR_METER", "The meter is bound to somebody else.")
+    require(record["owner"] == owner, "NOT_YOUR_METER", "The meter is bound to somebody else.")
     return record
 
 
-def reserve_capacity(meter, interval, energy_wh):
-    """Count energy against what the meter can deliver in a quarter of an hour."""
-    record = check_owner(meter)
+@internal("auction", "offers")
+def reserve(owner: str, meter: str, interval: int, energy_wh: int):
+    """Count what another contract offers of a meter; returns the meter's zone. Errors: NOT_FOUND, NOT_YOUR_METER,
+    CAPACITY_EXCEEDED."""
+    return reserve_capacity(owner, meter, interval, energy_wh)
+
+
+@internal("auction", "offers")
+def unreserve(meter: str, interval: int, energy_wh: int):
+    """Let go of what `reserve` counted."""
+    free_capacity(meter, interval, energy_wh)
+
+
+def reserve_capacity(owner, meter, interval, energy_wh):
+    """Count energy against what the meter can deliver in a quarter of an hour; returns the meter's zone."""
+    record = check_owner(owner, meter)
     key = "sold/" + meter + "/" + pad(interval, 10)
     sold = get(key)
     if sold is None:
@@ -307,6 +470,7 @@ def reserve_capacity(meter, interval, energy_wh):
     sold += energy_wh
     require(sold * 4 <= record["capacity_w"], "CAPACITY_EXCEEDED", "The meter cannot deliver that much in an interval.")
     put(key, sold)
+    return record["zone"]
 
 
 def free_capacity(meter, interval, energy_wh):
@@ -314,19 +478,24 @@ def free_capacity(meter, interval, energy_wh):
     put(key, get(key) - energy_wh)
 
 
-def keep_collateral(seller, before, energy_wh, imbalance_price):
-    """Floors of parts add up to no more than the floor of the whole: give back the difference."""
-    held = before * imbalance_price // 1000
-    needed = (before - energy_wh) * imbalance_price // 1000 + energy_wh * imbalance_price // 1000
-    call("credit", "release", [seller, held - needed])
+def saved(before_wh, energy_wh, held_price, price):
+    """What need no longer be held once `energy_wh` of `before_wh` are traded at `price`; floors of parts add up to no
+    more than the floor of the whole."""
+    needed = (before_wh - energy_wh) * held_price // 1000 + energy_wh * price // 1000
+    return before_wh * held_price // 1000 - needed
 
 
-def open_trade(terms, buyer_meter, seller, buyer, energy_wh, price, source, number):
-    trade = pad(block_height(), 12) + "-" + pad(tx_index(), 5) + "-" + pad(number, 3)
-    place = [terms["interval"], terms["meter"], buyer_meter]
-    money = [price, 0, terms["imbalance_price"]]
-    call("settlement", "open_trade", [trade] + place + [seller, buyer, energy_wh] + money + [source])
-    emit("traded", {"trade": trade, "interval": terms["interval"], "energy_wh": energy_wh, "price": price})
+def give_back(owner, amount):
+    if amount > 0:
+        call("credit", "release", [owner, amount])
+
+
+def open_trade(number, interval, meters, parties, terms):
+    """`meters` and `parties` are the seller's and the buyer's; `terms`: energy, price, grid fee, imbalance price,
+    source."""
+    trade = new_id() + "-" + pad(number, 3)
+    call("settlement", "open_trade", [trade, interval] + meters + parties + terms)
+    emit("traded", {"trade": trade, "interval": interval, "energy_wh": terms[0], "price": terms[1]})
     return trade
 
 
@@ -345,6 +514,8 @@ def open_gate(interval):
 @deadline
 def close_gate(interval):
     """Expire what still rests, some at a time; the rest in a following block."""
+    for key, tops in scan("top/" + pad(interval, 10) + "/", "", EXPIRIES_MAX):
+        delete(key)
     more = expire_orders("ask", interval) or expire_orders("bid", interval) or expire_listings(interval)
     if more:
         schedule(block_time(), "close_gate", [interval])
@@ -354,16 +525,15 @@ def close_gate(interval):
 
 def expire_orders(side, interval):
     rows = scan(side + "/" + pad(interval, 10) + "/", "", EXPIRIES_MAX)
-    for key, row in rows:
-        record = get("order/" + row[0])
-        remove_order(record, key, "expired")
+    for key, order in rows:
+        record = get("order/" + order)
+        end_order(record, "expired", "GATE_CLOSED")
+        delete(key)
     return len(rows) == EXPIRIES_MAX
 
 
 def expire_listings(interval):
     rows = scan("offer/" + pad(interval, 10) + "/", "", EXPIRIES_MAX)
     for key, row in rows:
-        record = get("listing/" + row[0])
-        end_listing(record, "expired")
-        emit("expired", {"listing": row[0], "owner": record["seller"]})
+        end_listing(get("listing/" + row[0]), "expired", "GATE_CLOSED")
     return len(rows) == EXPIRIES_MAX

@@ -92,14 +92,18 @@ def resigned(person: Person, text: str) -> Signed:
 
 async def changed(market: Market, change: Callable[[dict[str, Any]], Any]) -> Signed:
     """A lawful order of dora's, with something in its payload changed before signing."""
-    signed = await market.dora.client.sign("market", "take_listing", {"listing": market.listing, "energy_wh": 100})
+    signed = await market.dora.client.sign(
+        "market", "take_listing", {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
+    )
     payload = json.loads(signed.payload)
     change(payload)
     return resigned(market.dora, json.dumps(payload))
 
 
 async def test_wrong_signature(market: Market) -> None:
-    signed = await market.dora.client.sign("market", "take_listing", {"listing": market.listing, "energy_wh": 100})
+    signed = await market.dora.client.sign(
+        "market", "take_listing", {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
+    )
     assert await send(market, Signed(signed.payload.replace(":100", ":200"), signed.signatures)) == "SIGNATURE_INVALID"
 
 
@@ -138,7 +142,7 @@ async def test_duplicate_keys_and_malformed_json(market: Market) -> None:
 
 async def test_strangers_roles_and_other_peoples_things(market: Market) -> None:
     stranger = Person("mallory", SigningKey.generate(), market.network.client(0, SigningKey.generate()))
-    take = {"listing": market.listing, "energy_wh": 100}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
     try:
         assert await market.refused(stranger, "market.take_listing", take) == "NOT_REGISTERED"
     finally:
@@ -151,7 +155,14 @@ async def test_strangers_roles_and_other_peoples_things(market: Market) -> None:
 
 
 async def test_amounts_and_terms(market: Market) -> None:
-    bid = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 10, "price": PRICE}
+    bid = {
+        "side": "bid",
+        "meter": "M-dora",
+        "interval": market.interval,
+        "energy_wh": 10,
+        "price": PRICE,
+        "execution": "limit",
+    }
     cases: list[tuple[dict[str, Any], str]] = [
         ({**bid, "energy_wh": -1}, "ENERGY_INVALID"),
         ({**bid, "energy_wh": 0}, "ENERGY_INVALID"),
@@ -166,7 +177,7 @@ async def test_amounts_and_terms(market: Market) -> None:
     ]
     for args, code in cases:
         assert await market.refused(market.dora, "market.place_order", args) == code, args
-    take = {"listing": market.listing, "energy_wh": ASK_WH + 1}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": ASK_WH + 1}
     assert await market.refused(market.dora, "market.take_listing", take) == "NOT_ENOUGH_LEFT"
     assert await market.refused(market.dora, "market.take_listing", {**take, "energy_wh": 150}) == "LOT_MISMATCH"
     assert await market.refused(market.dora, "market.take_listing", {**take, "listing": "none"}) == "NOT_FOUND"
@@ -188,8 +199,15 @@ async def test_amounts_and_terms(market: Market) -> None:
 async def test_what_the_contract_refuses_is_no_success_for_http(
     market: Market, wait: str, change: dict[str, Any], status: int, code: str
 ) -> None:
-    bid = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 10, "price": PRICE}
-    take = {"listing": market.listing, "energy_wh": 100}
+    bid = {
+        "side": "bid",
+        "meter": "M-dora",
+        "interval": market.interval,
+        "energy_wh": 10,
+        "price": PRICE,
+        "execution": "limit",
+    }
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
     function, args = ("take_listing", take) if code in ("NOT_FOUND", "NOT_ENOUGH_LEFT") else ("place_order", bid)
     signed = await market.dora.client.sign("market", function, {**args, **change})
     texts = [{"public_key": item.public_key, "signature": item.signature} for item in signed.signatures]
@@ -209,7 +227,7 @@ async def test_what_the_contract_refuses_is_no_success_for_http(
 async def test_the_command_says_what_the_chain_proves(market: Market, tmp_path: Path) -> None:
     cleo = await market.network.admit("cleo", "buyer", 1)
     cleo.key.save(tmp_path / "cleo.key")
-    args = {"side": "bid", "meter": "M-cleo", "interval": 1, "energy_wh": 10, "price": PRICE}
+    args = {"side": "bid", "meter": "M-cleo", "interval": 1, "energy_wh": 10, "price": PRICE, "execution": "limit"}
     directory = market.network.cluster.directory
     command = ["tx", "submit", "market.place_order", json.dumps(args), "--key", str(tmp_path / "cleo.key")]
     command += ["--node", market.network.cluster.rest_url("node1"), "--genesis", str(directory / "genesis.json")]
@@ -224,7 +242,9 @@ async def test_the_command_says_what_the_chain_proves(market: Market, tmp_path: 
 
 
 async def test_the_socket_carries_a_failure_with_its_receipt(market: Market) -> None:
-    signed = await market.dora.client.sign("market", "take_listing", {"listing": "none", "energy_wh": 100})
+    signed = await market.dora.client.sign(
+        "market", "take_listing", {"listing": "none", "meter": "M-dora", "energy_wh": 100}
+    )
     node = connect(f"unix:{market.network.cluster.home('node3') / 'node.sock'}")
     try:
         with pytest.raises(Refused) as caught:
@@ -240,7 +260,7 @@ async def test_the_socket_carries_a_failure_with_its_receipt(market: Market) -> 
 
 async def test_a_refused_transaction_changes_nothing_but_its_nonce(market: Market) -> None:
     before = (await market.dora.client.account()).value
-    take = {"listing": market.listing, "energy_wh": ASK_WH + 1}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": ASK_WH + 1}
     await market.refused(market.dora, "market.take_listing", take)
     assert (await market.dora.client.account()).value == before
 
@@ -251,7 +271,7 @@ async def test_taking_from_a_seller_since_suspended_or_revoked(market: Market) -
     bob = await network.admit("bob", "seller", 3)
     offer = {"meter": "M-bob", "interval": market.interval, "energy_wh": 100, "price": PRICE, "lot_wh": 10}
     listing = (await bob.invoke("market", "post_listing", offer)).value
-    take = {"listing": listing, "energy_wh": 10}
+    take = {"listing": listing, "meter": "M-dora", "energy_wh": 10}
     await network.operator.invoke("registry", "suspend", {"user": bob.key.signer, "reason": "test"})
     assert await market.refused(market.dora, "market.take_listing", take) == "SUSPENDED"
     assert await market.refused(bob, "market.post_listing", offer) == "SUSPENDED"
@@ -338,7 +358,14 @@ async def test_a_stranger_with_a_key_of_its_own_making_stops_nobody(market: Mark
     query = methods.QueryParams(selector={}, min_height=2**50)
     async with market.network.client(2, key, failover=False) as stranger:
         asked = [asyncio.create_task(stranger.call(methods.QUERY, query)) for _ in range(60)]
-        bid = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 1, "price": 1_000}
+        bid = {
+            "side": "bid",
+            "meter": "M-dora",
+            "interval": market.interval,
+            "energy_wh": 1,
+            "price": 1_000,
+            "execution": "limit",
+        }
         await market.dora.invoke("market", "place_order", bid, timeout_s=15.0)
         assert (await stranger.call_plain(methods.HEADERS, methods.HeadersParams())).headers
         told = await asyncio.gather(*asked, return_exceptions=True)
@@ -376,7 +403,14 @@ async def test_garbage_on_every_socket(market: Market) -> None:
     await market.dora.invoke(
         "market",
         "place_order",
-        {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 1, "price": 1_000},
+        {
+            "side": "bid",
+            "meter": "M-dora",
+            "interval": market.interval,
+            "energy_wh": 1,
+            "price": 1_000,
+            "execution": "limit",
+        },
     )
 
 

@@ -43,6 +43,7 @@ async def trade_for_a_while(person: Person, interval: int, count: int) -> None:
             "meter": f"M-{person.name}",
             "interval": interval,
             "energy_wh": 10,
+            "execution": "limit",
             "price": 1000 + number,
         }
         await person.invoke("market", "place_order", bid)
@@ -94,7 +95,7 @@ def _first_order(network: Network) -> str:
 async def test_two_of_four_stopped_is_no_progress_and_no_wrong_answer(network: Network) -> None:
     dora = await network.admit("dora", "buyer", 0)
     interval = await network.interval()
-    bid = {"side": "bid", "meter": "M-dora", "interval": interval, "energy_wh": 10, "price": 1000}
+    bid = {"side": "bid", "meter": "M-dora", "interval": interval, "energy_wh": 10, "price": 1000, "execution": "limit"}
     for name in ("node3", "node4"):
         network.cluster.kill(name)
         await network.cluster.wait_gone(name)

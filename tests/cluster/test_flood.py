@@ -83,7 +83,8 @@ async def envelopes(network: Network) -> tuple[bytes, ...]:
 async def trade(dora: Person, interval: int) -> None:
     """Bids that a quorum acknowledges, one after another."""
     for number in range(BIDS):
-        bid = {"side": "bid", "meter": "M-dora", "interval": interval, "energy_wh": 10, "price": 1_000 + number}
+        place = {"side": "bid", "meter": "M-dora", "interval": interval, "execution": "limit"}
+        bid = {**place, "energy_wh": 10, "price": 1_000 + number}
         await dora.invoke("market", "place_order", bid)
 
 

@@ -61,6 +61,7 @@ class Load:
                 "meter": f"M-{person.name}",
                 "interval": self._interval,
                 "energy_wh": 10,
+                "execution": "limit",
                 "price": 1000 + number % 500,
             }
             await person.invoke("market", "place_order", bid)

@@ -44,8 +44,8 @@ class Market:
             self.bind(f"m-{name}", name)
         self.interval = START_INTERVAL + 4
 
-    def bind(self, meter: str, owner: str, capacity_w: int = CAPACITY_W) -> None:
-        terms = {"meter": meter, "owner": owner, "zone": "z", "capacity_w": capacity_w, "gateway": "gate"}
+    def bind(self, meter: str, owner: str, capacity_w: int = CAPACITY_W, zone: str = "z") -> None:
+        terms = {"meter": meter, "owner": owner, "zone": zone, "capacity_w": capacity_w, "gateway": "gate"}
         self.ok("registry", "bind_meter", terms, "op1")
 
     def call(self, contract: str, function: str, args: Mapping[str, Any], *signers: str) -> CallResult:
@@ -70,18 +70,26 @@ class Market:
         terms = {"meter": f"m-{who}", "interval": self.interval, "energy_wh": 1_000, "price": PRICE, "lot_wh": 100}
         return {**terms, **changed}
 
-    def order_args(self, side: str, who: str, energy_wh: int, price: int) -> dict[str, Any]:
-        return {"side": side, "meter": f"m-{who}", "interval": self.interval, "energy_wh": energy_wh, "price": price}
+    def order_args(self, side: str, who: str, energy_wh: int, price: int, execution: str = "limit") -> dict[str, Any]:
+        return {
+            "side": side, "meter": f"m-{who}", "interval": self.interval, "energy_wh": energy_wh, "price": price,
+            "execution": execution,
+        }  # fmt: skip
 
     def offer(self, who: str = "sol", **changed: Any) -> str:
         return str(self.ok("market", "post_listing", self.listing_args(who, **changed), who))
 
     def take(self, listing: str, energy_wh: int, who: str = "bea") -> str:
-        return str(self.ok("market", "take_listing", {"listing": listing, "energy_wh": energy_wh}, who))
+        return str(self.ok("market", "take_listing", self.taking_args(listing, energy_wh, who), who))
 
-    def order(self, side: str, who: str, energy_wh: int, price: int) -> tuple[str, list[dict[str, Any]]]:
+    def taking_args(self, listing: str, energy_wh: int, who: str = "bea") -> dict[str, Any]:
+        return {"listing": listing, "meter": f"m-{who}", "energy_wh": energy_wh}
+
+    def order(
+        self, side: str, who: str, energy_wh: int, price: int, execution: str = "limit"
+    ) -> tuple[str, list[dict[str, Any]]]:
         """Place an order; its id and the trades that it made, as stored."""
-        made = self.ok("market", "place_order", self.order_args(side, who, energy_wh, price), who)
+        made = self.ok("market", "place_order", self.order_args(side, who, energy_wh, price, execution), who)
         return made["order"], [self.trade(trade) for trade in made["trades"]]
 
     def reading(self, who: str = "sol", export_wh: int = 0, sequence: int = 1, **changed: Any) -> dict[str, Any]:

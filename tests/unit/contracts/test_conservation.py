@@ -44,7 +44,7 @@ def perform(market: Market, operation: tuple[Any, ...]) -> None:
         market.call("market", "post_listing", args, who)
     elif kind == "take":
         market.call(
-            "market", "take_listing", {"listing": chosen(market, "market/listing/", rest[0]), "energy_wh": rest[1]}, who
+            "market", "take_listing", market.taking_args(chosen(market, "market/listing/", rest[0]), rest[1], who), who
         )
     elif kind == "order":
         side, energy_wh, price = rest

@@ -41,7 +41,7 @@ def test_several_take_parts_until_nothing_is_left(market: Market) -> None:
     market.take(listing, 300, "bob")
     market.take(listing, 100, "bea")  # a rest smaller than a lot is taken whole
     assert market.get(f"market/listing/{listing}")["status"] == "taken"
-    assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 1}, "bob") == "NOT_ENOUGH_LEFT"
+    assert market.code("market", "take_listing", market.taking_args(listing, 1, "bob"), "bob") == "NOT_ENOUGH_LEFT"
     assert market.records("market/offer/") == []
 
 
@@ -54,12 +54,19 @@ def test_several_take_parts_until_nothing_is_left(market: Market) -> None:
         ({"energy_wh": True}, "bea", "ARGUMENTS_INVALID"), ({"energy_wh": "100"}, "bea", "ARGUMENTS_INVALID"),
         ({"listing": "none"}, "bea", "NOT_FOUND"), ({"listing": ""}, "bea", "NOT_FOUND"),
         ({"listing": "a b"}, "bea", "KEY_INVALID"), ({"listing": "x" * 300}, "bea", "KEY_INVALID"),
-        ({}, "sol", "SELF_TRADE"), ({"other": 1}, "bea", "ARGUMENTS_INVALID"), ({}, "poor", "INSUFFICIENT_FUNDS"),
+        ({}, "sol", "SELF_TRADE"), ({"other": 1}, "bea", "ARGUMENTS_INVALID"),
+        ({"meter": "m-bob"}, "bea", "NOT_YOUR_METER"), ({"meter": "none"}, "bea", "NOT_FOUND"),
     ],
 )  # fmt: skip
 def test_bad_takings(market: Market, args: dict[str, Any], who: str, code: str) -> None:
     listing = market.offer()
-    assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 100, **args}, who) == code
+    assert market.code("market", "take_listing", {**market.taking_args(listing, 100, who), **args}, who) == code
+
+
+def test_nobody_takes_what_they_cannot_pay(market: Market) -> None:
+    market.ok("credit", "withdraw", {"account": "bea", "amount": DEPOSIT - 100 * PRICE // 1_000 + 1}, "op1", "op2")
+    listing = market.offer()
+    assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea") == "INSUFFICIENT_FUNDS"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,7 @@ def test_cancelling_gives_back_collateral_and_capacity_of_what_is_left(market: M
     market.ok("market", "cancel_listing", {"listing": listing}, "sol")
     assert market.held("sol") == 400 * IMBALANCE // 1_000
     assert market.get(f"market/sold/m-sol/{market.interval:010d}") == 400
-    assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 100}, "bea") == "NOT_ENOUGH_LEFT"
+    assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea") == "NOT_ENOUGH_LEFT"
 
 
 @pytest.mark.parametrize(
@@ -130,12 +137,12 @@ def test_what_is_not_taken_expires_when_the_gate_closes(market: Market) -> None:
     market.take(listing, 300)
     gate_ms = market.interval * INTERVAL_MS - MARKET_PARAMETERS["gate_closure_s"] * 1_000
     assert market.to(gate_ms - 2) == []
-    assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 100}, "bea") == "OK"
+    assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea") == "OK"
     assert market.to(gate_ms) == ["OK"]
     record = market.get(f"market/listing/{listing}")
     assert (record["status"], record["remaining_wh"]) == ("expired", 600)
     assert market.held("sol") == 400 * IMBALANCE // 1_000
-    assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 100}, "bea") == "INTERVAL_CLOSED"
+    assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea") == "INTERVAL_CLOSED"
     assert market.code("market", "post_listing", market.listing_args(), "sol") == "INTERVAL_CLOSED"
 
 
@@ -170,7 +177,7 @@ def test_nobody_takes_from_a_seller_who_may_no_longer_act(market: Market, bar: s
             "expire": {"not_after_ms": 1}, "demote": {"role": "buyer"}, "early": {"not_before_ms": 10**14},
         }  # fmt: skip
         market.chain.put("registry/user/sol", {**user, **changes[bar]})
-    args = {"listing": listing, "energy_wh": 100}
+    args = market.taking_args(listing, 100)
     assert market.code("market", "take_listing", args, "bea") == code
     if bar == "suspend":
         market.ok("registry", "resume", {"user": "sol"}, "op1")
@@ -181,4 +188,4 @@ def test_a_meters_interval_has_at_most_a_hundred_trades(market: Market) -> None:
     listing = market.offer(lot_wh=1)
     for _ in range(100):
         market.take(listing, 1)
-    assert market.code("market", "take_listing", {"listing": listing, "energy_wh": 1}, "bea") == "TOO_MANY_TRADES"
+    assert market.code("market", "take_listing", market.taking_args(listing, 1), "bea") == "TOO_MANY_TRADES"

@@ -24,7 +24,7 @@ STATES = sorted(
     {
         state
         for pair in re.findall(
-            r'"status"(?:: |\] = )"(\w+)"|(?:end_order|remove_order|end_listing)\(.*"(\w+)"\)',
+            r'"status"(?:: |\] = )"(\w+)"|(?:end_order|remove_order|end_listing)\([^"]*"([a-z]+)"',
             shipped_sources()["market"] + shipped_sources()["settlement"],
         )
         for state in pair

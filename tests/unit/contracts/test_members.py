@@ -71,7 +71,7 @@ def test_in_one_block_the_earlier_transaction_has_priority(market: Market) -> No
     """Time priority is (height, index): two takings of the same last lot in one block."""
     listing = market.offer(energy_wh=100)
     takings = [
-        envelope("market", "take_listing", {"listing": listing, "energy_wh": 100}, who, nonce=index)
+        envelope("market", "take_listing", market.taking_args(listing, 100, who), who, nonce=index)
         for index, who in enumerate(("bob", "bea"))
     ]
     assert executed(market, *takings) == ["OK", "NOT_ENOUGH_LEFT"]

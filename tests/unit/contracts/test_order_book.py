@@ -135,7 +135,9 @@ def test_orders_expire_when_the_gate_closes_however_many_they_are(market: Market
 def test_owners_of_expired_orders_are_told(market: Market) -> None:
     ask, _ = market.order("ask", "sol", 1, HIGH)
     ((_, events),) = market.chain.advance(4 * INTERVAL_MS)
-    assert [(event.name, event.data) for event in events] == [("expired", {"order": ask, "owner": "sol"})]
+    assert [(event.name, event.data) for event in events] == [
+        ("expired", {"order": ask, "owner": "sol", "remaining_wh": 1, "reason": "GATE_CLOSED"})
+    ]
 
 
 @pytest.mark.parametrize("side", ["ask", "bid"])
