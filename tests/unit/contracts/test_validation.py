@@ -46,7 +46,7 @@ class Outcome:
 
 def take(market: Market) -> Outcome:
     listing = market.offer()
-    return Outcome(market, "market", "take_listing", {"listing": listing, "energy_wh": 300}, "bea")
+    return Outcome(market, "market", "take_listing", market.taking_args(listing, 300), "bea")
 
 
 def trade_of(market: Market, metered_wh: int | None = None) -> str:
