@@ -15,9 +15,14 @@ from contracts.constitution import (
     organisations_are_sound,
     roots_are_sound,
 )
+from contracts.rules.adjustments import adjustments
+from contracts.rules.certificates import certificates
 from contracts.rules.changes import Changes, Violation
+from contracts.rules.deliveries import deliveries, readings
+from contracts.rules.disputes import disputes
 from contracts.rules.energy import energy
 from contracts.rules.money import money
+from contracts.rules.signatures import consent, policies
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
@@ -26,7 +31,7 @@ WRITES_MAX = 2_000
 VALUE_BYTES_MAX = 65_536
 KEY_CHARS_MAX = 320
 WRITERS = {
-    "settlement": frozenset({"settlement", "credit"}),
+    "settlement": frozenset({"settlement", "credit", "origin"}),
     "market": frozenset({"market", "settlement", "credit"}),
 }
 """Whose state a call may change besides its own contract's."""
@@ -42,7 +47,7 @@ class MarketValidator:
         if not view.writes:
             return None
         changes = Changes(view)
-        for rule in (_namespace, _sizes, _constitution, money, energy, trades):
+        for rule in RULES:
             try:
                 violation = rule(call, changes)
             except MALFORMED:
@@ -83,6 +88,12 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
     if not organisations_are_sound(changes.raw):
         return Violation.ORGANISATIONS
     return None if roots_are_sound(changes.base, changes.raw) else Violation.ROOTS
+
+
+RULES = (
+    _namespace, _sizes, _constitution, money, energy, trades, deliveries, readings, disputes, adjustments, certificates,
+    policies, consent,
+)  # fmt: skip
 
 
 __all__ = ["MarketValidator", "Violation"]

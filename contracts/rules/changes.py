@@ -23,6 +23,10 @@ class Violation(StrEnum):
     DELIVERY = "VALIDATION_DELIVERY"
     SIGNATURES = "VALIDATION_SIGNATURES"
     PAYMENT = "VALIDATION_PAYMENT"
+    READING = "VALIDATION_READING"
+    DISPUTE = "VALIDATION_DISPUTE"
+    ADJUSTMENT = "VALIDATION_ADJUSTMENT"
+    CERTIFICATE = "VALIDATION_CERTIFICATE"
     SHAPE = "VALIDATION_SHAPE"
     EPOCH = "VALIDATION_EPOCH"
     ORGANISATIONS = "VALIDATION_ORGANISATIONS"
@@ -48,6 +52,12 @@ class Changes:
     def current(self, key: str) -> Value:
         """The value as it will be, written or not."""
         return self.new(key) if key in self.raw else self.old(key)
+
+    def rows(self, prefix: str, limit: int) -> list[tuple[str, Value]]:
+        """What will stand below a prefix, in no order: up to ``limit`` of what is there, and all that is written."""
+        rows = [(key, self.new(key)) for key in self.below(prefix) if self.raw[key] is not None]
+        known = self.base.scan(prefix, "", limit)
+        return rows + [(key, decode_value(entry.value)) for key, entry in known if key not in self.raw]
 
     def below(self, prefix: str) -> list[str]:
         return [key for key in self.raw if key.startswith(prefix)]

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 
 from contracts.rules.changes import TRADES, Changes, Violation
+from contracts.rules.deliveries import ADJUSTMENTS
+from contracts.rules.disputes import DISPUTES
+from contracts.rules.signatures import POLICIES, has_signed
 from ledger.execution import Call
 from ledger.values import Value
 
 ACCOUNTS = "credit/account/"
 SEALED = "auction/sealed/"
 BALANCING, GRID = "balancing", "grid"
+PAID = ("settled", "disputed")
 
 
 def money(call: Call, changes: Changes) -> Violation | None:
-    """An account gains what the trades that this call settles bring it; the rest is one deposit or withdrawal, and
-    that takes two operators."""
+    """An account gains what is settled, decided, adjusted or forfeited by this call; the rest is one deposit or
+    withdrawal, which takes two operators, or one transfer, which takes the payer."""
     gained: Counter[str] = Counter()
     for key in changes.below(ACCOUNTS):
         new, old = changes.new(key), changes.old(key)
@@ -27,16 +31,52 @@ def money(call: Call, changes: Changes) -> Violation | None:
         return Violation.MONEY
     if entered and len(set(call.signers)) < 2:
         return Violation.OPERATORS
-    gained.subtract(_settled(changes))
-    gained.subtract(_forfeited(changes))
-    unexplained = [amount for amount in gained.values() if amount]
-    return None if unexplained == ([entered] if entered else []) else Violation.PAYMENT
+    for moved in (_settled(changes), _decided(changes), _adjusted(changes), _forfeited(changes)):
+        gained.subtract(moved)
+    unexplained = {account: amount for account, amount in gained.items() if amount}
+    if list(unexplained.values()) == ([entered] if entered else []) or _is_transfer(call, changes, unexplained):
+        return None
+    return Violation.PAYMENT
+
+
+def _is_transfer(call: Call, changes: Changes, moved: dict[str, int]) -> bool:
+    """From one account to another, by who signs for the first."""
+    if call.contract != "credit" or len(moved) != 2:
+        return False
+    payer = min(moved, key=lambda account: moved[account])
+    return sum(moved.values()) == 0 and has_signed(call, payer, changes.old(POLICIES + payer))
 
 
 def _settled(changes: Changes) -> Counter[str]:
-    """What the trades that are settled now move, by account."""
+    """What the trades that both parties have signed now move, by account: all but what is disputed."""
     moved: Counter[str] = Counter()
     for key in changes.below(TRADES):
+        new, old = changes.new(key), changes.old(key)
+        if new["status"] in PAID and (old is None or old["status"] not in PAID):
+            _pay_part(moved, new, 0, new["amount"] - new["buyer_disputed"])
+            _pay_penalty(moved, new, new["penalty"] - new["seller_disputed"])
+    return moved
+
+
+def _decided(changes: Changes) -> Counter[str]:
+    """What decisions on disputes move."""
+    moved: Counter[str] = Counter()
+    for key in changes.below(DISPUTES):
+        new, old = changes.new(key), changes.old(key)
+        if new["status"] == "resolved" and old["status"] == "open":
+            trade = changes.current(TRADES + new["trade"])
+            if new["side"] == "buyer":
+                before = trade["amount"] - new["disputed"]
+                _pay_part(moved, trade, before, before + new["paid"])
+            else:
+                _pay_penalty(moved, trade, new["paid"])
+    return moved
+
+
+def _adjusted(changes: Changes) -> Counter[str]:
+    """What the adjustments that are settled now move."""
+    moved: Counter[str] = Counter()
+    for key in changes.below(ADJUSTMENTS):
         new, old = changes.new(key), changes.old(key)
         if new["status"] == "settled" and (old is None or old["status"] != "settled"):
             moved[new["buyer"]] -= new["amount"]
@@ -44,6 +84,25 @@ def _settled(changes: Changes) -> Counter[str]:
             moved[GRID] += new["grid_amount"]
             moved[BALANCING] += new["fee"] + new["penalty"]
     return moved
+
+
+def _pay_part(moved: Counter[str], trade: Value, before: int, paid: int) -> None:
+    """The buyer's debt, paid further from ``before`` to ``paid``; both fees in proportion, rounded down."""
+    grid_part = _part(trade, "grid_amount", paid) - _part(trade, "grid_amount", before)
+    fee_part = _part(trade, "fee", paid) - _part(trade, "fee", before)
+    moved[trade["buyer"]] -= paid - before
+    moved[trade["seller"]] += paid - before - grid_part - fee_part
+    moved[GRID] += grid_part
+    moved[BALANCING] += fee_part
+
+
+def _part(trade: Value, name: str, paid: int) -> int:
+    return int(trade[name] if paid == trade["amount"] else trade[name] * paid // trade["amount"])
+
+
+def _pay_penalty(moved: Counter[str], trade: Value, paid: int) -> None:
+    moved[trade["seller"]] -= paid
+    moved[BALANCING] += paid
 
 
 def _forfeited(changes: Changes) -> Counter[str]:

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from contracts.rules.changes import TRADES, Changes, Violation, place_of
+from contracts.rules.deliveries import is_usable
+from contracts.rules.disputes import DISPUTES, open_disputes
+from contracts.rules.signatures import MANDATES, PARTIES, POLICIES, READINGS, is_confirmed_lawfully, terms_of
 from ledger.execution import Call
 from ledger.values import Value
 
 TERMS = (
     "id", "interval", "meter", "buyer_meter", "seller", "buyer", "price", "grid_fee", "imbalance_price", "energy_wh",
-    "source",
+    "source", "seller_mandate", "buyer_mandate",
 )  # fmt: skip
 OWED = ("amount", "grid_amount", "fee", "penalty")
+NEXT = {
+    "matched": ("proposed", "settled"),
+    "proposed": ("proposed", "overdue", "disputed", "settled"),
+    "overdue": ("overdue", "disputed", "settled"),
+    "disputed": ("disputed", "settled"),
+}
+"""What a trade's state may become in one call."""
 
 
 def trades(call: Call, changes: Changes) -> Violation | None:
-    """A trade's terms never change; trades of one meter and interval deliver at most what was metered; one is paid
-    once, what it delivered, with both signatures."""
-    delivered: Counter[str] = Counter()
+    """A trade's terms never change, its debts are fixed once by delivery and terms, and only signatures settle it."""
     for key in changes.below(TRADES):
         new, old = changes.new(key), changes.old(key)
-        if new is None or not 0 <= new["delivered_wh"] <= new["energy_wh"]:
+        if new is None or key != TRADES + new["id"] or not 0 <= new["delivered_wh"] <= new["energy_wh"]:
             return Violation.DELIVERY
-        if not (_is_new(new) if old is None else _continues(old, new)):
+        if not (_is_new(new, changes) if old is None else _continues(old, new)):
             return Violation.DELIVERY
-        if not _is_signed(call, old, new):
+        if not _is_signed(call, old, new, changes):
             return Violation.SIGNATURES
-        if old is not None and old["status"] == "matched":
-            delivered[place_of(new)] += new["delivered_wh"]
-    for place, energy_wh in delivered.items():
-        reading = changes.current("settlement/reading/" + place)
-        usable = reading is not None and reading["quality"] in ("good", "estimated")
-        if energy_wh > (reading["export_wh"] if usable else 0):
-            return Violation.DELIVERY
+        if new["status"] != "matched" and not _disputes_agree(old, new, changes):
+            return Violation.DISPUTE
     return None
 
 
-def _is_new(new: Value) -> bool:
+def _is_new(new: Value, changes: Changes) -> bool:
+    """A match owes nothing yet; its parties' policies and mandates are those in force."""
+    for side in PARTIES:
+        policy = changes.current(POLICIES + new[side])
+        if terms_of(new[f"{side}_policy"]) != terms_of(policy) or (policy and new[f"{side}_policy"]["signed"]):
+            return False
+        if new[f"{side}_mandate"] != (changes.current(MANDATES + new[side]) is not None):
+            return False
     return (
         new["status"] == "matched"
+        and new["seller"] != new["buyer"]
         and 0 <= new["grid_fee"] <= new["price"]
         and not any(new[name] for name in ("delivered_wh", *OWED))
     )
@@ -47,24 +56,40 @@ def _is_new(new: Value) -> bool:
 
 def _continues(old: Value, new: Value) -> bool:
     """Terms stay; delivery and payment are fixed once, by the terms; what is settled is over."""
-    fixed = TERMS if old["status"] == "matched" else (*TERMS, "delivered_wh", *OWED)
-    if old["status"] == "settled" or any(old[name] != new[name] for name in fixed):
+    fixed = TERMS if old["status"] == "matched" else (*TERMS, "delivered_wh", "fee_permille", *OWED)
+    if new["status"] not in NEXT.get(old["status"], ()) or any(old[name] != new[name] for name in fixed):
         return False
-    if new["status"] == "matched":
-        return _is_new(new)
-    shortfall = new["energy_wh"] - new["delivered_wh"]
-    return bool(
-        new["amount"] == new["delivered_wh"] * new["price"] // 1000
-        and new["grid_amount"] == new["delivered_wh"] * new["grid_fee"] // 1000
-        and 0 <= new["fee"] <= new["amount"] - new["grid_amount"]
-        and new["penalty"] == shortfall * new["imbalance_price"] // 1000
-    )
+    if any(terms_of(old[f"{side}_policy"]) != terms_of(new[f"{side}_policy"]) for side in PARTIES):
+        return False
+    return 0 <= new["fee_permille"] <= 1000 and [new[name] for name in OWED] == owed(new, new["delivered_wh"])
 
 
-def _is_signed(call: Call, old: Value, new: Value) -> bool:
-    for party in ("seller", "buyer"):
-        before = old is not None and old[f"{party}_confirmed"]
-        after = new[f"{party}_confirmed"]
-        if (before and not after) or (after and not before and new[party] not in call.signers):
+def owed(trade: Value, delivered_wh: int) -> list[int]:
+    """Amount, the grid's part of it, the market's fee, and the penalty of a trade that delivers so much."""
+    amount = delivered_wh * trade["price"] // 1000
+    grid_amount = delivered_wh * trade["grid_fee"] // 1000
+    fee = (amount - grid_amount) * trade["fee_permille"] // 1000
+    return [amount, grid_amount, fee, (trade["energy_wh"] - delivered_wh) * trade["imbalance_price"] // 1000]
+
+
+def _is_signed(call: Call, old: Value, new: Value, changes: Changes) -> bool:
+    metered_now = old is not None and old["status"] == "matched"
+    usable = metered_now and is_usable(changes.current(READINGS + place_of(new)))
+    for side in PARTIES:
+        by_mandate = usable and new[f"{side}_mandate"]
+        if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
             return False
-    return bool(new["status"] != "settled" or (new["seller_confirmed"] and new["buyer_confirmed"]))
+    both = new["seller_confirmed"] and new["buyer_confirmed"]
+    return bool(both or new["status"] not in ("settled", "disputed"))
+
+
+def _disputes_agree(old: Value, new: Value, changes: Changes) -> bool:
+    """What is frozen is what disputes name; a trade is settled when none is open."""
+    for side in PARTIES:
+        record = changes.current(f"{DISPUTES}{new['id']}-{side}")
+        if new[f"{side}_disputed"] != (0 if record is None else record["disputed"]):
+            return False
+    count = open_disputes(changes, new["id"])
+    if new["open_disputes"] != count or (old["status"] in ("settled", "disputed") and new["status"] == "proposed"):
+        return False
+    return {"settled": count == 0, "disputed": count > 0}.get(new["status"], True)

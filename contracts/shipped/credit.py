@@ -3,9 +3,12 @@
 Account: `account/<signer>`. The sum over all accounts changes only by deposit and withdrawal, each signed by two
 operators; `total` keeps it. The market holds a buyer's limit amount and a seller's collateral (market rules,
 "Collateral"); settlement pays from what is held.
+
+Policy: `policy/<account>` = {"keys", "threshold"}: as many of these keys sign for the account instead of its owner's.
 """
 
 AMOUNT_MAX = 1000000000000000
+KEYS_MAX = 16
 
 
 @export("operator")
@@ -27,9 +30,75 @@ def withdraw(account: str, amount: int):
     emit("withdrawn", {"owner": account, "amount": amount})
 
 
+@export("seller", "buyer", "prosumer")
+def transfer(account: str, to: str, amount: int):
+    """Pay available micro-currency of an account to another one; who signs for the account signs.
+
+    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, and why the payee may not act.
+    """
+    check_amount(amount)
+    require(account != to, "SAME_ACCOUNT", "The two accounts are the same.")
+    authenticate(to, [])
+    need_signatures(policy_of(account))
+    change(account, -amount, 0)
+    change(to, amount, 0)
+    emit("transferred", {"owner": account, "to": to, "amount": amount})
+
+
+@export("seller", "buyer", "prosumer")
+def set_policy(account: str, keys: list, threshold: int):
+    """Have `threshold` of up to 16 keys sign for an account: payments and settlements of trades made from now on.
+
+    The keys are different traders of the account's organisation. Enough of the earlier and of the new ones sign, so
+    that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again.
+    Errors: POLICY_INVALID, SIGNATURES_LACKING, and why a key may not act.
+    """
+    old = policy_of(account)
+    need_signatures(old)
+    if len(keys) == 0 and threshold == 0:
+        need_signatures({"keys": [account], "threshold": 1})
+        delete("policy/" + account)
+        emit("policy_set", {"owner": account, "keys": [account], "threshold": 1})
+        return
+    sound = len(keys) <= KEYS_MAX and 1 <= threshold and threshold <= len(keys)
+    require(sound, "POLICY_INVALID", "The threshold is 1 to the number of keys, 16 at most.")
+    organisation = peek("registry", "user/" + account)["organisation"]
+    seen = []
+    for key in keys:
+        require(is_str(key) and key not in seen, "POLICY_INVALID", "The keys are different signers.")
+        authenticate(key, ["seller", "buyer", "prosumer"])
+        same = peek("registry", "user/" + key)["organisation"] == organisation
+        require(same, "POLICY_INVALID", "The keys are of the account's organisation.")
+        seen.append(key)
+    policy = {"type": "policy", "account": account, "keys": keys, "threshold": threshold}
+    need_signatures(policy)
+    put("policy/" + account, policy)
+    emit("policy_set", {"owner": account, "keys": keys, "threshold": threshold})
+
+
+def policy_of(account):
+    """Who signs for an account: its own key if nothing else is set."""
+    known = get("policy/" + account)
+    if known is None:
+        return {"keys": [account], "threshold": 1}
+    return known
+
+
+def need_signatures(policy):
+    found = 0
+    for signer in signers():
+        if signer in policy["keys"]:
+            found += 1
+    require(found >= policy["threshold"], "SIGNATURES_LACKING", "Too few have signed for the account.")
+
+
 def check_operators(amount):
     require(len(signers()) >= 2, "TWO_OPERATORS", "Two operators sign deposits and withdrawals.")
     authenticate(signers()[1], ["operator"])
+    check_amount(amount)
+
+
+def check_amount(amount):
     require(0 < amount and amount <= AMOUNT_MAX, "AMOUNT_INVALID", "An amount is positive and at most 10^15.")
 
 
@@ -53,42 +122,52 @@ def change(account, available, held):
     put("account/" + account, record)
 
 
-@internal("market", "auction", "offers", "settlement")
+@internal("market", "auction", "offers")
 def hold(account: str, amount: int):
     """Move available money into the held part. Errors: INSUFFICIENT_FUNDS."""
     if amount > 0:
         change(account, -amount, amount)
 
 
-@internal("market", "auction", "offers", "settlement")
+@internal("market", "auction", "offers")
 def release(account: str, amount: int):
     """Give held money back to its owner."""
     if amount > 0:
         change(account, amount, -amount)
 
 
-@internal("settlement")
-def pay(payer: str, payee: str, amount: int):
-    """Pay from what is held of the payer into the payee's available part."""
-    pay_out(payer, payee, amount)
-
-
 @internal("auction")
 def forfeit(account: str, amount: int):
     """Take held money for the market: a sealed order's collateral that was never revealed."""
-    pay_out(account, "balancing", amount)
-
-
-def pay_out(payer, payee, amount):
     if amount > 0:
-        change(payer, 0, -amount)
-        change(payee, amount, 0)
+        change(account, 0, -amount)
+        change("balancing", amount, 0)
+
+
+@internal("settlement")
+def post(entries: list):
+    """Book entries of [account, available, held] that add up to nothing, in order: releases before payments.
+
+    Errors: INSUFFICIENT_FUNDS, INSUFFICIENT_HOLD, UNBALANCED.
+    """
+    rest = 0
+    for account, available, held in entries:
+        rest += available + held
+        if available != 0 or held != 0:
+            change(account, available, held)
+    require(rest == 0, "UNBALANCED", "Money is neither made nor lost.")
 
 
 @view
 def balance(account: str):
     """An account's record, or None."""
     return get("account/" + account)
+
+
+@view
+def get_policy(account: str):
+    """Who signs for an account, and how many of them."""
+    return policy_of(account)
 
 
 @view

@@ -35,7 +35,7 @@ def executed(market: Market, *envelopes: Envelope) -> list[str]:
         ("market", "post_listing", "bea", "ROLE_REQUIRED"), ("market", "post_listing", "gate", "ROLE_REQUIRED"),
         ("market", "post_listing", "op1", "ROLE_REQUIRED"), ("market", "post_listing", "nobody", "NOT_REGISTERED"),
         ("market", "nothing", "sol", "FUNCTION_UNKNOWN"), ("none", "nothing", "sol", "CONTRACT_UNKNOWN"),
-        ("market", "close_gate", "sol", "NOT_CALLABLE"), ("credit", "pay", "sol", "NOT_CALLABLE"),
+        ("market", "close_gate", "sol", "NOT_CALLABLE"), ("credit", "post", "sol", "NOT_CALLABLE"),
         ("credit", "hold", "op1", "NOT_CALLABLE"), ("credit", "balance", "sol", "NOT_CALLABLE"),
         ("settlement", "open_trade", "sol", "NOT_CALLABLE"), ("market", "check_terms", "sol", "FUNCTION_UNKNOWN"),
         ("credit", "deposit", "sol", "ROLE_REQUIRED"), ("registry", "bind_meter", "sol", "ROLE_REQUIRED"),

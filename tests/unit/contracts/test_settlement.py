@@ -123,7 +123,7 @@ def test_silence_past_the_deadline_keeps_the_hold_and_can_be_broken(market: Mark
     assert held == 5_000 * PRICE // 1_000
     ran = market.chain.advance(CONFIRMATION_MS)
     told = [event for _, events in ran for event in events if event.name == "overdue"]
-    assert [event.data for event in told] == [{"trade": trade, "seller": "sol", "buyer": "bea"}]
+    assert [event.data for event in told] == [{"trade": trade, "seller": "sol", "buyer": "bea", "arbiter": ""}]
     assert (market.trade(trade)["status"], market.held("bea")) == ("overdue", held)
     market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
     assert (market.trade(trade)["status"], market.held("bea")) == ("settled", 0)
@@ -142,7 +142,7 @@ def test_without_a_reading_at_the_deadline_nothing_was_delivered(market: Market)
     assert market.to((market.interval + 1) * INTERVAL_MS + METERING_MS) == ["OK"]
     assert states(market, trades) == [(0, "proposed"), (0, "proposed")]
     assert market.read(export_wh=30) == 1, "a late reading is kept,"
-    assert states(market, trades) == [(0, "proposed"), (0, "proposed")], "and rewrites nothing"
+    assert states(market, trades) == [(0, "proposed"), (0, "proposed")], "and rewrites no trade"
 
 
 @pytest.mark.parametrize("quality", ["stale", "suspect", "missing"])
@@ -153,8 +153,8 @@ def test_an_unusable_reading_waits_for_its_correction(market: Market, quality: s
     assert states(market, trades) == [(0, "matched")]
     market.read(export_wh=7, sequence=2, quality="estimated")
     assert states(market, trades) == [(7, "proposed")]
-    late = market.reading(export_wh=9, sequence=3)
-    assert market.code("settlement", "submit_readings", {"readings": [late]}, "gate") == "READING_CONFLICT"
+    worse = market.reading(export_wh=9, sequence=3, quality=quality)
+    assert market.code("settlement", "submit_readings", {"readings": [worse]}, "gate") == "READING_CONFLICT"
 
 
 def test_an_unusable_reading_is_worth_nothing_at_the_deadline(market: Market) -> None:
@@ -167,8 +167,9 @@ def test_an_unusable_reading_is_worth_nothing_at_the_deadline(market: Market) ->
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
-        ({"export_wh": 9}, "READING_CONFLICT"), ({"sequence": 4, "export_wh": 9}, "READING_CONFLICT"),
-        ({"quality": "suspect"}, "READING_CONFLICT"), ({"epoch": 2}, "READING_CONFLICT"),
+        ({"export_wh": 9}, "READING_CONFLICT"), ({"sequence": 0, "export_wh": 9}, "READING_CONFLICT"),
+        ({"quality": "suspect"}, "READING_CONFLICT"), ({"epoch": 0, "sequence": 9}, "READING_CONFLICT"),
+        ({"quality": "suspect", "sequence": 4}, "READING_CONFLICT"),
         ({"meter": "none"}, "NOT_FOUND"), ({"meter": "m-other"}, "NOT_YOUR_METER"),
         ({"export_wh": -1}, "READING_INVALID"), ({"export_wh": 1 << 53}, "READING_INVALID"),
         ({"import_wh": True}, "READING_INVALID"),

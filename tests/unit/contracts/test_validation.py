@@ -120,7 +120,7 @@ TRADE, LISTING, ORDER, SOLD = "settlement/trade/", "market/listing/", "market/or
         (cancel, LISTING, {"status": "open"}, Violation.OVERSOLD),
         # Delivery is bounded by the contract and by the meter; terms and payments follow the trade.
         (take, TRADE, {"delivered_wh": 1}, Violation.DELIVERY),
-        (take, TRADE, {"status": "settled"}, Violation.DELIVERY),
+        (take, TRADE, {"status": "settled"}, Violation.SHAPE),
         (take, TRADE, {"status": "proposed"}, Violation.DELIVERY),
         (meter, TRADE, {"delivered_wh": 101}, Violation.DELIVERY),
         (meter, TRADE, {"delivered_wh": 1, "amount": 200, "penalty": -400}, Violation.DELIVERY),

@@ -1,0 +1,61 @@
+"""An adjustment is the difference between what a trade owed and what it owes by a later reading; both sign it too."""
+
+from __future__ import annotations
+
+from contracts.rules.changes import TRADES, Changes, Violation
+from contracts.rules.deliveries import ADJUSTMENTS, SHARES
+from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, terms_of
+from contracts.rules.trades import OWED, owed
+from ledger.execution import Call
+from ledger.values import Value
+
+TERMS = ("id", "trade", "number", "interval", "meter", "seller", "buyer", "before_wh", "after_wh", *OWED)
+NEXT = {"proposed": ("proposed", "overdue", "settled", "void"), "overdue": ("overdue", "settled", "void")}
+"""What an adjustment's state may become in one call."""
+
+
+def adjustments(call: Call, changes: Changes) -> Violation | None:
+    """Terms follow the trade's and never change; it is settled after the trade and all earlier ones, signed by both."""
+    for key in changes.below(ADJUSTMENTS):
+        new, old = changes.new(key), changes.old(key)
+        if new is None or key != f"{ADJUSTMENTS}{new['trade']}-{new['number']:02d}":
+            return Violation.ADJUSTMENT
+        trade = changes.current(TRADES + new["trade"])
+        if not (_is_new(new, trade, changes) if old is None else _continues(old, new)):
+            return Violation.ADJUSTMENT
+        settled = trade["status"] == "settled" and not trade["seller_disputed"] and not trade["buyer_disputed"]
+        for side in PARTIES:
+            by_mandate = old is None and settled and trade[f"{side}_mandate"]
+            if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
+                return Violation.SIGNATURES
+        if new["status"] == "settled":
+            if not (new["seller_confirmed"] and new["buyer_confirmed"]):
+                return Violation.SIGNATURES
+            if not settled or not _earlier_is_settled(new, changes):
+                return Violation.ADJUSTMENT
+    return None
+
+
+def _is_new(new: Value, trade: Value, changes: Changes) -> bool:
+    before, after = owed(trade, new["before_wh"]), owed(trade, new["after_wh"])
+    same = all(new[name] == trade[name] for name in ("interval", "meter", "seller", "buyer"))
+    same = same and all(terms_of(new[f"{side}_policy"]) == terms_of(trade[f"{side}_policy"]) for side in PARTIES)
+    share = f"{SHARES}{new['meter']}/{new['interval']:010d}/{new['trade']}"
+    return bool(
+        same
+        and share in changes.raw
+        and new["status"] in ("proposed", "settled", "void")
+        and [new[name] for name in OWED] == [b - a for a, b in zip(before, after, strict=True)]
+    )
+
+
+def _continues(old: Value, new: Value) -> bool:
+    """What is settled or void is over."""
+    same = all(old[name] == new[name] for name in TERMS) and new["status"] in NEXT.get(old["status"], ())
+    return same and all(terms_of(old[f"{side}_policy"]) == terms_of(new[f"{side}_policy"]) for side in PARTIES)
+
+
+def _earlier_is_settled(new: Value, changes: Changes) -> bool:
+    if new["number"] == 1:
+        return True
+    return bool(changes.current(f"{ADJUSTMENTS}{new['trade']}-{new['number'] - 1:02d}")["status"] == "settled")

@@ -1,0 +1,61 @@
+"""Certificates of origin never add up to more than the metered export, and only their owners pass or use them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.deliveries import READINGS, is_usable
+from ledger.execution import Call
+from ledger.values import Value
+
+CERTIFICATES, MINTED = "origin/certificate/", "origin/minted/"
+
+
+def certificates(call: Call, changes: Changes) -> Violation | None:
+    """By meter and interval: what is minted stays within the usable reading, and is what its certificates come to."""
+    grown: Counter[str] = Counter()
+    fresh: defaultdict[str, list[Value]] = defaultdict(list)
+    for key in changes.below(CERTIFICATES):
+        new, old = changes.new(key), changes.old(key)
+        place = key[len(CERTIFICATES) :].rpartition("/")[0]
+        if new is None or key != CERTIFICATES + new["id"] or f"{new['meter']}/{new['interval']:010d}" != place:
+            return Violation.CERTIFICATE
+        if not _is_kept(call, old, new):
+            return Violation.CERTIFICATE
+        grown[place] += new["energy_wh"] - (0 if old is None else old["energy_wh"])
+        if old is None:
+            fresh[place].append(new)
+    written = {key[len(MINTED) :] for key in changes.below(MINTED)}
+    read = {key[len(READINGS) :] for key in changes.below(READINGS)}
+    for place in sorted(written | read | set(grown)):
+        before, after = _minted(changes.old(MINTED + place)), _minted(changes.current(MINTED + place))
+        reading = changes.current(READINGS + place)
+        if after - before != grown[place] or after > (reading["export_wh"] if is_usable(reading) else 0):
+            return Violation.CERTIFICATE
+        mints = after > before
+        if mints and [new["owner"] for new in fresh[place]] != [reading["owner"]]:
+            return Violation.CERTIFICATE
+        if after < before and call.contract != "settlement":
+            return Violation.CERTIFICATE
+    return None
+
+
+def _is_kept(call: Call, old: Value, new: Value) -> bool:
+    """Energy never grows and a claim is for good; owner and use change, and parts come off, by the owner's signature;
+    corrections alone take energy away without it."""
+    if type(new["energy_wh"]) is not int or new["energy_wh"] < 0 or (new["energy_wh"] == 0) != (new["status"] == "cut"):
+        return False
+    if old is None:
+        return new["status"] in ("active", "claimed")
+    if old["status"] == "cut" or new["energy_wh"] > old["energy_wh"]:
+        return False
+    if call.contract == "settlement":
+        return old["owner"] == new["owner"] and new["status"] in (old["status"], "cut")
+    if old["status"] != "active" or new["status"] not in ("active", "claimed"):
+        return False
+    return old["owner"] in call.signers
+
+
+def _minted(value: Value) -> int:
+    return 0 if value is None else int(value["energy_wh"])

@@ -1,0 +1,84 @@
+"""Readings come from the meter's gateway and are never rewritten unseen; what trades share is what was metered."""
+
+from __future__ import annotations
+
+from contracts.rules.changes import TRADES, Changes, Violation, place_of
+from ledger.execution import Call
+from ledger.values import Value
+
+SHARES, READINGS = "settlement/share/", "settlement/reading/"
+ADJUSTMENTS, SUPERSEDED = "settlement/adjustment/", "settlement/superseded/"
+SHARES_MAX = 101
+"""One more than a meter's interval has trades."""
+
+
+def is_usable(reading: Value) -> bool:
+    return reading is not None and reading["quality"] in ("good", "estimated")
+
+
+def readings(call: Call, changes: Changes) -> Violation | None:
+    """A reading is its gateway's; another takes its place only if it is later, or the first that can be used, and then
+    the earlier one is kept."""
+    for key in changes.below(READINGS):
+        new, old = changes.new(key), changes.old(key)
+        place = key[len(READINGS) :]
+        meter = changes.current("registry/meter/" + place.rpartition("/")[0])
+        if new is None or f"{new['meter']}/{new['interval']:010d}" != place or meter["gateway"] not in call.signers:
+            return Violation.READING
+        if old is None:
+            if new["correction"] != 0:
+                return Violation.READING
+            continue
+        later = (new["epoch"], new["sequence"]) > (old["epoch"], old["sequence"])
+        kept = changes.current(f"{SUPERSEDED}{place}/{old['correction']:02d}") == old
+        replaced = is_usable(new) and (later or not is_usable(old))
+        if not kept or not replaced or new["correction"] != old["correction"] + 1 or new["owner"] != old["owner"]:
+            return Violation.READING
+    for key in changes.below(SUPERSEDED):
+        if changes.old(key) is not None:
+            return Violation.READING
+    return None
+
+
+def deliveries(call: Call, changes: Changes) -> Violation | None:
+    """Trades of one meter and interval deliver at most what was metered, also after corrections; each change of what
+    one delivers is a proposal or an adjustment."""
+    shares = changes.below(SHARES)
+    if not all(_is_share_kept(key, changes) for key in shares):
+        return Violation.DELIVERY
+    for key in changes.below(TRADES):
+        old, new = changes.old(key), changes.new(key)
+        metered = old is None or (old["status"] == "matched") != (new["status"] == "matched")
+        if metered and f"{SHARES}{place_of(new)}/{new['id']}" not in changes.raw:
+            return Violation.DELIVERY
+    places = {key[len(SHARES) :].rpartition("/")[0] for key in shares}
+    places |= {key[len(READINGS) :] for key in changes.below(READINGS)}
+    for place in sorted(places):
+        reading = changes.current(READINGS + place)
+        rows = changes.rows(f"{SHARES}{place}/", SHARES_MAX)
+        delivered_wh = sum(share[1] or 0 for _, share in rows)
+        if delivered_wh > (reading["export_wh"] if is_usable(reading) else 0):
+            return Violation.DELIVERY
+    return None
+
+
+def _is_share_kept(key: str, changes: Changes) -> bool:
+    """A share starts with its trade, is set by the trade's proposal, and changes by an adjustment each time."""
+    new, old = changes.new(key), changes.old(key)
+    place, _, trade = key[len(SHARES) :].rpartition("/")
+    record = changes.current(TRADES + trade)
+    if new is None or record is None or f"{record['meter']}/{record['interval']:010d}" != place:
+        return False
+    if old is None:
+        return TRADES + trade in changes.raw and list(new) == [record["energy_wh"], None, 0]
+    energy_wh, delivered_wh, adjustments = new
+    if energy_wh != old[0] or type(delivered_wh) is not int or not 0 <= delivered_wh <= energy_wh:
+        return False
+    if old[1] is None:
+        before = changes.old(TRADES + trade)
+        proposed = record["status"] != "matched" and before is not None and before["status"] == "matched"
+        return bool(proposed and adjustments == 0 and record["delivered_wh"] == delivered_wh)
+    name = f"{ADJUSTMENTS}{trade}-{adjustments:02d}"
+    made = changes.raw.get(name) is not None and changes.old(name) is None
+    made = made and adjustments == old[2] + 1
+    return bool(made and [changes.new(name)["before_wh"], changes.new(name)["after_wh"]] == [old[1], delivered_wh])

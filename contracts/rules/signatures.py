@@ -1,0 +1,65 @@
+"""Who has signed: for an account by its policy, as a party of a trade, as an operator of an organisation."""
+
+from __future__ import annotations
+
+from contracts.rules.changes import Changes, Violation
+from ledger.execution import Call
+from ledger.values import Value
+
+POLICIES, MANDATES, READINGS = "credit/policy/", "settlement/mandate/", "settlement/reading/"
+ARBITER, ADMISSION = "registry/arbiter", "registry/admission"
+PARTIES = ("seller", "buyer")
+
+
+def has_signed(call: Call, account: str, policy: Value) -> bool:
+    """Whether this transaction alone carries enough signatures for an account; no policy: its owner's key."""
+    if policy is None:
+        return account in call.signers
+    return bool(len(set(call.signers) & set(policy["keys"])) >= policy["threshold"] > 0)
+
+
+def is_confirmed_lawfully(call: Call, old: Value, new: Value, side: str, *, by_mandate: bool) -> bool:
+    """A party's confirmation is never taken back; it comes by its keys' signatures, or by its mandate."""
+    before, after = old is not None and old[f"{side}_confirmed"], new[f"{side}_confirmed"]
+    policy, earlier = new[f"{side}_policy"], None if old is None else old[f"{side}_policy"]
+    if before and not after:
+        return False
+    if policy is None:
+        return before == after or by_mandate or new[side] in call.signers
+    known = [] if earlier is None else earlier["signed"]
+    signed = policy["signed"]
+    fresh = signed[len(known) :]
+    if signed[: len(known)] != known or len(set(signed)) != len(signed):
+        return False
+    if not set(fresh) <= set(call.signers) & set(policy["keys"]):
+        return False
+    return before == after or by_mandate or len(signed) >= policy["threshold"] > 0
+
+
+def terms_of(policy: Value) -> Value:
+    """A policy without what was signed under it."""
+    return None if policy is None else [policy["keys"], policy["threshold"]]
+
+
+def policies(call: Call, changes: Changes) -> Violation | None:
+    """Who signs for an account changes only by who signs for it; a mandate is given by the account that it is for."""
+    for key in changes.below(POLICIES):
+        account = key[len(POLICIES) :]
+        new = changes.new(key)
+        if not has_signed(call, account, changes.old(key)) or not has_signed(call, account, new):
+            return Violation.SIGNATURES
+    for key in changes.below(MANDATES):
+        account = key[len(MANDATES) :]
+        if not has_signed(call, account, changes.current(POLICIES + account)):
+            return Violation.SIGNATURES
+    return None
+
+
+def consent(call: Call, changes: Changes) -> Violation | None:
+    """The arbiter and the conditions of admission take operators of as many organisations as governance does."""
+    if ARBITER not in changes.raw and ADMISSION not in changes.raw:
+        return None
+    rule = changes.old("governance/organisations")
+    users = [changes.old(f"registry/user/{signer}") for signer in call.signers]
+    agreed = {user["organisation"] for user in users if user is not None and user["role"] == "operator"}
+    return None if len(agreed & set(rule["names"])) >= rule["threshold"] else Violation.SIGNATURES
