@@ -444,6 +444,7 @@ def check_owner(owner, meter):
     record = peek("registry", "meter/" + meter)
     require(record is not None, "NOT_FOUND", "There is no such meter.")
     require(record["owner"] == owner, "NOT_YOUR_METER", "The meter is bound to somebody else.")
+    require(not record.get("suspended", False), "METER_SUSPENDED", "The meter may not be used to trade.")
     return record
 
 

@@ -1,0 +1,228 @@
+"""Late and corrected readings: each difference is an adjustment of its own that both sign; no trade is rewritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from contract_market import DEPOSIT, Market
+
+from contracts.parameters import MARKET_PARAMETERS
+
+METERING_MS = MARKET_PARAMETERS["metering_deadline_s"] * 1_000
+
+
+def traded(market: Market, *energies_wh: int) -> list[str]:
+    listing = market.offer(energy_wh=sum(energies_wh), lot_wh=1)
+    trades = [market.take(listing, energy_wh) for energy_wh in energies_wh]
+    market.to_end()
+    return trades
+
+
+def settle(market: Market, *trades: str) -> None:
+    market.ok("settlement", "confirm_many", {"trades": list(trades)}, "sol", "bea")
+
+
+def adjustments(market: Market) -> list[dict[str, Any]]:
+    return list(market.records("settlement/adjustment/"))
+
+
+def confirm(market: Market, *signers: str) -> None:
+    names = [record["id"] for record in adjustments(market)]
+    market.ok("settlement", "confirm_adjustments", {"adjustments": names}, *signers)
+
+
+def net(market: Market) -> list[int]:
+    return [sum(market.account(who)) - DEPOSIT for who in ("sol", "bea")] + [sum(market.account("balancing"))]
+
+
+def test_five_and_four_with_eight_and_then_nine_injected(market: Market) -> None:
+    """5 and 3 are settled; the correction owes the second trade one more."""
+    trades = traded(market, 5_000, 4_000)
+    market.read(export_wh=8_000)
+    settle(market, *trades)
+    before = [market.trade(trade) for trade in trades]
+    market.read(export_wh=9_000, sequence=2)
+    assert [market.trade(trade) for trade in trades] == before
+    (made,) = adjustments(market)
+    assert {name: made[name] for name in ("trade", "before_wh", "after_wh", "amount", "fee", "penalty", "status")} == {
+        "trade": trades[1], "before_wh": 3_000, "after_wh": 4_000, "amount": 200_000, "fee": 2_000,
+        "penalty": -400_000, "status": "proposed",
+    }  # fmt: skip
+    confirm(market, "bea")
+    assert market.held("bea") == 200_000, "who signs holds what it costs"
+    confirm(market, "sol")
+    assert net(market) == [1_800_000 - 18_000, -1_800_000, 18_000], "as if nine had been injected at once"
+    assert market.held("bea") == 0
+
+
+def test_a_correction_downwards_takes_from_the_last_trade_first(market: Market) -> None:
+    trades = traded(market, 5_000, 4_000)
+    market.read(export_wh=9_000)
+    settle(market, *trades)
+    market.read(export_wh=4_000, sequence=2)
+    assert [(made["before_wh"], made["after_wh"]) for made in adjustments(market)] == [(5_000, 4_000), (4_000, 0)]
+    confirm(market, "sol")
+    assert market.held("sol") == 1_000_000 - 10_000 + 2_000_000
+    confirm(market, "bea")
+    assert net(market) == [800_000 - 8_000 - 2_000_000, -800_000, 8_000 + 2_000_000]
+    assert market.held("sol") == 0
+
+
+def test_a_late_reading_adjusts_what_the_deadline_proposed(market: Market) -> None:
+    trades = traded(market, 1_000)
+    market.chain.advance(METERING_MS)
+    market.read(export_wh=1_000)
+    assert market.trade(trades[0])["delivered_wh"] == 0
+    names = [made["id"] for made in adjustments(market)]
+    early = {"adjustments": names}
+    assert market.code("settlement", "confirm_adjustments", early, "sol", "bea") == "EARLIER_OPEN"
+    settle(market, *trades)
+    assert net(market) == [-400_000, 0, 400_000]
+    confirm(market, "sol", "bea")
+    assert net(market) == [198_000, -200_000, 2_000]
+
+
+def test_adjustments_come_one_after_the_other(market: Market) -> None:
+    trades = traded(market, 1_000)
+    market.read(export_wh=500)
+    settle(market, *trades)
+    market.read(export_wh=700, sequence=2)
+    market.read(export_wh=600, sequence=0, epoch=2)
+    first, second = (made["id"] for made in adjustments(market))
+    args = {"adjustments": [second, first]}
+    assert market.code("settlement", "confirm_adjustments", args, "sol", "bea") == "EARLIER_OPEN"
+    market.ok("settlement", "confirm_adjustments", {"adjustments": [first, second]}, "sol", "bea")
+    assert net(market) == [120_000 - 1_200 - 160_000, -120_000, 1_200 + 160_000]
+
+
+def test_an_adjustment_is_paid_once(market: Market) -> None:
+    trades = traded(market, 1_000)
+    market.read(export_wh=500)
+    settle(market, *trades)
+    market.read(export_wh=700, sequence=2)
+    confirm(market, "sol", "bea")
+    before = dict(market.chain.state.entries)
+    confirm(market, "sol", "bea")
+    market.read(export_wh=700, sequence=2)
+    assert market.chain.state.entries == before
+
+
+def test_a_correction_that_changes_no_trade_adjusts_nothing(market: Market) -> None:
+    trades = traded(market, 1_000)
+    market.read(export_wh=5_000)
+    settle(market, *trades)
+    market.read(export_wh=4_000, sequence=2, quality="estimated")
+    assert adjustments(market) == []
+    place = f"m-sol/{market.interval:010d}"
+    assert market.get(f"settlement/reading/{place}")["correction"] == 1
+    assert market.get(f"settlement/superseded/{place}/00")["export_wh"] == 5_000
+
+
+def test_a_reading_is_corrected_at_most_nine_times(market: Market) -> None:
+    traded(market, 1_000)
+    for sequence in range(1, 11):
+        market.read(export_wh=sequence, sequence=sequence)
+    late = {"readings": [market.reading(export_wh=11, sequence=11)]}
+    assert market.code("settlement", "submit_readings", late, "gate") == "TOO_MANY_CORRECTIONS"
+
+
+def test_who_cannot_pay_cannot_sign_and_nobody_pays_for_it(market: Market) -> None:
+    trades = traded(market, 1_000)
+    market.read(export_wh=500)
+    settle(market, *trades)
+    market.ok("credit", "withdraw", {"account": "bea", "amount": market.account("bea")[0]}, "op1", "op2")
+    market.read(export_wh=1_000, sequence=2)
+    args = {"adjustments": [made["id"] for made in adjustments(market)]}
+    assert market.code("settlement", "confirm_adjustments", args, "bea") == "INSUFFICIENT_FUNDS"
+    market.ok("credit", "deposit", {"account": "bea", "amount": 100_000}, "op1", "op2")
+    market.ok("settlement", "confirm_adjustments", args, "bea", "sol")
+    assert market.account("bea") == (0, 0)
+
+
+@pytest.mark.parametrize("poor", [False, True])
+def test_mandates_settle_adjustments_where_the_money_is(market: Market, poor: bool) -> None:
+    for who in ("sol", "bea"):
+        market.ok("settlement", "set_mandate", {"granted": True}, who)
+    traded(market, 1_000)
+    market.read(export_wh=500)
+    if poor:
+        market.ok("credit", "withdraw", {"account": "bea", "amount": market.account("bea")[0]}, "op1", "op2")
+    market.read(export_wh=1_000, sequence=2)
+    (made,) = adjustments(market)
+    assert (made["status"], made["seller_confirmed"], made["buyer_confirmed"]) == (
+        ("proposed", True, False) if poor else ("settled", True, True)
+    )
+    if poor:
+        market.ok("credit", "deposit", {"account": "bea", "amount": 100_000}, "op1", "op2")
+        confirm(market, "bea")
+        assert market.account("bea") == (0, 0)
+
+
+def test_a_balancing_account_that_was_emptied_delays_only_the_adjustment(market: Market) -> None:
+    """Regression guard: a mandate's adjustment must never keep a reading out."""
+    for who in ("sol", "bea"):
+        market.ok("settlement", "set_mandate", {"granted": True}, who)
+    traded(market, 1_000)
+    market.read(export_wh=500)
+    market.ok("credit", "withdraw", {"account": "balancing", "amount": 201_000}, "op1", "op2")
+    market.read(export_wh=1_000, sequence=2)
+    (made,) = adjustments(market)
+    assert (made["status"], market.held("bea")) == ("proposed", 100_000)
+    market.ok("credit", "deposit", {"account": "sol", "amount": 1}, "op1", "op2")
+    args = {"adjustments": [made["id"]]}
+    assert market.code("settlement", "confirm_adjustments", args, "sol") == "INSUFFICIENT_FUNDS"
+
+
+def test_what_is_disputed_is_not_adjusted(market: Market) -> None:
+    early, late = traded(market, 500, 500)
+    market.read(export_wh=400)
+    market.read(export_wh=450, sequence=2)
+    market.ok("settlement", "dispute", {"trade": early, "amount": 5, "reason": ""}, "bea")
+    market.read(export_wh=600, sequence=3)
+    made = [(record["trade"], record["status"]) for record in adjustments(market)]
+    assert made == [(early, "void"), (early, "void"), (late, "proposed")]
+    names = {"adjustments": [adjustments(market)[0]["id"]]}
+    assert market.code("settlement", "confirm_adjustments", names, "sol", "bea") == "DISPUTED"
+
+
+def test_silence_on_an_adjustment_is_told_to_both_and_the_arbiter(market: Market) -> None:
+    market.chain.user("ada", "arbiter")
+    market.ok("registry", "set_arbiter", {"user": "ada"}, "op1", "op2")
+    trades = traded(market, 1_000)
+    market.read(export_wh=500)
+    settle(market, *trades)
+    market.read(export_wh=400, sequence=2)
+    ran = market.chain.advance(MARKET_PARAMETERS["confirmation_deadline_s"] * 1_000)
+    told = [event.data for _, events in ran for event in events if event.name == "adjustment_overdue"]
+    (made,) = adjustments(market)
+    assert told == [{"adjustment": made["id"], "seller": "sol", "buyer": "bea", "arbiter": "ada"}]
+    assert made["status"] == "overdue"
+    confirm(market, "sol", "bea")
+    assert adjustments(market)[0]["status"] == "settled"
+
+
+@pytest.mark.parametrize(
+    ("names", "who", "code"),
+    [
+        (["none"], "sol", "NOT_FOUND"), ([1], "sol", "NOT_FOUND"), (["x"] * 51, "sol", "TOO_MANY"),
+        (None, "bob", "NOT_PARTY"),
+    ],
+)  # fmt: skip
+def test_bad_confirmations(market: Market, names: list[Any] | None, who: str, code: str) -> None:
+    trades = traded(market, 1_000)
+    market.read(export_wh=500)
+    settle(market, *trades)
+    market.read(export_wh=400, sequence=2)
+    args = {"adjustments": [adjustments(market)[0]["id"]] if names is None else names}
+    assert market.code("settlement", "confirm_adjustments", args, who) == code
+
+
+def test_the_busiest_meter_is_adjusted_by_one_reading(market: Market) -> None:
+    for who in ("sol", "bea"):
+        market.ok("settlement", "set_mandate", {"granted": True}, who)
+    traded(market, *[1] * 100)
+    market.read(export_wh=100)
+    market.read(export_wh=0, sequence=2)
+    assert len(adjustments(market)) == 100
+    assert {record["status"] for record in adjustments(market)} == {"settled"}

@@ -1,0 +1,145 @@
+"""Whose signatures settle a trade: both parties' own, a mandate given beforehand, or k of m keys of a company."""
+
+from __future__ import annotations
+
+import pytest
+from contract_market import DEPOSIT, PRICE, Market
+
+from contracts.parameters import MARKET_PARAMETERS
+
+AMOUNT = 1_000 * PRICE // 1_000
+
+
+def mandate(market: Market, *who: str, granted: bool = True) -> None:
+    for name in who:
+        market.ok("settlement", "set_mandate", {"granted": granted}, name)
+
+
+def trade(market: Market, metered_wh: int | None = 1_000) -> str:
+    made = market.take(market.offer(), 1_000)
+    market.to_end()
+    if metered_wh is not None:
+        market.read(export_wh=metered_wh)
+    return made
+
+
+def company(market: Market, threshold: int = 2) -> None:
+    """Bea's account signs by k of three keys, her own among them."""
+    for name in ("ann", "ben"):
+        market.chain.user(name, "buyer")
+    args = {"account": "bea", "keys": ["bea", "ann", "ben"], "threshold": threshold}
+    market.ok("credit", "set_policy", args, "bea", "ann", "ben")
+
+
+def test_two_mandates_settle_at_once_on_a_signed_reading(market: Market) -> None:
+    mandate(market, "sol", "bea")
+    made = trade(market, 900)
+    assert market.trade(made)["status"] == "settled"
+    assert market.account("bea") == (DEPOSIT - 180_000, 0)
+    assert market.account("sol") == (DEPOSIT + 180_000 - 1_800 - 40_000, 0)
+    assert {code for code, _ in market.chain.advance(10 * 86_400_000)} <= {"OK"}
+    assert market.trade(made)["status"] == "settled"
+
+
+@pytest.mark.parametrize(("mandated", "other"), [("sol", "bea"), ("bea", "sol")])
+def test_one_mandate_waits_for_the_others_signature(market: Market, mandated: str, other: str) -> None:
+    mandate(market, mandated)
+    made = trade(market)
+    assert market.trade(made)["status"] == "proposed"
+    market.ok("settlement", "confirm", {"trade": made}, other)
+    assert market.trade(made)["status"] == "settled"
+
+
+def test_a_mandate_holds_for_trades_made_after_it(market: Market) -> None:
+    first = market.take(market.offer(), 500)
+    mandate(market, "sol", "bea")
+    second = market.take(market.offer(), 400)
+    mandate(market, "sol", "bea", granted=False)
+    third = market.take(market.offer(), 300)
+    market.to_end()
+    market.read(export_wh=10_000)
+    assert [market.trade(made)["status"] for made in (first, second, third)] == ["proposed", "settled", "proposed"]
+
+
+def test_a_mandate_does_not_sign_what_no_reading_says(market: Market) -> None:
+    mandate(market, "sol", "bea")
+    made = trade(market, None)
+    market.chain.advance(MARKET_PARAMETERS["metering_deadline_s"] * 1_000)
+    assert market.trade(made)["status"] == "proposed"
+    assert market.account("balancing") == (0, 0)
+
+
+def test_a_companys_account_settles_by_k_of_its_keys(market: Market) -> None:
+    company(market)
+    made = trade(market)
+    market.ok("settlement", "confirm", {"trade": made}, "sol")
+    for _ in range(2):  # the same key twice counts once
+        market.ok("settlement", "confirm", {"trade": made}, "bea")
+        assert market.trade(made)["status"] == "proposed"
+    market.ok("settlement", "confirm", {"trade": made}, "ben")
+    assert market.trade(made)["status"] == "settled"
+
+
+def test_one_envelope_may_carry_all_of_a_companys_signatures(market: Market) -> None:
+    company(market)
+    made = trade(market)
+    market.ok("settlement", "confirm", {"trade": made}, "ann", "ben", "sol")
+    assert market.trade(made)["status"] == "settled"
+
+
+def test_a_policy_holds_for_trades_made_after_it(market: Market) -> None:
+    listing = market.offer()
+    before = market.take(listing, 500)
+    company(market)
+    after = market.take(listing, 500)
+    market.to_end()
+    market.read(export_wh=1_000)
+    market.ok("settlement", "confirm_many", {"trades": [before, after]}, "bea", "sol")
+    assert [market.trade(made)["status"] for made in (before, after)] == ["settled", "proposed"]
+    assert market.code("settlement", "confirm", {"trade": before}, "ann") == "OK", "what is settled stays settled,"
+    assert market.trade(before)["buyer_policy"] is None
+
+
+def test_a_stranger_to_the_policy_is_no_party(market: Market) -> None:
+    company(market)
+    made = trade(market)
+    assert market.code("settlement", "confirm", {"trade": made}, "bob") == "NOT_PARTY"
+
+
+def test_a_companys_mandate_takes_its_policys_signatures(market: Market) -> None:
+    company(market)
+    assert market.code("settlement", "set_mandate", {"granted": True}, "bea") == "SIGNATURES_LACKING"
+    market.ok("settlement", "set_mandate", {"granted": True}, "bea", "ann")
+    mandate(market, "sol")
+    assert market.trade(trade(market))["status"] == "settled"
+
+
+@pytest.mark.parametrize(
+    ("keys", "threshold", "signers", "code"),
+    [
+        (["bea", "ann"], 2, ("bea",), "SIGNATURES_LACKING"), (["bea", "ann"], 1, ("ann",), "SIGNATURES_LACKING"),
+        (["bea", "bea"], 2, ("bea",), "POLICY_INVALID"), (["bea"], 0, ("bea",), "POLICY_INVALID"),
+        (["bea"], 2, ("bea",), "POLICY_INVALID"), ([], 1, ("bea",), "POLICY_INVALID"),
+        ([1], 1, ("bea",), "POLICY_INVALID"),
+        (["bea", "nobody"], 1, ("bea",), "NOT_REGISTERED"), (["bea", "gate"], 1, ("bea",), "ROLE_REQUIRED"),
+        (["bea", "eve"], 1, ("bea",), "POLICY_INVALID"), (["bea"] * 17, 1, ("bea",), "POLICY_INVALID"),
+        ([], 0, ("sol",), "SIGNATURES_LACKING"),
+    ],
+)  # fmt: skip
+def test_bad_policies(market: Market, keys: list[object], threshold: int, signers: tuple[str, ...], code: str) -> None:
+    market.chain.user("ann", "buyer")
+    market.chain.user("eve", "buyer", "another organisation")
+    args = {"account": "bea", "keys": keys, "threshold": threshold}
+    assert market.code("credit", "set_policy", args, *signers) == code
+
+
+def test_a_policy_is_changed_by_the_keys_in_force_and_the_new_ones(market: Market) -> None:
+    company(market)
+    alone = {"account": "bea", "keys": [], "threshold": 0}
+    assert market.code("credit", "set_policy", alone, "bea") == "SIGNATURES_LACKING"
+    assert market.code("credit", "set_policy", alone, "ann", "ben") == "SIGNATURES_LACKING", "bea would sign alone"
+    ann = {"account": "bea", "keys": ["ann"], "threshold": 1}
+    market.ok("credit", "set_policy", ann, "ann", "ben")
+    assert market.code("credit", "set_policy", alone, "bea", "ben") == "SIGNATURES_LACKING"
+    market.ok("credit", "set_policy", alone, "bea", "ann")
+    assert market.chain.view("credit", "get_policy", {"account": "bea"}).value == {"keys": ["bea"], "threshold": 1}
