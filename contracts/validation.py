@@ -21,6 +21,7 @@ from contracts.rules.changes import Changes, Violation
 from contracts.rules.deliveries import deliveries, readings
 from contracts.rules.disputes import disputes
 from contracts.rules.energy import energy
+from contracts.rules.holds import holds
 from contracts.rules.money import money
 from contracts.rules.signatures import consent, policies
 from contracts.rules.trades import trades
@@ -92,7 +93,7 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 RULES = (
     _namespace, _sizes, _constitution, money, energy, trades, deliveries, readings, disputes, adjustments, certificates,
-    policies, consent,
+    policies, consent, holds,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ class Violation(StrEnum):
     DELIVERY = "VALIDATION_DELIVERY"
     SIGNATURES = "VALIDATION_SIGNATURES"
     PAYMENT = "VALIDATION_PAYMENT"
+    HOLD = "VALIDATION_HOLD"
     READING = "VALIDATION_READING"
     DISPUTE = "VALIDATION_DISPUTE"
     ADJUSTMENT = "VALIDATION_ADJUSTMENT"
@@ -35,19 +36,25 @@ class Violation(StrEnum):
 
 
 class Changes:
-    """Old and new values of every written key."""
+    """Old and new values of every written key, each read once; rules look at them and change nothing."""
 
     def __init__(self, view: TransactionView) -> None:
         self.raw: Mapping[str, bytes | None] = view.writes
         self.base = view.base
+        self._old: dict[str, Value] = {}
+        self._new: dict[str, Value] = {}
 
     def old(self, key: str) -> Value:
-        entry = self.base.get(key)
-        return None if entry is None else decode_value(entry.value)
+        if key not in self._old:
+            entry = self.base.get(key)
+            self._old[key] = None if entry is None else decode_value(entry.value)
+        return self._old[key]
 
     def new(self, key: str) -> Value:
-        data = self.raw[key]
-        return None if data is None else decode_value(data)
+        if key not in self._new:
+            data = self.raw[key]
+            self._new[key] = None if data is None else decode_value(data)
+        return self._new[key]
 
     def current(self, key: str) -> Value:
         """The value as it will be, written or not."""

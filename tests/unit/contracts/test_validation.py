@@ -9,39 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from contract_market import MACHINE, Market
+from contract_market import Market
+from forgery import Outcome
 
 from contracts.validation import VALUE_BYTES_MAX, WRITES_MAX, MarketValidator, Violation
 from ledger.execution import Call, CallResult
 from ledger.state import TransactionView
 from ledger.values import decode_value, encode_value
-
-
-class Outcome:
-    """What a call wrote, before it is applied, and open to forgery."""
-
-    def __init__(self, market: Market, contract: str, function: str, args: dict[str, Any], *signers: str) -> None:
-        chain = market.chain
-        self.call = Call(
-            contract, function, args, signers, "", 2_000_000, chain.time_ms + 1, chain.height + 1, 0, "transaction"
-        )
-        self.view = TransactionView(chain.state)
-        self.result = MACHINE.run(self.call, self.view)
-        assert self.result.code == "OK"
-
-    def verdict(self) -> str | None:
-        return MarketValidator().check(self.call, self.result, self.view)
-
-    def put(self, key: str, value: Any) -> None:
-        self.view.put(key, encode_value(value))
-
-    def change(self, prefix: str, **changes: Any) -> None:
-        """Change fields of the one written record below ``prefix``; integers are added."""
-        (key,) = [key for key, data in self.view.writes.items() if key.startswith(prefix) and data is not None]
-        record = decode_value(self.view.get(key) or b"")
-        for name, value in changes.items():
-            record[name] = record[name] + value if type(value) is int else value
-        self.put(key, record)
 
 
 def take(market: Market) -> Outcome:
