@@ -19,7 +19,7 @@ from contracts.guards import LIMIT, Meter, make_guards
 from contracts.host import CALL_DEPTH_MAX, Host, Session
 from contracts.language import Checked, ContractInvalid, Function, check
 from contracts.rewrite import rewrite
-from ledger.execution import OK, Call, CallResult, EntryPoint
+from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
 from ledger.state import Entry, StateReader, TransactionView
 from ledger.values import Value, ValueInvalid, decode_value, encode_value
 
@@ -37,6 +37,7 @@ class Module:
     """A compiled contract: its functions as Python callables, and what was checked of them."""
 
     name: str
+    sha256: str
     checked: Checked
     functions: dict[str, Callable[..., Any]]
 
@@ -49,7 +50,12 @@ def compile_contract(
     code = compile(rewrite(checked), f"<contract {name}>", "exec", dont_inherit=True, optimize=0)
     space: dict[str, Any] = {"__builtins__": {}, **guards, **host, **checked.constants}
     exec(code, space)
-    return Module(name, checked, {function: space[function] for function in checked.functions})
+    return Module(name, digest_of(source), checked, {function: space[function] for function in checked.functions})
+
+
+def digest_of(source: str) -> str:
+    """What a source is known by: its SHA-256, in hex."""
+    return sha256(source.encode()).hexdigest()
 
 
 class _Engine:
@@ -76,7 +82,7 @@ class _Engine:
         return module
 
     def _compiled(self, name: str, source: str) -> Module:
-        key = (name, sha256(source.encode()).hexdigest())
+        key = (name, digest_of(source))
         module = self._modules.get(key)
         if module is None:
             module = self._modules[key] = compile_contract(name, source, self._guards, self.host.functions_for(name))
@@ -106,12 +112,16 @@ class _Engine:
         finally:
             self.host.session = None
         used = min(call.gas_limit, call.gas_limit - self.meter.gas[0])
-        return CallResult(code, message, value, used, tuple(session.events) if code == OK else ())
+        events = tuple(session.events) if code == OK else ()
+        return CallResult(
+            code, message, value, used, events, session.code_hash, ENGINE_VERSION, view.reads, view.ranges, view.writes
+        )
 
     def _run(self, call: Call, session: Session) -> Value:
         module = self.module(session.view.base, call.contract)
         if module is None:
             raise Trap(TrapCode.CONTRACT_UNKNOWN)
+        session.code_hash = module.sha256
         function = module.checked.functions.get(call.function)
         if function is None:
             raise Trap(TrapCode.FUNCTION_UNKNOWN)

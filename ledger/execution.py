@@ -7,7 +7,7 @@ fails here is a typed result in the block that changes nothing but its nonce (S3
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,9 +16,11 @@ from ledger.authentication import NONCE_PREFIX, NonceWindow, authenticate
 from ledger.blocks import EventRecord, Result
 from ledger.codes import SENTENCES, RefusalCode
 from ledger.envelope import Envelope
-from ledger.state import Entry, Overlay, StateReader, TransactionView, Write
+from ledger.state import Entry, Overlay, RangeRead, StateReader, TransactionView, Version, Write
 from ledger.values import Value, decode_value, encode_value
 
+ENGINE_VERSION = 2
+"""What contracts mean and cost: two engines of one version give every call the same result, writes and gas."""
 OK = "OK"
 DEADLINE_PREFIX = "system/deadline/"
 DEADLINES_PER_BLOCK_MAX = 256
@@ -52,13 +54,22 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """``code`` is "OK" or an enumerated code; ``message`` the contract's own sentence."""
+    """``code`` is "OK" or an enumerated code; ``message`` the contract's own sentence.
+
+    ``code_hash``: the SHA-256 (hex) of the called contract's source; "" if there is none. ``reads``, ``ranges`` and
+    ``writes`` are the view's, failed calls' too.
+    """
 
     code: str
     message: str
     value: Value
     gas_used: int
     events: tuple[Event, ...]
+    code_hash: str = ""
+    engine: int = ENGINE_VERSION
+    reads: Mapping[str, Version | None] = field(default_factory=dict)
+    ranges: Sequence[RangeRead] = ()
+    writes: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

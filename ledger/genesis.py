@@ -19,6 +19,7 @@ import msgspec
 
 from ca.certificates import CertificateFacts, InvalidCertificate, Role, certificate_facts
 from ledger.epochs import EPOCH_KEY, LIMITS_KEY, EpochInvalid, check_epoch, epoch_value, new_view_bytes_max_of
+from ledger.execution import ENGINE_VERSION
 from ledger.state import Entry
 from ledger.values import encode_value
 from pbft.epoch import Epoch, Validator
@@ -26,7 +27,6 @@ from pbft.messages import FRAME_BYTES_MAX
 
 GENESIS_FILE_NAME = "genesis.json"
 GENESIS_VERSION = 3
-ENGINE_VERSION = 1
 GENESIS_BYTES_MAX = 8 << 20
 SNAPSHOT_DEPTH_MAX = 4
 
@@ -185,9 +185,11 @@ def parse_genesis(raw: bytes) -> Genesis:
         file = msgspec.json.decode(raw, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise GenesisInvalid(f"not a genesis file: {error}") from None
-    if file.v != GENESIS_VERSION or file.engine != ENGINE_VERSION:
-        known = f"this release knows only {GENESIS_VERSION} and {ENGINE_VERSION}"
-        raise GenesisInvalid(f"version {file.v}, engine {file.engine}: {known}")
+    if file.v != GENESIS_VERSION:
+        raise GenesisInvalid(f"version {file.v}: this release knows only version {GENESIS_VERSION}")
+    if file.engine != ENGINE_VERSION:
+        other = f"this release's is {ENGINE_VERSION}, whose results and gas would differ from the other nodes'"
+        raise GenesisInvalid(f"the network's contracts run on engine {file.engine}: {other}")
     fields = {name: getattr(file, name) for name in _File.__struct_fields__ if name not in ("v", "engine")}
     genesis = Genesis(**fields)
     if genesis.raw != raw:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Protocol, TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,14 +33,68 @@ class StateReader(Protocol):
         """Up to ``limit`` entries whose keys start with ``prefix`` and are greater than ``after``, ascending."""
 
 
-@dataclass(frozen=True, slots=True)
-class RangeRead:
-    """A range query and a digest of its answer, so that the validation module can ask again."""
+Version: TypeAlias = tuple[int, int]
+"""The height, and the index in its block, of what wrote a key."""
+Rows: TypeAlias = "Sequence[tuple[str, Entry]]"
 
-    prefix: str
-    after: str
-    limit: int
-    digest: bytes
+
+class RangeRead:
+    """A range query and a digest of its answer, so that it can be asked again: keys and versions, without own writes.
+
+    The digest is made when somebody asks for it: most transactions are executed where their reads cannot be wrong.
+    """
+
+    __slots__ = ("_digest", "_rows", "after", "limit", "prefix")
+
+    def __init__(self, prefix: str, after: str, limit: int, rows: Rows = (), digest: bytes = b"") -> None:
+        self.prefix, self.after, self.limit = prefix, after, limit
+        self._rows, self._digest = rows, digest
+
+    @property
+    def digest(self) -> bytes:
+        if not self._digest:
+            self._digest, self._rows = digest_of(self._rows), ()
+        return self._digest
+
+
+def digest_of(rows: Rows) -> bytes:
+    """A digest of a range query's answer. A version says what a key held as well as its value does."""
+    return sha256(_pack([(key, entry.height, entry.index) for key, entry in rows])).digest()
+
+
+T = TypeVar("T")
+
+
+class Layer(Generic[T]):
+    """Changes by key, None for a deleted one, with their keys in order as soon as somebody scans."""
+
+    __slots__ = ("_fresh", "_keys", "changes")
+
+    INSORT_MAX = 32
+    """New keys that are put in their places one by one; sorting anew is quicker for more."""
+
+    def __init__(self, changes: dict[str, T | None]) -> None:
+        self.changes = changes
+        self._keys: list[str] = []
+        self._fresh: list[str] = list(changes)
+
+    def set(self, key: str, value: T | None) -> None:
+        if key not in self.changes:
+            self._fresh.append(key)
+        self.changes[key] = value
+
+    def keys(self) -> list[str]:
+        """All changed keys, ascending."""
+        fresh = self._fresh
+        if fresh:
+            if len(fresh) <= self.INSORT_MAX:
+                for key in fresh:
+                    insort(self._keys, key)
+            else:
+                self._keys += fresh
+                self._keys.sort()
+            fresh.clear()
+        return self._keys
 
 
 class Overlay:
@@ -50,71 +103,105 @@ class Overlay:
     def __init__(self, base: StateReader, changes: dict[str, Entry | None] | None = None) -> None:
         self.base = base
         self.changes: dict[str, Entry | None] = {} if changes is None else changes
+        self._layer = Layer(self.changes)
         self.writes: list[Write] = []
 
     def get(self, key: str) -> Entry | None:
-        if key in self.changes:
+        try:
             return self.changes[key]
-        return self.base.get(key)
+        except KeyError:
+            return self.base.get(key)
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
-        return merged_scan(self.base, self.changes, prefix, after, limit)
+        return merged_scan(self.base, self._layer.keys(), self.changes.__getitem__, prefix, after, limit)
 
     def apply(self, writes: Mapping[str, bytes | None], height: int, index: int) -> None:
         """Take over a transaction's writes as version (height, index)."""
         for key, value in writes.items():
-            self.changes[key] = None if value is None else Entry(height, index, value)
+            self._layer.set(key, None if value is None else Entry(height, index, value))
             self.writes.append((key, index, value))
 
 
 def merged_scan(
-    base: StateReader, changes: Mapping[str, Entry | None], prefix: str, after: str, limit: int
+    base: StateReader,
+    keys: list[str],
+    entry_of: Callable[[str], Entry | None],
+    prefix: str,
+    after: str,
+    limit: int,
+    asked: list[RangeRead] | None = None,
 ) -> list[tuple[str, Entry]]:
-    """A scan of ``base`` as if ``changes`` had been applied."""
-    own = sorted(key for key in changes if key.startswith(prefix) and key > after)
-    hidden = sum(1 for key in own if changes[key] is None)
-    found = [(key, entry) for key, entry in base.scan(prefix, after, limit + hidden + len(own)) if key not in changes]
-    fresh = [(key, entry) for key in own if (entry := changes[key]) is not None]
-    return sorted(found + fresh, key=lambda item: item[0])[:limit]
+    """A scan of ``base`` as if changes had been applied: their ``keys``, ascending, and what each became.
+
+    ``asked`` takes note of every query to ``base``: one more for each page that turns out to be deleted.
+    """
+    at = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
+    found: list[tuple[str, Entry]] = []
+    while len(found) < limit:
+        page = base.scan(prefix, after, limit)
+        if asked is not None:
+            asked.append(RangeRead(prefix, after, limit, page))
+        if at == len(keys) or not keys[at].startswith(prefix):
+            return (found + page)[:limit] if found else page
+        last = page[-1][0] if len(page) == limit else None
+        changed: dict[str, Entry | None] = {}
+        own = 0
+        while at < len(keys) and own < limit and keys[at].startswith(prefix) and (last is None or keys[at] <= last):
+            entry = changed[keys[at]] = entry_of(keys[at])
+            own += entry is not None
+            at += 1
+        left = [row for row in page if row[0] not in changed]
+        made = [(key, entry) for key, entry in changed.items() if entry is not None]
+        found += sorted(left + made) if made else left
+        if last is None:
+            break
+        after = last
+    return found[:limit]
 
 
 class TransactionView:
     """What one transaction sees and does. Records reads with versions, range queries with digests, and writes."""
 
+    __slots__ = ("_layer", "base", "ranges", "reads", "writes")
+
     def __init__(self, base: StateReader) -> None:
         self.base = base
-        self.reads: dict[str, tuple[int, int] | None] = {}
+        self.reads: dict[str, Version | None] = {}
         self.ranges: list[RangeRead] = []
         self.writes: dict[str, bytes | None] = {}
+        self._layer: Layer[bytes] = Layer(self.writes)
+
+    def is_true(self) -> bool:
+        """Whether ``base`` answers every read and range query as is written here, perhaps by somebody else."""
+        for key, version in self.reads.items():
+            entry = self.base.get(key)
+            if version != (None if entry is None else (entry.height, entry.index)):
+                return False
+        return all(digest_of(self.base.scan(r.prefix, r.after, r.limit)) == r.digest for r in self.ranges)
 
     def get(self, key: str) -> bytes | None:
         if key in self.writes:
             return self.writes[key]
         entry = self.base.get(key)
-        self.reads[key] = None if entry is None else (entry.height, entry.index)
-        return None if entry is None else entry.value
+        if entry is None:
+            self.reads[key] = None
+            return None
+        self.reads[key] = (entry.height, entry.index)
+        return entry.value
 
     def put(self, key: str, value: bytes) -> None:
-        self.writes[key] = value
+        self._layer.set(key, value)
 
     def delete(self, key: str) -> None:
-        self.writes[key] = None
+        self._layer.set(key, None)
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes]]:
-        own = {
-            key: None if value is None else Entry(0, 0, value)
-            for key, value in self.writes.items()
-            if key.startswith(prefix)
-        }
-        found = merged_scan(self.base, own, prefix, after, limit) if own else self.base.scan(prefix, after, limit)
-        rows = [(key, entry.value) for key, entry in found]
-        self.ranges.append(RangeRead(prefix, after, limit, digest_of(rows)))
-        return rows
+        rows = merged_scan(self.base, self._layer.keys(), self._own, prefix, after, limit, self.ranges)
+        return [(key, entry.value) for key, entry in rows]
 
-
-def digest_of(rows: list[tuple[str, bytes]]) -> bytes:
-    """A digest of a range query's answer."""
-    return sha256(_pack(rows)).digest()
+    def _own(self, key: str) -> Entry | None:
+        value = self.writes[key]
+        return None if value is None else Entry(0, 0, value)
 
 
 class MemoryState:
@@ -130,20 +217,22 @@ class MemoryState:
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         if self._keys is None:
             self._keys = sorted(self.entries)
-        start = bisect_right(self._keys, max(after, prefix)) if after >= prefix else bisect_right(self._keys, prefix)
-        if after < prefix and prefix in self.entries:
-            start -= 1
+        at = bisect_right(self._keys, after) if after >= prefix else bisect_left(self._keys, prefix)
         rows: list[tuple[str, Entry]] = []
-        for key in self._keys[start:]:
-            if len(rows) == limit or not key.startswith(prefix):
+        for key in self._keys[at : at + limit]:
+            if not key.startswith(prefix):
                 break
             rows.append((key, self.entries[key]))
         return rows
 
     def apply(self, changes: Mapping[str, Entry | None]) -> None:
         for key, entry in changes.items():
-            if entry is None:
-                self.entries.pop(key, None)
-            else:
+            known = key in self.entries
+            if entry is not None:
                 self.entries[key] = entry
-        self._keys = None
+                if not known and self._keys is not None:
+                    insort(self._keys, key)
+            elif known:
+                del self.entries[key]
+                if self._keys is not None:
+                    del self._keys[bisect_left(self._keys, key)]

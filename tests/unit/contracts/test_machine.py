@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from contracts import machine as machine_module
 from contracts.codes import ReplicaFault
 from contracts.machine import MODULES_CACHED_MAX, PythonMachine
 from contracts.testing import Chain
-from ledger.execution import Call, CallResult
+from ledger.execution import ENGINE_VERSION, Call, CallResult
 from ledger.state import Entry, TransactionView
 from ledger.values import encode_value
 
@@ -273,3 +274,16 @@ def test_contract_text_that_is_stored_decides_not_its_declared_hash() -> None:
     value = {"source": COUNTER.format(3), "sha256": "0" * 64, "version": 1}
     chain.state.apply({"governance/contract/main": Entry(0, 0, encode_value(value))})
     assert chain.call("main", "run", {}, ["a"]).value == 3
+
+
+def test_a_result_says_which_code_ran_and_what_it_read_and_wrote() -> None:
+    source = COUNTER.format("[get('a'), scan('b', '', 2), put('c', 1)][0]")
+    chain = chain_of(main=source)
+    chain.put("main/a", 7)
+    chain.state.apply({"main/a": Entry(3, 1, encode_value(7))})
+    result = chain.call("main", "run", {}, ["a"])
+    assert (result.code, result.engine) == ("OK", ENGINE_VERSION)
+    assert result.code_hash == sha256(source.encode()).hexdigest()
+    assert result.reads == {"main/a": (3, 1)}
+    assert [(read.prefix, read.after, read.limit) for read in result.ranges] == [("main/b", "", 2)]
+    assert result.writes == {"main/c": encode_value(1)}

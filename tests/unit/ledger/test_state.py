@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.state import Entry, MemoryState, Overlay, TransactionView
+from ledger.state import Entry, MemoryState, Overlay, RangeRead, TransactionView, Version
 
 KEYS = st.text("ab/", min_size=1, max_size=3)
 ENTRIES = st.dictionaries(KEYS, st.binary(max_size=1), max_size=8)
@@ -44,6 +45,7 @@ def test_layers_are_scanned_as_one(
     for key, value in merged(base, block, own).items():
         assert view.get(key) == value
     state.apply(overlay.changes)
+    assert [(key, entry.value) for key, entry in state.scan(*place)] == expected(merged(base, block), place)
     assert {key: entry.value for key, entry in state.entries.items()} == merged(base, block)
 
 
@@ -58,8 +60,50 @@ def test_a_view_remembers_versions_that_it_read() -> None:
 
 def test_a_views_ranges_tell_answers_apart() -> None:
     digests = []
-    for entries in ({}, {"a": Entry(0, 0, b"1")}, {"a": Entry(0, 0, b"2")}, {"b": Entry(0, 0, b"1")}):
+    for entries in ({}, {"a": Entry(1, 0, b"1")}, {"a": Entry(1, 1, b"1")}, {"b": Entry(1, 0, b"1")}):
         view = TransactionView(MemoryState(entries))
         view.scan("", "", 5)
         digests.append(view.ranges[0].digest)
     assert len(set(digests)) == 4
+
+
+def test_a_views_own_writes_are_no_part_of_what_it_read() -> None:
+    digests = []
+    for own in ({}, {"a": b"own", "c": b"own"}):
+        view = TransactionView(MemoryState({"a": Entry(1, 0, b"1"), "b": Entry(1, 0, b"1")}))
+        for key, value in own.items():
+            view.put(key, value)
+        view.scan("", "", 5)
+        digests.append([read.digest for read in view.ranges])
+    assert digests[0] == digests[1]
+
+
+def test_a_scan_asks_on_where_everything_was_deleted() -> None:
+    view = TransactionView(MemoryState({f"k{n}": Entry(1, n, b"v") for n in range(9)}))
+    for number in range(5):
+        view.delete(f"k{number}")
+    assert [key for key, _ in view.scan("k", "", 2)] == ["k5", "k6"]
+    assert [read.after for read in view.ranges] == ["", "k1", "k3", "k5"]
+
+
+@pytest.mark.parametrize(
+    ("reads", "ranges", "true"),
+    [
+        ({}, [], True),
+        ({"a": (3, 2)}, [], False),
+        ({"a": None}, [], False),
+        ({"b": (1, 0)}, [], False),
+        ({}, [RangeRead("r/", "", 5)], False),
+        ({}, [RangeRead("s/", "", 5)], True),
+    ],
+)
+def test_what_somebody_says_was_read_can_be_asked_again(
+    reads: dict[str, Version | None], ranges: list[RangeRead], true: bool
+) -> None:
+    view = TransactionView(MemoryState({"a": Entry(3, 1, b"x"), "r/1": Entry(2, 0, b"x")}))
+    view.get("a")
+    view.get("b")
+    view.scan("r/", "", 5)
+    view.reads.update(reads)
+    view.ranges += ranges
+    assert view.is_true() is true
