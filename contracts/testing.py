@@ -96,17 +96,22 @@ class Chain:
         call = Call(contract, function, dict(args), tuple(signers), "", GAS_LIMIT, self.time_ms, self.height, 0, "view")
         return self._machine.run(call, TransactionView(self.state))
 
+    def block(self, ms: int) -> list[tuple[str, tuple[Event, ...]]]:
+        """Let time pass and make one block of the deadlines that are due; (code, events) of each."""
+        self.time_ms += ms
+        self.height += 1
+        executed = self._executor.execute(self.state, self.height, self.time_ms, [])
+        self.state.apply(executed.changes)
+        return [(result.code, _events(result)) for result in executed.results]
+
     def advance(self, ms: int) -> list[tuple[str, tuple[Event, ...]]]:
         """Let time pass and run due deadlines, block after block until none is left; (code, events) of each."""
-        self.time_ms += ms
         found: list[tuple[str, tuple[Event, ...]]] = []
-        while True:
-            self.height += 1
-            executed = self._executor.execute(self.state, self.height, self.time_ms, [])
-            self.state.apply(executed.changes)
-            if not executed.results:
-                return found
-            found.extend((result.code, _events(result)) for result in executed.results)
+        passing = ms
+        while ran := self.block(passing):
+            found.extend(ran)
+            passing = 0
+        return found
 
 
 def _events(result: Result) -> tuple[Event, ...]:
