@@ -42,9 +42,9 @@ ARROWS: dict[str, frozenset[str]] = {
     "faults": frozenset({"sim", "sdk", "cluster"}),
     "bench": frozenset(
         {
-            "ca", "sdk", "cluster", "contracts", "ledger.execution", "ledger.genesis", "ledger.state", "ledger.statedb",
-            "ledger.values", "pbft.exchange", "pbft.link", "pbft.messages", "pbft.quorum", "pbft.transport",
-            "pbft.view_change",
+            "ca", "sdk", "cluster", "contracts", "ledger.envelope", "ledger.execution", "ledger.genesis",
+            "ledger.state", "ledger.statedb", "ledger.values", "pbft.exchange", "pbft.link", "pbft.messages", "pbft.quorum",
+            "pbft.transport", "pbft.view_change",
         }
     ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),

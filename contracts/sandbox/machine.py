@@ -1,0 +1,229 @@
+"""A machine whose contracts run in a worker process: a block's calls go there in one message and come back in one.
+
+The executor still asks call by call, and decides each with what is outside the worker: admission and the validation
+module. A worker that fails is replaced and asked again: it can cost time, and after ``ATTEMPTS_MAX`` failures this
+replica's part in execution, but never decide a call.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Sequence
+
+from contracts.codes import ReplicaFault, TrapCode
+from contracts.host import SCAN_ROWS_MAX
+from contracts.machine import PythonMachine
+from contracts.sandbox.plan import Plan, planned
+from contracts.sandbox.process import Process, WorkerFailed
+from contracts.sandbox.protocol import Outcome, Page, Run
+from ledger.execution import BatchMachine, Call, CallResult, EntryPoint, Event, Step
+from ledger.state import MemoryState, Overlay, RangeRead, StateReader, TransactionView
+from ledger.values import decode_value
+
+ATTEMPTS_MAX = 3
+"""Workers that fail at one block before this replica gives up."""
+ANSWER_S_MAX = 30.0
+GAS_PER_S_MIN = 1_000_000
+"""A worker that takes longer than ``ANSWER_S_MAX`` and its calls' gas at this pace hangs."""
+CPU_S_MAX = 1_800.0
+"""Processor seconds after which a worker is replaced between two blocks, before its own limit ends it."""
+READS_MAX = 40_000
+"""Reads and range queries that the gas of one call can pay."""
+PAGE_ROWS_MAX = 64
+PAGE_BYTES_MAX = 65_536
+"""A page ends with the entry that passes it."""
+
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+Start = Callable[[], Process]
+
+log = logging.getLogger("wattq.contracts")
+
+
+class SandboxFailed(ReplicaFault):
+    """Worker after worker failed at the same calls: this replica cannot execute."""
+
+
+class Post:
+    """A worker's place: who holds it may change, what is asked does not. One thread's at a time."""
+
+    def __init__(self, start: Start, process: Process | None, answer_s_max: float) -> None:
+        self._start = start
+        self._answer_s_max = answer_s_max
+        self._process = process
+        self._plan = Plan(MemoryState(), [], ())
+        self._held: Plan | None = None
+        """The block whose writes the worker's overlay holds."""
+        self._folds = False
+        """Whether that block is committed now."""
+        self._cpu_s = 0.0
+        self._failures = 0
+
+    def begin(self, plan: Plan) -> None:
+        self._plan, self._failures = plan, 0
+        if self._cpu_s > CPU_S_MAX:
+            self.end()
+
+    def committed(self, base: StateReader) -> None:
+        plan, held = self._plan, self._held
+        if plan.base is not base:
+            self._held = None
+        elif plan is held:
+            self._folds = True
+        elif plan.writes:
+            self._held = None  # written without any call; rare, and then everything is fetched again
+
+    def result(self, call: Call, view: TransactionView) -> CallResult:
+        """What the call comes to, with its reads and writes in ``view``, which has none yet."""
+        plan = self._plan
+        while True:
+            try:
+                if not plan.fits(call):
+                    self._ask(call)
+                result = accepted(call, plan.outcome(), view)
+            except WorkerFailed as failure:
+                self._replace(failure)
+            else:
+                plan.next()
+                return result
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.end()
+        self._process, self._held, self._cpu_s = None, None, 0.0
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _ask(self, call: Call) -> None:
+        plan, held = self._plan, self._held
+        if self._process is None:
+            self._process = self._start()
+        again = held is plan
+        folds = held is not None and self._folds and not again and held.base is plan.base
+        keep = held.agreed() if held is not None and (again or folds) else 0
+        add = held.writes[keep:] if held is not None and folds else []
+        steps = plan.ahead(call)
+        calls = [planned(call, plan.writes[keep:] if again else plan.writes)]
+        calls += [planned(step.call, step.before) for step in steps[1:]]
+        run = Run(not again and not folds, keep, add, folds, call.height, call.block_time_ms, calls)
+        self._held, self._folds = None, False
+        seconds_max = self._answer_s_max + sum(step.call.gas_limit for step in steps) / GAS_PER_S_MIN
+        outcomes = self._process.ask(run, lambda key: page_of(plan.base, key), seconds_max)
+        plan.take(steps, outcomes.outcomes)
+        self._held, self._cpu_s = plan, outcomes.cpu_s
+
+    def _replace(self, failure: WorkerFailed) -> None:
+        self.end()
+        self._plan.drop()
+        self._failures += 1
+        if self._failures >= ATTEMPTS_MAX:
+            log.critical("%d contract workers failed at the same calls; executing no more: %s", ATTEMPTS_MAX, failure)
+            raise SandboxFailed(str(failure)) from failure
+        log.error("the contract worker failed and is replaced: %s", failure)
+
+
+def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
+    """An outcome as the machine's result, if a worker of ours can have come to it; else ``WorkerFailed``.
+
+    What a contract may do is the validation module's business. Here is asked what the machine never does.
+    """
+    if not 0 <= outcome.gas_used <= call.gas_limit or not _CODE.fullmatch(outcome.code):
+        raise WorkerFailed(f"it gave {call.contract}.{call.function} {outcome.code!r} for {outcome.gas_used} gas")
+    if outcome.code == TrapCode.INTERNAL:
+        log.error("%s.%s got past the guards", call.contract, call.function)
+    told = TransactionView(view.base)
+    told.reads.update(outcome.reads)
+    told.ranges += [RangeRead(prefix, after, limit, digest=digest) for prefix, after, limit, digest in outcome.ranges]
+    if not _is_bounded(told) or not told.is_true():
+        raise WorkerFailed(f"it ran {call.contract}.{call.function} on another state")
+    if not all(key.isascii() for key in outcome.writes):
+        raise WorkerFailed(f"it let {call.contract}.{call.function} write under a key that no contract can have")
+    try:
+        value = decode_value(outcome.value)
+        events = tuple(Event(contract, name, decode_value(data)) for contract, name, data in outcome.events)
+    except ValueError as error:
+        raise WorkerFailed(f"it returned no values: {error}") from None
+    view.reads.update(told.reads)
+    view.ranges += told.ranges
+    for key, data in outcome.writes.items():
+        if data is None:
+            view.delete(key)
+        else:
+            view.put(key, data)
+    return CallResult(
+        code=outcome.code,
+        message=outcome.message,
+        value=value,
+        gas_used=outcome.gas_used,
+        events=events,
+        code_hash=outcome.code_hash,
+        reads=view.reads,
+        ranges=view.ranges,
+        writes=view.writes,
+    )
+
+
+def _is_bounded(view: TransactionView) -> bool:
+    """Whether a call can have asked so much: asking again must not take longer than it may."""
+    return len(view.reads) + len(view.ranges) <= READS_MAX and all(r.limit <= SCAN_ROWS_MAX for r in view.ranges)
+
+
+def page_of(base: StateReader, key: str) -> Page:
+    """The state from a key on."""
+    entry = base.get(key)
+    rows = base.scan("", key, PAGE_ROWS_MAX)
+    whole = len(rows) < PAGE_ROWS_MAX
+    if entry is not None:
+        rows = [(key, entry), *rows]
+    size = 0
+    for at, (_, each) in enumerate(rows, start=1):
+        size += len(each.value)
+        if size >= PAGE_BYTES_MAX and at < len(rows):
+            return Page(rows[:at], False)
+    return Page(rows, whole)
+
+
+class WorkerMachine(BatchMachine):
+    """Implements ``ledger.execution.Machine``.
+
+    Blocks have a worker, and views have another, so that no query waits for a block nor a block for a query. What may
+    be called is read here: that checks a contract's source, and runs none of it.
+    """
+
+    def __init__(
+        self, start: Start = Process, first: Process | None = None, answer_s_max: float = ANSWER_S_MAX
+    ) -> None:
+        """``first``: a worker that runs already, to begin with."""
+        self._here = PythonMachine()
+        self._blocks, self._views = Post(start, first, answer_s_max), Post(start, None, answer_s_max)
+        self._foreseen: StateReader | None = None
+        self._viewing = threading.Lock()
+
+    def knows(self, reader: StateReader, contract: str) -> bool:
+        return self._here.knows(reader, contract)
+
+    def entry(self, reader: StateReader, contract: str, function: str) -> EntryPoint | None:
+        return self._here.entry(reader, contract, function)
+
+    def foresee(self, overlay: Overlay, steps: Sequence[Step]) -> None:
+        self._foreseen = overlay
+        self._blocks.begin(Plan(overlay.base, overlay.writes, steps))
+
+    def committed(self, base: StateReader) -> None:
+        self._blocks.committed(base)
+
+    def run(self, call: Call, view: TransactionView) -> CallResult:
+        if call.kind == "view":
+            with self._viewing:
+                self._views.begin(Plan(view.base, [], ()))
+                return self._views.result(call, view)
+        if view.base is not self._foreseen:
+            self._blocks.begin(Plan(view.base, [], ()))
+        return self._blocks.result(call, view)
+
+    def close(self) -> None:
+        self._blocks.end()
+        with self._viewing:
+            self._views.end()

@@ -1,0 +1,97 @@
+"""One block's calls, the outcomes that a worker gave beforehand, and the writes on which each of them rests.
+
+The worker adds to its own overlay what every call writes; the block's overlay in the node takes only what was admitted
+and approved. As long as both are the same, outcomes count; where they part, the worker is to begin again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.sandbox.protocol import Outcome, PlannedCall
+from ledger.execution import OK, Call, Step
+from ledger.state import StateReader, Write
+from ledger.values import ValueInvalid, encode_value
+
+
+class Plan:
+    """A call sees ``base`` and, on top of it, ``writes``, which grow while the block executes."""
+
+    def __init__(self, base: StateReader, writes: list[Write], steps: Sequence[Step]) -> None:
+        self.base, self.writes = base, writes
+        self._steps = steps
+        self._calls_max = max(1, len(steps))
+        """Asked at once. Halved when outcomes were in vain and doubled when all served, so that a block whose outcomes
+        are rejected again and again costs a few times its calls, not their square."""
+        self._calls: Sequence[Call] = ()
+        self._outcomes: Sequence[Outcome] = ()
+        self._marks: list[int] = []
+        self._at = 0
+        self._told: list[Write] = []
+        """Everything in the worker's overlay of this block; before the call of each outcome, ``marks`` of them."""
+        self._agreed = 0
+        """So many of them are the block's writes."""
+
+    def fits(self, call: Call) -> bool:
+        """Whether the next outcome is this call's, and rests on the writes that there are."""
+        at = self._at
+        if at >= len(self._outcomes) or self._calls[at] != call or len(self.writes) != self._marks[at]:
+            return False
+        return self.agreed() == self._marks[at]
+
+    def outcome(self) -> Outcome:
+        return self._outcomes[self._at]
+
+    def next(self) -> None:
+        self._at += 1
+
+    def agreed(self) -> int:
+        """How many of the block's writes, from the first on, are the worker's too."""
+        at, most = self._agreed, min(len(self.writes), len(self._told))
+        while at < most and self.writes[at] == self._told[at]:
+            at += 1
+        self._agreed = at
+        return at
+
+    def ahead(self, call: Call) -> list[Step]:
+        """This call and what is foreseen after it, as much as is to be asked at once."""
+        if self._outcomes:
+            all_served = self._at == len(self._outcomes)
+            self._calls_max = self._calls_max * 2 if all_served else max(1, self._calls_max // 2)
+        later = [step for step in self._steps if step.call.index > call.index]
+        return [Step((), call), *later[: self._calls_max - 1]]
+
+    def take(self, steps: Sequence[Step], outcomes: Sequence[Outcome]) -> None:
+        """The worker has begun with the block's writes as they are, and has run these steps."""
+        self._calls, self._outcomes, self._at = [step.call for step in steps], outcomes, 0
+        self._told, self._marks, self._agreed = [*self.writes], [], len(self.writes)
+        for step, outcome in zip(steps, outcomes, strict=True):
+            self._told += step.before
+            self._marks.append(len(self._told))
+            if outcome.code == OK:
+                index = step.call.index
+                self._told += [(key, index, value) for key, value in outcome.writes.items()]
+
+    def drop(self) -> None:
+        """The worker is gone, and nothing that it said counts."""
+        self._outcomes, self._told, self._agreed = (), [], 0
+
+
+def planned(call: Call, before: Sequence[Write]) -> PlannedCall:
+    """As it is sent."""
+    args: bytes | None
+    try:
+        args = encode_value(call.args)
+    except (ValueInvalid, UnicodeEncodeError):
+        args = None
+    return PlannedCall(
+        before=tuple(before),
+        contract=call.contract,
+        function=call.function,
+        args=args,
+        signers=call.signers,
+        tx_id=call.tx_id,
+        gas_limit=call.gas_limit,
+        index=call.index,
+        kind=call.kind,
+    )

@@ -1,0 +1,111 @@
+"""What a node and its contract worker say to each other: length-prefixed msgpack over a socket pair.
+
+The node sends a ``Run`` with all of a block's calls. The worker answers with ``Outcomes``, one a call; before that it
+may send any number of ``Miss``, each answered by a ``Page`` of the state from the missed key on, which it keeps.
+Decoding checks shapes and types; what the values mean is checked by who receives them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from ledger.state import Entry, Write
+
+HEADER_BYTES = 4
+FRAME_BYTES_MAX = 1 << 28
+"""Far above what a block's gas can write; a longer frame ends the conversation."""
+
+
+class PlannedCall(msgspec.Struct, frozen=True, array_like=True):
+    """A call, and what is written to the block's overlay before it. ``args``: encoded, or None if they are no value."""
+
+    before: tuple[Write, ...]
+    contract: str
+    function: str
+    args: bytes | None
+    signers: tuple[str, ...]
+    tx_id: str
+    gas_limit: int
+    index: int
+    kind: str
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Bring what you hold in line, then run these calls one after another.
+
+    ``forget``: begin with an empty cache. Otherwise keep the first ``keep`` of the writes of the block that you ran
+    last, and add ``add``; ``fold``: that block is committed now, else it is this one.
+    """
+
+    forget: bool
+    keep: int
+    add: list[Write]
+    fold: bool
+    height: int
+    time_ms: int
+    calls: list[PlannedCall]
+
+
+class Page(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The entries from the missed key on, ascending. ``whole``: there are none behind them."""
+
+    rows: list[tuple[str, Entry]]
+    whole: bool
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A worker is ready. ``missing``: a sentence for each wall that it does not have."""
+
+    uid: int
+    seccomp: bool
+    missing: list[str]
+
+
+class Miss(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """The state from this key on is not known here."""
+
+    key: str
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """What a call came to. ``ranges``: prefix, after, limit and digest of each ``RangeRead``."""
+
+    code: str
+    message: str
+    value: bytes
+    gas_used: int
+    code_hash: str
+    events: list[tuple[str, str, bytes]]
+    writes: dict[str, bytes | None]
+    reads: dict[str, tuple[int, int] | None]
+    ranges: list[tuple[str, str, int, bytes]]
+
+
+class Outcomes(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """One for each call, in order; ``cpu_s``: the worker's processor time so far."""
+
+    outcomes: list[Outcome]
+    cpu_s: float
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """The worker ran out of stack or memory, and ends."""
+
+    reason: str
+
+
+Question: TypeAlias = Run | Page
+Answer: TypeAlias = Hello | Miss | Outcomes | Fault
+
+encode = msgspec.msgpack.Encoder().encode
+_questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+decode_question, decode_answer = _questions.decode, _answers.decode
+
+
+def frame(message: msgspec.Struct) -> bytes:
+    data = encode(message)
+    assert len(data) <= FRAME_BYTES_MAX, "gas bounds what a block can say"
+    return len(data).to_bytes(HEADER_BYTES, "big") + data
