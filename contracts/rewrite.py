@@ -30,7 +30,7 @@ def _number(value: int) -> ast.Constant:
     return ast.Constant(value)
 
 
-def _weight(node: ast.AST) -> int:
+def weight(node: ast.AST) -> int:
     """Nodes of an expression or of a statement's own expressions; blocks inside charge for themselves."""
     total = 1
     for field, value in ast.iter_fields(node):
@@ -38,7 +38,7 @@ def _weight(node: ast.AST) -> int:
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.expr | ast.keyword | ast.operator | ast.cmpop | ast.unaryop | ast.boolop):
-                total += _weight(child)
+                total += weight(child)
     return total
 
 
@@ -66,8 +66,8 @@ class _FunctionRewriter:
 
     def _block(self, body: list[ast.stmt], extra: int = 0) -> list[ast.stmt]:
         """Charge for a block's statements (and ``extra``) where it begins, then the statements."""
-        gas = 1 + extra + sum(_weight(statement) for statement in body)
-        made: list[ast.stmt] = [ast.Expr(_call(GAS, _number(gas)))]
+        gas = 1 + extra + sum(weight(statement) for statement in body)
+        made: list[ast.stmt] = [ast.copy_location(ast.Expr(_call(GAS, _number(gas))), body[0])]
         for statement in body:
             made.extend(ast.copy_location(item, statement) for item in self._statement(statement))
         return made
@@ -86,7 +86,7 @@ class _FunctionRewriter:
                 return [ast.For(self._names(target), self._iterated(target, iterable), self._block(body), [])]
             case ast.While(test=test, body=body):
                 # Each turn pays for its test with its body; the last test was paid for by the block around it.
-                return [ast.While(self._expression(test), self._block(body, _weight(test)), [])]
+                return [ast.While(self._expression(test), self._block(body, weight(test)), [])]
             case ast.If(test=test, body=body, orelse=orelse):
                 return [ast.If(self._expression(test), self._block(body), self._block(orelse) if orelse else [])]
             case ast.Expr(value=ast.Constant()):

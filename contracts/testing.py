@@ -7,7 +7,9 @@ from typing import Any
 
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
+from ledger.authentication import authenticate
 from ledger.blocks import Result
+from ledger.codes import RefusalCode
 from ledger.execution import OK, BlockExecutor, Call, CallResult, Event, Machine, Validator
 from ledger.state import Entry, MemoryState, TransactionView
 from ledger.values import Value, decode_value, encode_value
@@ -91,6 +93,24 @@ class Chain:
         written = view.writes.items()
         self.state.apply({k: None if v is None else Entry(self.height, 0, v) for k, v in written})
         return result
+
+    def submit(self, function: str, args: Mapping[str, Value], *signers: str, gas: int = GAS_LIMIT) -> CallResult:
+        """A signed transaction to ``contract.function``: who may act is checked too, as the ledger does it."""
+        contract, _, name = function.partition(".")
+        entry = self._machine.entry(self.state, contract, name)
+        refusal: str | None = None
+        if entry is None:
+            known = self._machine.knows(self.state, contract)
+            refusal = RefusalCode.FUNCTION_UNKNOWN if known else RefusalCode.CONTRACT_UNKNOWN
+        elif entry.kind != "export":
+            refusal = RefusalCode.NOT_CALLABLE
+        elif entry.names != ("*",):
+            roles = [entry.names, *[()] * (len(signers) - 1)]
+            found = (authenticate(self.state, who, may, self.time_ms) for who, may in zip(signers, roles, strict=True))
+            refusal = next((code for code in found if code is not None), None)
+        if refusal is not None:
+            return CallResult(refusal, "", None, 0, ())
+        return self.call(contract, name, args, signers, gas)
 
     def view(self, contract: str, function: str, args: Mapping[str, Value], signers: Sequence[str] = ()) -> CallResult:
         call = Call(contract, function, dict(args), tuple(signers), "", GAS_LIMIT, self.time_ms, self.height, 0, "view")
