@@ -30,7 +30,7 @@ from ca.certificates import Role
 from ca.keys import InvalidKey, SigningKey, signer_of
 from ca.tls import client_context, pem_of, public_server_context, server_context
 from contracts.deployment import DeploymentInvalid, check_deployment
-from contracts.machine import PythonMachine
+from contracts.sandbox.choice import SandboxUnavailable, choose
 from contracts.validation import MarketValidator
 from ledger.authentication import authenticate, roots_of
 from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_genesis
@@ -61,7 +61,7 @@ from sdk.transports import SocketTransport, connect
 GC_THRESHOLD = 50_000
 """Allocations between young collections: a block makes many short-lived objects and no cycles."""
 MISTAKES = (ConfigurationError, GenesisInvalid, DeploymentInvalid, MeterError, InvalidKey, AuthorityError)
-UNUSABLE = (*MISTAKES, DirectoryUnusable)
+UNUSABLE = (*MISTAKES, DirectoryUnusable, SandboxUnavailable)
 CHANNELS = "channels"
 NEVER_MS = 31_536_000_000
 
@@ -178,6 +178,8 @@ class Node:
         self._meters = units_of(section.meter)
         self._gateway_key = directory / "users" / f"gateway-{name}.key"
         self.site = Site(name, key, configuration, make_socket_path(home))
+        self.sandbox = choose(configuration.sandbox.mode)
+        log.info("%s", self.sandbox)
         self.transport = self._transport()
         self.exchange = Exchange(self.transport)
         self.main = Seat(self._open(genesis, home / "data", ""), home, self.exchange)
@@ -190,7 +192,7 @@ class Node:
     def _open(self, genesis: Genesis, data: Path, channel: str) -> Unit:
         check_deployment(genesis.contracts, genesis.parameters)
         storage = partial(disk_storage, data, DiskFiles(data))
-        return Unit(self.site, genesis, data, storage, PythonMachine(), MarketValidator(), channel)
+        return Unit(self.site, genesis, data, storage, self.sandbox.machine(), MarketValidator(), channel)
 
     def _open_channel(self, genesis: Genesis) -> Unit:
         return self._open(genesis, self.home / "data" / CHANNELS / genesis.channel, genesis.channel)

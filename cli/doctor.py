@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from api.statedb import couchdb_access
 from cli.tools import TOOLS
+from contracts.sandbox.choice import AUTO, IN_PROCESS, SandboxUnavailable, choose
 from ledger.statedb.couchdb import probe
 from ledger.statedb.documents import StateDatabaseAway, StateDatabaseUnusable
 from sdk.configuration import ConfigurationError, load
@@ -92,10 +94,22 @@ def limit_findings() -> Iterator[Finding]:
         yield Finding("open files", Level.OK, "unlimited" if soft == resource.RLIM_INFINITY else str(soft))
     else:
         yield Finding("open files", Level.NOTE, str(soft), f"ulimit -n {OPEN_FILES_MIN}")
-    if sys.platform == "linux" and os.geteuid() != 0:
-        yield Finding("user", Level.NOTE, "not root", "the contract sandbox cannot switch to another user")
-    else:
-        yield Finding("user", Level.OK, f"uid {os.geteuid()}")
+    yield Finding("user", Level.OK, f"uid {os.geteuid()}")
+
+
+def sandbox_finding(configuration_file: Path | None) -> Finding:
+    """Where contracts would run here, tried out: what the configuration asks for, or else what a node would take."""
+    mode = AUTO
+    if configuration_file is not None:
+        with suppress(ConfigurationError):  # the ports say so
+            mode = load(configuration_file).sandbox.mode
+    try:
+        sandbox = choose(mode)
+    except SandboxUnavailable as error:
+        return Finding("contract sandbox", Level.FAIL, str(error), "choose another sandbox.mode, or auto")
+    sandbox.close()
+    weak = bool(sandbox.missing) or (mode == AUTO and sandbox.mode == IN_PROCESS)
+    return Finding("contract sandbox", Level.NOTE if weak else Level.OK, sandbox.place, "; ".join(sandbox.missing))
 
 
 def tool_findings() -> Iterator[Finding]:
@@ -153,6 +167,7 @@ def examine(configuration_file: Path | None) -> list[Finding]:
         *package_findings(),
         *library_findings(),
         *limit_findings(),
+        sandbox_finding(configuration_file),
         *tool_findings(),
     ]
     if configuration_file is not None:
@@ -175,7 +190,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at this machine: Python, packages, limits, tools, ports.
+    """Look at this machine: Python, packages, limits, the contract sandbox, tools, ports.
 
     Example: wattq doctor --config cluster.toml
 

@@ -146,6 +146,12 @@ class StateSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return self.lag_blocks_max, self.lag_bytes_max, self.write_interval_ms / 1000 if combines else 0.0
 
 
+class SandboxSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where contracts run. ``auto``: the strongest that this machine has; any other is had or refused."""
+
+    mode: Annotated[str, Meta(pattern="^(auto|in-process|worker|bubblewrap)$")] = "auto"
+
+
 class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A meter that this node polls over Modbus TCP: ``address`` is HOST:PORT, ``profile`` a device profile's name."""
 
@@ -184,6 +190,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     primary: Primary = msgspec.field(default_factory=Primary)
     limits: Limits = msgspec.field(default_factory=Limits)
     state: StateSection = msgspec.field(default_factory=StateSection)
+    sandbox: SandboxSection = msgspec.field(default_factory=SandboxSection)
     market: dict[str, int] = msgspec.field(default_factory=dict)
     node: dict[Name, NodeSection] = msgspec.field(default_factory=dict)
 

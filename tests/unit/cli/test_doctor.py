@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from cli import doctor
 from cli.doctor import Level
 from cli.main import app
+from contracts.sandbox import bubblewrap
+from contracts.sandbox.choice import Sandbox
 
 
 def configuration(first_port: int) -> str:
@@ -76,3 +78,33 @@ def test_a_bad_configuration_is_a_failure_that_names_the_key(tmp_path: Path) -> 
     result = CliRunner().invoke(app, ["doctor", "--json", "--config", str(file)])
     assert result.exit_code == 1
     assert "no_such_key" in result.stdout
+
+
+def sandbox_of(tmp_path: Path, mode: str) -> doctor.Finding:
+    file = tmp_path / "cluster.toml"
+    file.write_text(configuration(20_000) + f'[sandbox]\nmode = "{mode}"\n')
+    return doctor.sandbox_finding(file)
+
+
+def test_the_contract_sandbox_that_a_configuration_asks_for_is_tried_out(tmp_path: Path) -> None:
+    assert sandbox_of(tmp_path, "in-process") == doctor.Finding("contract sandbox", Level.OK, "the node's process")
+
+
+def test_a_sandbox_without_all_its_walls_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("no switch of user: the worker was not started by root",)
+    monkeypatch.setattr(doctor, "choose", lambda mode: Sandbox("worker", missing))
+    assert doctor.sandbox_finding(None) == doctor.Finding("contract sandbox", Level.NOTE, "a worker process", *missing)
+
+
+def test_a_sandbox_that_fell_back_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "choose", lambda mode: Sandbox("in-process", ("workers are for Linux",)))
+    assert doctor.sandbox_finding(None).level is Level.NOTE
+
+
+def test_a_sandbox_that_is_demanded_and_cannot_be_had_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bubblewrap, "found", lambda: None)
+    finding = sandbox_of(tmp_path, "bubblewrap")
+    assert finding.level is Level.FAIL
+    assert finding.found == "sandbox.mode is bubblewrap: there is no program bwrap on PATH"

@@ -1,4 +1,4 @@
-"""The [state] section: what is wrong with it is named by its key."""
+"""The [state] and [sandbox] sections: what is wrong with them is named by its key."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ COUCHDB = '[state]\nbackend = "couchdb"\n'
         ('[state]\nbackend = "mongo"\n', "state.backend"),
         ("[state]\nlag_blocks_max = -1\n", "state.lag_blocks_max"),
         ('[state]\ndatabase_prefix = "Upper"\n', "state.database_prefix"),
+        ('[sandbox]\nmode = "docker"\n', "sandbox.mode"),
     ],
 )
 def test_a_bad_value_is_named_by_its_key(text: str, key: str) -> None:

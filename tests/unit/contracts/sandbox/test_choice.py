@@ -7,16 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from network import configuration_text
 from walled import needs_root, needs_seccomp
 
+from cli.contracts import shipped_contracts
+from cluster import prepare
 from contracts.machine import PythonMachine
 from contracts.sandbox import bubblewrap, choice, walls
 from contracts.sandbox.choice import Sandbox, SandboxUnavailable, choose
 from contracts.sandbox.machine import WorkerMachine
 from contracts.sandbox.process import Process, WorkerFailed
 from contracts.testing import Chain
+from sdk.configuration import parse
 
 COUNTER = '@export("*")\ndef run():\n    n = get("n")\n    put("n", 1 if n is None else n + 1)\n    return get("n")\n'
 STRANGER = 12_345
@@ -136,6 +141,7 @@ import json
 from contracts.sandbox.choice import choose
 from contracts.sandbox.machine import WorkerMachine
 from contracts.testing import Chain
+from sdk.configuration import parse
 sandbox = choose("worker")
 chain = Chain({"main": %r}, {}, machine=sandbox.machine())
 print(json.dumps([sandbox.mode, sandbox.missing, chain.call("main", "run", {}, ["a"]).value]))
@@ -157,3 +163,12 @@ def test_a_worker_runs_without_root_and_says_what_is_missing() -> None:
     mode, missing, value = json.loads(done.stdout)
     assert (mode, value) == ("worker", 1)
     assert missing == ["no switch of user: the worker was not started by root"]
+
+
+def test_a_node_ends_with_2_and_the_reason_if_its_sandbox_cannot_be_had(tmp_path: Path) -> None:
+    text = configuration_text(4, '[sandbox]\nmode = "bubblewrap"')
+    prepare(tmp_path / "net", parse(text, "test"), text, shipped_contracts())
+    command = [sys.executable, "-m", "node", "--config", str(tmp_path / "net" / "cluster.toml"), "--name", "node1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/nowhere"})
+    assert done.returncode == 2
+    assert done.stderr == "node node1: sandbox.mode is bubblewrap: there is no program bwrap on PATH\n"
