@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-SHIPPED = ("channels", "credit", "governance", "market", "origin", "registry", "settlement")
+SHIPPED = ("auction", "channels", "credit", "governance", "market", "offers", "origin", "registry", "settlement")
 MAIN_ONLY = ("channels",)
 """What only a network's main ledger has."""
 

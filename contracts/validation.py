@@ -23,6 +23,7 @@ from contracts.rules.disputes import disputes
 from contracts.rules.energy import energy
 from contracts.rules.holds import holds
 from contracts.rules.money import money
+from contracts.rules.offers import consents, limits
 from contracts.rules.signatures import consent, policies
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
@@ -34,6 +35,8 @@ KEY_CHARS_MAX = 320
 WRITERS = {
     "settlement": frozenset({"settlement", "credit", "origin"}),
     "market": frozenset({"market", "settlement", "credit"}),
+    "auction": frozenset({"auction", "market", "settlement", "credit"}),
+    "offers": frozenset({"offers", "market", "settlement", "credit"}),
 }
 """Whose state a call may change besides its own contract's."""
 MALFORMED = (TypeError, KeyError, AttributeError, ValueError, msgspec.MsgspecError)
@@ -92,8 +95,8 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 
 RULES = (
-    _namespace, _sizes, _constitution, money, energy, trades, deliveries, readings, disputes, adjustments, certificates,
-    policies, consent, holds,
+    _namespace, _sizes, _constitution, money, energy, trades, consents, limits, deliveries, readings, disputes,
+    adjustments, certificates, policies, consent, holds,
 )  # fmt: skip
 
 

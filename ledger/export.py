@@ -87,7 +87,7 @@ FORMATS = ("jsonl", "csv", "parquet")
 ROWS_MAX = 10_000
 """Rows of one table in memory; with Parquet, also of one row group."""
 PARTIAL = ".part"
-TRADED = ("market", "traded")
+TRADED = frozenset((contract, "traded") for contract in ("market", "auction", "offers"))
 
 
 class ExportUnavailable(Exception):
@@ -198,7 +198,7 @@ def _event_rows(block: StoredBlock, index: int, name: str, result: Result) -> It
     for number, event in enumerate(result.events):
         data = decode_value(event.data)
         yield "events", (height, index, number, time_ms, name, event.contract, event.name, _json(data))
-        if (event.contract, event.name) == TRADED:
+        if (event.contract, event.name) in TRADED:
             terms = (data["trade"], data["interval"], data["energy_wh"], data["price"])
             yield "trades", (height, index, number, time_ms, name, *terms)
 

@@ -9,6 +9,8 @@ from ledger.state import TransactionView
 from ledger.values import Value, decode_value
 
 SOLD, TRADES = "market/sold/", "settlement/trade/"
+OFFERS = ("market/listing/", "market/order/", "auction/order/", "offers/offer/")
+"""Where lies what trades are made of."""
 
 
 class Violation(StrEnum):
@@ -33,6 +35,8 @@ class Violation(StrEnum):
     ORGANISATIONS = "VALIDATION_ORGANISATIONS"
     ROOTS = "VALIDATION_ROOTS"
     CHANNELS = "VALIDATION_CHANNELS"
+    LIMIT = "VALIDATION_LIMIT"
+    SEALED = "VALIDATION_SEALED"
 
 
 class Changes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from contracts.rules.changes import SOLD, TRADES, Changes, Violation, place_of
+from contracts.rules.changes import OFFERS, SOLD, TRADES, Changes, Violation, place_of
 from ledger.execution import Call
 from ledger.values import Value
 
 QUARTERS_AN_HOUR = 4
+TRADED = ("open", "taken", "filled", "accepted")
+"""What may still be, or has been, sold of an offer; of any other status, only what is no longer left of it."""
 
 
 def energy(call: Call, changes: Changes) -> Violation | None:
@@ -16,17 +18,23 @@ def energy(call: Call, changes: Changes) -> Violation | None:
     never beyond what the meter can deliver."""
     drawn: Counter[str] = Counter()
     offered: Counter[str] = Counter()
-    for prefix in ("market/listing/", "market/order/"):
+    for prefix in OFFERS:
         for key in changes.below(prefix):
             new, old = changes.new(key), changes.old(key)
             if not 0 <= new["remaining_wh"] <= new["energy_wh"] or not _is_offer_kept(old, new):
                 return Violation.OVERSOLD
+            gone_wh = (new["energy_wh"] if old is None else old["remaining_wh"]) - new["remaining_wh"]
             if new.get("side") == "bid":
+                if new["status"] == "accepted":
+                    # Whom a directed bid named sells by accepting it: nothing was offered before.
+                    place = f"{new['other_meter']}/{new['interval']:010d}"
+                    drawn[place] += gone_wh
+                    offered[place] += gone_wh
                 continue
             place = place_of(new)
-            drawn[place] += (new["energy_wh"] if old is None else old["remaining_wh"]) - new["remaining_wh"]
+            drawn[place] += gone_wh
             offered[place] += new["energy_wh"] if old is None else 0
-            if new["status"] not in ("open", "taken", "filled"):
+            if new["status"] not in TRADED:
                 offered[place] -= new["remaining_wh"]
     for key in changes.below(TRADES):
         if changes.old(key) is None:
@@ -41,7 +49,7 @@ def _is_offer_kept(old: Value, new: Value) -> bool:
     """An offer's terms never change, it never grows, and once closed it stays as it is."""
     if old is None:
         return True
-    fixed = all(old.get(name) == new.get(name) for name in ("meter", "interval", "price", "energy_wh", "side"))
+    fixed = all(old.get(name) == new.get(name) for name in ("meter", "interval", "price", "energy_wh", "side", "owner"))
     return fixed and old["status"] == "open" and bool(new["remaining_wh"] <= old["remaining_wh"])
 
 

@@ -448,6 +448,26 @@ def check_owner(owner, meter):
     return record
 
 
+@view
+def grid_fee(from_zone: str, to_zone: str, interval: int):
+    """What the grid gets of each kWh delivered between two zones in an interval, in micro-currency per kWh."""
+    return fee_between(from_zone, to_zone, interval)
+
+
+@internal("auction", "offers")
+def admit(owner: str, side: str, meter: str, interval: int, energy_wh: int, price: int):
+    """Check the terms of what another contract takes in, and reserve what an ask sells; returns the meter's zone.
+
+    Errors: as place_order, but for what the book alone refuses.
+    """
+    require(side == "bid" or side == "ask", "SIDE_INVALID", "A side is bid or ask.")
+    check_terms(interval, energy_wh, price)
+    authenticate(owner, roles_of(side))
+    if side == "ask":
+        return reserve_capacity(owner, meter, interval, energy_wh)
+    return check_owner(owner, meter)["zone"]
+
+
 @internal("auction", "offers")
 def reserve(owner: str, meter: str, interval: int, energy_wh: int):
     """Count what another contract offers of a meter; returns the meter's zone. Errors: NOT_FOUND, NOT_YOUR_METER,

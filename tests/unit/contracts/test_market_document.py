@@ -24,8 +24,8 @@ STATES = sorted(
     {
         state
         for pair in re.findall(
-            r'"status"(?:: |\] = )"(\w+)"|(?:end_order|remove_order|end_listing)\([^"]*"([a-z]+)"',
-            shipped_sources()["market"] + shipped_sources()["settlement"],
+            r'"status"(?:: |\] = )"(\w+)"|(?:end_order|remove_order|end_listing|end_offer|shelve)\([^"\n]*"([a-z]+)"',
+            "".join(shipped_sources()[name] for name in ("market", "offers", "auction", "settlement")),
         )
         for state in pair
         if state

@@ -1,0 +1,82 @@
+"""Whose offers they are and at what price they trade: nobody is bound without a signature, or beyond their limit."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
+from ledger.execution import Call
+from ledger.values import Value
+
+LISTINGS, DIRECTED, AUCTIONED, SEALED = "market/listing/", "offers/offer/", "auction/order/", "auction/sealed/"
+SEALED_TERMS = ("owner", "product", "interval", "meter", "commitment", "collateral")
+
+
+def consents(call: Call, changes: Changes) -> Violation | None:
+    """Who offers, takes a listing or accepts an offer has signed; a sealed order is revealed as it was committed."""
+    for prefix in OFFERS:
+        for key in changes.below(prefix):
+            new, old = changes.new(key), changes.old(key)
+            if old is None and _owner(new) not in call.signers:
+                return Violation.SIGNATURES
+            if prefix == DIRECTED and new["status"] == "accepted" and new["to"] not in call.signers:
+                return Violation.SIGNATURES
+    for key in changes.below(TRADES):
+        if changes.old(key) is None:
+            trade = changes.new(key)
+            if trade["source"] in ("listing", "offer") and not {trade["seller"], trade["buyer"]} & set(call.signers):
+                return Violation.SIGNATURES
+    return None if all(_is_sealed_lawfully(call, changes, key) for key in changes.below(SEALED)) else Violation.SEALED
+
+
+def limits(call: Call, changes: Changes) -> Violation | None:
+    """Nobody pays more than a bid that this call fills, nor gets less than an ask that it fills; terms of directed
+    offers are kept to the letter."""
+    asks: dict[tuple[str, str, int], int] = {}
+    bids: dict[tuple[str, int], int] = {}
+    for prefix in OFFERS:
+        for key in changes.below(prefix):
+            new, old = changes.new(key), changes.old(key)
+            if new["remaining_wh"] == (new["energy_wh"] if old is None else old["remaining_wh"]):
+                continue
+            if new.get("side") == "bid":
+                place = (_owner(new), new["interval"])
+                bids[place] = max(bids.get(place, 0), new["price"])
+            else:
+                where = (_owner(new), new["meter"], new["interval"])
+                asks[where] = min(asks.get(where, new["price"]), new["price"])
+    for key in changes.below(TRADES):
+        if changes.old(key) is None and not _is_within(changes.new(key), asks, bids):
+            return Violation.LIMIT
+    return None
+
+
+def _is_within(trade: Value, asks: dict[tuple[str, str, int], int], bids: dict[tuple[str, int], int]) -> bool:
+    ask = asks.get((trade["seller"], trade["meter"], trade["interval"]))
+    bid = bids.get((trade["buyer"], trade["interval"]))
+    if ask is not None and trade["price"] - trade["grid_fee"] < ask:
+        return False
+    if bid is not None and trade["price"] > bid:
+        return False
+    if trade["source"] in ("book", "auction"):
+        return ask is not None and bid is not None
+    return ask is not None or bid is not None
+
+
+def _is_sealed_lawfully(call: Call, changes: Changes, key: str) -> bool:
+    """Sealed by its owner; then revealed by its owner as what it was, or forfeited by time."""
+    new, old = changes.new(key), changes.old(key)
+    if old is None:
+        return bool(new["status"] == "sealed" and new["owner"] in call.signers)
+    if old["status"] != "sealed" or any(old[name] != new[name] for name in SEALED_TERMS):
+        return False
+    if new["status"] == "forfeited":
+        return call.kind == "deadline"
+    order = changes.new(AUCTIONED + key[len(SEALED) :])
+    said = [order[name] for name in ("owner", "meter", "interval", "side", "energy_wh", "price")]
+    text = "/".join(str(part) for part in [*said, new["salt"]])
+    return bool(new["status"] == "revealed" and sha256(text.encode()).hexdigest() == old["commitment"])
+
+
+def _owner(offer: Value) -> Value:
+    return offer["seller"] if "seller" in offer else offer["owner"]

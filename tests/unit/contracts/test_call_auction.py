@@ -1,0 +1,359 @@
+"""The call auction: volume, price, shares and money against an exhaustive oracle; the literature's examples; sealed
+orders; what may go wrong."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from auctions import PRODUCT, AuctionMarket, Order, expected
+from contract_market import CAPACITY_W, DEPOSIT
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from contracts.parameters import MARKET_PARAMETERS
+
+IMBALANCE, TIER = MARKET_PARAMETERS["imbalance_price"], MARKET_PARAMETERS["sealed_tier"]
+SALT = "a salt of some length"
+MCAFEE = (Path(__file__).resolve().parents[3] / "examples" / "contracts" / "mcafee.py").read_text(encoding="ascii")
+LOT = 1_000
+
+SIDES = {"bid": ("bea", "bob"), "ask": ("sol", "sun")}
+ORDERS = st.lists(
+    st.builds(
+        lambda side, who, energy_wh, price: Order(side, SIDES[side][who], energy_wh, price),
+        st.sampled_from(("bid", "ask")),
+        st.integers(0, 1),
+        st.integers(1, 9),
+        st.integers(1, 12),
+    ),
+    max_size=14,
+)
+
+
+def outcome(orders: list[Order], fee: int = 0, ties: str = "time") -> tuple[AuctionMarket, dict[str, Any], list[str]]:
+    market = AuctionMarket(grid_fee=fee, ties=ties)
+    ids = [market.enter(o.side, o.who, o.energy_wh, o.price) for o in orders]
+    if not orders:
+        market.enter("bid", "bea", 1, 1)
+    return market, market.cleared(), ids
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(ORDERS, st.integers(0, 3), st.sampled_from(("time", "pro rata")))
+@example([Order("bid", "bea", 3, 5), Order("ask", "sol", 2, 5), Order("ask", "sun", 2, 5)], 0, "pro rata")
+def test_an_auction_does_what_exhaustion_says(orders: list[Order], fee: int, ties: str) -> None:
+    market, result, ids = outcome(orders, fee, ties)
+    wanted = expected(orders, fee, ties)
+    assert (result["volume_wh"], result["low"], result["high"], result["price"]) == (
+        wanted.volume_wh, wanted.low, wanted.high, wanted.price
+    )  # fmt: skip
+    assert tuple(market.matched(order) for order in ids) == wanted.shares
+    trades = market.records("settlement/trade/")
+    assert sum(trade["energy_wh"] for trade in trades) == wanted.volume_wh
+    assert {(trade["price"], trade["grid_fee"]) for trade in trades} <= {(wanted.price, fee)}
+    for who in ("bea", "bob", "sol", "sun"):
+        bought = sum(t["energy_wh"] * t["price"] // 1_000 for t in trades if t["buyer"] == who)
+        sold = sum(t["energy_wh"] * IMBALANCE // 1_000 for t in trades if t["seller"] == who)
+        assert market.held(who) == bought + sold
+    for who in ("sol", "sun"):
+        sold = sum(t["energy_wh"] for t in trades if t["seller"] == who)
+        assert (market.get(f"market/sold/m-{who}/{market.interval:010d}") or 0) == sold
+    assert market.money() == 4 * DEPOSIT
+
+
+# ------------------------------------------------------------------------------- examples from the literature
+
+
+def test_quartierstroms_price_is_15_375_and_the_seller_nets_9_375() -> None:
+    """Ask 4, grid fee 6, bid 20.75: the mean of 10 and 20.75."""
+    market, result, _ = outcome([Order("ask", "sol", LOT, 4_000), Order("bid", "bea", LOT, 20_750)], 6_000)
+    (trade,) = market.records("settlement/trade/")
+    assert (result["price"], trade["price"] - trade["grid_fee"]) == (15_375, 9_375)
+
+
+def test_the_volume_is_25_where_a_peer_clears_20() -> None:
+    """Asks of 10 at 10, 10 at 20 and 10 at 30; bids of 20 at 35 and 5 at 30: the last 5 trade as well."""
+    asks = [Order("ask", "sol", 10, price) for price in (10, 20, 30)]
+    _, result, _ = outcome([*asks, Order("bid", "bea", 20, 35), Order("bid", "bob", 5, 30)])
+    assert (result["volume_wh"], result["price"]) == (25, 30)
+
+
+def test_the_uniform_price_textbook_case() -> None:
+    """Bids 10, 8, 6, 4 and asks 1, 3, 5, 7, a unit each: three trade, any price from 5 to 6 clears, k = 1/2 is 5.5."""
+    bids = [Order("bid", "bea", LOT, price * 1_000) for price in (10, 8, 6, 4)]
+    asks = [Order("ask", "sol", LOT, price * 1_000) for price in (1, 3, 5, 7)]
+    _, result, _ = outcome(bids + asks)
+    assert (result["volume_wh"], result["low"], result["high"], result["price"]) == (3_000, 5_000, 6_000, 5_500)
+    assert result["welfare"] == (9 + 5 + 1) * 1_000
+
+
+def test_an_order_matched_in_part_pins_the_price() -> None:
+    _, result, _ = outcome([Order("bid", "bea", 10, 9), Order("ask", "sol", 4, 2)])
+    assert (result["volume_wh"], result["price"]) == (4, 9)
+    _, result, _ = outcome([Order("bid", "bea", 4, 9), Order("ask", "sol", 10, 2)])
+    assert (result["volume_wh"], result["price"]) == (4, 2)
+
+
+def test_the_middle_is_floored_and_trades_without_gain_are_made() -> None:
+    assert outcome([Order("bid", "bea", 5, 8), Order("ask", "sol", 5, 5)])[1]["price"] == 6
+    assert outcome([Order("bid", "bea", 5, 7), Order("ask", "sol", 5, 7)])[1]["volume_wh"] == 5
+
+
+@pytest.mark.parametrize(("ties", "shares"), [("time", [7, 3, 0]), ("pro rata", [5, 3, 2])])
+def test_ties_at_the_margin(ties: str, shares: list[int]) -> None:
+    """Bids of 7, 5 and 3 at one price for 10: floors of 4 2/3, 3 1/3 and 2, and what is left over to the earliest."""
+    orders = [Order("bid", "bea", 7, 5), Order("bid", "bob", 5, 5), Order("bid", "bea", 3, 5)]
+    market, _, ids = outcome([*orders, Order("ask", "sol", 10, 1)], ties=ties)
+    assert [market.matched(order) for order in ids[:3]] == shares
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "price", "seller_price", "count"),
+    [
+        # b = 9 8 7 4, s = 2 3 4 5: k = 3, (4 + 5) / 2 = 4.5 lies in [4, 7], so all three trade at it.
+        ((9, 8, 7, 4), (2, 3, 4, 5), 4_500, 4_500, 3),
+        # b = 9 8 7 1, s = 2 3 4 5: (1 + 5) / 2 = 3 lies below s3 = 4: two trade, buyers pay b3 = 7, sellers get s3 = 4.
+        ((9, 8, 7, 1), (2, 3, 4, 5), 7_000, 4_000, 2),
+        # Nobody after the last pair: it is given up.
+        ((9, 8), (2, 3), 8_000, 3_000, 1),
+        ((2,), (3,), 0, 0, 0),
+    ],
+)
+def test_mcafee_1992(bids: tuple[int, ...], asks: tuple[int, ...], price: int, seller_price: int, count: int) -> None:
+    market = AuctionMarket("mcafee", contracts={"mcafee": MCAFEE})
+    for value in bids:
+        market.enter("bid", "bea", LOT, value * 1_000)
+    for value in asks:
+        market.enter("ask", "sol", LOT, value * 1_000)
+    result = market.cleared()
+    trades = market.records("settlement/trade/")
+    assert (result["price"], result["seller_price"], len(trades)) == (price, seller_price, count)
+    assert {(trade["price"], trade["price"] - trade["grid_fee"]) for trade in trades} <= {(price, seller_price)}
+
+
+# --------------------------------------------------------------------------------------------- entering
+
+
+@pytest.mark.parametrize(
+    ("changed", "who", "code"),
+    [
+        ({"side": "both"}, "bea", "SIDE_INVALID"), ({"energy_wh": 0}, "bea", "ENERGY_INVALID"),
+        ({"price": 0}, "bea", "PRICE_INVALID"), ({"interval": 7}, "bea", "AUCTION_CLOSED"),
+        ({"interval": 10**9}, "bea", "INTERVAL_TOO_FAR"), ({"meter": "m-sol"}, "bea", "NOT_YOUR_METER"),
+        ({"meter": "none"}, "bea", "NOT_FOUND"), ({"meter": "m-sol"}, "sol", "ROLE_REQUIRED"),
+        ({"energy_wh": 10**9, "price": 10**9}, "bea", "INSUFFICIENT_FUNDS"),
+        ({"side": "ask", "meter": "m-sol", "energy_wh": 100_001}, "sol", "CAPACITY_EXCEEDED"),
+    ],
+)  # fmt: skip
+def test_bad_orders(changed: dict[str, Any], who: str, code: str) -> None:
+    market = AuctionMarket()
+    args = {**market.entry(Order("bid", "bea", 10, 5)), **changed}
+    assert market.code("auction", "place_order", args, who) == code
+
+
+def test_a_zone_that_trades_continuously_has_no_auction() -> None:
+    market = AuctionMarket()
+    market.bind("m-bea", "bea", CAPACITY_W, "elsewhere")
+    args = market.entry(Order("bid", "bea", 10, 5))
+    assert market.code("auction", "place_order", args, "bea") == "MECHANISM_DIFFERS"
+
+
+def test_nobody_stands_on_both_sides() -> None:
+    market = AuctionMarket()
+    bid = market.enter("bid", "sun", 10, 5)
+    ask = market.entry(Order("ask", "sun", 10, 5))
+    assert market.code("auction", "place_order", ask, "sun") == "SELF_TRADE"
+    market.ok("auction", "cancel_order", {"order": bid}, "sun")
+    market.ok("auction", "place_order", ask, "sun")
+
+
+def test_cancelling_and_amending_give_back_and_queue_anew() -> None:
+    market = AuctionMarket()
+    first, second = market.enter("ask", "sol", 10, 5), market.enter("ask", "sun", 10, 5)
+    amended = market.ok("auction", "amend_order", {"order": first, "energy_wh": 8, "price": 5}, "sol")
+    gone = market.enter("bid", "bob", 7, 9)
+    market.ok("auction", "cancel_order", {"order": gone}, "bob")
+    assert (market.held("bob"), market.held("sol")) == (0, 8 * IMBALANCE // 1_000)
+    market.enter("bid", "bea", 12, 5)
+    for order, who, code in ((first, "sol", "NOT_OPEN"), (second, "sol", "NOT_YOURS"), ("none", "sol", "NOT_FOUND")):
+        assert market.code("auction", "cancel_order", {"order": order}, who) == code
+    assert market.result()["orders"] == 3
+    market.cleared()
+    assert (market.matched(second), market.matched(amended)) == (10, 2)
+
+
+def test_nothing_enters_or_leaves_once_orders_are_revealed() -> None:
+    market = AuctionMarket()
+    order = market.enter("bid", "bea", 10, 5)
+    market.chain.time_ms = market.entry_ms - 1
+    for function, args in (
+        ("place_order", market.entry(Order("bid", "bea", 1, 1))), ("cancel_order", {"order": order}),
+        ("amend_order", {"order": order, "energy_wh": 1, "price": 1}),
+        ("seal_order", {"meter": "m-bea", "interval": market.interval, "commitment": "0" * 64}),
+    ):  # fmt: skip
+        assert market.code("auction", function, args, "bea") == "AUCTION_CLOSED"
+
+
+def test_an_auction_has_as_many_orders_as_it_can_clear() -> None:
+    market = AuctionMarket()
+    market.enter("bid", "bea", 1, 1)
+    key = f"auction/run/{PRODUCT}/{market.interval:010d}"
+    market.chain.put(key, {**market.get(key), "orders": 20_000})
+    assert market.code("auction", "place_order", market.entry(Order("bid", "bea", 1, 1)), "bea") == "TOO_MANY_ORDERS"
+
+
+def test_orders_of_people_who_may_not_act_are_left_out_before_the_price_is_found() -> None:
+    market = AuctionMarket()
+    barred = market.enter("bid", "bob", 10, 100)
+    market.enter("bid", "bea", 10, 10)
+    market.enter("ask", "sol", 10, 6)
+    market.ok("registry", "suspend", {"user": "bob", "reason": "x"}, "op1")
+    result = market.cleared()
+    assert (result["price"], market.get(f"auction/order/{barred}")["status"]) == (8, "barred")
+    assert market.held("bob") == 0
+
+
+def test_a_meter_with_all_its_trades_made_sells_no_more() -> None:
+    market = AuctionMarket()
+    for _ in range(103):
+        market.enter("bid", "bea", 1, 9)
+    big, small = market.enter("ask", "sol", 103, 1), market.enter("ask", "sun", 3, 2)
+    assert market.cleared()["volume_wh"] == 103
+    assert (market.matched(big), market.matched(small)) == (100, 0)
+    assert market.get(f"auction/order/{big}")["status"] == "expired"
+
+
+def test_the_unmatched_are_told_why() -> None:
+    market = AuctionMarket()
+    order = market.enter("bid", "bea", 10, 5)
+    market.chain.time_ms = market.clear_ms
+    told = [event for _, events in market.chain.advance(0) for event in events if event.name == "expired"]
+    assert [event.data for event in told] == [
+        {"order": order, "owner": "bea", "remaining_wh": 10, "reason": "UNMATCHED"}
+    ]
+
+
+# ------------------------------------------------------------------------------------------- sealed orders
+
+
+def seal(market: AuctionMarket, order: Order, salt: str = SALT) -> str:
+    terms = [order.who, f"m-{order.who}", market.interval, order.side, order.energy_wh, order.price, salt]
+    commitment = sha256("/".join(map(str, terms)).encode()).hexdigest()
+    args = {"meter": f"m-{order.who}", "interval": market.interval, "commitment": commitment}
+    return str(market.ok("auction", "seal_order", args, order.who))
+
+
+def revealing(sealed: str, order: Order, salt: str = SALT) -> dict[str, Any]:
+    return {"order": sealed, "side": order.side, "energy_wh": order.energy_wh, "price": order.price, "salt": salt}
+
+
+def test_a_sealed_order_keeps_its_time_and_shows_nothing_until_it_is_revealed() -> None:
+    market = AuctionMarket()
+    order = Order("bid", "bea", 10, 7)
+    sealed = seal(market, order)
+    assert market.held("bea") == TIER
+    later = market.enter("bid", "bob", 10, 7)
+    market.enter("ask", "sol", 10, 1)
+    market.chain.time_ms = market.entry_ms
+    market.ok("auction", "reveal_order", revealing(sealed, order), "bea")
+    assert market.held("bea") == 10 * 7 // 1_000
+    market.cleared()
+    assert (market.matched(sealed), market.matched(later)) == (10, 0)
+
+
+def test_an_order_that_is_not_revealed_forfeits_its_tier() -> None:
+    market = AuctionMarket()
+    sealed = seal(market, Order("bid", "bea", 10, 7))
+    market.cleared()
+    assert market.get(f"auction/sealed/{sealed}")["status"] == "forfeited"
+    assert (market.account("bea"), market.account("balancing")) == ((DEPOSIT - TIER, 0), (TIER, 0))
+
+
+@pytest.mark.parametrize(
+    ("at", "changed", "who", "code"),
+    [
+        ("early", {}, "bea", "NOT_REVEALING"), ("late", {}, "bea", "NOT_REVEALING"),
+        ("now", {}, "bob", "NOT_YOURS"), ("now", {"price": 8}, "bea", "COMMITMENT_MISMATCH"),
+        ("now", {"side": "ask"}, "bea", "COMMITMENT_MISMATCH"), ("now", {"order": "none"}, "bea", "NOT_FOUND"),
+        ("now", {"salt": "short"}, "bea", "SALT_INVALID"),
+    ],
+)  # fmt: skip
+def test_bad_reveals(at: str, changed: dict[str, Any], who: str, code: str) -> None:
+    market = AuctionMarket()
+    order = Order("bid", "bea", 10, 7)
+    args = {**revealing(seal(market, order), order), **changed}
+    market.chain.time_ms = {"early": market.entry_ms - 2, "now": market.entry_ms, "late": market.clear_ms - 1}[at]
+    assert market.code("auction", "reveal_order", args, who) == code
+
+
+def test_an_order_is_revealed_once() -> None:
+    market = AuctionMarket()
+    order = Order("bid", "bea", 10, 7)
+    args = revealing(seal(market, order), order)
+    market.chain.time_ms = market.entry_ms
+    market.ok("auction", "reveal_order", args, "bea")
+    assert market.code("auction", "reveal_order", args, "bea") == "NOT_SEALED"
+
+
+def test_a_copied_commitment_is_of_no_use() -> None:
+    """The hash names its signer: a replica that repeats somebody's commitment can never reveal it."""
+    market = AuctionMarket()
+    order = Order("bid", "bea", 10, 7)
+    commitment = market.get(f"auction/sealed/{seal(market, order)}")["commitment"]
+    args = {"meter": "m-bob", "interval": market.interval, "commitment": commitment}
+    copied = market.ok("auction", "seal_order", args, "bob")
+    market.chain.time_ms = market.entry_ms
+    assert market.code("auction", "reveal_order", revealing(copied, order), "bob") == "COMMITMENT_MISMATCH"
+
+
+@pytest.mark.parametrize("commitment", ["", "0" * 63, "G" * 64, "A" * 64])
+def test_a_commitment_is_a_digest(commitment: str) -> None:
+    market = AuctionMarket()
+    args = {"meter": "m-bea", "interval": market.interval, "commitment": commitment}
+    assert market.code("auction", "seal_order", args, "bea") == "COMMITMENT_INVALID"
+
+
+# ------------------------------------------------------------------------------- a mechanism that misbehaves
+
+BAD = {
+    "beyond a limit": 'return {"price": 9, "bids": [[bids[0][0], 1]], "asks": [[asks[0][0], 1]]}',
+    "below an ask": 'return {"price": 1, "bids": [[bids[0][0], 1]], "asks": [[asks[0][0], 1]]}',
+    "more bought than sold": 'return {"price": 4, "bids": [[bids[0][0], 2]], "asks": [[asks[0][0], 1]]}',
+    "more than was ordered": 'return {"price": 4, "bids": [[bids[0][0], 9]], "asks": [[asks[0][0], 9]]}',
+    "twice": 'return {"price": 4, "bids": [[bids[0][0], 1], [bids[0][0], 1]], "asks": [[asks[0][0], 2]]}',
+    "negative": 'return {"price": 4, "bids": [[bids[0][0], 0 - 1]], "asks": [[asks[0][0], 0 - 1]]}',
+    "a stranger's": 'return {"price": 4, "bids": [["none", 1]], "asks": [[asks[0][0], 1]]}',
+    "sellers paid more": 'return {"price": 4, "seller_price": 5, "bids": [], "asks": []}',
+    "no price": 'return {"price": "4", "seller_price": 4, "bids": [], "asks": []}',
+    "fails": 'fail("BROKEN", "It cannot.")\n    return {}',
+    "no answer": "return 7",
+    "no end": "while True:\n        fee += 0\n    return 7",
+}
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD)
+def test_a_mechanism_cannot_break_money_or_energy(body: str) -> None:
+    source = f'"""Wrong."""\n\n\n@view\ndef clear(bids: list, asks: list, fee: int):\n    {body}\n'
+    market = AuctionMarket("wrong", contracts={"wrong": source})
+    market.enter("bid", "bea", 2, 5)
+    market.enter("ask", "sol", 2, 3)
+    market.to(market.clear_ms)
+    market.to(market.clear_ms + 120_000)
+    assert market.result()["stage"] == "done"
+    assert {order["status"] for order in market.records("auction/order/")} == {"expired"}
+    assert (market.records("settlement/trade/"), market.held("bea"), market.held("sol")) == ([], 0, 0)
+
+
+def test_a_mechanism_may_serve_whom_it_likes() -> None:
+    source = (
+        '"""The last come first."""\n\n\n@view\ndef clear(bids: list, asks: list, fee: int):\n'
+        '    last = bids[len(bids) - 1]\n    return {"price": 4, "bids": [[last[0], 1]], "asks": [[asks[0][0], 1]]}\n'
+    )
+    market = AuctionMarket("last", contracts={"last": source})
+    first, last = market.enter("bid", "bea", 2, 9), market.enter("bid", "bob", 2, 5)
+    market.enter("ask", "sol", 2, 3)
+    assert market.cleared()["volume_wh"] == 1
+    assert (market.matched(first), market.matched(last)) == (0, 1)
