@@ -28,6 +28,7 @@ class TrapCode(StrEnum):
     CERTIFICATE_INVALID = "CERTIFICATE_INVALID"
     EVIDENCE_INVALID = "EVIDENCE_INVALID"
     PARAMETER_UNKNOWN = "PARAMETER_UNKNOWN"
+    CONTRACT_INVALID = "CONTRACT_INVALID"
     INTERNAL = "INTERNAL"
 
 
@@ -52,6 +53,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.CERTIFICATE_INVALID: "The certificate is malformed or was issued by no CA of this network.",
     TrapCode.EVIDENCE_INVALID: "The evidence proves nothing against a validator of this network.",
     TrapCode.PARAMETER_UNKNOWN: "There is no such market parameter.",
+    TrapCode.CONTRACT_INVALID: "The source is no contract of this language; wattq contract check says where and why.",
     TrapCode.INTERNAL: "The machine met a case that its guards should have caught; the call has no effect.",
 }
 

@@ -1,6 +1,7 @@
 """What holds of the state's own rules, whatever the contract ``governance`` says: part of the validation module.
 
-Contracts, limits and the epoch in force are never a contract's to write; the next epoch is one that can be; those
+Limits and the epoch in force are never a contract's to write; contracts are what compiles, has its hash, and keeps the
+ways in that the ledger relies on; the next epoch is one that can be; those
 who govern can always reach their threshold; roots are roots, and one remains.
 """
 
@@ -9,22 +10,67 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
+from contracts.compiler import deployment_fault, digest_of
 from ledger.authentication import ROOT_PREFIX, ROOTS_MAX, read_root
 from ledger.epochs import EPOCH_KEY, LIMITS_KEY, NEXT_KEY, PAST_PREFIX, EpochInvalid, check_pending, epoch_of, limits_of
 from ledger.execution import Call
 from ledger.state import StateReader
+from ledger.upgrades import CONTRACT_PREFIX, SOURCE_PREFIX, UPGRADE_PREFIX, VERSION_PREFIX
 from ledger.values import Value, decode_value
 
-CONTRACT_PREFIX = "governance/contract/"
 CHANNEL_PREFIX = "channels/"
 ORGANISATIONS_KEY = "governance/organisations"
 ORGANISATIONS_MAX = 64
-FIXED = (CONTRACT_PREFIX, PAST_PREFIX, EPOCH_KEY, LIMITS_KEY, "governance/network")
-"""Written by genesis or the executor alone."""
+FIXED = (CONTRACT_PREFIX, VERSION_PREFIX, PAST_PREFIX, EPOCH_KEY, LIMITS_KEY, "governance/network")
+"""Written by genesis or the executor alone; a contract also by its first deployment."""
 
 
-def is_fixed(key: str) -> bool:
-    return key.startswith(FIXED)
+def is_fixed(call: Call, key: str) -> bool:
+    deployed = key.startswith(CONTRACT_PREFIX) and (call.contract, call.function) == ("governance", "deploy")
+    return key.startswith(FIXED) and not deployed
+
+
+def contracts_are_sound(call: Call, base: StateReader, writes: Mapping[str, bytes | None]) -> bool:
+    """Whether contracts that were deployed, and versions that are to come, can be what they are said to be."""
+    sources = {key: data for key, data in writes.items() if key.startswith(SOURCE_PREFIX)}
+    for key, data in sources.items():
+        if data is None or digest_of(decode_value(data)["source"]) != key[len(SOURCE_PREFIX) :]:
+            return False
+    deployed = [key for key in writes if key.startswith(CONTRACT_PREFIX)]
+    pending = [key for key in writes if key.startswith(UPGRADE_PREFIX)]
+    return all(_is_deployable(key, base, writes) for key in deployed) and all(
+        _is_upgrade(call, key, base, writes) for key in pending
+    )
+
+
+def _is_deployable(key: str, base: StateReader, writes: Mapping[str, bytes | None]) -> bool:
+    """A contract is new, valid, and of version 1."""
+    data = writes[key]
+    if data is None or base.get(key) is not None:
+        return False
+    value = decode_value(data)
+    source = value["source"]
+    good = value == {"source": source, "sha256": digest_of(source), "version": 1}
+    return good and not deployment_fault(key[len(CONTRACT_PREFIX) :], source, None)
+
+
+def _is_upgrade(call: Call, key: str, base: StateReader, writes: Mapping[str, bytes | None]) -> bool:
+    """A pending upgrade is one version on, at a height to come, of a source that may follow; or it is called off."""
+    data, name = writes[key], key[len(UPGRADE_PREFIX) :]
+    if data is None:
+        return call.function == "cancel_upgrade"
+    value, current = decode_value(data), base.get(CONTRACT_PREFIX + name)
+    source = writes.get(SOURCE_PREFIX + value["sha256"]) or _stored(base, SOURCE_PREFIX + value["sha256"])
+    if current is None or source is None or set(value) != {"type", "contract", "sha256", "version", "at_height"}:
+        return False
+    old, height = decode_value(current.value), value["at_height"]
+    follows = value["version"] == old["version"] + 1 and type(height) is int and height > call.height
+    return follows and not deployment_fault(name, decode_value(source)["source"], old["source"])
+
+
+def _stored(base: StateReader, key: str) -> bytes | None:
+    entry = base.get(key)
+    return None if entry is None else entry.value
 
 
 def next_epoch_is_sound(call: Call, base: StateReader, writes: Mapping[str, bytes | None]) -> bool:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from functools import cache
 
 from contracts.catalog import shipped_sources
+from contracts.compiler import Compiler
 from contracts.guards import Meter, make_guards
 from contracts.host import Host
 from contracts.language import ContractInvalid
-from contracts.machine import Module, compile_contract
+from contracts.machine import Module, load
 from ledger.values import Value
 
 GOVERNANCE = "governance"
@@ -52,7 +53,8 @@ def greatest(name: str) -> int:
 
 
 def _compile(name: str, source: str, meter: Meter) -> Module:
-    return compile_contract(name, source, make_guards(meter), Host(meter, _no_calls).functions_for(name))
+    compiled = Compiler().compiled(name, source)
+    return load(name, compiled, make_guards(meter), Host(meter, _no_calls).functions_for(name))
 
 
 def _no_calls(contract: str, name: str, args: list[Value]) -> Value:

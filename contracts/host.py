@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
+from contracts.compiler import BYTE_GAS, deployment_fault, deployment_gas
 from contracts.guards import Meter
 from ledger.accusations import judge, read_evidence
 from ledger.authentication import authenticate, read_certificate, read_root
@@ -21,6 +22,7 @@ from ledger.codes import SENTENCES, RefusalCode
 from ledger.epochs import EpochInvalid, check_pending, epoch_of, limits_of
 from ledger.execution import DEADLINE_PREFIX, OK, Call, Event
 from ledger.state import Entry, TransactionView
+from ledger.upgrades import CONTRACT_PREFIX
 from ledger.values import Value, ValueInvalid, decode_value, encode_value
 
 KEY_CHARS_MAX = 256
@@ -32,6 +34,8 @@ NAME_CHARS_MAX = 64
 SENTENCE_CHARS_MAX = 256
 SCHEDULES_MAX = 999
 TIME_MS_MAX = 10**15 - 1
+
+GOVERNANCE = "governance"
 
 GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 100
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 5_000, 400
@@ -148,6 +152,11 @@ class Host:
         def schedule(at_ms: Any, function: Any, args: Any) -> None:
             self._schedule(contract, at_ms, function, args)
 
+        def contract_fault(name: Any, source: Any) -> str:
+            if contract != GOVERNANCE:
+                raise Trap(TrapCode.NOT_CALLABLE)
+            return self._contract_fault(name, source)
+
         def calling_contract() -> str:
             stack = self._now.stack
             return stack[-2] if len(stack) > 1 else ""
@@ -177,6 +186,8 @@ class Host:
             "root_certificate": self._root_certificate,
             "accused": self._accused,
             "epoch_fault": self._epoch_fault,
+            "contract_fault": contract_fault,
+            "contract_hash": self._contract_hash,
         }
 
     # ------------------------------------------------------------------------------------------- inside
@@ -284,6 +295,22 @@ class Host:
         except EpochInvalid as error:
             return str(error)
         return ""
+
+    def _contract_fault(self, name: Any, source: Any) -> str:
+        """Why ``source`` cannot be the contract ``name``, or ''."""
+        if type(name) is not str or type(source) is not str:
+            raise Trap(TrapCode.TYPE_MISMATCH)
+        self._meter.charge(BYTE_GAS * len(source))
+        current = self._now.view.get(CONTRACT_PREFIX + name) if len(name) <= NAME_CHARS_MAX and name.isascii() else None
+        fault = deployment_fault(name, source, None if current is None else decode_value(current)["source"])
+        if not fault:
+            self._meter.charge(deployment_gas(source))
+        return fault
+
+    def _contract_hash(self, name: Any) -> str:
+        """The SHA-256 of the contract in force under ``name``, so that a caller can insist on one; '' if none is."""
+        found = self._read(CONTRACT_PREFIX + check_key(name))
+        return "" if found is None else str(found["sha256"])
 
     def _bytes_of(self, text: Any, otherwise: TrapCode) -> bytes:
         """What a base64 text spells; charged as the expensive reading that follows."""

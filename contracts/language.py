@@ -35,13 +35,16 @@ _TOKEN = re.compile(
 """Comments, texts and words, in which a bracket is none, and numbers. Linear: it never tries a text twice."""
 _NUMBER_THEN_WORD = re.compile(r"[0-9].*(?:and|else|for|if|in|is|not|or)")
 MARKERS = frozenset({"export", "internal", "deadline", "view"})
+MIGRATE = "migrate"
+"""What runs once, when a version takes over from another."""
 TYPES = frozenset({"int", "str", "bool", "list", "dict"})
 HOST: dict[str, tuple[int, int]] = {
     "get": (1, 1), "put": (2, 2), "delete": (1, 1), "scan": (3, 3), "peek": (2, 2), "emit": (2, 2), "caller": (0, 0),
     "calling_contract": (0, 0), "signers": (0, 0), "tx_id": (0, 0), "block_time": (0, 0), "block_height": (0, 0),
     "tx_index": (0, 0), "call": (3, 3), "require": (3, 3), "fail": (2, 2), "authenticate": (2, 2), "standing": (2, 2),
     "certificate": (1, 1), "schedule": (3, 3), "parameter": (1, 1),
-    "root_certificate": (1, 1), "accused": (1, 1), "epoch_fault": (1, 1),
+    "root_certificate": (1, 1), "accused": (1, 1), "epoch_fault": (1, 1), "contract_fault": (2, 2),
+    "contract_hash": (1, 1),
 }  # fmt: skip
 """The host's functions, with how few and how many arguments each takes."""
 BUILTINS: dict[str, tuple[int, int]] = {
@@ -230,6 +233,8 @@ class _Checker:
         if node.returns is not None and not _is_type(node.returns):
             self.fault(node, f"a return annotation is one of {', '.join(sorted(TYPES))} or None")
         parameters = tuple(argument.arg for argument in arguments.args)
+        if node.name == MIGRATE and (node.decorator_list or parameters):
+            self.fault(node, f"{MIGRATE} has no marker and no parameters: the ledger calls it when a version begins")
         if len(set(parameters)) != len(parameters):
             self.fault(node, "a parameter is named twice")
         self.functions[node.name] = Function(node.name, marker, names, parameters, types, node)

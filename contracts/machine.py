@@ -1,7 +1,7 @@
 """The machine: compiles contracts from what the state holds, and runs one call at a time, the same everywhere.
 
-Compiled modules belong to a thread (contract calls also come from threads that answer views and admissions)
-and are cached by the source's hash, so that an upgrade is picked up by the block that sees it.
+Loaded modules belong to a thread (contract calls also come from threads that answer views and admissions)
+and are kept by the source's hash, so that an upgrade is picked up by the block that sees it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from contracts.codes import SENTENCES, ReplicaFault, Trap, TrapCode
+from contracts.compiler import Compiled, Compiler
 from contracts.guards import LIMIT, Meter, make_guards
 from contracts.host import CALL_DEPTH_MAX, Host, Session
-from contracts.language import Checked, ContractInvalid, Function, check
-from contracts.rewrite import rewrite
+from contracts.language import MIGRATE, Checked, ContractInvalid, Function
 from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
 from ledger.state import Entry, StateReader, TransactionView
+from ledger.upgrades import CONTRACT_PREFIX
 from ledger.values import Value, ValueInvalid, decode_value, encode_value
 
-CONTRACT_PREFIX = "governance/contract/"
 MODULES_CACHED_MAX = 64
 GUARDED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
@@ -42,26 +41,21 @@ class Module:
     functions: dict[str, Callable[..., Any]]
 
 
-def compile_contract(
-    name: str, source: str, guards: dict[str, Callable[..., Any]], host: dict[str, Callable[..., Any]]
+def load(
+    name: str, compiled: Compiled, guards: dict[str, Callable[..., Any]], host: dict[str, Callable[..., Any]]
 ) -> Module:
-    """Check, rewrite and compile; raises ``ContractInvalid``."""
-    checked = check(source)
-    code = compile(rewrite(checked), f"<contract {name}>", "exec", dont_inherit=True, optimize=0)
+    """The functions of a compiled contract, bound to what they may call."""
+    checked = compiled.checked
     space: dict[str, Any] = {"__builtins__": {}, **guards, **host, **checked.constants}
-    exec(code, space)
-    return Module(name, digest_of(source), checked, {function: space[function] for function in checked.functions})
-
-
-def digest_of(source: str) -> str:
-    """What a source is known by: its SHA-256, in hex."""
-    return sha256(source.encode()).hexdigest()
+    exec(compiled.code, space)
+    return Module(name, compiled.sha256, checked, {function: space[function] for function in checked.functions})
 
 
 class _Engine:
     """One thread's meter, guards, host and compiled modules."""
 
-    def __init__(self) -> None:
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
         self.meter = Meter()
         self._guards = make_guards(self.meter)
         self.host = Host(self.meter, self._cross_call)
@@ -76,16 +70,16 @@ class _Engine:
         seen = self._seen.get(name)
         if seen is not None and (seen[0] is entry or seen[0] == entry):
             return seen[1]
-        source = decode_value(entry.value)["source"]
-        module = self._compiled(name, source)
+        compiled = self._compiler.compiled(name, decode_value(entry.value)["source"])
+        module = self._loaded(name, compiled)
         self._seen[name] = (entry, module)
         return module
 
-    def _compiled(self, name: str, source: str) -> Module:
-        key = (name, digest_of(source))
+    def _loaded(self, name: str, compiled: Compiled) -> Module:
+        key = (name, compiled.sha256)
         module = self._modules.get(key)
         if module is None:
-            module = self._modules[key] = compile_contract(name, source, self._guards, self.host.functions_for(name))
+            module = self._modules[key] = load(name, compiled, self._guards, self.host.functions_for(name))
             while len(self._modules) > MODULES_CACHED_MAX:
                 self._modules.popitem(last=False)
         return module
@@ -101,6 +95,8 @@ class _Engine:
             value, code, message = None, str(trap.code), trap.message
         except (ValueInvalid, UnicodeEncodeError):
             value, code, message = None, str(TrapCode.VALUE_INVALID), SENTENCES[TrapCode.VALUE_INVALID]
+        except ContractInvalid:
+            value, code, message = None, str(TrapCode.CONTRACT_INVALID), SENTENCES[TrapCode.CONTRACT_INVALID]
         except UnboundLocalError:
             value, code, message = None, str(TrapCode.NAME_UNBOUND), SENTENCES[TrapCode.NAME_UNBOUND]
         except (RecursionError, MemoryError) as error:
@@ -123,6 +119,9 @@ class _Engine:
             raise Trap(TrapCode.CONTRACT_UNKNOWN)
         session.code_hash = module.sha256
         function = module.checked.functions.get(call.function)
+        if call.kind == "migrate":
+            # A version without a migration takes over as it is.
+            return None if function is None else module.functions[MIGRATE]()
         if function is None:
             raise Trap(TrapCode.FUNCTION_UNKNOWN)
         wanted = {"transaction": "export", "deadline": "deadline", "view": "view"}[call.kind]
@@ -181,11 +180,12 @@ class PythonMachine:
 
     def __init__(self) -> None:
         self._local = threading.local()
+        self._compiler = Compiler()
 
     def _engine(self) -> _Engine:
         engine: _Engine | None = getattr(self._local, "engine", None)
         if engine is None:
-            engine = self._local.engine = _Engine()
+            engine = self._local.engine = _Engine(self._compiler)
         return engine
 
     def knows(self, reader: StateReader, contract: str) -> bool:
@@ -204,4 +204,4 @@ class PythonMachine:
         return self._engine().run(call, view)
 
 
-__all__ = ["ContractInvalid", "PythonMachine", "compile_contract"]
+__all__ = ["ContractInvalid", "PythonMachine", "load"]

@@ -10,6 +10,7 @@ import msgspec
 
 from contracts.constitution import (
     channels_are_sound,
+    contracts_are_sound,
     is_fixed,
     next_epoch_is_sound,
     organisations_are_sound,
@@ -67,7 +68,7 @@ def _namespace(call: Call, changes: Changes) -> Violation | None:
         if key.startswith(DEADLINE_PREFIX):
             if data is None:
                 return Violation.NAMESPACE
-        elif key.partition("/")[0] not in allowed or is_fixed(key):
+        elif key.partition("/")[0] not in allowed or is_fixed(call, key):
             return Violation.NAMESPACE
     return None
 
@@ -87,6 +88,8 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
         return Violation.CHANNELS
     if call.contract != "governance":
         return None
+    if not contracts_are_sound(call, changes.base, changes.raw):
+        return Violation.CONTRACTS
     if not next_epoch_is_sound(call, changes.base, changes.raw):
         return Violation.EPOCH
     if not organisations_are_sound(changes.raw):

@@ -36,7 +36,8 @@ class EventRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True):
-    """What became of a transaction (``id``: its id) or of a deadline (``id``: its key). ``value`` is encoded."""
+    """What became of a transaction (``id``: its id), or of a deadline or a
+    contract's upgrade (``id``: its key). ``value`` is encoded."""
 
     id: bytes
     code: str

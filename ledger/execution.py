@@ -1,4 +1,4 @@
-"""Executing a block: due deadlines, then each transaction, in order, over an overlay of committed state.
+"""Executing a block: contracts' new versions, due deadlines, then each transaction, over an overlay of committed state.
 
 The ports say what a contract machine and a validation module owe; ``contracts/`` implements them. Whatever
 fails here is a typed result in the block that changes nothing but its nonce (S3), never a view change.
@@ -17,6 +17,7 @@ from ledger.blocks import EventRecord, Result
 from ledger.codes import SENTENCES, RefusalCode
 from ledger.envelope import Envelope
 from ledger.state import Entry, Overlay, RangeRead, StateReader, TransactionView, Version, Write
+from ledger.upgrades import UPGRADE_PREFIX, begin_upgrade, due_upgrades, end_upgrade
 from ledger.values import Value, decode_value, encode_value
 
 ENGINE_VERSION = 2
@@ -25,6 +26,7 @@ OK = "OK"
 DEADLINE_PREFIX = "system/deadline/"
 DEADLINES_PER_BLOCK_MAX = 256
 DEADLINE_GAS_MAX = 2_000_000
+MIGRATION_GAS_MAX = 2_000_000
 DEADLINE_GAS_PER_BLOCK_MAX = 20_000_000
 EXPIRY_BLOCKS_MAX = 1_000_000
 
@@ -42,7 +44,7 @@ class Call:
     block_time_ms: int
     height: int
     index: int
-    kind: Literal["transaction", "deadline", "view"]
+    kind: Literal["transaction", "deadline", "view", "migrate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,9 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A block's outcome. ``results``: deadlines first, then one a transaction, in order; ``admitted``: the transactions
-    that were admissible, and whose nonces the block used. ``changes``: what ``writes``, in their order, come to."""
+    """A block's outcome. ``results``: upgrades and deadlines first, which ``deadlines`` counts, then one a transaction,
+    in order; ``admitted``: the transactions that were admissible, and whose nonces the block used. ``changes``: what
+    ``writes``, in their order, come to."""
 
     deadlines: int
     results: tuple[Result, ...]
@@ -153,7 +156,8 @@ class BlockExecutor:
         block = _Block(overlay, height, time_ms)
         if self._batch is not None:
             self._batch.foresee(overlay, self._foreseen(_Block(Overlay(base), height, time_ms), envelopes))
-        results = self._run_deadlines(block)
+        results = self._run_upgrades(block)
+        self._run_deadlines(block, results)
         deadlines = len(results)
         for index, envelope in enumerate(envelopes, start=deadlines):
             results.append(self._run_transaction(block, envelope, index))
@@ -179,7 +183,11 @@ class BlockExecutor:
         """The block's calls, if no contract changes who is admitted and the deadlines' gas suffices."""
         steps: list[Step] = []
         begun = 0
-        for index, (key, what) in enumerate(self._due(draft)):
+        for name, pending in due_upgrades(draft.overlay, draft.height):
+            call, _ = self._begin_upgrade(draft, name, pending, len(steps))
+            steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
+            begun = len(draft.overlay.writes)
+        for index, (key, what) in enumerate(self._due(draft), start=len(steps)):
             call = self._begin_deadline(draft, key, what, index)
             steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
             begun = len(draft.overlay.writes)
@@ -197,9 +205,39 @@ class BlockExecutor:
                 break
             yield key, decode_value(entry.value)
 
-    def _run_deadlines(self, block: _Block) -> list[Result]:
-        """What is due, bounded by count and gas; the rest waits for the next block."""
+    def _run_upgrades(self, block: _Block) -> list[Result]:
+        """Versions that begin at this height, each with its migration; one that fails changes nothing."""
         results: list[Result] = []
+        for name, pending in due_upgrades(block.overlay, block.height):
+            index = len(results)
+            call, before = self._begin_upgrade(block, name, pending, index)
+            result = self._run(block, call, (UPGRADE_PREFIX + name).encode())
+            event, data = end_upgrade(block.overlay, name, before, result.code, block.height, index)
+            told = EventRecord("governance", event, encode_value(data))
+            results.append(
+                Result(result.id, result.code, result.message, result.gas_used, result.value, (told, *result.events))
+            )
+        return results
+
+    def _begin_upgrade(self, block: _Block, name: str, pending: Value, index: int) -> tuple[Call, bytes]:
+        """The new version is in force; its migration, and what was in force before."""
+        before = begin_upgrade(block.overlay, name, pending, block.height, index)
+        call = Call(
+            contract=name,
+            function="migrate",
+            args=[],
+            signers=(),
+            tx_id="",
+            gas_limit=MIGRATION_GAS_MAX,
+            block_time_ms=block.time_ms,
+            height=block.height,
+            index=index,
+            kind="migrate",
+        )
+        return call, before
+
+    def _run_deadlines(self, block: _Block, results: list[Result]) -> None:
+        """What is due, bounded by count and gas, added to ``results``; the rest waits for the next block."""
         gas = 0
         for key, what in self._due(block):
             if gas >= DEADLINE_GAS_PER_BLOCK_MAX:
@@ -208,7 +246,6 @@ class BlockExecutor:
             result = self._run(block, call, key.encode())
             gas += result.gas_used
             results.append(result)
-        return results
 
     def _begin_deadline(self, block: _Block, key: str, what: Value, index: int) -> Call:
         block.overlay.apply({key: None}, block.height, index)

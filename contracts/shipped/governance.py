@@ -15,6 +15,8 @@ AHEAD_BLOCKS_MAX = 1000000
 ORGANISATIONS_MAX = 64
 NAME_MAX = 64
 ROOTS_MAX = 64
+UPGRADES_MAX = 16
+VERSIONS_MAX = 100
 ZONES_MAX = 16
 ZONE_CHARS_MAX = 64
 ZONE_SENTENCE = "A zone's name is 1 to 64 characters without a slash or space."
@@ -51,7 +53,6 @@ def greatest(name):
     if name.endswith("_price"):
         return PRICE_MAX
     return OTHER_MAX
-
 
 
 @export("operator")
@@ -134,6 +135,64 @@ def remove_root(fingerprint: str):
 
 
 @export("operator")
+def deploy(name: str, source: str):
+    """Put a new contract in force after this transaction; returns its source's SHA-256 (hex).
+
+    Checking takes 1 gas a byte and 5 a node. Errors: CONSENT_LACKING, CONTRACT_KNOWN, NAME_INVALID, CONTRACT_INVALID.
+    """
+    need_consent()
+    require(get("contract/" + name) is None, "CONTRACT_KNOWN", "There is a contract of this name; upgrade it.")
+    check_source(name, source)
+    digest = sha256(source)
+    keep_source(source)
+    put("contract/" + name, {"source": source, "sha256": digest, "version": 1})
+    emit("deployed", {"contract": name, "version": 1, "sha256": digest})
+    return digest
+
+
+@export("operator")
+def upgrade(name: str, source: str, at_height: int):
+    """Have a contract's next version begin with the block at `at_height`; returns its source's SHA-256 (hex).
+
+    The new source's `migrate()`, if it has one, runs there first, for 2,000,000 gas at most; if it fails, the version
+    in force stays, and the event `upgrade_failed` says why. Contracts that the ledger and the market rely on keep
+    every way in. Errors: CONSENT_LACKING, NOT_FOUND, UPGRADE_PENDING, TOO_MANY_UPGRADES, HEIGHT_INVALID,
+    CONTRACT_INVALID, INTERFACE_LOST.
+    """
+    need_consent()
+    current = get("contract/" + name)
+    require(current is not None, "NOT_FOUND", "There is no such contract; deploy it.")
+    require(get("upgrade/" + name) is None, "UPGRADE_PENDING", "Another upgrade of this contract is pending.")
+    pending = len(scan("upgrade/", "", UPGRADES_MAX))
+    require(pending < UPGRADES_MAX, "TOO_MANY_UPGRADES", "As many upgrades as may be are pending already.")
+    ahead = at_height - block_height()
+    require(0 < ahead and ahead <= AHEAD_BLOCKS_MAX, "HEIGHT_INVALID", "The height is 1 to 1,000,000 blocks ahead.")
+    check_source(name, source)
+    keep_source(current["source"])
+    keep_source(source)
+    record = {
+        "type": "upgrade",
+        "contract": name,
+        "sha256": sha256(source),
+        "version": current["version"] + 1,
+        "at_height": at_height,
+    }
+    put("upgrade/" + name, record)
+    emit("upgrade_scheduled", record)
+    return record["sha256"]
+
+
+@export("operator")
+def cancel_upgrade(name: str):
+    """Drop a pending upgrade. Errors: CONSENT_LACKING, NOTHING_PENDING."""
+    need_consent()
+    pending = get("upgrade/" + name)
+    require(pending is not None, "NOTHING_PENDING", "No upgrade of this contract is pending.")
+    delete("upgrade/" + name)
+    emit("upgrade_cancelled", pending)
+
+
+@export("operator")
 def set_organisations(names: list, threshold: int):
     """Change who decides. Those who sign must be enough under the new rule too, so that nobody is locked out.
 
@@ -206,6 +265,44 @@ def report(evidence: str):
 def get_epoch():
     """The epoch in force and the pending change, or None for it."""
     return {"epoch": get("epoch"), "next": get("next_epoch")}
+
+
+@view
+def get_contract(name: str):
+    """The version in force: {"sha256", "version", "source"}, with the pending upgrade or None as "next"; or None."""
+    record = get("contract/" + name)
+    if record is not None:
+        record["next"] = get("upgrade/" + name)
+    return record
+
+
+@view
+def get_versions(name: str, after: int):
+    """Versions above `after` that took over, 100 at most, in order; the first is listed from the second on."""
+    found = []
+    for key, record in scan("version/" + name + "/", "version/" + name + "/" + pad(after, 6), VERSIONS_MAX):
+        found.append(record)
+    return found
+
+
+@view
+def get_source(sha256_hex: str):
+    """A source by its SHA-256 (hex), in force or not; or None."""
+    record = get("source/" + sha256_hex)
+    if record is None:
+        return None
+    return record["source"]
+
+
+def check_source(name, source):
+    fault = contract_fault(name, source)
+    require(fault != "NAME_INVALID", "NAME_INVALID", "A name is 1 to 32 of a-z, 0-9 and _, begins with a letter.")
+    require(fault != "INTERFACE_LOST", "INTERFACE_LOST", "Some function that others rely on is missing or different.")
+    require(fault == "", "CONTRACT_INVALID", "This is no contract; `wattq contract check` says where and why.")
+
+
+def keep_source(source):
+    put("source/" + sha256(source), {"source": source})
 
 
 def need_consent():

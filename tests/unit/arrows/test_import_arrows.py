@@ -32,7 +32,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "contracts": frozenset(
         {
             "ledger.state", "ledger.values", "ledger.execution", "ledger.authentication", "ledger.codes",
-            "ledger.blocks", "ledger.epochs", "ledger.accusations",
+            "ledger.blocks", "ledger.epochs", "ledger.accusations", "ledger.upgrades",
         }
     ),
     "sdk": frozenset({"ca", "ledger", "pbft.client"}),

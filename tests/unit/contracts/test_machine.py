@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from contract_market import Run
 
-from contracts import guards
-from contracts import machine as machine_module
+from contracts import compiler, guards
 from contracts.codes import ReplicaFault
+from contracts.language import Checked
 from contracts.machine import MODULES_CACHED_MAX, PythonMachine
+from contracts.rewrite import rewrite
 from contracts.testing import Chain
 from ledger.execution import ENGINE_VERSION, Call, CallResult
 from ledger.state import Entry, TransactionView
@@ -204,17 +205,28 @@ def test_two_views_of_the_state_run_their_own_versions() -> None:
 
 def test_an_unchanged_contract_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
-    original = machine_module.compile_contract
+    original = rewrite
 
-    def counting(name: str, *rest: Any) -> Any:
-        compiled.append(name)
-        return original(name, *rest)
+    def counting(checked: Checked) -> Any:
+        compiled.append(next(iter(checked.functions)))
+        return original(checked)
 
-    monkeypatch.setattr(machine_module, "compile_contract", counting)
-    chain = chain_of(main=COUNTER.format(1), other=COUNTER.format(1))
+    monkeypatch.setattr(compiler, "rewrite", counting)
+    chain = chain_of(main=COUNTER.format(1), other="@view\ndef v():\n    pass\n" + COUNTER.format(2))
     for contract in ("main", "other", "main", "other", "main"):
         assert chain.call(contract, "run", {}, ["a"]).code == "OK"
-    assert compiled == ["main", "other"]
+    assert compiled == ["run", "v"]
+
+
+def test_threads_share_what_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, machine = chain_of(main=COUNTER.format(1)), PythonMachine()
+    assert machine.knows(chain.state, "main")
+    monkeypatch.setattr(compiler, "check", None)
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(machine.knows(chain.state, "main")))
+    thread.start()
+    thread.join()
+    assert found == [True]
 
 
 def test_more_contracts_than_the_cache_holds_still_run() -> None:

@@ -1,0 +1,90 @@
+"""From a source to code: checked, rewritten, compiled once for all threads, and what governance asks of a new source.
+
+Compiled code is kept by the source's hash, the engine's version and Python's minor version, as each of them changes it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from types import CodeType
+
+from contracts.catalog import SHIPPED
+from contracts.language import Checked, ContractInvalid, check
+from contracts.rewrite import rewrite
+from ledger.execution import ENGINE_VERSION
+
+COMPILED_MAX = 64
+"""Contracts whose code is kept; the one used longest ago goes first."""
+BYTE_GAS, NODE_GAS = 1, 5
+RESERVED = frozenset({"system"})
+"""Names below which the ledger itself keeps state."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A source that passed the checker, and its code."""
+
+    sha256: str
+    checked: Checked
+    code: CodeType
+
+
+class Compiler:
+    """Compiles sources and keeps what they came to. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str, int, tuple[int, int]], Compiled] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def compiled(self, name: str, source: str) -> Compiled:
+        """Raises ``ContractInvalid``."""
+        key = (name, digest_of(source), ENGINE_VERSION, (sys.version_info.major, sys.version_info.minor))
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                checked = check(source)
+                code = compile(rewrite(checked), f"<contract {name}>", "exec", dont_inherit=True, optimize=0)
+                found = self._kept[key] = Compiled(key[1], checked, code)
+                while len(self._kept) > COMPILED_MAX:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return found
+
+
+def digest_of(source: str) -> str:
+    """What a source is known by: its SHA-256, in hex."""
+    return sha256(source.encode()).hexdigest()
+
+
+def deployment_fault(name: str, source: str, current: str | None) -> str:
+    """Why ``source`` cannot be the contract ``name``, whose version in force is ``current``: a code, or ''.
+
+    What the ledger and the shipped contracts rely on keeps every way in that it has, so that no upgrade can take away
+    a network's means to govern itself. Where and why a source is invalid is not said here: Python's versions differ.
+    """
+    if not _NAME.fullmatch(name) or name in RESERVED:
+        return "NAME_INVALID"
+    try:
+        ways = _ways_in(check(source))
+        lost = name in SHIPPED and current is not None and not _ways_in(check(current)) <= ways
+    except ContractInvalid:
+        return "CONTRACT_INVALID"
+    return "INTERFACE_LOST" if lost else ""
+
+
+def deployment_gas(source: str) -> int:
+    """What the nodes of a valid source cost; its bytes are charged before it is parsed."""
+    return NODE_GAS * sum(1 for _ in ast.walk(check(source).tree))
+
+
+def _ways_in(checked: Checked) -> set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    functions = (each for each in checked.functions.values() if each.marker)
+    return {(each.name, each.marker, each.names, each.parameters) for each in functions}
