@@ -87,7 +87,7 @@ class Book:
         key = f"registry/meter/{name}"
         if self.overlay.get(key) is None:
             self.overlay.apply({key: encode_value(_meter(name, signer))}, self.height, 0)
-        terms = {"side": side, "meter": name, "interval": INTERVAL, "energy_wh": LOT_WH, "price": price}
+        terms = {"side": side, "meter": name, "interval": INTERVAL, "energy_wh": LOT_WH, "price": price, "execution": "limit"}
         call = Call(
             "market", "place_order", terms, (signer,), "", GAS_LIMIT, NOW_MS, self.height, self.index, "transaction"
         )

@@ -1,0 +1,63 @@
+"""Equality without Python's `True == 1`, and order among integers or among texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from contracts.guards.meter import Charges, Meter, mismatch
+
+
+def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., Any]]:
+    charge, weigh = charges.charge, meter.weigh
+
+    def eq(a: Any, b: Any) -> bool:
+        kind = type(a)
+        if kind is type(b):
+            if kind is str:
+                charge(1 + min(len(a), len(b)) // 32)
+            elif kind is list or kind is dict:
+                charge(weigh(a) + weigh(b))
+                return _same(a, b)
+            return bool(a == b)
+        if kind in (list, dict) and type(b) in (list, dict):
+            charge(weigh(a) + weigh(b))
+        return False
+
+    def ne(a: Any, b: Any) -> bool:
+        return not eq(a, b)
+
+    def ordered(a: Any, b: Any) -> None:
+        if type(a) is not type(b) or type(a) not in (int, str):
+            raise mismatch()
+        if type(a) is str:
+            charge(1 + min(len(a), len(b)) // 32)
+
+    def lt(a: Any, b: Any) -> bool:
+        if not (type(a) is int and type(b) is int):
+            ordered(a, b)
+        return bool(a < b)
+
+    def le(a: Any, b: Any) -> bool:
+        if not (type(a) is int and type(b) is int):
+            ordered(a, b)
+        return bool(a <= b)
+
+    def gt(a: Any, b: Any) -> bool:
+        return lt(b, a)
+
+    def ge(a: Any, b: Any) -> bool:
+        return le(b, a)
+
+    return {"_eq": eq, "_ne": ne, "_lt": lt, "_le": le, "_gt": gt, "_ge": ge}
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equality without Python's True == 1."""
+    if type(a) is not type(b):
+        return False
+    if type(a) is list:
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if type(a) is dict:
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return bool(a == b)

@@ -1,0 +1,70 @@
+"""Pure functions that turn one value into another: `str int bool list dict pad sha256`, and questions of type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from contracts.codes import Trap, TrapCode
+from contracts.guards.meter import DIGITS_MAX, Charges, bounded, mismatch
+
+
+def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> dict[str, Callable[..., Any]]:
+    charge = charges.charge
+
+    def to_text(value: Any) -> str:
+        if type(value) is int:
+            charge(8)
+            return str(value)
+        if type(value) is str:
+            return value
+        raise mismatch()
+
+    def to_int(value: Any) -> int:
+        if type(value) is int:
+            return value
+        if type(value) is bool:
+            return 1 if value else 0
+        if type(value) is not str:
+            raise mismatch()
+        digits = value[1:] if value[:1] == "-" else value
+        if not 1 <= len(digits) <= DIGITS_MAX or not (digits.isascii() and digits.isdigit()):
+            raise Trap(TrapCode.VALUE_INVALID)
+        charge(8)
+        return bounded(int(value))
+
+    def to_bool(value: Any) -> bool:
+        return bool(value)
+
+    def to_list(*values: Any) -> list[Any]:
+        return listed(values[0]) if values else []
+
+    def to_dict(*values: Any) -> dict[Any, Any]:
+        if not values:
+            return {}
+        if type(values[0]) is not dict:
+            raise mismatch()
+        charge(1 + len(values[0]))
+        return dict(values[0])
+
+    def pad(number: Any, width: Any) -> str:
+        if type(number) is not int or type(width) is not int or number < 0:
+            raise mismatch()
+        text = str(number)
+        if not 1 <= width <= DIGITS_MAX or len(text) > width:
+            raise Trap(TrapCode.VALUE_INVALID)
+        charge(4)
+        return text.rjust(width, "0")
+
+    def digest(text: Any) -> str:
+        if type(text) is not str:
+            raise mismatch()
+        charge(20 + len(text) // 16)
+        return sha256(text.encode()).hexdigest()
+
+    return {
+        "str": to_text, "int": to_int, "bool": to_bool, "list": to_list, "dict": to_dict, "pad": pad, "sha256": digest,
+        "is_int": lambda value: type(value) is int, "is_str": lambda value: type(value) is str,
+        "is_list": lambda value: type(value) is list, "is_dict": lambda value: type(value) is dict,
+    }  # fmt: skip

@@ -1,0 +1,207 @@
+"""The methods that values have, by type and name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from contracts.codes import Trap, TrapCode
+from contracts.guards.containers import DictKey, shown_key
+from contracts.guards.meter import LENGTH_MAX, Charges, mismatch
+
+Methods = dict[tuple[type, str], Callable[..., Any]]
+Listed = Callable[[Any], list[Any]]
+Room = Callable[..., None]
+
+
+def make_method(
+    charges: Charges, eq: Callable[[Any, Any], bool], dict_key: DictKey, listed: Listed
+) -> Callable[..., Any]:
+    """What calls a method of a value, if the value's type has it."""
+    room = _make_room(charges)
+    methods = {
+        **_of_lists(charges, room, eq, listed),
+        **_of_dicts(charges, room, dict_key, listed),
+        **_of_texts(charges, listed),
+    }
+
+    def method(name: str, target: Any, *args: Any) -> Any:
+        implementation = methods.get((type(target), name))
+        if implementation is None:
+            raise mismatch()
+        try:
+            return implementation(target, *args)
+        except TypeError:
+            raise mismatch() from None
+
+    return method
+
+
+def _make_room(charges: Charges) -> Room:
+    charge = charges.charge
+
+    def room(place: list[Any] | dict[Any, Any], more: int = 1) -> None:
+        charge(1 + more)
+        if len(place) + more > LENGTH_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
+
+    return room
+
+
+def text(value: Any) -> str:
+    if type(value) is not str:
+        raise mismatch()
+    return value
+
+
+def number(value: Any) -> int:
+    if type(value) is not int:
+        raise mismatch()
+    return value
+
+
+def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], listed: Listed) -> Methods:
+    charge = charges.charge
+
+    def append(place: list[Any], value: Any) -> None:
+        room(place)
+        place.append(value)
+
+    def extend(place: list[Any], values: Any) -> None:
+        fresh = listed(values)
+        room(place, len(fresh))
+        place.extend(fresh)
+
+    def insert(place: list[Any], position: Any, value: Any) -> None:
+        room(place)
+        charge(len(place) // 8)
+        place.insert(max(-len(place), min(number(position), len(place))), value)
+
+    def pop(place: list[Any], *position: Any) -> Any:
+        charge(1 + len(place) // 8)
+        at = number(position[0]) if position else -1
+        if not -len(place) <= at < len(place):
+            raise Trap(TrapCode.INDEX_OUT_OF_RANGE)
+        return place.pop(at)
+
+    def find_index(place: list[Any], value: Any) -> int:
+        charge(1 + len(place))
+        for position, other in enumerate(place):
+            if eq(value, other):
+                return position
+        raise Trap(TrapCode.VALUE_INVALID)
+
+    def count(place: list[Any], value: Any) -> int:
+        charge(1 + len(place))
+        return sum(1 for other in place if eq(value, other))
+
+    def remove(place: list[Any], value: Any) -> None:
+        del place[find_index(place, value)]
+
+    return {
+        (list, "append"): append,
+        (list, "extend"): extend,
+        (list, "insert"): insert,
+        (list, "pop"): pop,
+        (list, "index"): find_index,
+        (list, "count"): count,
+        (list, "remove"): remove,
+    }
+
+
+def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -> Methods:
+    charge, sized = charges.charge, charges.sized
+
+    def get(place: dict[Any, Any], key: Any, otherwise: Any = None) -> Any:
+        return place.get(dict_key(key), otherwise)
+
+    def pop_key(place: dict[Any, Any], key: Any, *otherwise: Any) -> Any:
+        kept = dict_key(key)
+        if kept not in place:
+            if otherwise:
+                return otherwise[0]
+            raise Trap(TrapCode.KEY_MISSING)
+        return place.pop(kept)
+
+    def setdefault(place: dict[Any, Any], key: Any, value: Any) -> Any:
+        room(place)
+        return place.setdefault(dict_key(key), value)
+
+    def items(place: dict[Any, Any]) -> list[list[Any]]:
+        charge(1 + 2 * len(place))
+        return [[shown_key(key), value] for key, value in place.items()]
+
+    def update(place: dict[Any, Any], other: Any) -> None:
+        if type(other) is not dict:
+            raise mismatch()
+        room(place, len(other))
+        place.update(other)
+
+    return {
+        (dict, "get"): get,
+        (dict, "pop"): pop_key,
+        (dict, "setdefault"): setdefault,
+        (dict, "update"): update,
+        (dict, "keys"): listed,
+        (dict, "values"): lambda place: sized(list(place.values())),
+        (dict, "items"): items,
+    }
+
+
+def _of_texts(charges: Charges, listed: Listed) -> Methods:
+    charge, sized, sought = charges.charge, charges.sized, charges.sought
+
+    def split(value: str, separator: Any) -> list[str]:
+        if not text(separator):
+            raise Trap(TrapCode.VALUE_INVALID)
+        charge(1 + len(value))
+        sought(value, separator)
+        return value.split(separator)
+
+    def join(separator: str, parts: Any) -> str:
+        pieces = [text(part) for part in listed(parts)]
+        charge(len(pieces))
+        if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
+        made: str = sized(separator.join(pieces))
+        return made
+
+    def replace(value: str, old: Any, new: Any) -> str:
+        if not text(old):
+            raise Trap(TrapCode.VALUE_INVALID)
+        charge(1 + len(value))
+        sought(value, old)
+        if len(value) + value.count(old) * max(0, len(text(new)) - len(old)) > LENGTH_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
+        made: str = sized(value.replace(old, new))
+        return made
+
+    def scanned(value: str, *others: Any) -> str:
+        charge(1 + (len(value) + sum(len(text(other)) for other in others)) // 8)
+        return value
+
+    def find(value: str, part: Any) -> int:
+        sought(value, text(part))
+        return value.find(part)
+
+    def occurrences(value: str, part: Any) -> int:
+        sought(value, text(part))
+        return value.count(part)
+
+    return {
+        (str, "startswith"): lambda value, other: scanned(value, other).startswith(other),
+        (str, "endswith"): lambda value, other: scanned(value, other).endswith(other),
+        (str, "find"): find,
+        (str, "count"): occurrences,
+        (str, "split"): split,
+        (str, "join"): join,
+        (str, "replace"): replace,
+        (str, "strip"): lambda value: scanned(value).strip(" \t\n"),
+        (str, "isdigit"): lambda value: scanned(value).isascii() and value.isdigit(),
+        (str, "lower"): lambda value: scanned(value).translate(_LOWER),
+        (str, "upper"): lambda value: scanned(value).translate(_UPPER),
+    }
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_UPPER = {lower: lower - 32 for lower in range(ord("a"), ord("z") + 1)}
