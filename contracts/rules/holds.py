@@ -1,4 +1,4 @@
-"""A hold equals its open obligations: an account holds what its offers, trades and disputes may cost, no more or less."""
+"""A hold equals its open obligations: an account holds what its offers, trades and disputes may cost, no more."""
 
 from __future__ import annotations
 

@@ -8,14 +8,17 @@ Policy: `policy/<account>` = {"keys", "threshold"}: as many of these keys sign f
 """
 
 AMOUNT_MAX = 1000000000000000
+OWN_ACCOUNTS = "balancing grid"
 KEYS_MAX = 16
 
 
 @export("operator")
 def deposit(account: str, amount: int):
-    """Credit an account against money received outside; two operators sign. Errors: TWO_OPERATORS, AMOUNT_INVALID."""
+    """Credit an account against money received outside; two operators sign. Errors: TWO_OPERATORS, AMOUNT_INVALID,
+    and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back."""
     check_operators(amount)
-    authenticate(account, [])
+    if account not in OWN_ACCOUNTS.split(" "):
+        authenticate(account, [])
     change(account, amount, 0)
     add_total(amount)
     emit("deposited", {"owner": account, "amount": amount})

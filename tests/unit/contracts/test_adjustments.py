@@ -169,9 +169,11 @@ def test_a_balancing_account_that_was_emptied_delays_only_the_adjustment(market:
     market.read(export_wh=1_000, sequence=2)
     (made,) = adjustments(market)
     assert (made["status"], market.held("bea")) == ("proposed", 100_000)
-    market.ok("credit", "deposit", {"account": "sol", "amount": 1}, "op1", "op2")
     args = {"adjustments": [made["id"]]}
     assert market.code("settlement", "confirm_adjustments", args, "sol") == "INSUFFICIENT_FUNDS"
+    market.ok("credit", "deposit", {"account": "balancing", "amount": 200_000}, "op1", "op2")
+    market.ok("settlement", "confirm_adjustments", args, "sol")
+    assert market.held("bea") == 0
 
 
 def test_what_is_disputed_is_not_adjusted(market: Market) -> None:
