@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PARTY_FIELDS = ("owner", "seller", "buyer", "signer", "gateway")
+PARTY_FIELDS = ("owner", "seller", "buyer", "arbiter", "signer", "gateway", "to")
 """Fields of a document that hold the signer of somebody whom it concerns."""
 READS_ALL = frozenset({"operator", "regulator"})
+PARTY_VIEWS = {("settlement", "statement"): "party"}
+"""Views whose answer is for one signer, and which argument names it."""
 PUBLIC_PREFIXES = (
     "governance/parameter/", "governance/epoch", "governance/next_epoch", "governance/organisations",
     "governance/limits", "channels/",
@@ -52,6 +54,14 @@ def may_read(viewer: Viewer, key: str, value: Any) -> bool:
     if key.rsplit("/", 1)[-1] == viewer.signer:
         return True
     return isinstance(value, Mapping) and any(value.get(field) == viewer.signer for field in PARTY_FIELDS)
+
+
+def may_call_view(viewer: Viewer, contract: str, function: str, args: Mapping[str, Any]) -> bool:
+    """Whether ``viewer`` may ask a contract's view: one who reads all any, anybody else for what concerns itself."""
+    if viewer.reads_all:
+        return True
+    named = PARTY_VIEWS.get((contract, function))
+    return bool(viewer.signer) and named is not None and bool(args.get(named) == viewer.signer)
 
 
 def may_read_transaction(viewer: Viewer, signers: tuple[str, ...], args: Any, value: Any) -> bool:

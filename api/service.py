@@ -18,7 +18,15 @@ from api.book import read_book
 from api.channel_records import channels_of
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
-from api.privacy import STRANGER, UNREGISTERED, Viewer, is_public, may_read, may_read_transaction
+from api.privacy import (
+    STRANGER,
+    UNREGISTERED,
+    Viewer,
+    is_public,
+    may_call_view,
+    may_read,
+    may_read_transaction,
+)
 from api.queries import Queries
 from api.sessions import Sessions
 from api.submissions import Submissions
@@ -252,7 +260,7 @@ class NodeService:
         return methods.Rows(rows, page.height, page.bookmark, to_json(prover.anchor))
 
     async def _do_view(self, params: methods.ViewParams, viewer: Viewer) -> methods.ViewResult:
-        if not viewer.reads_all:
+        if not may_call_view(viewer, params.contract, params.function, params.args):
             raise _forbidden(viewer)
         result = await self._slow.run(
             self._ledger.view, params.contract, params.function, params.args, (viewer.signer,)

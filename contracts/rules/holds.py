@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from contracts.rules.changes import TRADES, Changes, Violation
+from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS
 from contracts.rules.disputes import DISPUTES
 from contracts.rules.money import ACCOUNTS, SEALED
@@ -13,7 +13,6 @@ from contracts.rules.signatures import PARTIES
 from ledger.execution import Call
 from ledger.values import Value
 
-OFFERS = ("market/listing/", "market/order/", "auction/order/", "offers/offer/")
 Debts = list[tuple[str, int]]
 """Accounts, and how much of each is to be held, in micro-currency."""
 

@@ -239,6 +239,7 @@ def propose(trade, delivered, read):
     trade["seller_disputed"] = 0
     trade["buyer_disputed"] = 0
     trade["open_disputes"] = 0
+    trade["arbiter"] = ""
     trade["status"] = "proposed"
     trade["seller_confirmed"] = read and trade["seller_mandate"]
     trade["buyer_confirmed"] = read and trade["buyer_mandate"]
@@ -396,8 +397,9 @@ def mark_overdue(trade):
     record = get("trade/" + trade)
     if record["status"] == "proposed":
         record["status"] = "overdue"
+        record["arbiter"] = arbiter()
         put("trade/" + trade, record)
-        emit("overdue", notice(record, {"trade": trade, "arbiter": arbiter()}))
+        emit("overdue", notice(record, {"trade": trade, "arbiter": record["arbiter"]}))
 
 
 # ------------------------------------------------------------------------------------------------ disputes
@@ -445,6 +447,7 @@ def dispute(trade: str, amount: int, reason: str):
     )
     record[side + "_disputed"] = amount
     record["open_disputes"] += 1
+    record["arbiter"] = judge
     void_adjustments(record)
     if record["seller_confirmed"] and record["buyer_confirmed"]:
         settle(record, [])

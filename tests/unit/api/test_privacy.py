@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.privacy import PARTY_FIELDS, STRANGER, Viewer, may_read, may_read_transaction
+from api.privacy import PARTY_FIELDS, STRANGER, Viewer, may_call_view, may_read, may_read_transaction
 
 ALICE, BOB = "a" * 64, "b" * 64
 KEYS = [f"credit/account/{ALICE}", f"registry/user/{ALICE}", "market/trade/1", "system/nonce/x", "governance/root/x"]
@@ -33,6 +33,21 @@ def test_other_roles_read_only_their_own(role: str) -> None:
 def test_each_party_field_opens_a_document_to_whom_it_names(field: str) -> None:
     assert may_read(Viewer(ALICE), "market/x", {field: ALICE})
     assert not may_read(Viewer(BOB), "market/x", {field: ALICE})
+
+
+@pytest.mark.parametrize(
+    ("viewer", "function", "args", "may"),
+    [
+        (Viewer(ALICE, "seller"), "statement", {"party": ALICE}, True),
+        (Viewer(ALICE, "seller"), "statement", {"party": BOB}, False),
+        (Viewer(ALICE, "seller"), "statement", {}, False),
+        (Viewer(ALICE, "seller"), "other", {"party": ALICE}, False),
+        (Viewer(ALICE, "regulator"), "other", {"party": BOB}, True),
+        (STRANGER, "statement", {"party": ""}, False),
+    ],
+)
+def test_a_party_asks_for_its_own_statement(viewer: Viewer, function: str, args: dict[str, Any], may: bool) -> None:
+    assert may_call_view(viewer, "settlement", function, args) is may
 
 
 @pytest.mark.parametrize("key", KEYS)
