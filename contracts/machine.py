@@ -89,7 +89,9 @@ class _Engine:
         self.meter.depth[0] = 0
         session = self.host.session = Session(call, view, [call.contract])
         try:
-            value = decode_value(self.host.encoded(self._run(call, session)))
+            returned = self._run(call, session)
+            data = self.host.encoded(returned)
+            value = returned if returned is None or type(returned) is str else decode_value(data)
             code, message = OK, ""
         except Trap as trap:
             value, code, message = None, str(trap.code), trap.message
@@ -159,7 +161,7 @@ class _Engine:
 def bind(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
     """Arguments in the parameters' order, of the annotated types; traps with ARGUMENTS_INVALID otherwise."""
     if isinstance(args, dict):
-        if set(args) != set(function.parameters):
+        if args.keys() != set(function.parameters):
             wanted = ", ".join(function.parameters) or "no arguments"
             raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
         ordered = [args[name] for name in function.parameters]

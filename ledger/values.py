@@ -21,6 +21,11 @@ _UINT64_MAX = 2**64 - 1
 
 _encode = msgspec.msgpack.Encoder().encode
 
+encode_plain = msgspec.msgpack.Encoder(order="deterministic").encode
+"""The canonical bytes, much faster, of what is known to hold nothing but values, no deeper than they may be.
+
+``TypeError`` or ``OverflowError`` for keys that are no text and for integers beyond 64 bits."""
+
 
 class ValueInvalid(Exception):
     """Something that is no value: a float, a set, a non-text key, nested too deeply, or an integer too large."""

@@ -186,10 +186,20 @@ class _Reader:
 
 
 class _Encoder:
-    def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __init__(self, *_: Any, order: str | None = None, **__: Any) -> None:
+        self._sorts = order is not None
 
     def encode(self, value: Any) -> bytes:
-        return pack(value)
+        return pack(_in_order(value) if self._sorts else value)
+
+
+def _in_order(value: Any) -> Any:
+    """As msgspec's deterministic order: keys are text, sorted by their bytes."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("keys are text")
+        return {key: _in_order(value[key]) for key in sorted(value, key=str.encode)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
 
 
 class _Decoder:

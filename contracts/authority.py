@@ -1,0 +1,156 @@
+"""What contracts may ask about people, certificates, evidence, epochs and contracts: the ledger's own judgements.
+
+Each is charged for what it takes, and answers in the ledger's words, which are the same on every replica.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from contracts.codes import Trap, TrapCode
+from contracts.compiler import BYTE_GAS, deployment_fault, deployment_gas
+from contracts.session import (
+    AUTHENTICATE_GAS,
+    CERTIFICATE_GAS,
+    KEY_CHARS_MAX,
+    NAME_CHARS_MAX,
+    SIGNATURE_GAS,
+    Session,
+    ViewReader,
+    check_key,
+    is_printable,
+)
+from ledger.accusations import judge, read_evidence
+from ledger.authentication import authenticate, read_certificate, read_root
+from ledger.codes import SENTENCES, RefusalCode
+from ledger.epochs import EpochInvalid, check_pending, epoch_of, limits_of
+from ledger.upgrades import CONTRACT_PREFIX
+from ledger.values import Value, decode_value
+
+GOVERNANCE = "governance"
+
+
+class Authority:
+    """A thread's, bound to its host: the session, the meter, reading and encoding are the host's."""
+
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        charge: Callable[[int], None],
+        read: Callable[[str], Value],
+        encoded: Callable[[Value], bytes],
+    ) -> None:
+        self._session, self._charge, self._read, self._encoded = session, charge, read, encoded
+
+    def functions_for(self, contract: str) -> dict[str, Callable[..., Any]]:
+        def only_governance(name: Any, source: Any) -> str:
+            raise Trap(TrapCode.NOT_CALLABLE)
+
+        return {
+            "authenticate": self.authenticate,
+            "standing": self.standing,
+            "certificate": self.certificate,
+            "root_certificate": self.root_certificate,
+            "accused": self.accused,
+            "epoch_fault": self.epoch_fault,
+            "contract_fault": self.contract_fault if contract == GOVERNANCE else only_governance,
+            "contract_hash": self.contract_hash,
+        }
+
+    def authenticate(self, signer: Any, roles: Any) -> None:
+        """End the call unless ``signer`` may act in one of ``roles`` at block time."""
+        code = self.standing(signer, roles)
+        if code:
+            raise Trap(code, SENTENCES[RefusalCode(code)])
+
+    def standing(self, signer: Any, roles: Any) -> str:
+        """Why ``signer`` may not act in one of ``roles`` at block time, or ''."""
+        if type(signer) is not str or type(roles) is not list:
+            raise Trap(TrapCode.TYPE_MISMATCH)
+        self._charge(AUTHENTICATE_GAS + len(roles))
+        if len(signer) > KEY_CHARS_MAX or not is_printable(signer):
+            return str(RefusalCode.NOT_REGISTERED)
+        refusal = authenticate(ViewReader(self._session().view), signer, roles, self._session().call.block_time_ms)
+        return "" if refusal is None else str(refusal)
+
+    def certificate(self, text: Any) -> Value:
+        der = self._bytes_of(text, TrapCode.CERTIFICATE_INVALID)
+        facts = read_certificate(ViewReader(self._session().view), der)
+        if facts is None:
+            raise Trap(TrapCode.CERTIFICATE_INVALID)
+        return {
+            "signer": facts.signer,
+            "name": facts.name,
+            "organisation": facts.organisation,
+            "role": facts.role,
+            "serial": facts.serial,
+            "issuer": facts.issuer,
+            "not_before_ms": facts.not_before_ms,
+            "not_after_ms": facts.not_after_ms,
+        }
+
+    def root_certificate(self, text: Any) -> str:
+        """The fingerprint of a CA root's certificate (base64 DER)."""
+        fingerprint = read_root(self._bytes_of(text, TrapCode.CERTIFICATE_INVALID))
+        if fingerprint is None:
+            raise Trap(TrapCode.CERTIFICATE_INVALID)
+        return fingerprint
+
+    def accused(self, text: Any) -> Value:
+        """Whom evidence (base64) convicts, of which epoch, of what."""
+        evidence = read_evidence(self._bytes_of(text, TrapCode.EVIDENCE_INVALID))
+        if evidence is None:
+            raise Trap(TrapCode.EVIDENCE_INVALID)
+        self._charge(SIGNATURE_GAS * (len(evidence.messages) + len(evidence.complaints)))
+        found = judge(ViewReader(self._session().view), evidence)
+        if found is None:
+            raise Trap(TrapCode.EVIDENCE_INVALID)
+        return {
+            "epoch": found.epoch,
+            "kind": found.kind,
+            "public_key": base64.b64encode(found.public_key).decode(),
+        }
+
+    def epoch_fault(self, value: Any) -> str:
+        """Why ``value`` cannot be the next epoch, or ''."""
+        data = self._encoded(value)
+        reader = ViewReader(self._session().view)
+        limits = limits_of(reader)
+        if limits is None:
+            return "this network knows no epochs"
+        try:
+            check_pending(decode_value(data), epoch_of(reader), self._session().call.height, limits)
+        except EpochInvalid as error:
+            return str(error)
+        return ""
+
+    def contract_fault(self, name: Any, source: Any) -> str:
+        """Why ``source`` cannot be the contract ``name``, or ''."""
+        if type(name) is not str or type(source) is not str:
+            raise Trap(TrapCode.TYPE_MISMATCH)
+        self._charge(BYTE_GAS * len(source))
+        current = (
+            self._session().view.get(CONTRACT_PREFIX + name) if len(name) <= NAME_CHARS_MAX and name.isascii() else None
+        )
+        fault = deployment_fault(name, source, None if current is None else decode_value(current)["source"])
+        if not fault:
+            self._charge(deployment_gas(source))
+        return fault
+
+    def contract_hash(self, name: Any) -> str:
+        """The SHA-256 of the contract in force under ``name``, so that a caller can insist on one; '' if none is."""
+        found = self._read(CONTRACT_PREFIX + check_key(name))
+        return "" if found is None else str(found["sha256"])
+
+    def _bytes_of(self, text: Any, otherwise: TrapCode) -> bytes:
+        """What a base64 text spells; charged as the expensive reading that follows."""
+        self._charge(CERTIFICATE_GAS)
+        if type(text) is not str:
+            raise Trap(TrapCode.TYPE_MISMATCH)
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise Trap(otherwise) from None

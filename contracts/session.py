@@ -1,0 +1,64 @@
+"""One top-level call in progress, and the bounds and prices of what it may ask of the chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.codes import Trap, TrapCode
+from ledger.execution import Call, Event
+from ledger.state import Entry, TransactionView
+
+KEY_CHARS_MAX = 256
+VALUE_BYTES_MAX = 65_536
+SCAN_ROWS_MAX = 1_000
+EVENTS_MAX = 256
+CALL_DEPTH_MAX = 8
+NAME_CHARS_MAX = 64
+SENTENCE_CHARS_MAX = 256
+SCHEDULES_MAX = 999
+TIME_MS_MAX = 10**15 - 1
+
+GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 100
+AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 5_000, 400
+SIGNATURE_GAS = 5_000
+
+
+@dataclass(slots=True)
+class Session:
+    """One top-level call in progress. ``stack``: the contracts that are running, outermost first."""
+
+    call: Call
+    view: TransactionView
+    stack: list[str]
+    events: list[Event] = field(default_factory=list)
+    code_hash: str = ""
+    schedules: int = 0
+    read_only: int = 0
+    """How many view functions are on the stack: while there is one, nothing may be written."""
+
+
+class ViewReader:
+    """The transaction's view as a state reader, for authentication."""
+
+    def __init__(self, view: TransactionView) -> None:
+        self._view = view
+
+    def get(self, key: str) -> Entry | None:
+        value = self._view.get(key)
+        return None if value is None else Entry(0, 0, value)
+
+    def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
+        return [(key, Entry(0, 0, value)) for key, value in self._view.scan(prefix, after, limit)]
+
+
+def check_key(key: Any) -> str:
+    """Printable ASCII without space, 1 to 256 characters."""
+    if type(key) is str and 0 < len(key) <= KEY_CHARS_MAX and is_printable(key):
+        return key
+    raise Trap(TrapCode.KEY_INVALID)
+
+
+def is_printable(text: str) -> bool:
+    """Printable ASCII without space."""
+    return text.isascii() and text.isprintable() and " " not in text
