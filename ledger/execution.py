@@ -155,7 +155,8 @@ class BlockExecutor:
         overlay = Overlay(base)
         block = _Block(overlay, height, time_ms)
         if self._batch is not None:
-            self._batch.foresee(overlay, self._foreseen(_Block(Overlay(base), height, time_ms), envelopes))
+            steps, block.foresight = self._foreseen(_Block(Overlay(base), height, time_ms), envelopes)
+            self._batch.foresee(overlay, steps)
         results = self._run_upgrades(block)
         self._run_deadlines(block, results)
         deadlines = len(results)
@@ -179,7 +180,7 @@ class BlockExecutor:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _foreseen(self, draft: _Block, envelopes: Sequence[Envelope]) -> list[Step]:
+    def _foreseen(self, draft: _Block, envelopes: Sequence[Envelope]) -> tuple[list[Step], _Foresight]:
         """The block's calls, if no contract changes who is admitted and the deadlines' gas suffices."""
         steps: list[Step] = []
         begun = 0
@@ -191,12 +192,14 @@ class BlockExecutor:
             call = self._begin_deadline(draft, key, what, index)
             steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
             begun = len(draft.overlay.writes)
+        noting = _Noting(draft.overlay)
+        admission = _Block(noting, draft.height, draft.time_ms)
+        admitted: dict[int, Step] = {}
         for index, envelope in enumerate(envelopes, start=len(steps)):
-            call_or_refusal = self._begin_transaction(draft, envelope, index)
+            call_or_refusal = self._begin_transaction(admission, envelope, index)
             if isinstance(call_or_refusal, Call):
-                steps.append(Step(tuple(draft.overlay.writes[begun:]), call_or_refusal))
-                begun = len(draft.overlay.writes)
-        return steps
+                admitted[index] = Step(tuple(noting.writes[len(admitted) :]), call_or_refusal)
+        return [*steps, *admitted.values()], _Foresight(noting, admitted)
 
     def _due(self, block: _Block) -> Iterator[tuple[str, Value]]:
         """Due entries of the time index, oldest first, bounded by count."""
@@ -271,6 +274,10 @@ class BlockExecutor:
     def _begin_transaction(self, block: _Block, envelope: Envelope, index: int) -> Call | RefusalCode:
         """Use the transaction's nonce, if it is admitted."""
         payload = envelope.payload
+        call = block.foreseen(index, payload.args)
+        if call is not None:
+            block.admitted.append(envelope.tx_id)
+            return call
         nonces = NonceWindow.read(block.overlay, payload.signers[0])
         refusal = self.refuses(block.overlay, envelope, nonces, block.height, block.time_ms)
         if refusal is not None:
@@ -331,9 +338,60 @@ class BlockExecutor:
         return Result(identity, OK, "", outcome.gas_used, encode_value(outcome.value), events)
 
 
-@dataclass(frozen=True, slots=True)
+class _Noting(Overlay):
+    """An overlay that takes note of what it is asked."""
+
+    def __init__(self, base: StateReader) -> None:
+        super().__init__(base)
+        self.keys: set[str] = set()
+        self.prefixes: set[str] = set()
+
+    def get(self, key: str) -> Entry | None:
+        self.keys.add(key)
+        return super().get(key)
+
+    def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
+        self.prefixes.add(prefix)
+        return super().scan(prefix, after, limit)
+
+
+class _Foresight:
+    """Admissions as they were found before any call ran. They count until anything is written that they rest on."""
+
+    def __init__(self, noting: _Noting, admitted: dict[int, Step]) -> None:
+        self._noting, self._admitted = noting, admitted
+        self._seen = 0
+        self._holds = True
+
+    def step(self, index: int, writes: Sequence[Write]) -> Step | None:
+        """What is to be written before the call at ``index``, and the call, after these writes of the block."""
+        if self._holds:
+            self._holds = not any(self._matters(key) for key, _, _ in writes[self._seen :])
+        step = self._admitted.get(index) if self._holds else None
+        self._seen = len(writes) + (0 if step is None else len(step.before))
+        return step
+
+    def _matters(self, key: str) -> bool:
+        return key in self._noting.keys or any(key.startswith(prefix) for prefix in self._noting.prefixes)
+
+
+@dataclass(slots=True)
 class _Block:
     overlay: Overlay
     height: int
     time_ms: int
     admitted: list[bytes] = field(default_factory=list)
+    foresight: _Foresight | None = None
+
+    def foreseen(self, index: int, args: Value) -> Call | None:
+        """The call at ``index`` with these arguments, its nonce used, if it was foreseen and still counts."""
+        if self.foresight is None:
+            return None
+        step = self.foresight.step(index, self.overlay.writes)
+        if step is None:
+            return None
+        if step.call.args is not args:  # fewer deadlines ran than were foreseen
+            self.foresight = None
+            return None
+        self.overlay.apply({key: value for key, _, value in step.before}, self.height, index)
+        return step.call

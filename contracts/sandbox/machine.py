@@ -134,8 +134,8 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
     if outcome.code == TrapCode.INTERNAL:
         log.error("%s.%s got past the guards", call.contract, call.function)
     told = TransactionView(view.base)
-    told.reads.update(outcome.reads)
-    told.ranges += [RangeRead(prefix, after, limit, digest=digest) for prefix, after, limit, digest in outcome.ranges]
+    told.reads = outcome.reads
+    told.ranges = [RangeRead(prefix, after, limit, digest=digest) for prefix, after, limit, digest in outcome.ranges]
     if not _is_bounded(told) or not told.is_true():
         raise WorkerFailed(f"it ran {call.contract}.{call.function} on another state")
     if not all(key.isascii() for key in outcome.writes):
@@ -145,8 +145,7 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
         events = tuple(Event(contract, name, decode_value(data)) for contract, name, data in outcome.events)
     except ValueError as error:
         raise WorkerFailed(f"it returned no values: {error}") from None
-    view.reads.update(told.reads)
-    view.ranges += told.ranges
+    view.reads, view.ranges = told.reads, told.ranges
     for key, data in outcome.writes.items():
         if data is None:
             view.delete(key)

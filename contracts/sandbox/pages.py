@@ -72,23 +72,28 @@ class PagedState:
         """What a committed block changed. Of what is not known nothing needs to be."""
         for key, entry in changes.items():
             old = self._entries.get(key)
-            stretch = self._known(key)
-            if stretch is None:
-                continue
-            self._bytes -= 0 if old is None else _cost(key, old)
-            if entry is None:
-                if old is not None:
-                    del self._entries[key]
-                    del stretch.keys[bisect_left(stretch.keys, key)]
-                continue
-            self._entries[key] = entry
-            self._bytes += _cost(key, entry)
-            if old is None:
-                insort(stretch.keys, key)
-                if len(stretch.keys) > KEYS_MAX:
-                    self._cut(stretch)
+            if old is not None and entry is not None:
+                self._entries[key] = entry
+                self._bytes += len(entry.value) - len(old.value)
+            elif old is not None or entry is not None:
+                stretch = self._known(key)
+                if stretch is not None:
+                    self._change(stretch, key, old, entry)
 
     # ------------------------------------------------------------------------------------------- inside
+
+    def _change(self, stretch: Stretch, key: str, old: Entry | None, entry: Entry | None) -> None:
+        """A known key comes or goes."""
+        if old is not None:
+            self._bytes -= _cost(key, old)
+            del self._entries[key]
+            del stretch.keys[bisect_left(stretch.keys, key)]
+        if entry is not None:
+            self._bytes += _cost(key, entry)
+            self._entries[key] = entry
+            insort(stretch.keys, key)
+            if len(stretch.keys) > KEYS_MAX:
+                self._cut(stretch)
 
     def _known(self, key: str) -> Stretch | None:
         at = bisect_right(self._lows, key) - 1
