@@ -18,6 +18,7 @@ from contracts.sandbox.machine import WorkerMachine
 from contracts.sandbox.process import Process
 from contracts.sandbox.protocol import Outcomes, Page, Run
 from contracts.validation import MarketValidator
+from ledger import execution
 from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor, Call, CallResult, Executed, Machine
 from ledger.ledger import Ledger
@@ -227,6 +228,16 @@ def test_whatever_is_refused_or_rejected_on_the_way(there: WorkerMachine, object
     assert run(there, mixed(), objects) == wanted
     codes = {result.code for executed in wanted for result in executed.results}
     assert {"OK", "NEGATIVE", "OUT_OF_GAS", "NONCE_USED", "FUNCTION_UNKNOWN", "SUSPENDED"} <= codes or objects
+
+
+def test_deadlines_that_gas_puts_off_after_they_were_foreseen(
+    there: WorkerMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transactions after them have other places in the block than foreseen."""
+    monkeypatch.setattr(execution, "DEADLINE_GAS_PER_BLOCK_MAX", 1)
+    wanted = run(HERE, mixed())
+    assert [executed.deadlines for executed in wanted] == [0, 0, 1, 1, 1]
+    assert run(there, mixed()) == wanted
 
 
 def test_rejection_after_rejection_costs_a_few_times_the_calls(there: WorkerMachine, asked: list[int]) -> None:
