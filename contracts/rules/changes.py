@@ -48,6 +48,10 @@ class Changes:
         self.base = view.base
         self._old: dict[str, Value] = {}
         self._new: dict[str, Value] = {}
+        self._groups: dict[str, list[str]] = {}
+        for key in self.raw:
+            contract, _, rest = key.partition("/")
+            self._groups.setdefault(f"{contract}/{rest.partition('/')[0]}/", []).append(key)
 
     def old(self, key: str) -> Value:
         if key not in self._old:
@@ -67,12 +71,14 @@ class Changes:
 
     def rows(self, prefix: str, limit: int) -> list[tuple[str, Value]]:
         """What will stand below a prefix, in no order: up to ``limit`` of what is there, and all that is written."""
-        rows = [(key, self.new(key)) for key in self.below(prefix) if self.raw[key] is not None]
+        written = [key for key in self.raw if key.startswith(prefix) and self.raw[key] is not None]
+        rows = [(key, self.new(key)) for key in written]
         known = self.base.scan(prefix, "", limit)
         return rows + [(key, decode_value(entry.value)) for key, entry in known if key not in self.raw]
 
-    def below(self, prefix: str) -> list[str]:
-        return [key for key in self.raw if key.startswith(prefix)]
+    def below(self, group: str) -> list[str]:
+        """The written keys of a group, ``contract/kind/``."""
+        return self._groups.get(group, [])
 
 
 def place_of(record: Value) -> str:
