@@ -1,7 +1,8 @@
 """What a network may begin with: contracts that compile, and market parameters within governance's bounds.
 
 The machine would refuse a bad source only at the first call, and a bad parameter only shows in a settlement. So a
-node asks here before it starts, and the commands before they make a network.
+node asks here before it starts, and the commands before they make a network. Both learn here too whether contracts run
+on this machine as on others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import cache
 
 from contracts.catalog import shipped_sources
 from contracts.compiler import Compiler
+from contracts.golden import EngineDiffers, check_engine
 from contracts.guards import Meter, make_guards
 from contracts.host import Host
 from contracts.language import ContractInvalid
@@ -26,7 +28,11 @@ class DeploymentInvalid(Exception):
 
 
 def check_deployment(contracts: Mapping[str, str], parameters: Mapping[str, int]) -> None:
-    """Compile every contract and check every parameter; raises ``DeploymentInvalid`` at the first that is wrong."""
+    """Run the golden vectors, compile contracts, check parameters; ``DeploymentInvalid`` at the first fault."""
+    try:
+        check_engine()
+    except EngineDiffers as error:
+        raise DeploymentInvalid(str(error)) from None
     for name, source in contracts.items():
         try:
             _compile(name, source, Meter())
