@@ -116,7 +116,9 @@ def pack(value: Any) -> bytes:
         fixed = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}.get(len(value.data))
         head = bytes([fixed]) if fixed else _head(len(value.data), None, (0xC7, 0xC8, 0xC9))
         return head + struct.pack("b", value.code) + value.data
-    items = _fields_of(value) if isinstance(value, Struct) else list(value)
+    if not isinstance(value, list | tuple | Struct):
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+    items = _fields_of(value) if isinstance(value, Struct) else value
     return _head(len(items), (0x90, 16), (None, 0xDC, 0xDD)) + b"".join(map(pack, items))
 
 

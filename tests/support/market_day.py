@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 if __name__ == "__main__":
     import bare
@@ -22,6 +22,7 @@ if __name__ == "__main__":
     bare.prepare(always="--bare" in sys.argv)
 
 import msgspec
+from draws import Draws
 
 from contracts.catalog import shipped_sources
 from contracts.machine import PythonMachine
@@ -55,25 +56,7 @@ OPERATORS = ("op1", "op2")
 GATEWAY = "gate"
 ZONES = ("north", "south", "hall")
 """The last one trades by auction."""
-T = TypeVar("T")
 _pack = msgspec.msgpack.Encoder().encode
-
-
-class Draws:
-    """A row of numbers that a seed fixes."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed, self._count = seed, 0
-
-    def below(self, bound: int) -> int:
-        self._count += 1
-        return int.from_bytes(sha256(f"{self._seed}/{self._count}".encode()).digest()[:8], "big") % bound
-
-    def between(self, low: int, high: int) -> int:
-        return low + self.below(high - low + 1)
-
-    def one_of(self, items: Sequence[T]) -> T:
-        return items[self.below(len(items))]
 
 
 class Day:
