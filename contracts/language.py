@@ -21,6 +21,9 @@ TEXT_MAX = 4_096
 INTEGER_BITS_MAX = 256
 PARAMETERS_MAX = 16
 FEATURE_VERSION = (3, 11)
+NO_FILE = "\ud800"
+"""A name that no file can have: at a syntax error the interpreter would open the file of the name that it was given, to
+quote its line, and a worker behind walls is killed for that."""
 
 _BAD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\'\"nt])")
 _TOKEN = re.compile(
@@ -115,7 +118,7 @@ def check(source: str) -> Checked:
     """Parse and check a contract; raises ``ContractInvalid``."""
     _check_text(source)
     try:
-        tree = ast.parse(source, feature_version=FEATURE_VERSION)
+        tree = ast.parse(source, NO_FILE, feature_version=FEATURE_VERSION)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
         raise ContractInvalid([Fault(line, "this is not Python", column)]) from None

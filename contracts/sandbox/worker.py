@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import time
+import unicodedata
 import warnings
 from typing import NoReturn
 
@@ -162,6 +163,7 @@ def load_everything() -> None:
     result = PythonMachine().run(call, TransactionView(state))
     assert result.code == OK, f"the machine does not work here: {result.code}"
     read_certificate(state, b"no certificate")
+    unicodedata.lookup("SPACE")  # the parser's, for escapes by name
 
 
 def main(descriptor: int, memory_bytes_max: int) -> NoReturn:
