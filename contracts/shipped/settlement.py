@@ -264,9 +264,11 @@ def notice(record, data):
 
 @deadline
 def close_metering(meter, interval):
-    """The metering deadline: without a usable reading nothing was delivered."""
+    """The metering deadline: without a usable reading nothing was delivered, and the meter's owner is told."""
     known = get("reading/" + meter + "/" + pad(interval, 10))
     if known is None or not is_usable(known):
+        owner = peek("registry", "meter/" + meter)["owner"]
+        emit("unmetered", {"meter": meter, "interval": interval, "owner": owner})
         allocate(meter, interval, 0, False)
 
 

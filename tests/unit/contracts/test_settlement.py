@@ -139,7 +139,10 @@ def test_a_settled_trade_does_not_become_overdue(market: Market) -> None:
 def test_without_a_reading_at_the_deadline_nothing_was_delivered(market: Market) -> None:
     trades = traded(market, 10, 20)
     assert market.to((market.interval + 1) * INTERVAL_MS + METERING_MS - 1) == []
-    assert market.to((market.interval + 1) * INTERVAL_MS + METERING_MS) == ["OK"]
+    ran = market.chain.advance(1)
+    assert [code for code, _ in ran] == ["OK"]
+    told = [event.data for _, events in ran for event in events if event.name == "unmetered"]
+    assert told == [{"meter": "m-sol", "interval": market.interval, "owner": "sol"}]
     assert states(market, trades) == [(0, "proposed"), (0, "proposed")]
     assert market.read(export_wh=30) == 1, "a late reading is kept,"
     assert states(market, trades) == [(0, "proposed"), (0, "proposed")], "and rewrites no trade"
