@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 
 from ledger.state import StateReader
@@ -10,28 +11,52 @@ from sdk.methods import Book, Level, OpenListing
 
 ROWS_MAX = 500
 """Orders a side, and listings, that one answer looks at: the best ones."""
+PRODUCTS_MAX = 64
+"""Products whose books one answer looks at."""
 INTERVAL_DIGITS = 10
 PRICE_MAX = 1_000_000_000
 """The market contract's greatest price: bids sort by what is missing to it."""
 
 
 def read_book(reader: StateReader, interval: int, height: int) -> Book:
-    """The best ``ROWS_MAX`` orders of each side, summed by price, and the interval's open listings."""
-    listings = [OpenListing(row[0], price, row[1], row[2]) for price, row in _rows(reader, "offer", interval)]
+    """The best ``ROWS_MAX`` orders of each side, of all zones and products together, summed by price; and the
+    interval's open listings. Prices are the orders' own: what the grid adds depends on who meets whom."""
+    listings = [OpenListing(row[0], int(rest.split("/")[0]), row[1], row[2]) for rest, row in _offers(reader, interval)]
     return Book(
         interval=interval,
         height=height,
-        bids=_levels([(PRICE_MAX - rank, row[2]) for rank, row in _rows(reader, "bid", interval)]),
-        asks=_levels([(price, row[2]) for price, row in _rows(reader, "ask", interval)]),
+        bids=_levels(_orders(reader, "bid", interval)),
+        asks=_levels(_orders(reader, "ask", interval)),
         listings=tuple(listings),
     )
 
 
-def _rows(reader: StateReader, kind: str, interval: int) -> list[tuple[int, Value]]:
-    """(rank in the key, value) of the best rows: keys are ``<kind>/<interval>/<rank>/<id>``."""
-    prefix = f"market/{kind}/{interval:0{INTERVAL_DIGITS}d}/"
-    found = reader.scan(prefix, "", ROWS_MAX)
-    return [(int(key[len(prefix) :].split("/", 1)[0]), decode_value(entry.value)) for key, entry in found]
+def _offers(reader: StateReader, interval: int) -> Iterator[tuple[str, Value]]:
+    """Listings' rows: what follows the interval in the key, and the value."""
+    prefix = f"market/offer/{interval:0{INTERVAL_DIGITS}d}/"
+    for key, entry in reader.scan(prefix, "", ROWS_MAX):
+        yield key[len(prefix) :], decode_value(entry.value)
+
+
+def _orders(reader: StateReader, side: str, interval: int) -> list[tuple[int, int]]:
+    """(price, Wh) of a side's best orders, best first: keys are ``<side>/<interval>/<product>/<zone>/<rank>/<id>``, and
+    the product's tops name the zones that have any."""
+    start = f"{interval:0{INTERVAL_DIGITS}d}/"
+    found: list[tuple[int, str]] = []
+    for top, entry in reader.scan(f"market/top/{start}", "", PRODUCTS_MAX):
+        product = top.rsplit("/", 1)[1]
+        for zone in decode_value(entry.value)[side]:
+            prefix = f"market/{side}/{start}{product}/{zone}/"
+            keys = (key[len(prefix) :].split("/") for key, _ in reader.scan(prefix, "", ROWS_MAX))
+            found.extend((int(rank), order) for rank, order in keys)
+    best = sorted(found)[:ROWS_MAX]
+    return [(PRICE_MAX - rank if side == "bid" else rank, _remaining_wh(reader, order)) for rank, order in best]
+
+
+def _remaining_wh(reader: StateReader, order: str) -> int:
+    entry = reader.get(f"market/order/{order}")
+    assert entry is not None, "what stands in the book has an order"
+    return int(decode_value(entry.value)["remaining_wh"])
 
 
 def _levels(orders: list[tuple[int, int]]) -> tuple[Level, ...]:

@@ -27,9 +27,13 @@ MARKET: dict[str, Any] = {
     "market/trade/1": {"type": "trade", "interval": 5, "seller": ALICE.signer, "buyer": BOB.signer, "price": 7},
     "market/trade/2": {"type": "trade", "interval": 6, "seller": BOB.signer, "buyer": BOB.signer, "price": 1},
     f"credit/account/{ALICE.signer}": {"type": "account", "owner": ALICE.signer, "balance": str(2**70)},
-    "market/ask/0000000005/00000000100/1": [0, 0, 300],
-    "market/ask/0000000005/00000000100/2": [0, 0, 200],
-    "market/bid/0000000005/00999999910/1": [0, 0, 50],
+    "market/top/0000000005/": {"ask": {"a": [100, "1"], "b": [100, "2"]}, "bid": {"a": [90, "3"]}},
+    "market/ask/0000000005//a/0000000100/1": "1",
+    "market/ask/0000000005//b/0000000100/2": "2",
+    "market/bid/0000000005//a/0999999910/3": "3",
+    "market/order/1": {"remaining_wh": 300},
+    "market/order/2": {"remaining_wh": 200},
+    "market/order/3": {"remaining_wh": 50},
     "market/offer/0000000005/00000000120/1": ["000-1", 700, 100],
 }
 

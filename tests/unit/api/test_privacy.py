@@ -88,3 +88,9 @@ def test_a_transaction_is_open_to_whom_it_names(args: Any, value: Any, seen: boo
 def test_a_transaction_is_open_to_each_of_its_signers() -> None:
     assert may_read_transaction(Viewer(ALICE), (BOB, ALICE), {}, None)
     assert not may_read_transaction(STRANGER, ("",), {"to": ""}, "")
+
+
+def test_anybody_asks_what_names_nobody() -> None:
+    assert may_call_view(STRANGER, "auction", "result", {"product": "valley", "interval": 5})
+    assert may_call_view(STRANGER, "market", "grid_fee", {"from_zone": "a", "to_zone": "b", "interval": 5})
+    assert not may_call_view(STRANGER, "auction", "grid_fee", {})
