@@ -47,7 +47,7 @@ def market_state() -> MemoryState:
                 "type": "account", "signer": signer, "available": DEPOSIT, "held": 0,
             }  # fmt: skip
     for number in range(PEOPLE):
-        values[f"registry/meter/{meter('buyer', number)}"] = _meter(meter("buyer", number), f"buyer{number:03d}")
+        values[f"registry/meter/{meter('buyer', number)}"] = meter_record(meter("buyer", number), f"buyer{number:03d}")
     return MemoryState({key: Entry(0, 0, encode_value(value)) for key, value in values.items()})
 
 
@@ -59,7 +59,7 @@ def _user(signer: str, role: str) -> dict[str, Value]:
     }  # fmt: skip
 
 
-def _meter(name: str, owner: str) -> dict[str, Value]:
+def meter_record(name: str, owner: str) -> dict[str, Value]:
     return {"type": "meter", "meter": name, "owner": owner, "zone": "z", "capacity_w": 10**9, "gateway": "gate"}
 
 
@@ -86,7 +86,7 @@ class Book:
         name = meter(role, number % PEOPLE) if side == "bid" else meter(role, number // 50 * PEOPLE + number % PEOPLE)
         key = f"registry/meter/{name}"
         if self.overlay.get(key) is None:
-            self.overlay.apply({key: encode_value(_meter(name, signer))}, self.height, 0)
+            self.overlay.apply({key: encode_value(meter_record(name, signer))}, self.height, 0)
         terms = {"side": side, "meter": name, "interval": INTERVAL, "energy_wh": LOT_WH, "price": price, "execution": "limit"}
         call = Call(
             "market", "place_order", terms, (signer,), "", GAS_LIMIT, NOW_MS, self.height, self.index, "transaction"
