@@ -5,13 +5,19 @@ Started by ``process.py``; it knows no files, no keys and no network, only calls
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import gc
+import importlib
 import logging
 import os
+import pkgutil
 import time
 import unicodedata
 import warnings
 from typing import NoReturn
+
+import cryptography
 
 from contracts.codes import ReplicaFault
 from contracts.machine import PythonMachine
@@ -45,6 +51,7 @@ def run(x: int):
     emit("e", {"x": get("k")})
     return scan("", "", 1)
 """
+CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le", "idna")
 NO_VALUE = object()
 """Stands for arguments that are no value, so that they fail here as they would elsewhere."""
 
@@ -156,7 +163,15 @@ class Worker:
 
 
 def load_everything() -> None:
-    """What is loaded at first use elsewhere would have to be read from files that are out of reach then."""
+    """What is loaded at first use elsewhere would have to be read from files that are out of reach then.
+
+    Certificates come from anybody: every kind of key, name and extension must find its module here.
+    """
+    for codec in CODECS:
+        codecs.lookup(codec)
+    for module in pkgutil.walk_packages(cryptography.__path__, "cryptography."):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module.name)
     contract = {"source": SOURCE, "sha256": "", "version": 1}
     state = MemoryState({"governance/contract/c": Entry(0, 0, encode_value(contract))})
     call = Call("c", "run", {"x": 2**100}, ("s",), "", 100_000, 1, 1, 0, "transaction")
