@@ -30,6 +30,8 @@ PEOPLE = 100
 LOT_WH = 10
 PRICE = 100_000
 DEPOSIT = 10**14
+BLOCK_MS_MAX = 500
+"""A quarter of the request timer, `timers.request_timeout_ms`."""
 
 
 def market_state() -> MemoryState:
@@ -87,7 +89,14 @@ class Book:
         key = f"registry/meter/{name}"
         if self.overlay.get(key) is None:
             self.overlay.apply({key: encode_value(meter_record(name, signer))}, self.height, 0)
-        terms = {"side": side, "meter": name, "interval": INTERVAL, "energy_wh": LOT_WH, "price": price, "execution": "limit"}
+        terms = {
+            "side": side,
+            "meter": name,
+            "interval": INTERVAL,
+            "energy_wh": LOT_WH,
+            "price": price,
+            "execution": "limit",
+        }
         call = Call(
             "market", "place_order", terms, (signer,), "", GAS_LIMIT, NOW_MS, self.height, self.index, "transaction"
         )
@@ -138,12 +147,84 @@ def placements(orders: int, transactions: int) -> dict[str, Any]:
     }
 
 
+WORST = {
+    "nothing": ("x = 0", "pass"),
+    "multiply 256 bits": ("x = 0", "y = big * 3"),
+    "divide 256 bits": ("x = 0", "y = big // 7"),
+    "call": ("x = 0", "helper()"),
+    "compare": ("x = 0", "y = big == big"),
+    "copy text": ("t = 'a' * 50000", "y = t + t"),
+    "slice text": ("t = 'a' * 100000", "y = t[1:]"),
+    "copy list": ("t = [0] * 50000", "y = t + t"),
+    "repeat list": ("t = [0] * 10", "y = t * 10000"),
+    "loop over a range": ("x = 0", "for y in range(1000):\n            pass"),
+    "sort": ("t = list(range(1000))", "y = sorted(t)"),
+    "sort lists": ("t = []\n    for n in range(300):\n        t.append([n % 7, 'k'])", "y = sorted(t)"),
+    "find": ("t = 'a' * 50000 + 'b'", "y = t.find('ab')"),
+    "replace": ("t = 'ab' * 20000", "y = t.replace('a', 'c')"),
+    "split": ("t = 'a,' * 20000", "y = t.split(',')"),
+    "join": ("t = ['a'] * 20000", "y = ','.join(t)"),
+    "upper": ("t = 'a' * 50000", "y = t.upper()"),
+    "pop first": ("t = [0] * 90000", "t.insert(0, 1)\n        t.pop(0)"),
+    "sha256": ("t = 'a' * 100000", "y = sha256(t)"),
+    "decimal digits": ("x = 0", "y = int(str(big))"),
+    "weigh": ("t = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]] * 50", "y = t == t"),
+    "dictionary": ("d = {}\n    n = 0", "d[n] = n\n        n = (n + 1) % 50000"),
+    "items": ("d = {}\n    for n in range(1000):\n        d['k' + str(n)] = n", "y = d.items()"),
+    "get nothing": ("x = 0", "y = get('none')"),
+    "get much": ("put('k', ['a' * 9] * 5000)", "y = get('k')"),
+    "put": ("n = 0", "put('k' + str(n), 1)\n        n += 1"),
+    "put much": ("t = [{'b': 1, 'a': [1, 2]}] * 2000", "put('k', t)"),
+    "scan nothing": ("x = 0", "y = scan('none', '', 1000)"),
+    "scan deep": ("x = 0", "y = scan('row/', '', 1000)"),
+    "scan own": ("for n in range(500):\n        put('own/' + pad(n, 4), 1)", "y = scan('own/', '', 1)"),
+    "call another": ("x = 0", "y = call('other', 'nothing', [])"),
+    "standing": ("x = 0", "y = standing('seller001', ['seller'])"),
+}
+"""What is set up, and what is then done until the gas is used."""
+ROWS = 1_000
+
+
+def worst() -> dict[str, float]:
+    """Nanoseconds of processor time a unit of gas, by operation, the slowest first."""
+    found: dict[str, float] = {}
+    state = market_state()
+    for number in range(ROWS):
+        state.apply({f"worst/row/{number:05d}": Entry(0, 0, encode_value({"n": number}))})
+    other = "@view\ndef nothing():\n    return None\n"
+    state.apply({"governance/contract/other": _contract(other)})
+    machine = PythonMachine()
+    for name, (before, body) in WORST.items():
+        source = f"BIG = {(1 << 252) - 19}\n\n\ndef helper():\n    pass\n\n\n@export('*')\ndef run():\n"
+        source += f"    big = BIG\n    {before}\n    while True:\n        {body}\n"
+        state.apply({"governance/contract/worst": _contract(source)})
+        call = Call("worst", "run", {}, ("seller001",), "", GAS_LIMIT, NOW_MS, 1, 0, "transaction")
+        took = []
+        for _ in range(2):
+            view = TransactionView(Overlay(state))
+            began = time.thread_time()
+            result = machine.run(call, view)
+            took.append(time.thread_time() - began)
+            assert result.code == "OUT_OF_GAS", (name, result.code)
+        found[name] = round(min(took) * 1e9 / GAS_LIMIT, 1)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _contract(source: str) -> Entry:
+    return Entry(0, 0, encode_value({"source": source, "sha256": "", "version": 1}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the contract machine.")
     parser.add_argument("--orders", type=int, default=1_000)
     parser.add_argument("--transactions", type=int, default=2_000)
     options = parser.parse_args()
-    print(json.dumps(placements(options.orders, options.transactions), indent=1))
+    slowest = worst()
+    found = placements(options.orders, options.transactions) | {
+        "worst_ns_per_gas": slowest,
+        "block_gas_in_budget": round(BLOCK_MS_MAX * 1e6 / max(slowest.values())),
+    }
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ EXPECTED: dict[str, tuple[str, int, str]] = {
     "too_large": ("INTEGER_TOO_LARGE", 54, "1e1509f576955acc"),
     "texts": ("OK", 184, "0b626f5ff75576f8"),
     "sorting": ("OK", 2198, "e529d65e9bff87c0"),
-    "dictionaries": ("OK", 413, "aec13dd1f90513e9"),
+    "dictionaries": ("OK", 453, "aec13dd1f90513e9"),
     "state": ("OK", 1546, "55e118fd03c2ae28"),
     "calls": ("OK", 2837, "04a39fe50ac2a90c"),
     "recursion": ("TOO_DEEP", 253, "1e1509f576955acc"),

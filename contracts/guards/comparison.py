@@ -7,6 +7,9 @@ from typing import Any
 
 from contracts.guards.meter import Charges, Meter, mismatch
 
+COMPARED = 5
+"""What comparing a node of a container costs beside counting it."""
+
 
 def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., Any]]:
     charge, weigh = charges.charge, meter.weigh
@@ -17,11 +20,11 @@ def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., 
             if kind is str:
                 charge(1 + min(len(a), len(b)) // 32)
             elif kind is list or kind is dict:
-                charge(weigh(a) + weigh(b))
+                charge(COMPARED * (weigh(a) + weigh(b)))
                 return _same(a, b)
             return bool(a == b)
         if kind in (list, dict) and type(b) in (list, dict):
-            charge(weigh(a) + weigh(b))
+            charge(COMPARED * (weigh(a) + weigh(b)))
         return False
 
     def ne(a: Any, b: Any) -> bool:

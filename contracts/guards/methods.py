@@ -128,7 +128,7 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
         return place.setdefault(dict_key(key), value)
 
     def items(place: dict[Any, Any]) -> list[list[Any]]:
-        charge(1 + 2 * len(place))
+        charge(1 + 4 * len(place))
         return [[shown_key(key), value] for key, value in place.items()]
 
     def update(place: dict[Any, Any], other: Any) -> None:
@@ -160,7 +160,7 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
 
     def join(separator: str, parts: Any) -> str:
         pieces = [text(part) for part in listed(parts)]
-        charge(len(pieces))
+        charge(2 * len(pieces))
         if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(separator.join(pieces))

@@ -79,3 +79,14 @@ def test_a_scan_has_keys_of_a_key_s_length(run: Run) -> None:
     assert run("return scan('a' * 257, '', 1)").code == "KEY_INVALID"
     assert run("return scan('', 'a' * 257, 1)").code == "KEY_INVALID"
     assert run("return scan('a' * 256, 'a' * 256, 1)").value == []
+
+
+def test_comparing_containers_costs_by_all_their_nodes(run: Run) -> None:
+    before = "t = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]] * 50"
+    assert gas_of(run, before, "x = t == t") > 5 * 2 * 50 * 13
+
+
+@pytest.mark.parametrize(("body", "least"), [("d.items()", 4 * 500), ("','.join(k)", 2 * 500 + 250)])
+def test_what_makes_an_object_an_item_costs_by_items(run: Run, body: str, least: int) -> None:
+    before = "d = {}\nfor n in range(500):\n    d['k' + str(n)] = n\nk = d.keys()"
+    assert gas_of(run, before, f"x = {body}") > least
