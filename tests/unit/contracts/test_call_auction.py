@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order, expected
-from contract_market import CAPACITY_W, DEPOSIT
+from contract_market import CAPACITY_W, DEPOSIT, MACHINE
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from contracts.parameters import MARKET_PARAMETERS
+from contracts.validation import MarketValidator, Violation
+from ledger.execution import Call
+from ledger.state import TransactionView
+from ledger.values import decode_value, encode_value
 
 IMBALANCE, TIER = MARKET_PARAMETERS["imbalance_price"], MARKET_PARAMETERS["sealed_tier"]
 SALT = "a salt of some length"
@@ -314,6 +318,52 @@ def test_a_commitment_is_a_digest(commitment: str) -> None:
     market = AuctionMarket()
     args = {"meter": "m-bea", "interval": market.interval, "commitment": commitment}
     assert market.code("auction", "seal_order", args, "bea") == "COMMITMENT_INVALID"
+
+
+# --------------------------------------------------------------------- what the validation module makes of lies
+
+
+def verdict(market: AuctionMarket, call: Call, prefix: str, changed: dict[str, int]) -> str | None:
+    """Of a call whose one written record below ``prefix`` is changed."""
+    view = TransactionView(market.chain.state)
+    result = MACHINE.run(call, view)
+    assert result.code == "OK", result
+    (key,) = [key for key in view.writes if key.startswith(prefix)]
+    record = decode_value(view.writes[key] or b"")
+    view.put(key, encode_value({**record, **{name: record[name] + value for name, value in changed.items()}}))
+    return MarketValidator().check(call, result, view)
+
+
+@pytest.mark.parametrize(
+    ("changed", "violation"),
+    [
+        ({}, None), ({"price": 4}, Violation.LIMIT), ({"grid_fee": 4}, Violation.LIMIT),
+        ({"energy_wh": 1}, Violation.OVERSOLD),
+    ],
+)  # fmt: skip
+def test_a_forged_clearing_is_rejected(changed: dict[str, int], violation: str | None) -> None:
+    market = AuctionMarket()
+    market.enter("bid", "bea", LOT, 9)
+    market.enter("ask", "sol", LOT, 3)
+    market.chain.time_ms = market.clear_ms
+    for _ in range(2):
+        market.chain.block(1)
+    assert market.result()["stage"] == "fill"
+    now_ms, height = market.chain.time_ms + 1, market.chain.height + 1
+    call = Call("auction", "work", [PRODUCT, market.interval], (), "", 2_000_000, now_ms, height, 0, "deadline")
+    assert verdict(market, call, "settlement/trade/", changed) == violation
+
+
+@pytest.mark.parametrize(
+    ("changed", "violation"), [({}, None), ({"price": 1, "collateral_price": 1}, Violation.SEALED)]
+)
+def test_a_sealed_order_cannot_become_another(changed: dict[str, int], violation: str | None) -> None:
+    market = AuctionMarket()
+    order = Order("bid", "bea", 1, 7)
+    args = revealing(seal(market, order), order)
+    now_ms, height = market.entry_ms, market.chain.height + 1
+    call = Call("auction", "reveal_order", args, ("bea",), "", 2_000_000, now_ms, height, 0, "transaction")
+    assert verdict(market, call, "auction/order/", changed) == violation
 
 
 # ------------------------------------------------------------------------------- a mechanism that misbehaves

@@ -29,6 +29,13 @@ OPERATION = st.one_of(
     st.tuples(st.just("order"), st.sampled_from(["sol", "sun"]), st.just("ask"), st.integers(1, 30), NEAR),
     st.tuples(st.just("order"), st.sampled_from(["bea", "bob"]), st.just("bid"), st.integers(1, 30), NEAR),
     st.tuples(st.just("cancel"), WHO, PICK),
+    st.tuples(st.just("amend"), WHO, PICK, ENERGY, PRICE),
+    st.tuples(st.just("propose"), WHO, WHO, st.sampled_from(["bid", "ask"]), ENERGY, PRICE),
+    st.tuples(st.just("propose"), st.just("sol"), st.just("bea"), st.just("ask"), st.integers(1, 30), NEAR),
+    st.tuples(
+        st.just("answer"), st.sampled_from(["accept", "counter", "decline", "withdraw"]), PICK, st.integers(1, 9)
+    ),
+    st.tuples(st.just("agree"), st.sampled_from(["sol", "sun"]), WHO, ENERGY, PRICE),
     st.tuples(st.just("suspend"), WHO, st.booleans()),
     st.tuples(st.just("withdraw"), WHO, st.sampled_from([1, 10**6, DEPOSIT])),
 )
@@ -52,11 +59,40 @@ def perform(market: Market, operation: tuple[Any, ...]) -> None:
     elif kind == "cancel":
         market.call("market", "cancel_order", {"order": chosen(market, "market/order/", rest[0])}, who)
         market.call("market", "cancel_listing", {"listing": chosen(market, "market/listing/", rest[0])}, who)
+    elif kind == "amend":
+        order = chosen(market, "market/order/", rest[0])
+        market.call("market", "amend_order", {"order": order, "energy_wh": rest[1], "price": rest[2]}, who)
+    elif kind in ("propose", "answer", "agree"):
+        deal(market, kind, who, *rest)
     elif kind == "suspend":
         function, args = ("suspend", {"user": who, "reason": "x"}) if rest[0] else ("resume", {"user": who})
         market.call("registry", function, args, "op1")
     else:
         market.call("credit", "withdraw", {"account": who, "amount": rest[0]}, "op1", "op2")
+
+
+def deal(market: Market, kind: str, who: str, *rest: Any) -> None:
+    """Directed offers; the answer comes from whose turn it is."""
+    if kind == "propose":
+        to, side, energy_wh, price = rest
+        terms = {"side": side, "meter": f"m-{who}", "interval": market.interval, "energy_wh": energy_wh, "price": price}
+        market.call("offers", "propose", {"to": to, **terms}, who)
+    elif kind == "agree":
+        buyer, energy_wh, price = rest
+        terms = {"interval": market.interval, "energy_wh": energy_wh, "price": price}
+        meters = {"seller_meter": f"m-{who}", "buyer_meter": f"m-{buyer}"}
+        market.call("offers", "agree", {**meters, **terms}, who, buyer)
+    else:
+        function, (pick, energy_wh) = who, rest
+        offer = chosen(market, "offers/offer/", pick)
+        record = market.get(f"offers/offer/{offer}") or {"owner": "sol", "to": "bea"}
+        speaker = record["owner" if function == "withdraw" else "to"]
+        args: dict[str, Any] = {"offer": offer}
+        if function in ("accept", "counter"):
+            args["meter"] = f"m-{speaker}"
+        if function == "counter":
+            args |= {"energy_wh": energy_wh, "price": 100_000}
+        market.call("offers", function, args, speaker)
 
 
 def chosen(market: Market, prefix: str, pick: int) -> str:
@@ -71,7 +107,7 @@ def check_money(market: Market) -> None:
     for listing in market.records("market/listing/"):
         if listing["status"] == "open":
             held[listing["seller"]] += listing["remaining_wh"] * listing["imbalance_price"] // 1_000
-    for order in market.records("market/order/"):
+    for order in market.records("market/order/") + market.records("offers/offer/"):
         if order["status"] == "open":
             held[order["owner"]] += order["remaining_wh"] * order["collateral_price"] // 1_000
     for trade in market.records("settlement/trade/"):
@@ -89,7 +125,7 @@ def check_money(market: Market) -> None:
 def check_energy(market: Market) -> None:
     """What a meter sold is what its offers still have plus its trades; bids lose what asks lose."""
     for who in ("sol", "sun"):
-        offers = [*market.records("market/listing/"), *market.records("market/order/")]
+        offers = [o for place in ("market/listing/", "market/order/", "offers/offer/") for o in market.records(place)]
         mine = [o for o in offers if o["meter"] == f"m-{who}" and o.get("side") != "bid" and o["status"] == "open"]
         trades = [trade for trade in market.records("settlement/trade/") if trade["meter"] == f"m-{who}"]
         sold = market.get(f"market/sold/m-{who}/{market.interval:010d}") or 0
@@ -122,7 +158,8 @@ def test_money_and_energy_add_up_whatever_people_do(
     check_book(market)
 
     assert set(market.to_gate()) <= {"OK"}
-    assert not [o for o in market.records("market/order/") + market.records("market/listing/") if o["status"] == "open"]
+    for place in ("market/order/", "market/listing/", "offers/offer/"):
+        assert not [offer for offer in market.records(place) if offer["status"] == "open"]
     check_money(market)
     check_energy(market)
 
