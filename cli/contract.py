@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,12 +14,20 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ca.certificates import InvalidCertificate
+from ca.keys import InvalidKey
+from cli.client import GENESIS, NODES, Channel, GenesisFile, Node
+from cli.governing import Proposal
+from cluster import ClusterError
 from contracts.authoring import Facts, Finding, examine
 from contracts.catalog import SHIPPED, shipped_sources
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.profile import ProfilingMachine
 from contracts.testing import GAS_LIMIT, Chain
 from ledger.execution import OK
+from ledger.genesis import GenesisInvalid
+from sdk.client import Outcome
+from sdk.errors import Refused, SdkError
 
 app = typer.Typer(
     help="Write contracts: check, test, profile, deploy, upgrade.\n\n"
@@ -32,6 +41,12 @@ START_MS = 1_800_000_000_000
 ContractFile = Annotated[Path, typer.Argument(help="The contract; its name is the file's without .py.")]
 Tests = Annotated[
     list[Path] | None, typer.Option("--tests", "-t", help="Test files; by default test_NAME.py beside the contract.")
+]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--key", "-k", help="An operator's key; one of each organisation. By default those beside the genesis file."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -107,7 +122,53 @@ def gas(
         typer.echo(f"{call}: {told['code']} {json.dumps(told['value'])}, {total} gas")
 
 
+@app.command()
+def deploy(
+    file: ContractFile,
+    key: Keys = None,
+    node: Node = NODES,
+    genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
+    as_json: Json = False,
+) -> None:
+    """Have operators of enough organisations put a new contract in force, from the next transaction on.
+
+    Example: wattq contract deploy tariffs.py --key north/operator.key --key south/operator.key
+    """
+    proposal = Proposal("deploy", {"name": file.stem, "source": _checked(file)}, node, genesis, channel)
+    outcome = _govern(proposal, key or [])
+    text = f"{file.stem} is deployed by block {outcome.height}; sha256 {outcome.value}"
+    _tell(file, outcome, text, as_json)
+
+
+@app.command()
+def upgrade(
+    file: ContractFile,
+    at: Annotated[int, typer.Option(help="The block with which the new version begins.")],
+    key: Keys = None,
+    node: Node = NODES,
+    genesis: GenesisFile = GENESIS,
+    channel: Channel = "",
+    as_json: Json = False,
+) -> None:
+    """Have operators of enough organisations replace a contract, from a block on; its `migrate()` runs there first.
+
+    Shipped contracts can be upgraded too, as long as they keep every way in.
+
+    Example: wattq contract upgrade tariffs.py --at 20000 --key north/operator.key --key south/operator.key
+    """
+    source = _checked(file, shipped=True)
+    proposal = Proposal("upgrade", {"name": file.stem, "source": source, "at_height": at}, node, genesis, channel)
+    outcome = _govern(proposal, key or [])
+    _tell(file, outcome, f"{file.stem} is upgraded with block {at}; sha256 {outcome.value}", as_json)
+
+
 # ------------------------------------------------------------------------------------------------ showing
+
+
+def _tell(file: Path, outcome: Outcome, text: str, as_json: bool) -> None:
+    told = {"contract": file.stem, "sha256": outcome.value, "height": outcome.height, "tx_id": outcome.tx_id}
+    typer.echo(json.dumps(told) if as_json else f"{text}, transaction {outcome.tx_id}")
 
 
 def _show_facts(file: Path, facts: Facts) -> None:
@@ -192,10 +253,22 @@ def _source(file: Path) -> str:
         _fail(f"{file}: {error}", 2)
 
 
-def _checked(file: Path) -> str:
-    """The contract's source; ends the command if it is no contract, or has a shipped one's name."""
+def _govern(proposal: Proposal, keys: list[Path]) -> Outcome:
+    """Submit what the operators sign; ends the command if it fails."""
+    try:
+        return asyncio.run(proposal.submitted(keys))
+    except Refused as refusal:
+        _fail(str(refusal), 1)
+    except (GenesisInvalid, InvalidKey, InvalidCertificate, ClusterError, OSError, ValueError) as error:
+        _fail(str(error), 2)
+    except SdkError as error:
+        _fail(str(error), 3)
+
+
+def _checked(file: Path, *, shipped: bool = False) -> str:
+    """The contract's source; ends the command if it is no contract, or has a shipped one's name where it may not."""
     source = _source(file)
-    if file.stem in SHIPPED:
+    if file.stem in SHIPPED and not shipped:
         _fail(f"{file}: {file.stem} is the name of a shipped contract; choose another", 2)
     _, findings = examine(source)
     for finding in findings:
