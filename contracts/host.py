@@ -151,11 +151,8 @@ class Host:
 
     def _read(self, key: str) -> Value:
         data = self._now.view.get(key)
-        if data is None:
-            self._meter.charge(GET_GAS)
-            return None
-        self._meter.charge(GET_GAS + len(data) // 16)
-        return decode_value(data)
+        self._meter.charge(GET_GAS if data is None else GET_GAS + len(data) // 16)
+        return None if data is None else decode_value(data)
 
     def _writable(self) -> Session:
         session = self._now

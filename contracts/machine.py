@@ -21,13 +21,14 @@ from contracts.language import MIGRATE, Checked, ContractInvalid, Function
 from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
 from ledger.state import Entry, StateReader, TransactionView
 from ledger.upgrades import CONTRACT_PREFIX
-from ledger.values import Value, ValueInvalid, decode_value, encode_value
+from ledger.values import Value, ValueInvalid, decode_value, encode_plain, encode_value
 
 MODULES_CACHED_MAX = 64
 GUARDED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 log = logging.getLogger("wattq.contracts")
 
+_FLAT = frozenset({str, int, bool, type(None)})
 _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
 
 
@@ -130,7 +131,7 @@ class _Engine:
         if function.marker != wanted:
             raise Trap(TrapCode.NOT_CALLABLE)
         session.read_only = 1 if call.kind == "view" else 0
-        args = decode_value(encode_value(call.args))
+        args = _copied(call.args)
         return module.functions[call.function](*bind(function, args))
 
     def _cross_call(self, contract: str, name: str, args: list[Value]) -> Value:
@@ -156,6 +157,17 @@ class _Engine:
         session.read_only -= function.marker == "view"
         session.stack.pop()
         return value
+
+
+def _copied(args: Value) -> Value:
+    """A canonical copy; ``ValueInvalid`` or ``UnicodeEncodeError`` for no value. What is flat need not be made anew."""
+    if type(args) is dict and _FLAT.issuperset(map(type, args.values())):
+        try:
+            encode_plain(args)
+        except (TypeError, OverflowError):
+            return decode_value(encode_value(args))
+        return args
+    return decode_value(encode_value(args))
 
 
 def bind(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:

@@ -6,18 +6,29 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import LENGTH_MAX, LIMIT, Charges, bounded, mismatch
+from contracts.guards.meter import LENGTH_MAX, LIMIT, Charges, bounded, mismatch, out_of_gas
 
 
 def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
-    sized = charges.sized
+    sized, gas = charges.sized, charges.gas
 
     def add(a: Any, b: Any) -> Any:
         kind = type(a)
         if kind is int and type(b) is int:
             total = a + b
             return total if -LIMIT < total < LIMIT else bounded(total)
-        if kind is type(b) and kind in (str, list):
+        if kind is not type(b):
+            raise mismatch()
+        if kind is str:
+            made = a + b
+            length = len(made)
+            if length > LENGTH_MAX:
+                raise Trap(TrapCode.TOO_LARGE)
+            left = gas[0] = gas[0] - 1 - length // 8
+            if left < 0:
+                raise out_of_gas()
+            return made
+        if kind is list:
             if len(a) + len(b) > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
             return sized(a + b)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from contracts.guards.meter import Charges, Meter, mismatch
+from contracts.guards.meter import Charges, Meter, mismatch, out_of_gas
 
 COMPARED = 5
 """What comparing a node of a container costs beside counting it."""
 
 
 def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., Any]]:
-    charge, weigh = charges.charge, meter.weigh
+    charge, weigh, gas = charges.charge, meter.weigh, charges.gas
 
     def eq(a: Any, b: Any) -> bool:
         kind = type(a)
         if kind is type(b):
             if kind is str:
-                charge(1 + min(len(a), len(b)) // 32)
+                left = gas[0] = gas[0] - 1 - min(len(a), len(b)) // 32
+                if left < 0:
+                    raise out_of_gas()
             elif kind is list or kind is dict:
                 charge(COMPARED * (weigh(a) + weigh(b)))
                 return _same(a, b)

@@ -63,8 +63,12 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """The meter's closures, which guards share: a closure is called faster than a method."""
+    """The meter's closures, which guards share: a closure is called faster than a method.
 
+    The guards that are called most charge ``gas`` themselves, as ``charge`` would.
+    """
+
+    gas: list[int]
     charge: Callable[[int], None]
     enter: Callable[[], None]
     leave: Callable[[], None]
@@ -99,7 +103,11 @@ def make_charges(meter: Meter) -> Charges:
         """Charge for a search: CPython's is quadratic on short texts."""
         charge(1 + len(value) // 8 + len(value) * len(part) // 1024)
 
-    return Charges(charge, enter, leave, sized, sought)
+    return Charges(gas, charge, enter, leave, sized, sought)
+
+
+def out_of_gas() -> Trap:
+    return Trap(TrapCode.OUT_OF_GAS)
 
 
 def mismatch() -> Trap:
