@@ -9,6 +9,7 @@ machine and the state API on one thread, in blocks of 200. The validation module
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import time
 from typing import Any
@@ -30,6 +31,8 @@ PEOPLE = 100
 LOT_WH = 10
 PRICE = 100_000
 DEPOSIT = 10**14
+GC_THRESHOLD = 50_000
+"""As a node sets it."""
 BLOCK_MS_MAX = 500
 """A quarter of the request timer, `timers.request_timeout_ms`."""
 
@@ -219,6 +222,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=1_000)
     parser.add_argument("--transactions", type=int, default=2_000)
     options = parser.parse_args()
+    gc.set_threshold(GC_THRESHOLD)
     slowest = worst()
     found = placements(options.orders, options.transactions) | {
         "worst_ns_per_gas": slowest,
