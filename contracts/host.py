@@ -23,6 +23,7 @@ from contracts.session import (
     NAME_CHARS_MAX,
     PUT_GAS,
     SCAN_GAS,
+    SCAN_PAGE_ROWS,
     SCAN_ROWS_MAX,
     SCHEDULE_GAS,
     SCHEDULES_MAX,
@@ -100,10 +101,19 @@ class Host:
             if len(start) > KEY_CHARS_MAX or len(after) > KEY_CHARS_MAX:
                 raise Trap(TrapCode.KEY_INVALID)
             view = self._now.view
-            charge(SCAN_GAS + len(view.writes) // 4)  # deleted rows are gone through each time
-            rows = view.scan(prefix + start, prefix + after if after else "", limit)
-            charge(sum(GET_GAS + len(data) // 16 for _, data in rows))
-            return [[key[len(prefix) :], decode_value(data)] for key, data in rows]
+            charge(SCAN_GAS + len(view.writes))  # deleted rows are gone through each time
+            rows: list[tuple[str, bytes]] = []
+            begin = prefix + after if after else ""
+            while len(rows) < limit:
+                # Page by page, so that nobody has more read than one page that the gas does not pay for.
+                wanted = min(SCAN_PAGE_ROWS, limit - len(rows))
+                page = view.scan(prefix + start, begin, wanted)
+                charge(sum(GET_GAS + len(data) // 16 for _, data in page))
+                rows += page
+                if len(page) < wanted:
+                    break
+                begin = page[-1][0]
+            return [[key[len(prefix) :], self._decoded(data)] for key, data in rows]
 
         return {"get": get, "peek": peek, "put": put, "delete": delete, "scan": scan}
 
@@ -152,7 +162,17 @@ class Host:
     def _read(self, key: str) -> Value:
         data = self._now.view.get(key)
         self._meter.charge(GET_GAS if data is None else GET_GAS + len(data) // 16)
-        return None if data is None else decode_value(data)
+        return None if data is None else self._decoded(data)
+
+    def _decoded(self, data: bytes) -> Value:
+        """A stored value, charged by its nodes: a byte of what is stored may become an object of many."""
+        value = decode_value(data)
+        kind = type(value)
+        if kind is dict and _SCALARS.issuperset(map(type, value.values())):
+            self._meter.charge(2 * len(value))
+        elif kind is dict or kind is list:
+            self._meter.charge(self._meter.weigh(value))
+        return value
 
     def _writable(self) -> Session:
         session = self._now

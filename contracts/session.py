@@ -12,6 +12,8 @@ from ledger.state import Entry, TransactionView
 KEY_CHARS_MAX = 256
 VALUE_BYTES_MAX = 65_536
 SCAN_ROWS_MAX = 1_000
+SCAN_PAGE_ROWS = 64
+"""So many rows are read, and then paid for, at a time."""
 EVENTS_MAX = 256
 CALL_DEPTH_MAX = 8
 NAME_CHARS_MAX = 64

@@ -8,7 +8,12 @@ import pytest
 from contract_market import Run
 
 from contracts.guards import Meter, make_guards
-from ledger.execution import CallResult
+from contracts.machine import PythonMachine
+from contracts.session import SCAN_PAGE_ROWS
+from contracts.testing import Chain
+from ledger.execution import Call, CallResult
+from ledger.state import Entry, MemoryState, TransactionView
+from ledger.values import encode_value
 
 GAS = 2_000_000
 
@@ -90,3 +95,47 @@ def test_comparing_containers_costs_by_all_their_nodes(run: Run) -> None:
 def test_what_makes_an_object_an_item_costs_by_items(run: Run, body: str, least: int) -> None:
     before = "d = {}\nfor n in range(500):\n    d['k' + str(n)] = n\nk = d.keys()"
     assert gas_of(run, before, f"x = {body}") > least
+
+
+class Counting(MemoryState):
+    """Counts the rows that are read."""
+
+    rows = 0
+
+    def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
+        found = super().scan(prefix, after, limit)
+        self.rows += len(found)
+        return found
+
+
+def test_a_scan_reads_little_more_than_its_gas_pays_for() -> None:
+    # A thousand rows of 64 KiB were read for a call that could not pay for one of them.
+    chain = Chain({"main": '@export("*")\ndef run():\n    return len(scan("", "", 1000))\n'}, {})
+    state = Counting(chain.state.entries)
+    row = Entry(0, 0, encode_value("x" * 60_000))
+    state.apply({f"main/{number:04d}": row for number in range(1_000)})
+    call = Call("main", "run", {}, ("alice",), "", 300, 0, 1, 0, "transaction")
+    assert PythonMachine().run(call, TransactionView(state)).code == "OUT_OF_GAS"
+    assert state.rows <= SCAN_PAGE_ROWS
+
+
+def test_a_scan_of_many_pages_is_whole() -> None:
+    chain = Chain({"main": '@export("*")\ndef run(n: int):\n    return len(scan("k", "", n))\n'}, {})
+    for number in range(3 * SCAN_PAGE_ROWS):
+        chain.put(f"main/k{number:04d}", number)
+    for limit in (1, SCAN_PAGE_ROWS, SCAN_PAGE_ROWS + 1, 3 * SCAN_PAGE_ROWS - 1):
+        assert chain.call("main", "run", {"n": limit}, ["alice"]).value == limit
+    assert chain.call("main", "run", {"n": 1_000}, ["alice"]).value == 3 * SCAN_PAGE_ROWS
+
+
+def test_going_through_one_s_own_deletions_is_paid_for(run: Run) -> None:
+    deletions = "for i in range(300):\n    delete(pad(i, 5))"
+    assert gas_of(run, deletions, "x = scan('', '', 1)") >= 300
+
+
+@pytest.mark.parametrize("read", ["get('k')", "scan('k', '', 1)"])
+@pytest.mark.parametrize(("value", "nodes"), [("[[]] * 4000", 4000), ("[None] * 4000", 4000), ("d", 1000)])
+def test_reading_costs_by_the_objects_that_it_makes(run: Run, read: str, value: str, nodes: int) -> None:
+    """Regression: 64 KB of empty lists came back as 4 MB for 4,000 gas, often enough to fill a machine's memory."""
+    before = f"d = {{}}\nfor n in range(500):\n    d['k' + str(n)] = n\nput('k', {value})"
+    assert gas_of(run, before, f"x = {read}") > nodes
