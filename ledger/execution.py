@@ -366,13 +366,14 @@ class _Foresight:
     def step(self, index: int, writes: Sequence[Write]) -> Step | None:
         """What is to be written before the call at ``index``, and the call, after these writes of the block."""
         if self._holds:
-            self._holds = not any(self._matters(key) for key, _, _ in writes[self._seen :])
+            self._holds = not self._matter([key for key, _, _ in writes[self._seen :]])
         step = self._admitted.get(index) if self._holds else None
         self._seen = len(writes) + (0 if step is None else len(step.before))
         return step
 
-    def _matters(self, key: str) -> bool:
-        return key in self._noting.keys or any(key.startswith(prefix) for prefix in self._noting.prefixes)
+    def _matter(self, keys: list[str]) -> bool:
+        prefixes = tuple(self._noting.prefixes)
+        return not self._noting.keys.isdisjoint(keys) or any(key.startswith(prefixes) for key in keys if prefixes)
 
 
 @dataclass(slots=True)

@@ -119,7 +119,7 @@ class Post:
         self._plan.drop()
         self._failures += 1
         if self._failures >= ATTEMPTS_MAX:
-            log.critical("%d contract workers failed at the same calls; executing no more: %s", ATTEMPTS_MAX, failure)
+            log.critical("%d contract workers failed at the same calls; this node gives up: %s", ATTEMPTS_MAX, failure)
             raise SandboxFailed(str(failure)) from failure
         log.error("the contract worker failed and is replaced: %s", failure)
 

@@ -18,7 +18,7 @@ FRAME_BYTES_MAX = 1 << 28
 """Far above what a block's gas can write; a longer frame ends the conversation."""
 
 
-class PlannedCall(msgspec.Struct, frozen=True, array_like=True):
+class PlannedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A call, and what is written to the block's overlay before it. ``args``: encoded, or None if they are no value."""
 
     before: tuple[Write, ...]
@@ -69,7 +69,7 @@ class Miss(msgspec.Struct, frozen=True, array_like=True, tag=4):
     key: str
 
 
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
+class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a call came to. ``ranges``: prefix, after, limit and digest of each ``RangeRead``."""
 
     code: str
