@@ -5,10 +5,14 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+import governed
 import pytest
 from governed import GENESIS, MACHINE, OPERATORS, Network
+from walled import needs_seccomp
 
 from contracts.catalog import shipped_sources
+from contracts.sandbox.machine import WorkerMachine
+from contracts.sandbox.process import Process
 from contracts.validation import MarketValidator, Violation
 from ledger.execution import OK, Call, CallResult
 from ledger.state import TransactionView
@@ -268,3 +272,24 @@ def test_a_pending_upgrade_follows_the_version_in_force(
     view.put("governance/upgrade/tally", encode_value(record))
     call = Call("governance", "upgrade", {}, ("a", "b"), "", 1, 1, 5, 0, "transaction")
     assert MarketValidator().check(call, CallResult(OK, "", None, 1, ()), view) == verdict
+
+
+@needs_seccomp
+def test_upgrades_come_to_the_same_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = WorkerMachine(Process)
+    try:
+        found = []
+        for machine in (MACHINE, worker):
+            monkeypatch.setattr(governed, "MACHINE", machine)
+            net = Network()
+            net.govern("deploy", name="tally", source=FIRST)
+            add(net, 7)
+            for source in (SECOND + MIGRATION, FIRST + "\n\ndef migrate():\n    fail('NO', 'no')\n"):
+                net.govern("upgrade", name="tally", source=source, at_height=net.ledger.height + 2)
+                ran = net.block(net.envelope(OPERATORS[:1], "tally", "add", {"n": 3}))
+                found.append([(result.id, result.code, result.gas_used) for result in ran.executed.results])
+            found.append([(ran.statement.state_root, "", 0)])
+    finally:
+        worker.close()
+    assert found[:3] == found[3:]
+    assert [code for results in found[:2] for _, code, _ in results] == [OK, OK, "NO", OK]
