@@ -155,6 +155,9 @@ class CatchUp:
             until = self._mute_until
             detail = "the log is lost" if until is None else f"until block {until} is certified"
             self._core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
+        elif self._core.outcomes.certified < self._core.cut:
+            detail = f"the ledger is older than the log, until block {self._core.cut} is certified"
+            self._core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
 
     def _learn_mute(self) -> None:
         core = self._core

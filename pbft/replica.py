@@ -51,7 +51,7 @@ from pbft.messages import (
     ViewChange,
 )
 from pbft.normal_case import NormalCase, is_equivocation
-from pbft.records import Accepted, Entered, Left, Muted, Prepared, Record
+from pbft.records import Accepted, Cut, Entered, Left, Muted, Prepared, Record
 from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
 
@@ -193,6 +193,7 @@ class Replica:
         if event.amnesia and not any(isinstance(record, Muted) for record in event.records):
             self._catch_up.mute(None)
             core.persist(Muted(None))
+        core.cut = max((record.below for record in event.records if isinstance(record, Cut)), default=0)
         for record in event.records:
             self._restore(record)
         self._catch_up.warn_if_mute()
@@ -207,7 +208,7 @@ class Replica:
         self._normal.adopt_rest()
         if event.damaged:
             core.whole = False
-            self._transfer.want(1)
+            self._transfer.want(max(1, core.cut))
         self._normal.certify()
         self._catch_up.tell(at_once=True)
 

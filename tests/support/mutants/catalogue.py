@@ -90,9 +90,17 @@ MUTANTS = (
         "votes in spite of amnesia",
         core.Core,
         "votes",
-        "and not self.muted",
+        "self.muted or ",
         "",
         hunts.forgetful_voter,
+    ),
+    _one(
+        "votes on what a log was cut of",
+        core.Core,
+        "votes",
+        " or self.outcomes.certified < self.cut",
+        "",
+        hunts.stored("ledger-younger-than-the-log"),
     ),
     _one(
         "prepare accepted as commit",
