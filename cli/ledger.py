@@ -22,7 +22,7 @@ from ledger.export import export as export_tables
 from ledger.genesis import GENESIS_FILE_NAME, GenesisInvalid, load_genesis
 from ledger.importing import fill
 from ledger.ledger import Ledger
-from ledger.pruning import CannotPrune
+from ledger.pruning import CannotPrune, check_archive
 from ledger.pruning import prune as prune_chain
 from ledger.replay import ChainInvalid, blocks_of
 from ledger.snapshot_files import CannotCut, cut_snapshot, write_snapshot
@@ -136,6 +136,7 @@ def prune(
         _fail(f"{directory} is no data directory of a node", 2)
     try:
         trusted = load_genesis(genesis or data.resolve().parents[1] / GENESIS_FILE_NAME)
+        check_archive(data, archive)
         with locked(data) as storage:
             done = prune_chain(storage, trusted, below, DiskFiles(archive))
     except (GenesisInvalid, DirectoryUnusable, OSError) as error:
