@@ -56,7 +56,7 @@ class CatchUp:
         if not core.active or core.is_primary:
             return
         before_ms = core.now.timer_ms - core.config.status_interval_ms
-        waiting = core.pool.reminders(before_ms, core.config.resend_requests_max)
+        waiting = core.pool.reminders(before_ms, core.config.resend_requests_max, core.now.timer_ms)
         if waiting:
             core.send(core.config.primary(core.view), Forward(tuple(request.envelope for request in waiting)))
 

@@ -149,7 +149,7 @@ class NormalCase:
         core = self._core
         core.pool.mark_proposed(requests, sequence)
         patience_ms = core.config.status_interval_ms
-        waiting = core.pool.unproposed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
+        waiting = core.pool.owed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
         self._proposals[sequence] = _Proposed(core.view, core.now.timer_ms, requests, waiting)
 
     def _note_served(self, height: int, admitted: Sequence[bytes]) -> None:

@@ -170,7 +170,7 @@ class Replica:
         core = self._core
         taken = []
         for request in event.requests:
-            if core.pool.add(request, core.now.timer_ms):
+            if core.pool.add(request, core.now.timer_ms, told=event.own):
                 taken.append(request.envelope)
             else:
                 core.out.refused.append(request.tx_id)

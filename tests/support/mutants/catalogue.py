@@ -275,7 +275,7 @@ MUTANTS = (
         "_kept",
         " and slot.accepted.digest == proposal.digest",
         "",
-        hunts.stored("null-in-place-of-a-request"),
+        hunts.nulled,
     ),
     _one(
         "second turns not seen",

@@ -217,7 +217,7 @@ def test_an_outcome_out_of_range_or_said_before_is_useless() -> None:
 
 
 def test_a_certificate_settles_the_blocks_below_and_the_checkpoint_among_them() -> None:
-    """One that needed a certificate of its own stayed behind where several had lost theirs: nothing could be ordered."""
+    """One that needed a certificate of its own stayed behind where several had lost theirs: no order went on."""
     outcomes = Outcomes(CONFIG)
     for height in range(1, 7):
         outcomes.executed(vote(0, A, height).statement)
