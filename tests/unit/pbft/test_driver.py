@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import request
 from lone import Lone, TextLedger
 from network import until
 
 from ca.keys import SigningKey
+from pbft import driver as driver_module
 from pbft.epoch_logs import NEW_MARK
+from pbft.events import Submitted
 from pbft.messages import (
     BatchBody,
     FetchBatch,
@@ -227,3 +230,28 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
         queued, refused = bodies(), asked()
         await eventually(lambda: asked() > refused + 10)
         assert bodies() == queued
+
+
+async def test_a_peers_requests_for_which_the_pool_has_no_room_are_counted(home: Path) -> None:
+    lone = Lone(home, pool_transactions_max=1)
+    texts = [request(f"flood{number}:x") for number in range(5)]
+    lone.driver._events.extend([Submitted((one,), False, b"a peer") for one in texts])
+    lone.driver._step_all()
+    assert lone.driver._reception._refused[b"a peer"]._count == 4
+    lone.driver._reception.close()
+    lone.driver.session.wal.close()
+
+
+async def test_a_backlog_is_looked_at_a_part_a_block_and_all_of_it_in_turn(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a tester: the whole of it was asked again at every block, on the execution thread."""
+    monkeypatch.setattr(driver_module, "RECHECKED_MAX", 3)
+    lone = Lone(home, request_timeout_ms=1)
+    lone.driver._events.append(Submitted(tuple(request(f"client{number}:x") for number in range(8)), True))
+    lone.driver._step_all()
+    seen = [[item.client for item in lone.driver._stale()] for _ in range(3)]
+    assert [len(part) for part in seen] == [3, 3, 3]
+    assert {name for part in seen for name in part} == {f"client{number}" for number in range(8)}
+    lone.driver._reception.close()
+    lone.driver.session.wal.close()
