@@ -171,6 +171,22 @@ def test_any_flipped_byte_and_any_moved_number_makes_it_invalid(ledger: Ledger, 
     assert verify_state_proof(state_proof_from_json(tree), GENESIS).key == key
 
 
+ODD: tuple[Any, ...] = (2**70, -(2**70), 2**63, -1, "\ud800", "é", None, 1.5, [], {})
+
+
+def test_a_number_beyond_64_bits_or_half_a_surrogate_anywhere_is_a_malformed_proof(ledger: Ledger) -> None:
+    tree = json.loads(json.dumps(to_json(proof_of(ledger, "box/k5"))))
+    for path in list(leaves(tree)):
+        place: Any = tree
+        for part in path[:-1]:
+            place = place[part]
+        kept = place[path[-1]]
+        for odd in (each for each in ODD if each != kept):
+            place[path[-1]] = odd
+            fault_of(tree)
+        place[path[-1]] = kept
+
+
 def test_a_proof_of_one_key_is_none_of_another(ledger: Ledger) -> None:
     proofs = [proof_of(ledger, "box/" + key) for key in KEYS]
     for proof, other in zip(proofs, [*proofs[1:], proofs[0]], strict=True):

@@ -91,6 +91,21 @@ def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield path
 
 
+ODD: tuple[Any, ...] = (2**70, -(2**70), 2**63, -1, "\ud800", "é", "", None, 1.5, [], {})
+
+
+def test_a_number_beyond_64_bits_or_half_a_surrogate_anywhere_is_a_malformed_receipt(tree: dict[str, Any]) -> None:
+    for path in list(leaves(tree)):
+        place: Any = tree
+        for key in path[:-1]:
+            place = place[key]
+        kept = place[path[-1]]
+        for odd in (each for each in ODD if each != kept):
+            place[path[-1]] = odd
+            fault_of(tree)
+        place[path[-1]] = kept
+
+
 def changed(value: Any) -> Iterator[Any]:
     """Every byte of a base64 or plain text flipped once, numbers moved up and down."""
     if isinstance(value, str):
