@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ledger.statedb.couchdb_client import CouchClient
-from ledger.statedb.documents import Document, QueryTooCostly, SavepointLost, StateDatabaseAway
+from ledger.statedb.documents import Document, QueryTooCostly, SavepointLost, StateDatabaseAway, nobody
 from ledger.statedb.matching import is_beyond, matches, rank, sort_values
 from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar, write_bookmark
 
@@ -167,10 +167,6 @@ class Budget:
         return left
 
 
-def _nothing() -> None:
-    """Nobody listens."""
-
-
 class Finder:
     """Runs queries on the client's loop."""
 
@@ -178,7 +174,7 @@ class Finder:
         self._client = client
         self._root = root
         self._design = design
-        self.on_broken: Callable[[], None] = _nothing
+        self.on_broken: Callable[[], None] = nobody
         """Called when CouchDB does not answer a query of ours: the index or the database may be gone."""
 
     async def find(self, query: Query) -> tuple[tuple[Document, ...], str]:

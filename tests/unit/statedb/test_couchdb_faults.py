@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from couch import GIVEN_URL, Couch, needs_couchdb, own_server
 from couch_chain import OWNER, PATIENCE_S, Chain, by_hand
+from couch_proxy import proxied
 
 from ledger.statedb.audit import Drift
 from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner
@@ -158,6 +159,16 @@ def test_a_deleted_database_comes_back(chain: Chain) -> None:
     chain.check()
 
 
+def test_a_database_deleted_while_the_ledger_is_quiet_comes_back(chain: Chain) -> None:
+    written = chain.projector.progress().documents
+    chain.by_hand("DELETE")
+    deadline = time.monotonic() + PATIENCE_S
+    while chain.projector.progress().documents == written or chain.projector.lagging:
+        assert time.monotonic() < deadline, "no block comes"
+        chain.projector.wait_for(chain.height + 1, 0.05)  # nobody tells
+    chain.check()
+
+
 def test_a_database_deleted_and_made_again_by_hand_is_filled(chain: Chain) -> None:
     chain.by_hand("DELETE")
     chain.by_hand("PUT")
@@ -266,6 +277,20 @@ def test_a_database_of_somebody_else_is_not_touched(couch: Couch) -> None:
 def test_an_old_version_names_the_url() -> None:
     with own_server("2.3.1") as old, pytest.raises(StateDatabaseUnusable, match=r"couchdb_url.*2\.3\.1"):
         opened(old, "wattquorum-old")
+
+
+def test_a_server_without_queries_names_the_url_and_is_not_asked_without_a_pause(couch: Couch) -> None:
+    with proxied(couch.url) as proxy:
+        proxy.hidden = "/_index"
+        chain = Chain(couch, proxy.url)
+        chain.projector.start()
+        assert not chain.projector.wait_for(0, 1.0)
+        assert proxy.refused < 30
+        fault = chain.projector.progress().fault
+        assert "couchdb_url" in fault, fault
+        assert "indexes" in fault, fault
+        chain.close()
+        chain.by_hand("DELETE")
 
 
 def test_a_server_that_is_not_there_is_away(couch: Couch) -> None:
