@@ -222,7 +222,8 @@ class Node:
         socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
         await socket.listen_unix(self.site.socket)
         node = SocketTransport(f"unix:{self.site.socket}")
-        rest = RestServer(node, limits.rest_body_bytes_max)
+        health = SocketTransport(f"unix:{self.site.socket}")  # answers whatever others have under way
+        rest = RestServer(node, limits.rest_body_bytes_max, limits.rest_connections_max, health)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
             if section.client_port:
@@ -235,6 +236,7 @@ class Node:
         finally:
             await rest.close()
             await node.close()
+            await health.close()
             await socket.close()
             await self.transport.stop()
             self.channels.close()
