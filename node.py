@@ -75,8 +75,8 @@ class Seat:
         """``home`` may hold the mark of a new place."""
         self.unit, self.closed = unit, closed
         self._site, self._genesis, self._files = unit.site, unit.genesis, DiskFiles(unit.data)
-        # The main channel admits every node.
-        self.port = exchange.open(unit.genesis.chain_id, self._admits if unit.channel else lambda key: True)
+        admits = self._admits if unit.channel else exchange.transport.admits
+        self.port = exchange.open(unit.genesis.chain_id, admits)
         self.driver = Driver(
             self._replica_config,
             unit.site.key,

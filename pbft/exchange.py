@@ -113,14 +113,16 @@ class Exchange:
             self.renew()
 
     def renew(self) -> None:
-        """Link with the validators of all channels; of two addresses of one, that of the channel opened first."""
+        """Link with the validators of all channels; of two addresses of one, that of the channel opened first. Those
+        of the main channel alone are more than observers to the links."""
         union: dict[bytes, Validator] = {}
         equals: set[bytes] = set()
         for port in self._ports.values():
             union = {**port.validators, **union}
             if self.transport.hello.key in port.validators:
                 equals |= port.validators.keys()
-        self.transport.set_validators(tuple(union.values()), equals)
+        main = self._ports.get(self.transport.hello.chain[:CHANNEL_ID_BYTES])
+        self.transport.set_validators(tuple(union.values()), equals, () if main is None else main.validators)
 
     def resume(self, key: bytes) -> None:
         """Read from a peer again, unless another channel's inbox is full of what it sent."""

@@ -309,6 +309,8 @@ class Reception:
         self._rest.pop(sender, None)
         if sender in self._inbox:
             self._forget(sender)
+            # Its link may be held for an inbox that was full; that it is paused is another reason.
+            self._transport.resume_reading(sender)
 
 
 def _now() -> float:

@@ -455,3 +455,14 @@ async def test_forwarded_requests_that_find_no_room_count_as_refused(edge: Edge)
     edge.deliver(0, Forward((b"z",)))
     await eventually(lambda: edge.reception.rejects["forwarded_too_many"] == 1)
     assert len(edge.events) == 2
+
+
+async def test_whose_inbox_is_dropped_is_read_from_again(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by a tester: its link was held for the full inbox for ever, since no round had anything of it to take."""
+    resumed: list[bytes] = []
+    monkeypatch.setattr(edge.lone.transport, "resume_reading", resumed.append)
+    edge.useless_after = 1
+    assert not edge.raw(0, bytes(INBOX_BYTES_MAX + 1))
+    edge.reception.useless(PEERS[0])
+    assert resumed == [PEERS[0]]
+    assert edge.reception._inbox == {}
