@@ -178,7 +178,7 @@ class Transport:
         return [key for key, _ in self._dialling]
 
     def admits(self, key: bytes) -> bool:
-        """Whether a peer may take part in the main channel: every node may that has not been revoked since it linked."""
+        """Whether a peer may take part in the main channel: every node that has not been revoked since it linked."""
         peer = self._peers.get(key)
         if key in self._main or peer is None or peer.link is None or peer.link.facts is None:
             return True
