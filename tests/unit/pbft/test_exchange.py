@@ -189,3 +189,12 @@ def test_validators_of_a_channel_are_no_validators_of_the_main_one(world: World)
     assert world.links.main == {ME, BOB, CAROL, DORA}
     world.main.close()
     assert world.links.main == set()
+
+
+def test_honest_members_of_a_channel_that_has_ended_here_are_hardly_slowed(world: World) -> None:
+    """Found by a tester: where our place in a channel had failed, its primary's batches paused that one's link, the
+    main channel's too."""
+    world.family.close()
+    world.arrives(BOB, FAMILY, bytes(3 * USELESS_BYTES))
+    world.arrives(DORA, FAMILY, bytes(3 * USELESS_BYTES))
+    assert world.links.wasted == {BOB: 1, DORA: 4}
