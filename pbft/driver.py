@@ -360,7 +360,8 @@ class Driver:
     def _send(self, session: Session, send: Send) -> None:
         """To one peer, or: votes to the validators, our status to everyone that we are linked with."""
         numbers, message = session.numbers, send.message
-        if isinstance(message, BatchBody) and send.to is not None and self._serving.refuses(session, send.to):
+        large = isinstance(message, BatchBody | Proposal)
+        if large and send.to is not None and self._serving.refuses(session, send.to):
             return
         if send.to is not None:
             keys: Sequence[bytes] = (numbers.key(send.to),)

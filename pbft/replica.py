@@ -96,11 +96,13 @@ class Replica:
         self._changer.check_primary()
         self._changer.check_deadline()
         self._normal.propose()
+        self._normal.fetch_missed()
         self._transfer.tick()
         self._catch_up.tell()
 
     def _wake_ms(self) -> int:
-        times = (self._normal.wake_ms(), self._changer.wake_ms(), self._transfer.wake_ms(), self._catch_up.wake_ms())
+        normal, others = self._normal, (self._changer, self._transfer, self._catch_up)
+        times = (normal.wake_ms(), normal.missed_wake_ms(), *(other.wake_ms() for other in others))
         return min([time for time in times if time is not None])
 
     def _executed(self, event: Executed) -> None:

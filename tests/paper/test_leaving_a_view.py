@@ -434,3 +434,34 @@ def test_a_batch_goes_on_with_others_where_one_clients_next_does_not_fit() -> No
     assert owed_beside(config, taken, [item for item in (*hogs, *small) if item not in taken]) == 0
     pool.mark_proposed(taken, 1)
     assert pool.take() == [hogs[1]]
+
+
+@pytest.mark.row(12)
+@pytest.mark.parametrize(("n", "late"), [(4, {3}), (7, {5, 6})])
+def test_a_primary_that_is_late_to_f_backups_slows_nobody(n: int, late: set[int]) -> None:
+    """Found by a tester: liars kept their votes, so that the late ones were needed; the others saw a busy primary, and
+    f complaints end no view. Now these ask the others for what they prepare."""
+    liars = set(range(len(late)))
+    net = Net(n, batch_transactions_max=20, pipeline_depth=1)
+    held: list[tuple[int, int, int, Message]] = []
+    late_ms = 1_800
+
+    def lie(sender: int, receiver: int, message: Message) -> bool:
+        if sender in liars and isinstance(message, Prepare | Commit | Complaint):
+            return False
+        if sender == 0 and receiver in late and isinstance(message, Proposal) and late_ms:
+            held.append((net.now_ms + late_ms, sender, receiver, message))
+            return False
+        return True
+
+    net.filter = lie
+    for number in range(100):
+        net.submit(1 + number % (n - 1), *(f"client{one}:{number}" for one in range(10)))
+        net.advance(100)
+        due, late_ms = [item for item in held if item[0] <= net.now_ms], 0
+        for item in due:
+            held.remove(item)
+            net.deliver(*item[1:])
+        late_ms = 1_800
+    assert len(net.nodes[n - 3].texts()) > 800, "of 1,000 in ten seconds"
+    net.check_agreement()

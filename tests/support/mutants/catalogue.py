@@ -278,6 +278,14 @@ MUTANTS = (
         hunts.nulled,
     ),
     _one(
+        "what others prepare is not asked for",
+        NORMAL,
+        "fetch_missed",
+        "elif ask_at_ms <= core.now.timer_ms:",
+        "elif False:",
+        hunts.late_to_one,
+    ),
+    _one(
         "second turns not seen",
         ordering.Pool,
         "_is_censored",

@@ -282,7 +282,7 @@ def nulled(seed: int) -> list[str]:
     place of the first. What was in that is to be proposed in this view, and not when its time is up."""
     arena = Arena(range(4), batch_transactions_max=1)
 
-    def carry(sender: Member, receiver: Member, message: Message) -> Iterable[Message]:
+    def carry(sender: Member, receiver: Member, message: Message) -> Sequence[Message]:
         lost = isinstance(message, Commit) or (isinstance(message, Prepare) and message.sequence == 1)
         return () if lost and view_of(message) == 0 else (message,)
 
@@ -295,6 +295,26 @@ def nulled(seed: int) -> list[str]:
     views = sorted({member.replica.view for member in arena.members[1:]})
     good = begun and served and views == [1]
     return safety(arena) + ([] if good else [f"censorship: view 1 begun: {begun}, both served: {served} in {views}"])
+
+
+def late_to_one(seed: int) -> list[str]:
+    """The liar leads and keeps its proposals from one replica, and its own votes and complaints from all: the others
+    need that one's vote. Nothing would be ordered in this view."""
+    arena = Arena(range(4))
+    arena.liars = {0}
+    late = 1 + seed % 3
+
+    def carry(sender: Member, receiver: Member, message: Message) -> Sequence[Message]:
+        kept = isinstance(message, Prepare | Commit | Complaint) or (
+            isinstance(message, Proposal) and receiver.place == late
+        )
+        return () if sender.place == 0 and kept else (message,)
+
+    arena.carry = carry
+    arena.submit(late, "a")
+    served = arena.run(6_000, lambda: has_executed(arena, "a"))
+    views = sorted({member.replica.view for member in arena.honest})
+    return safety(arena) + ([] if served and views == [0] else [f"termination: served {served} in views {views}"])
 
 
 def forged_block(seed: int) -> list[str]:

@@ -23,6 +23,7 @@ from pbft.messages import (
     FetchBatch,
     Handover,
     Prepare,
+    Proposal,
     Status,
     decode_message,
     encode_frame,
@@ -210,7 +211,7 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
     other = SigningKey.from_seed(b"other").public_key
     sent: list[bytes] = []
     unsent = [0]
-    lone.transport.send = lambda keys, frame, bulk: sent.append(frame)  # type: ignore[method-assign,misc]
+    lone.transport.send = lambda keys, frame, bulk: sent.extend([frame] if tuple(keys) == (other,) else [])  # type: ignore[method-assign,misc]
     lone.transport.queued_bytes = lambda key: unsent[0]  # type: ignore[method-assign]
 
     def asked() -> int:
@@ -221,7 +222,7 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
         return lone.driver.rejects["fetch_while_served"]
 
     def bodies() -> int:
-        return sum(isinstance(decode_message(split_frame(frame)[1]), BatchBody) for frame in sent)
+        return sum(isinstance(decode_message(split_frame(frame)[1]), BatchBody | Proposal) for frame in sent)
 
     async with running(lone):
         await eventually(lambda: asked() == 0 and bodies() > 0)
