@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.statedb.couchdb_client import Access, Answer, CouchClient, quoted
+from ledger.statedb.couchdb_client import Access, Answer, CouchClient, listed, quoted
 from ledger.statedb.couchdb_find import DESIGN, INDEXES, Finder, document_from, hexed
 from ledger.statedb.documents import (
     Document,
@@ -263,7 +263,7 @@ class CouchDatabase:
             answer = await self._client.call("POST", f"{self._root}/_all_docs", {"keys": part})
             if answer.status != 200:
                 raise self._missing(answer)
-            for key, row in zip(part, answer.body["rows"], strict=True):
+            for key, row in zip(part, listed(answer, "rows"), strict=True):
                 value = row.get("value")
                 if value is None or value.get("deleted"):
                     self._revisions.pop(key, None)
@@ -435,7 +435,7 @@ class CouchDatabase:
             answer = await self._client.call("GET", more)
             if answer.status != 200:
                 raise self._missing(answer)
-            rows = answer.body["rows"]
+            rows = listed(answer, "rows")
             found += [row for row in rows if row["id"] > start and not _is_bookkeeping(row["id"])]
             if len(rows) < step:
                 break
@@ -449,7 +449,7 @@ class CouchDatabase:
         answer = await self._client.call("POST", f"{self._root}/_all_docs?include_docs=true", {"keys": keys})
         if answer.status != 200:
             raise self._missing(answer)
-        return {row["id"]: audited(row["doc"]) for row in answer.body["rows"] if row.get("doc")}
+        return {row["id"]: audited(row["doc"]) for row in listed(answer, "rows") if row.get("doc")}
 
     def close(self) -> None:
         self._client.close()

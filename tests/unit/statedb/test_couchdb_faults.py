@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Awaitable, Iterator
@@ -16,9 +17,10 @@ from couch_chain import OWNER, PATIENCE_S, Chain, by_hand
 from couch_proxy import proxied
 
 from ledger.statedb.audit import Drift
-from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner
-from ledger.statedb.couchdb_client import Access
+from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner, audited
+from ledger.statedb.couchdb_client import Access, _decoded
 from ledger.statedb.documents import Document, StateDatabaseAway, StateDatabaseUnusable, document_of
+from ledger.statedb.selector import parse_query
 
 pytestmark = [*needs_couchdb, pytest.mark.usefixtures("impatient")]
 DELAY_S = 0.2
@@ -187,6 +189,42 @@ def test_documents_edited_by_hand_are_named_and_overwritten_when_next_written(ch
     }
     chain.block(**{"0007": 70, "0008": 80, "0009": 90})
     chain.check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "1-0"}, {"version": None}, {"version": {"height": "x"}}, {"version": {}}, {"h": 5}, {"h": None}],
+    ids=str,
+)
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+@pytest.mark.parametrize("path", ["_id", "version.height"])
+def test_documents_edited_out_of_shape_are_left_out_of_answers_and_nothing_else(
+    chain: Chain, change: dict[str, Any], direction: str, path: str
+) -> None:
+    sound = [key for key in sorted(chain.entries) if key.startswith("market/")]
+    edited = [sound.pop(49), sound.pop()]
+    for key in edited:  # the last of a page of rows, and the last of all
+        chain.by_hand("PUT", "/" + key.replace("/", "%2F"), lambda body: body.update(change))
+    found: list[str] = []
+    bookmark = ""
+    for _ in range(10):
+        page = chain.database.find(parse_query({"v.type": "order"}, 50, [{path: direction}], bookmark=bookmark))
+        found += [document.key for document in page.documents]
+        bookmark = page.bookmark
+        if not bookmark:
+            break
+    kept = found if "h" not in change else [key for key in found if key not in edited]
+    assert kept == (sound if direction == "asc" else sound[::-1])
+    assert chain.audit().drifted == dict.fromkeys(edited, Drift.CHANGED)
+
+
+@pytest.mark.parametrize("text", ["", r"\ud800", r"\"[{"], ids=["plain", "half a surrogate", "brackets in texts"])
+def test_an_answer_with_a_document_nested_too_deeply_is_read_all_the_same(text: str) -> None:
+    deep = "[" * 3_000 + "]" * 3_000
+    answer = _decoded(f'{{"docs":[{{"_id":"a","v":[1,{deep},"{text}"]}},{{"_id":"b","v":2}}]}}'.encode())
+    assert [row["_id"] for row in answer["docs"]] == ["a", "b"]
+    assert (answer["docs"][0]["v"][0], answer["docs"][0]["v"][2]) == (1, json.loads(f'"{text}"'))
+    assert audited(answer["docs"][0]) is None
 
 
 def test_a_document_planted_by_hand_is_named(chain: Chain) -> None:
