@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from api.statedb import open_state_database
+from cli.homes import damage_told
 from cluster import CONFIGURATION_FILE, GENESIS_FILE, node_home
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.layout import HEAD, STATE, read_head, state_mark
@@ -133,6 +134,7 @@ def _records(store: CommitStore) -> Iterator[tuple[str, bytes]]:
 
 
 @app.command()
+@damage_told("wattq state")
 def verify(node: Node, directory: Directory = NETWORK, channel: Channel = "", as_json: Json = False) -> None:
     """Compare every document with the state, and the state with its root; names each document that differs.
 
@@ -171,10 +173,13 @@ def _text(node: str, found: Audit, good: bool, root: str) -> str:
     verdict = f"{len(found.drifted)} DRIFTED" if found.drifted else "no document differs"
     behind = f", {found.behind} behind" if found.behind else ""
     place = f"state at height {found.height}, database at {found.savepoint}"
+    if found.savepoint < 0:
+        place += " (no savepoint: it is being rebuilt, or somebody removed it)"
     return "\n".join([*lines, f"{node}: {found.documents} documents, {verdict}{behind}; {place}"])
 
 
 @app.command()
+@damage_told("wattq state")
 def rebuild(
     node: Node,
     directory: Directory = NETWORK,
