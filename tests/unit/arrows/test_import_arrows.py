@@ -42,7 +42,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "faults": frozenset({"sim", "sdk", "cluster"}),
     "bench": frozenset(
         {
-            "ca", "sdk", "cluster", "ledger.genesis", "ledger.state", "ledger.statedb", "ledger.values",
+            "ca", "sdk", "cluster", "ledger.genesis", "ledger.state", "ledger.statedb", "ledger.store", "ledger.values",
             "pbft.exchange", "pbft.link", "pbft.messages", "pbft.quorum", "pbft.transport", "pbft.view_change",
         }
     ),
