@@ -15,7 +15,7 @@ from governed import GENESIS, OPERATORS, MemoryDisk, Network
 from ledger.ledger import Ledger
 from ledger.state import Entry
 from ledger.statedb import projector as projector_module
-from ledger.statedb.audit import audit
+from ledger.statedb.audit import Drift, audit
 from ledger.statedb.documents import Document, Page, SavepointLost, StateDatabaseAway, nobody
 from ledger.statedb.projector import Pauses, Projector
 from ledger.statedb.selector import Query
@@ -248,6 +248,15 @@ def test_a_commit_that_waits_for_a_database_lets_go_when_the_node_ends(tmp_path:
     committing.join(PATIENCE_S)
     assert not committing.is_alive()
     projector.stop()
+
+
+@pytest.mark.parametrize("savepoint", [0, -1], ids=["rolled back", "removed"])
+def test_an_edited_savepoint_hides_no_edited_document(projected: Projected, savepoint: int) -> None:
+    edited = Document("market/a", 8, 0, {"value": -1})
+    projected.database.documents["market/a"] = edited
+    projected.database.at = savepoint
+    found = audit(projected.database, lambda: (projected.store, 8), lambda _: None, lambda: None)
+    assert (found.drifted, found.behind) == ({"market/a": Drift.CHANGED}, 0)
 
 
 # ------------------------------------------------------------------------------------------- a quiet ledger
