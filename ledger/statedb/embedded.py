@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ from ledger.statedb.documents import (
     to_json,
 )
 from ledger.statedb.embedded_sql import statement
+from ledger.statedb.embedded_text import escaped, plain
 from ledger.statedb.selector import Query, write_bookmark
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 STEPS_MAX = 2_000_000
 """Virtual machine steps a query may take before it is refused: a scan of some 100,000 documents."""
@@ -52,6 +53,9 @@ CREATE TABLE IF NOT EXISTS savepoint (
     one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL, state TEXT NOT NULL
 );
 """
+
+_SIGNS = ("\\u0000", "\\u0001")
+"""How JSON writes what is escaped."""
 
 log = logging.getLogger("wattq.statedb")
 
@@ -122,7 +126,7 @@ class EmbeddedDatabase:
 
     def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
         gone = [(key,) for key, document in changes.items() if document is None]
-        rows = [(d.key, d.contract, d.height, d.index, to_json(d)) for d in changes.values() if d is not None]
+        rows = [(d.key, d.contract, d.height, d.index, _stored(d)) for d in changes.values() if d is not None]
         with self._write_lock, self._guarded() as held, held.writer:
             held.writer.execute("BEGIN IMMEDIATE")
             held.writer.executemany("DELETE FROM documents WHERE key = ?", gone)
@@ -349,11 +353,21 @@ def _audited(row: tuple[Any, ...]) -> Document | None:
     return document if document.contract == row[4] else None
 
 
+def _stored(document: Document) -> str:
+    text = to_json(document)
+    return to_json(replace(document, value=escaped(document.value))) if any(sign in text for sign in _SIGNS) else text
+
+
+def _read(text: str) -> Any:
+    value = json.loads(text)
+    return plain(value) if _SIGNS[1] in text else value
+
+
 def _document(row: tuple[Any, ...]) -> Document:
     key, height, index, value = row[:4]
     if not isinstance(height, int) or not isinstance(index, int):
         raise _Rotten(f"the version of {key!r} is none")
     try:
-        return Document(key, height, index, json.loads(value))
+        return Document(key, height, index, _read(value))
     except (ValueError, TypeError, RecursionError):
         raise _Rotten(f"the value of {key!r} is none") from None

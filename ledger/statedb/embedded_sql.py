@@ -5,6 +5,7 @@ Paths were checked against a pattern by ``selector``; they enter the text only t
 
 from __future__ import annotations
 
+from ledger.statedb.embedded_text import escaped
 from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar
 
 _OPERATORS = {"$eq": "=", "$ne": "<>", "$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
@@ -70,7 +71,7 @@ def _compare(path: tuple[str, ...], operator: str, value: Scalar, values: list[S
             return f"({kind} IS NOT NULL AND NOT {same})"
         return same if operator in ("$eq", "$lte", "$gte") else "0"
     family = "('integer', 'real')" if isinstance(value, int) else "('text')"
-    values.append(value)
+    values.append(value if path in _OWN_COLUMNS else escaped(value))
     if operator == "$ne":
         return f"({kind} IS NOT NULL AND NOT ({kind} IN {family} AND {column} = ?))"
     return f"(COALESCE({kind} IN {family}, 0) AND {column} {_OPERATORS[operator]} ?)"
