@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from governed import GENESIS as GOVERNED
 from governed import Network
 from ledgers import GENESIS, certificate_of, envelope, make_genesis, open_ledger, run_block
+from tampering import changed, leaves
 
 from ledger.ledger import Ledger
 from ledger.proofs import (
@@ -110,32 +110,6 @@ def test_a_proof_of_a_later_epoch_leads_from_genesis_by_its_boundaries() -> None
 
 
 # ------------------------------------------------------------------------------------------------ tampering
-
-
-def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if isinstance(tree, dict | list):
-        for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from leaves(item, (*path, key))
-    else:
-        yield path
-
-
-def changed(value: Any) -> Iterator[Any]:
-    """Every byte of a base64 flipped once, texts made longer, numbers moved up and down."""
-    if isinstance(value, str):
-        try:
-            data = base64.b64decode(value, validate=True)
-        except ValueError:
-            data = b""
-        yield value + "x"
-        for position in range(len(data)):
-            flipped = bytearray(data)
-            flipped[position] ^= 1
-            yield base64.b64encode(flipped).decode()
-    elif isinstance(value, int):
-        yield from (value + 1, value - 1)
-    elif value is None:
-        yield base64.b64encode(b"\x93\x01\x00\xc4\x01\x01").decode()
 
 
 def fault_of(tree: Any) -> ProofFault:

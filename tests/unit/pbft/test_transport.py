@@ -193,6 +193,9 @@ async def test_both_sides_dialling_at_once_leaves_one_link(world: World) -> None
     smaller.sends(larger, b"one")
     larger.sends(smaller, b"two")
     await eventually(lambda: bool(smaller.received and larger.received))
+    await eventually(lambda: [len(party.transport._links) for party in (smaller, larger)] == [1, 1])
+    assert smaller.transport.linked == [larger.public_key]
+    assert larger.transport.linked == [smaller.public_key]
 
 
 async def test_a_certificate_of_another_role_is_no_node(world: World) -> None:
