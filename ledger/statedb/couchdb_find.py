@@ -8,6 +8,7 @@ or by height is CouchDB's; any other sort reads all that matches, within a bound
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -275,7 +276,7 @@ def _bounds(query: Query, plan: Plan, at: Mark | None, same_height: bool) -> Sel
     if plan.by_height and (at is None or not same_height):
         heights: Selector = {"$gte": 0, "$lte": HEIGHT_TOP}
         if at is not None and query.descending:
-            heights = {"$gte": 0, "$lt": at.height}
+            heights = {"$gte": 0, "$lte": math.ceil(at.height) - 1}  # some servers take "$lt" beside "$gte" for "$lte"
         elif at is not None:
             heights = {"$gt": at.height, "$lte": HEIGHT_TOP}
         return {"version.height": heights, "h": keys}
