@@ -32,7 +32,7 @@ from ledger.genesis import (
 from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, parse, picked
 from sdk.errors import Refused, TransportError
 from sdk.methods import NodeStatus
-from sdk.ports import port_is_free
+from sdk.ports import port_fault, port_is_free
 from sdk.process import leashed_environment
 from sdk.transports import HttpTransport
 
@@ -55,7 +55,7 @@ GENESIS_USERS: tuple[tuple[str, Role], ...] = (("arbiter1", Role.ARBITER), ("reg
 
 def no_network(directory: Path) -> str:
     """What to say of a directory that holds none."""
-    return f"{directory} is no prepared network; run `wattq cluster up` or `wattq init` first"
+    return f"{directory} is no prepared network; run `wattq cluster up` (or `prepare`) or `wattq init` first"
 
 
 class ClusterError(Exception):
@@ -264,15 +264,15 @@ class Cluster:
         return None if child is None else child.poll()
 
     def check_ports(self) -> None:
-        """``ClusterError`` naming key and port if a stopped node's port is taken."""
+        """``ClusterError`` naming the key if a stopped node cannot listen on its port."""
         for name in self.names:
             node = self.section(name)
             if self.pid(name) is not None:
                 continue
             for key in ("peer_port", "rest_port", "client_port"):
                 port = getattr(node, key)
-                if port and not port_is_free(node.host, port):
-                    raise ClusterError(f"node.{name}.{key}: port {port} is in use; change it in {CONFIGURATION_FILE}")
+                if port and (fault := port_fault(node.host, port)):
+                    raise ClusterError(f"node.{name}.{key}: {fault}; change it in {CONFIGURATION_FILE}")
 
     def start(self, name: str) -> None:
         """Start one node process, detached, its standard error in ``stderr.log``."""

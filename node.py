@@ -75,8 +75,8 @@ class Seat:
         """``home`` may hold the mark of a new place."""
         self.unit, self.closed = unit, closed
         self._site, self._genesis, self._files = unit.site, unit.genesis, DiskFiles(unit.data)
-        # The main channel admits every node.
-        self.port = exchange.open(unit.genesis.chain_id, self._admits if unit.channel else lambda key: True)
+        admits = self._admits if unit.channel else exchange.transport.admits
+        self.port = exchange.open(unit.genesis.chain_id, admits)
         self.driver = Driver(
             self._replica_config,
             unit.site.key,
@@ -224,7 +224,8 @@ class Node:
         socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
         await socket.listen_unix(self.site.socket)
         node = SocketTransport(f"unix:{self.site.socket}")
-        rest = RestServer(node, limits.rest_body_bytes_max)
+        health = SocketTransport(f"unix:{self.site.socket}")  # answers whatever others have under way
+        rest = RestServer(node, limits.rest_body_bytes_max, limits.rest_connections_max, health)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
             if section.client_port:
@@ -237,6 +238,7 @@ class Node:
         finally:
             await rest.close()
             await node.close()
+            await health.close()
             await socket.close()
             await self.transport.stop()
             self.channels.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.channel_records import channel_of, channels_of
-from api.members import NOWHERE, Door, Handle, door_pool
+from api.members import NOWHERE, Door, Doorstep, Handle
 from api.sessions import Sessions
 from api.unit import Unit
 from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_genesis
@@ -67,8 +67,8 @@ class Channels:
         self._max = channels_max
         self._open_unit = open_unit
         self._take_seat = take_seat
-        self._pool = door_pool()
-        self._nowhere = Door(Sessions(NOWHERE, 1), self._pool)
+        self._doorstep = Doorstep()
+        self._nowhere = Door(Sessions(NOWHERE, 1), self._doorstep)
         self._places: dict[str, Place] = {}
         self._units: list[Unit] = []
         self._refused: dict[str, tuple[int, int]] = {}
@@ -146,7 +146,7 @@ class Channels:
         except Exception as error:
             log.exception("channel %s cannot be opened: %s", name, error)
             return
-        door = Door(unit.sessions, self._pool, unit.ledger, unit.service.handle, lambda: self._is_closed(name))
+        door = Door(unit.sessions, self._doorstep, unit.ledger, unit.service.handle, lambda: self._is_closed(name))
         self._places[name] = Place(seat, door, record.closed)
         tasks.create_task(self._take_part(name, seat))
         log.info("channel %s is up at height %d", name, unit.ledger.height)

@@ -7,12 +7,16 @@ the channel's own state: it shows that by a session there, or, when it submits, 
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, TypeVarTuple
 
 import msgspec
 
+from api.pace import Pace
 from api.pools import BoundedPool
 from api.sessions import Sessions
 from ledger.authentication import authenticate
@@ -25,10 +29,56 @@ from sdk.errors import Problem, Refused
 
 DOOR_THREADS, DOOR_CALLS_MAX, DOOR_TIMEOUT_S = 1, 256, 10.0
 """For signatures of those who are perhaps no members: members' calls have threads of their own."""
+DOOR_ORIGIN_CALLS_MAX = 16
+"""Of these, at most so many of one address; its others wait."""
+STRANGERS_PER_S_MAX = 50
+"""Calls a second of one address that show no member, to all channels together, be they there or not."""
 NOWHERE = bytes(32)
 """The chain of a channel that this node does not hold: nobody signs for it."""
 
 Handle = Callable[[str, Any, str, str], Awaitable[msgspec.Struct]]
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+@dataclass(slots=True)
+class _Places:
+    """One address's places, while it has calls here."""
+
+    free: asyncio.Semaphore
+    users: int = 0
+
+
+class Doorstep:
+    """Where all who have yet to show that they are members are looked at, one for all channels of a node. An address is
+    charged before the look, and paid back if that finds a member, so that strangers slow nobody but themselves."""
+
+    def __init__(self, calls_max: int = DOOR_CALLS_MAX) -> None:
+        self._pool = BoundedPool("door", DOOR_THREADS, calls_max, DOOR_TIMEOUT_S)
+        self._pace = Pace(STRANGERS_PER_S_MAX)
+        self._places: dict[str, _Places] = {}
+
+    async def look(self, origin: str, call: Callable[[*Args], T | None], *args: *Args) -> T | None:
+        """What the call finds, in a thread; None for a stranger. ``Refused`` if too many came from that address."""
+        self._pace.charge(origin)
+        async with self._place(origin):
+            found = await self._pool.run(call, *args)
+        self._pace.pay_back(origin)
+        if found is None:
+            self._pace.refused(origin)
+        return found
+
+    @asynccontextmanager
+    async def _place(self, origin: str) -> AsyncIterator[None]:
+        places = self._places.setdefault(origin, _Places(asyncio.Semaphore(DOOR_ORIGIN_CALLS_MAX)))
+        places.users += 1
+        try:
+            async with places.free:
+                yield
+        finally:
+            places.users -= 1
+            if not places.users:
+                del self._places[origin]
 
 
 class Door:
@@ -37,14 +87,14 @@ class Door:
     def __init__(
         self,
         sessions: Sessions,
-        pool: BoundedPool,
+        doorstep: Doorstep,
         ledger: Ledger | None = None,
         inside: Handle | None = None,
         closed: Callable[[], bool] = lambda: False,
     ) -> None:
         """``sessions``: this channel's own; ``inside`` answers members; ``closed``: nothing is submitted any more."""
         self._sessions = sessions
-        self._pool = pool
+        self._doorstep = doorstep
         self._ledger = ledger
         self._inside = inside
         self._closed = closed
@@ -54,10 +104,14 @@ class Door:
         if method == "challenge":
             return self._sessions.challenge(params.public_key, _now_ms())
         if method == "session":
-            return await self._pool.run(self._open, params)
-        signer = self._sessions.signer(token, _now_ms())
-        shown = signer is not None or (method == "submit" and await self._pool.run(self._has_signed, params))
-        if not shown or self._ledger is None or self._inside is None:
+            session = await self._doorstep.look(origin, self._open, params)
+            if session is None:
+                raise unknown()
+            return session
+        signer = shown = self._sessions.signer(token, _now_ms())
+        if signer is None and method == "submit":
+            shown = await self._doorstep.look(origin, self._who_signed, params)
+        if shown is None or self._ledger is None or self._inside is None:
             raise unknown()
         if method == "submit" and self._closed():
             raise Refused(Problem("CHANNEL_CLOSED", "This channel is closed: it can be read, and nothing more.", 410))
@@ -65,25 +119,24 @@ class Door:
             self._check_standing(self._ledger, signer)
         return await self._inside(method, params, token, origin)
 
-    def _open(self, params: methods.SessionParams) -> methods.Session:
+    def _open(self, params: methods.SessionParams) -> methods.Session | None:
         try:
             session = self._sessions.open(params, _now_ms())
         except Refused:
-            raise unknown() from None
-        if not self._is_member(session.signer):
-            raise unknown()
-        return session
+            return None
+        return session if self._is_member(session.signer) else None
 
-    def _has_signed(self, params: methods.SubmitParams) -> bool:
-        """Whether a member has signed an envelope first, whatever else is wrong with it."""
+    def _who_signed(self, params: methods.SubmitParams) -> str | None:
+        """The member who signed an envelope first, if it is one, whatever else is wrong with it."""
         try:
             envelope = envelope_from_text(params.payload, [(s.public_key, s.signature) for s in params.signatures])
             envelope.verify()
         except Refusal:
-            return False
+            return None
         # One signed for another channel is perhaps a member's too, and says nothing of who sends it here.
         ours = self._ledger is not None and envelope.payload.chain == self._ledger.genesis.chain_id.hex()
-        return ours and self._is_member(envelope.payload.signers[0])
+        signer = envelope.payload.signers[0]
+        return signer if ours and self._is_member(signer) else None
 
     def _is_member(self, signer: str) -> bool:
         return self._ledger is not None and self._ledger.reader().get(f"registry/user/{signer}") is not None
@@ -93,10 +146,6 @@ class Door:
         refusal = authenticate(ledger.reader(), signer, (), ledger.time_ms)
         if refusal is not None:
             raise Refused(Problem(refusal, SENTENCES[refusal], 403))
-
-
-def door_pool() -> BoundedPool:
-    return BoundedPool("door", DOOR_THREADS, DOOR_CALLS_MAX, DOOR_TIMEOUT_S)
 
 
 def unknown() -> Refused:

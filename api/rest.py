@@ -2,6 +2,7 @@
 
 A route decodes path, query string and body into the method's parameters, and encodes its result as JSON.
 Errors are problem+json (RFC 9457) with a stable ``code`` and a sentence. Nothing here touches the node itself.
+An address has so many calls under way, and a share of the connections; ``/v1/health`` has a few places of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +20,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from api.pace import Places
 from api.socket import our_fault
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import METHODS, STATUS, WAIT_MS_MAX, Method, NodeStatus, Nothing, P, Params, R
@@ -26,6 +29,15 @@ PROBLEM_TYPE = "application/problem+json"
 CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
 SHUTDOWN_S = 1.0
 """How long a node that ends waits for answers under way: what waits for a block will get none any more."""
+ADDRESS_CALLS_MAX = 64
+"""Calls of one address that are under way. They outlive their connections, as the node works on them all the same."""
+ADDRESS_SHARE = 4
+"""An address has the connections' fourth part at most."""
+HEALTH_CONNECTIONS_MAX = 16
+"""Connections beyond the others that are answered about health only."""
+IDLE_S, HEALTH_IDLE_S = 75.0, 5.0
+"""How long a connection without a request keeps its place."""
+HEALTH = "/v1/health"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -47,15 +59,16 @@ class Socket(Protocol):
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Socket, body_bytes_max: int) -> web.Application:
-    """The REST application of one node, reached through its socket."""
+def make_app(node: Socket, body_bytes_max: int, health: Socket | None = None) -> web.Application:
+    """The REST application of one node, reached through its socket; by ``health``, if there is one, for its health."""
+    places = Places(ADDRESS_CALLS_MAX)
     app = web.Application(middlewares=[_problems], client_max_size=body_bytes_max)
     for method in METHODS.values():
         for each in (method, method.within("{channel}")):
             # A key holds slashes, encoded or not.
             path = each.path.replace("{key}", "{key:[\\s\\S]+}")
-            app.router.add_route(each.verb, path, _responder(node, method), expect_handler=_expected)
-    app.router.add_get("/v1/health", _health(node))
+            app.router.add_route(each.verb, path, _responder(node, method, places), expect_handler=_expected)
+    app.router.add_get(HEALTH, _health(health or node))
     static = Path(str(files("api") / "static"))
     app.router.add_get("/", _page(static / "index.html"))
     app.router.add_static("/static/", static)
@@ -65,8 +78,11 @@ def make_app(node: Socket, body_bytes_max: int) -> web.Application:
 class RestServer:
     """Serves the application on one address; ``port`` 0 in the configuration means it is not started at all."""
 
-    def __init__(self, node: Socket, body_bytes_max: int) -> None:
-        self._runner = web.AppRunner(make_app(node, body_bytes_max), shutdown_timeout=SHUTDOWN_S)
+    def __init__(
+        self, node: Socket, body_bytes_max: int, connections_max: int = 256, health: Socket | None = None
+    ) -> None:
+        self._runner = web.AppRunner(make_app(node, body_bytes_max, health), shutdown_timeout=SHUTDOWN_S)
+        self._hall = _Hall(connections_max)
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
@@ -76,7 +92,7 @@ class RestServer:
         assert manager is not None, "it has been set up"
 
         def accept() -> _Connection:
-            return _Connection(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # None: it keeps none
+            return _Connection(manager, loop, self._hall)
 
         self._server = await loop.create_server(accept, host, port, ssl=context, reuse_address=True)
         return int(self._server.sockets[0].getsockname()[1])
@@ -87,8 +103,58 @@ class RestServer:
         await self._runner.cleanup()
 
 
+class _Hall:
+    """Who is connected: how many in all, and from each address."""
+
+    def __init__(self, connections_max: int) -> None:
+        self._max = connections_max
+        self._address_max = max(1, connections_max // ADDRESS_SHARE)
+        self._inside: Counter[str] = Counter()
+
+    @property
+    def is_full(self) -> bool:
+        return self._inside.total() >= self._max
+
+    def enter(self, address: str) -> bool:
+        """Count a connection; False if there is no room for it."""
+        beyond = self._inside.total() >= self._max + HEALTH_CONNECTIONS_MAX
+        if beyond or self._inside[address] >= self._address_max:
+            return False
+        self._inside[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        self._inside[address] -= 1
+        if not self._inside[address]:
+            del self._inside[address]
+
+
 class _Connection(web.RequestHandler):
     """What is not even HTTP, or has a line that is too long, never reaches the application: it is answered here."""
+
+    __slots__ = ("_address", "_hall", "for_health_only")
+
+    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop, hall: _Hall) -> None:
+        self.for_health_only = hall.is_full
+        idle_s = HEALTH_IDLE_S if self.for_health_only else IDLE_S
+        access_log: Any = None  # it keeps none
+        super().__init__(manager, loop=loop, access_log=access_log, keepalive_timeout=idle_s)
+        self._hall = hall
+        self._address: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        address = str(name[0]) if isinstance(name, tuple) else ""
+        if self._hall.enter(address):
+            self._address = address
+        else:
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._address is not None:
+            self._hall.leave(self._address)
 
     def handle_error(
         self,
@@ -119,12 +185,14 @@ async def _expected(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-def _responder(node: Socket, method: Method[Any, Any]) -> Respond:
+def _responder(node: Socket, method: Method[Any, Any], places: Places) -> Respond:
     async def respond(request: web.Request) -> web.StreamResponse:
         params = await _params(request, method)
+        address = request.remote or ""
         try:
             asked = method.within(request.match_info.get("channel", ""))
-            result = await node.call(asked, params, _token(request), CALL_TIMEOUT_S, request.remote or "")
+            with places.one(address):
+                result = await node.call(asked, params, _token(request), CALL_TIMEOUT_S, address)
         except TransportError as error:
             raise Refused(Problem("NODE_UNREACHABLE", f"The node does not answer: {error}.", 503)) from None
         return web.Response(body=msgspec.json.encode(result), content_type="application/json")
@@ -193,7 +261,10 @@ def _page(path: Path) -> Respond:
 @web.middleware
 async def _problems(request: web.Request, handler: Respond) -> web.StreamResponse:
     """Turn refusals and aiohttp's own errors into problem documents, and put the security headers on everything."""
+    crowded = isinstance(request.protocol, _Connection) and request.protocol.for_health_only
     try:
+        if crowded and request.path != HEALTH:
+            raise Refused(Problem("TOO_MANY_CONNECTIONS", "The node has no connection free. Try again shortly.", 503))
         response = await handler(request)
     except Refused as refusal:
         response = _problem(refusal.problem)
@@ -207,6 +278,8 @@ async def _problems(request: web.Request, handler: Respond) -> web.StreamRespons
         # One caller's request must not end in a bare page; what went wrong is ours, and goes to the log.
         response = _problem(our_fault(log, f"{request.method} {request.path}"))
     response.headers.update(SECURITY_HEADERS)
+    if crowded:
+        response.force_close()
     return response
 
 

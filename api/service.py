@@ -255,7 +255,7 @@ class NodeService:
             page = await self._queries.find(params, viewer)
             rows = tuple(_row(document, params.fields) for document in page.documents)
             return methods.Rows(rows, page.height, page.bookmark)
-        page, prover, proofs = await self._past.proven(lambda: self._queries.find(params, viewer))
+        page, prover, proofs = await self._past.proven(lambda: self._queries.find(params, viewer), viewer)
         rows = tuple(_with_proof(_row(each, params.fields), proofs.get(each.key)) for each in page.documents)
         return methods.Rows(rows, page.height, page.bookmark, to_json(prover.anchor))
 

@@ -24,6 +24,8 @@ Channels = Callable[[str], Handler]
 """Who answers the calls in a channel beside the main one, be there one of that name or not."""
 
 IN_FLIGHT_MAX = 2_048
+ADDRESS_SHARE = 4
+"""An address has the connections' fourth part at most; the Unix socket's users, who have none, have them all."""
 WRITE_BUFFER_BYTES_MAX = 16 << 20
 
 log = logging.getLogger("wattq.socket")
@@ -89,7 +91,8 @@ class _Caller(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports do not inherit asyncio's
         address = transport.get_extra_info("peername")
         self._address = str(address[0]) if isinstance(address, tuple) else ""
-        if len(self._peers) >= self._peers_max:
+        same = sum(1 for peer in self._peers if peer._address == self._address) if self._address else 0
+        if len(self._peers) >= self._peers_max or same >= max(1, self._peers_max // ADDRESS_SHARE):
             self.hang_up()
             return
         self._peers.add(self)

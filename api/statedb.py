@@ -18,11 +18,20 @@ EMBEDDED_FILE = "documents.sqlite"
 
 
 def open_state_database(
-    configuration: Configuration, name: str, data: Path, genesis: Genesis, environment: Mapping[str, str] | None = None
+    configuration: Configuration,
+    name: str,
+    data: Path,
+    genesis: Genesis,
+    environment: Mapping[str, str] | None = None,
+    *,
+    locked: bool = True,
 ) -> StateDatabase:
-    """The state database of node ``name`` with the data directory ``data``. Does not wait for a server."""
+    """The state database of node ``name`` with the data directory ``data``. Does not wait for a server.
+
+    ``locked``: this process holds the directory's lock; nobody else may make an unusable file anew.
+    """
     if configuration.state.backend == "embedded":
-        return EmbeddedDatabase(data / EMBEDDED_FILE)
+        return EmbeddedDatabase(data / EMBEDDED_FILE, remake=locked)
     owner = Owner(genesis.chain_id.hex(), genesis.channel, name)
     access = couchdb_access(configuration, name, os.environ if environment is None else environment)
     return CouchDatabase(access, database_name(configuration.state.database_prefix, owner), owner)

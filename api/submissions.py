@@ -1,8 +1,9 @@
 """Submitting: decode, authenticate (M9), hand to the ordering module, and wait as long as the client asked.
 
-Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks. Each
-client is served at its own pace, once its signature has proven that it is the one. Those whom the chain does not know
-share the pace of their address; so do, apart from them, those whose signatures are wrong.
+Waiters are kept by transaction id, bounded in number, and resolved from the commit and certificate callbacks. A
+request is charged to the address that it comes from before anything is done for it. Once its signature has proven whose
+it is, that is paid back, and it waits for its client's turn. Those whom the chain does not know share the pace of their
+address; so do, apart from them, those whose signatures are wrong.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from api.pace import Pace
+from api.pace import Pace, Places, wait_until
 from api.pools import BoundedPool
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_text
@@ -26,6 +27,10 @@ WAITERS_MAX = 20_000
 ADMISSION_THREADS = 2
 ADMISSION_TIMEOUT_S = 30.0
 REQUESTS_PER_S_MAX = 200
+ORIGIN_CALLS_MAX = 4_000
+"""Calls of one address that are under way: its own waiting ones shut nobody else out."""
+INLINE_BYTES_MAX = 4_096
+"""What is longer is decoded in a thread: the event loop is consensus's too."""
 
 UNPROVEN = frozenset(
     {RefusalCode.TOO_LARGE, RefusalCode.WRONG_CHAIN, RefusalCode.WRONG_CHANNEL, RefusalCode.SIGNATURE_INVALID}
@@ -54,6 +59,7 @@ class Submissions:
         self._order = order
         self._pool = BoundedPool("submissions", ADMISSION_THREADS, WAITERS_MAX, ADMISSION_TIMEOUT_S)
         self._pace = Pace(requests_per_s_max)
+        self._places = Places(ORIGIN_CALLS_MAX)
         self._waiters: dict[bytes, _Waiter] = {}
         self.listeners: list[Callable[[], None]] = []
         """Called on the event loop when a block has been certified."""
@@ -62,10 +68,12 @@ class Submissions:
     async def submit(self, params: SubmitParams, origin: str = "") -> Submission:
         """Take an envelope in; ``Refused`` with a typed code when it is not lawful, when there is no room, when it
         failed (with its receipt, if that was asked for), and when it did not come as far in time as was asked for."""
-        envelope = _decoded(params)
-        unproven = f"unproven@{origin}"
+        with self._places.one(origin):
+            return await self._submit(params, origin)
+
+    async def _submit(self, params: SubmitParams, origin: str) -> Submission:
+        envelope = await self._proven(params, origin)
         if self._ledger.has(envelope.tx_id):
-            await self._pace.turn(unproven)
             known = await self._known(envelope, params.wait)
             if known is not None:
                 return _unless_failed(known)
@@ -85,6 +93,54 @@ class Submissions:
         if known is None:
             raise await self._late(envelope, params)
         return _unless_failed(known)
+
+    async def _proven(self, params: SubmitParams, origin: str) -> Envelope:
+        """The envelope, signed by whom it says, once its turn has come; ``Refused`` if it is not lawful. One that has
+        executed was lawful: its signatures are asked for all the same, since its result is not everybody's."""
+        door = f"unproven@{origin}"
+        door_due_s = self._pace.charge(door)
+        envelope = await self._decoded(params, door)
+        client = self._client(envelope, origin)
+        if not self._ledger.has(envelope.tx_id):
+            self._check(client, door, len(params.payload))
+        refusal = await self._pool.run(self._ledger.admit, envelope)
+        if refusal is not None and refusal.code in UNPROVEN:
+            self._refuse(door, door)
+            raise _refused(refusal)
+        if self._ledger.has(envelope.tx_id):
+            await wait_until(door_due_s)
+        elif refusal is not None:
+            self._refuse(client, door)
+            raise _refused(refusal)
+        else:
+            due_s = self._pace.charge(client)
+            self._pace.pay_back(door)
+            await wait_until(due_s)
+        return envelope
+
+    def _check(self, client: str, door: str, size: int) -> None:
+        """``Refused`` if this client is over its pace. To have decoded a large request is the address's turn even so:
+        nothing has shown yet that it is this client's."""
+        try:
+            self._pace.check(client)
+        except Refused:
+            if size <= INLINE_BYTES_MAX:
+                self._pace.pay_back(door)
+            raise
+
+    async def _decoded(self, params: SubmitParams, door: str) -> Envelope:
+        try:
+            if len(params.payload) <= INLINE_BYTES_MAX:
+                return _envelope(params)
+            return await self._pool.run(_envelope, params)
+        except Refusal as refusal:
+            self._refuse(door, door)
+            raise Refused(Problem(refusal.code, refusal.message, 400)) from None
+
+    def _refuse(self, client: str, door: str) -> None:
+        """Charge this client for a request that is refused, in place of the address's turn."""
+        self._pace.pay_back(door)
+        self._pace.refused(client)
 
     def _client(self, envelope: Envelope, origin: str) -> str:
         """Whose request it says to be. Made-up keys cost nothing: those of one address get one share together."""
@@ -122,24 +178,16 @@ class Submissions:
 
     async def _enter(self, envelope: Envelope, waiter: _Waiter, origin: str) -> None:
         """Hand the envelope over, unless it has executed, here or by way of another node: then its nonce is used."""
-        client, refusal = self._client(envelope, origin), None
+        refusal = None
         if not self._ledger.has(envelope.tx_id):
-            unproven = f"unproven@{origin}"
-            self._pace.check(unproven)
-            self._pace.check(client)
-            refusal = await self._pool.run(self._ledger.admit, envelope)
-            if refusal is not None and refusal.code in UNPROVEN:
-                client = unproven
-            if refusal is None:
-                await self._pace.turn(client)
-                (refusal,) = await self._order([envelope])
+            (refusal,) = await self._order([envelope])
         if self._ledger.has(envelope.tx_id):
             record = await self._pool.run(self._ledger.transaction, envelope.tx_id)
             assert record is not None, "what has executed is found"
             self._join(envelope.tx_id, record.height, waiter)
         elif refusal is not None:
-            self._pace.refused(client)
-            raise Refused(Problem(refusal.code, refusal.message, status_of(refusal.code)))
+            self._pace.refused(self._client(envelope, origin))
+            raise _refused(refusal)
 
     def _join(self, tx_id: bytes, height: int, waiter: _Waiter) -> None:
         """Wait for the certificate of a block whose commit has perhaps been announced already."""
@@ -187,11 +235,12 @@ def _unless_failed(fate: Submission) -> Submission:
     raise Refused(Problem(fate.code, message, status_of(fate.code), fate))
 
 
-def _decoded(params: SubmitParams) -> Envelope:
-    try:
-        return envelope_from_text(params.payload, [(item.public_key, item.signature) for item in params.signatures])
-    except Refusal as refusal:
-        raise Refused(Problem(refusal.code, refusal.message, 400)) from None
+def _envelope(params: SubmitParams) -> Envelope:
+    return envelope_from_text(params.payload, [(item.public_key, item.signature) for item in params.signatures])
+
+
+def _refused(refusal: Refusal) -> Refused:
+    return Refused(Problem(refusal.code, refusal.message, status_of(refusal.code)))
 
 
 async def _wait(event: asyncio.Event, timeout_ms: int) -> None:

@@ -23,7 +23,6 @@ from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
 from ledger.execution import Machine, Validator
 from ledger.genesis import Genesis
-from ledger.intake import request_of
 from ledger.ledger import CommittedBlock
 from ledger.opening import open_ledger
 from ledger.statedb.projector import Projector
@@ -138,7 +137,7 @@ class Unit:
         )
 
     async def _order(self, envelopes: Sequence[Envelope]) -> list[Refusal | None]:
-        taken = await self._consensus.submit([request_of(envelope) for envelope in envelopes])
+        taken = await self._consensus.submit([self.ledger.intake.request(envelope) for envelope in envelopes])
         return [None if good else Refusal(RefusalCode.POOL_FULL) for good in taken]
 
     def _committed(self, block: CommittedBlock) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from ca.keys import InvalidKey, SigningKey
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
+from ledger.proofs import ProofInvalid
 from sdk import methods
 from sdk.client import AsyncClient
 from sdk.errors import Refused, SdkError
@@ -49,7 +50,7 @@ def submit(
     Example: wattq tx submit market.cancel_order '{"order": "000000000012-00000"}' --key bob.key
     """
     contract, dot, name = function.partition(".")
-    given = _json_object(args)
+    given = json_object(args, "the arguments", _fail)
     if not dot:
         _fail("the function is CONTRACT.FUNCTION", 2)
 
@@ -60,7 +61,7 @@ def submit(
             await asyncio.to_thread(receipt.write_text, json.dumps(outcome.receipt_json, indent=1))
         return {"tx_id": outcome.tx_id, "height": outcome.height, "code": outcome.code, "value": outcome.value}
 
-    told = _run(work, node, genesis, key, channel)
+    told = ask(work, node, genesis, key, channel, _fail)
     text = f"block {told['height']}: {told['code']} {json.dumps(told['value'])}, transaction {told['tx_id']}"
     typer.echo(json.dumps(told) if as_json else text)
 
@@ -84,7 +85,7 @@ def receipt(
         answer = await client.call(methods.RECEIPT, methods.TransactionParams(tx_id=tx_id))
         await asyncio.to_thread(out.write_text, json.dumps(answer.proof, indent=1))
 
-    _run(work, node, genesis, key, channel)
+    ask(work, node, genesis, key, channel, _fail)
     typer.echo(json.dumps({"tx_id": tx_id, "file": str(out)}) if as_json else f"receipt of {tx_id}: {out}")
 
 
@@ -94,7 +95,16 @@ def genesis_of(genesis: Path, channel: str) -> Genesis:
     return load_genesis(beside if channel and genesis.name == GENESIS.name else genesis)
 
 
-def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path, channel: str) -> T:
+def ask(
+    work: Callable[[AsyncClient], Awaitable[T]],
+    nodes: list[str],
+    genesis: Path,
+    key: Path,
+    channel: str,
+    fail: Callable[[str, int], NoReturn],
+) -> T:
+    """Do ``work`` as the holder of a key; what goes wrong is told by ``fail``, with the exit code for it."""
+
     async def whole() -> T:
         endpoints = [connect(url) for url in nodes]
         trusted = genesis_of(genesis, channel)
@@ -103,21 +113,22 @@ def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis:
 
     try:
         return asyncio.run(whole())
-    except Refused as refusal:
-        _fail(str(refusal), 1)
+    except (Refused, ProofInvalid) as error:
+        fail(str(error), 1)
     except (GenesisInvalid, InvalidKey, OSError, ValueError) as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     except SdkError as error:
-        _fail(str(error), 3)
+        fail(str(error), 3)
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def json_object(text: str, what: str, fail: Callable[[str, int], NoReturn]) -> dict[str, Any]:
+    """An argument, ``what``, that is a JSON object."""
     try:
         tree = json.loads(text)
-    except ValueError as error:
-        _fail(f"the arguments are not JSON: {error}", 2)
+    except (ValueError, RecursionError) as error:
+        fail(f"{what}: not JSON: {error}", 2)
     if not isinstance(tree, dict):
-        _fail("the arguments are a JSON object", 2)
+        fail(f"{what}: not a JSON object", 2)
     return tree
 
 

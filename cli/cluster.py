@@ -45,6 +45,30 @@ INTERRUPTED = 130
 
 
 @app.command()
+def prepare(
+    config: Annotated[Path, typer.Option("--config", "-c", help="cluster.toml.")] = SAMPLE,
+    directory: Directory = DIRECTORY,
+    as_json: Json = False,
+) -> None:
+    """Make a network's directory, and start nothing: for nodes that run elsewhere, in containers for example.
+
+    One that is there stays as it is. Keys are readable by whoever runs this, and by nobody else.
+
+    Example: wattq cluster prepare --config deploy/cluster.toml --directory /network
+    """
+    try:
+        configuration = load(config)
+        check_configuration(configuration, str(config))
+        local.prepare(directory, configuration, config.read_text(encoding="utf-8"), shipped_contracts())
+        names = local.Cluster(directory).names
+    except UNUSABLE as error:
+        _fail(str(error), 2)
+    except local.ClusterError as error:
+        _fail(str(error), 1)
+    _say({"directory": str(directory), "nodes": list(names)}, f"{directory}: {', '.join(names)}", as_json)
+
+
+@app.command()
 def up(
     config: Annotated[
         Path, typer.Option("--config", "-c", help="cluster.toml; used when the network is made.")

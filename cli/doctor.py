@@ -26,7 +26,7 @@ from contracts.sandbox.choice import AUTO, IN_PROCESS, SandboxUnavailable, choos
 from ledger.statedb.couchdb import probe
 from ledger.statedb.documents import StateDatabaseAway, StateDatabaseUnusable
 from sdk.configuration import ConfigurationError, load
-from sdk.ports import port_is_free
+from sdk.ports import port_fault
 
 PYTHON_MIN = (3, 11)
 PYTHON_TESTED_MAX = (3, 13)
@@ -134,10 +134,10 @@ def port_findings(configuration_file: Path) -> Iterator[Finding]:
         for key in PORT_KEYS
         if getattr(section, key)
     ]
-    taken = [(key, port) for key, host, port in wanted if not port_is_free(host, port)]
-    for key, port in taken:
-        yield Finding(key, Level.NOTE, f"port {port} is in use", "end what uses it, or change the key")
-    if not taken:
+    faults = [(key, fault) for key, host, port in wanted if (fault := port_fault(host, port))]
+    for key, fault in faults:
+        yield Finding(key, Level.NOTE, fault, "end what uses it, or change the key or the node's host")
+    if not faults:
         yield Finding("ports", Level.OK, f"{len(wanted)} free")
 
 

@@ -81,9 +81,12 @@ class Founding:
         path = self.genesis_path(plan.name)
         if path.exists():
             raise ClusterError(f"{path} is there already; move it away first")
+        homes = [self._network.home(name) for name in plan.members if self._is_here(name)]
+        for home in homes:
+            _free_place(home, genesis)
         path.parent.mkdir(exist_ok=True)
         _write(path, genesis)
-        given = [place_genesis(self._network.home(name), genesis) for name in plan.members if self._is_here(name)]
+        given = [place_genesis(home, genesis) for home in homes]
         try:
             await self._act("create", {"name": plan.name, "genesis": genesis.chain_id.hex()})
         except Refused as refusal:
@@ -241,13 +244,18 @@ class Founding:
 
 def place_genesis(home: Path, genesis: Genesis) -> Path:
     """Give a node a channel's genesis file, with the mark of a node that has not voted there; the file's directory."""
-    place = home / CHANNELS / genesis.channel
-    if place.exists():
-        raise ClusterError(f"{place} is there already: this node takes part, or has done so")
+    place = _free_place(home, genesis)
     place.mkdir(parents=True)
     if not (home / "data" / CHANNELS / genesis.channel).exists():
         (place / NEW_MARK).touch()
     _write(place / GENESIS_FILE_NAME, genesis)
+    return place
+
+
+def _free_place(home: Path, genesis: Genesis) -> Path:
+    place = home / CHANNELS / genesis.channel
+    if place.exists():
+        raise ClusterError(f"{place} is there already: this node takes part, or has done so")
     return place
 
 

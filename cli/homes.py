@@ -11,14 +11,17 @@ from pathlib import Path
 
 import typer
 
-from ledger.chain import SUFFIX
+from ledger.chain import SUFFIX, ChainCorrupt
+from ledger.genesis import GENESIS_FILE_NAME
 from ledger.layout import CERTIFICATE, CERTIFIED, number, read_certificate
+from ledger.opening import is_damage
 from ledger.storage import STAMP, Storage, chain_name, disk_storage, generation_of, state_name
 from ledger.store import Snapshot, open_to_read
 from pbft.disk import DiskFiles
 from pbft.messages import ExecutionCertificate
 
 DATA = "data"
+CHANNELS = "channels"
 PROGRESS_S = 5.0
 
 
@@ -34,7 +37,7 @@ class Place:
         """The commit store, if there is one."""
         if self.data is None:
             return None
-        path = self.data / state_name(generation_of(DiskFiles(self.data)))
+        path = self.data / state_name(_generation(self.data))
         return path if path.is_dir() else None
 
 
@@ -49,8 +52,35 @@ def data_of(directory: Path) -> Path | None:
 def place_of(directory: Path) -> Place | None:
     """Where the chain files of ``directory`` are; None if it holds none."""
     data = data_of(directory)
-    chain = directory if data is None else data / chain_name(generation_of(DiskFiles(data)))
+    chain = directory if data is None else data / chain_name(_generation(data))
     return Place(chain, data) if any(chain.glob("*" + SUFFIX)) else None
+
+
+def _generation(data: Path) -> int:
+    try:
+        return generation_of(DiskFiles(data))
+    except ChainCorrupt as error:
+        raise ChainCorrupt(f"{data}/{error}") from None
+
+
+def genesis_of(data: Path) -> Path:
+    """Where the genesis file of a data directory is by default: beside the home, or, a channel's, in it."""
+    place = data.resolve()
+    if place.parent.name == CHANNELS:
+        return place.parents[2] / CHANNELS / place.name / GENESIS_FILE_NAME
+    return place.parents[1] / GENESIS_FILE_NAME
+
+
+@contextmanager
+def damage_told(command: str) -> Iterator[None]:
+    """Ends a command with a sentence and exit code 1 where stored data are not what was written."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        typer.echo(f"{command}: the data are damaged: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 @contextmanager

@@ -12,17 +12,27 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.homes import Certificates, data_of, held_certificates, locked, place_of, progress
+from cli.homes import (
+    Certificates,
+    Place,
+    damage_told,
+    data_of,
+    genesis_of,
+    held_certificates,
+    locked,
+    place_of,
+    progress,
+)
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.blocks import StoredBlock
-from ledger.chain import ChainCorrupt
-from ledger.export import ExportUnavailable
+from ledger.chain import ChainCorrupt, ChainTorn
+from ledger.export import ExportUnavailable, NothingToExport
 from ledger.export import export as export_tables
-from ledger.genesis import GENESIS_FILE_NAME, GenesisInvalid, load_genesis
+from ledger.genesis import GenesisInvalid, load_genesis
 from ledger.importing import fill
 from ledger.ledger import Ledger
-from ledger.pruning import CannotPrune
+from ledger.pruning import CannotPrune, check_archive
 from ledger.pruning import prune as prune_chain
 from ledger.replay import ChainInvalid, blocks_of
 from ledger.snapshot_files import CannotCut, cut_snapshot, write_snapshot
@@ -33,6 +43,7 @@ from ledger.undo import CannotRollBack, roll_back
 from pbft.disk import DiskFiles
 from pbft.messages import ExecutionCertificate
 
+COMMAND = "wattq ledger"
 app = typer.Typer(
     help="Work on a node's ledger.\n\nExit codes: 0 done, 1 impossible, 2 unusable directory or genesis file.",
     no_args_is_help=True,
@@ -45,6 +56,7 @@ def ledger() -> None:
 
 
 @app.command()
+@damage_told(COMMAND)
 def rollback(
     directory: Path,
     genesis: Annotated[
@@ -61,7 +73,7 @@ def rollback(
     if not (directory / "format").exists():
         _fail(f"{directory} is no data directory of a node", 2)
     try:
-        trusted = load_genesis(genesis or directory.resolve().parents[1] / GENESIS_FILE_NAME)
+        trusted = load_genesis(genesis or genesis_of(directory))
         storage = disk_storage(directory, DiskFiles(directory))
     except (GenesisInvalid, DirectoryUnusable) as error:
         _fail(str(error), 2)
@@ -86,6 +98,7 @@ class Format(StrEnum):
 
 
 @app.command()
+@damage_told(COMMAND)
 def export(
     directory: Annotated[Path, typer.Argument(help="A node's home, its data directory, chain files or an archive.")],
     out: Annotated[Path, typer.Option(help="Where the tables go, one file each.")],
@@ -103,18 +116,23 @@ def export(
     place = place_of(directory)
     if place is None:
         _fail(f"{directory} holds no chain files", 2)
-    blocks = _between(blocks_of([place.chain]), first, last)
+    if last is not None and last < first:
+        _fail(f"--to {last} is below --from {first}", 2)
+    blocks = _until_torn(_between(blocks_of([place.chain]), first, last), directory)
     try:
         rows = export_tables(blocks, out, form.value, progress(f"exporting {directory}"))
     except (ExportUnavailable, OSError) as error:
         _fail(str(error), 2)
     except ChainCorrupt as error:
         _fail(str(error), 1)
+    except NothingToExport:
+        _fail(f"{directory} has no block from {first} on: nothing was written", 1)
     text = f"{out}: " + ", ".join(f"{count} {table}" for table, count in rows.items())
     typer.echo(json.dumps({"format": form.value, "rows": rows}) if as_json else text)
 
 
 @app.command()
+@damage_told(COMMAND)
 def prune(
     directory: Annotated[Path, typer.Argument(help="A stopped node's home or data directory.")],
     below: Annotated[int, typer.Option(min=2, help="Blocks below this height may go, as far as whole files allow.")],
@@ -134,14 +152,17 @@ def prune(
     data = data_of(directory)
     if data is None:
         _fail(f"{directory} is no data directory of a node", 2)
+    if Place(data, data).state is None:
+        _fail(f"{directory} has no commit store: start the node once, which makes it again from its chain files", 1)
     try:
-        trusted = load_genesis(genesis or data.resolve().parents[1] / GENESIS_FILE_NAME)
+        trusted = load_genesis(genesis or genesis_of(data))
+        check_archive(data, archive)
         with locked(data) as storage:
             done = prune_chain(storage, trusted, below, DiskFiles(archive))
     except (GenesisInvalid, DirectoryUnusable, OSError) as error:
         _fail(str(error), 2)
     except (CannotPrune, ChainCorrupt) as error:
-        _fail(str(error), 1)
+        _fail(f"{directory}: {error}", 1)
     moved = (
         f"{len(done.archived)} files moved to {archive}" if done.archived else "no whole file lies below that height"
     )
@@ -150,6 +171,7 @@ def prune(
 
 
 @app.command()
+@damage_told(COMMAND)
 def snapshot(
     directory: Annotated[Path, typer.Argument(help="A node's home or data directory; the node may run.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
@@ -169,7 +191,7 @@ def snapshot(
     if place is None or place.data is None or place.state is None:
         _fail(f"{directory} is no data directory of a node with blocks", 2)
     try:
-        trusted = load_genesis(genesis or place.data.resolve().parents[1] / GENESIS_FILE_NAME)
+        trusted = load_genesis(genesis or genesis_of(place.data))
         with closing(open_to_read(place.state)) as store, TemporaryDirectory(dir=out.parent) as scratch:
             manifest, chunk = cut_snapshot(store.snapshot(), place.chain, trusted, DiskFiles(Path(scratch)))
             write_snapshot(out, manifest, chunk)
@@ -183,6 +205,7 @@ def snapshot(
 
 
 @app.command("import")
+@damage_told(COMMAND)
 def import_chain(
     sources: Annotated[list[Path], typer.Argument(help="Chain files, archives or homes, the earliest first.")],
     into: Annotated[Path, typer.Option(help="A data directory that is to be made: DIR/data of a node's home.")],
@@ -199,8 +222,8 @@ def import_chain(
 
     Example: wattq ledger import archive/node1 wattquorum/node1 --into copy/data --genesis wattquorum/genesis.json
     """
-    if into.exists() and any(into.iterdir()):
-        _fail(f"{into} is not empty", 2)
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        _fail(f"{into} is not an empty directory", 2)
     places = [place_of(source) for source in sources]
     for source, place in zip(sources, places, strict=True):
         if place is None:
@@ -242,6 +265,14 @@ def _between(blocks: Iterator[StoredBlock], first: int, last: int | None) -> Ite
             yield block
 
 
+def _until_torn(blocks: Iterator[StoredBlock], directory: Path) -> Iterator[StoredBlock]:
+    """A running node may be writing its last record: what stands before it is exported, and it is told."""
+    try:
+        yield from blocks
+    except ChainTorn as error:
+        typer.echo(f"{directory}: the last record is not whole, and left out: {error}", err=True)
+
+
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq ledger: {message}", err=True)
+    typer.echo(f"{COMMAND}: {message}", err=True)
     raise typer.Exit(code)

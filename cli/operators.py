@@ -7,15 +7,18 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.certificates import certificate_facts
+from ca.certificates import InvalidCertificate, certificate_facts
 from ca.keys import SigningKey
 from cluster import ClusterError
 from ledger.genesis import Genesis
 
 
 def certificate_der(path: Path) -> bytes:
-    """A certificate's DER from its PEM file."""
-    return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
+    """A certificate's DER from its PEM file; ``InvalidCertificate`` if that holds none."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise InvalidCertificate(f"{path}: no certificate in PEM: {error}") from None
 
 
 def operators_of(directory: Path, genesis: Genesis) -> list[SigningKey]:

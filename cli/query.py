@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from ca.keys import InvalidKey, SigningKey
-from cli.client import GENESIS, NODES, Channel, GenesisFile, Json, Key, Node, genesis_of
+from cli.client import GENESIS, NODES, Channel, GenesisFile, Json, Key, Node, ask, json_object
 from ledger.genesis import GenesisInvalid, load_genesis
 from ledger.proofs import ProofInvalid, VerifiedEntry, state_proof_from_json, verify_state_proof
 from sdk.client import AsyncClient
-from sdk.errors import Refused, SdkError
 from sdk.methods import VersionRecord
-from sdk.transports import connect
 
 app = typer.Typer(
     help="Ask for documents, the past of keys, and proofs.\n\n"
@@ -47,12 +43,12 @@ def find(
 
     Example: wattq query find '{"v.type": "trade", "v.interval": 12}' --key bob.key --prove
     """
-    tree = _json_object(selector)
+    tree = json_object(selector, "the selector", _fail)
 
     async def work(client: AsyncClient) -> Any:
         return await client.query(tree, limit=limit, bookmark=bookmark, min_height=min_height, prove=prove)
 
-    rows = _run(work, node, genesis, key, channel)
+    rows = ask(work, node, genesis, key, channel, _fail)
     if as_json:
         found = [{"key": r.key, "height": r.height, "index": r.index, "value": r.value} for r in rows.rows]
         if prove:
@@ -80,7 +76,7 @@ def history(
 
     Example: wattq query history governance/parameter/grid_price --key operator.key
     """
-    found = _run(lambda client: client.history(name, limit=limit, bookmark=bookmark), node, genesis, key, channel)
+    found = ask(lambda client: client.history(name, limit=limit, bookmark=bookmark), node, genesis, key, channel, _fail)
     if as_json:
         versions = [_version(each) for each in found.versions]
         told = {"key": name, "versions": versions, "height": found.height, "known_from": found.known_from}
@@ -106,7 +102,7 @@ def value(
 
     Example: wattq query value governance/parameter/grid_price --height 100 --key operator.key
     """
-    found = _run(lambda client: client.value_at(name, height), node, genesis, key, channel)
+    found = ask(lambda client: client.value_at(name, height), node, genesis, key, channel, _fail)
     told = {"key": name, "height": height, "version": _version(found.version)}
     typer.echo(json.dumps(told) if as_json else _line(found.version))
 
@@ -132,7 +128,7 @@ def proof(
         await asyncio.to_thread(out.write_text, json.dumps(tree, indent=1))
         return proven
 
-    _tell(out, _run(work, node, genesis, key, channel), as_json)
+    _tell(out, ask(work, node, genesis, key, channel, _fail), as_json)
 
 
 def verify_proof(
@@ -183,33 +179,6 @@ def _line(version: VersionRecord) -> str:
 
 def _go_on(bookmark: str) -> str:
     return f"; go on with --bookmark {bookmark}" if bookmark else ""
-
-
-def _run(work: Callable[[AsyncClient], Awaitable[T]], nodes: list[str], genesis: Path, key: Path, channel: str) -> T:
-    async def whole() -> T:
-        endpoints = [connect(url) for url in nodes]
-        trusted = genesis_of(genesis, channel)
-        async with AsyncClient(endpoints, trusted, SigningKey.load(key), channel) as client:
-            return await work(client)
-
-    try:
-        return asyncio.run(whole())
-    except (Refused, ProofInvalid) as error:
-        _fail(str(error), 1)
-    except (GenesisInvalid, InvalidKey, OSError, ValueError) as error:
-        _fail(str(error), 2)
-    except SdkError as error:
-        _fail(str(error), 3)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        tree = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        _fail(f"the selector is not JSON: {error}", 2)
-    if not isinstance(tree, dict):
-        _fail("the selector is a JSON object", 2)
-    return tree
 
 
 def _fail(message: str, code: int) -> NoReturn:

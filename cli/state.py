@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,12 +13,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from api.statedb import open_state_database
+from cli.homes import damage_told
 from cluster import CONFIGURATION_FILE, GENESIS_FILE, node_home
-from ledger.genesis import GenesisInvalid, load_genesis
+from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.layout import HEAD, STATE, read_head, state_mark
 from ledger.state import StateReader
 from ledger.statedb.audit import Audit, audit
-from ledger.statedb.documents import StateDatabase, StateDatabaseError
+from ledger.statedb.documents import StateDatabase, StateDatabaseDamaged, StateDatabaseError
 from ledger.statedb.projector import Projector
 from ledger.storage import STAMP, DirectoryUnusable, disk_storage, generation_of, state_name
 from ledger.store import CommitStore, open_to_read
@@ -26,7 +27,7 @@ from ledger.tree import root_of
 from ledger.undo import rollbacks_of
 from ledger.views import StateView
 from pbft.disk import DiskFiles
-from sdk.configuration import ConfigurationError, load
+from sdk.configuration import Configuration, ConfigurationError, load
 
 PAUSE_S = 1.0
 POLL_S = 0.5
@@ -54,24 +55,37 @@ class Opened:
     data: Path
 
 
-@contextmanager
-def _opened(directory: Path, name: str, channel: str) -> Iterator[Opened]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node's ledger lies, and what leads to its state database."""
+
+    configuration: Configuration
+    genesis: Genesis
+    node: str
+    data: Path
+
+    @contextmanager
+    def opened(self, locked: bool) -> Iterator[Opened]:
+        """``locked``: the data directory is held by this process."""
+        try:
+            made = open_state_database(self.configuration, self.node, self.data, self.genesis, locked=locked)
+            with closing(made) as database:
+                yield Opened(database, self.data)
+        except (ConfigurationError, StateDatabaseError) as error:
+            _fail(str(error))
+
+
+def _place(directory: Path, name: str, channel: str) -> Place:
     try:
         configuration = load(directory / CONFIGURATION_FILE)
         home = node_home(directory, name, configuration.section(name))
         data = home / "data" / CHANNELS / channel if channel else home / "data"
         genesis = load_genesis((home / CHANNELS / channel if channel else directory) / GENESIS_FILE)
-        if not (data / STAMP).exists():
-            _fail(f"{data} is no data directory of a node")
-        database = open_state_database(configuration, name, data, genesis)
     except (ConfigurationError, GenesisInvalid) as error:
         _fail(str(error))
-    try:
-        yield Opened(database, data)
-    except StateDatabaseError as error:
-        _fail(str(error))
-    finally:
-        database.close()
+    if not (data / STAMP).exists():
+        _fail(f"{data} is no data directory of a node")
+    return Place(configuration, genesis, name, data)
 
 
 def _store(data: Path) -> CommitStore:
@@ -120,6 +134,7 @@ def _records(store: CommitStore) -> Iterator[tuple[str, bytes]]:
 
 
 @app.command()
+@damage_told("wattq state")
 def verify(node: Node, directory: Directory = NETWORK, channel: Channel = "", as_json: Json = False) -> None:
     """Compare every document with the state, and the state with its root; names each document that differs.
 
@@ -127,10 +142,14 @@ def verify(node: Node, directory: Directory = NETWORK, channel: Channel = "", as
 
     Example: wattq state verify node1
     """
-    with _opened(directory, node, channel) as opened:
+    with _place(directory, node, channel).opened(locked=False) as opened:
         good, root = _root_is_right(opened.data)
         told = _teller(as_json, "compared")
-        found = audit(opened.database, _reopening(opened.data), told, lambda: time.sleep(PAUSE_S))
+        try:
+            found = audit(opened.database, _reopening(opened.data), told, lambda: time.sleep(PAUSE_S))
+        except StateDatabaseDamaged as error:
+            typer.echo(json.dumps({"node": node, "matches": False, "damaged": str(error)}) if as_json else str(error))
+            raise typer.Exit(1) from None
     body: dict[str, Any] = {
         "node": node,
         "matches": good and not found.drifted,
@@ -154,10 +173,13 @@ def _text(node: str, found: Audit, good: bool, root: str) -> str:
     verdict = f"{len(found.drifted)} DRIFTED" if found.drifted else "no document differs"
     behind = f", {found.behind} behind" if found.behind else ""
     place = f"state at height {found.height}, database at {found.savepoint}"
+    if found.savepoint < 0:
+        place += " (no savepoint: it is being rebuilt, or somebody removed it)"
     return "\n".join([*lines, f"{node}: {found.documents} documents, {verdict}{behind}; {place}"])
 
 
 @app.command()
+@damage_told("wattq state")
 def rebuild(
     node: Node,
     directory: Directory = NETWORK,
@@ -172,22 +194,29 @@ def rebuild(
     Example: wattq state rebuild node1
     """
     began = time.monotonic()
-    with _opened(directory, node, channel) as opened:
-        try:
-            storage = disk_storage(opened.data, DiskFiles(opened.data))
-        except DirectoryUnusable:
-            height = _by_the_node(opened, timeout_s, as_json)
-        else:
-            try:
-                height = _here(opened, timeout_s, as_json)
-            finally:
-                storage.release()
+    place = _place(directory, node, channel)
+    with _held(place.data) as held, place.opened(locked=held) as opened:
+        height = (_here if held else _by_the_node)(opened, timeout_s, as_json)
         count = sum(1 for _ in _keys(opened.database))
     took_s = round(time.monotonic() - began, 1)
     body = {"node": node, "rebuilt": height >= 0, "height": height, "documents": count, "seconds": took_s}
     text = f"{node}: rebuilt, {count} documents as of height {height}, {took_s} s"
     typer.echo(json.dumps(body) if as_json else text if height >= 0 else f"{node}: not done within {timeout_s} s")
     raise typer.Exit(0 if height >= 0 else 1)
+
+
+@contextmanager
+def _held(data: Path) -> Iterator[bool]:
+    """Whether the data directory is this process's alone; not while its node runs."""
+    try:
+        storage = disk_storage(data, DiskFiles(data))
+    except DirectoryUnusable:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        storage.release()
 
 
 def _keys(database: StateDatabase) -> Iterator[str]:
@@ -198,9 +227,10 @@ def _keys(database: StateDatabase) -> Iterator[str]:
 
 
 def _by_the_node(opened: Opened, timeout_s: int, as_json: bool) -> int:
-    """Remove the savepoint, which the node notices at its next block; the height when it is back, -1 if too late."""
+    """Remove the savepoint, which the node notices within seconds; the height when it is back, -1 if too late."""
     _, goal = _reopening(opened.data)()
-    opened.database.forget_savepoint()
+    with suppress(StateDatabaseDamaged):  # the node notices that by itself
+        opened.database.forget_savepoint()
     told = _teller(as_json, "documents written by the node")
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -12,6 +12,7 @@ import typer
 from cli.homes import Place, held_certificates, place_of, progress
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
+from ledger.chain import ChainCorrupt
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.opening import is_damage
 from ledger.receipts import ReceiptInvalid, receipt_from_json, verify_receipt
@@ -69,7 +70,7 @@ def receipt(
 def chain(
     directory: Annotated[Path, typer.Argument(help="A node's home, its data directory, chain files or an archive.")],
     genesis: GenesisFile,
-    height: Annotated[int | None, typer.Option(help="Stop at this height.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Stop at this height.")] = None,
     archive: Annotated[Path | None, typer.Option(help="Where `wattq ledger prune` put earlier blocks.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -163,7 +164,7 @@ def _tell_chain(directory: Path, found: Verified, checked: bool, as_json: bool) 
 def _place(directory: Path) -> Place:
     try:
         place = place_of(directory)
-    except (OSError, ValueError) as error:
+    except (OSError, ChainCorrupt) as error:
         _unreadable(f"{directory}: {error}")
     if place is None:
         _unreadable(f"{directory} holds no chain files")

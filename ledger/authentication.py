@@ -7,12 +7,13 @@ counterparty. Admission asks the same of committed state beforehand; only execut
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Sequence
 
 from ca.certificates import CertificateFacts, InvalidCertificate, certificate_facts, root_fingerprint
 from ledger.codes import RefusalCode
 from ledger.state import StateReader
-from ledger.values import decode_value
+from ledger.values import Value, decode_value
 
 ROOT_PREFIX = "governance/root/"
 ROOTS_MAX = 64
@@ -45,6 +46,30 @@ def read_certificate(reader: StateReader, der: bytes) -> CertificateFacts | None
         return certificate_facts(der, roots_of(reader))
     except InvalidCertificate:
         return None
+
+
+def authenticate_newcomer(reader: StateReader, signer: str, certificate: Value, time_ms: int) -> RefusalCode | None:
+    """Why ``signer``, who is not registered, does not prove by this certificate (base64 DER) that a CA of this network
+    knows it, or None. Whether it is valid yet is left to the contract: the last block's time lies behind."""
+    try:
+        der = base64.b64decode(certificate, validate=True) if isinstance(certificate, str) else b""
+    except (binascii.Error, ValueError):
+        return RefusalCode.CERTIFICATE_INVALID
+    facts = read_certificate(reader, der)
+    if facts is None:
+        return RefusalCode.CERTIFICATE_INVALID
+    if facts.signer != signer:
+        return RefusalCode.NOT_YOUR_CERTIFICATE
+    if time_ms > facts.not_after_ms:
+        return RefusalCode.CERTIFICATE_EXPIRED
+    if reader.get(f"governance/revoked/{facts.serial}") is not None:
+        return RefusalCode.CERTIFICATE_REVOKED
+    return None
+
+
+def is_registered(reader: StateReader, signer: str) -> bool:
+    """Whether the chain knows somebody, in whatever standing."""
+    return reader.get(f"registry/user/{signer}") is not None
 
 
 def roots_of(reader: StateReader) -> tuple[bytes, ...]:

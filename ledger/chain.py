@@ -38,6 +38,10 @@ class ChainCorrupt(Exception):
     """A record that is not what was written; the message names file and offset."""
 
 
+class ChainTorn(ChainCorrupt):
+    """The last record is cut short: a node is writing it, or the power went, or the file was truncated."""
+
+
 class Place(msgspec.Struct, frozen=True, array_like=True):
     """Where a block's record starts."""
 
@@ -150,16 +154,27 @@ class ChainFiles:
 
 
 def read_blocks(directory: Path) -> Iterator[StoredBlock]:
-    """All blocks of a directory's files, in order, also while a node appends; ``ChainCorrupt`` where it ends badly."""
-    for path in sorted(directory.glob("*" + SUFFIX)):
-        with path.open("rb") as file:
+    """All blocks of a directory's files, in order, also while a node appends; ``ChainCorrupt`` where it ends badly,
+    ``ChainTorn`` if it is the last record that is cut short."""
+    paths = sorted(directory.glob("*" + SUFFIX))
+    for path in paths:
+        try:
+            yield from _blocks_of_file(path)
+        except ChainTorn as error:
+            if path == paths[-1]:
+                raise
+            raise ChainCorrupt(str(error)) from None
 
-            def read(offset: int, length: int) -> bytes:
-                file.seek(offset)  # used before the next file is opened
-                return file.read(length)
 
-            for _, block in _read_segment(read, str(path)):
-                yield block
+def _blocks_of_file(path: Path) -> Iterator[StoredBlock]:
+    with path.open("rb") as file:
+
+        def read(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        for _, block in _read_segment(read, str(path)):
+            yield block
 
 
 def read_block(directory: Path, place: Place) -> StoredBlock:
@@ -238,12 +253,14 @@ def _read_record(read: Read, offset: int, name: str) -> tuple[StoredBlock, int]:
     """The block at ``offset``, and where its record ends."""
     head = read(offset, _HEAD.size)
     if len(head) < _HEAD.size:
-        raise ChainCorrupt(f"{name}: torn record at {offset}")
+        raise ChainTorn(f"{name}: torn record at {offset}")
     length, checksum = _HEAD.unpack(head)
     if not 0 < length <= RECORD_BYTES_MAX:
         raise ChainCorrupt(f"{name}: impossible length at {offset}")
     data = read(offset + _HEAD.size, length)
-    if len(data) != length or zlib.crc32(data) != checksum:
+    if len(data) != length:
+        raise ChainTorn(f"{name}: torn record at {offset}")
+    if zlib.crc32(data) != checksum:
         raise ChainCorrupt(f"{name}: damaged record at {offset}")
     try:
         return decode_block(data), offset + _HEAD.size + int(length)

@@ -29,6 +29,8 @@ class RefusalCode(StrEnum):
     CERTIFICATE_REVOKED = "CERTIFICATE_REVOKED"
     SUSPENDED = "SUSPENDED"
     ROLE_REQUIRED = "ROLE_REQUIRED"
+    CERTIFICATE_INVALID = "CERTIFICATE_INVALID"
+    NOT_YOUR_CERTIFICATE = "NOT_YOUR_CERTIFICATE"
 
     POOL_FULL = "POOL_FULL"
 
@@ -54,6 +56,8 @@ SENTENCES: dict[RefusalCode, str] = {
     RefusalCode.CERTIFICATE_REVOKED: "A certificate has been revoked.",
     RefusalCode.SUSPENDED: "An operator has suspended this user.",
     RefusalCode.ROLE_REQUIRED: "This function takes another role than the signer's.",
+    RefusalCode.CERTIFICATE_INVALID: "The certificate is malformed or was issued by no CA of this network.",
+    RefusalCode.NOT_YOUR_CERTIFICATE: "The certificate is for another key.",
     RefusalCode.POOL_FULL: "The node has too many transactions waiting. Try again shortly.",
 }
 

@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ledger import epochs
-from ledger.authentication import NONCE_PREFIX, NonceWindow, authenticate
+from ledger.authentication import (
+    NONCE_PREFIX,
+    NonceWindow,
+    authenticate,
+    authenticate_newcomer,
+    is_registered,
+)
 from ledger.blocks import EventRecord, Result
 from ledger.codes import SENTENCES, RefusalCode
-from ledger.envelope import Envelope
+from ledger.envelope import Envelope, Payload
 from ledger.state import Entry, Overlay, RangeRead, StateReader, TransactionView, Version, Write
 from ledger.upgrades import UPGRADE_PREFIX, begin_upgrade, due_upgrades, end_upgrade
 from ledger.values import Value, decode_value, encode_value
@@ -29,6 +35,8 @@ DEADLINE_GAS_MAX = 2_000_000
 MIGRATION_GAS_MAX = 2_000_000
 DEADLINE_GAS_PER_BLOCK_MAX = 20_000_000
 EXPIRY_BLOCKS_MAX = 1_000_000
+CERTIFICATE_ARGUMENT = "certificate_der"
+"""The argument by which a function that anybody may call takes the caller's certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,17 @@ class Call:
     height: int
     index: int
     kind: Literal["transaction", "deadline", "view", "migrate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of a transaction may make it inadmissible while it waits; a small part of its payload."""
+
+    signers: tuple[str, ...]
+    contract: str
+    function: str
+    nonce: int
+    expires_at_height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +298,7 @@ class BlockExecutor:
             block.admitted.append(envelope.tx_id)
             return call
         nonces = NonceWindow.read(block.overlay, payload.signers[0])
-        refusal = self.refuses(block.overlay, envelope, nonces, block.height, block.time_ms)
+        refusal = self.refuses(block.overlay, payload, nonces, block.height, block.time_ms)
         if refusal is not None:
             return refusal
         nonces.use(payload.nonce)
@@ -299,26 +318,45 @@ class BlockExecutor:
         )
 
     def refuses(
-        self, reader: StateReader, envelope: Envelope, nonces: NonceWindow, height: int, time_ms: int
+        self, reader: StateReader, payload: Payload, nonces: NonceWindow, height: int, time_ms: int
     ) -> RefusalCode | None:
         """Why a transaction may not execute in the block at ``height``, or None. Admission asks the same."""
-        payload = envelope.payload
-        if height > payload.expires_at_height:
+        terms = Terms(payload.signers, payload.contract, payload.function, payload.nonce, payload.expires_at_height)
+        return self.still_refuses(reader, terms, nonces, height, time_ms) or self._refuses_newcomer(
+            reader, payload, time_ms
+        )
+
+    def _refuses_newcomer(self, reader: StateReader, payload: Payload, time_ms: int) -> RefusalCode | None:
+        """Keys cost nothing to make up: one that the chain does not know shows a certificate, where that is what it
+        calls for, before it uses up a nonce, which is kept for ever."""
+        signer = payload.signers[0]
+        if is_registered(reader, signer):
+            return None
+        entry = self._machine.entry(reader, payload.contract, payload.function)
+        if entry is None or CERTIFICATE_ARGUMENT not in entry.parameters:
+            return None
+        return authenticate_newcomer(reader, signer, payload.args.get(CERTIFICATE_ARGUMENT), time_ms)
+
+    def still_refuses(
+        self, reader: StateReader, terms: Terms, nonces: NonceWindow, height: int, time_ms: int
+    ) -> RefusalCode | None:
+        """The like, of one that was admissible before: whoever showed a certificate need not show it again."""
+        if height > terms.expires_at_height:
             return RefusalCode.EXPIRED
-        if payload.expires_at_height > height + EXPIRY_BLOCKS_MAX:
+        if terms.expires_at_height > height + EXPIRY_BLOCKS_MAX:
             return RefusalCode.EXPIRY_TOO_FAR
-        refusal = nonces.refuses(payload.nonce)
+        refusal = nonces.refuses(terms.nonce)
         if refusal is not None:
             return refusal
-        entry = self._machine.entry(reader, payload.contract, payload.function)
+        entry = self._machine.entry(reader, terms.contract, terms.function)
         if entry is None:
-            known = self._machine.knows(reader, payload.contract)
+            known = self._machine.knows(reader, terms.contract)
             return RefusalCode.FUNCTION_UNKNOWN if known else RefusalCode.CONTRACT_UNKNOWN
         if entry.kind != "export":
             return RefusalCode.NOT_CALLABLE
         if entry.names == ("*",):
             return None
-        for position, signer in enumerate(payload.signers):
+        for position, signer in enumerate(terms.signers):
             refusal = authenticate(reader, signer, entry.names if position == 0 else (), time_ms)
             if refusal is not None:
                 return refusal

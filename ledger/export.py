@@ -88,10 +88,16 @@ ROWS_MAX = 10_000
 """Rows of one table in memory; with Parquet, also of one row group."""
 PARTIAL = ".part"
 TRADED = frozenset((contract, "traded") for contract in ("market", "auction", "offers"))
+TERMS = ("trade", "interval", "energy_wh", "price")
+"""What the shipped markets say of a trade; another market's event that says less is no row of ``trades``."""
 
 
 class ExportUnavailable(Exception):
     """What the format needs is not installed; the message says what to install."""
+
+
+class NothingToExport(Exception):
+    """Not one block: no table was written."""
 
 
 class Writer(Protocol):
@@ -108,7 +114,8 @@ def export(
     form: str,
     progress: Callable[[int], None] = lambda height: None,
 ) -> dict[str, int]:
-    """Write a file a table into ``directory``; how many rows each has. A file gets its name when it is whole."""
+    """Write a file a table into ``directory``; how many rows each has. A file gets its name when it is whole, and only
+    if there is a block: ``NothingToExport`` leaves what was there."""
     directory.mkdir(parents=True, exist_ok=True)
     counts = dict.fromkeys(TABLES, 0)
     waiting: dict[str, list[Row]] = {table: [] for table in TABLES}
@@ -126,6 +133,10 @@ def export(
             progress(block.header.height)
         for table, rows in waiting.items():
             writers[table].write(rows)
+    if not counts["blocks"]:
+        for table in TABLES:
+            partial_of(directory, table, form).unlink()
+        raise NothingToExport("no such blocks")
     for table in TABLES:
         partial_of(directory, table, form).replace(directory / f"{table}.{form}")
     return counts
@@ -199,8 +210,9 @@ def _event_rows(block: StoredBlock, index: int, name: str, result: Result) -> It
         data = decode_value(event.data)
         yield "events", (height, index, number, time_ms, name, event.contract, event.name, _json(data))
         if (event.contract, event.name) in TRADED:
-            terms = (data["trade"], data["interval"], data["energy_wh"], data["price"])
-            yield "trades", (height, index, number, time_ms, name, *terms)
+            terms: tuple[Any, ...] = tuple(map(data.get, TERMS)) if isinstance(data, dict) else ()
+            if tuple(map(type, terms)) == tuple(TABLES["trades"][column] for column in TERMS):
+                yield "trades", (height, index, number, time_ms, name, *terms)
 
 
 def _json(value: Any) -> str:

@@ -16,6 +16,7 @@ import msgspec
 
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_bytes
+from ledger.execution import Terms
 from ledger.genesis import Genesis
 from pbft.events import CheckedBatch, PoolRequest
 from pbft.messages import batch_digest, decode_batch
@@ -28,6 +29,8 @@ VERIFIED_BYTES_MAX = 64 << 20
 SLICE = 16
 """Envelopes that one thread verifies at a time."""
 TIME_MS_MAX = 2**53
+NEWCOMER = "newcomer"
+"""The one client that all signers are whom the chain does not know: keys cost nothing to make up."""
 
 
 class BadBatch(BatchFault):
@@ -45,10 +48,16 @@ class Intake:
         self._verified: OrderedDict[bytes, Envelope] = OrderedDict()
         self._verified_bytes = 0
         self._lock = threading.Lock()
+        self.is_registered: Callable[[str], bool] = lambda signer: True
+        """Whether the chain knows a signer."""
 
-    def known(self, envelope_hash: bytes) -> Envelope | None:
-        """An envelope verified before, if it is still remembered."""
-        return self._verified.get(envelope_hash)
+    def request(self, envelope: Envelope) -> PoolRequest:
+        """A verified envelope as the ordering module takes it."""
+        payload = envelope.payload
+        signer = payload.signers[0]
+        terms = Terms(payload.signers, payload.contract, payload.function, payload.nonce, payload.expires_at_height)
+        client = signer if self.is_registered(signer) else NEWCOMER
+        return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, payload.gas_limit, client, terms)
 
     def check_many(
         self, envelopes: Sequence[bytes], refuses: Callable[[Envelope], Refusal | None] = lambda envelope: None
@@ -148,7 +157,7 @@ class Intake:
             body=body,
             digest=found,
             proposed_time_ms=batch.proposed_time_ms,
-            requests=tuple(map(request_of, envelopes)),
+            requests=tuple(map(self.request, envelopes)),
         )
 
     def _check_together(self, envelopes: Sequence[Envelope]) -> None:
@@ -165,9 +174,3 @@ class Intake:
             known = self._verified.get(sha256(raw).digest())
             found.append(known if known is not None else envelope_from_bytes(raw))
         return found
-
-
-def request_of(envelope: Envelope) -> PoolRequest:
-    """A verified envelope as the ordering module takes it."""
-    payload = envelope.payload
-    return PoolRequest(envelope.raw, envelope.hash, envelope.tx_id, payload.gas_limit, payload.signers[0])

@@ -15,16 +15,16 @@ from itertools import pairwise
 import msgspec
 
 from ledger.answers import BlockInfo, BlockNotHeld, CommittedBlock, TransactionInfo, transaction_info
-from ledger.authentication import NonceWindow
+from ledger.authentication import NonceWindow, is_registered
 from ledger.blocks import StoredBlock, decode_result
 from ledger.books import Books, Diverged
 from ledger.chain import ChainCorrupt
 from ledger.codes import Refusal
-from ledger.envelope import Envelope, envelope_from_bytes
-from ledger.execution import BlockExecutor, Call, CallResult, Machine, Validator
+from ledger.envelope import Envelope
+from ledger.execution import BlockExecutor, Call, CallResult, Machine, Terms, Validator
 from ledger.genesis import Genesis
 from ledger.history import Past, entry_at, past_of
-from ledger.intake import BadBatch, Intake, request_of
+from ledger.intake import BadBatch, Intake
 from ledger.layout import HEAD, pack, read_boundary, read_head, read_header, state_mark
 from ledger.merkle import proof_of, root_of
 from ledger.organisations import check_handover
@@ -108,6 +108,7 @@ class Ledger:
             self._shelf = Shelf(storage.files, genesis)
             self._books = self._open_books(storage.open_store(state_name(self._generation)), self._generation)
             opened.callback(self._close_books)
+            self.intake.is_registered = lambda signer: is_registered(self._books.view, signer)
             self._shelf.note(self._books)
             self._opened = opened.pop_all()
 
@@ -135,7 +136,7 @@ class Ledger:
         """Requests for the pool, or a refusal's code for each that is malformed, unsigned or inadmissible. State is
         asked first: anybody may send these, and a read costs less than a signature."""
         checked = self.intake.check_many(envelopes, self._refusal)
-        return [item.code if isinstance(item, Refusal) else request_of(item) for item in checked]
+        return [item.code if isinstance(item, Refusal) else self.intake.request(item) for item in checked]
 
     def admit(self, envelope: Envelope) -> Refusal | None:
         """M9 at the edge: signatures, then everything against committed state. Advisory. Call it in a thread."""
@@ -146,19 +147,21 @@ class Ledger:
         books, payload = self._books, envelope.payload
         nonces = NonceWindow.read(books.view, payload.signers[0])
         head = books.head
-        code = self._executor.refuses(books.view, envelope, nonces, head.height + 1, head.time_ms + 1)
+        code = self._executor.refuses(books.view, payload, nonces, head.height + 1, head.time_ms + 1)
         return None if code is None else Refusal(code)
 
-    def _inadmissible(self, envelope: Envelope) -> str | None:
-        refusal = self._refusal(envelope)
-        return None if refusal is None else refusal.code
-
     def inadmissible(self, requests: Sequence[PoolRequest]) -> list[bytes]:
-        """Ids of pool requests that committed state would refuse by now."""
-        gone = []
+        """Ids of pool requests that committed state would refuse by now. Nothing is decoded for that."""
+        books, windows = self._books, dict[str, NonceWindow]()
+        view, head, gone = books.view, books.head, []
         for request in requests:
-            envelope = self.intake.known(request.envelope_hash) or envelope_from_bytes(request.envelope)
-            if self._inadmissible(envelope) is not None:
+            terms = request.terms
+            assert isinstance(terms, Terms), "the ledger itself has made the request"
+            signer = terms.signers[0]
+            if signer not in windows:
+                windows[signer] = NonceWindow.read(view, signer)
+            height, time_ms = head.height + 1, head.time_ms + 1
+            if self._executor.still_refuses(view, terms, windows[signer], height, time_ms) is not None:
                 gone.append(request.tx_id)
         return gone
 

@@ -15,6 +15,7 @@ import msgspec
 from ledger.blocks import Header
 from ledger.books import Books
 from ledger.certificates import CertificateInvalid, check_certificate, follow
+from ledger.claims import NotReadable, read_claim
 from ledger.genesis import Genesis
 from ledger.layout import STATE, TREE, read_entry
 from ledger.layout import read_header as decode_header
@@ -177,8 +178,8 @@ def key_proof_from_json(tree: Any) -> KeyProof:
 
 def _converted(tree: Any, kind: type[T]) -> T:
     try:
-        return msgspec.convert(tree, kind)
-    except msgspec.ValidationError as error:
+        return read_claim(tree, kind)
+    except NotReadable as error:
         raise ProofInvalid(ProofFault.MALFORMED, str(error)) from None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from ledger.blocks import Header
 from ledger.chain import ChainCorrupt, ChainFiles
@@ -23,6 +24,7 @@ COPY_BYTES = 1 << 20
 PLACES_MAX = 10_000
 """Places forgotten in one write."""
 PARTIAL = ".part"
+PROBE = "archive.probe"
 
 
 class CannotPrune(Exception):
@@ -37,11 +39,25 @@ class Pruned:
     archived: tuple[str, ...]
 
 
+def check_archive(data: Path, archive: Path) -> None:
+    """Refuse an archive that lies in the data directory or holds its files by other names: pruning removes those."""
+    held = {_identity(path) for path in (data, *data.rglob("*"))}
+    inside = archive.resolve().is_relative_to(data.resolve())
+    if inside or any(_identity(path) in held for path in (archive, *archive.glob("*")) if path.exists()):
+        raise CannotPrune(f"{archive} is the node's own data directory or part of it: name a directory outside")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
 def prune(storage: Storage, genesis: Genesis, below: int, archive: Files) -> Pruned:
     """Move every segment that holds only blocks below ``below`` into ``archive``. The node is stopped."""
     check_stamp(storage.files, genesis)
     generation = generation_of(storage.files)
     files = storage.files.below(chain_name(generation))
+    _check_apart(files, archive)
     with closing(storage.open_store(state_name(generation))) as store, closing(ChainFiles(files)) as chain:
         checkpoint = _newest_checkpoint(store, genesis.limits.checkpoint_interval_blocks)
         if below > checkpoint:
@@ -60,6 +76,16 @@ def prune(storage: Storage, genesis: Genesis, below: int, archive: Files) -> Pru
             files.remove(name)
         files.sync_names()
     return Pruned(max(last, base) + 1, tuple(name for name, _ in moved))
+
+
+def _check_apart(files: Files, archive: Files) -> None:
+    """What appears in the archive must not appear among the chain files: then both are one directory, however named."""
+    archive.append(PROBE).close()
+    try:
+        if PROBE in files.names():
+            raise CannotPrune("the archive is the chain's own directory: name a directory outside the node's data")
+    finally:
+        archive.remove(PROBE)
 
 
 def _newest_checkpoint(store: CommitStore, interval: int) -> int:

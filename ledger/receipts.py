@@ -15,6 +15,7 @@ import msgspec
 
 from ledger.blocks import Header, Result, encode_result, results_hash
 from ledger.certificates import CertificateInvalid, check_certificate, follow
+from ledger.claims import NotReadable, read_claim
 from ledger.codes import Refusal
 from ledger.envelope import envelope_from_bytes
 from ledger.genesis import Genesis
@@ -190,8 +191,8 @@ def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
 def receipt_from_json(tree: Any) -> Receipt:
     """The reverse; ``ReceiptInvalid`` MALFORMED for anything else."""
     try:
-        receipt = msgspec.convert(tree, Receipt)
-    except msgspec.ValidationError as error:
+        receipt = read_claim(tree, Receipt)
+    except NotReadable as error:
         raise ReceiptInvalid(ReceiptFault.MALFORMED, str(error)) from None
     if receipt.v != RECEIPT_VERSION:
         raise ReceiptInvalid(ReceiptFault.MALFORMED, f"version {receipt.v} is unknown")

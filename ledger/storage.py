@@ -89,8 +89,13 @@ def chain_name(generation: int) -> str:
 
 
 def generation_of(files: Files) -> int:
-    """The generation in force: 0 until a snapshot has been installed."""
-    return int(files.read(CURRENT)) if CURRENT in files.names() else 0
+    """The generation in force: 0 until a snapshot has been installed. ``ChainCorrupt`` if the file says nothing."""
+    if CURRENT not in files.names():
+        return 0
+    text = files.read(CURRENT)
+    if not text.strip().isdigit():
+        raise ChainCorrupt(f"{CURRENT}: damaged: {text[:40]!r}")
+    return int(text)
 
 
 def put_in_force(files: Files, generation: int) -> None:

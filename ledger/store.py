@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from ledger.chain import ChainCorrupt
+
 rocksdict: Any
 try:
     import rocksdict
@@ -56,7 +58,10 @@ def open_store(directory: Path, engine: str = "") -> CommitStore:
 
 
 def open_to_read(directory: Path) -> CommitStore:
-    """The store as it is now, without a lock: another process may be writing to it. Nothing may be written."""
+    """The store as it is now, without a lock: another process may be writing to it. Nothing may be written.
+    ``ChainCorrupt`` if there is none, and none is made."""
+    if not directory.is_dir():
+        raise ChainCorrupt(f"{directory}: there is no commit store")
     if (directory / "store.sqlite").exists():
         return SqliteStore(directory / "store.sqlite")
     if rocksdict is None:

@@ -56,7 +56,7 @@ class CatchUp:
         if not core.active or core.is_primary:
             return
         before_ms = core.now.timer_ms - core.config.status_interval_ms
-        waiting = core.pool.reminders(before_ms, core.config.resend_requests_max)
+        waiting = core.pool.reminders(before_ms, core.config.resend_requests_max, core.now.timer_ms)
         if waiting:
             core.send(core.config.primary(core.view), Forward(tuple(request.envelope for request in waiting)))
 
@@ -154,6 +154,9 @@ class CatchUp:
         if self._core.muted:
             until = self._mute_until
             detail = "the log is lost" if until is None else f"until block {until} is certified"
+            self._core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
+        elif self._core.outcomes.certified < self._core.cut:
+            detail = f"the ledger is older than the log, until block {self._core.cut} is certified"
             self._core.alarm(AlarmKind.AMNESIA, f"no votes: {detail}")
 
     def _learn_mute(self) -> None:

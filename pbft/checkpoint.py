@@ -1,8 +1,8 @@
 """Outcomes and execution certificates: PBFT's checkpoint and reply in one (OSDI '99, section 4.3; DESIGN "Certify").
 
 A certificate of block h also settles every block below it, since each header names the one before. ``certified``
-is the highest height whose certificate agrees with our own execution. The stable checkpoint moves only to a
-multiple of the interval that has a certificate of its own.
+is the highest height whose certificate agrees with our own execution. The stable checkpoint is the highest multiple of
+the interval up to there.
 """
 
 from __future__ import annotations
@@ -109,12 +109,9 @@ class Outcomes:
         return found
 
     def stable(self) -> int:
-        """The highest multiple of the interval that has a certificate which we agree with, or the last one."""
+        """The highest multiple of the interval that is certified, by a certificate of its own or of a later block."""
         interval = self._config.checkpoint_interval_blocks
-        for height in range(self.certified // interval * interval, self.low, -interval):
-            if height in self._certificates and height not in self._fresh:
-                return height
-        return self.low
+        return max(self.low, self.certified // interval * interval)
 
     def forget_below(self, low: int) -> None:
         """The stable checkpoint has moved to ``low``."""

@@ -116,6 +116,8 @@ class Core:
         self.installing = False
         self.muted = False
         """True after amnesia, until nothing that we may have voted on is open."""
+        self.cut = 0
+        """How far our log is cut. What we voted on up to there is forgotten: a certificate has to stand for it."""
         self.view_floor = 0
         """After amnesia: no VIEW-CHANGE for a view up to this one, which we may have asked for already."""
         self.out = Outbox()
@@ -134,7 +136,8 @@ class Core:
     @property
     def votes(self) -> bool:
         """Whether we may sign votes."""
-        return self.me != OBSERVER and self.whole and not self.muted and not self.ended
+        forgotten = self.muted or self.outcomes.certified < self.cut
+        return self.me != OBSERVER and self.whole and not forgotten and not self.ended
 
     @property
     def is_primary(self) -> bool:

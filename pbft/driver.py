@@ -45,6 +45,9 @@ from pbft.transport import Links
 from pbft.wal import WriteAheadLog
 
 ALARMS_MAX = 32
+RECHECKED_MAX = 2_000
+"""Waiting requests of which the ledger is asked at a block whether they are still admissible; the others' turn comes at
+the next ones."""
 
 log = logging.getLogger("wattq.pbft")
 _BULK = (Proposal, BatchBody, CertifiedBlock, Forward, Manifest, Chunk)
@@ -116,6 +119,8 @@ class Driver:
         self._serving = Serving(ledger, self._send_bulk, self._unsent)
         self._reception = Reception(ledger, transport, lambda: self.session, self._put_of, self._serving.serve)
         self._has_voted = False
+        self._rechecked = 0
+        """How far the looks at what waits have come."""
         self._stopping = False
         self._changed = False
         self._rejects: Counter[str] = Counter()
@@ -278,6 +283,8 @@ class Driver:
             outputs.append(self.replica.step(event, now))
             if isinstance(event, Submitted) and event.own:
                 self._answer(event, outputs[-1])
+            elif isinstance(event, Submitted) and event.sender and outputs[-1].refused:
+                self._reception.refuse(event.sender, len(outputs[-1].refused))
         return outputs or [self.replica.step(Tick(), now)]
 
     def _answer(self, event: Submitted, output: Output) -> None:
@@ -331,9 +338,15 @@ class Driver:
             log.error("alarm %s: %s", alarm.kind, alarm.detail)
 
     def _stale(self) -> list[PoolRequest]:
-        """Requests that have waited long enough for their timers to matter; fresh ones need no second look."""
+        """Requests that have waited long enough for their timers to matter; fresh ones need no second look. So many at
+        once, and the next ones the next time."""
         patience_ms = self.session.config.request_timeout_ms // 2
-        return self.replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
+        waiting = self.replica.core.pool.waiting_since(self._now().timer_ms - patience_ms)
+        if len(waiting) <= RECHECKED_MAX:
+            return waiting
+        begin = self._rechecked % len(waiting)
+        self._rechecked = begin + RECHECKED_MAX
+        return (waiting + waiting[:RECHECKED_MAX])[begin : begin + RECHECKED_MAX]
 
     async def _cut(self, below: int) -> None:
         """Called once what the records led to is durable. No session is left before all that is queued is done."""
@@ -347,7 +360,8 @@ class Driver:
     def _send(self, session: Session, send: Send) -> None:
         """To one peer, or: votes to the validators, our status to everyone that we are linked with."""
         numbers, message = session.numbers, send.message
-        if isinstance(message, BatchBody) and send.to is not None and self._serving.refuses(session, send.to):
+        large = isinstance(message, BatchBody | Proposal)
+        if large and send.to is not None and self._serving.refuses(session, send.to):
             return
         if send.to is not None:
             keys: Sequence[bytes] = (numbers.key(send.to),)

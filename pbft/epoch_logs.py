@@ -13,7 +13,7 @@ import logging
 import msgspec
 
 from pbft.files import Files
-from pbft.wal import WalCorrupt, WriteAheadLog
+from pbft.wal import SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
 
 NEW_MARK = "node.new"
 """In the node's home from the making of its key until its first log is durable."""
@@ -33,9 +33,10 @@ class _Note(msgspec.Struct, frozen=True, array_like=True):
 class EpochLogs:
     """``files`` is the directory of all logs, ``home`` the one that may hold the mark. Blocks; one thread at a time."""
 
-    def __init__(self, files: Files, home: Files) -> None:
+    def __init__(self, files: Files, home: Files, segment_bytes_max: int = SEGMENT_BYTES_MAX) -> None:
         self._files = files
         self._home = home
+        self._segment_bytes_max = segment_bytes_max
         self._note = self._read()
 
     @property
@@ -51,11 +52,11 @@ class EpochLogs:
         # Of an epoch before those that have logs, the log is gone: a replica whose ledger was set aside comes there.
         lost = not files.names(".wal") and (epoch in known or epoch < max(known, default=0))
         try:
-            opened = WriteAheadLog(files)
+            opened = WriteAheadLog(files, self._segment_bytes_max)
         except WalCorrupt as error:
             log.error("a new log replaces the one of epoch %d: %s", epoch, error)
             files.remove_all()
-            opened, lost = WriteAheadLog(files), True
+            opened, lost = WriteAheadLog(files, self._segment_bytes_max), True
         kept = known if epoch in known else (*known[-1:], epoch)
         self._write(_Note(kept, amnesia or lost))
         for gone in set(known) - set(kept):

@@ -40,13 +40,15 @@ class CheckedBatch:
 
 @dataclass(frozen=True, slots=True)
 class PoolRequest:
-    """A client's request, signatures checked; ``gas_limit`` is what it declares; ``client``: its first signer."""
+    """A client's request, signatures checked; ``gas_limit`` is what it declares; ``client``: its first signer, or the
+    same for all whom the chain does not know. ``terms``: the ledger's own, for ``LedgerPort.inadmissible``."""
 
     envelope: bytes
     envelope_hash: bytes
     tx_id: bytes
     gas_limit: int
     client: str
+    terms: object = None
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -58,10 +60,12 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """Requests that are admissible in our executed state: from our clients (``own``) or forwarded by a peer."""
+    """Requests that are admissible in our executed state: from our clients (``own``) or forwarded by a peer, whose key
+    is ``sender``."""
 
     requests: tuple[PoolRequest, ...]
     own: bool
+    sender: bytes = b""
 
 
 class Executed(msgspec.Struct, frozen=True):

@@ -15,6 +15,9 @@ from pbft.epoch import Validator
 from pbft.transport import USELESS_BYTES, Deliver, Transport
 
 CHANNEL_ID_BYTES = 8
+ENDED_BYTES = 1 << 16
+"""What a validator of a channel that has ended here still sends in it counts as one useless message, and as one more
+for so many bytes: it does not know that it is of no use."""
 
 Admits = Callable[[bytes], bool]
 """Whether the holder of a key, no validator of the channel, may take part in it as an observer."""
@@ -93,6 +96,8 @@ class Exchange:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self._ports: dict[bytes, Port] = {}
+        self._ended: dict[bytes, frozenset[bytes]] = {}
+        """The validators of each channel whose port was closed: as many as this node ever had a place in."""
         transport.deliver = self._deliver
         transport.on_ready = self._ready
 
@@ -108,19 +113,22 @@ class Exchange:
         """Nothing comes through the port any more, and nobody waits for it."""
         if self._ports.get(port.channel_id) is port:
             del self._ports[port.channel_id]
+            self._ended[port.channel_id] = frozenset(port.validators)
             for key in port.held:
                 self.resume(key)
             self.renew()
 
     def renew(self) -> None:
-        """Link with the validators of all channels; of two addresses of one, that of the channel opened first."""
+        """Link with the validators of all channels; of two addresses of one, that of the channel opened first. Those
+        of the main channel alone are more than observers to the links."""
         union: dict[bytes, Validator] = {}
         equals: set[bytes] = set()
         for port in self._ports.values():
             union = {**port.validators, **union}
             if self.transport.hello.key in port.validators:
                 equals |= port.validators.keys()
-        self.transport.set_validators(tuple(union.values()), equals)
+        main = self._ports.get(self.transport.hello.chain[:CHANNEL_ID_BYTES])
+        self.transport.set_validators(tuple(union.values()), equals, () if main is None else main.validators)
 
     def resume(self, key: bytes) -> None:
         """Read from a peer again, unless another channel's inbox is full of what it sent."""
@@ -131,13 +139,14 @@ class Exchange:
         port = self._ports.get(data[:CHANNEL_ID_BYTES])
         if port is None:
             self.transport.drops["other_channel"] += 1
-            self.waste(sender, data)
+            ended = sender in self._ended.get(data[:CHANNEL_ID_BYTES], ())
+            self.waste(sender, data, ENDED_BYTES if ended else USELESS_BYTES)
             return True
         return port.receive(sender, data[CHANNEL_ID_BYTES:])
 
-    def waste(self, sender: bytes, data: bytes) -> None:
+    def waste(self, sender: bytes, data: bytes, unit_bytes: int = USELESS_BYTES) -> None:
         """A frame of no channel that we and its sender share: no fault, since one of us may know of it earlier."""
-        self.transport.useless(sender, 1 + len(data) // USELESS_BYTES)
+        self.transport.useless(sender, 1 + len(data) // unit_bytes)
 
     def _ready(self, key: bytes) -> None:
         for port in list(self._ports.values()):

@@ -148,8 +148,8 @@ class Gate:
         scope = self._config.scope
         match message:
             case Proposal(proposal, _):
-                _must_be(sender, proposal.sender)
-                yield Claim(sender, proposal.signed(scope), proposal.signature)
+                # Passed on by anyone: its own signature says whose it is.
+                yield self._proposal(proposal)
             case Complaints(complaints):
                 # Passed on by anyone, like NEW-VIEW.
                 for complaint in complaints:

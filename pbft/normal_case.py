@@ -35,6 +35,10 @@ AHEAD = 2
 is voted for, but is not served yet: its clients go on waiting."""
 
 
+MISSED_SHARE = 4
+"""A quarter of the status interval after f + 1 others have prepared it, a proposal that did not come is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Proposed:
     """A proposal as it came: in which view, when, with what, and which requests had waited for a while."""
@@ -53,6 +57,9 @@ class NormalCase:
         self._proposed_ms = 0
         self._proposals: dict[int, _Proposed] = {}
         """What was proposed in this view at heights that have not executed; at most a window's."""
+        self._missed: dict[int, tuple[bytes, int, int]] = {}
+        """Sequences that others prepare and we were not sent: digest, when to ask for it, how often we did; at most a
+        window's."""
         self._hopeless: set[int] = set()
         """Heights without hope for a certificate that an alarm was raised for; at most a window's."""
 
@@ -111,7 +118,7 @@ class NormalCase:
         What a new view began above is settled or in its O: there the primary has nothing to propose.
         """
         core, proposal = self._core, message.pre_prepare
-        if sender != proposal.sender or proposal.sender != core.config.primary(proposal.view):
+        if proposal.sender != core.config.primary(proposal.view):
             core.reject(sender, RejectReason.NOT_PRIMARY)
         elif proposal.view != core.view or not core.active or core.is_primary:
             core.reject(sender, RejectReason.WRONG_VIEW)
@@ -149,7 +156,7 @@ class NormalCase:
         core = self._core
         core.pool.mark_proposed(requests, sequence)
         patience_ms = core.config.status_interval_ms
-        waiting = core.pool.unproposed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
+        waiting = core.pool.owed(core.now.timer_ms - patience_ms, core.config.batch_transactions_max)
         self._proposals[sequence] = _Proposed(core.view, core.now.timer_ms, requests, waiting)
 
     def _note_served(self, height: int, admitted: Sequence[bytes]) -> None:
@@ -195,6 +202,7 @@ class NormalCase:
         elif self._is_welcome(vote):
             slot = core.log.slot(vote.sequence)
             if self._place(slot.prepares, vote):
+                self._note_missed(slot, vote)
                 self.advance(slot)
 
     def on_commit(self, vote: Commit) -> None:
@@ -225,6 +233,41 @@ class NormalCase:
             return False
         votes.put(vote)
         return True
+
+    # ---------------------------------------------------------------------------------- missed proposals
+
+    def _note_missed(self, slot: Slot, vote: Prepare) -> None:
+        """f + 1 replicas prepare what we have not been sent: one honest at least has it, and may be asked for it."""
+        core = self._core
+        if slot.accepted is None and vote.sequence not in self._missed and self._is_missed(slot, vote.digest):
+            patience_ms = core.config.status_interval_ms // MISSED_SHARE
+            self._missed[vote.sequence] = (vote.digest, core.now.timer_ms + patience_ms, 0)
+
+    def _is_missed(self, slot: Slot, digest: bytes) -> bool:
+        core = self._core
+        fresh = slot.sequence > max(core.view_base, core.executed)
+        follows = core.active and not core.is_primary and fresh and core.in_window(slot.sequence)
+        return follows and slot.accepted is None and slot.prepares.count((core.view, digest)) >= core.config.weak
+
+    def fetch_missed(self) -> None:
+        """Ask those who have a proposal that the primary keeps from us, or sends late, one after another.
+
+        Else a lying primary could be late to f replicas, whose complaints alone are no reason, and slow all others.
+        """
+        core = self._core
+        for sequence, (digest, ask_at_ms, asked) in list(self._missed.items()):
+            slot = core.log.slots.get(sequence)
+            if slot is None or not self._is_missed(slot, digest):
+                del self._missed[sequence]
+            elif ask_at_ms <= core.now.timer_ms:
+                senders = slot.prepares.senders((core.view, digest))
+                core.send(senders[asked % len(senders)], FetchBatch(digest))
+                self._missed[sequence] = (digest, core.now.timer_ms + core.config.status_interval_ms, asked + 1)
+
+    def missed_wake_ms(self) -> int | None:
+        return min((ask_at_ms for _, ask_at_ms, _ in self._missed.values()), default=None)
+
+    # ------------------------------------------------------------------------------------------- advancing
 
     def advance(self, slot: Slot) -> None:
         """Move a slot as far as its votes allow: prepared, committed, executed."""
@@ -371,9 +414,15 @@ class NormalCase:
         for slot in self._core.log.ascending():
             body = slot.bodies.get(digest)
             if body:
-                self._core.send(sender, BatchBody(body))
+                self._core.send(sender, self._found(slot, digest, body))
                 return
         self._core.reject(sender, RejectReason.USELESS)
+
+    def _found(self, slot: Slot, digest: bytes, body: bytes) -> Proposal | BatchBody:
+        """A batch, with its pre-prepare if that is a fresh one of this view: whoever asks for it may have missed it."""
+        core, accepted = self._core, slot.accepted
+        fresh = core.active and slot.sequence > core.view_base and accepted is not None and accepted.digest == digest
+        return Proposal(accepted, body) if fresh and accepted is not None else BatchBody(body)
 
 
 def is_equivocation(accepted: PrePrepare, other: PrePrepare) -> bool:

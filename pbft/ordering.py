@@ -8,7 +8,7 @@ more. Batches are drawn from the clients in turn, so that one client's flood doe
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
@@ -19,6 +19,8 @@ SERVED_CLIENTS_MAX = 10_000
 """Clients of whom is known when the primary last served them; of the longest unserved it is forgotten."""
 BATCH_BYTES, ENVELOPE_BYTES = 128, 8
 """What a batch takes beside its envelopes, and beside each of them, encoded."""
+OLDEST = 8
+"""Among how many times as many of the oldest requests those are looked for that the primary was not told of."""
 RESERVED_SHARE = 8
 """The last 1/8 of the pool's places is for clients that have none: others' backlogs shut nobody out."""
 
@@ -27,6 +29,8 @@ RESERVED_SHARE = 8
 class _Waiting:
     request: PoolRequest
     since_ms: int
+    told_ms: int | None = None
+    """When this view's primary was told of it, as far as we know."""
     sequence: int | None = None
     """The sequence that it is proposed at in this view, if it is."""
 
@@ -38,10 +42,17 @@ class _Client:
     count: int = 0
     fresh: dict[bytes, None] = field(default_factory=dict)
     """Requests that are not proposed yet, in order of arrival."""
+    told: dict[bytes, None] = field(default_factory=dict)
+    """Those of them that the primary was told of, in that order."""
     overtaken_ms: int = 0
     """The latest arrival among its proposed requests."""
     crowded_ms: int = -1
     """When it last filled half of its share."""
+
+
+def _told_ms(waiting: _Waiting) -> int:
+    assert waiting.told_ms is not None, "asked of those that the primary was told of"
+    return waiting.told_ms
 
 
 class Room:
@@ -78,6 +89,8 @@ class Pool:
         self._config = config
         self._waiting: dict[bytes, _Waiting] = {}
         self._fresh: dict[bytes, None] = {}
+        self._told: dict[bytes, None] = {}
+        """Fresh requests that the primary was told of, in that order: for others it owes nothing."""
         self._clients: dict[str, _Client] = {}
         self._turns: dict[str, None] = {}
         """Clients with fresh requests; the one to be served next comes first."""
@@ -93,8 +106,9 @@ class Pool:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, request: PoolRequest, now_ms: int) -> bool:
-        """Take a request in; False if there is no room. One that is known already counts as taken."""
+    def add(self, request: PoolRequest, now_ms: int, *, told: bool = False) -> bool:
+        """Take a request in; False if there is no room. One that is known already counts as taken. ``told``: everybody
+        else is told of it now."""
         if request.tx_id in self._waiting:
             return True
         size = len(request.envelope)
@@ -109,6 +123,8 @@ class Pool:
         self._waiting[request.tx_id] = _Waiting(request, now_ms)
         self._bytes += size
         self._put_fresh(request)
+        if told:
+            self._tell(request, now_ms)
         if 2 * client.count >= self._client_max:
             client.crowded_ms = now_ms
         if (
@@ -130,12 +146,21 @@ class Pool:
         self._clients[request.client].fresh[request.tx_id] = None
         self._turns.setdefault(request.client)
 
+    def _tell(self, request: PoolRequest, now_ms: int) -> None:
+        """The primary is told of a fresh request, for the first time as far as we know."""
+        waiting = self._waiting[request.tx_id]
+        if waiting.told_ms is None:
+            waiting.told_ms = now_ms
+            self._told[request.tx_id] = self._clients[request.client].told[request.tx_id] = None
+
     def _drop_fresh(self, request: PoolRequest) -> None:
         if request.tx_id not in self._fresh:
             return
         del self._fresh[request.tx_id]
         client = self._clients[request.client]
         del client.fresh[request.tx_id]
+        self._told.pop(request.tx_id, None)
+        client.told.pop(request.tx_id, None)
         if not client.fresh:
             del self._turns[request.client]
 
@@ -179,31 +204,38 @@ class Pool:
     def restart(self, kept: Iterable[int], now_ms: int) -> None:
         """A new view has begun: timers start anew, and only what stands at the ``kept`` sequences is proposed."""
         sequences = frozenset(kept)
-        self._fresh, self._turns = {}, {}
+        self._fresh, self._turns, self._told = {}, {}, {}
         self._twice_ms = 0
         self._served_ms.clear()
         for client in self._clients.values():
-            client.fresh, client.overtaken_ms = {}, 0
+            client.fresh, client.told, client.overtaken_ms = {}, {}, 0
         for waiting in self._waiting.values():
-            waiting.since_ms = now_ms
+            waiting.since_ms, waiting.told_ms = now_ms, None
             if waiting.sequence not in sequences:
                 waiting.sequence = None
                 self._put_fresh(waiting.request)
 
     # ------------------------------------------------------------------------------------------ waiting
 
-    def unproposed(self, before_ms: int, count_max: int) -> list[PoolRequest]:
-        """Up to ``count_max`` requests that have waited since before ``before_ms`` without being proposed."""
+    def owed(self, before_ms: int, count_max: int) -> list[PoolRequest]:
+        """Up to ``count_max`` requests that the primary was told of before ``before_ms`` and has not proposed."""
         found: list[PoolRequest] = []
-        for tx_id in self._fresh:
+        for tx_id in self._told:
             waiting = self._waiting[tx_id]
-            if waiting.since_ms > before_ms or len(found) == count_max:
+            if _told_ms(waiting) > before_ms or len(found) == count_max:
                 break
             found.append(waiting.request)
         return found
 
-    def reminders(self, before_ms: int, count_max: int) -> list[PoolRequest]:
-        """The like, one client after another, and others the next time: the primary may lack any of them."""
+    def _unproposed(self, before_ms: int, count_max: int) -> Iterator[PoolRequest]:
+        """The oldest fresh requests, those that the primary was not told of first."""
+        waiting = takewhile(lambda one: one.since_ms <= before_ms, (self._waiting[tx_id] for tx_id in self._fresh))
+        oldest = list(islice(waiting, OLDEST * count_max))
+        return (one.request for one in sorted(oldest, key=lambda one: one.told_ms is not None))
+
+    def reminders(self, before_ms: int, count_max: int, now_ms: int) -> list[PoolRequest]:
+        """Up to ``count_max`` requests that have waited since before ``before_ms`` without being proposed, one client
+        after another, and others the next time: the primary may lack any of them, and is told of them now."""
         found: list[PoolRequest] = []
         for name in list(self._turns):
             waiting = self._waiting[next(iter(self._clients[name].fresh))]
@@ -213,8 +245,11 @@ class Pool:
             if len(found) == count_max:
                 break
         seen = {request.tx_id for request in found}
-        others = (request for request in self.unproposed(before_ms, count_max) if request.tx_id not in seen)
-        return [*found, *islice(others, count_max - len(found))]
+        others = (request for request in self._unproposed(before_ms, count_max) if request.tx_id not in seen)
+        found.extend(islice(others, count_max - len(found)))
+        for request in found:
+            self._tell(request, now_ms)
+        return found
 
     def oldest_ms(self) -> int | None:
         """Since when the oldest request waits, or None for an empty pool."""
@@ -226,18 +261,27 @@ class Pool:
         first = next(iter(self._fresh), None)
         return None if first is None else self._waiting[first].since_ms
 
+    def oldest_told_ms(self) -> int | None:
+        """Since when the oldest request that the primary was told of waits to be proposed, or None."""
+        first = next(iter(self._told), None)
+        return None if first is None else _told_ms(self._waiting[first])
+
     def censored(self, patience_ms: int) -> bool:
         """Whether the primary passes over some client's oldest request: for others of the same client that came
         ``patience_ms`` later, or, while this client gets nothing, for a client that has its second turn.
 
         A mere backlog is no censorship: a correct primary serves clients in turn, so that whoever has waited is served
         before anybody has a second turn. Nor is a full pool, which may have refused there what waits here: a client's
-        first request finds room in the eighth that is reserved, the others may not where it is crowded.
+        first request finds room in the eighth that is reserved, the others may not where it is crowded. Nor does it
+        count what the primary was not told of: somebody may have sent it to all others.
         """
         return any(self._is_censored(self._clients[name], name, patience_ms) for name in self._turns)
 
     def _is_censored(self, client: _Client, name: str, patience_ms: int) -> bool:
-        since_ms = self._waiting[next(iter(client.fresh))].since_ms
+        first = next(iter(client.told), None)
+        if first is None:
+            return False
+        since_ms = _told_ms(self._waiting[first])
         if since_ms + patience_ms <= client.overtaken_ms and since_ms > max(client.crowded_ms, self._crowded_ms):
             return True
         waits_ms = max(since_ms, self._served_ms.get(name, 0))
@@ -260,7 +304,10 @@ class Pool:
         return None if oldest_ms is None else oldest_ms + self._config.batch_delay_ms_max
 
     def take(self) -> list[PoolRequest]:
-        """The next batch's requests, one client after another, within the limits on count, bytes and gas."""
+        """The next batch's requests, one client after another, within the limits on count, bytes and gas.
+
+        A client whose next request does not fit keeps its place for the next batch, and the others go on.
+        """
         chosen: list[PoolRequest] = []
         room = Room(self._config)
         turns = deque((name, iter(tuple(self._clients[name].fresh))) for name in self._turns)
@@ -271,7 +318,7 @@ class Pool:
                 continue
             request = self._waiting[tx_id].request
             if not room.takes(request):
-                break
+                continue
             chosen.append(request)
             turns.append((name, requests))
             self._turns[name] = self._turns.pop(name)

@@ -270,7 +270,7 @@ class Reception:
     def _forwarded(self, sender: bytes, message: Forward, faults: list[tuple[bytes, str]]) -> Submitted:
         checked = self._ledger.check_envelopes(message.envelopes)
         faults += [(sender, f"forwarded_{item.lower()}") for item in checked if isinstance(item, str)]
-        return Submitted(tuple(item for item in checked if isinstance(item, PoolRequest)), own=False)
+        return Submitted(tuple(item for item in checked if isinstance(item, PoolRequest)), False, sender)
 
     def useless(self, sender: bytes, count: int = 1) -> None:
         """So many messages of a peer changed nothing: too many, and what waits of it is dropped while it is paused."""
@@ -288,11 +288,11 @@ class Reception:
         refused = self._refused.get(sender)
         return refused is not None and _now() < refused.penalty_until_s
 
-    def _refuse(self, sender: bytes) -> None:
-        """A request that this peer forwarded is refused."""
+    def refuse(self, sender: bytes, count: int = 1) -> None:
+        """So many requests that this peer forwarded are refused: as inadmissible, or since there is no room."""
         if sender not in self._refused and len(self._refused) >= REFUSED_PEERS_MAX:
             self._refused = {}
-        if self._refused.setdefault(sender, Faults(REFUSED_PER_S_MAX)).add(_now(), REFUSED_PAUSE_S):
+        if self._refused.setdefault(sender, Faults(REFUSED_PER_S_MAX)).add(_now(), REFUSED_PAUSE_S, count):
             self._rest.pop(sender, None)
 
     def _fault(self, sender: bytes, fault: str) -> None:
@@ -300,7 +300,7 @@ class Reception:
         self.rejects[fault] += 1
         log.debug("rejected a message of %s: %s", sender.hex()[:16], fault)
         if fault.startswith("forwarded_") and fault.removeprefix("forwarded_").upper() not in OF_LATE:
-            self._refuse(sender)
+            self.refuse(sender)
         blamed = fault in BLAMED or fault.removeprefix("forwarded_").upper() in UNSIGNED
         if blamed and self._transport.fault(sender):
             self._drop_waiting(sender)
@@ -309,6 +309,8 @@ class Reception:
         self._rest.pop(sender, None)
         if sender in self._inbox:
             self._forget(sender)
+            # Its link may be held for an inbox that was full; that it is paused is another reason.
+            self._transport.resume_reading(sender)
 
 
 def _now() -> float:

@@ -49,7 +49,17 @@ class Muted(msgspec.Struct, frozen=True, array_like=True, tag="muted"):
     view: int | None = None
 
 
-Record: TypeAlias = Accepted | Prepared | Left | Entered | Muted
+class Cut(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
+    """Records of sequences up to ``below`` are forgotten: a certified checkpoint stands for them. Before they go.
+
+    A ledger that does not reach as far, damaged or older than the log, must not be voted on: we may have voted on
+    what it lacks.
+    """
+
+    below: int
+
+
+Record: TypeAlias = Accepted | Prepared | Left | Entered | Muted | Cut
 
 encode_record = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)

@@ -51,7 +51,7 @@ from pbft.messages import (
     ViewChange,
 )
 from pbft.normal_case import NormalCase, is_equivocation
-from pbft.records import Accepted, Entered, Left, Muted, Prepared, Record
+from pbft.records import Accepted, Cut, Entered, Left, Muted, Prepared, Record
 from pbft.state_transfer import StateTransfer
 from pbft.view_changer import ViewChanger
 
@@ -96,11 +96,13 @@ class Replica:
         self._changer.check_primary()
         self._changer.check_deadline()
         self._normal.propose()
+        self._normal.fetch_missed()
         self._transfer.tick()
         self._catch_up.tell()
 
     def _wake_ms(self) -> int:
-        times = (self._normal.wake_ms(), self._changer.wake_ms(), self._transfer.wake_ms(), self._catch_up.wake_ms())
+        normal, others = self._normal, (self._changer, self._transfer, self._catch_up)
+        times = (normal.wake_ms(), normal.missed_wake_ms(), *(other.wake_ms() for other in others))
         return min([time for time in times if time is not None])
 
     def _executed(self, event: Executed) -> None:
@@ -170,7 +172,7 @@ class Replica:
         core = self._core
         taken = []
         for request in event.requests:
-            if core.pool.add(request, core.now.timer_ms):
+            if core.pool.add(request, core.now.timer_ms, told=event.own):
                 taken.append(request.envelope)
             else:
                 core.out.refused.append(request.tx_id)
@@ -193,6 +195,7 @@ class Replica:
         if event.amnesia and not any(isinstance(record, Muted) for record in event.records):
             self._catch_up.mute(None)
             core.persist(Muted(None))
+        core.cut = max((record.below for record in event.records if isinstance(record, Cut)), default=0)
         for record in event.records:
             self._restore(record)
         self._catch_up.warn_if_mute()
@@ -207,7 +210,7 @@ class Replica:
         self._normal.adopt_rest()
         if event.damaged:
             core.whole = False
-            self._transfer.want(1)
+            self._transfer.want(max(1, core.cut))
         self._normal.certify()
         self._catch_up.tell(at_once=True)
 

@@ -3,9 +3,11 @@
 Validators are told by ``set_validators``, at every epoch anew; links outlive epochs. Of two validators the one
 with the smaller key dials. Whoever is no validator is an observer: it dials every validator and is never
 dialled, needs a node's certificate of this network, and shares a number of places and a budget of bytes a
-second with all other observers, so that what they cost the validators is bounded. What is to be sent waits in a
-byte-bounded queue with votes ahead of bulk; when it is full the oldest bulk is dropped, and the status exchange
-sends again what matters. A peer whose messages fail, or change nothing, too often is not read from for a while.
+second with all other observers, so that what they cost the validators is bounded. Validators are the main channel's.
+Those of a channel beside it, chosen by its operators alone, are linked with too, but may no more than observers, and
+have as many places of their own. What is to be sent waits in a byte-bounded queue with votes ahead of bulk; when it is
+full the oldest bulk is dropped, and the status exchange sends again what matters. A peer whose messages fail, or change
+nothing, too often is not read from for a while.
 """
 
 from __future__ import annotations
@@ -103,18 +105,26 @@ class Transport:
         self._peers: dict[bytes, Peer] = {}
         self._validators: dict[bytes, Validator] = {}
         self._equals: frozenset[bytes] = frozenset()
+        self._main: frozenset[bytes] = frozenset()
         self._scheduled: set[bytes] = set()
         self._server: asyncio.AbstractServer | None = None
         self._dialling: dict[tuple[bytes, str], asyncio.Task[None]] = {}
 
-    def set_validators(self, validators: Sequence[Validator], equals: Iterable[bytes] | None = None) -> None:
+    def set_validators(
+        self,
+        validators: Sequence[Validator],
+        equals: Iterable[bytes] | None = None,
+        main: Iterable[bytes] | None = None,
+    ) -> None:
         """Who votes from now on, and where each is reached. Links stay as they are.
 
         ``equals``: those who take us for a validator too; all of them or none, as we are one or not, if it is left out.
+        ``main``: those of the main channel, whom its epochs rule; all of them, if it is left out.
         """
         self._validators = {validator.public_key: validator for validator in validators}
         ours = self._validators if self.hello.key in self._validators else ()
         self._equals = frozenset(ours if equals is None else equals)
+        self._main = frozenset(self._validators if main is None else main)
         for key in self._validators:
             if key != self.hello.key:
                 self._peer(key)
@@ -166,6 +176,13 @@ class Transport:
     def dialled(self) -> list[bytes]:
         """The keys of those whom it is ours to dial."""
         return [key for key, _ in self._dialling]
+
+    def admits(self, key: bytes) -> bool:
+        """Whether a peer may take part in the main channel: every node that has not been revoked since it linked."""
+        peer = self._peers.get(key)
+        if key in self._main or peer is None or peer.link is None or peer.link.facts is None:
+            return True
+        return not self.is_revoked(peer.link.facts.serial)
 
     def queued_bytes(self, key: bytes) -> int:
         peer = self._peers.get(key)
@@ -219,13 +236,13 @@ class Transport:
             return "bad_certificate"
         if facts.role != Role.NODE:
             return "not_a_node"
-        if link.dialled is not None or facts.public_key in self._validators:
+        if link.dialled is not None or facts.public_key in self._main:
             return ""
         strangers = [known for known in self._links if known.peer is None and not self._is_validator(known)]
         return "too_many_links" if len(strangers) > UNINTRODUCED_MAX else ""
 
     def _is_validator(self, link: Link) -> bool:
-        return link.facts is not None and link.facts.public_key in self._validators
+        return link.facts is not None and link.facts.public_key in self._main
 
     def introduced(self, link: Link, hello: Hello) -> str:
         assert link.facts is not None, "an opened link has a certificate"
@@ -250,11 +267,12 @@ class Transport:
     def _refuses(self, key: bytes, facts: CertificateFacts) -> str:
         if facts.public_key != key:
             return "other_key"
-        if key in self._validators:
+        if key in self._main:
             return ""
         if self.is_revoked(facts.serial):
             return "revoked"
-        others = [known for known in self._observers() if known.key != key]
+        votes = key in self._validators
+        others = [peer for peer in self._observers() if peer.key != key and (peer.key in self._validators) == votes]
         return "too_many_observers" if len(others) >= self.limits.observers_max else ""
 
     def _prefers(self, older: Link, newer: Link) -> bool:
@@ -311,7 +329,7 @@ class Transport:
         return peer
 
     def _observers(self) -> list[Peer]:
-        return [peer for key, peer in self._peers.items() if key not in self._validators and peer.link is not None]
+        return [peer for key, peer in self._peers.items() if key not in self._main and peer.link is not None]
 
     def _forget_strangers(self) -> None:
         """Nothing is kept of a peer that is no validator, has no link and serves no penalty."""
@@ -323,7 +341,7 @@ class Transport:
     def _share_budget(self) -> None:
         """Observers share the budget equally; validators have none. An observer does not limit its validators."""
         observers = self._observers()
-        for key in self._validators:
+        for key in self._main:
             peer = self._peers.get(key)
             if peer is not None:
                 peer.sending = peer.receiving = None

@@ -79,7 +79,7 @@ class ViewChanger:
 
     def _measure(self) -> None:
         core = self._core
-        oldest_ms = core.pool.oldest_fresh_ms()
+        oldest_ms = core.pool.oldest_told_ms()
         patience_ms = core.config.status_interval_ms
         owed = oldest_ms is not None and oldest_ms + patience_ms <= core.now.timer_ms
         following = core.log.slots.get(core.ordered + 1)

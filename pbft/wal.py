@@ -1,8 +1,9 @@
 """The write-ahead log: records appended in segments, made durable in groups, before anything is sent.
 
 A record is length, CRC-32 and bytes. A torn tail of the last segment is cut; damage elsewhere is ``WalCorrupt``
-with file and offset. Whole segments are dropped once all their records lie below the stable checkpoint; each
-new segment starts with the records that say which view we are in, so that no truncation can forget it.
+with file and offset. Whole segments are dropped once all their records lie below the stable checkpoint, and not
+before the log says so; each new segment starts with the records that say which view we are in and how far the log is
+cut, so that no truncation can forget it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import get_args
 
 import msgspec
 
 from pbft.files import AppendFile, Files
-from pbft.records import Entered, Left, Muted, Record, decode_record, encode_record, sequence_of
+from pbft.records import Cut, Entered, Left, Muted, Record, decode_record, encode_record, sequence_of
 from pbft.torn import has_record_behind
 
 SEGMENT_BYTES_MAX = 16 << 20
 RECORD_BYTES_MAX = 64 << 20
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAGIC = b"WQWAL" + bytes([FORMAT_VERSION])
 SUFFIX = ".wal"
 _HEAD = struct.Struct(">II")
@@ -37,12 +39,14 @@ class WalCorrupt(Exception):
 class WriteAheadLog:
     """One directory's log. Not thread-safe: the driver calls it from one thread at a time."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, segment_bytes_max: int = SEGMENT_BYTES_MAX) -> None:
         self._files = files
+        self._segment_bytes_max = segment_bytes_max
         self._tops: dict[int, int] = {}
         self._left: Left | None = None
         self._entered: Entered | None = None
         self._muted: Muted | None = None
+        self._cut = Cut(0)
         self.records = self._read_all()
         numbers = self._numbers()
         self._number = numbers[-1] if numbers else 0
@@ -50,17 +54,19 @@ class WriteAheadLog:
 
     def append(self, records: Sequence[Record]) -> None:
         """Write records and make them durable: one write, one sync, however many. Blocks."""
-        if self._file.size > SEGMENT_BYTES_MAX:
+        if self._file.size > self._segment_bytes_max:
             self._roll()
         self._write(records)
 
     def truncate_below(self, sequence: int) -> None:
         """Forget whole segments whose records are all for sequences up to ``sequence``."""
-        if self._tops.get(self._number, 0) > 0 and self._file.size > SEGMENT_BYTES_MAX // 4:
+        if self._tops.get(self._number, 0) > 0 and self._file.size > self._segment_bytes_max // 4:
             self._roll()
-        for number in [known for known in sorted(self._tops) if known != self._number]:
-            if self._tops[number] > sequence:
-                break
+        gone = list(takewhile(lambda known: self._tops[known] <= sequence, sorted(self._tops.keys() - {self._number})))
+        below = max((self._tops[number] for number in gone), default=0)
+        if below > self._cut.below:
+            self._write([Cut(below)])
+        for number in gone:
             self._files.remove(_name(number))
             del self._tops[number]
 
@@ -83,6 +89,8 @@ class WriteAheadLog:
             self._entered = record
         elif isinstance(record, Muted):
             self._muted = record
+        elif isinstance(record, Cut):
+            self._cut = record
 
     def _roll(self) -> None:
         self._file.close()
@@ -98,9 +106,12 @@ class WriteAheadLog:
         return file
 
     def _view_records(self) -> list[Record]:
-        """Until when we are mute, the newest view that we entered, and a later one that we had left for."""
+        """Until when we are mute, the newest view that we entered, a later one that we had left for, and how far the
+        log is cut."""
         entered, left = self._entered, self._left
         found: list[Record] = [record for record in (self._muted, entered) if record is not None]
+        if self._cut.below:
+            found.append(self._cut)
         if left is not None and (entered is None or left.view_change.view > entered.new_view.view):
             found.append(left)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from types import TracebackType
 
@@ -15,13 +16,24 @@ class NoFreePorts(Exception):
 
 
 def port_is_free(host: str, port: int) -> bool:
+    return not port_fault(host, port)
+
+
+def port_fault(host: str, port: int) -> str:
+    """Why nobody can listen there, and what helps; empty if one can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except socket.gaierror as error:
+            return f"host {host} does not resolve on this machine ({error.strerror})"
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"port {port} is in use"
+            if error.errno == errno.EADDRNOTAVAIL:
+                return f"host {host} is no address of this machine"
+            return f"port {port} of {host} cannot be used: {error.strerror}"
+    return ""
 
 
 class PortBlock:

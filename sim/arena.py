@@ -19,7 +19,7 @@ from pbft.events import Alarm, Event, Executed, Instant, Output, Recovered, Reje
 from pbft.gate import Gate, Rejected
 from pbft.messages import FetchBlocks, Forward, Message, Scope, Statement, encode_message
 from pbft.ports import LedgerPort
-from pbft.records import Record, sequence_of
+from pbft.records import Cut, Record, sequence_of
 from pbft.replica import Replica
 from sim.chain import HashChain, request_of
 from sim.votes import VoteBook
@@ -199,7 +199,7 @@ class Arena:
         member.rejects.extend(reject.reason for reject in output.rejects)
         if output.truncate_below is not None:
             low = output.truncate_below
-            member.log = [record for record in member.log if (sequence_of(record) or low + 1) > low]
+            member.log = [*(record for record in member.log if (sequence_of(record) or low + 1) > low), Cut(low)]
         for send in output.send:
             self.emit(member, send)
         member.chain.certify(output.certified)

@@ -133,6 +133,13 @@ class SimDisk:
                 return
             position -= len(file.data)
 
+    def mark_as_new(self) -> None:
+        """Say that nothing was ever written here but the key."""
+        home = self.directory("")
+        if NEW_MARK not in home.names():
+            home.append(NEW_MARK).close()
+            home.sync_names()
+
     def lose(self, part: str) -> None:
         """Forget a whole directory, with all below it, as an operator's mistake would."""
         for path, directory in self._directories.items():

@@ -90,6 +90,15 @@ def _lose_ledger(world: World, fault: Fault) -> None:
         node.disk.lose("ledger")
 
 
+def _begin_anew(world: World, fault: Fault) -> None:
+    """The places, liars', crash, have forgotten everything, and say that they have never run."""
+    for node in _named(world, fault):
+        node.crash()
+        node.disk.lose("ledger")
+        node.disk.lose("wal")
+        node.disk.mark_as_new()
+
+
 def _validators(world: World, fault: Fault) -> None:
     """No fault at all: operators vote the owners in ``groups[0]`` in as the next validators; ``amount`` leads first."""
     world.governor.propose(fault.groups[0], fault.amount)
@@ -114,6 +123,7 @@ KINDS: dict[str, Callable[[World, Fault], None]] = {
     "rot": _rot,
     "lose_log": _lose_log,
     "lose_ledger": _lose_ledger,
+    "begin_anew": _begin_anew,
     "validators": _validators,
     "hand_over": _hand_over,
 }

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 
 SERVED_BYTES_MAX = 1 << 20
 EXECUTION_MS = 1
+LOG_SEGMENT_BYTES_MAX = 16 << 10
+"""Small, so that logs are cut within a plan's seconds as real ones are within hours."""
 RESTART_MS = 600
 """How long a process takes to come back by itself after a power cut, give or take half."""
 CLOCK_START_MS = 1_800_000_000_000
@@ -125,7 +127,7 @@ class SimNode:
         self._waiting.clear()
         self._has_voted = False
         self.ledger, damaged = self._open_ledger()
-        self._logs = EpochLogs(self.disk.directory(LOGS), self.disk.directory(""))
+        self._logs = EpochLogs(self.disk.directory(LOGS), self.disk.directory(""), LOG_SEGMENT_BYTES_MAX)
         self._begin(damaged)
         for behaviour in self.behaviours:
             behaviour.restarted()

@@ -55,7 +55,10 @@ def audit(database: StateDatabase, reopen: Reopen, told: Callable[[int], None], 
         reader, height = reopen()
         drifted = _look_again(reader, database, list(drifted))
     savepoint = database.height()
-    late = {key for key in drifted if (entry := reader.get(key)) is not None and entry.height > savepoint}
+    suspects = {key: reader.get(key) for key in drifted}
+    later = [key for key, entry in suspects.items() if entry is not None and entry.height > savepoint]
+    held = _held_of(database, later)
+    late = {key for key in later if _is_behind(held.get(key, (False, None)), suspects[key])}
     named = {key: drift for key, drift in drifted.items() if key not in late}
     return Audit(count, named, len(late), height, savepoint)
 
@@ -71,6 +74,24 @@ def _drift(wanted: Document | None, found: Found) -> Drift | None:
     if not there:
         return Drift.MISSING
     return None if document is not None and _told(document) == _told(wanted) else Drift.CHANGED
+
+
+def _is_behind(found: Found, entry: Entry | None) -> bool:
+    """Whether it may be the key's earlier version, or not be written yet.
+
+    Whatever the savepoint says: what claims to be the state's own version, or has no shape of ours, no projector left.
+    """
+    there, document = found
+    if not there or entry is None:
+        return not there
+    return document is not None and (document.height, document.index) < (entry.height, entry.index)
+
+
+def _held_of(database: StateDatabase, keys: list[str]) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for start in range(0, len(keys), PAGE):
+        found |= {key: (True, held) for key, held in database.audit_keys(keys[start : start + PAGE]).items()}
+    return found
 
 
 def _told(document: Document) -> str:

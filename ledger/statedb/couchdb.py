@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from ledger.statedb.couchdb_client import Access, Answer, CouchClient, quoted
+from ledger.statedb.couchdb_client import Access, Answer, CouchClient, listed, quoted
 from ledger.statedb.couchdb_find import DESIGN, INDEXES, Finder, document_from, hexed
 from ledger.statedb.documents import (
     Document,
@@ -26,6 +26,7 @@ from ledger.statedb.documents import (
     SavepointLost,
     StateDatabaseAway,
     StateDatabaseUnusable,
+    nobody,
 )
 from ledger.statedb.selector import Query
 
@@ -121,6 +122,7 @@ class CouchDatabase:
         self._savepoint_revision: str | None = None
         self._bulk_bytes = BULK_BYTES
         self._finder.on_broken = self._reopen
+        self.on_lost: Callable[[], None] = nobody
         self._ready = False
         self._ours = False
         """Whether it has been seen to be this chain's, by this process."""
@@ -128,6 +130,8 @@ class CouchDatabase:
         """Made by this process, and nothing has been written into it."""
         self._height = -1
         self._mark = ""
+        self._sent: tuple[int, str] | None = None
+        """A savepoint that was sent, and perhaps stored although no reply came."""
         self.left_out: dict[str, str] = {}
         """Keys whose documents CouchDB will not store, and why."""
 
@@ -135,6 +139,9 @@ class CouchDatabase:
 
     def height(self) -> int:
         return self._client.run(self._open)
+
+    def check(self) -> None:
+        self._client.run(self._check)
 
     def mark(self) -> str:
         return self._mark
@@ -256,7 +263,7 @@ class CouchDatabase:
             answer = await self._client.call("POST", f"{self._root}/_all_docs", {"keys": part})
             if answer.status != 200:
                 raise self._missing(answer)
-            for key, row in zip(part, answer.body["rows"], strict=True):
+            for key, row in zip(part, listed(answer, "rows"), strict=True):
                 value = row.get("value")
                 if value is None or value.get("deleted"):
                     self._revisions.pop(key, None)
@@ -265,6 +272,7 @@ class CouchDatabase:
 
     def _reopen(self) -> None:
         self._ready = False
+        self.on_lost()
 
     def _missing(self, answer: Answer) -> Exception:
         """What an unexpected answer means: the database is gone, or this is no CouchDB."""
@@ -288,7 +296,7 @@ class CouchDatabase:
         }
         if self._savepoint_revision is not None:
             body["_rev"] = self._savepoint_revision
-        before = self._height
+        before, self._sent = self._height, (height, mark)
         answer = await self._client.call("PUT", f"{self._root}/{SAVEPOINT}", body)
         if answer.status in (201, 202):
             self._savepoint_revision, self._height, self._mark = answer.body["rev"], height, mark
@@ -298,6 +306,18 @@ class CouchDatabase:
         if await self._read_savepoint() != height:
             self._ready = False
             raise SavepointLost(f"{self.name}: the savepoint was at {before}, and is at {self._height}")
+
+    async def _check(self) -> None:
+        if self._ready and await self._is_savepoint_there():
+            return
+        self._ready = False
+        raise SavepointLost(f"{self.name}: the savepoint is not as it was left, or a query found something gone")
+
+    async def _is_savepoint_there(self) -> bool:
+        """As it was left, or as it was sent when the reply was lost."""
+        left_at, revision = (self._height, self._mark), self._savepoint_revision
+        await self._read_savepoint()
+        return self._savepoint_revision == revision or (self._height, self._mark) in (left_at, self._sent)
 
     async def _read_savepoint(self) -> int:
         """Its height, -1 without one of ours; ``StateDatabaseUnusable`` if it is another chain's."""
@@ -347,11 +367,19 @@ class CouchDatabase:
         for name, paths in INDEXES.items():
             index = {"index": {"fields": [".".join(path) for path in paths]}, "ddoc": self._design, "name": name}
             told = await self._client.call("POST", f"{self._root}/_index", index, timeout_s=INDEX_TIMEOUT_S)
+            if told.status == 404:
+                await self._check_queries(told)
             if told.status != 200:
                 raise self._missing(told)
         self._revisions = {}
         self._ready = True
         return height
+
+    async def _check_queries(self, told: Answer) -> None:
+        """Who has the database and not its ``_index`` has no Mango queries."""
+        if (await self._client.call("GET", self._root)).status == 200:
+            place = f"{self._access.url_setting}: {self._access.url}"
+            raise StateDatabaseUnusable(f"{place} takes no indexes for queries, or a proxy hides them: {told.reason}")
 
     async def _check_foreign(self) -> None:
         """A database that was there, without our savepoint: only an empty one, or one with our indexes, is ours."""
@@ -407,7 +435,7 @@ class CouchDatabase:
             answer = await self._client.call("GET", more)
             if answer.status != 200:
                 raise self._missing(answer)
-            rows = answer.body["rows"]
+            rows = listed(answer, "rows")
             found += [row for row in rows if row["id"] > start and not _is_bookkeeping(row["id"])]
             if len(rows) < step:
                 break
@@ -421,7 +449,7 @@ class CouchDatabase:
         answer = await self._client.call("POST", f"{self._root}/_all_docs?include_docs=true", {"keys": keys})
         if answer.status != 200:
             raise self._missing(answer)
-        return {row["id"]: audited(row["doc"]) for row in answer.body["rows"] if row.get("doc")}
+        return {row["id"]: audited(row["doc"]) for row in listed(answer, "rows") if row.get("doc")}
 
     def close(self) -> None:
         self._client.close()

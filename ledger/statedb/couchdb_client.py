@@ -11,6 +11,7 @@ import base64
 import io
 import json
 import random
+import re
 import ssl
 import threading
 from collections.abc import Callable, Coroutine
@@ -31,6 +32,9 @@ CONNECT_TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 8
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 CLOSE_TIMEOUT_S = 5.0
+DEPTH_MAX = 200
+"""Of an answer's JSON: our documents are nested far less."""
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 T = TypeVar("T")
 
@@ -63,6 +67,14 @@ class Answer:
     def reason(self) -> str:
         told = self.body.get("reason", "") if isinstance(self.body, dict) else ""
         return f"{self.status} {self.error} {told}".strip()
+
+
+def listed(answer: Answer, name: str) -> list[Any]:
+    """The list that an answer is to hold; ``StateDatabaseAway`` for a proxy's page, or whatever else came instead."""
+    rows = answer.body.get(name) if isinstance(answer.body, dict) else None
+    if not isinstance(rows, list):
+        raise StateDatabaseAway(f"an answer without {name!r} where rows were asked for")
+    return rows
 
 
 class CouchClient:
@@ -157,11 +169,31 @@ def _decoded(content: bytes) -> Any:
     """JSON with whole numbers exact; None for what is none, such as a proxy's page."""
     try:
         return msgspec.json.decode(content) if content else None
+    except RecursionError:
+        return _decoded(_cut(content))
     except msgspec.DecodeError:  # what people write by hand may hold half a surrogate pair
         try:
             return json.loads(content)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return _decoded(_cut(content))
+        except ValueError:
             return None
+
+
+def _cut(content: bytes) -> bytes:
+    """The same, null in place of whatever is nested deeper than ``DEPTH_MAX``: what we write never is."""
+    kept, depth, at = bytearray(), 0, 0
+    for found in _TOKENS.finditer(content):
+        sign = found.group()
+        if sign in b"[{":
+            depth += 1
+            if depth == DEPTH_MAX + 1:
+                kept += content[at : found.start()] + b"null"
+        elif sign in b"]}":
+            depth -= 1
+            if depth == DEPTH_MAX:
+                at = found.end()
+    return bytes(kept + content[at:]) if depth == 0 else b""
 
 
 def quoted(text: str) -> str:

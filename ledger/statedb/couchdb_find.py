@@ -8,13 +8,14 @@ or by height is CouchDB's; any other sort reads all that matches, within a bound
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ledger.statedb.couchdb_client import CouchClient
-from ledger.statedb.documents import Document, QueryTooCostly, SavepointLost, StateDatabaseAway
+from ledger.statedb.couchdb_client import CouchClient, listed
+from ledger.statedb.documents import Document, QueryTooCostly, SavepointLost, StateDatabaseAway, nobody
 from ledger.statedb.matching import is_beyond, matches, rank, sort_values
 from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar, write_bookmark
 
@@ -33,6 +34,8 @@ INDEXES: dict[str, tuple[Path, ...]] = {
 """Orders, listings, trades, readings and accounts are types. Each index ends with the key."""
 BEHIND_ALL = "g"
 """Behind every hexadecimal digit, in every collation."""
+HEIGHT_TOP = 2**53
+"""Beyond every height, and before every text in its place."""
 PAGE_ROWS_MIN, PAGE_ROWS_MAX = 50, 500
 ROWS_READ_MAX = 20_000
 """Rows that one query may fetch."""
@@ -167,10 +170,6 @@ class Budget:
         return left
 
 
-def _nothing() -> None:
-    """Nobody listens."""
-
-
 class Finder:
     """Runs queries on the client's loop."""
 
@@ -178,7 +177,7 @@ class Finder:
         self._client = client
         self._root = root
         self._design = design
-        self.on_broken: Callable[[], None] = _nothing
+        self.on_broken: Callable[[], None] = nobody
         """Called when CouchDB does not answer a query of ours: the index or the database may be gone."""
 
     async def find(self, query: Query) -> tuple[tuple[Document, ...], str]:
@@ -213,10 +212,10 @@ class Finder:
             documents = [document for row in rows if (document := document_from(row)) is not None]
             found += [document for document in documents if matches(document, query.where)]
             if rows:
-                at = Mark(rows[-1].get("version", {}).get("height", 0), rows[-1]["h"])
+                at = _mark_at(rows, plan.by_height)
             if len(rows) >= limit:
                 same_height = plan.by_height
-            elif same_height:
+            elif same_height and not (query.descending and at is not None and at.height <= 0):
                 same_height = False
             else:
                 break
@@ -240,7 +239,7 @@ class Finder:
         if answer.status != 200:
             self.on_broken()
             raise SavepointLost(f"{self._root}: {answer.reason}")
-        rows: list[Any] = answer.body["docs"]
+        rows = listed(answer, "docs")
         budget.rows -= len(rows)
         return rows
 
@@ -249,8 +248,19 @@ class Finder:
 class Mark:
     """A row's place in the order of an index."""
 
-    height: int
+    height: int | float
     order: str
+
+
+def _mark_at(rows: list[Any], by_height: bool) -> Mark:
+    """The place of the last row that has one. The bounds let none through that has not, whatever people wrote."""
+    for row in reversed(rows):
+        match row:
+            case {"h": str(order), "version": {"height": int() | float() as height}} if by_height:
+                return Mark(height, order)
+            case {"h": str(order)} if not by_height:
+                return Mark(0, order)
+    raise StateDatabaseAway("rows of a query have no place in the index")
 
 
 def _mark_of(query: Query, after: tuple[Scalar, ...]) -> Mark:
@@ -264,8 +274,12 @@ def _bounds(query: Query, plan: Plan, at: Mark | None, same_height: bool) -> Sel
     """What lies behind ``at``: of the same height, or of those behind it. An index needs a bound for each field."""
     keys = key_range(query.where)
     if plan.by_height and (at is None or not same_height):
-        beyond = "$lt" if query.descending else "$gt"
-        return {"version.height": {"$gte": 0} if at is None else {beyond: at.height}, "h": keys}
+        heights: Selector = {"$gte": 0, "$lte": HEIGHT_TOP}
+        if at is not None and query.descending:
+            heights = {"$gte": 0, "$lte": math.ceil(at.height) - 1}  # some servers take "$lt" beside "$gte" for "$lte"
+        elif at is not None:
+            heights = {"$gt": at.height, "$lte": HEIGHT_TOP}
+        return {"version.height": heights, "h": keys}
     found: Selector = {"h": keys if at is None else _behind(keys, at.order, query.descending)}
     return {"version.height": {"$eq": at.height}, **found} if plan.by_height and at is not None else found
 

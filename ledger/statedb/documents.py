@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,6 +59,10 @@ def to_json(document: Document) -> str:
     return json.dumps(document.value, separators=(",", ":"), ensure_ascii=False)
 
 
+def nobody() -> None:
+    """Who is called where nobody listens."""
+
+
 class StateDatabaseError(Exception):
     """What a back end says instead of an answer; the message is for an operator."""
 
@@ -69,6 +73,10 @@ class StateDatabaseAway(StateDatabaseError):
 
 class StateDatabaseUnusable(StateDatabaseError):
     """It answers, and an operator has to change something; the message begins with the setting's name."""
+
+
+class StateDatabaseDamaged(StateDatabaseUnusable):
+    """Its file is damaged, and not ours to make anew."""
 
 
 class SavepointLost(StateDatabaseError):
@@ -84,6 +92,12 @@ class StateDatabase(Protocol):
 
     Any of them may raise a ``StateDatabaseError``. One projector writes; any thread reads.
     """
+
+    on_lost: Callable[[], None]
+    """Called, on a reader's thread, when it meets what ``check`` would."""
+
+    def check(self) -> None:
+        """``SavepointLost`` if the savepoint is not where it was left, or what was written is seen to be gone."""
 
     def height(self) -> int:
         """The height of the last whole block in it, -1 when it is empty. The next ``apply`` counts on it."""

@@ -1,27 +1,46 @@
 """The embedded back end: SQLite with its JSON functions, one file, no server.
 
-A selector becomes one SQL statement whose values are all bound parameters. Paths were checked against a
-pattern by ``selector``; they enter the text only through ``json_extract(v, '$."a"."b"')``.
+Everything in the file can be read again from the commit store. So whoever holds the data directory's lock makes a file
+that is damaged, of another format, or no longer where it was, anew; others say what is wrong with it and leave it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ledger.statedb.documents import Document, Page, QueryTooCostly, SavepointLost, to_json
-from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar, write_bookmark
+from ledger.statedb.documents import (
+    Document,
+    Page,
+    QueryTooCostly,
+    SavepointLost,
+    StateDatabaseAway,
+    StateDatabaseDamaged,
+    StateDatabaseError,
+    StateDatabaseUnusable,
+    nobody,
+    to_json,
+)
+from ledger.statedb.embedded_sql import statement
+from ledger.statedb.embedded_text import escaped, plain
+from ledger.statedb.selector import Query, write_bookmark
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 STEPS_MAX = 2_000_000
 """Virtual machine steps a query may take before it is refused: a scan of some 100,000 documents."""
 STEP_SLICE = 10_000
+DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGE_WORDS = ("malformed JSON", "no such table", "Could not decode to UTF-8")
+"""Of errors without a code of their own, what no query can bring about in a sound file."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -35,150 +54,272 @@ CREATE TABLE IF NOT EXISTS savepoint (
 );
 """
 
-_OPERATORS = {"$eq": "=", "$ne": "<>", "$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
-
+_SIGNS = ("\\u0000", "\\u0001")
+"""How JSON writes what is escaped."""
 
 log = logging.getLogger("wattq.statedb")
 
 
-class EmbeddedDatabase:
-    """Implements ``StateDatabase``. One writer connection and one reader connection, each behind its own lock."""
+class _Rotten(sqlite3.DatabaseError):
+    """A row that we did not write so."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = _open_writer(path)
-        self._reader = _open(path)
+
+@dataclass(frozen=True, slots=True)
+class _Connections:
+    """One to write and one to read, and which file they opened."""
+
+    writer: sqlite3.Connection
+    reader: sqlite3.Connection
+    file: tuple[int, int]
+
+    def close(self) -> None:
+        self.reader.close()
+        self.writer.close()
+
+
+class EmbeddedDatabase:
+    """Implements ``StateDatabase``. Writing and reading are each behind a lock of their own.
+
+    ``remake``: the data directory's lock is ours, so that an unusable file is made anew, by the writer's next
+    ``height``; until then it counts as a lost savepoint. Otherwise it is a ``StateDatabaseDamaged``.
+    """
+
+    def __init__(self, path: Path, remake: bool = True) -> None:
+        self._path, self._remake = path, remake
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._left_at: int | None = None
         """Where the projector left the savepoint."""
+        self._held: _Connections | None = None
+        self._closed = False
+        self._fault: StateDatabaseError | None = None
+        """Why the file cannot be used."""
+        self.on_lost: Callable[[], None] = nobody
+        self._connect()
 
     def height(self) -> int:
-        with self._read_lock:
-            self._left_at = _savepoint(self._reader)
+        with self._write_lock, self._read_lock:
+            self._reconnect()
+            try:
+                self._left_at = self._savepoint_there()
+            except SavepointLost:
+                self._reconnect()
+                self._left_at = self._savepoint_there()
         return self._left_at
 
+    def _savepoint_there(self) -> int:
+        with self._guarded():
+            return _savepoint_in(self._path)
+
+    def check(self) -> None:
+        with self._read_lock, self._guarded() as held:
+            if _file_at(self._path) != held.file:
+                raise _Rotten("it was removed or replaced")
+            found = _savepoint_in(self._path)
+        if found != self._left_at:
+            raise SavepointLost(f"the savepoint was at {self._left_at}, and is at {found}")
+
     def mark(self) -> str:
-        with self._read_lock:
-            row = self._reader.execute("SELECT state FROM savepoint").fetchone()
+        with self._read_lock, self._guarded() as held:
+            row = held.reader.execute("SELECT state FROM savepoint").fetchone()
         return str(row[0]) if row else ""
 
     def apply(self, changes: dict[str, Document | None], height: int, mark: str = "") -> None:
         gone = [(key,) for key, document in changes.items() if document is None]
-        rows = [(d.key, d.contract, d.height, d.index, to_json(d)) for d in changes.values() if d is not None]
-        with self._write_lock, self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.executemany("DELETE FROM documents WHERE key = ?", gone)
-            self._writer.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+        rows = [(d.key, d.contract, d.height, d.index, _stored(d)) for d in changes.values() if d is not None]
+        with self._write_lock, self._guarded() as held, held.writer:
+            held.writer.execute("BEGIN IMMEDIATE")
+            held.writer.executemany("DELETE FROM documents WHERE key = ?", gone)
+            held.writer.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)", rows)
             if height >= 0:
-                self._move_savepoint(height, mark)
+                self._move_savepoint(held.writer, height, mark)
 
-    def _move_savepoint(self, height: int, mark: str) -> None:
-        found = _savepoint(self._writer)
+    def _move_savepoint(self, writer: sqlite3.Connection, height: int, mark: str) -> None:
+        found = _savepoint(writer)
         if self._left_at is not None and found != self._left_at:
             raise SavepointLost(f"the savepoint was at {self._left_at}, and is at {found}")
-        self._writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?, ?)", (height, mark))
+        writer.execute("INSERT OR REPLACE INTO savepoint VALUES (1, ?, ?)", (height, mark))
         self._left_at = height
 
     def clear(self) -> None:
-        with self._write_lock, self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute("DELETE FROM savepoint")
-            self._writer.execute("DELETE FROM documents")
-            self._left_at = -1
+        """What cannot be emptied is made anew."""
+        try:
+            with self._write_lock, self._guarded() as held, held.writer:
+                held.writer.execute("BEGIN IMMEDIATE")
+                held.writer.execute("DELETE FROM savepoint")
+                held.writer.execute("DELETE FROM documents")
+        except SavepointLost:
+            with self._write_lock, self._read_lock:
+                self._reconnect()
+        self._left_at = -1
 
     def forget_savepoint(self) -> None:
-        with self._write_lock, self._writer:
-            self._writer.execute("DELETE FROM savepoint")
+        with self._write_lock, self._guarded() as held, held.writer:
+            held.writer.execute("DELETE FROM savepoint")
 
     def get(self, key: str) -> Document | None:
-        with self._read_lock:
-            row = self._reader.execute(
-                "SELECT key, height, position, v FROM documents WHERE key = ?", (key,)
-            ).fetchone()
-        return _document(row) if row else None
+        with self._read_lock, self._guarded() as held:
+            row = held.reader.execute("SELECT key, height, position, v FROM documents WHERE key = ?", (key,)).fetchone()
+            return _document(row) if row else None
 
     def find(self, query: Query) -> Page:
-        text, values = _statement(query)
-        with self._read_lock:
-            self._reader.set_progress_handler(_budget(), STEP_SLICE)
-            self._reader.execute("BEGIN")
-            try:
-                rows = self._reader.execute(text, values).fetchall()
-                height = _savepoint(self._reader)
-            except sqlite3.OperationalError as error:
-                if "interrupted" in str(error):
-                    raise QueryTooCostly from None
-                raise
-            finally:
-                self._reader.set_progress_handler(None, 0)
-                self._reader.execute("ROLLBACK")
-        full = len(rows) > query.limit
-        kept = rows[: query.limit]
+        text, values = statement(query)
+        with self._read_lock, self._guarded() as held:
+            with _bounded(held.reader):
+                rows = held.reader.execute(text, values).fetchall()
+                height = _savepoint(held.reader)
+            full = len(rows) > query.limit
+            kept = rows[: query.limit]
+            documents = tuple(_document(row) for row in kept)
         bookmark = write_bookmark([*kept[-1][4:], kept[-1][0]]) if full else ""
-        return Page(tuple(_document(row) for row in kept), height, bookmark)
+        return Page(documents, height, bookmark)
 
     def keys(self, after: str, limit: int) -> list[str]:
         statement = "SELECT key FROM documents WHERE key > ? ORDER BY key LIMIT ?"
-        with self._read_lock:
-            return [key for (key,) in self._reader.execute(statement, (after, limit))]
+        with self._read_lock, self._guarded() as held:
+            return [key for (key,) in held.reader.execute(statement, (after, limit))]
 
     def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
         statement = "SELECT key, height, position, v, contract FROM documents WHERE key > ? ORDER BY key LIMIT ?"
-        with self._read_lock:
-            return [(row[0], _audited(row)) for row in self._reader.execute(statement, (after, limit))]
+        with self._read_lock, self._guarded() as held:
+            return [(row[0], _audited(row)) for row in held.reader.execute(statement, (after, limit))]
 
     def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
         statement = "SELECT key, height, position, v, contract FROM documents WHERE key = ?"
-        with self._read_lock:
-            rows = [self._reader.execute(statement, (key,)).fetchone() for key in keys]
+        with self._read_lock, self._guarded() as held:
+            rows = [held.reader.execute(statement, (key,)).fetchone() for key in keys]
         return {row[0]: _audited(row) for row in rows if row}
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:
-            self._reader.close()
-            self._writer.close()
+            self._closed = True
+            self._let_go()
+
+    # ------------------------------------------------------------------------------------------ the file
+
+    @contextmanager
+    def _guarded(self) -> Iterator[_Connections]:
+        """What SQLite says, in the words of every back end."""
+        if self._held is None or self._fault is not None:
+            fault = self._fault or StateDatabaseAway(f"{self._path}: closed")
+            raise fault.with_traceback(None)
+        try:
+            yield self._held
+        except sqlite3.DatabaseError as error:
+            if _tells_damage(error):
+                self._fault = self._unusable(f"is damaged: {error}")
+                self.on_lost()
+                raise self._fault from None
+            if isinstance(error, sqlite3.OperationalError):
+                raise StateDatabaseAway(f"{self._path}: {error}") from None
+            raise
+
+    def _unusable(self, why: str) -> StateDatabaseError:
+        if self._remake:
+            return SavepointLost(f"{self._path} {why}; it is made anew")
+        return StateDatabaseDamaged(f"{self._path} {why}; `wattq state rebuild` makes it anew")
+
+    def _reconnect(self) -> None:
+        """Open anew what is damaged or no longer the file there; ours is removed first. Under both locks."""
+        if self._closed or (self._held is not None and not self._fault and self._held.file == _file_at(self._path)):
+            return
+        self._let_go()
+        if self._remake and not isinstance(self._fault, StateDatabaseAway):
+            log.warning("%s is made anew: %s", self._path, self._fault or "it was removed or replaced")
+            _remove(self._path)
+        self._connect()
+
+    def _connect(self) -> None:
+        self._fault = None
+        try:
+            self._held = _opened(self._path)
+        except _Rotten as error:
+            self._fault = self._unusable(f"is damaged: {error}")
+        except StateDatabaseError as error:
+            self._fault = error
+        if self._remake and not isinstance(self._fault, StateDatabaseAway | None):
+            log.warning("%s; it is made anew", self._fault)
+            _remove(self._path)
+            self._fault, self._held = None, _opened(self._path)
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    _tune(connection)
-    return connection
+def _opened(path: Path) -> _Connections:
+    """Raises ``_Rotten``, or ``StateDatabaseUnusable`` for another format."""
+    writer = _connection(path)
+    try:
+        _prepare(writer, path)
+        return _Connections(writer, _tuned(_connection(path)), _file_at(path) or (0, 0))
+    except sqlite3.DatabaseError as error:
+        writer.close()
+        if _tells_damage(error):
+            raise _Rotten(str(error)) from None
+        raise StateDatabaseAway(f"{path}: {error}") from None
+    except StateDatabaseUnusable:
+        writer.close()
+        raise
 
 
-def _tune(connection: sqlite3.Connection) -> None:
+def _prepare(writer: sqlite3.Connection, path: Path) -> None:
+    (version,) = writer.execute("PRAGMA user_version").fetchone()
+    if version not in (0, FORMAT_VERSION):
+        raise StateDatabaseUnusable(f"{path} is of format {version}, not {FORMAT_VERSION}: another wattq made it")
+    _tuned(writer)
+    if version == 0:
+        writer.executescript(_SCHEMA)
+        writer.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _tuned(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def _open_writer(path: Path) -> sqlite3.Connection:
-    """Everything in it can be read again from the commit store: a damaged file or another format starts anew."""
-    connection = _prepared(path)
-    if connection is None:
-        log.warning("%s is damaged or of another format; it is made again", path)
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            path.with_name(name).unlink(missing_ok=True)
-        connection = _prepared(path)
-    if connection is None:
-        raise sqlite3.DatabaseError(f"{path} cannot be made a database")
     return connection
 
 
-def _prepared(path: Path) -> sqlite3.Connection | None:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def _remove(path: Path) -> None:
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """What tells the file there from every other one."""
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version in (0, FORMAT_VERSION):
-            _tune(connection)
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            return connection
-    except sqlite3.OperationalError:
-        connection.close()
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _tells_damage(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    if isinstance(error, _Rotten) or code & 0xFF in DAMAGE_CODES or code == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return True
+    return any(words in str(error) for words in DAMAGE_WORDS)
+
+
+@contextmanager
+def _bounded(reader: sqlite3.Connection) -> Iterator[None]:
+    """One moment of the database, and no more steps than a query may take."""
+    reader.set_progress_handler(_budget(), STEP_SLICE)
+    try:
+        reader.execute("BEGIN")
+        yield
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            raise QueryTooCostly from None
         raise
-    except sqlite3.DatabaseError:
-        pass
-    connection.close()
-    return None
+    finally:
+        reader.set_progress_handler(None, 0)
+        if reader.in_transaction:
+            reader.execute("ROLLBACK")
 
 
 def _budget() -> Any:
@@ -191,110 +332,42 @@ def _budget() -> Any:
     return spend
 
 
+def _savepoint_in(path: Path) -> int:
+    """The savepoint as the file has it: a connection that is open already may remember what is there no more."""
+    with closing(_connection(path)) as fresh:
+        return _savepoint(fresh)
+
+
 def _savepoint(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT height FROM savepoint").fetchone()
-    return int(row[0]) if row else -1
+    if row is not None and not isinstance(row[0], int):
+        raise _Rotten("the savepoint is no height")
+    return row[0] if row else -1
 
 
 def _audited(row: tuple[Any, ...]) -> Document | None:
     try:
         document = _document(row)
-    except (ValueError, TypeError):
+    except _Rotten:
         return None
     return document if document.contract == row[4] else None
 
 
+def _stored(document: Document) -> str:
+    text = to_json(document)
+    return to_json(replace(document, value=escaped(document.value))) if any(sign in text for sign in _SIGNS) else text
+
+
+def _read(text: str) -> Any:
+    value = json.loads(text)
+    return plain(value) if _SIGNS[1] in text else value
+
+
 def _document(row: tuple[Any, ...]) -> Document:
-    return Document(row[0], row[1], row[2], json.loads(row[3]))
-
-
-def _statement(query: Query) -> tuple[str, list[Scalar]]:
-    values: list[Scalar] = []
-    where = _condition(query.where, values)
-    sorts = [_column(path) for path in query.sort]
-    order = [*sorts, "key"]
-    if query.after is not None:
-        where = f"({where}) AND {_beyond(order, query.after, query.descending, values)}"
-    direction = " DESC" if query.descending else ""
-    columns = ", ".join(["key", "height", "position", "v", *sorts])
-    sorting = ", ".join(part + direction for part in order)
-    values.append(query.limit + 1)
-    return f"SELECT {columns} FROM documents WHERE {where} ORDER BY {sorting} LIMIT ?", values
-
-
-def _beyond(order: list[str], after: tuple[Scalar, ...], descending: bool, values: list[Scalar]) -> str:
-    """Rows strictly behind the bookmark in the sort's direction, column by column (NULLs sort first in SQLite)."""
-    sign = "<" if descending else ">"
-    choices = []
-    for position, column in enumerate(order):
-        parts = []
-        for earlier, value in zip(order[:position], after[:position], strict=True):
-            parts.append(f"{earlier} IS ?")
-            values.append(value)
-        value = after[position]
-        if value is None:
-            parts.append("0" if descending else f"{column} IS NOT NULL")
-        else:
-            parts.append(f"({column} {sign} ?{f' OR {column} IS NULL' if descending else ''})")
-            values.append(value)
-        choices.append("(" + " AND ".join(parts) + ")")
-    return "(" + " OR ".join(choices) + ")"
-
-
-def _condition(condition: Condition, values: list[Scalar]) -> str:
-    match condition:
-        case Compare(path, operator, value):
-            return _compare(path, operator, value, values)
-        case OneOf(path, choices, negated):
-            parts = [_compare(path, "$eq", choice, values) for choice in choices] or ["0"]
-            inside = " OR ".join(parts)
-            return f"({_type(path)} IS NOT NULL AND NOT ({inside}))" if negated else f"({inside})"
-        case Exists(path, wanted):
-            return f"{_type(path)} IS {'NOT ' if wanted else ''}NULL"
-        case Group("$nor", parts):
-            return "NOT (" + (" OR ".join(_condition(part, values) for part in parts) or "0") + ")"
-        case Group(operator, parts):
-            joint = " AND " if operator == "$and" else " OR "
-            return "(" + (joint.join(_condition(part, values) for part in parts) or "1") + ")"
-
-
-def _compare(path: tuple[str, ...], operator: str, value: Scalar, values: list[Scalar]) -> str:
-    """A comparison that never yields SQL NULL and never mixes JSON types, but for ``$ne``."""
-    column, kind = _column(path), _type(path)
-    if value is None or isinstance(value, bool):
-        name = "null" if value is None else str(value).lower()
-        same = f"COALESCE({kind} = '{name}', 0)"
-        if operator == "$ne":
-            return f"({kind} IS NOT NULL AND NOT {same})"
-        return same if operator in ("$eq", "$lte", "$gte") else "0"
-    family = "('integer', 'real')" if isinstance(value, int) else "('text')"
-    values.append(value)
-    if operator == "$ne":
-        return f"({kind} IS NOT NULL AND NOT ({kind} IN {family} AND {column} = ?))"
-    return f"(COALESCE({kind} IN {family}, 0) AND {column} {_OPERATORS[operator]} ?)"
-
-
-_OWN_COLUMNS = {
-    ("_id",): "key",
-    ("contract",): "contract",
-    ("version", "height"): "height",
-    ("version", "index"): "position",
-}
-
-
-def _column(path: tuple[str, ...]) -> str:
-    """A field's SQL: a column, a place in the value, or NULL for what no document has."""
-    if path in _OWN_COLUMNS:
-        return _OWN_COLUMNS[path]
-    return f"json_extract(v, '{_json_path(path)}')" if path[0] == "v" else "NULL"
-
-
-def _type(path: tuple[str, ...]) -> str:
-    if path in _OWN_COLUMNS:
-        return "'integer'" if path[0] == "version" else "'text'"
-    return f"json_type(v, '{_json_path(path)}')" if path[0] == "v" else "NULL"
-
-
-def _json_path(path: tuple[str, ...]) -> str:
-    """``v.a.b`` is the value's field ``a.b``."""
-    return "$" + "".join(f'."{part}"' for part in path[1:])
+    key, height, index, value = row[:4]
+    if not isinstance(height, int) or not isinstance(index, int):
+        raise _Rotten(f"the version of {key!r} is none")
+    try:
+        return Document(key, height, index, _read(value))
+    except (ValueError, TypeError, RecursionError):
+        raise _Rotten(f"the value of {key!r} is none") from None

@@ -24,10 +24,15 @@ from ledger.statedb.documents import (
     StateDatabaseError,
     StateDatabaseUnusable,
     document_of,
+    nobody,
 )
 
 RETRY_S = 0.5
 RETRY_S_MAX = 10.0
+LOSS_QUIET_S = 60.0
+"""After so long without one, the next lost savepoint is acted upon at once again."""
+CHECK_S = 3.0
+"""How often the savepoint is looked at, blocks or no blocks."""
 SCAN_KEYS = 1_000
 PART_KEYS, PART_BYTES = 8_000, 8_000_000
 """What is written in one go when the state is read: the first of these that is reached, and a scan's more."""
@@ -95,7 +100,9 @@ class Projector:
         self._meter = Meter()
         self._resyncs = 0
         self._fault = ""
-        self.on_advance: Callable[[], None] = _nothing
+        self._checked_at = self._check_at = -CHECK_S
+        database.on_lost = self._suspect
+        self.on_advance: Callable[[], None] = nobody
         """Called on the projector's thread whenever the database holds one more block."""
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
 
@@ -180,22 +187,28 @@ class Projector:
         """Whether the database holds ``height`` whole. Never blocks."""
         return self._projected >= height and not self.lagging
 
+    def _suspect(self) -> None:
+        """A reader found something gone: look soon, but not at every such query."""
+        with self._wake:
+            self._check_at = min(self._check_at, self._checked_at + RETRY_S)
+            self._wake.notify_all()
+
     # ------------------------------------------------------------------------------------------ on its own thread
 
     def _run(self) -> None:
-        delay_s = RETRY_S
+        pauses = Pauses()
         while not self._stopping:
             try:
                 self._step()
-                delay_s, self._fault = RETRY_S, ""
+                pauses.end()
+                self._fault = ""
             except Exception as error:
                 if self._is_ending():
                     return
+                delay_s = pauses.after(error)
                 self._note(error, delay_s)
-                if not isinstance(error, SavepointLost):
-                    with self._wake:
-                        self._wake.wait_for(lambda: self._stopping, delay_s)
-                    delay_s = min(2 * delay_s, RETRY_S_MAX)
+                with self._wake:
+                    self._wake.wait_for(lambda: self._stopping, delay_s)
 
     def _note(self, error: Exception, delay_s: float) -> None:
         fault = str(error) or type(error).__name__
@@ -210,11 +223,14 @@ class Projector:
             self._read_everything()
             return
         with self._wake:
-            self._wake.wait_for(lambda: bool(self._queue.blocks) or self._resync or self._stopping)
+            self._wake.wait_for(self._has_work, max(0.0, self._check_at - time.monotonic()))
+        if time.monotonic() >= self._check_at and not self._resync:
+            self._check()
+        with self._wake:
             rest_s = self._written_at + self._interval_s - time.monotonic()
-            if rest_s > 0:
+            if rest_s > 0 and self._queue.blocks:
                 self._wake.wait_for(lambda: self._resync or self._stopping, rest_s)
-            if not self._queue.blocks or self._resync:
+            if not self._queue.blocks or self._resync or self._stopping:
                 return
             taken, height, mark = self._queue, self._offered, self._offered_mark
             self._queue, self._taken = Queue(), taken
@@ -228,6 +244,19 @@ class Projector:
             self._read_again()
             raise
         self._advance(height)
+
+    def _has_work(self) -> bool:
+        return bool(self._queue.blocks) or self._resync or self._stopping or time.monotonic() >= self._check_at
+
+    def _check(self) -> None:
+        """A ledger may be quiet for long: what befell the database meanwhile is noticed without a block."""
+        self._checked_at = time.monotonic()
+        self._check_at = self._checked_at + CHECK_S
+        try:
+            self._database.check()
+        except SavepointLost:
+            self._read_again()
+            raise
 
     def _write(self, changes: Mapping[str, Entry | None], height: int, mark: str = "") -> None:
         documents = documents_of(changes)
@@ -301,6 +330,30 @@ class Projector:
             self._projected, self._reading, self._taken = height, False, None
             self._wake.notify_all()
         self.on_advance()
+
+
+class Pauses:
+    """How long to wait after what went wrong. The first lost savepoint costs no wait; whoever loses it again and again,
+    to another that writes there too or to a server that always says so, waits as for one that is away."""
+
+    def __init__(self) -> None:
+        self._delay_s, self._loss_delay_s = RETRY_S, 0.0
+        self._lost_at = -LOSS_QUIET_S
+
+    def end(self) -> None:
+        self._delay_s = RETRY_S
+
+    def after(self, error: Exception) -> float:
+        if isinstance(error, SavepointLost):
+            return self._after_loss(time.monotonic())
+        delay_s, self._delay_s = self._delay_s, min(2 * self._delay_s, RETRY_S_MAX)
+        return delay_s
+
+    def _after_loss(self, now: float) -> float:
+        delay_s = self._loss_delay_s if now - self._lost_at < LOSS_QUIET_S else 0.0
+        self._loss_delay_s = min(2 * delay_s, RETRY_S_MAX) if delay_s else RETRY_S
+        self._lost_at = now
+        return delay_s
 
 
 class Queue:
@@ -413,10 +466,6 @@ class Held:
             self._whole = len(page) < SCAN_KEYS
             self._waiting.extend(page)
             self._last = page[-1] if page else self._last
-
-
-def _nothing() -> None:
-    """Nobody listens."""
 
 
 def documents_of(changes: Mapping[str, Entry | None]) -> dict[str, Document | None]:

@@ -181,6 +181,8 @@ def _scalar(value: Any) -> Scalar:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str) and len(value) <= TEXT_MAX:
+        if any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise SelectorInvalid(f"{_shown(value)}: half a surrogate pair is no text")
         return value
     raise SelectorInvalid(f"{_shown(value)}: only null, booleans, integers and texts up to {TEXT_MAX} are compared")
 

@@ -92,8 +92,8 @@ def _censor(member: Member, client: str) -> None:
     pool = member.replica.core.pool
     add = pool.add
 
-    def without(request: PoolRequest, now_ms: int) -> bool:
-        return request.client == client or add(request, now_ms)
+    def without(request: PoolRequest, now_ms: int, *, told: bool = False) -> bool:
+        return request.client == client or add(request, now_ms, told=told)
 
     setattr(pool, "add", without)  # noqa: B010 - mypy forbids assigning a method
 

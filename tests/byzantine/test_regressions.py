@@ -96,3 +96,10 @@ def test_every_stored_plan_is_played_by_name() -> None:
 def test_a_request_whose_place_became_a_null_request_does_not_wait() -> None:
     """A far proposal prepared, so that the next view began with nulls below; the request in one of them waited 11 s."""
     assert faults_of("null-in-place-of-a-request") == ()
+
+
+@pytest.mark.row(1)
+def test_a_ledger_that_is_younger_than_its_log_is_not_voted_on() -> None:
+    """An honest node had lost its ledger and kept its log, which was cut: with one liar and one that lagged it voted
+    on the same heights once more, and two chains were certified."""
+    assert faults_of("ledger-younger-than-the-log") == ()

@@ -5,6 +5,7 @@ OSDI '99, section 4.4 and 4.5.2 (liveness); DESIGN "Leaving a view for a client'
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from harness import SCOPE, START_CLOCK_MS, Net, checked, request
 
 from ca.signatures import verify
 from pbft.config import ReplicaConfig
-from pbft.events import PoolRequest, Received, RejectReason
+from pbft.events import PoolRequest, Received, RejectReason, Submitted
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.messages import (
     Batch,
@@ -28,7 +29,7 @@ from pbft.messages import (
     ViewChange,
     encode_batch,
 )
-from pbft.ordering import owed_beside
+from pbft.ordering import Pool, owed_beside
 
 
 def primary_that(net: Net, drop: str) -> None:
@@ -383,3 +384,84 @@ def test_time_outs_double_are_capped_and_start_again_after_progress() -> None:
     changes = [m.view for m in net.nodes[2].sent if isinstance(m, ViewChange)]
     net.advance(5_000)
     assert max(m.view for m in net.nodes[2].sent if isinstance(m, ViewChange)) <= max(changes) + 1
+
+
+@pytest.mark.row(13)
+@pytest.mark.parametrize("clients", [1, 1_000], ids=["of one client", "of a thousand"])
+def test_requests_that_are_hidden_from_the_primary_oust_nobody(clients: int) -> None:
+    """Found by a tester: one FORWARD to all but the primary, and honest primaries were ousted one after another."""
+    net = Net(4)
+    hidden = tuple(request(f"evil{number % clients}:{number}") for number in range(1_000))
+    for node in net.nodes[1:3]:
+        net.give(node, Submitted(hidden, own=False))
+    for number in range(60):
+        net.submit(number % 3, f"honest:{number}", f"evil0:late{number}")
+        net.advance(100)
+    net.until(lambda: len(net.nodes[2].texts()) == 1_120, 10_000)
+    assert {node.replica.view for node in net.nodes} == {0}
+    assert [message for node in net.nodes for message in node.sent if isinstance(message, Complaint)] == []
+
+
+@pytest.mark.row(12)
+def test_a_primary_that_has_just_started_is_told_of_the_backlog_before_it_is_judged() -> None:
+    """Found by a tester: it knew of a hundred requests each half second, and was ousted at full speed."""
+    net = Net(4)
+    net.filter = lambda s, r, message: not (isinstance(message, Proposal) and s == 0)
+    net.submit(2, *(f"client:{number}" for number in range(2_000)))
+    net.advance(100)
+    net.crash(1)
+    net.restart(1)
+    net.crash(0)
+    net.until(lambda: net.nodes[2].replica.view == 1)
+    for number in range(100):
+        net.submit(2, f"client:new{number}")
+        net.advance(100)
+    assert {node.replica.view for node in net.nodes[1:]} == {1}
+    net.until(lambda: len(net.nodes[2].texts()) == 2_100, 10_000)
+
+
+@pytest.mark.row(12)
+def test_a_batch_goes_on_with_others_where_one_clients_next_does_not_fit() -> None:
+    """Found by a tester: it ended there, half empty by the others' requests, and honest primaries seemed slow."""
+    config = ReplicaConfig(SCOPE, tuple(bytes([index]) for index in range(4)), 0, block_gas_max=100)
+    pool = Pool(config)
+    hogs = [replace(request(f"hog:{number}"), gas_limit=60) for number in range(3)]
+    small = [replace(request(f"small:{number}"), gas_limit=1) for number in range(30)]
+    for item in (*hogs, *small):
+        pool.add(item, 0, told=True)
+    taken = pool.take()
+    assert taken == [hogs[0], *small]
+    assert owed_beside(config, taken, [item for item in (*hogs, *small) if item not in taken]) == 0
+    pool.mark_proposed(taken, 1)
+    assert pool.take() == [hogs[1]]
+
+
+@pytest.mark.row(12)
+@pytest.mark.parametrize(("n", "late"), [(4, {3}), (7, {5, 6})])
+def test_a_primary_that_is_late_to_f_backups_slows_nobody(n: int, late: set[int]) -> None:
+    """Found by a tester: liars kept their votes, so that the late ones were needed; the others saw a busy primary, and
+    f complaints end no view. Now these ask the others for what they prepare."""
+    liars = set(range(len(late)))
+    net = Net(n, batch_transactions_max=20, pipeline_depth=1)
+    held: list[tuple[int, int, int, Message]] = []
+    late_ms = 1_800
+
+    def lie(sender: int, receiver: int, message: Message) -> bool:
+        if sender in liars and isinstance(message, Prepare | Commit | Complaint):
+            return False
+        if sender == 0 and receiver in late and isinstance(message, Proposal) and late_ms:
+            held.append((net.now_ms + late_ms, sender, receiver, message))
+            return False
+        return True
+
+    net.filter = lie
+    for number in range(100):
+        net.submit(1 + number % (n - 1), *(f"client{one}:{number}" for one in range(10)))
+        net.advance(100)
+        due, late_ms = [item for item in held if item[0] <= net.now_ms], 0
+        for item in due:
+            held.remove(item)
+            net.deliver(*item[1:])
+        late_ms = 1_800
+    assert len(net.nodes[n - 3].texts()) > 800, "of 1,000 in ten seconds"
+    net.check_agreement()

@@ -484,3 +484,67 @@ def test_no_more_blocks_are_asked_for_than_execution_can_take() -> None:
     node.replica.core.ordered -= 1
     net.give(node, Received(3, told))
     assert [m for m in node.sent if isinstance(m, FetchBlocks)]
+
+
+def forgetful(net: Net, index: int) -> None:
+    """A liar that acts as if it had never run."""
+    node = net.nodes[index]
+    net.crash(index)
+    node.wal, node.blocks, node.statements, node.certificates, node.executed = [], [], [], {}, set()
+    net.restart(index)
+
+
+def forks(net: Net, first: int, second: int) -> list[int]:
+    """Where two nodes hold certificates that contradict each other."""
+    a, b = net.nodes[first].certificates, net.nodes[second].certificates
+    return [height for height in sorted(a.keys() & b.keys()) if a[height].statement != b[height].statement]
+
+
+def lagging(net: Net) -> None:
+    """Node 1 is cut off while the others certify some checkpoints, and cut their logs behind them."""
+    net.until(lambda: all(4 in node.certificates for node in net.nodes))
+    net.filter = lambda s, r, m: 1 not in (s, r)
+    for number in range(8):
+        net.submit(2, f"alice:{number}")
+        net.advance(150)
+    net.until(lambda: min(net.nodes[index].height for index in (0, 2, 3)) >= 20)
+
+
+@pytest.mark.row(1)
+def test_a_second_start_after_damage_signs_nothing_that_the_first_life_may_have_signed() -> None:
+    """Found by a tester: the ledger set aside, an empty one in its place, and the log cut behind checkpoints that were
+    no more. With one liar it voted on the same heights once more."""
+    net = Net(4, checkpoint_interval_blocks=4, window_blocks=8, block_idle_ms_max=100)
+    lagging(net)
+    net.crash(3)
+    net.filter = lambda s, r, m: False
+    net.restart(3, damaged=True)
+    net.crash(3)
+    net.restart(3)
+    forgetful(net, 0)
+    net.wire.clear()
+    net.filter = lambda s, r, m: 2 not in (s, r)
+    net.submit(1, "mallory:1")
+    net.advance(6_000)
+    assert forks(net, 1, 2) == []
+    assert AlarmKind.AMNESIA in {alarm.kind for alarm in net.nodes[3].alarms}
+    net.filter = lambda s, r, m: True
+    net.until(lambda: net.nodes[3].replica.core.votes and net.nodes[3].height >= net.nodes[2].height)
+    net.check_agreement()
+
+
+@pytest.mark.row(6)
+def test_no_snapshot_from_below_the_cut_of_the_log_is_taken() -> None:
+    """The same by a liar's old, true snapshot, in one start."""
+    net = Net(4, checkpoint_interval_blocks=4, window_blocks=8, block_idle_ms_max=100)
+    lagging(net)
+    low = net.nodes[3].replica.core.low
+    net.crash(3)
+    net.restart(3, damaged=True)
+    node = net.nodes[3]
+    node.sent.clear()
+    net.advance(1_000)
+    asked = [message.height_min for message in node.sent if isinstance(message, FetchManifest)]
+    assert set(asked) == {low}
+    net.give(node, Received(0, Manifest(net.nodes[0].certificates[4], b"", 0, (), (), CHUNKS)))
+    assert node.transfer is None or node.transfer.height >= low

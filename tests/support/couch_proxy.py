@@ -24,6 +24,8 @@ class Proxy:
     url: str
     refusal: tuple[int, str, str] | None = None
     refused: int = 0
+    hidden: str = "/nothing"
+    """Paths that end so are not found."""
 
 
 @contextmanager
@@ -53,6 +55,9 @@ async def _start(made: Proxy, url: str, tls: ssl.SSLContext | None) -> tuple[web
             made.refused += 1
             status, error, reason = made.refusal
             return web.json_response({"error": error, "reason": reason}, status=status)
+        if request.path.endswith(made.hidden):
+            made.refused += 1
+            return web.json_response({"error": "not_found", "reason": "missing"}, status=404)
         headers = {name: value for name, value in request.headers.items() if name in ("Authorization", "Content-Type")}
         there = URL(url + request.raw_path, encoded=True)
         async with session.request(request.method, there, data=body, headers=headers) as answer:

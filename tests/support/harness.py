@@ -43,7 +43,7 @@ from pbft.messages import (
     batch_digest,
     decode_batch,
 )
-from pbft.records import Record, sequence_of
+from pbft.records import Cut, Record, sequence_of
 from pbft.replica import Replica
 
 SCOPE = Scope(sha256(b"a chain").digest(), "main", 0)
@@ -159,7 +159,7 @@ class Net:
         node.wake_at_ms = output.wake_at_ms if output.wake_at_ms is not None else self.now_ms + 1_000
         if output.truncate_below is not None:
             low = output.truncate_below
-            node.wal = [record for record in node.wal if (sequence_of(record) or low + 1) > low]
+            node.wal = [*(record for record in node.wal if (sequence_of(record) or low + 1) > low), Cut(low)]
         for certificate in output.certified:
             node.certificates[certificate.statement.height] = certificate
         node.evidence.extend(output.evidence)

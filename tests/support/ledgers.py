@@ -102,6 +102,7 @@ class BoxMachine:
         "fail": ("export", ("*",)),
         "plant": ("export", ("*",)),
         "later": ("export", ("*",)),
+        "enter": ("export", ("*",)),
         "sell": ("export", ("seller",)),
         "inner": ("internal", ("market",)),
         "due": ("deadline", ()),
@@ -118,7 +119,8 @@ class BoxMachine:
         if contract != "box" or function not in self.entries:
             return None
         kind, names = self.entries[function]
-        return EntryPoint(contract, function, kind, names, ())  # type: ignore[arg-type]  # one of the four
+        parameters = ("certificate_der",) if function == "enter" else ()
+        return EntryPoint(contract, function, kind, names, parameters)  # type: ignore[arg-type]  # one of the four
 
     def run(self, call: Call, view: TransactionView) -> CallResult:
         args: Any = call.args

@@ -6,8 +6,8 @@ from collections import Counter
 from unittest.mock import patch
 
 from ca.signatures import remembering
-from pbft import wal
 from pbft.wal import WriteAheadLog
+from sim import node as node_module
 from sim.disk import SimDisk
 from sim.node import SimNode
 from sim.plan import Disks, Plan
@@ -44,7 +44,7 @@ def power_cuts_at_checkpoints(seed: int) -> list[str]:
             faults.append(f"log: node {node.place} starts with a log cut at {low}, and a certificate of {certified}")
 
     with (
-        patch.object(wal, "SEGMENT_BYTES_MAX", SEGMENT_BYTES),
+        patch.object(node_module, "LOG_SEGMENT_BYTES_MAX", SEGMENT_BYTES),
         patch.object(WriteAheadLog, "truncate_below", noted_cut),
         patch.object(SimNode, "_begin", checked_begin),
         remembering(),

@@ -277,6 +277,46 @@ def few_outcomes(seed: int) -> list[str]:
     return safety(arena) + ended(arena)
 
 
+def nulled(seed: int) -> list[str]:
+    """The first of two batches does not prepare and the second does, so that the next view has a null request in the
+    place of the first. What was in that is to be proposed in this view, and not when its time is up."""
+    arena = Arena(range(4), batch_transactions_max=1)
+
+    def carry(sender: Member, receiver: Member, message: Message) -> Sequence[Message]:
+        lost = isinstance(message, Commit) or (isinstance(message, Prepare) and message.sequence == 1)
+        return () if lost and view_of(message) == 0 else (message,)
+
+    arena.carry = carry
+    arena.submit(seed % 4, "a", "b")
+    arena.run(100)
+    arena.crash(0)
+    begun = arena.run(6_000, lambda: all(m.replica.view == 1 and m.replica.active for m in arena.members[1:]))
+    served = arena.run(1_500, lambda: all(m.chain.has(b"a") and m.chain.has(b"b") for m in arena.members[1:]))
+    views = sorted({member.replica.view for member in arena.members[1:]})
+    good = begun and served and views == [1]
+    return safety(arena) + ([] if good else [f"censorship: view 1 begun: {begun}, both served: {served} in {views}"])
+
+
+def late_to_one(seed: int) -> list[str]:
+    """The liar leads and keeps its proposals from one replica, and its own votes and complaints from all: the others
+    need that one's vote. Nothing would be ordered in this view."""
+    arena = Arena(range(4))
+    arena.liars = {0}
+    late = 1 + seed % 3
+
+    def carry(sender: Member, receiver: Member, message: Message) -> Sequence[Message]:
+        kept = isinstance(message, Prepare | Commit | Complaint) or (
+            isinstance(message, Proposal) and receiver.place == late
+        )
+        return () if sender.place == 0 and kept else (message,)
+
+    arena.carry = carry
+    arena.submit(late, "a")
+    served = arena.run(6_000, lambda: has_executed(arena, "a"))
+    views = sorted({member.replica.view for member in arena.honest})
+    return safety(arena) + ([] if served and views == [0] else [f"termination: served {served} in views {views}"])
+
+
 def forged_block(seed: int) -> list[str]:
     """A replica that hears nobody else is given a block with a certificate that q replicas never signed."""
     arena = with_liar()

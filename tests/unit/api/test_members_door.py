@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -9,7 +10,8 @@ import msgspec
 import pytest
 from ledgers import ALICE, envelope
 
-from api.members import NOWHERE, Door, door_pool
+from api.members import DOOR_ORIGIN_CALLS_MAX, NOWHERE, STRANGERS_PER_S_MAX, Door, Doorstep
+from api.pools import BoundedPool
 from api.sessions import Sessions
 from ca.keys import SigningKey
 from ledger.envelope import Envelope
@@ -29,9 +31,9 @@ class Doors:
         self.chain = desk.ledger.genesis.chain_id
         self.closed = False
         self.asked: list[tuple[str, str]] = []
-        pool = door_pool()
-        self.real = Door(Sessions(self.chain, 100), pool, desk.ledger, self._inside, lambda: self.closed)
-        self.none = Door(Sessions(NOWHERE, 100), pool)
+        doorstep = Doorstep()
+        self.real = Door(Sessions(self.chain, 100), doorstep, desk.ledger, self._inside, lambda: self.closed)
+        self.none = Door(Sessions(NOWHERE, 100), doorstep)
 
     async def _inside(self, method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
         self.asked.append((method, token))
@@ -134,3 +136,40 @@ async def test_a_closed_channel_takes_nothing_and_shows_everything(doors: Doors)
     assert await refusal(doors.real, "submit", submission(envelope(EVE))) == UNKNOWN
     await call(doors.real, "status", token)
     assert doors.asked == [("status", token)]
+
+
+async def test_strangers_at_the_door_of_nothing_keep_no_member_waiting(doors: Doors) -> None:
+    """Found by a tester: 400 calls at once to a channel that does not exist shut members out of those that do."""
+    doors.none._doorstep._pool = BoundedPool("door", 1, 2 * DOOR_ORIGIN_CALLS_MAX, 10.0)
+    junk = submission(envelope(EVE, args={"key": "x" * 20_000}))
+    strangers = [asyncio.create_task(doors.none.handle("submit", junk, "", "10.0.0.66")) for _ in range(400)]
+    await asyncio.sleep(0)
+    for nonce in range(5):
+        await doors.real.handle("submit", submission(envelope(ALICE, nonce=nonce)), "", "10.0.0.1")
+    answers = await asyncio.gather(*strangers, return_exceptions=True)
+    assert {answer.code for answer in answers if isinstance(answer, Refused)} == {"CHANNEL_UNKNOWN"}
+    assert doors.none._doorstep._places == {}
+
+
+@pytest.mark.parametrize("method", ["submit", "session"])
+async def test_an_address_of_strangers_is_slowed_at_all_doors_alike(doors: Doors, method: str) -> None:
+    wrong = SessionParams(public_key=EVE.public_key, challenge=bytes(56), signature=bytes(64))
+    params = submission(envelope(EVE)) if method == "submit" else wrong
+    for at, other in ((doors.real, doors.none), (doors.none, doors.real)):
+        origin = f"10.0.0.{1 + (at is doors.none)}"
+        codes = [await _code(at, method, params, origin) for _ in range(3 * STRANGERS_PER_S_MAX)]
+        assert (codes[0], codes[-1]) == ("CHANNEL_UNKNOWN", "TOO_MANY_REQUESTS")
+        assert await _code(other, method, params, origin) == "TOO_MANY_REQUESTS"
+        assert await _code(other, method, params, "10.0.0.9") == "CHANNEL_UNKNOWN"
+
+
+async def test_members_are_not_slowed_by_what_they_show(doors: Doors) -> None:
+    for nonce in range(15 * STRANGERS_PER_S_MAX):
+        await doors.real.handle("submit", submission(envelope(ALICE, nonce=nonce % 50)), "", "10.0.0.1")
+    assert len(doors.asked) == 15 * STRANGERS_PER_S_MAX
+
+
+async def _code(door: Door, method: str, params: Any, origin: str) -> str:
+    with pytest.raises(Refused) as caught:
+        await door.handle(method, params, "", origin)
+    return caught.value.code

@@ -7,15 +7,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from ledgers import ALICE, BOB, CAROL, GENESIS
+from ledgers import ALICE, BOB, CAROL, GENESIS, envelope, run_block
 
 from api import past
+from api.places import Places
 from api.privacy import Viewer
+from api.queries import HEIGHT_AHEAD_MAX
 from ca.keys import SigningKey
 from ledger.proofs import ProofInvalid
 from sdk.client import check_rows
 from sdk.errors import Refused
-from sdk.methods import QueryParams, Rows
+from sdk.methods import METHODS, QueryParams, Rows
 
 OPERATOR = SigningKey.from_seed(b"operator")
 Desk = Any
@@ -47,6 +49,42 @@ async def test_a_party_sees_the_versions_that_name_it_and_the_operator_all(desk:
     page = await desk.call("history", tokens[OPERATOR], key=KEY, limit=2, bookmark=page.bookmark)
     (last,) = page.versions
     assert (last.tx_id, page.bookmark, page.known_from, page.height) == (first.tx_id.hex(), "", 0, 4)
+
+
+async def test_the_bookmark_tells_nothing_of_versions_that_one_may_not_read(desk: Desk) -> None:
+    for owner, left in ((ALICE, 9), (BOB, 8), (BOB, 7), (ALICE, 6), (BOB, 5), (BOB, 4)):
+        desk.plant(order(owner.signer, left))
+    alice, carol, operator = [await desk.token(key) for key in (ALICE, CAROL, OPERATOR)]
+    never = await desk.call("history", carol, key="market/order/8", limit=1)
+    page = await desk.call("history", carol, key=KEY, limit=1)
+    assert (page.versions, page.bookmark) == (never.versions, never.bookmark) == ((), "")
+    page = await desk.call("history", alice, key=KEY, limit=1)
+    assert ([v.height for v in page.versions], page.bookmark) == ([5], "5-0"), "the version that it shows"
+    page = await desk.call("history", alice, key=KEY, limit=1, bookmark=page.bookmark)
+    assert ([v.height for v in page.versions], page.bookmark) == ([2], ""), "nothing older is hers"
+    page = await desk.call("history", operator, key=KEY, limit=6)
+    assert ([v.height for v in page.versions], page.bookmark) == ([7, 6, 5, 4, 3, 2], "")
+
+
+async def test_a_deletion_is_seen_by_whom_it_concerned_also_at_the_end_of_what_is_read_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "VERSIONS_AT_ONCE", 1)
+    desk.plant({"box/seven": {"type": "order", "owner": ALICE.signer}})
+    desk.nonce += 1
+    run_block(desk.ledger, envelope(CAROL, function="delete", nonce=desk.nonce, args={"key": "seven"}))
+    for token, seen in ((await desk.token(ALICE), [(3, True), (2, False)]), (await desk.token(BOB), [])):
+        versions = (await desk.call("history", token, key="box/seven")).versions
+        assert [(v.height, v.deleted) for v in versions] == seen
+
+
+async def test_the_search_for_what_one_may_read_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past, "VERSIONS_AT_ONCE", 2)
+    monkeypatch.setattr(past, "VERSIONS_READ_MAX", 4)
+    for owner in (ALICE, BOB, BOB, BOB, BOB):
+        desk.plant(order(owner.signer, 1))
+    page = await desk.call("history", await desk.token(ALICE), key=KEY)
+    assert (page.versions, page.bookmark) == ((), "")
 
 
 async def test_a_past_value_is_its_partys(desk: Desk) -> None:
@@ -125,6 +163,36 @@ async def test_a_proven_answer_waits_for_the_certificate_of_its_height(desk: Des
     desk.certify(2)
     async with asyncio.timeout(PATIENCE_S):
         check_rows(await asked, GENESIS)
+
+
+async def test_strangers_cannot_take_the_places_of_those_who_wait_for_proofs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.service._past, "_places", Places(6, 3, 2))
+    desk.plant({"box/new": 1})
+    params = METHODS["proof"].params(key="governance/epoch", min_height=2)
+    asked = [
+        asyncio.create_task(desk.service.handle("proof", params, "", origin))
+        for origin in ("10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    ]
+    refusals, waiting = await asyncio.wait(asked, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+    while len(refusals) < 2:
+        done, waiting = await asyncio.wait(waiting, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        refusals |= done
+    assert {str(task.exception()).partition(":")[0] for task in refusals} == {"TOO_MANY_WAITERS"}
+    alice = await desk.token(ALICE)
+    mine = [asyncio.create_task(desk.call("proof", alice, key="market/trade/1", min_height=2)) for _ in range(3)]
+    (third,), _ = await asyncio.wait(mine, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+    assert "TOO_MANY_WAITERS" in str(third.exception()), "she has two places, whatever strangers do"
+    assert (await desk.call("proof", key="governance/epoch", min_height=1)).proof, "who need not wait takes none"
+    desk.certify(2)
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*waiting, *(task for task in mine if task is not third))
+
+
+async def test_a_proof_far_ahead_is_refused_at_once(desk: Desk) -> None:
+    for height, refusal in ((1 + HEIGHT_AHEAD_MAX + 1, (422, "HEIGHT_TOO_FAR")), (10**12, (422, "HEIGHT_TOO_FAR"))):
+        assert await refused(desk, "proof", key="governance/epoch", min_height=height) == refusal
 
 
 async def test_a_certificate_that_does_not_come_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from network import until
 
-from api.rest import SECURITY_HEADERS, RestServer
+from api.rest import (
+    ADDRESS_CALLS_MAX,
+    ADDRESS_SHARE,
+    HEALTH_CONNECTIONS_MAX,
+    SECURITY_HEADERS,
+    RestServer,
+    _Hall,
+)
 from api.socket import SocketServer
 from sdk import methods, wire
 from sdk.transports import SocketTransport
@@ -142,3 +151,80 @@ async def test_a_body_that_grows_beyond_a_calls_bound_is_refused_and_costs_nobod
     assert problem(await server.post(b'{"selector": {"a": [' + floats + b"]}}")) == (413, "BODY_TOO_LARGE")
     assert server.calls == []
     assert (await server.post(b'{"selector": {}}'))[0] == 200
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds, 10)
+
+
+ASK = b"GET /v1/headers HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@asynccontextmanager
+async def connected(server: Wire, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """So many connections that are known to be in, as each has had an answer."""
+    made = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(count)]
+    for reader, writer in made:
+        writer.write(ASK)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+    yield [reader for reader, _ in made]
+    for _, writer in made:
+        writer.close()
+
+
+async def test_one_address_has_a_share_of_the_connections(server: Wire) -> None:
+    server.rest._hall = _Hall(4 * ADDRESS_SHARE)
+    async with connected(server, 4):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b"", "closed, unheard"
+        writer.close()
+        assert server.rest._hall.enter("10.0.0.1"), "others are let in"
+    await eventually(lambda: server.rest._hall._inside.total() == 1)
+    async with connected(server, 4):
+        pass
+
+
+async def test_a_full_house_still_says_how_it_is(server: Wire) -> None:
+    """Found by a tester: one client's calls shut everybody out, and whoever looked after the node's health too."""
+    server.rest._hall = hall = _Hall(8)
+    for number in range(8):
+        assert hall.enter(f"10.0.0.{number}")
+    assert problem(await server.send(ASK)) == (503, "TOO_MANY_CONNECTIONS")
+    before = len(server.calls)
+    _, headers, _ = await server.send(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert headers["connection"] == "close"
+    assert server.calls[before:] == ["status"]
+    for number in range(HEALTH_CONNECTIONS_MAX):
+        assert hall.enter(f"10.0.1.{number}")
+    assert not hall.enter("10.0.2.0")
+
+
+async def test_an_address_has_so_many_calls_under_way(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by a tester: 1,024 calls of one client that waited for its pace had all the places."""
+    waiting, release = [0], asyncio.Event()
+
+    async def waits(*_: Any) -> methods.Headers:
+        waiting[0] += 1
+        await release.wait()
+        return methods.Headers(())
+
+    monkeypatch.setattr(server.node, "call", waits)
+    server.rest._hall = _Hall(ADDRESS_SHARE * 2 * ADDRESS_CALLS_MAX)
+    async with AsyncExitStack() as stack:
+        readers = []
+        for _ in range(ADDRESS_CALLS_MAX):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+            writer.write(ASK)
+            readers.append(reader)
+        await eventually(lambda: waiting[0] == ADDRESS_CALLS_MAX)
+        assert problem(await server.send(ASK)) == (429, "TOO_MANY_REQUESTS")
+        release.set()
+        for reader in readers:
+            assert b" 200 " in await reader.readuntil(b"\r\n")
+    assert (await server.send(ASK))[0] == 200

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from ledgers import ALICE, BOB, GENESIS, envelope, run_block
 
+from api import pace
 from api import submissions as submissions_module
 from api.submissions import Submissions
 from ca.keys import SigningKey
@@ -259,3 +260,105 @@ async def test_a_value_too_wide_for_the_wire_is_text(desk: Desk) -> None:
     found = await submit(desk, made, "committed")
     assert msgspec.msgpack.decode(wire.encode_body(found), type=Submission) == found
     assert int(found.value) == 2**200
+
+
+def unsigned(made: Envelope, wait: Any = "accepted") -> SubmitParams:
+    bad = SignatureText(public_key=ALICE.public_key, signature=bytes(64))
+    return SubmitParams(payload=params_of(made).payload, signatures=(bad,), wait=wait)
+
+
+async def test_without_a_signature_nobody_learns_what_became_of_a_transaction(desk: Desk) -> None:
+    """Found by a tester: whoever guessed the payload of somebody's order got its receipt, though who may not read it is
+    told that there is none."""
+    made = envelope()
+    commit(desk, made)
+    desk.certify(2)
+    for wait in ("committed", "certificate"):
+        with pytest.raises(Refused, match="SIGNATURE_INVALID"):
+            await desk.submissions.submit(unsigned(made, wait), "10.0.0.66")
+    assert (await submit(desk, made)).receipt is not None
+
+
+async def test_nothing_is_decoded_for_an_address_that_is_over_its_pace(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a tester: 250 malformed requests of 30 kB a second, never charged, stopped a node's consensus."""
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=1)
+    decoded: list[SubmitParams] = []
+    read = submissions_module._envelope
+
+    def counted(params: SubmitParams) -> Envelope:
+        decoded.append(params)
+        return read(params)
+
+    monkeypatch.setattr(submissions_module, "_envelope", counted)
+    malformed = SubmitParams(payload="{" * 30_000, signatures=(), wait="accepted")
+    codes = []
+    for _ in range(10):
+        with pytest.raises(Refused) as caught:
+            await desk.submissions.submit(malformed, "10.0.0.66")
+        codes.append(caught.value.code)
+    assert (codes[0], codes[-1]) == ("PAYLOAD_INVALID", "TOO_MANY_REQUESTS")
+    assert len(decoded) == codes.count("PAYLOAD_INVALID") < 5
+
+
+async def test_what_comes_together_is_charged_before_it_is_verified_and_owed_for_a_while_only(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a tester: 5,000 wrong signatures in flight together were all verified, and their address was in debt for
+    two minutes, whoever else was behind it."""
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=10)
+    verified: list[Envelope] = []
+    verify = Envelope.verify
+
+    def counted(made: Envelope) -> None:
+        verified.append(made)
+        verify(made)
+
+    monkeypatch.setattr(Envelope, "verify", counted)
+    junk = [unsigned(envelope(nonce=nonce)) for nonce in range(300)]
+    calls = [desk.submissions.submit(params, "10.0.0.66") for params in junk]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    codes = [answer.code for answer in answers if isinstance(answer, Refused)]
+    turns = int((pace.BURST_S + pace.WAIT_S_MAX) * 10)
+    assert codes.count("SIGNATURE_INVALID") == len(verified) <= turns < codes.count("TOO_MANY_REQUESTS")
+    debt_s = desk.submissions._pace._due_s["unproven@10.0.0.66"] - asyncio.get_running_loop().time()
+    assert debt_s <= pace.WAIT_S_MAX
+
+
+async def test_a_clients_own_flood_costs_its_address_nothing_more_than_its_turns(desk: Desk) -> None:
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=1_000)
+    made = [params_of(envelope(nonce=nonce), "accepted") for nonce in range(300)]
+    await asyncio.gather(*(desk.submissions.submit(params, "10.0.0.1") for params in made))
+    due_s = desk.submissions._pace._due_s
+    assert due_s["unproven@10.0.0.1"] <= asyncio.get_running_loop().time() - pace.BURST_S + 0.01
+
+
+async def test_one_addresss_waiting_calls_take_no_others_place(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submissions_module, "ORIGIN_CALLS_MAX", 3)
+    desk.submissions = Submissions(desk.ledger, desk._order)
+    waiting = [
+        asyncio.create_task(desk.submissions.submit(params_of(envelope(nonce=nonce), "committed"), "10.0.0.66"))
+        for nonce in range(3)
+    ]
+    await taken(desk, 3)
+    with pytest.raises(Refused, match="TOO_MANY_REQUESTS"):
+        await desk.submissions.submit(params_of(envelope(nonce=3), "accepted"), "10.0.0.66")
+    assert (await desk.submissions.submit(params_of(envelope(BOB), "accepted"), "10.0.0.1")).state == "accepted"
+    commit(desk, *(envelope(nonce=nonce) for nonce in range(3)))
+    await asyncio.gather(*waiting)
+    assert (await desk.submissions.submit(params_of(envelope(nonce=3), "accepted"), "10.0.0.66")).state == "accepted"
+
+
+async def test_large_requests_in_the_name_of_a_client_over_its_pace_use_up_their_addresss(desk: Desk) -> None:
+    desk.submissions = Submissions(desk.ledger, desk._order, requests_per_s_max=1)
+    for nonce in range(5_000, 5_020):
+        with pytest.raises(Refused):
+            await desk.submissions.submit(params_of(envelope(nonce=nonce)), "10.0.0.1")
+    for nonce in range(20):
+        large = unsigned(envelope(nonce=nonce, args={"key": "x" * 5_000}))
+        with pytest.raises(Refused, match="TOO_MANY_REQUESTS"):
+            await desk.submissions.submit(large, "10.0.0.66")
+    with pytest.raises(Refused, match="TOO_MANY_REQUESTS"):
+        await desk.submissions.submit(params_of(envelope(BOB), "accepted"), "10.0.0.66")
+    assert (await desk.submissions.submit(params_of(envelope(BOB), "accepted"), "10.0.0.1")).state == "accepted"

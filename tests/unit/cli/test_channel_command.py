@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from network import configuration_text
 from typer.testing import CliRunner, Result
 
 from cli.contracts import shipped_contracts
+from cli.founding import Founding
 from cli.main import app
 from cluster import NEW_MARK, prepare
 from ledger.genesis import Genesis, load_genesis, write_genesis
@@ -108,3 +110,31 @@ def test_a_node_is_given_a_file_of_its_own_with_the_mark_of_a_new_place(
     (network / "node2" / "data" / "channels" / "family").mkdir(parents=True)
     assert channel(network, "join", str(tmp_path / "family.json"), "--node", "node2").exit_code == 0
     assert not (network / "node2" / "channels" / "family" / NEW_MARK).exists()
+
+
+def test_a_leftover_at_one_member_is_told_before_anything_is_given_to_another(
+    network: Path, genesis: Genesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in network.glob("node*/channels"):
+        shutil.rmtree(place)
+    leftover = network / "node4" / "channels" / "family"
+    leftover.mkdir(parents=True)
+
+    async def made(*_: object) -> Genesis:
+        return genesis
+
+    monkeypatch.setattr(Founding, "_make", made)
+    for _ in range(2):
+        told = channel(network, "create", "family", "--members", FOUR)
+        assert (told.exit_code, "node4/channels/family is there already" in told.stderr) == (1, True), told.output
+    assert not (network / "channels" / "family.json").exists()
+    assert list(network.glob("node*/channels/family")) == [leftover]
+
+
+def test_what_is_no_certificate_is_named(network: Path, genesis: Genesis, tmp_path: Path) -> None:
+    path = network / "channels" / "garden.json"
+    path.parent.mkdir(exist_ok=True)
+    write_genesis(path, genesis)
+    told = channel(network, "admit", "garden", str(path))
+    path.unlink()
+    assert (told.exit_code, "no certificate in PEM" in told.stderr) == (2, True), told.output

@@ -76,6 +76,39 @@ def test_a_range_of_heights_is_exported_alone(made: Path, tmp_path: Path) -> Non
     assert [row["height"] for row in read(tmp_path, "blocks", "jsonl")] == [3, 4, 5]
 
 
+@pytest.mark.parametrize("options", [("--from", "90"), ("--from", "5", "--to", "4")])
+def test_a_range_without_a_block_leaves_the_tables_that_are_there(
+    made: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    run(made, tmp_path, "jsonl")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    result = CliRunner().invoke(app, ["ledger", "export", str(made), "--out", str(tmp_path), *options])
+    assert result.exit_code in (1, 2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_record_that_is_being_written_ends_the_export_but_does_not_lose_it(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "node1", 4)
+    (path,) = (home / "data" / "chain").glob("*.chain")
+    path.write_bytes(path.read_bytes()[:-5])
+    command = ["ledger", "export", str(home), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "last record is not whole" in result.output) == (0, True)
+    assert [row["height"] for row in read(tmp_path / "out", "blocks", "jsonl")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "data", [{"trade": "t/1", "wh": 5}, {"trade": 1, "interval": 7, "energy_wh": 5, "price": 3}, 7]
+)
+def test_another_markets_trade_is_an_event_only(made: Path, data: Any) -> None:
+    block: StoredBlock = next(read_blocks(made / "data" / "chain"))
+    event = EventRecord("market", "traded", encode_value(data))
+    result = Result(bytes(32), "OK", "", 10, encode_value(None), (event,))
+    changed = StoredBlock(block.header, b"", 0, 0, 0, (encode_result(result),), block.results_before, block.statement)
+    tables = [table for table, _ in rows_of(changed)]
+    assert (tables.count("events"), tables.count("trades")) == (1, 0)
+
+
 def test_a_trade_is_a_row_of_its_own(made: Path) -> None:
     block: StoredBlock = next(read_blocks(made / "data" / "chain"))
     data = {"trade": "t/1", "interval": 7, "energy_wh": 500, "price": 30}

@@ -73,3 +73,34 @@ def test_what_is_not_there_is_said(words: list[str]) -> None:
         result = CliRunner().invoke(app, ["state", "verify", *changed])
         assert result.exit_code == 2
         assert "wattq state: " in result.output
+
+
+def test_a_damaged_file_is_said_and_rebuilt(words: list[str], tmp_path: Path) -> None:
+    assert run("rebuild", words)[0] == 0
+    file = data_of(tmp_path, words[-1] if "--channel" in words else "") / EMBEDDED_FILE
+    with file.open("r+b") as content:
+        content.write(b"\xa5" * 100)
+    code, told = run("verify", words)
+    assert (code, told["matches"], "wattq state rebuild" in told["damaged"]) == (1, False, True)
+    code, told = run("rebuild", words)
+    assert (code, told["rebuilt"]) == (0, True)
+    assert run("verify", words)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild"])
+@pytest.mark.parametrize("damage", ["no store", "a rotten store", "a rotten current"])
+def test_a_damaged_commit_store_is_told_in_a_sentence_and_none_is_made(
+    words: list[str], tmp_path: Path, command: str, damage: str
+) -> None:
+    data = data_of(tmp_path, words[-1] if "--channel" in words else "")
+    if damage == "no store":
+        shutil.rmtree(data / "state")
+    elif damage == "a rotten store":
+        for path in (data / "state").iterdir():
+            path.write_bytes(b"rotten" * 100)
+    else:
+        (data / "current").write_bytes(b"garbage")
+    result = CliRunner().invoke(app, ["state", command, *words])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit), repr(result.exception)
+    assert "wattq state: the data are damaged" in result.output
+    assert (data / "state").exists() == (damage != "no store")

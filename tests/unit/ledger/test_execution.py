@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from governed import END, ROOT_DER, certificate
 from ledgers import (
     ALICE,
     BOB,
@@ -20,7 +22,7 @@ from ledgers import (
 
 from ca.keys import SigningKey
 from ledger import execution as execution_module
-from ledger.authentication import NONCE_PREFIX, NONCE_WINDOW, authenticate
+from ledger.authentication import NONCE_PREFIX, NONCE_WINDOW, ROOT_PREFIX, authenticate, authenticate_newcomer
 from ledger.codes import SENTENCES, RefusalCode
 from ledger.envelope import Envelope
 from ledger.execution import DEADLINE_PREFIX, EXPIRY_BLOCKS_MAX, OK, BlockExecutor, Executed
@@ -45,6 +47,15 @@ def sell(*keys: SigningKey, **changes: Any) -> Envelope:
     return envelope(*(keys or (ALICE,)), **{"function": "sell", **changes})
 
 
+def enter(text: str) -> Envelope:
+    return envelope(function="enter", args={"certificate_der": text})
+
+
+def certified(key: SigningKey) -> str:
+    return base64.b64encode(certificate(key, "someone", "north", "seller", 77)).decode()
+
+
+ROOT = {f"{ROOT_PREFIX}north": {"certificate": base64.b64encode(ROOT_DER).decode()}}
 SELLER = user_value(ALICE, "seller")
 WINDOW = {f"{NONCE_PREFIX}{ALICE.signer}": {"highest": 5, "bits": "1"}}
 Case = tuple[Envelope, MemoryState]
@@ -66,6 +77,8 @@ REFUSED: dict[RefusalCode, Callable[[], Case]] = {
     ),
     RefusalCode.SUSPENDED: lambda: (sell(), state_of(SELLER | {"suspended": True})),
     RefusalCode.ROLE_REQUIRED: lambda: (sell(), state_of(SELLER | {"role": "buyer"})),
+    RefusalCode.CERTIFICATE_INVALID: lambda: (enter("AAAA"), state_of()),
+    RefusalCode.NOT_YOUR_CERTIFICATE: lambda: (enter(certified(BOB)), state_of(**ROOT)),
 }
 AT_THE_EDGE = {
     RefusalCode.PAYLOAD_INVALID, RefusalCode.TOO_LARGE, RefusalCode.SIGNERS_MISMATCH, RefusalCode.SIGNATURE_INVALID,
@@ -219,3 +232,26 @@ def test_a_deadline_that_fails_is_gone_all_the_same() -> None:
     assert [result.code for result in executed.results] == ["NEGATIVE_BALANCE"] * 2
     assert due_left(state) == 0
     assert state.get("box/due/0") is None
+
+
+def test_who_is_registered_may_show_what_it_likes_and_fails_in_the_contract() -> None:
+    """It has a name and a pace: its failure uses up its nonce, like every other."""
+    assert run(state_of(SELLER), enter("AAAA")).admitted
+    assert run(state_of(**ROOT), enter(certified(ALICE))).admitted
+    assert not run(state_of(**ROOT), enter(certified(BOB))).admitted
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "more", "code"),
+    [
+        (0, {}, OK),
+        (1, {}, RefusalCode.CERTIFICATE_EXPIRED),
+        (0, {"governance/revoked/4d": {"height": 1}}, RefusalCode.CERTIFICATE_REVOKED),
+    ],
+)
+def test_a_newcomers_certificate_is_good_until_it_ends_or_is_revoked(
+    late_ms: int, more: dict[str, Any], code: str
+) -> None:
+    end_ms = int(END.timestamp()) * 1000
+    state = state_of(**ROOT, **more)
+    assert (authenticate_newcomer(state, ALICE.signer, certified(ALICE), end_ms + late_ms) or OK) == code

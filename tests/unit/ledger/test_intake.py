@@ -14,7 +14,7 @@ from ledger import intake as intake_module
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import GenesisLimits
-from ledger.intake import TIME_MS_MAX, BadBatch, Intake, request_of
+from ledger.intake import TIME_MS_MAX, BadBatch, Intake
 from pbft.config import ReplicaConfig
 from pbft.messages import Batch, Scope, batch_digest, encode_batch
 from pbft.ordering import Pool
@@ -59,7 +59,7 @@ def test_an_envelope_that_no_batch_may_hold(intake: Intake, made: Envelope, code
     assert found.code is code
     with pytest.raises(BadBatch, match=code):
         intake.check_body(body(ours(), made))
-    assert intake.known(made.hash) is None
+    assert intake._verified.get(made.hash) is None
 
 
 def test_many_are_checked_in_their_order(intake: Intake) -> None:
@@ -84,7 +84,7 @@ def test_the_memory_of_verified_envelopes_is_bounded(intake: Intake, monkeypatch
     made = [ours(nonce) for nonce in range(3)]
     for item in made:
         intake.check(item)
-    assert [intake.known(item.hash) for item in made] == [None, made[1], made[2]]
+    assert [intake._verified.get(item.hash) for item in made] == [None, made[1], made[2]]
 
 
 def test_that_memory_is_bounded_in_bytes_too(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +92,9 @@ def test_that_memory_is_bounded_in_bytes_too(intake: Intake, monkeypatch: pytest
     monkeypatch.setattr(intake_module, "VERIFIED_BYTES_MAX", sum(len(item.raw) for item in made[:3]))
     for item in (*made[:3], made[1]):
         intake.check(item)
-    assert all(intake.known(item.hash) is item for item in made[:3])
+    assert all(intake._verified.get(item.hash) is item for item in made[:3])
     intake.check(made[3])
-    assert [intake.known(item.hash) for item in made] == [None, *made[1:]]
+    assert [intake._verified.get(item.hash) for item in made] == [None, *made[1:]]
 
 
 def test_a_good_batch_gives_what_consensus_needs(intake: Intake) -> None:
@@ -142,7 +142,7 @@ def test_two_signers_may_share_a_transaction(intake: Intake) -> None:
     assert intake.check(envelope(ALICE, BOB, chain=CHAIN)) == envelope(ALICE, BOB, chain=CHAIN)
 
 
-def test_the_pool_is_shared_among_the_first_signers_of_real_envelopes() -> None:
+def test_the_pool_is_shared_among_the_first_signers_of_real_envelopes(intake: Intake) -> None:
     """Found by a tester: every real request had the client "", so that one flood filled the pool for all, and nobody
     was ever seen to be censored."""
     made = [envelope(ALICE, chain=CHAIN, nonce=number) for number in range(9)]
@@ -150,7 +150,7 @@ def test_the_pool_is_shared_among_the_first_signers_of_real_envelopes() -> None:
     config = ReplicaConfig(Scope(GENESIS.chain_id, "main", 0), tuple(bytes([i]) for i in range(4)), 0,
                            pool_transactions_max=10, client_pool_share_percent=50)  # fmt: skip
     pool = Pool(config)
-    assert [pool.add(request_of(item), 0) for item in made] == [True] * 5 + [False] * 4 + [True] * 2
+    assert [pool.add(intake.request(item), 0) for item in made] == [True] * 5 + [False] * 4 + [True] * 2
     assert [request.client for request in pool.take()][:4] == [ALICE.signer, BOB.signer, ALICE.signer, BOB.signer]
 
 

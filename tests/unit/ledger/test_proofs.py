@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from governed import GENESIS as GOVERNED
 from governed import Network
 from ledgers import GENESIS, certificate_of, envelope, make_genesis, open_ledger, run_block
+from tampering import changed, leaves
 
 from ledger.ledger import Ledger
 from ledger.proofs import (
@@ -112,32 +112,6 @@ def test_a_proof_of_a_later_epoch_leads_from_genesis_by_its_boundaries() -> None
 # ------------------------------------------------------------------------------------------------ tampering
 
 
-def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if isinstance(tree, dict | list):
-        for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from leaves(item, (*path, key))
-    else:
-        yield path
-
-
-def changed(value: Any) -> Iterator[Any]:
-    """Every byte of a base64 flipped once, texts made longer, numbers moved up and down."""
-    if isinstance(value, str):
-        try:
-            data = base64.b64decode(value, validate=True)
-        except ValueError:
-            data = b""
-        yield value + "x"
-        for position in range(len(data)):
-            flipped = bytearray(data)
-            flipped[position] ^= 1
-            yield base64.b64encode(flipped).decode()
-    elif isinstance(value, int):
-        yield from (value + 1, value - 1)
-    elif value is None:
-        yield base64.b64encode(b"\x93\x01\x00\xc4\x01\x01").decode()
-
-
 def fault_of(tree: Any) -> ProofFault:
     with pytest.raises(ProofInvalid) as caught:
         verify_state_proof(state_proof_from_json(tree), GENESIS)
@@ -169,6 +143,22 @@ def test_any_flipped_byte_and_any_moved_number_makes_it_invalid(ledger: Ledger, 
         place[path[-1]] = kept
     assert tried > 500
     assert verify_state_proof(state_proof_from_json(tree), GENESIS).key == key
+
+
+ODD: tuple[Any, ...] = (2**70, -(2**70), 2**63, -1, "\ud800", "é", None, 1.5, [], {})
+
+
+def test_a_number_beyond_64_bits_or_half_a_surrogate_anywhere_is_a_malformed_proof(ledger: Ledger) -> None:
+    tree = json.loads(json.dumps(to_json(proof_of(ledger, "box/k5"))))
+    for path in list(leaves(tree)):
+        place: Any = tree
+        for part in path[:-1]:
+            place = place[part]
+        kept = place[path[-1]]
+        for odd in (each for each in ODD if each != kept):
+            place[path[-1]] = odd
+            fault_of(tree)
+        place[path[-1]] = kept
 
 
 def test_a_proof_of_one_key_is_none_of_another(ledger: Ledger) -> None:

@@ -96,6 +96,33 @@ def test_an_archive_of_another_chain_is_not_written_over() -> None:
     assert len(heights(network.disk.files.below("chain"))) == BLOCKS
 
 
+def test_the_chains_own_directory_is_no_archive() -> None:
+    network = stopped()
+    root, own = network.ledger.state_root, network.disk.files.below("chain")
+    with pytest.raises(CannotPrune, match="own directory"):
+        prune(network.disk.storage(), GENESIS, 12, own)
+    assert heights(own) == list(range(1, BLOCKS + 1))
+    assert check(network, root) == 1
+
+
+@pytest.mark.parametrize("way", ["itself", "symlink", "inside", "linked files"])
+def test_an_archive_that_is_the_nodes_own_data_is_refused_and_no_block_is_lost(tmp_path: Path, way: str) -> None:
+    home = make_home(tmp_path / "node1", BLOCKS)
+    chain, link = home / "data" / "chain", tmp_path / "archive"
+    archive = {"itself": chain, "symlink": link, "inside": home / "data" / "old", "linked files": link}[way]
+    if way == "symlink":
+        link.symlink_to(chain, target_is_directory=True)
+    if way == "linked files":
+        link.mkdir()
+        for path in chain.iterdir():
+            (link / path.name).symlink_to(path)
+    before = {path.name: path.read_bytes() for path in chain.iterdir()}
+    command = ["ledger", "prune", str(home), "--below", "12", "--archive", str(archive)]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "name a directory outside" in result.output) == (1, True), result.output
+    assert {path.name: path.read_bytes() for path in chain.iterdir()} == before
+
+
 def test_wherever_the_power_goes_every_block_is_somewhere_and_a_second_run_ends_it() -> None:
     cuts, done = 0, False
     while not done:

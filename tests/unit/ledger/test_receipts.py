@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from ledgers import ALICE, BOB, GENESIS, certificate_of, envelope, make_genesis, open_ledger, run_block
+from tampering import changed, leaves
 from typer.testing import CliRunner
 
 from cli.verify import app
@@ -83,29 +83,19 @@ def test_a_receipt_travels_as_json(receipt: Receipt) -> None:
     assert receipt_from_json(json.loads(json.dumps(receipt_to_json(receipt)))) == receipt
 
 
-def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if isinstance(tree, dict | list):
-        for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from leaves(item, (*path, key))
-    else:
-        yield path
+ODD: tuple[Any, ...] = (2**70, -(2**70), 2**63, -1, "\ud800", "é", "", None, 1.5, [], {})
 
 
-def changed(value: Any) -> Iterator[Any]:
-    """Every byte of a base64 or plain text flipped once, numbers moved up and down."""
-    if isinstance(value, str):
-        try:
-            data = base64.b64decode(value, validate=True)
-        except ValueError:
-            data = b""
-        if len(data) < 32:
-            yield value + "x"
-        for position in range(len(data)):
-            flipped = bytearray(data)
-            flipped[position] ^= 1
-            yield base64.b64encode(flipped).decode()
-    elif isinstance(value, int):
-        yield from (value + 1, value - 1)
+def test_a_number_beyond_64_bits_or_half_a_surrogate_anywhere_is_a_malformed_receipt(tree: dict[str, Any]) -> None:
+    for path in list(leaves(tree)):
+        place: Any = tree
+        for key in path[:-1]:
+            place = place[key]
+        kept = place[path[-1]]
+        for odd in (each for each in ODD if each != kept):
+            place[path[-1]] = odd
+            fault_of(tree)
+        place[path[-1]] = kept
 
 
 def test_any_flipped_byte_and_any_moved_number_makes_it_invalid(tree: dict[str, Any]) -> None:

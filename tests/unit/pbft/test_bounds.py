@@ -75,7 +75,7 @@ def test_every_bound_is_in_the_table() -> None:
 
 
 def test_every_limit_of_consensus_is_in_the_table() -> None:
-    ours = {"rest_body_bytes_max", "rest_connections_max", "sessions_max", "log_file_bytes_max", "log_files_max"}
+    ours = {"rest_body_bytes_max", "sessions_max", "log_file_bytes_max", "log_files_max"}
     not_bounds = {"rotation_blocks", "snapshot_depth", "history_blocks"}
     known = rows()
     assert [key for key in Limits.__struct_fields__ if f"limits.{key}" not in known] == [

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import request
 from lone import Lone, TextLedger
 from network import until
 
 from ca.keys import SigningKey
+from pbft import driver as driver_module
 from pbft.epoch_logs import NEW_MARK
+from pbft.events import Submitted
 from pbft.messages import (
     BatchBody,
     FetchBatch,
     Handover,
     Prepare,
+    Proposal,
     Status,
     decode_message,
     encode_frame,
@@ -207,7 +211,7 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
     other = SigningKey.from_seed(b"other").public_key
     sent: list[bytes] = []
     unsent = [0]
-    lone.transport.send = lambda keys, frame, bulk: sent.append(frame)  # type: ignore[method-assign,misc]
+    lone.transport.send = lambda keys, frame, bulk: sent.extend([frame] if tuple(keys) == (other,) else [])  # type: ignore[method-assign,misc]
     lone.transport.queued_bytes = lambda key: unsent[0]  # type: ignore[method-assign]
 
     def asked() -> int:
@@ -218,7 +222,7 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
         return lone.driver.rejects["fetch_while_served"]
 
     def bodies() -> int:
-        return sum(isinstance(decode_message(split_frame(frame)[1]), BatchBody) for frame in sent)
+        return sum(isinstance(decode_message(split_frame(frame)[1]), BatchBody | Proposal) for frame in sent)
 
     async with running(lone):
         await eventually(lambda: asked() == 0 and bodies() > 0)
@@ -227,3 +231,28 @@ async def test_batches_are_not_queued_for_who_does_not_take_what_it_asked_for(ho
         queued, refused = bodies(), asked()
         await eventually(lambda: asked() > refused + 10)
         assert bodies() == queued
+
+
+async def test_a_peers_requests_for_which_the_pool_has_no_room_are_counted(home: Path) -> None:
+    lone = Lone(home, pool_transactions_max=1)
+    texts = [request(f"flood{number}:x") for number in range(5)]
+    lone.driver._events.extend([Submitted((one,), False, b"a peer") for one in texts])
+    lone.driver._step_all()
+    assert lone.driver._reception._refused[b"a peer"]._count == 4
+    lone.driver._reception.close()
+    lone.driver.session.wal.close()
+
+
+async def test_a_backlog_is_looked_at_a_part_a_block_and_all_of_it_in_turn(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a tester: the whole of it was asked again at every block, on the execution thread."""
+    monkeypatch.setattr(driver_module, "RECHECKED_MAX", 3)
+    lone = Lone(home, request_timeout_ms=1)
+    lone.driver._events.append(Submitted(tuple(request(f"client{number}:x") for number in range(8)), True))
+    lone.driver._step_all()
+    seen = [[item.client for item in lone.driver._stale()] for _ in range(3)]
+    assert [len(part) for part in seen] == [3, 3, 3]
+    assert {name for part in seen for name in part} == {f"client{number}" for number in range(8)}
+    lone.driver._reception.close()
+    lone.driver.session.wal.close()

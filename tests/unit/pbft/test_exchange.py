@@ -14,7 +14,7 @@ from pbft.exchange import CHANNEL_ID_BYTES, ChannelOpen, Exchange, Port
 from pbft.link import PROTOCOL_VERSION, Hello
 from pbft.transport import USELESS_BYTES
 
-ME, BOB, CAROL, DORA = (b"\x04" + name for name in (b"me", b"bob", b"carol", b"dora"))
+ME, BOB, CAROL, DORA, EVE = (b"\x04" + name for name in (b"me", b"bob", b"carol", b"dora", b"eve"))
 MAIN, FAMILY = sha256(b"main").digest(), sha256(b"family").digest()
 
 
@@ -30,10 +30,12 @@ class FakeLinks:
         self.resumed: list[bytes] = []
         self.validators: dict[bytes, str] = {}
         self.equals: set[bytes] = set()
+        self.main: set[bytes] = set()
         self.deliver: Callable[[bytes, bytes], bool] = lambda sender, data: True
         self.on_ready: Callable[[bytes], None] = lambda key: None
 
-    def set_validators(self, validators: Sequence[Validator], equals: Iterable[bytes]) -> None:
+    def set_validators(self, validators: Sequence[Validator], equals: Iterable[bytes], main: Iterable[bytes]) -> None:
+        self.main = set(main)
         self.validators = {validator.public_key: validator.address for validator in validators}
         self.equals = set(equals)
 
@@ -177,3 +179,22 @@ def test_a_channel_that_closes_holds_nobody_back(world: World) -> None:
 def test_two_channels_never_share_an_id(world: World) -> None:
     with pytest.raises(ChannelOpen, match=FAMILY[:CHANNEL_ID_BYTES].hex()):
         world.exchange.open(FAMILY[:CHANNEL_ID_BYTES] + bytes(24), everybody)
+
+
+def test_validators_of_a_channel_are_no_validators_of_the_main_one(world: World) -> None:
+    """Found by a tester: whoever a channel's operators voted in had no budget on the main channel, always a place, and
+    was not asked whether it had been revoked."""
+    world.family.set_validators(voters(ME, EVE))
+    assert EVE in world.links.validators, "it is linked with"
+    assert world.links.main == {ME, BOB, CAROL, DORA}
+    world.main.close()
+    assert world.links.main == set()
+
+
+def test_honest_members_of_a_channel_that_has_ended_here_are_hardly_slowed(world: World) -> None:
+    """Found by a tester: where our place in a channel had failed, its primary's batches paused that one's link, the
+    main channel's too."""
+    world.family.close()
+    world.arrives(BOB, FAMILY, bytes(3 * USELESS_BYTES))
+    world.arrives(DORA, FAMILY, bytes(3 * USELESS_BYTES))
+    assert world.links.wasted == {BOB: 1, DORA: 4}

@@ -19,7 +19,7 @@ def pool_of(places: int, **options: Any) -> Pool:
 
 
 def added(pool: Pool, at_ms: int, *texts: str) -> list[bool]:
-    return [pool.add(request(text), at_ms) for text in texts]
+    return [pool.add(request(text), at_ms, told=True) for text in texts]
 
 
 def propose(pool: Pool, at_ms: int, *texts: str) -> None:
@@ -39,10 +39,10 @@ def test_the_last_places_are_for_clients_that_have_nothing_in_the_pool() -> None
 def test_reminders_name_one_client_after_another_and_others_the_next_time() -> None:
     pool = pool_of(100)
     added(pool, 0, "a:1", "a:2", "b:1", "c:1")
-    told = [[item.client for item in pool.reminders(0, 2)] for _ in range(3)]
+    told = [[item.client for item in pool.reminders(0, 2, 0)] for _ in range(3)]
     assert told == [["a", "b"], ["c", "a"], ["b", "c"]]
-    assert len(pool.reminders(0, 10)) == 4
-    assert pool.reminders(-1, 10) == []
+    assert len(pool.reminders(0, 10, 0)) == 4
+    assert pool.reminders(-1, 10, 0) == []
 
 
 def test_a_second_turn_for_one_while_another_waits_is_censorship() -> None:
@@ -75,3 +75,28 @@ def test_a_later_request_of_the_same_client_proposed_first_is_censorship_unless_
     added(pool, PATIENCE_MS, "client:3")
     propose(pool, PATIENCE_MS, "client:3")
     assert not pool.censored(PATIENCE_MS), "half of its share was taken"
+
+
+def test_nothing_is_owed_but_what_the_primary_was_told_of() -> None:
+    pool = pool_of(100)
+    pool.add(request("hidden:1"), 0)
+    propose(pool, PATIENCE_MS, "other:1")
+    propose(pool, 2 * PATIENCE_MS, "other:2")
+    assert not pool.censored(PATIENCE_MS)
+    assert (pool.oldest_told_ms(), pool.owed(1_000, 10)) == (None, [])
+    assert [item.client for item in pool.reminders(0, 10, 300)] == ["hidden"]
+    assert (pool.oldest_told_ms(), [item.client for item in pool.owed(300, 10)]) == (300, ["hidden"])
+    assert pool.owed(299, 10) == []
+    for turn in (3, 4):
+        propose(pool, 300 + PATIENCE_MS * turn, "other:3")
+    assert pool.censored(PATIENCE_MS)
+    pool.restart((), 1_000)
+    assert pool.oldest_told_ms() is None, "this view's primary was not"
+
+
+def test_those_that_the_primary_was_not_told_of_are_told_first() -> None:
+    pool = pool_of(100)
+    pool.add(request("a:1"), 0, told=True)
+    pool.add(request("a:2"), 0, told=True)
+    pool.add(request("a:3"), 0)
+    assert [item.envelope for item in pool.reminders(0, 2, 1)] == [b"a:1", b"a:3"]

@@ -441,3 +441,28 @@ async def test_a_peer_whose_forwarded_requests_are_refused_is_heard_but_its_forw
     pieces = 1 + REFUSED_PER_S_MAX // FORWARD_PIECE
     assert edge.reception.rejects["forwarded_not_registered"] == pieces * FORWARD_PIECE + 1
     assert edge.faults == {}
+
+
+async def test_forwarded_requests_that_find_no_room_count_as_refused(edge: Edge) -> None:
+    """Found by a tester: the same ones could be sent for ever, each verified anew."""
+    edge.deliver(0, Forward((b"x",)))
+    await eventually(lambda: bool(edge.events))
+    assert [event.sender for event in edge.events if isinstance(event, Submitted)] == [PEERS[0]]
+    edge.reception.refuse(PEERS[0], REFUSED_PER_S_MAX)
+    edge.deliver(0, Forward((b"y",)))
+    await eventually(lambda: len(edge.events) == 2)
+    edge.reception.refuse(PEERS[0], 1)
+    edge.deliver(0, Forward((b"z",)))
+    await eventually(lambda: edge.reception.rejects["forwarded_too_many"] == 1)
+    assert len(edge.events) == 2
+
+
+async def test_whose_inbox_is_dropped_is_read_from_again(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by a tester: its link was held for the full inbox for ever, since no round had anything of it to take."""
+    resumed: list[bytes] = []
+    monkeypatch.setattr(edge.lone.transport, "resume_reading", resumed.append)
+    edge.useless_after = 1
+    assert not edge.raw(0, bytes(INBOX_BYTES_MAX + 1))
+    edge.reception.useless(PEERS[0])
+    assert resumed == [PEERS[0]]
+    assert edge.reception._inbox == {}

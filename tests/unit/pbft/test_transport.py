@@ -193,6 +193,9 @@ async def test_both_sides_dialling_at_once_leaves_one_link(world: World) -> None
     smaller.sends(larger, b"one")
     larger.sends(smaller, b"two")
     await eventually(lambda: bool(smaller.received and larger.received))
+    await eventually(lambda: [len(party.transport._links) for party in (smaller, larger)] == [1, 1])
+    assert smaller.transport.linked == [larger.public_key]
+    assert larger.transport.linked == [smaller.public_key]
 
 
 async def test_a_certificate_of_another_role_is_no_node(world: World) -> None:
@@ -579,3 +582,33 @@ async def test_a_new_link_of_the_same_peer_takes_the_old_ones_place(world: World
             pass
     await eventually(lambda: node.transport.drops["replaced"] == 1)
     assert node.transport.connected(observer.public_key)
+
+
+async def test_validators_of_another_channel_are_bounded_and_revoked_like_observers(world: World) -> None:
+    """Found by a tester: a channel's operators could vote in whom they liked, who then cost the main channel's
+    validators what they liked, and whom its revocations did not reach."""
+    node, revoked = world.party(observers_max=2), world.party()
+    members, observers = [world.party() for _ in range(3)], [world.party() for _ in range(2)]
+    node.transport.is_revoked = lambda serial: serial == revoked.serial
+    union = [party.validator for party in (node, revoked, *members)]
+    node.transport.set_validators(union, [], [node.public_key])
+    await node.transport.start("127.0.0.1", node.port)
+    for party in (revoked, *members, *observers):
+        await party.start([node])
+    await eventually(lambda: all(node.transport.connected(party.public_key) for party in observers))
+    await eventually(lambda: sum(node.transport.connected(party.public_key) for party in members) == 2)
+    await eventually(lambda: node.transport.drops["revoked"] > 0)
+    await eventually(lambda: node.transport.drops["too_many_observers"] > 0)
+    assert not node.transport.connected(revoked.public_key)
+    assert all(peer.receiving is not None for peer in node.transport._observers())
+
+
+async def test_an_observer_that_is_revoked_while_it_is_linked_is_admitted_no_more(world: World) -> None:
+    node, observer = world.party(), world.party()
+    for party in (node, observer):
+        await party.start([node])
+    await linked(node, observer)
+    assert node.transport.admits(observer.public_key)
+    node.transport.is_revoked = lambda serial: serial == observer.serial
+    assert not node.transport.admits(observer.public_key)
+    assert node.transport.admits(node.public_key)

@@ -11,7 +11,7 @@ import pytest
 
 from pbft.disk import DiskFiles
 from pbft.messages import NewView, PrePrepare, ViewChange
-from pbft.records import Accepted, Entered, Left, Muted, Record
+from pbft.records import Accepted, Cut, Entered, Left, Muted, Record
 from pbft.wal import MAGIC, SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
 
 NAME = "00000001.wal"
@@ -94,7 +94,7 @@ def test_truncation_keeps_the_view_that_we_are_in_and_until_when_we_are_mute(tmp
     log.truncate_below(2)
     log.close()
     assert len(list(tmp_path.glob("*.wal"))) == 1
-    assert reopened(tmp_path) == (Muted(77), entered, left)
+    assert reopened(tmp_path) == (Muted(77), entered, Cut(1), left, Cut(2))
 
 
 def test_a_full_segment_is_followed_by_another_and_both_are_read(tmp_path: Path) -> None:
@@ -116,7 +116,8 @@ def test_truncation_keeps_every_segment_from_the_first_with_something_above_the_
     log.close()
     names = sorted(path.name for path in tmp_path.glob("*.wal"))
     assert names[:2] == ["00000002.wal", "00000003.wal"]
-    assert reopened(tmp_path) == (accepted(7, SEGMENT_BYTES_MAX), *(accepted(s, SEGMENT_BYTES_MAX) for s in (2, 3)))
+    kept = (accepted(7, SEGMENT_BYTES_MAX), *(accepted(s, SEGMENT_BYTES_MAX) for s in (2, 3)))
+    assert reopened(tmp_path) == (*kept, Cut(1)), "what it forgot, it says"
 
 
 @pytest.mark.parametrize("content", [msgspec.msgpack.encode(("from a later release", 1)), b"\xa1\xff", b"\xc1"])

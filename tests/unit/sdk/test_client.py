@@ -137,6 +137,8 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "a result it likes better": lambda receipt: receipt["result"].__setitem__(1, "NO"),
     "another value": lambda receipt: receipt["result"].__setitem__(4, "Bg=="),
     "another state": lambda receipt: receipt["certificate"][1].__setitem__(2, "A" * 43 + "="),
+    "a height beyond 64 bits": lambda receipt: receipt["header"].__setitem__(3, 2**70),
+    "half a surrogate": lambda receipt: receipt["result"].__setitem__(1, "\ud800"),
     "half a receipt": lambda receipt: receipt.pop("header"),
     "no receipt": lambda receipt: receipt.clear(),
 }

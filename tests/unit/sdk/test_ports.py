@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from sdk import ports
-from sdk.ports import BLOCK_PORTS, HOST, NoFreePorts, claim_ports, port_is_free
+from sdk.ports import BLOCK_PORTS, HOST, NoFreePorts, claim_ports, port_fault, port_is_free
 
 
 def test_two_that_look_at_the_same_moment_do_not_find_the_same_block() -> None:
@@ -21,6 +21,15 @@ def test_a_block_that_was_left_is_free_for_others() -> None:
         first = block.first
         assert not port_is_free(HOST, first + BLOCK_PORTS - 1)
     assert port_is_free(HOST, first + BLOCK_PORTS - 1)
+
+
+def test_what_is_wrong_with_a_port_is_told_apart() -> None:
+    """A name that does not resolve was told as a port in use."""
+    with claim_ports(1) as block:
+        assert port_fault(HOST, block.first) == ""
+        assert "is in use" in port_fault(HOST, block.first + BLOCK_PORTS - 1)
+        assert "host node1.invalid does not resolve" in port_fault("node1.invalid", block.first)
+        assert port_fault("203.0.113.1", block.first) == "host 203.0.113.1 is no address of this machine"
 
 
 def test_a_block_with_a_used_port_is_passed_over() -> None:

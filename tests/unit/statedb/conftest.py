@@ -23,7 +23,8 @@ def couch() -> Iterator[Couch]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Projectors try again at once."""
+    """Projectors try again, and look, at once."""
+    monkeypatch.setattr(projector_module, "CHECK_S", 0.2)
     monkeypatch.setattr(projector_module, "RETRY_S", 0.05)
     monkeypatch.setattr(projector_module, "RETRY_S_MAX", 0.2)
 

@@ -199,6 +199,8 @@ VALUES: list[Any] = [
     {"tag": "a-b"},
     {"tag": "ab"},
     {"tag": "a_b", "price": -5},
+    {"tag": "a\0b", "status": "\0"},
+    {"tag": "a\1b", "status": "\1", "in": {"x\0y": "\0\1"}},
     {},
     [],
     "text",
@@ -206,14 +208,14 @@ VALUES: list[Any] = [
     None,
     True,
 ]
-KEYS = [f"{contract}/{name}" for contract in ("market", "credit") for name in "aA_b-Bé9:ü"]
+KEYS = [f"{contract}/{name}" for contract in ("market", "credit") for name in "aA_b-Bé9:üx"]
 PATHS = [
     "_id", "contract", "version.height", "version.index", "v", "v.type", "v.interval", "v.status", "v.price", "v.tag",
     "v.in.deep", "v.none", "other",
 ]  # fmt: skip
 OPERANDS: list[Any] = [
     None, True, False, 0, 1, 2, 10, -5, "", "1", "2", "a", "ab", "B", "ü", "open", "Open", "order", "trade", "market",
-    "market/b", "text", "z",
+    "market/b", "text", "z", "a\0b", "a\1b", "\0",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Awaitable, Iterator
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 from couch import GIVEN_URL, Couch, needs_couchdb, own_server
 from couch_chain import OWNER, PATIENCE_S, Chain, by_hand
+from couch_proxy import proxied
 
 from ledger.statedb.audit import Drift
-from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner
-from ledger.statedb.couchdb_client import Access
+from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner, audited
+from ledger.statedb.couchdb_client import Access, _decoded
 from ledger.statedb.documents import Document, StateDatabaseAway, StateDatabaseUnusable, document_of
+from ledger.statedb.selector import parse_query
 
 pytestmark = [*needs_couchdb, pytest.mark.usefixtures("impatient")]
 DELAY_S = 0.2
@@ -158,6 +161,16 @@ def test_a_deleted_database_comes_back(chain: Chain) -> None:
     chain.check()
 
 
+def test_a_database_deleted_while_the_ledger_is_quiet_comes_back(chain: Chain) -> None:
+    written = chain.projector.progress().documents
+    chain.by_hand("DELETE")
+    deadline = time.monotonic() + PATIENCE_S
+    while chain.projector.progress().documents == written or chain.projector.lagging:
+        assert time.monotonic() < deadline, "no block comes"
+        chain.projector.wait_for(chain.height + 1, 0.05)  # nobody tells
+    chain.check()
+
+
 def test_a_database_deleted_and_made_again_by_hand_is_filled(chain: Chain) -> None:
     chain.by_hand("DELETE")
     chain.by_hand("PUT")
@@ -176,6 +189,42 @@ def test_documents_edited_by_hand_are_named_and_overwritten_when_next_written(ch
     }
     chain.block(**{"0007": 70, "0008": 80, "0009": 90})
     chain.check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "1-0"}, {"version": None}, {"version": {"height": "x"}}, {"version": {}}, {"h": 5}, {"h": None}],
+    ids=str,
+)
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+@pytest.mark.parametrize("path", ["_id", "version.height"])
+def test_documents_edited_out_of_shape_are_left_out_of_answers_and_nothing_else(
+    chain: Chain, change: dict[str, Any], direction: str, path: str
+) -> None:
+    sound = [key for key in sorted(chain.entries) if key.startswith("market/")]
+    edited = [sound.pop(49), sound.pop()]
+    for key in edited:  # the last of a page of rows, and the last of all
+        chain.by_hand("PUT", "/" + key.replace("/", "%2F"), lambda body: body.update(change))
+    found: list[str] = []
+    bookmark = ""
+    for _ in range(10):
+        page = chain.database.find(parse_query({"v.type": "order"}, 50, [{path: direction}], bookmark=bookmark))
+        found += [document.key for document in page.documents]
+        bookmark = page.bookmark
+        if not bookmark:
+            break
+    kept = found if "h" not in change else [key for key in found if key not in edited]
+    assert kept == (sound if direction == "asc" else sound[::-1])
+    assert chain.audit().drifted == dict.fromkeys(edited, Drift.CHANGED)
+
+
+@pytest.mark.parametrize("text", ["", r"\ud800", r"\"[{"], ids=["plain", "half a surrogate", "brackets in texts"])
+def test_an_answer_with_a_document_nested_too_deeply_is_read_all_the_same(text: str) -> None:
+    deep = "[" * 3_000 + "]" * 3_000
+    answer = _decoded(f'{{"docs":[{{"_id":"a","v":[1,{deep},"{text}"]}},{{"_id":"b","v":2}}]}}'.encode())
+    assert [row["_id"] for row in answer["docs"]] == ["a", "b"]
+    assert (answer["docs"][0]["v"][0], answer["docs"][0]["v"][2]) == (1, json.loads(f'"{text}"'))
+    assert audited(answer["docs"][0]) is None
 
 
 def test_a_document_planted_by_hand_is_named(chain: Chain) -> None:
@@ -266,6 +315,20 @@ def test_a_database_of_somebody_else_is_not_touched(couch: Couch) -> None:
 def test_an_old_version_names_the_url() -> None:
     with own_server("2.3.1") as old, pytest.raises(StateDatabaseUnusable, match=r"couchdb_url.*2\.3\.1"):
         opened(old, "wattquorum-old")
+
+
+def test_a_server_without_queries_names_the_url_and_is_not_asked_without_a_pause(couch: Couch) -> None:
+    with proxied(couch.url) as proxy:
+        proxy.hidden = "/_index"
+        chain = Chain(couch, proxy.url)
+        chain.projector.start()
+        assert not chain.projector.wait_for(0, 1.0)
+        assert proxy.refused < 30
+        fault = chain.projector.progress().fault
+        assert "couchdb_url" in fault, fault
+        assert "indexes" in fault, fault
+        chain.close()
+        chain.by_hand("DELETE")
 
 
 def test_a_server_that_is_not_there_is_away(couch: Couch) -> None:

@@ -5,7 +5,7 @@ What is in the state database is never taken for more than it is, and no commit 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from governed import GENESIS, OPERATORS, MemoryDisk, Network
 
 from ledger.ledger import Ledger
 from ledger.state import Entry
-from ledger.statedb.audit import audit
-from ledger.statedb.documents import Document, Page, StateDatabaseAway
-from ledger.statedb.projector import Projector
+from ledger.statedb import projector as projector_module
+from ledger.statedb.audit import Drift, audit
+from ledger.statedb.documents import Document, Page, SavepointLost, StateDatabaseAway, nobody
+from ledger.statedb.projector import Pauses, Projector
 from ledger.statedb.selector import Query
 from ledger.storage import set_aside
 from ledger.undo import roll_back
@@ -35,6 +36,11 @@ class Memory:
     away: bool = False
     cut_short: bool = False
     """It takes documents, and is away before it moves the savepoint."""
+    lost: bool = False
+    applied: int = 0
+
+    def __post_init__(self) -> None:
+        self.on_lost: Callable[[], None] = nobody
 
     def height(self) -> int:
         return self.at
@@ -42,12 +48,18 @@ class Memory:
     def clear(self) -> None:
         self.documents, self.at, self.name = {}, -1, ""
 
+    def check(self) -> None:
+        if self.lost:
+            raise SavepointLost("somebody else")
+
     def mark(self) -> str:
         return self.name
 
     def apply(self, changes: Mapping[str, Document | None], height: int, mark: str = "") -> None:
+        self.applied += 1
         if self.away:
             raise StateDatabaseAway("away")
+        self.check()
         for key, document in changes.items():
             if document is None:
                 self.documents.pop(key, None)
@@ -236,3 +248,86 @@ def test_a_commit_that_waits_for_a_database_lets_go_when_the_node_ends(tmp_path:
     committing.join(PATIENCE_S)
     assert not committing.is_alive()
     projector.stop()
+
+
+@pytest.mark.parametrize("savepoint", [0, -1], ids=["rolled back", "removed"])
+def test_an_edited_savepoint_hides_no_edited_document(projected: Projected, savepoint: int) -> None:
+    edited = Document("market/a", 8, 0, {"value": -1})
+    projected.database.documents["market/a"] = edited
+    projected.database.at = savepoint
+    found = audit(projected.database, lambda: (projected.store, 8), lambda _: None, lambda: None)
+    assert (found.drifted, found.behind) == ({"market/a": Drift.CHANGED}, 0)
+
+
+# ------------------------------------------------------------------------------------------- a quiet ledger
+
+
+def test_a_savepoint_lost_without_a_block_is_noticed_and_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector_module, "CHECK_S", 0.05)
+    store, database = Store(), Checked()
+    store.put(8, a=1)
+    projector = Projector(database, lambda: (store, store.height), 100)
+    projector.start()
+    assert projector.wait_for(8, PATIENCE_S)
+    database.clear()
+    assert until(lambda: database.at == 8), "no block comes"
+    assert until(lambda: projector.progress().fault == "" and not projector.lagging)
+    projector.stop()
+
+
+def test_a_reader_that_finds_something_gone_has_the_projector_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector_module, "CHECK_S", 3_600.0)
+    monkeypatch.setattr(projector_module, "RETRY_S", 0.0)
+    store, database = Store(), Checked()
+    store.put(8, a=1)
+    projector = Projector(database, lambda: (store, store.height), 100)
+    projector.start()
+    assert projector.wait_for(8, PATIENCE_S)
+    assert until(lambda: database.checks > 0)
+    database.clear()
+    database.on_lost()
+    assert until(lambda: database.at == 8)
+    projector.stop()
+
+
+def test_a_savepoint_that_is_always_lost_is_not_tried_without_a_pause(projected: Projected) -> None:
+    database = projected.database
+    database.lost = True
+    before = database.applied
+    projected.projector.offer(9, {})
+    threading.Event().wait(0.3)
+    assert database.applied - before <= 3, "the first at once, then as for one that is away"
+
+
+def test_a_loss_after_a_while_is_acted_upon_at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 2.0, 3.0, 100.0, 101.0])
+    monkeypatch.setattr(projector_module, "RETRY_S_MAX", 0.8)
+    pauses = Pauses()
+    waits = [pauses._after_loss(next(clock)) for _ in range(6)]
+    assert waits == [0.0, 0.5, 0.8, 0.8, 0.0, 0.5]
+
+
+class Checked(Memory):
+    """It is looked at."""
+
+    checks = 0
+    left_at: int | None = None
+
+    def height(self) -> int:
+        self.left_at = self.at
+        return self.at
+
+    def check(self) -> None:
+        self.checks += 1
+        if self.left_at is not None and self.at != self.left_at:
+            raise SavepointLost("somebody removed it")
+
+    def apply(self, changes: Mapping[str, Document | None], height: int, mark: str = "") -> None:
+        super().apply(changes, height, mark)
+        self.left_at = self.at
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Nobody tells: ask for a while."""
+    pause = threading.Event()
+    return any(holds() or pause.wait(0.02) for _ in range(500))
