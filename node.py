@@ -223,8 +223,7 @@ class Node:
         unit.start()
         socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
         await socket.listen_unix(self.site.socket)
-        node = SocketTransport(f"unix:{self.site.socket}")
-        health = SocketTransport(f"unix:{self.site.socket}")  # answers whatever others have under way
+        node, health = (SocketTransport(f"unix:{self.site.socket}") for _ in range(2))  # health never waits for others
         rest = RestServer(node, limits.rest_body_bytes_max, limits.rest_connections_max, health)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
@@ -274,9 +273,8 @@ async def serve(config: Path, name: str) -> None:
     file = directory / (section.directory or name) / "log" / "node.log"
     set_up_logs(file, section.log_level, section.log_format, limits.log_file_bytes_max, limits.log_files_max)
     node = Node(directory, configuration, name)
-    loop = asyncio.get_running_loop()
     for number in ending_signals():
-        loop.add_signal_handler(number, node.stop)
+        asyncio.get_running_loop().add_signal_handler(number, node.stop)
     await node.run()
 
 

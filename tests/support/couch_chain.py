@@ -76,8 +76,15 @@ class Chain:
         assert found.documents == sum(not key.startswith(UNPROJECTED) for key in self.entries)
 
     def by_hand(self, method: str, path: str = "", change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-        """What somebody with a password does to the database: a call, or a document read, changed and written."""
+        """What somebody with a password does to the database: a call, or a document read, changed and written. None for
+        a database that is to be made and is there."""
         return asyncio.run(by_hand(self.couch, f"/{self.name}{path}", method, change))
+
+    def empty_by_hand(self) -> None:
+        """The database deleted and made again; once more where the projector was quicker and made it itself."""
+        self.by_hand("DELETE")
+        while not self.by_hand("PUT"):
+            self.by_hand("DELETE")
 
     def close(self) -> None:
         self.projector.stop()
@@ -93,6 +100,8 @@ async def by_hand(couch: Couch, path: str, method: str, change: Callable[[dict[s
                     body = await answer.json()
                 change(body)
             async with session.request(method, couch.url + path, json=body) as answer:
+                if answer.status == 412:
+                    return None
                 if answer.status != 409:
                     assert answer.status < 400, await answer.text()
                     return await answer.json(content_type=None)

@@ -172,8 +172,7 @@ def test_a_database_deleted_while_the_ledger_is_quiet_comes_back(chain: Chain) -
 
 
 def test_a_database_deleted_and_made_again_by_hand_is_filled(chain: Chain) -> None:
-    chain.by_hand("DELETE")
-    chain.by_hand("PUT")
+    chain.empty_by_hand()
     chain.blocks(5)
     chain.check()
 
