@@ -23,9 +23,10 @@ if __name__ == "__main__":
         print("works", flush=True)
 """
 INTERRUPTED = """
-import sys
+import signal, sys
 from sim.campaign import Campaign, work
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         print("begins", flush=True)
         for _ in work(Campaign(0, 1_000_000), jobs=2):
