@@ -15,6 +15,7 @@ from contracts.compiler import BYTE_GAS, deployment_fault, deployment_gas
 from contracts.session import (
     AUTHENTICATE_GAS,
     CERTIFICATE_GAS,
+    EPOCH_GAS,
     KEY_CHARS_MAX,
     NAME_CHARS_MAX,
     SIGNATURE_GAS,
@@ -116,6 +117,7 @@ class Authority:
 
     def epoch_fault(self, value: Any) -> str:
         """Why ``value`` cannot be the next epoch, or ''."""
+        self._charge(EPOCH_GAS)
         data = self._encoded(value)
         reader = ViewReader(self._session().view)
         limits = limits_of(reader)

@@ -16,12 +16,14 @@ from types import CodeType
 
 from contracts.catalog import SHIPPED
 from contracts.language import Checked, ContractInvalid, check
-from contracts.rewrite import rewrite
+from contracts.rewrite import Pay, pay_at_once, rewrite
 from ledger.execution import ENGINE_VERSION
 
+PLACE = "<contract "
+"""How the file names of contracts' code begin."""
 COMPILED_MAX = 64
 """Contracts whose code is kept; the one used longest ago goes first."""
-BYTE_GAS, NODE_GAS = 1, 5
+BYTE_GAS, NODE_GAS = 10, 50
 RESERVED = frozenset({"system"})
 """Names below which the ledger itself keeps state."""
 
@@ -38,9 +40,10 @@ class Compiled:
 
 
 class Compiler:
-    """Compiles sources and keeps what they came to. Thread-safe."""
+    """Compiles sources and keeps what they came to. Thread-safe. ``pay``: how blocks are charged."""
 
-    def __init__(self) -> None:
+    def __init__(self, pay: Pay = pay_at_once) -> None:
+        self._pay = pay
         self._kept: OrderedDict[tuple[str, str, int, tuple[int, int]], Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -51,7 +54,7 @@ class Compiler:
             found = self._kept.get(key)
             if found is None:
                 checked = check(source)
-                code = compile(rewrite(checked), f"<contract {name}>", "exec", dont_inherit=True, optimize=0)
+                code = compile(rewrite(checked, self._pay), f"{PLACE}{name}>", "exec", dont_inherit=True, optimize=0)
                 found = self._kept[key] = Compiled(key[1], checked, code)
                 while len(self._kept) > COMPILED_MAX:
                     self._kept.popitem(last=False)

@@ -13,6 +13,7 @@ from typing import Any
 from contracts.authority import Authority
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
+from contracts.guards.meter import out_of_gas
 from contracts.session import (
     CALL_DEPTH_MAX,
     CALL_GAS,
@@ -21,6 +22,7 @@ from contracts.session import (
     GET_GAS,
     KEY_CHARS_MAX,
     NAME_CHARS_MAX,
+    NODE_GAS,
     PUT_GAS,
     SCAN_GAS,
     SCAN_PAGE_ROWS,
@@ -37,28 +39,40 @@ from contracts.session import (
 from ledger.execution import DEADLINE_PREFIX, OK, Event
 from ledger.values import Value, ValueInvalid, decode_value, encode_plain, encode_value
 
-CallContract = Callable[[str, str, list[Value]], Value]
+CallContract = Callable[[Session, str, str, list[Value]], Value]
 """How the host runs a function of another contract."""
 Functions = dict[str, Callable[..., Any]]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _SCALARS = frozenset({str, int, bool, type(None)})
 """What needs no copy, since nothing can change it."""
+KNOWN_MAX, KNOWN_BYTES_MAX = 4_096, 1_024
+FLAT_MAX = 64
+"""Items of a dictionary of scalars that is charged by their number. Texts in it may be long: what comes to more bytes
+than a value may have ends the call, and whoever has such texts has paid for them."""
 
 
 class Host:
     """A thread's host. ``session`` is set for the time of a top-level call."""
 
+    _now: Session
+    """The call in progress; contracts run only inside one."""
+
     def __init__(self, meter: Meter, call_contract: CallContract) -> None:
         self._meter = meter
+        self._gas = meter.gas
         self._call_contract = call_contract
         self._authority = Authority(lambda: self._now, meter.charge, self._read, self.encoded)
-        self.session: Session | None = None
+        self._known: dict[bytes, tuple[dict[str, Value], int]] = {}
+        """Flat dictionaries by their bytes, and their weights: what is read again need not be decoded again."""
 
-    @property
-    def _now(self) -> Session:
-        assert self.session is not None, "contracts run only inside a call"
-        return self.session
+    def begin(self, session: Session) -> None:
+        """A top-level call begins."""
+        self._now = session
+
+    def end(self) -> None:
+        """No contract runs any more."""
+        del self._now
 
     def functions_for(self, contract: str) -> Functions:
         """The host functions of one contract, by name."""
@@ -85,9 +99,11 @@ class Host:
 
         def put(key: Any, value: Any) -> None:
             full = prefix + check_key(key)
-            data = encoded(value)
-            charge(PUT_GAS + len(data))
-            self._writable().view.put(full, data)
+            data = encoded(value, PUT_GAS, 1)
+            session = self._now
+            if session.read_only:
+                raise Trap(TrapCode.WRITE_IN_VIEW)
+            session.view.put(full, data)
 
         def delete(key: Any) -> None:
             charge(PUT_GAS)
@@ -108,12 +124,13 @@ class Host:
                 # Page by page, so that nobody has more read than one page that the gas does not pay for.
                 wanted = min(SCAN_PAGE_ROWS, limit - len(rows))
                 page = view.scan(prefix + start, begin, wanted)
-                charge(sum(GET_GAS + len(data) // 16 for _, data in page))
+                charge(sum([GET_GAS + len(data) // 16 for _, data in page]))
                 rows += page
                 if len(page) < wanted:
                     break
                 begin = page[-1][0]
-            return [[key[len(prefix) :], self._decoded(data)] for key, data in rows]
+            own = len(prefix)
+            return [[key[own:], self._decoded(data)] for key, data in rows]
 
         return {"get": get, "peek": peek, "put": put, "delete": delete, "scan": scan}
 
@@ -126,19 +143,16 @@ class Host:
                 raise Trap(TrapCode.VALUE_INVALID)
             if not 1 <= len(name) <= NAME_CHARS_MAX or not is_printable(name):
                 raise Trap(TrapCode.VALUE_INVALID)
-            encoded = self.encoded(data)
-            charge(EMIT_GAS + len(encoded))
-            session.events.append(Event(contract, name, decode_value(encoded)))
+            encoded = self.encoded(data, EMIT_GAS, 1)
+            session.events.append(Event(contract, name, dict(data) if _is_flat(data) else decode_value(encoded)))
 
         def call(other: Any, function: Any, args: Any) -> Value:
             if type(other) is not str or type(function) is not str or type(args) is not list:
                 raise Trap(TrapCode.TYPE_MISMATCH)
-            charge(CALL_GAS)
-            encoded = self.encoded(args)
-            copied = list(args) if _SCALARS.issuperset(map(type, args)) else decode_value(encoded)
-            result = self._call_contract(other, function, copied)
-            encoded = self.encoded(result)
-            return result if type(result) in _SCALARS else decode_value(encoded)
+            charge(CALL_GAS + len(args))
+            copied = args[:] if _is_flat(args) else decode_value(self.encoded(args))
+            result = self._call_contract(self._now, other, function, copied)
+            return result if type(result) in _SCALARS else decode_value(self.encoded(result))
 
         def schedule(at_ms: Any, function: Any, args: Any) -> None:
             self._schedule(contract, at_ms, function, args)
@@ -151,7 +165,7 @@ class Host:
 
     def _context_functions(self) -> Functions:
         return {
-            "caller": lambda: self._now.call.signers[0] if self._now.call.signers else "",
+            "caller": lambda: self._now.caller,
             "signers": lambda: list(self._now.call.signers),
             "tx_id": lambda: self._now.call.tx_id,
             "block_time": lambda: self._now.call.block_time_ms,
@@ -160,19 +174,34 @@ class Host:
         }
 
     def _read(self, key: str) -> Value:
+        gas = self._gas
         data = self._now.view.get(key)
-        self._meter.charge(GET_GAS if data is None else GET_GAS + len(data) // 16)
+        left = gas[0] = gas[0] - (GET_GAS if data is None else GET_GAS + len(data) // 16)
+        if left < 0:
+            raise out_of_gas()
         return None if data is None else self._decoded(data)
 
     def _decoded(self, data: bytes) -> Value:
         """A stored value, charged by its nodes: a byte of what is stored may become an object of many."""
-        value = decode_value(data)
-        kind = type(value)
-        if kind is dict and _SCALARS.issuperset(map(type, value.values())):
-            self._meter.charge(2 * len(value))
-        elif kind is dict or kind is list:
-            self._meter.charge(self._meter.weigh(value))
-        return value
+        known = self._known.get(data)
+        if known is None:
+            value = decode_value(data)
+            kind = type(value)
+            if kind is not dict and kind is not list:
+                return value
+            if kind is list or not _is_flat(value):
+                self._meter.charge(NODE_GAS * self._meter.weigh(value))
+                return value
+            known = (value, NODE_GAS * len(value))
+            if len(data) <= KNOWN_BYTES_MAX:
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[data] = known
+        value, weight = known
+        left = self._gas[0] = self._gas[0] - weight
+        if left < 0:
+            raise out_of_gas()
+        return value.copy()
 
     def _writable(self) -> Session:
         session = self._now
@@ -180,13 +209,21 @@ class Host:
             raise Trap(TrapCode.WRITE_IN_VIEW)
         return session
 
-    def encoded(self, value: Value) -> bytes:
+    def encoded(self, value: Value, gas: int = 0, byte_gas: int = 0) -> bytes:
         """Canonical bytes of what is stored, passed on or returned: weighed, then charged, bounded."""
-        meter = self._meter
-        meter.charge(meter.weigh(value))
-        data = _bytes_of(value)
-        meter.charge(len(data) // 16)
-        if len(data) > VALUE_BYTES_MAX:
+        if type(value) is dict and len(value) <= FLAT_MAX and _SCALARS.issuperset(map(type, value.values())):
+            gas += NODE_GAS * len(value)
+        else:
+            self._meter.charge(NODE_GAS * self._meter.weigh(value))
+        try:
+            data = encode_plain(value)
+        except (TypeError, OverflowError, UnicodeEncodeError):
+            data = _bytes_of(value)
+        size = len(data)
+        left = self._gas[0] = self._gas[0] - gas - size // 16 - byte_gas * size
+        if left < 0:
+            raise out_of_gas()
+        if size > VALUE_BYTES_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         return data
 
@@ -196,8 +233,7 @@ class Host:
             raise Trap(TrapCode.TYPE_MISMATCH)
         if not 0 <= at_ms <= TIME_MS_MAX or session.schedules >= SCHEDULES_MAX:
             raise Trap(TrapCode.VALUE_INVALID)
-        data = self.encoded({"contract": contract, "function": function, "args": args})
-        self._meter.charge(SCHEDULE_GAS + len(data))
+        data = self.encoded({"contract": contract, "function": function, "args": args}, SCHEDULE_GAS, 1)
         place = f"{at_ms:015d}/{session.call.height:012d}/{session.call.index:05d}/{session.schedules:03d}"
         session.schedules += 1
         self._writable().view.put(DEADLINE_PREFIX + place, data)
@@ -209,15 +245,17 @@ class Host:
         return int(found["value"])
 
 
+def _is_flat(value: dict[Any, Any] | list[Any]) -> bool:
+    """Whether nothing below it is a container."""
+    return _SCALARS.issuperset(map(type, value.values() if type(value) is dict else value))
+
+
 def _bytes_of(value: Value) -> bytes:
-    """Weighed values have the language's types and depth; what is no value or a wide integer goes the long way."""
+    """The long way, for what is no value or holds a wide integer."""
     try:
-        return encode_plain(value)
-    except (TypeError, OverflowError, UnicodeEncodeError):
-        try:
-            return encode_value(value)
-        except (ValueInvalid, UnicodeEncodeError):
-            raise Trap(TrapCode.VALUE_INVALID) from None
+        return encode_value(value)
+    except (ValueInvalid, UnicodeEncodeError):
+        raise Trap(TrapCode.VALUE_INVALID) from None
 
 
 def _require(condition: Any, code: Any, sentence: Any) -> None:

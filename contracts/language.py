@@ -40,7 +40,8 @@ _NUMBER_THEN_WORD = re.compile(r"[0-9].*(?:and|else|for|if|in|is|not|or)")
 MARKERS = frozenset({"export", "internal", "deadline", "view"})
 MIGRATE = "migrate"
 """What runs once, when a version takes over from another."""
-TYPES = frozenset({"int", "str", "bool", "list", "dict"})
+PYTHON_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool, "list": list, "dict": dict}
+TYPES = frozenset(PYTHON_TYPES)
 HOST: dict[str, tuple[int, int]] = {
     "get": (1, 1), "put": (2, 2), "delete": (1, 1), "scan": (3, 3), "peek": (2, 2), "emit": (2, 2), "caller": (0, 0),
     "calling_contract": (0, 0), "signers": (0, 0), "tx_id": (0, 0), "block_time": (0, 0), "block_height": (0, 0),
@@ -103,6 +104,7 @@ class Function:
     parameters: tuple[str, ...]
     types: tuple[str, ...]
     node: ast.FunctionDef
+    python_types: tuple[type | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,9 @@ class _Checker:
             self.fault(node, f"{MIGRATE} has no marker and no parameters: the ledger calls it when a version begins")
         if len(set(parameters)) != len(parameters):
             self.fault(node, "a parameter is named twice")
-        self.functions[node.name] = Function(node.name, marker, names, parameters, types, node)
+        self.functions[node.name] = Function(
+            node.name, marker, names, parameters, types, node, tuple(map(PYTHON_TYPES.get, types))
+        )
 
     def _type(self, argument: ast.arg, marker: str) -> str:
         annotation = argument.annotation

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.codes import SENTENCES, ReplicaFault, Trap, TrapCode
-from contracts.compiler import Compiled, Compiler
+from contracts.compiler import PLACE, Compiled, Compiler
 from contracts.guards import LIMIT, Meter, make_guards
 from contracts.host import CALL_DEPTH_MAX, Host, Session
-from contracts.language import MIGRATE, Checked, ContractInvalid, Function
+from contracts.language import MIGRATE, PYTHON_TYPES, Checked, ContractInvalid, Function
 from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
 from ledger.state import Entry, StateReader, TransactionView
 from ledger.upgrades import CONTRACT_PREFIX
@@ -29,7 +29,6 @@ GUARDED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 log = logging.getLogger("wattq.contracts")
 
 _FLAT = frozenset({str, int, bool, type(None)})
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,8 @@ class _Engine:
     def run(self, call: Call, view: TransactionView) -> CallResult:
         self.meter.gas[0] = call.gas_limit
         self.meter.depth[0] = 0
-        session = self.host.session = Session(call, view, [call.contract])
+        session = Session(call, view, [call.contract], caller=call.signers[0] if call.signers else "")
+        self.host.begin(session)
         try:
             returned = self._run(call, session)
             data = self.host.encoded(returned)
@@ -104,12 +104,14 @@ class _Engine:
             value, code, message = None, str(TrapCode.NAME_UNBOUND), SENTENCES[TrapCode.NAME_UNBOUND]
         except (RecursionError, MemoryError) as error:
             raise ReplicaFault(type(error).__name__) from None
-        except GUARDED:
-            # A hole in the guards, the same on every replica: the call fails, the chain goes on, we hear of it.
-            log.exception("%s.%s got past the guards", call.contract, call.function)
-            value, code, message = None, str(TrapCode.INTERNAL), SENTENCES[TrapCode.INTERNAL]
+        except GUARDED as error:
+            trapped = TrapCode.KEY_MISSING if _is_missing_key(error) else TrapCode.INTERNAL
+            if trapped is TrapCode.INTERNAL:
+                # A hole in the guards, the same on every replica: the call fails, the chain goes on, we hear of it.
+                log.exception("%s.%s got past the guards", call.contract, call.function)
+            value, code, message = None, str(trapped), SENTENCES[trapped]
         finally:
-            self.host.session = None
+            self.host.end()
         used = min(call.gas_limit, call.gas_limit - self.meter.gas[0])
         events = tuple(session.events) if code == OK else ()
         return CallResult(
@@ -132,16 +134,16 @@ class _Engine:
             raise Trap(TrapCode.NOT_CALLABLE)
         session.read_only = 1 if call.kind == "view" else 0
         args = _copied(call.args)
-        return module.functions[call.function](*bind(function, args))
+        return module.functions[call.function](*bind(function, ordered(function, args)))
 
-    def _cross_call(self, contract: str, name: str, args: list[Value]) -> Value:
-        session = self.host.session
-        assert session is not None, "cross-calls happen inside a call"
+    def _cross_call(self, session: Session, contract: str, name: str, args: list[Value]) -> Value:
         if contract in session.stack:
             raise Trap(TrapCode.REENTRY)
         if len(session.stack) >= CALL_DEPTH_MAX:
             raise Trap(TrapCode.TOO_DEEP)
-        module = self.module(session.view.base, contract)
+        module = session.modules.get(contract)
+        if module is None:
+            module = session.modules[contract] = self.module(session.view.base, contract)
         if module is None:
             raise Trap(TrapCode.CONTRACT_UNKNOWN)
         function = module.checked.functions.get(name)
@@ -153,7 +155,9 @@ class _Engine:
         bound = bind(function, args)
         session.stack.append(contract)
         session.read_only += function.marker == "view"
+        depth, self.meter.depth[0] = self.meter.depth[0], 0
         value = module.functions[name](*bound)
+        self.meter.depth[0] = depth
         session.read_only -= function.marker == "view"
         session.stack.pop()
         return value
@@ -170,31 +174,43 @@ def _copied(args: Value) -> Value:
     return decode_value(encode_value(args))
 
 
-def bind(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
-    """Arguments in the parameters' order, of the annotated types; traps with ARGUMENTS_INVALID otherwise."""
+def _is_missing_key(error: Exception) -> bool:
+    """Whether a contract's own code reached for a key that is not there, as it does where it names the key."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return isinstance(error, KeyError) and trace is not None and trace.tb_frame.f_code.co_filename.startswith(PLACE)
+
+
+def ordered(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
+    """Arguments from outside in the parameters' order, integers within the language's range."""
     if isinstance(args, dict):
         if args.keys() != set(function.parameters):
             wanted = ", ".join(function.parameters) or "no arguments"
             raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
-        ordered = [args[name] for name in function.parameters]
-    else:
-        ordered = list(args)
-        if len(ordered) != len(function.parameters):
-            raise Trap(TrapCode.ARGUMENTS_INVALID)
-    for name, kind, value in zip(function.parameters, function.types, ordered, strict=True):
-        if kind and type(value) not in _TYPES[kind]:
-            raise Trap(TrapCode.ARGUMENTS_INVALID, f"{name} is not of type {kind}.")
-        if type(value) is int and not -LIMIT < value < LIMIT:
-            raise Trap(TrapCode.INTEGER_TOO_LARGE)
-    return ordered
+        args = [args[name] for name in function.parameters]
+    if not all(-LIMIT < value < LIMIT for value in args if type(value) is int):
+        raise Trap(TrapCode.INTEGER_TOO_LARGE)
+    return args
+
+
+def bind(function: Function, args: list[Value]) -> list[Value]:
+    """Arguments, as many as there are parameters, of the annotated types; traps with ARGUMENTS_INVALID otherwise."""
+    if len(args) != len(function.parameters):
+        raise Trap(TrapCode.ARGUMENTS_INVALID)
+    if tuple(map(type, args)) != function.python_types:
+        for name, kind, value in zip(function.parameters, function.types, args, strict=True):
+            if kind and type(value) is not PYTHON_TYPES[kind]:
+                raise Trap(TrapCode.ARGUMENTS_INVALID, f"{name} is not of type {kind}.")
+    return args
 
 
 class PythonMachine:
     """Implements ``ledger.execution.Machine``. Thread-safe: each thread has an engine of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, compiler: Compiler | None = None) -> None:
         self._local = threading.local()
-        self._compiler = Compiler()
+        self._compiler = compiler or Compiler()
 
     def _engine(self) -> _Engine:
         engine: _Engine | None = getattr(self._local, "engine", None)

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from contracts.compiler import PLACE, Compiler
 from contracts.language import Checked
 from contracts.machine import PythonMachine
-from contracts.rewrite import GAS, weight
+from contracts.rewrite import CHARGE, ENTRY_GAS, TURN_GAS, pay_by_call, weight
 from ledger.execution import Call, CallResult
 from ledger.state import TransactionView
-
-PLACE = "<contract "
 
 Line = tuple[str, int]
 """A contract's name and a line of it; line 0 is what was charged before any line ran."""
@@ -41,32 +40,37 @@ def shares_of(checked: Checked) -> Shares:
     """How the price of each block is made up."""
     found: Shares = {}
     for function in checked.functions.values():
-        for body, extra in _blocks(function.node.body, None):
+        whole = function.node.body
+        for body, line, extra in _blocks(whole, whole[0].lineno, ENTRY_GAS):
             parts: dict[int, int] = defaultdict(int)
             parts[body[0].lineno] += 1
-            if extra is not None:
-                parts[extra.lineno] += weight(extra)
+            parts[line] += extra
             for statement in body:
                 parts[statement.lineno] += weight(statement)
             found[body[0].lineno, sum(parts.values())] = dict(parts)
     return found
 
 
-def _blocks(body: list[ast.stmt], extra: ast.expr | None) -> Iterator[tuple[list[ast.stmt], ast.expr | None]]:
-    """Blocks as the rewriting charges them, with the test that each turn of a `while` pays for."""
-    yield body, extra
+def _blocks(body: list[ast.stmt], line: int, extra: int) -> Iterator[tuple[list[ast.stmt], int, int]]:
+    """Blocks as the rewriting charges them, each with a line and what it pays for there beside its statements."""
+    yield body, line, extra
     for statement in body:
-        if isinstance(statement, ast.For | ast.While | ast.If):
-            yield from _blocks(statement.body, statement.test if isinstance(statement, ast.While) else None)
-            if statement.orelse:
-                yield from _blocks(statement.orelse, None)
+        match statement:
+            case ast.While(test=test):
+                yield from _blocks(statement.body, test.lineno, weight(test))
+            case ast.For():
+                yield from _blocks(statement.body, statement.lineno, TURN_GAS)
+            case ast.If(orelse=orelse):
+                yield from _blocks(statement.body, statement.lineno, 0)
+                if orelse:
+                    yield from _blocks(orelse, orelse[0].lineno, 0)
 
 
 class ProfilingMachine(PythonMachine):
     """A machine for one thread whose ``lines`` add up over all calls that it runs."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Compiler(pay_by_call))
         self.lines: dict[Line, Counted] = defaultdict(Counted)
         self._shares: dict[str, Shares] = {}
         self._stack: list[Line] = []
@@ -75,8 +79,8 @@ class ProfilingMachine(PythonMachine):
         self._view: TransactionView | None = None
         engine = self._engine()
         self._gas = engine.meter.gas
-        self._charge = engine._guards[GAS]
-        engine._guards = {**engine._guards, GAS: self._block}
+        self._charge = engine._guards[CHARGE]
+        engine._guards = {**engine._guards, CHARGE: self._block}
 
     def run(self, call: Call, view: TransactionView) -> CallResult:
         self._left, self._at, self._stack = call.gas_limit, (call.contract, 0), []

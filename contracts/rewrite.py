@@ -1,25 +1,57 @@
 """Rewriting a checked contract: gas for each basic block, guards round each operation that could be abused.
 
 Every name that the rewriting adds starts with an underscore, which no contract may use. Gas is one unit a node
-of the tree, charged where a block begins, so it is the same on every Python that parses the same tree.
+of the tree, charged where a block begins, so it is the same on every Python that parses the same tree. Where the tree
+itself says that a guard would find nothing, or what it would find nearly always, the operation stands in its place.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
+from contracts.guards.meter import CALLS_MAX, KEY_CHARS_FREE, TEXT_CHARS_FREE
 from contracts.language import Checked, Function
 
-GAS = "_gas"
+CHARGE = "_charge"
 ENTER = "_enter"
 LEAVE = "_leave"
+ENTRY_GAS = 4
+"""What a call of a function costs beside its nodes."""
+
+TURN_GAS = 2
+"""What a turn of a `for` costs beside its body's nodes."""
+
+Pay = Callable[[int], list[ast.stmt]]
+"""Statements that charge so much, where a block begins."""
 
 
-def rewrite(checked: Checked) -> ast.Module:
+def rewrite(checked: Checked, pay: Pay) -> ast.Module:
     """The module to compile: the contract's functions, rewritten, and nothing else."""
-    body: list[ast.stmt] = [_FunctionRewriter(function).rewritten() for function in checked.functions.values()]
+    deep = nesting(checked) > CALLS_MAX
+    body: list[ast.stmt] = [
+        _FunctionRewriter(function, deep, pay).rewritten() for function in checked.functions.values()
+    ]
     module = ast.Module(body=body, type_ignores=[])
     return ast.fix_missing_locations(module)
+
+
+def nesting(checked: Checked) -> int:
+    """How deeply calls of the contract's own functions can nest; more than ``CALLS_MAX`` if there is no end to it."""
+    calls = {
+        name: {
+            node.func.id
+            for node in ast.walk(function.node)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in checked.functions
+        }
+        for name, function in checked.functions.items()
+    }
+    depth = 0
+    running = set(calls)
+    while running and depth <= CALLS_MAX:
+        running = {callee for caller in running for callee in calls[caller]}
+        depth += 1
+    return depth
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:
@@ -28,6 +60,20 @@ def _call(name: str, *args: ast.expr) -> ast.Call:
 
 def _number(value: int) -> ast.Constant:
     return ast.Constant(value)
+
+
+def pay_at_once(amount: int) -> list[ast.stmt]:
+    """``_gas[0] -= amount``, and the end of it all if nothing is left."""
+    left = ast.Subscript(ast.Name("_gas", ast.Load()), _number(0), ast.Load())
+    spend = ast.AugAssign(
+        ast.Subscript(ast.Name("_gas", ast.Load()), _number(0), ast.Store()), ast.Sub(), _number(amount)
+    )
+    return [spend, ast.If(ast.Compare(left, [ast.Lt()], [_number(0)]), [ast.Expr(_call("_spent"))], [])]
+
+
+def pay_by_call(amount: int) -> list[ast.stmt]:
+    """The same by a function, for whoever wants to know of each block."""
+    return [ast.Expr(_call(CHARGE, _number(amount)))]
 
 
 def weight(node: ast.AST) -> int:
@@ -50,15 +96,16 @@ _COMPARE = {
 
 
 class _FunctionRewriter:
-    def __init__(self, function: Function) -> None:
-        self._function = function
+    def __init__(self, function: Function, deep: bool, pay: Pay) -> None:
+        self._function, self._deep, self._pay = function, deep, pay
 
     def rewritten(self) -> ast.FunctionDef:
-        """``def f(a): _enter(gas); ...; _leave(); return None``: the depth is counted, each return gives it back."""
+        """``def f(a): _enter(); ...; _leave()``: where calls may nest too deeply, the depth is counted, and each return
+        gives it back."""
         node = self._function.node
-        body = self._block(node.body)
-        enter: list[ast.stmt] = [ast.Expr(_call(ENTER))]
-        end: list[ast.stmt] = [ast.Expr(_call(LEAVE))]
+        body = self._block(node.body, ENTRY_GAS)
+        enter: list[ast.stmt] = [ast.Expr(_call(ENTER))] if self._deep else []
+        end: list[ast.stmt] = [ast.Expr(_call(LEAVE))] if self._deep else []
         arguments = ast.arguments([], [ast.arg(name) for name in self._function.parameters], None, [], [], None, [])
         made = ast.FunctionDef(name=node.name, args=arguments, body=enter + body + end, decorator_list=[])
         made.type_params = []  # type: ignore[attr-defined]  # needed from Python 3.12 on
@@ -67,7 +114,7 @@ class _FunctionRewriter:
     def _block(self, body: list[ast.stmt], extra: int = 0) -> list[ast.stmt]:
         """Charge for a block's statements (and ``extra``) where it begins, then the statements."""
         gas = 1 + extra + sum(weight(statement) for statement in body)
-        made: list[ast.stmt] = [ast.copy_location(ast.Expr(_call(GAS, _number(gas))), body[0])]
+        made: list[ast.stmt] = [ast.copy_location(statement, body[0]) for statement in self._pay(gas)]
         for statement in body:
             made.extend(ast.copy_location(item, statement) for item in self._statement(statement))
         return made
@@ -76,6 +123,8 @@ class _FunctionRewriter:
         match node:
             case ast.Return(value=value):
                 returned = ast.Constant(None) if value is None else self._expression(value)
+                if not self._deep:
+                    return [ast.Return(returned)]
                 keep = ast.Assign([ast.Name("_result", ast.Store())], returned)
                 return [keep, ast.Expr(_call(LEAVE)), ast.Return(ast.Name("_result", ast.Load()))]
             case ast.Assign(targets=[target], value=value):
@@ -83,12 +132,19 @@ class _FunctionRewriter:
             case ast.AugAssign(target=target, op=op, value=value):
                 return self._augmented(target, op, value)
             case ast.For(target=target, iter=iterable, body=body):
-                return [ast.For(self._names(target), self._iterated(target, iterable), self._block(body), [])]
+                turn = self._block(body, TURN_GAS)
+                return [ast.For(self._names(target), self._iterated(target, iterable), turn, [])]
             case ast.While(test=test, body=body):
                 # Each turn pays for its test with its body; the last test was paid for by the block around it.
                 return [ast.While(self._expression(test), self._block(body, weight(test)), [])]
             case ast.If(test=test, body=body, orelse=orelse):
                 return [ast.If(self._expression(test), self._block(body), self._block(orelse) if orelse else [])]
+            case ast.Expr(
+                value=ast.Call(func=ast.Name(id="require"), args=[test, ast.Constant() as code, ast.Constant() as why])
+            ):
+                return [
+                    ast.If(ast.UnaryOp(ast.Not(), self._expression(test)), [ast.Expr(_call("fail", code, why))], [])
+                ]
             case ast.Expr(value=ast.Constant()):
                 return [ast.Pass()]
             case ast.Expr(value=value):
@@ -137,6 +193,8 @@ class _FunctionRewriter:
 
     def _made(self, node: ast.expr) -> ast.expr:
         match node:
+            case ast.BinOp(left=ast.BinOp(op=ast.Add()), op=ast.Add()):
+                return _call("_joined", *(self._expression(part) for part in _summands(node)))
             case ast.BinOp(left=left, op=op, right=right):
                 return _call(_BINARY[type(op)], self._expression(left), self._expression(right))
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
@@ -146,7 +204,7 @@ class _FunctionRewriter:
             case ast.UnaryOp(op=op, operand=operand):
                 return ast.UnaryOp(op, self._expression(operand))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                if isinstance(op, ast.Is | ast.IsNot):
+                if isinstance(op, ast.Is | ast.IsNot) or (isinstance(op, ast.Eq | ast.NotEq) and _is_short(right)):
                     return ast.Compare(self._expression(left), [op], [right])
                 return _call(_COMPARE[type(op)], self._expression(left), self._expression(right))
             case ast.BoolOp(op=op, values=values):
@@ -166,6 +224,13 @@ class _FunctionRewriter:
                 low = ast.Constant(None) if lower is None else self._expression(lower)
                 high = ast.Constant(None) if upper is None else self._expression(upper)
                 return _call("_slice", self._expression(value), low, high)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if (
+                len(key) <= KEY_CHARS_FREE
+            ):
+                place = ast.Name(name, ast.Load())
+                plain = ast.Compare(_call("_type", place), [ast.Is()], [ast.Name("_dict_type", ast.Load())])
+                found = ast.Subscript(place, ast.Constant(key), ast.Load())
+                return ast.IfExp(plain, found, _call("_item", place, ast.Constant(key)))
             case ast.Subscript(value=value, slice=index):
                 return _call("_item", self._expression(value), self._expression(index))
             case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
@@ -177,3 +242,15 @@ class _FunctionRewriter:
                 return ast.Name(name, ast.Load())
             case _:
                 return node
+
+
+def _summands(node: ast.expr) -> list[ast.expr]:
+    """What ``a + b + c`` adds up, from left to right."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*_summands(node.left), node.right]
+    return [node]
+
+
+def _is_short(node: ast.expr) -> bool:
+    """A text so short that comparing it is not charged for. It equals no value of another type."""
+    return isinstance(node, ast.Constant) and type(node.value) is str and len(node.value) < TEXT_CHARS_FREE

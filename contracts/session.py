@@ -21,8 +21,12 @@ SENTENCE_CHARS_MAX = 256
 SCHEDULES_MAX = 999
 TIME_MS_MAX = 10**15 - 1
 
-GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 100
-AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 5_000, 400
+GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 300
+NODE_GAS = 4
+"""What a node of a value costs that is read, stored, told, passed on or returned; of a dictionary that holds no
+containers each entry is one."""
+EPOCH_GAS = 5_000
+AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 20_000, 400
 SIGNATURE_GAS = 5_000
 
 
@@ -34,8 +38,11 @@ class Session:
     view: TransactionView
     stack: list[str]
     events: list[Event] = field(default_factory=list)
+    modules: dict[str, Any] = field(default_factory=dict)
+    """The other contracts that were called, compiled."""
     code_hash: str = ""
     schedules: int = 0
+    caller: str = ""
     read_only: int = 0
     """How many view functions are on the stack: while there is one, nothing may be written."""
 
@@ -56,7 +63,7 @@ class ViewReader:
 
 def check_key(key: Any) -> str:
     """Printable ASCII without space, 1 to 256 characters."""
-    if type(key) is str and 0 < len(key) <= KEY_CHARS_MAX and is_printable(key):
+    if type(key) is str and 0 < len(key) <= KEY_CHARS_MAX and key.isascii() and key.isprintable() and " " not in key:
         return key
     raise Trap(TrapCode.KEY_INVALID)
 

@@ -32,8 +32,10 @@ OK = "OK"
 DEADLINE_PREFIX = "system/deadline/"
 DEADLINES_PER_BLOCK_MAX = 256
 DEADLINE_GAS_MAX = 2_000_000
-MIGRATION_GAS_MAX = 2_000_000
-DEADLINE_GAS_PER_BLOCK_MAX = 20_000_000
+MIGRATION_GAS_MAX = 125_000
+"""Of each of the ``UPGRADES_MAX`` that may begin with one block."""
+DEADLINE_GAS_PER_BLOCK_MAX = 6_000_000
+"""So much and no more: a deadline runs if ``DEADLINE_GAS_MAX`` are left of it."""
 EXPIRY_BLOCKS_MAX = 1_000_000
 CERTIFICATE_ARGUMENT = "certificate_der"
 """The argument by which a function that anybody may call takes the caller's certificate."""
@@ -262,7 +264,7 @@ class BlockExecutor:
         """What is due, bounded by count and gas, added to ``results``; the rest waits for the next block."""
         gas = 0
         for key, what in self._due(block):
-            if gas >= DEADLINE_GAS_PER_BLOCK_MAX:
+            if gas + DEADLINE_GAS_MAX > DEADLINE_GAS_PER_BLOCK_MAX:
                 break
             call = self._begin_deadline(block, key, what, len(results))
             result = self._run(block, call, key.encode())

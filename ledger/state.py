@@ -65,27 +65,20 @@ def digest_of(rows: Rows) -> bytes:
 T = TypeVar("T")
 
 
-class Layer(Generic[T]):
-    """Changes by key, None for a deleted one, with their keys in order as soon as somebody scans."""
+class Sorted:
+    """Keys in order, as soon as somebody asks for them."""
 
-    __slots__ = ("_fresh", "_keys", "changes")
+    __slots__ = ("_keys", "fresh")
 
     INSORT_MAX = 32
     """New keys that are put in their places one by one; sorting anew is quicker for more."""
 
-    def __init__(self, changes: dict[str, T | None]) -> None:
-        self.changes = changes
+    def __init__(self, *fresh: str) -> None:
         self._keys: list[str] = []
-        self._fresh: list[str] = list(changes)
-
-    def set(self, key: str, value: T | None) -> None:
-        if key not in self.changes:
-            self._fresh.append(key)
-        self.changes[key] = value
+        self.fresh = list(fresh)
 
     def keys(self) -> list[str]:
-        """All changed keys, ascending."""
-        fresh = self._fresh
+        fresh = self.fresh
         if fresh:
             if len(fresh) <= self.INSORT_MAX:
                 for key in fresh:
@@ -97,23 +90,62 @@ class Layer(Generic[T]):
         return self._keys
 
 
+class Layer(Generic[T]):
+    """Changes by key, None for a deleted one, with their keys in order below what somebody scans.
+
+    Keys are kept apart by their root, the first two parts as `market/ask/`, so that a scan puts few in order; all of
+    them are under ''.
+    """
+
+    __slots__ = ("_fresh", "_sorted", "changes")
+
+    def __init__(self, changes: dict[str, T | None]) -> None:
+        self.changes = changes
+        self._sorted: dict[str, Sorted] = {"": Sorted()}
+        self._fresh: list[str] = list(changes)
+
+    def set(self, key: str, value: T | None) -> None:
+        if key not in self.changes:
+            self._fresh.append(key)
+        self.changes[key] = value
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Changed keys, ascending: all of the prefix's root."""
+        fresh, by_root = self._fresh, self._sorted
+        if fresh:
+            by_root[""].fresh += fresh
+            for key in fresh:
+                root = key[: key.find("/", key.find("/") + 1) + 1]
+                if root:
+                    try:
+                        by_root[root].fresh.append(key)
+                    except KeyError:
+                        by_root[root] = Sorted(key)
+            fresh.clear()
+        below = by_root.get(prefix[: prefix.find("/", prefix.find("/") + 1) + 1])
+        return [] if below is None else below.keys()
+
+
+_UNKNOWN = Entry(-1, -1, b"")
+"""Stands where a key is neither changed nor deleted."""
+
+
 class Overlay:
     """Changes on top of a reader: None marks a deleted key. ``writes``: all that was applied, in order."""
 
     def __init__(self, base: StateReader, changes: dict[str, Entry | None] | None = None) -> None:
         self.base = base
+        self._beneath = base.get
         self.changes: dict[str, Entry | None] = {} if changes is None else changes
         self._layer = Layer(self.changes)
         self.writes: list[Write] = []
 
     def get(self, key: str) -> Entry | None:
-        try:
-            return self.changes[key]
-        except KeyError:
-            return self.base.get(key)
+        entry = self.changes.get(key, _UNKNOWN)
+        return self._beneath(key) if entry is _UNKNOWN else entry
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
-        return merged_scan(self.base, self._layer.keys(), self.changes.__getitem__, prefix, after, limit)
+        return merged_scan(self.base, self._layer.keys(prefix), self.changes.__getitem__, prefix, after, limit)
 
     def apply(self, writes: Mapping[str, bytes | None], height: int, index: int) -> None:
         """Take over a transaction's writes as version (height, index)."""
@@ -144,6 +176,8 @@ def merged_scan(
         if at == len(keys) or not keys[at].startswith(prefix):
             return (found + page)[:limit] if found else page
         last = page[-1][0] if len(page) == limit else None
+        if last is not None and not found and last < keys[at]:
+            return page
         changed: dict[str, Entry | None] = {}
         own = 0
         while at < len(keys) and own < limit and keys[at].startswith(prefix) and (last is None or keys[at] <= last):
@@ -162,10 +196,11 @@ def merged_scan(
 class TransactionView:
     """What one transaction sees and does. Records reads with versions, range queries with digests, and writes."""
 
-    __slots__ = ("_layer", "base", "ranges", "reads", "writes")
+    __slots__ = ("_beneath", "_layer", "base", "ranges", "reads", "writes")
 
     def __init__(self, base: StateReader) -> None:
         self.base = base
+        self._beneath = base.get
         self.reads: dict[str, Version | None] = {}
         self.ranges: list[RangeRead] = []
         self.writes: dict[str, bytes | None] = {}
@@ -182,7 +217,7 @@ class TransactionView:
     def get(self, key: str) -> bytes | None:
         if key in self.writes:
             return self.writes[key]
-        entry = self.base.get(key)
+        entry = self._beneath(key)
         if entry is None:
             self.reads[key] = None
             return None
@@ -196,7 +231,7 @@ class TransactionView:
         self._layer.set(key, None)
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes]]:
-        rows = merged_scan(self.base, self._layer.keys(), self._own, prefix, after, limit, self.ranges)
+        rows = merged_scan(self.base, self._layer.keys(prefix), self._own, prefix, after, limit, self.ranges)
         return [(key, entry.value) for key, entry in rows]
 
     def _own(self, key: str) -> Entry | None:

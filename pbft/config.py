@@ -31,7 +31,7 @@ class ReplicaConfig:
     pipeline_depth: int = 8
     batch_transactions_max: int = 500
     batch_bytes_max: int = 1_000_000
-    block_gas_max: int = 100_000_000
+    block_gas_max: int = 12_000_000
     batch_delay_ms_max: int = 20
     block_idle_ms_max: int = 1_000
     request_timeout_ms: int = 2_000

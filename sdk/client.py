@@ -35,6 +35,7 @@ from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_
 from ledger.statedb.documents import narrow
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError, Unavailable
+from sdk.gas import gas_limit_of
 from sdk.methods import (
     BookParams,
     Method,
@@ -52,7 +53,6 @@ from sdk.methods import (
 from sdk.statuses import status_of
 from sdk.transports import Transport
 
-GAS_LIMIT_DEFAULT = 200_000
 EXPIRY_BLOCKS = 5_000
 ROUND_TIMEOUT_MS = 5_000
 BLOCKS_REMEMBERED = 32
@@ -139,11 +139,13 @@ class AsyncClient:
         args: Mapping[str, Any],
         *,
         co_signers: Sequence[SigningKey] = (),
-        gas_limit: int = GAS_LIMIT_DEFAULT,
+        gas_limit: int | None = None,
         expires_at_height: int | None = None,
         nonce: int | None = None,
     ) -> Signed:
-        """Build and sign a payload; signers are this client's key and then ``co_signers``, in that order."""
+        """Build and sign a payload; signers are this client's key and then ``co_signers``, in that order.
+
+        ``gas_limit``: what it may cost at most, if not what ``sdk.gas`` says."""
         keys = [self._signing_key(), *co_signers]
         payload = {
             "v": PAYLOAD_VERSION,
@@ -155,7 +157,7 @@ class AsyncClient:
             "args": dict(args),
             "nonce": await self._next_nonce() if nonce is None else nonce,
             "expires_at_height": expires_at_height or (await self.status()).executed_height + EXPIRY_BLOCKS,
-            "gas_limit": gas_limit,
+            "gas_limit": gas_limit_of(contract, function) if gas_limit is None else gas_limit,
         }
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
         data = text.encode()
@@ -177,6 +179,7 @@ class AsyncClient:
         args: Mapping[str, Any] | None = None,
         *,
         co_signers: Sequence[SigningKey] = (),
+        gas_limit: int | None = None,
         timeout_s: float = 60.0,
     ) -> Outcome:
         """Sign, submit and wait for the verified certificate (S41 to S45).
@@ -184,7 +187,8 @@ class AsyncClient:
         Raises ``Refused`` (S3) with code and sentence when it failed, proven by its receipt, or when f + 1 nodes (all
         of them, if there are fewer) refused it alike; ``Unavailable`` when no quorum answered within ``timeout_s``.
         """
-        return await self.submit(await self.sign(contract, function, args or {}, co_signers=co_signers), timeout_s)
+        signed = await self.sign(contract, function, args or {}, co_signers=co_signers, gas_limit=gas_limit)
+        return await self.submit(signed, timeout_s)
 
     async def submit(self, signed: Signed, timeout_s: float = 60.0) -> Outcome:
         """Send the same envelope to one endpoint after another until its receipt verifies."""

@@ -93,7 +93,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     envelope_bytes_max: Bytes = 40_960
     batch_transactions_max: Count = 500
     batch_bytes_max: Bytes = 1_000_000
-    block_gas_max: Annotated[int, Meta(ge=1_000_000, le=10**12)] = 100_000_000
+    block_gas_max: Annotated[int, Meta(ge=2_000_000, le=10**12)] = 12_000_000
     checkpoint_interval_blocks: Count = 64
     window_blocks: Count = 128
     rotation_blocks: Annotated[int, Meta(ge=0, le=10_000_000)] = 0

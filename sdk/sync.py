@@ -53,10 +53,14 @@ class Client:
         args: Mapping[str, Any] | None = None,
         *,
         co_signers: Sequence[SigningKey] = (),
+        gas_limit: int | None = None,
         timeout_s: float = 60.0,
     ) -> Outcome:
         """See ``AsyncClient.invoke``."""
-        return self._run(self._client.invoke(contract, function, args, co_signers=co_signers, timeout_s=timeout_s))
+        invoked = self._client.invoke(
+            contract, function, args, co_signers=co_signers, gas_limit=gas_limit, timeout_s=timeout_s
+        )
+        return self._run(invoked)
 
     def status(self) -> NodeStatus:
         return self._run(self._client.status())

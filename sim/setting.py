@@ -38,7 +38,7 @@ LIMITS = {
     "envelope_bytes_max": 40_960,
     "batch_transactions_max": 100,
     "batch_bytes_max": 200_000,
-    "block_gas_max": 100_000_000,
+    "block_gas_max": 12_000_000,
     "checkpoint_interval_blocks": 4,
     "window_blocks": 12,
 }

@@ -5,34 +5,37 @@ They are closures, made once a thread, and share that thread's meter: a one-elem
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from contracts.guards.arithmetic import make_arithmetic
 from contracts.guards.comparison import make_comparisons
 from contracts.guards.containers import make_access, make_dict_key, make_loops
 from contracts.guards.conversions import make_conversions
-from contracts.guards.meter import LIMIT, Meter, make_charges
+from contracts.guards.meter import LIMIT, Meter, make_charges, spent
 from contracts.guards.methods import make_method
 from contracts.guards.sequences import make_sequences
 
 
-def make_guards(meter: Meter) -> dict[str, Callable[..., Any]]:
-    """Everything that rewritten code and contracts may call, but for the host's functions."""
+def make_guards(meter: Meter) -> dict[str, Any]:
+    """Everything that rewritten code names and contracts may call, but for the host's functions."""
     charges = make_charges(meter)
     dict_key = make_dict_key(charges)
     arithmetic, comparisons = make_arithmetic(charges), make_comparisons(meter, charges)
     loops = make_loops(charges, dict_key)
     eq, listed = comparisons["_eq"], loops["list"]
     return {
-        "_gas": charges.charge,
+        "_gas": charges.gas,
+        "_spent": spent,
+        "_charge": charges.charge,
         "_enter": charges.enter,
         "_leave": charges.leave,
+        "_type": type,
+        "_dict_type": dict,
         **arithmetic,
         **comparisons,
         **make_access(charges, dict_key, eq),
         **loops,
-        **make_sequences(meter, charges, arithmetic["_add"], loops),
+        **make_sequences(meter, charges, loops),
         **make_conversions(charges, listed),
         "_method": make_method(charges, eq, dict_key, listed),
     }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import LENGTH_MAX, LIMIT, Charges, bounded, mismatch, out_of_gas
+from contracts.guards.meter import LENGTH_MAX, LIMIT, NUMBER_MAX, WIDE_GAS, Charges, bounded, mismatch, out_of_gas
+
+ROUNDING_GAS = 30
 
 
 def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
-    sized, gas = charges.sized, charges.gas
+    charge, sized, gas = charges.charge, charges.sized, charges.gas
 
     def add(a: Any, b: Any) -> Any:
         kind = type(a)
@@ -34,6 +37,22 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
             return sized(a + b)
         raise mismatch()
 
+    def joined(*parts: Any) -> Any:
+        """``a + b + c``: texts are put together at once."""
+        if type(parts[0]) is str:
+            try:
+                made = "".join(parts)
+            except TypeError:
+                raise mismatch() from None
+            length = len(made)
+            if length > LENGTH_MAX:
+                raise Trap(TrapCode.TOO_LARGE)
+            left = gas[0] = gas[0] - len(parts) - length // 8
+            if left < 0:
+                raise out_of_gas()
+            return made
+        return reduce(add, parts)
+
     def sub(a: Any, b: Any) -> int:
         if type(a) is int and type(b) is int:
             rest: int = a - b
@@ -43,7 +62,10 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
     def mul(a: Any, b: Any) -> Any:
         if type(a) is int and type(b) is int:
             product = a * b
-            return product if -LIMIT < product < LIMIT else bounded(product)
+            if not -NUMBER_MAX < product < NUMBER_MAX:
+                charge(WIDE_GAS)
+                return bounded(product)
+            return product
         if type(a) in (str, list) and type(b) is int:
             times = min(max(b, 0), LENGTH_MAX + 1)
             if len(a) * times > LENGTH_MAX:
@@ -56,13 +78,18 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
             raise mismatch()
         if b == 0:
             raise Trap(TrapCode.DIVISION_BY_ZERO)
-        return bounded(a // b)
+        if not -NUMBER_MAX < a < NUMBER_MAX:
+            charge(WIDE_GAS)
+        quotient: int = a // b
+        return quotient if -LIMIT < quotient < LIMIT else bounded(quotient)
 
     def mod(a: Any, b: Any) -> int:
         if type(a) is not int or type(b) is not int:
             raise mismatch()
         if b == 0:
             raise Trap(TrapCode.DIVISION_BY_ZERO)
+        if not -NUMBER_MAX < a < NUMBER_MAX:
+            charge(WIDE_GAS)
         rest: int = a % b
         return rest
 
@@ -73,13 +100,15 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
 
     def ceil_div(a: Any, b: Any) -> int:
         """a / b rounded up."""
+        charge(ROUNDING_GAS)
         return bounded(-floordiv(neg(a), b))
 
     def half_up_div(a: Any, b: Any) -> int:
         """a / b rounded to the nearest, halves up."""
+        charge(ROUNDING_GAS)
         return floordiv(add(mul(a, 2), b), mul(b, 2))
 
     return {
-        "_add": add, "_sub": sub, "_mul": mul, "_floordiv": floordiv, "_mod": mod, "_neg": neg,
+        "_add": add, "_joined": joined, "_sub": sub, "_mul": mul, "_floordiv": floordiv, "_mod": mod, "_neg": neg,
         "floor_div": floordiv, "ceil_div": ceil_div, "half_up_div": half_up_div,
     }  # fmt: skip

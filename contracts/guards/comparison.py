@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.guards.meter import Charges, Meter, mismatch, out_of_gas
 
-COMPARED = 5
+COMPARED = 16
 """What comparing a node of a container costs beside counting it."""
 
 
@@ -41,18 +41,22 @@ def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., 
     def lt(a: Any, b: Any) -> bool:
         if not (type(a) is int and type(b) is int):
             ordered(a, b)
-        return bool(a < b)
+        return a < b  # type: ignore[no-any-return]
 
     def le(a: Any, b: Any) -> bool:
         if not (type(a) is int and type(b) is int):
             ordered(a, b)
-        return bool(a <= b)
+        return a <= b  # type: ignore[no-any-return]
 
     def gt(a: Any, b: Any) -> bool:
-        return lt(b, a)
+        if not (type(a) is int and type(b) is int):
+            ordered(a, b)
+        return a > b  # type: ignore[no-any-return]
 
     def ge(a: Any, b: Any) -> bool:
-        return le(b, a)
+        if not (type(a) is int and type(b) is int):
+            ordered(a, b)
+        return a >= b  # type: ignore[no-any-return]
 
     return {"_eq": eq, "_ne": ne, "_lt": lt, "_le": le, "_gt": gt, "_ge": ge}
 

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import DICT_KEY_MAX, INT_KEY_BYTES, KEY_CHARS_FREE, LENGTH_MAX, Charges, mismatch
+from contracts.guards.meter import (
+    DICT_KEY_MAX,
+    INT_KEY_BYTES,
+    INT_KEY_GAS,
+    ITEM_GAS,
+    KEY_CHARS_FREE,
+    LENGTH_MAX,
+    Charges,
+    mismatch,
+)
 
 DictKey = Callable[[Any], Any]
 
@@ -22,6 +31,7 @@ def make_dict_key(charges: Charges) -> DictKey:
                 charge(len(key) // 32)
             return key
         if kind is int and -DICT_KEY_MAX < key < DICT_KEY_MAX:
+            charge(INT_KEY_GAS)
             return key.to_bytes(INT_KEY_BYTES, "big", signed=True)
         raise mismatch()
 
@@ -51,7 +61,10 @@ def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bo
             sought(place, item)
             return item in place
         if kind is list:
-            charge(1 + len(place))
+            if type(item) is str:  # equal to nothing but texts
+                charge(1 + len(place) * (2 + len(item) // 32))
+                return item in place
+            charge(1 + ITEM_GAS * len(place))
             return any(eq(item, other) for other in place)
         raise mismatch()
 
@@ -68,16 +81,17 @@ def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bo
             except KeyError:
                 raise Trap(TrapCode.KEY_MISSING) from None
         if kind is list or kind is str:
-            position = index_of(key)
-            if -len(place) <= position < len(place):
-                return place[position]
+            if type(key) is not int:
+                raise mismatch()
+            if -len(place) <= key < len(place):
+                return place[key]
             raise Trap(TrapCode.INDEX_OUT_OF_RANGE)
         raise mismatch()
 
     def set_item(place: Any, key: Any, value: Any) -> None:
         kind = type(place)
         if kind is dict:
-            place[dict_key(key)] = value
+            place[key if type(key) is str and len(key) <= KEY_CHARS_FREE else dict_key(key)] = value
             if len(place) > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
         elif kind is list:
@@ -104,7 +118,7 @@ def make_loops(charges: Charges, dict_key: DictKey) -> dict[str, Callable[..., A
     charge = charges.charge
 
     def make_dict(*items: Any) -> dict[Any, Any]:
-        charge(len(items))
+        charge(ITEM_GAS * len(items))
         return {dict_key(items[i]): items[i + 1] for i in range(0, len(items), 2)}
 
     def unpack(value: Any, count: int) -> list[Any]:
@@ -123,10 +137,11 @@ def make_loops(charges: Charges, dict_key: DictKey) -> dict[str, Callable[..., A
             raise mismatch()
         if len(value) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        charge(1 + (len(value) // 8 if kind is list else len(value)))
+        charge(1 + (len(value) // 4 if kind is list else ITEM_GAS * len(value) if kind is dict else len(value)))
         return [shown_key(key) for key in value] if kind is dict else list(value)
 
     def pairs(value: Any, count: int) -> Iterator[list[Any]]:
+        charge(ITEM_GAS * len(value) if type(value) in (list, dict) else 0)
         return (unpack(entry, count) for entry in iterate(value))
 
     return {"_dict": make_dict, "_unpack": unpack, "_iter": iterate, "_pairs": pairs, "list": listed}

@@ -7,15 +7,18 @@ from hashlib import sha256
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import DIGITS_MAX, Charges, bounded, mismatch
+from contracts.guards.meter import DIGITS_MAX, NUMBER_MAX, Charges, bounded, mismatch, out_of_gas
+
+DIGITS_GAS = 40
+"""Of numbers beyond a machine's word."""
 
 
 def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> dict[str, Callable[..., Any]]:
-    charge = charges.charge
+    charge, gas = charges.charge, charges.gas
 
     def to_text(value: Any) -> str:
         if type(value) is int:
-            charge(8)
+            charge(8 if -NUMBER_MAX < value < NUMBER_MAX else DIGITS_GAS)
             return str(value)
         if type(value) is str:
             return value
@@ -31,7 +34,7 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
         digits = value[1:] if value[:1] == "-" else value
         if not 1 <= len(digits) <= DIGITS_MAX or not (digits.isascii() and digits.isdigit()):
             raise Trap(TrapCode.VALUE_INVALID)
-        charge(8)
+        charge(8 if len(digits) < 19 else DIGITS_GAS)
         return bounded(int(value))
 
     def to_bool(value: Any) -> bool:
@@ -54,8 +57,10 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
         text = str(number)
         if not 1 <= width <= DIGITS_MAX or len(text) > width:
             raise Trap(TrapCode.VALUE_INVALID)
-        charge(4)
-        return text.rjust(width, "0")
+        left = gas[0] = gas[0] - (6 if number < NUMBER_MAX else DIGITS_GAS)
+        if left < 0:
+            raise out_of_gas()
+        return text.zfill(width)
 
     def digest(text: Any) -> str:
         if type(text) is not str:

@@ -14,7 +14,17 @@ LENGTH_MAX = 100_000
 DICT_KEY_MAX = 1 << 60
 KEY_CHARS_FREE = 256
 """A dictionary's text key of more characters is charged for, since finding it compares them."""
+TEXT_CHARS_FREE = 32
+"""A text of fewer characters is compared for nothing beside its nodes."""
 INT_KEY_BYTES = 8
+INT_KEY_GAS = 28
+"""An integer key's, which is kept as bytes."""
+ITEM_GAS = 10
+"""What looking at an item by code of Python's costs, not of C's."""
+METHOD_GAS = 20
+NUMBER_MAX = 1 << 63
+WIDE_GAS = 8
+"""What numbers beyond a machine's word cost more to multiply, divide, write down and read."""
 CALLS_MAX = 32
 DIGITS_MAX = 80
 DEPTH_MAX = 16
@@ -22,15 +32,15 @@ DEPTH_MAX = 16
 
 
 class Meter:
-    """Gas left and call depth of the running transaction, in lists so that guards reach them quickly."""
+    """Gas left and call depth of the running transaction, in lists so that guards and contracts reach them quickly."""
 
     def __init__(self) -> None:
         self.gas = [0]
         self.depth = [0]
 
     def charge(self, amount: int) -> None:
-        self.gas[0] -= amount
-        if self.gas[0] < 0:
+        left = self.gas[0] = self.gas[0] - amount
+        if left < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
 
     def weigh(self, value: Any, left: int = DEPTH_MAX) -> int:
@@ -43,22 +53,22 @@ class Meter:
             return 1
         if left == 0:
             raise Trap(TrapCode.TOO_DEEP)
-        self.charge(1 + len(value))
-        total = 1
+        total = 1 + len(value)
+        self.charge(total)
+        characters = 0
         if kind is dict:
-            for key in value:
-                if type(key) is str:
-                    total += 1 + len(key) // 32
+            total += len(value)
+            characters = sum(map(len, value))
             value = value.values()
         for item in value:
             kind = type(item)
             if kind is str:
-                total += 1 + len(item) // 32
+                characters += len(item)
             elif kind is list or kind is dict:
                 total += self.weigh(item, left - 1)
-            else:
-                total += 1
-        return total
+            elif kind is int and not -NUMBER_MAX < item < NUMBER_MAX:
+                total += WIDE_GAS
+        return total + characters // 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +111,18 @@ def make_charges(meter: Meter) -> Charges:
 
     def sought(value: str, part: str) -> None:
         """Charge for a search: CPython's is quadratic on short texts."""
-        charge(1 + len(value) // 8 + len(value) * len(part) // 1024)
+        charge(1 + len(value) // 6 + len(value) * len(part) // 1024)
 
     return Charges(gas, charge, enter, leave, sized, sought)
 
 
 def out_of_gas() -> Trap:
     return Trap(TrapCode.OUT_OF_GAS)
+
+
+def spent() -> None:
+    """What a contract's code ends with that finds no gas left."""
+    raise out_of_gas()
 
 
 def mismatch() -> Trap:

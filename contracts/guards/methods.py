@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.codes import Trap, TrapCode
 from contracts.guards.containers import DictKey, shown_key
-from contracts.guards.meter import LENGTH_MAX, Charges, mismatch
+from contracts.guards.meter import ITEM_GAS, LENGTH_MAX, METHOD_GAS, Charges, mismatch, out_of_gas
 
 Methods = dict[tuple[type, str], Callable[..., Any]]
 Listed = Callable[[Any], list[Any]]
@@ -18,7 +18,7 @@ def make_method(
     charges: Charges, eq: Callable[[Any, Any], bool], dict_key: DictKey, listed: Listed
 ) -> Callable[..., Any]:
     """What calls a method of a value, if the value's type has it."""
-    room = _make_room(charges)
+    room, gas = _make_room(charges), charges.gas
     methods = {
         **_of_lists(charges, room, eq, listed),
         **_of_dicts(charges, room, dict_key, listed),
@@ -29,6 +29,9 @@ def make_method(
         implementation = methods.get((type(target), name))
         if implementation is None:
             raise mismatch()
+        left = gas[0] = gas[0] - METHOD_GAS
+        if left < 0:
+            raise out_of_gas()
         try:
             return implementation(target, *args)
         except TypeError:
@@ -85,14 +88,14 @@ def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], list
         return place.pop(at)
 
     def find_index(place: list[Any], value: Any) -> int:
-        charge(1 + len(place))
+        charge(1 + ITEM_GAS * len(place))
         for position, other in enumerate(place):
             if eq(value, other):
                 return position
         raise Trap(TrapCode.VALUE_INVALID)
 
     def count(place: list[Any], value: Any) -> int:
-        charge(1 + len(place))
+        charge(1 + ITEM_GAS * len(place))
         return sum(1 for other in place if eq(value, other))
 
     def remove(place: list[Any], value: Any) -> None:
@@ -110,7 +113,7 @@ def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], list
 
 
 def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -> Methods:
-    charge, sized = charges.charge, charges.sized
+    charge = charges.charge
 
     def get(place: dict[Any, Any], key: Any, otherwise: Any = None) -> Any:
         return place.get(dict_key(key), otherwise)
@@ -128,8 +131,12 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
         return place.setdefault(dict_key(key), value)
 
     def items(place: dict[Any, Any]) -> list[list[Any]]:
-        charge(1 + 4 * len(place))
+        charge(1 + 2 * ITEM_GAS * len(place))
         return [[shown_key(key), value] for key, value in place.items()]
+
+    def values(place: dict[Any, Any]) -> list[Any]:
+        charge(1 + len(place))
+        return list(place.values())
 
     def update(place: dict[Any, Any], other: Any) -> None:
         if type(other) is not dict:
@@ -143,7 +150,7 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
         (dict, "setdefault"): setdefault,
         (dict, "update"): update,
         (dict, "keys"): listed,
-        (dict, "values"): lambda place: sized(list(place.values())),
+        (dict, "values"): values,
         (dict, "items"): items,
     }
 
@@ -160,7 +167,7 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
 
     def join(separator: str, parts: Any) -> str:
         pieces = [text(part) for part in listed(parts)]
-        charge(2 * len(pieces))
+        charge(ITEM_GAS // 2 * len(pieces))
         if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(separator.join(pieces))
@@ -180,6 +187,10 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
         charge(1 + (len(value) + sum(len(text(other)) for other in others)) // 8)
         return value
 
+    def walked(value: str) -> str:
+        charge(1 + len(value) // 2)
+        return value
+
     def find(value: str, part: Any) -> int:
         sought(value, text(part))
         return value.find(part)
@@ -196,8 +207,8 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
         (str, "split"): split,
         (str, "join"): join,
         (str, "replace"): replace,
-        (str, "strip"): lambda value: scanned(value).strip(" \t\n"),
-        (str, "isdigit"): lambda value: scanned(value).isascii() and value.isdigit(),
+        (str, "strip"): lambda value: walked(value).strip(" \t\n"),
+        (str, "isdigit"): lambda value: walked(value).isascii() and value.isdigit(),
         (str, "lower"): lambda value: scanned(value).translate(_LOWER),
         (str, "upper"): lambda value: scanned(value).translate(_UPPER),
     }

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import Charges, Meter, mismatch
+from contracts.guards.meter import ITEM_GAS, Charges, Meter, bounded, mismatch
 
 Guards = dict[str, Callable[..., Any]]
 
 
-def make_sequences(meter: Meter, charges: Charges, add: Callable[[Any, Any], Any], loops: Guards) -> Guards:
-    charge, weigh, iterate = charges.charge, meter.weigh, loops["_iter"]
+def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
+    charge, weigh = charges.charge, meter.weigh
     listed: Callable[[Any], list[Any]] = loops["list"]
 
     def length(value: Any) -> int:
@@ -24,7 +24,7 @@ def make_sequences(meter: Meter, charges: Charges, add: Callable[[Any, Any], Any
         found = listed(values[0]) if len(values) == 1 else list(values)
         if not found:
             raise Trap(TrapCode.VALUE_INVALID)
-        charge(len(found))
+        charge(3 * len(found))
         charge(sum(len(value) // 32 for value in found if type(value) is str))
         kinds = {type(value) for value in found}
         if kinds not in ({int}, {str}):
@@ -43,15 +43,15 @@ def make_sequences(meter: Meter, charges: Charges, add: Callable[[Any, Any], Any
         return abs(value)
 
     def total(values: Any) -> int:
-        result = 0
-        for value in iterate(values):
-            charge(1)
-            result = add(result, value)
-        return result
+        found = listed(values)
+        charge(4 * len(found))
+        if not {int}.issuperset(map(type, found)):
+            raise mismatch()
+        return bounded(sum(found))
 
     def in_order(values: Any) -> list[Any]:
         found = listed(values)
-        charge((len(found) + sum(weigh(value) for value in found)) * len(found).bit_length())
+        charge((len(found) + 3 * sum(weigh(value) for value in found)) * len(found).bit_length())
         _check_comparable(found)
         return sorted(found)
 
@@ -72,7 +72,7 @@ def make_sequences(meter: Meter, charges: Charges, add: Callable[[Any, Any], Any
 
     def numbered(values: Any) -> list[list[Any]]:
         found = listed(values)
-        charge(2 * len(found))
+        charge(ITEM_GAS // 2 * len(found))
         return [[position, value] for position, value in enumerate(found)]
 
     return {

@@ -94,7 +94,9 @@ def take_listing(listing: str, meter: str, energy_wh: int):
         put(key, [listing, record["remaining_wh"], record["lot_wh"]])
     put("listing/" + listing, record)
     terms = [energy_wh, price, fee, record["imbalance_price"], "listing"]
-    return open_trade(0, record["interval"], [record["meter"], meter], [seller, caller()], terms)
+    trade = new_id() + "-000"
+    open_trade([trade, record["interval"], record["meter"], meter, seller, caller()] + terms)
+    return trade
 
 
 @export("seller", "prosumer")
@@ -196,8 +198,9 @@ def enter_order(side, meter, interval, energy_wh, price, execution):
         "status": "open",
     }
     order = record["id"]
+    top = top_key(record)
     emit("ordered", {"order": order, "side": side, "interval": interval, "energy_wh": energy_wh, "price": price})
-    tops = get(top_key(record))
+    tops = get(top)
     if tops is None:
         tops = {"ask": {}, "bid": {}}
     found = match(record, tops)
@@ -213,7 +216,7 @@ def enter_order(side, meter, interval, energy_wh, price, execution):
     else:
         stand(record, tops, found)
     if found["changed"]:
-        put(top_key(record), tops)
+        put(top, tops)
     return {"order": order, "trades": found["trades"]}
 
 
@@ -258,10 +261,12 @@ def match(record, tops):
         else:
             fill(record, resting, fees[zone], found)
         if resting["status"] != "open":
-            delete(book_key(resting))
-            advance(best, resting)
+            key = book_key(resting)
+            delete(key)
+            advance(best, resting, key)
             found["changed"] = True
-        zone = next_zone(record, best, fees)
+        if record["remaining_wh"] > 0:
+            zone = next_zone(record, best, fees)
     give_back(record["owner"], found["spare"])
     return found
 
@@ -296,18 +301,19 @@ def next_zone(record, best, fees):
     return chosen
 
 
-def advance(best, gone):
-    """Put what follows `gone` in front of its zone."""
+def advance(best, gone, key):
+    """Put what follows `gone`, whose book key is `key`, in front of its zone."""
     prefix = book_prefix(gone)
-    rows = scan(prefix, book_key(gone), 1)
+    rows = scan(prefix, key, 1)
     if len(rows) == 0:
         best.pop(gone["zone"])
-    else:
-        rank = rows[0][0][len(prefix) :]
-        price = int(rank[:10])
-        if gone["side"] == "bid":
-            price = PRICE_MAX - price
-        best[gone["zone"]] = [price, rows[0][1]]
+        return
+    first = rows[0]
+    at = len(prefix)
+    price = int(first[0][at : at + 10])
+    if gone["side"] == "bid":
+        price = PRICE_MAX - price
+    best[gone["zone"]] = [price, first[1]]
 
 
 def is_better(side, price, other):
@@ -352,20 +358,22 @@ def fill(incoming, resting, fee, found):
         resting["status"] = "filled"
     put("order/" + resting["id"], resting)
     trades = found["trades"]
+    trade = incoming["id"] + "-" + pad(len(trades), 3)
     terms = [energy_wh, price, fee, ask["collateral_price"], "book"]
-    meters = [ask["meter"], bid["meter"]]
-    trades.append(open_trade(len(trades), ask["interval"], meters, [ask["owner"], bid["owner"]], terms))
+    open_trade([trade, ask["interval"], ask["meter"], bid["meter"], ask["owner"], bid["owner"]] + terms)
+    trades.append(trade)
 
 
 def remove_order(record, status, reason):
     """Take an order out of the book before it is filled."""
     end_order(record, status, reason)
-    delete(book_key(record))
+    key = book_key(record)
+    delete(key)
     tops = get(top_key(record))
     zone = record["zone"]
     # A closing gate clears the tops first.
     if tops is not None and zone in tops[record["side"]] and tops[record["side"]][zone][1] == record["id"]:
-        advance(tops[record["side"]], record)
+        advance(tops[record["side"]], record, key)
         put(top_key(record), tops)
 
 
@@ -386,8 +394,7 @@ def top_key(record):
 
 
 def book_prefix(record):
-    place = pad(record["interval"], 10) + "/" + record["product"] + "/" + record["zone"] + "/"
-    return record["side"] + "/" + place
+    return record["side"] + "/" + pad(record["interval"], 10) + "/" + record["product"] + "/" + record["zone"] + "/"
 
 
 def book_key(record):
@@ -511,13 +518,11 @@ def give_back(owner, amount):
         call("credit", "release", [owner, amount])
 
 
-def open_trade(number, interval, meters, parties, terms):
-    """`meters` and `parties` are the seller's and the buyer's; `terms`: energy, price, grid fee, imbalance price,
-    source."""
-    trade = new_id() + "-" + pad(number, 3)
-    call("settlement", "open_trade", [trade, interval] + meters + parties + terms)
-    emit("traded", {"trade": trade, "interval": interval, "energy_wh": terms[0], "price": terms[1]})
-    return trade
+def open_trade(terms):
+    """`terms`: the trade's id, interval, the seller's and the buyer's meters, the seller and the buyer, energy, price,
+    grid fee, imbalance price, source."""
+    call("settlement", "open_trade", terms)
+    emit("traded", {"trade": terms[0], "interval": terms[1], "energy_wh": terms[6], "price": terms[7]})
 
 
 # ------------------------------------------------------------------------------------------- gate closure

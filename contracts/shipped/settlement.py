@@ -43,7 +43,8 @@ def open_trade(
     GRID_FEE_INVALID.
     """
     require(0 <= grid_fee and grid_fee <= price, "GRID_FEE_INVALID", "The grid fee is a part of the price.")
-    place = meter + "/" + pad(interval, 10)
+    time = "/" + pad(interval, 10)
+    place = meter + time
     count = get("count/" + place)
     if count is None:
         count = 0
@@ -51,9 +52,10 @@ def open_trade(
         schedule(end_ms + parameter("metering_deadline_s") * 1000, "close_metering", [meter, interval])
     require(count < TRADES_MAX, "TOO_MANY_TRADES", "This meter's interval has too many trades.")
     put("count/" + place, count + 1)
-    put("share/" + place + "/" + trade, [energy_wh, None, 0])
-    put(party_key(seller, interval, trade), "seller")
-    put(party_key(buyer, interval, trade), "buyer")
+    time += "/" + trade
+    put("share/" + meter + time, [energy_wh, None, 0])
+    put("party/" + seller + time, "seller")
+    put("party/" + buyer + time, "buyer")
     put(
         "trade/" + trade,
         {
@@ -83,10 +85,6 @@ def open_trade(
             "buyer_confirmed": False,
         },
     )
-
-
-def party_key(party, interval, trade):
-    return "party/" + party + "/" + pad(interval, 10) + "/" + trade
 
 
 def policy_of(account):

@@ -43,8 +43,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "bench": frozenset(
         {
             "ca", "sdk", "cluster", "contracts", "ledger.envelope", "ledger.execution", "ledger.genesis",
-            "ledger.state", "ledger.statedb", "ledger.store", "ledger.values", "pbft.exchange", "pbft.link",
-            "pbft.messages", "pbft.quorum", "pbft.transport", "pbft.view_change",
+            "ledger.state", "ledger.statedb", "ledger.store", "ledger.upgrades", "ledger.values",
+            "pbft.exchange", "pbft.link", "pbft.messages", "pbft.quorum", "pbft.transport", "pbft.view_change",
         }
     ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),

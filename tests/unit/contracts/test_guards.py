@@ -189,7 +189,7 @@ def test_every_node_of_the_code_that_runs_costs_gas(run: Run) -> None:
 
     assert cost("x = 1 + 1 + 1 + 1") == cost("x = 1 + 1") + 6
     assert cost("if False:\n    x = 1 + 1 + 1 + 1") == cost("if False:\n    x = 1")
-    assert cost("for i in range(20):\n    x = 1") == cost("for i in range(10):\n    x = 1") + 10 * 4
+    assert cost("for i in range(20):\n    x = 1") == cost("for i in range(10):\n    x = 1") + 10 * 6
     assert cost("x = 20\nwhile x > 0:\n    x -= 1") == cost("x = 10\nwhile x > 0:\n    x -= 1") + 10 * 9
 
 

@@ -14,7 +14,7 @@ from contracts import compiler, guards
 from contracts.codes import ReplicaFault
 from contracts.language import Checked
 from contracts.machine import MODULES_CACHED_MAX, PythonMachine
-from contracts.rewrite import rewrite
+from contracts.rewrite import Pay, rewrite
 from contracts.testing import Chain
 from ledger.execution import ENGINE_VERSION, Call, CallResult
 from ledger.state import Entry, TransactionView
@@ -207,9 +207,9 @@ def test_an_unchanged_contract_is_compiled_once(monkeypatch: pytest.MonkeyPatch)
     compiled: list[str] = []
     original = rewrite
 
-    def counting(checked: Checked) -> Any:
+    def counting(checked: Checked, pay: Pay) -> Any:
         compiled.append(next(iter(checked.functions)))
-        return original(checked)
+        return original(checked, pay)
 
     monkeypatch.setattr(compiler, "rewrite", counting)
     chain = chain_of(main=COUNTER.format(1), other="@view\ndef v():\n    pass\n" + COUNTER.format(2))

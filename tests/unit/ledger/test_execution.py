@@ -216,7 +216,8 @@ def test_a_block_runs_so_many_deadlines_and_the_next_ones_the_rest(
 
 
 def test_deadlines_of_a_block_are_bounded_by_gas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution_module, "DEADLINE_GAS_PER_BLOCK_MAX", 25)
+    monkeypatch.setattr(execution_module, "DEADLINE_GAS_MAX", 10)
+    monkeypatch.setattr(execution_module, "DEADLINE_GAS_PER_BLOCK_MAX", 35)
     state = state_of()
     run(state, later(7))
     assert [run(state, time_ms=START_MS + 1_000).deadlines for _ in range(3)] == [3, 3, 1]

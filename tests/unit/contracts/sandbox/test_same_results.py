@@ -234,7 +234,7 @@ def test_deadlines_that_gas_puts_off_after_they_were_foreseen(
     there: WorkerMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transactions after them have other places in the block than foreseen."""
-    monkeypatch.setattr(execution, "DEADLINE_GAS_PER_BLOCK_MAX", 1)
+    monkeypatch.setattr(execution, "DEADLINE_GAS_PER_BLOCK_MAX", execution.DEADLINE_GAS_MAX)
     wanted = run(HERE, mixed())
     assert [executed.deadlines for executed in wanted] == [0, 0, 1, 1, 1]
     assert run(there, mixed()) == wanted

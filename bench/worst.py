@@ -1,0 +1,193 @@
+"""What a unit of gas takes at most, by operation, and the block that is made of the worst.
+
+    python -m bench.worst [--blocks 3] > figures.json
+
+An operation is repeated until a transaction's gas is used up; the lesser of two runs counts, in the thread's own
+processor time. Then whole blocks are executed, each full of one of the slowest: transactions up to `block_gas_max`,
+deadlines up to `DEADLINE_GAS_PER_BLOCK_MAX`, and as many migrations as may begin at once. A block has to be done within
+a quarter of the request timer. What governance alone may ask, reading a source to be deployed, is not among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import time
+from hashlib import sha256
+from typing import Any
+
+from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state
+from contracts.machine import PythonMachine
+from contracts.validation import MarketValidator
+from ledger.envelope import Envelope, Payload
+from ledger.execution import (
+    DEADLINE_GAS_MAX,
+    DEADLINE_GAS_PER_BLOCK_MAX,
+    DEADLINE_PREFIX,
+    BlockExecutor,
+    Call,
+)
+from ledger.state import Entry, MemoryState, Overlay, TransactionView
+from ledger.upgrades import CONTRACT_PREFIX, SOURCE_PREFIX, UPGRADE_PREFIX, UPGRADES_MAX
+from ledger.values import encode_value
+from sdk.configuration import Limits, Timers
+
+BLOCK_MS_MAX = Timers().request_timeout_ms // 4
+WORST = {
+    "nothing": ("x = 0", "pass"),
+    "multiply 256 bits": ("x = 0", "y = big * 3"),
+    "divide 256 bits": ("x = 0", "y = big // 7"),
+    "call": ("x = 0", "helper()"),
+    "compare": ("x = 0", "y = big == big"),
+    "copy text": ("t = 'a' * 50000", "y = t + t"),
+    "slice text": ("t = 'a' * 100000", "y = t[1:]"),
+    "copy list": ("t = [0] * 50000", "y = t + t"),
+    "repeat list": ("t = [0] * 10", "y = t * 10000"),
+    "loop over a range": ("x = 0", "for y in range(1000):\n            pass"),
+    "sort": ("t = list(range(1000))", "y = sorted(t)"),
+    "sort lists": ("t = []\n    for n in range(300):\n        t.append([n % 7, 'k'])", "y = sorted(t)"),
+    "find": ("t = 'a' * 50000 + 'b'", "y = t.find('ab')"),
+    "replace": ("t = 'ab' * 20000", "y = t.replace('a', 'c')"),
+    "split": ("t = 'a,' * 20000", "y = t.split(',')"),
+    "join": ("t = ['a'] * 20000", "y = ','.join(t)"),
+    "upper": ("t = 'a' * 50000", "y = t.upper()"),
+    "pop first": ("t = [0] * 90000", "t.insert(0, 1)\n        t.pop(0)"),
+    "sha256": ("t = 'a' * 100000", "y = sha256(t)"),
+    "decimal digits": ("x = 0", "y = int(str(big))"),
+    "weigh": ("t = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]] * 50", "y = t == t"),
+    "in a list": ("t = list(range(1000))", "y = -1 in t"),
+    "in a list of texts": ("t = ('a' * 31 + ',').split(',') * 1000", "y = 'b' in t"),
+    "count in a list": ("t = list(range(1000))", "y = t.count(-1)"),
+    "sum": ("t = list(range(1000))", "y = sum(t)"),
+    "greatest": ("t = list(range(1000))", "y = max(t)"),
+    "enumerate": ("t = list(range(1000))", "y = enumerate(t)"),
+    "unpack": ("t = enumerate(range(1000))", "for y, z in t:\n            pass"),
+    "list a text": ("t = 'a' * 1000", "y = list(t)"),
+    "list a dictionary": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = list(t)"),
+    "copy a dictionary": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = dict(t)"),
+    "update": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = {}\n        y.update(t)"),
+    "values": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = t.values()"),
+    "display": ("x = 0", "y = {1: 2, 3: 4, 5: 6}"),
+    "append": ("t = []", "t.append(0)\n        t.pop()"),
+    "startswith": ("t = 'a' * 50000", "y = t.startswith('a')"),
+    "translate": ("t = 'A' * 50000", "y = t.lower()"),
+    "strip": ("t = ' ' * 50000", "y = t.strip()"),
+    "pad": ("x = 0", "y = pad(big, 77)"),
+    "half_up_div": ("x = 0", "y = half_up_div(big, 7)"),
+    "get a record": ("put('k', {'a': 1, 'b': 'x', 'c': None, 'd': True})", "y = get('k')"),
+    "get wide numbers": ("put('k', [big] * 1000)", "y = get('k')"),
+    "put wide numbers": ("t = [big] * 1000", "put('k', t)"),
+    "put a record": ("t = {'a': 1, 'b': 'x', 'c': None, 'd': True}", "put('k', t)"),
+    "delete": ("n = 0", "delete('k' + str(n))\n        n += 1"),
+    "parameter": ("x = 0", "y = parameter('gate_closure_s')"),
+    "contract_hash": ("x = 0", "y = contract_hash('settlement')"),
+    "call with a list": ("t = [[1, 'a'] * 100]", "y = call('other', 'same', [t])"),
+    "epoch_fault": ("x = 0", "y = epoch_fault([])"),
+    "standing of a stranger": ("x = 0", "y = standing('nobody', [])"),
+    "dictionary": ("d = {}\n    n = 0", "d[n] = n\n        n = (n + 1) % 50000"),
+    "items": ("d = {}\n    for n in range(1000):\n        d['k' + str(n)] = n", "y = d.items()"),
+    "get nothing": ("x = 0", "y = get('none')"),
+    "get much": ("put('k', ['a' * 9] * 5000)", "y = get('k')"),
+    "put": ("n = 0", "put('k' + str(n), 1)\n        n += 1"),
+    "put much": ("t = [{'b': 1, 'a': [1, 2]}] * 2000", "put('k', t)"),
+    "scan nothing": ("x = 0", "y = scan('none', '', 1000)"),
+    "scan deep": ("x = 0", "y = scan('row/', '', 1000)"),
+    "scan own": ("for n in range(500):\n        put('own/' + pad(n, 4), 1)", "y = scan('own/', '', 1)"),
+    "call another": ("x = 0", "y = call('other', 'nothing', [])"),
+    "standing": ("x = 0", "y = standing('seller001', ['seller'])"),
+}
+"""What is set up, and what is then done until the gas is used."""
+ROWS = 1_000
+
+
+def source_of(name: str) -> str:
+    """A contract that does one operation until its gas is used up, in a transaction, a deadline or a migration."""
+    before, body = WORST[name]
+    work = f"    big = BIG\n    {before}\n    while True:\n        {body}\n"
+    head = f"BIG = {(1 << 252) - 19}\n\n\ndef helper():\n    pass\n\n\n"
+    marked = (("@export('*')", "run"), ("@deadline", "late"), ("", "migrate"))
+    return head + "\n\n".join(f"{marker}\ndef {function}():\n{work}" for marker, function in marked)
+
+
+def base_state() -> MemoryState:
+    state = market_state()
+    for number in range(ROWS):
+        state.apply({f"worst/row/{number:05d}": Entry(0, 0, encode_value({"n": number}))})
+    other = "@view\ndef nothing():\n    return None\n\n\n@view\ndef same(t: list):\n    return t\n"
+    state.apply({CONTRACT_PREFIX + "other": _contract(other)})
+    return state
+
+
+def worst() -> dict[str, float]:
+    """Nanoseconds of processor time a unit of gas, by operation, the slowest first."""
+    found: dict[str, float] = {}
+    state, machine = base_state(), PythonMachine()
+    for name in WORST:
+        state.apply({CONTRACT_PREFIX + "worst": _contract(source_of(name))})
+        call = Call("worst", "run", {}, ("seller001",), "", GAS_LIMIT, NOW_MS, 1, 0, "transaction")
+        took = []
+        for _ in range(2):
+            view = TransactionView(Overlay(state))
+            began = time.thread_time()
+            result = machine.run(call, view)
+            took.append(time.thread_time() - began)
+            assert result.code == "OUT_OF_GAS", (name, result.code)
+        found[name] = round(min(took) * 1e9 / GAS_LIMIT, 1)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def block_of(name: str) -> tuple[float, int]:
+    """A full block of one operation: its seconds, the lesser of two, and its gas."""
+    source = source_of(name)
+    digest = sha256(source.encode()).hexdigest()
+    state = base_state()
+    changes: dict[str, Any] = {CONTRACT_PREFIX + "worst": _contract(source), SOURCE_PREFIX + digest: _contract(source)}
+    for number in range(UPGRADES_MAX):
+        pending = {"at_height": 1, "sha256": digest, "version": 2}
+        changes |= {
+            f"{CONTRACT_PREFIX}new{number:02d}": _contract("@view\ndef nothing():\n    return None\n"),
+            f"{UPGRADE_PREFIX}new{number:02d}": Entry(0, 0, encode_value(pending)),
+        }
+    for number in range(DEADLINE_GAS_PER_BLOCK_MAX // DEADLINE_GAS_MAX):
+        late = {"contract": "worst", "function": "late", "args": []}
+        changes[f"{DEADLINE_PREFIX}{NOW_MS:015d}/{0:012d}/{number:05d}/000"] = Entry(0, 0, encode_value(late))
+    state.apply(changes)
+    envelopes = [_envelope(number) for number in range(Limits().block_gas_max // GAS_LIMIT)]
+    executor = BlockExecutor(PythonMachine(), MarketValidator())
+    took, gas = [], 0
+    for _ in range(2):
+        began = time.thread_time()
+        results = executor.execute(state, 1, NOW_MS, envelopes).results
+        took.append(time.thread_time() - began)
+        gas = sum(result.gas_used for result in results)
+    return min(took), gas
+
+
+def _envelope(number: int) -> Envelope:
+    payload = Payload("", "main", (f"seller{number:03d}",), "worst", "run", {}, 0, 100, GAS_LIMIT)
+    return Envelope(b"", b"", number.to_bytes(32, "big"), b"", payload, ())
+
+
+def _contract(source: str) -> Entry:
+    return Entry(0, 0, encode_value({"source": source, "sha256": "", "version": 1}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the worst that a unit of gas buys, and the worst block.")
+    parser.add_argument("--blocks", type=int, default=3, help="of so many of the slowest operations")
+    options = parser.parse_args()
+    gc.set_threshold(GC_THRESHOLD)
+    load = os.getloadavg()[0]
+    slowest = worst()
+    blocks = {}
+    for name in list(slowest)[: options.blocks]:
+        seconds, gas = block_of(name)
+        blocks[name] = {"ms": round(seconds * 1e3), "gas": gas}
+    figures = {"load_average": round(load, 1), "block_ms_max": BLOCK_MS_MAX, "blocks": blocks, "ns_per_gas": slowest}
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

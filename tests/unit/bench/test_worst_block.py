@@ -1,0 +1,53 @@
+"""What a block may cost at most, and what it must hold: relations of limits and prices, without a clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.vm import PRICE, Book
+from bench.worst import WORST, source_of
+from contracts.guards.meter import CALLS_MAX
+from contracts.language import check
+from contracts.rewrite import nesting
+from ledger import upgrades
+from ledger.envelope import GAS_LIMIT_MAX
+from ledger.execution import DEADLINE_GAS_MAX, DEADLINE_GAS_PER_BLOCK_MAX, MIGRATION_GAS_MAX
+from sdk.configuration import Limits, Timers
+from sdk.gas import GAS_LIMIT_MARKET, gas_limit_of
+
+NS_PER_GAS_MAX = 25
+"""What the dearest operation takes, by `python -m bench.worst` on two busy cores: 20."""
+
+
+def test_the_worst_block_is_done_within_a_quarter_of_the_request_timer() -> None:
+    migrations = upgrades.UPGRADES_MAX * MIGRATION_GAS_MAX
+    gas = Limits().block_gas_max + DEADLINE_GAS_PER_BLOCK_MAX + migrations
+    assert gas * NS_PER_GAS_MAX <= Timers().request_timeout_ms * 1_000_000 // 4
+
+
+def test_whatever_may_be_declared_fits_into_a_block() -> None:
+    assert Limits().block_gas_max >= GAS_LIMIT_MAX
+    assert DEADLINE_GAS_MAX <= DEADLINE_GAS_PER_BLOCK_MAX
+
+
+def test_a_block_holds_as_many_market_transactions_as_it_may_have() -> None:
+    assert gas_limit_of("market", "place_order") == GAS_LIMIT_MARKET
+    assert Limits().batch_transactions_max * GAS_LIMIT_MARKET <= Limits().block_gas_max
+
+
+def test_what_clients_declare_for_an_order_pays_for_two_trades() -> None:
+    book = Book()
+    for number in range(4):
+        book.place("ask", number, PRICE)
+    book.reset()
+    book.place("ask", 4, PRICE)
+    rested = book.gas
+    book.place("bid", 0, PRICE)
+    traded = book.gas - rested
+    assert rested < GAS_LIMIT_MARKET // 4
+    assert 2 * traded - rested < GAS_LIMIT_MARKET
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_every_operation_of_the_bench_is_a_contract(name: str) -> None:
+    assert nesting(check(source_of(name))) <= CALLS_MAX
