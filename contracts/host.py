@@ -63,8 +63,9 @@ class Host:
         self._gas = meter.gas
         self._call_contract = call_contract
         self._authority = Authority(lambda: self._now, meter.charge, self._read, self.encoded)
-        self._known: dict[bytes, tuple[dict[str, Value], int]] = {}
-        """Flat dictionaries by their bytes, and their weights: what is read again need not be decoded again."""
+        self._known: dict[str, tuple[bytes, dict[str, Value], int]] = {}
+        """Flat dictionaries that were read, by key, with the very bytes that they came from and what they cost: while a
+        key has these bytes, they need not be decoded again."""
 
     def begin(self, session: Session) -> None:
         """A top-level call begins."""
@@ -130,7 +131,7 @@ class Host:
                     break
                 begin = page[-1][0]
             own = len(prefix)
-            return [[key[own:], self._decoded(data)] for key, data in rows]
+            return [[key[own:], self._decoded(key, data)] for key, data in rows]
 
         return {"get": get, "peek": peek, "put": put, "delete": delete, "scan": scan}
 
@@ -174,17 +175,17 @@ class Host:
         }
 
     def _read(self, key: str) -> Value:
-        gas = self._gas
         data = self._now.view.get(key)
+        gas = self._gas
         left = gas[0] = gas[0] - (GET_GAS if data is None else GET_GAS + len(data) // 16)
         if left < 0:
             raise out_of_gas()
-        return None if data is None else self._decoded(data)
+        return None if data is None else self._decoded(key, data)
 
-    def _decoded(self, data: bytes) -> Value:
+    def _decoded(self, key: str, data: bytes) -> Value:
         """A stored value, charged by its nodes: a byte of what is stored may become an object of many."""
-        known = self._known.get(data)
-        if known is None:
+        known = self._known.get(key)
+        if known is None or known[0] is not data:
             value = decode_value(data)
             kind = type(value)
             if kind is not dict and kind is not list:
@@ -192,12 +193,12 @@ class Host:
             if kind is list or not _is_flat(value):
                 self._meter.charge(NODE_GAS * self._meter.weigh(value))
                 return value
-            known = (value, NODE_GAS * len(value))
+            known = (data, value, NODE_GAS * len(value))
             if len(data) <= KNOWN_BYTES_MAX:
                 if len(self._known) >= KNOWN_MAX:
                     self._known.clear()
-                self._known[data] = known
-        value, weight = known
+                self._known[key] = known
+        _, value, weight = known
         left = self._gas[0] = self._gas[0] - weight
         if left < 0:
             raise out_of_gas()
