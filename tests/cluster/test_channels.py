@@ -246,13 +246,13 @@ async def test_a_member_killed_comes_back_to_both_ledgers_and_a_closed_channel_r
         closed = all(status.closed for status in (await world.statuses()).values() if status is not None)
         return closed and len(places) == 1 and executed == certified > top
 
-    await until(rests, WITHIN_S)
-    resting, main = await world.heights(), await network.height("node1")
-
     async def main_goes_on() -> bool:
         return await network.height("node1") >= main + BLOCKS
 
-    await until(main_goes_on, WITHIN_S)
+    for _ in range(2):  # on a busy machine the last blocks are still under way the first time
+        await until(rests, WITHIN_S)
+        resting, main = await world.heights(), await network.height("node1")
+        await until(main_goes_on, WITHIN_S)
     assert await world.heights() == resting, "no block comes any more"
     network.cluster.start("node3")
     await network.cluster.wait_ready("node3")

@@ -111,14 +111,16 @@ async def wattq(network: Network, *arguments: str) -> Any:
     return json.loads(output)
 
 
-async def becomes(network: Network, name: str, *, votes: bool, whole: bool = True) -> NodeStatus:
-    """Wait until a node is whole and votes, or is known not to."""
+async def becomes(network: Network, name: str, *, votes: bool, whole: bool = True, alarm: str = "") -> NodeStatus:
+    """Wait until a node is whole and votes, or is known not to, and has raised this alarm."""
     found: list[NodeStatus] = []
 
     async def is_so() -> bool:
         status = await network.cluster.status(name)
         found[:] = [] if status is None else [status]
-        return status is not None and (status.votes, status.whole) == (votes, whole)
+        if status is None or (status.votes, status.whole) != (votes, whole):
+            return False
+        return not alarm or any(told.startswith(alarm) for told in status.alarms)
 
     await until(is_so, WITHIN_S)
     return found[0]
@@ -255,8 +257,7 @@ async def test_a_node_that_lost_everything_takes_a_snapshot_and_is_mute_for_a_wh
         await load.lasts(2 * GAP_BLOCKS)
         await lose(network, "node3", "data")
         network.cluster.start("node3")
-        status = await becomes(network, "node3", votes=False)
-        assert any(alarm.startswith("amnesia") for alarm in status.alarms)
+        await becomes(network, "node3", votes=False, alarm="amnesia")
         status = await becomes(network, "node3", votes=True)
         assert status.first_height > 1
         network.cluster.kill("node4")
