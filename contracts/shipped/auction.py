@@ -321,21 +321,28 @@ def forfeit(run):
 
 
 def screen(run):
-    """Take out the orders of who may no longer act, and asks of meters with all their trades made."""
+    """Take out the orders of who may no longer act, of suspended meters, and asks of meters with all their trades."""
     side = run["side"]
     roles = roles_of(side)
     rows = scan(prefix_of(run, side), run["after"], SCREENED_MAX)
     bars = {}
+    suspended = {}
     ended = 0
     for key, row in rows:
         run["after"] = key
         owner = row[1]
+        meter = row[2]
         if owner not in bars:
             bars[owner] = standing(owner, roles)
+        if meter not in suspended:
+            suspended[meter] = peek("registry", "meter/" + meter).get("suspended", False)
         if bars[owner] != "":
             end_order(order_at(key), "barred", bars[owner])
             ended += 1
-        elif side == "ask" and trades_of(row[2], run["interval"]) >= TRADES_MAX:
+        elif suspended[meter]:
+            end_order(order_at(key), "barred", "METER_SUSPENDED")
+            ended += 1
+        elif side == "ask" and trades_of(meter, run["interval"]) >= TRADES_MAX:
             end_order(order_at(key), "full", "TOO_MANY_TRADES")
             ended += 1
         if ended == ENDED_MAX:

@@ -66,8 +66,8 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
     Part means whole lots; a rest smaller than a lot is taken whole. The seller is authenticated again (S2).
-    Errors: NOT_FOUND, NOT_YOUR_METER, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED,
-    TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
+    Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE,
+    INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
@@ -81,6 +81,7 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     whole = energy_wh == remaining or energy_wh % record["lot_wh"] == 0
     require(whole, "LOT_MISMATCH", "Take whole lots, or all that is left.")
     authenticate(seller, ["seller", "prosumer"])
+    check_meter(peek("registry", "meter/" + record["meter"]))
     fee = fee_between(record["zone"], check_owner(caller(), meter)["zone"], record["interval"])
     price = record["price"] + fee
     call("credit", "hold", [caller(), energy_wh * price // 1000])
@@ -254,6 +255,8 @@ def match(record, tops):
         resting = get("order/" + best[zone][1])
         require(resting["owner"] != record["owner"], "SELF_TRADE", "This order would trade with one of your own.")
         bar = standing(resting["owner"], roles_of(other))
+        if bar == "" and is_suspended(peek("registry", "meter/" + resting["meter"])):
+            bar = "METER_SUSPENDED"
         if bar != "":
             end_order(resting, "barred", bar)
         elif other == "ask" and is_full(resting):
@@ -451,8 +454,16 @@ def check_owner(owner, meter):
     record = peek("registry", "meter/" + meter)
     require(record is not None, "NOT_FOUND", "There is no such meter.")
     require(record["owner"] == owner, "NOT_YOUR_METER", "The meter is bound to somebody else.")
-    require(not record.get("suspended", False), "METER_SUSPENDED", "The meter may not be used to trade.")
+    check_meter(record)
     return record
+
+
+def check_meter(record):
+    require(not is_suspended(record), "METER_SUSPENDED", "The meter may not be used to trade.")
+
+
+def is_suspended(meter):
+    return meter.get("suspended", False)
 
 
 @view

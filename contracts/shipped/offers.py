@@ -44,6 +44,7 @@ def accept(offer: str, meter: str):
     record = open_for(offer, "to")
     check_open(record["interval"])
     authenticate(record["owner"], roles_of(record["side"]))
+    check_meter(record["meter"])
     authenticate(caller(), roles_of(other_side(record["side"])))
     return conclude(record, caller(), meter)
 
@@ -195,10 +196,14 @@ def shelve(record, status):
 
 
 def owner_of(meter):
+    return check_meter(meter)["owner"]
+
+
+def check_meter(meter):
     record = peek("registry", "meter/" + meter)
     require(record is not None, "NOT_FOUND", "There is no such meter.")
     require(not record.get("suspended", False), "METER_SUSPENDED", "The meter may not be used to trade.")
-    return record["owner"]
+    return record
 
 
 def zone_of(meter):

@@ -108,6 +108,40 @@ def test_a_suspended_meter_offers_and_buys_nothing_and_its_trades_go_on(market: 
     market.offer()
 
 
+def suspend_meter(market: Market, who: str) -> None:
+    market.ok("registry", "suspend_meter", {"meter": f"m-{who}", "reason": "seal broken"}, "op1")
+
+
+def test_what_a_suspended_meter_had_offered_before_is_not_taken(market: Market) -> None:
+    listing = market.offer()
+    asked = market.ok("offers", "propose", proposal(market, "ask", "sol", "bea"), "sol")
+    bid = market.ok("offers", "propose", proposal(market, "bid", "bea", "sun"), "bea")
+    for who in ("sol", "bea"):
+        suspend_meter(market, who)
+    assert market.code("market", "take_listing", market.taking_args(listing, 500, "bob"), "bob") == "METER_SUSPENDED"
+    assert market.code("offers", "accept", {"offer": asked, "meter": "m-bea"}, "bea") == "METER_SUSPENDED"
+    assert market.code("offers", "accept", {"offer": bid, "meter": "m-sun"}, "sun") == "METER_SUSPENDED"
+    market.ok("market", "cancel_listing", {"listing": listing}, "sol")
+
+
+@pytest.mark.parametrize("side", ["ask", "bid"])
+def test_resting_orders_of_a_suspended_meter_are_removed_not_matched(market: Market, side: str) -> None:
+    resting, other = (("sol", "bea"), ("bea", "sol"))[side == "bid"]
+    order, _ = market.order(side, resting, 100, 9)
+    suspend_meter(market, resting)
+    args = market.order_args("bid" if side == "ask" else "ask", other, 100, 9)
+    result = market.call("market", "place_order", args, other)
+    assert result.value["trades"] == []
+    told = [event.data for event in result.events if event.name == "barred"]
+    assert told == [{"order": order, "owner": resting, "remaining_wh": 100, "reason": "METER_SUSPENDED"}]
+    assert market.held(resting) == 0
+
+
+def proposal(market: Market, side: str, who: str, to: str) -> dict[str, Any]:
+    terms = {"interval": market.interval, "energy_wh": 100, "price": 9}
+    return {"to": to, "side": side, "meter": f"m-{who}", **terms}
+
+
 @pytest.mark.parametrize("function", ["suspend_meter", "resume_meter"])
 def test_an_unknown_meter_is_not_suspended(market: Market, function: str) -> None:
     args = {"meter": "none"} | ({"reason": "x"} if function == "suspend_meter" else {})
