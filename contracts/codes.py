@@ -49,7 +49,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.CONTRACT_UNKNOWN: "There is no such contract.",
     TrapCode.NOT_CALLABLE: "This function cannot be called from here.",
     TrapCode.REENTRY: "A contract was called while it was already running.",
-    TrapCode.WRITE_IN_VIEW: "A view function tried to write.",
+    TrapCode.WRITE_IN_VIEW: "A view function tried to write, or to emit an event.",
     TrapCode.CERTIFICATE_INVALID: "The certificate is malformed or was issued by no CA of this network.",
     TrapCode.EVIDENCE_INVALID: "The evidence proves nothing against a validator of this network.",
     TrapCode.PARAMETER_UNKNOWN: "There is no such market parameter.",

@@ -139,7 +139,7 @@ class Host:
         charge = self._meter.charge
 
         def emit(name: Any, data: Any) -> None:
-            session = self._now
+            session = self._writable()
             if type(name) is not str or type(data) is not dict or len(session.events) >= EVENTS_MAX:
                 raise Trap(TrapCode.VALUE_INVALID)
             if not 1 <= len(name) <= NAME_CHARS_MAX or not is_printable(name):

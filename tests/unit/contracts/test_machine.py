@@ -105,6 +105,9 @@ def sly_too():
 @view
 def sly_later():
     schedule(1, 'x', [])
+@view
+def sly_word():
+    emit('x', {})
 @deadline
 def due():
     return 1
@@ -132,6 +135,7 @@ def back():
         ("'callee', 'back', []", "REENTRY"),
         ("'callee', 'failing', []", "NO"), ("'callee', 'sly', []", "WRITE_IN_VIEW"),
         ("'callee', 'sly_too', []", "WRITE_IN_VIEW"), ("'callee', 'sly_later', []", "WRITE_IN_VIEW"),
+        ("'callee', 'sly_word', []", "WRITE_IN_VIEW"),
         ("1, 'f', []", "TYPE_MISMATCH"), ("'callee', 'inner', {}", "TYPE_MISMATCH"),
     ],
 )  # fmt: skip
