@@ -309,6 +309,7 @@ class NormalCase:
             accepted = slot.accepted
             view = accepted.view if accepted is not None else core.view
             core.ordered += 1
+            core.next_sequence = max(core.next_sequence, core.ordered + 1)  # what is settled is not proposed anew
             core.out.execute.append(Execute(core.ordered, slot.committed, body, view, core.config.primary(view)))
 
     # ------------------------------------------------------------------------------------------- outcomes

@@ -103,6 +103,14 @@ MUTANTS = (
         hunts.stored("ledger-younger-than-the-log"),
     ),
     _one(
+        "a settled sequence proposed anew",
+        NORMAL,
+        "execute_ready",
+        "core.next_sequence = max(core.next_sequence, core.ordered + 1)",
+        "pass",
+        hunts.stored("ledger-lost-by-the-primary"),
+    ),
+    _one(
         "prepare accepted as commit",
         NORMAL,
         "advance",
