@@ -33,6 +33,7 @@ from ledger.proofs import (
 )
 from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_json, verify_receipt
 from ledger.statedb.documents import narrow
+from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError, Unavailable
 from sdk.methods import (
@@ -291,9 +292,14 @@ class AsyncClient:
         """Documents that match a Mango selector and that this identity may read.
 
         With ``prove=True`` each row has been checked against its proof, or says in ``unproven`` why it has none; raises
-        ``ProofInvalid`` if the node lies.
+        ``ProofInvalid`` if the node lies. What is no query is ``Refused`` before it is sent: JSON has no NaN.
         """
-        rows = await self._identified(methods.QUERY, QueryParams(selector=dict(selector), **options))
+        params = QueryParams(selector=dict(selector), **options)
+        try:
+            parse_query(params.selector, params.limit, params.sort, params.fields, params.bookmark)
+        except SelectorInvalid as error:
+            raise Refused(Problem("SELECTOR_INVALID", f"{error}.", 400)) from None
+        rows = await self._identified(methods.QUERY, params)
         if options.get("prove"):
             check_rows(rows, self._genesis)
         return rows
