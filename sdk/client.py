@@ -33,6 +33,7 @@ from ledger.proofs import (
 )
 from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_json, verify_receipt
 from ledger.statedb.documents import narrow
+from ledger.statedb.matching import selected
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError, Unavailable
@@ -301,7 +302,7 @@ class AsyncClient:
             raise Refused(Problem("SELECTOR_INVALID", f"{error}.", 400)) from None
         rows = await self._identified(methods.QUERY, params)
         if options.get("prove"):
-            check_rows(rows, self._genesis)
+            check_rows(rows, self._genesis, params.fields)
         return rows
 
     async def proof(self, key: str, min_height: int = 0) -> tuple[VerifiedEntry, dict[str, Any]]:
@@ -403,17 +404,16 @@ def session_text(chain_id: bytes, challenge: bytes) -> bytes:
     return b"wattquorum/1 session\n" + chain_id.hex().encode() + b"\n" + challenge.hex().encode()
 
 
-def check_rows(rows: Rows, genesis: Genesis) -> None:
-    """Every row that has a proof is what that proves; ``ProofInvalid`` if not, or if one has none without a reason."""
+def check_rows(rows: Rows, genesis: Genesis, fields: Sequence[str] = ()) -> None:
+    """Every row that has a proof is what that proves, or the ``fields`` of it that were asked for; ``ProofInvalid`` if
+    not, or if one has none without a reason."""
     anchor = anchor_from_json(rows.anchor)
     epoch = verify_anchor(anchor, genesis)
     for row in rows.rows:
         if row.proof is None and row.unproven:
             continue
         proven = verify_key(key_proof_from_json(row.proof), anchor, epoch)
-        value = narrow(proven.value)
-        if isinstance(value, dict) and isinstance(row.value, dict):
-            value = {name: item for name, item in value.items() if name in row.value}
+        value = selected(narrow(proven.value), fields)
         if (row.key, (row.height, row.index), row.value) != (proven.key, proven.version, value):
             raise ProofInvalid(ProofFault.RECORD, f"the row of {row.key} is not what is proven")
 
