@@ -282,6 +282,25 @@ def test_a_document_that_the_server_refuses_is_left_out_alone(chain: Chain) -> N
     assert chain.database.left_out == {}
 
 
+def test_what_is_left_out_is_told_until_it_fits_also_by_the_next_process(chain: Chain) -> None:
+    assert (chain.projector.progress().left_out, chain.projector.progress().left_out_last) == (0, "")
+    for key in ("0007", "0008"):
+        chain.block(**{key: "x" * 8_100_000})
+        chain.wait()
+    chain.block()
+    chain.wait()
+    database = CouchDatabase(Access(chain.couch.url, chain.couch.user, chain.couch.password), chain.name, OWNER)
+    database.height()
+    assert list(database.left_out) == ["market/0007", "market/0008"]
+    database.close()
+    progress = chain.projector.progress()
+    assert (progress.left_out, progress.left_out_last) == (2, "market/0008")
+    assert chain.audit().drifted == dict.fromkeys(["market/0007", "market/0008"], Drift.LEFT_OUT)
+    chain.block(**{"0007": 1, "0008": None})
+    chain.check()
+    assert (chain.projector.progress().left_out, chain.projector.progress().left_out_last) == (0, "")
+
+
 # ---------------------------------------------------------------------------------------------- wrong settings
 
 
