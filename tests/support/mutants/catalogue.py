@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ledger import authentication, snapshots, transfer
+from ledger.books import Books
 from mutants import disks, hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
@@ -392,6 +393,15 @@ MUTANTS = (
         "self._enqueue(partial(self._wal.truncate_below, output.truncate_below))",
         "self._wal.truncate_below(output.truncate_below)",
         disks.power_cuts_at_checkpoints,
+        3,
+    ),
+    _one(
+        "no certificate durable but a checkpoint's own",
+        Books,
+        "certify",
+        "self.certified_height // self._interval > before // self._interval",
+        "any(each.statement.height % self._interval == 0 for each in certificates)",
+        disks.power_cuts_behind_checkpoints,
         3,
     ),
 )
