@@ -168,10 +168,11 @@ class Projector:
                 self._wake.wait_for(lambda: self.holds(height) or self._stopping)
 
     def _bound(self) -> None:
-        """At the lag bound the queue is dropped."""
-        queue = self._queue
-        if 0 < self._blocks_max < queue.blocks or queue.bytes > self._bytes_max:
-            log.warning("state database lags by %d blocks, %d bytes; resynchronising", queue.blocks, queue.bytes)
+        """At the lag bound the queue is dropped. What is being written lags, and is held, as what waits does."""
+        parts = (self._queue,) if self._taken is None else (self._taken, self._queue)
+        blocks, size = sum(part.blocks for part in parts), sum(part.bytes for part in parts)
+        if 0 < self._blocks_max < blocks or size > self._bytes_max:
+            log.warning("state database lags by %d blocks, %d bytes; resynchronising", blocks, size)
             self._behind_since = self._oldest()
             self._resync = True
             self._queue = Queue()
