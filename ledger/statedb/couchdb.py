@@ -81,12 +81,15 @@ class Owner:
 
 
 def database_name(prefix: str, owner: Owner) -> str:
-    """CouchDB allows small letters, digits and ``_$()+/-``; anything else becomes ``$`` and hexadecimal."""
-    return "-".join(_plain(part) for part in (prefix, owner.channel, owner.node))
+    """CouchDB allows small letters, digits and ``_$()+/-``; anything else becomes ``$`` and hexadecimal.
+
+    So does a dash in the channel, or channel x-y of node z would share a database with channel x of node y-z.
+    """
+    return f"{prefix}-{_plain(owner.channel, '')}-{_plain(owner.node, '-')}"
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9_-]", lambda found: "$" + found.group().encode().hex(), text)
+def _plain(text: str, kept: str) -> str:
+    return re.sub(f"[^a-z0-9_{kept}]", lambda found: f"${ord(found.group()):02x}", text)
 
 
 async def _server_version(client: CouchClient, access: Access) -> str:
