@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from statistics import median_low
 from typing import Any
 
 from ca.keys import SigningKey
@@ -56,6 +57,8 @@ from sdk.transports import Transport
 
 GAS_LIMIT_DEFAULT = 200_000
 EXPIRY_BLOCKS = 5_000
+HEIGHT_GOOD_S = 10.0
+"""How long a height that was asked for is good enough to count expiry from."""
 ROUND_TIMEOUT_MS = 5_000
 BLOCKS_REMEMBERED = 32
 """A client remembers a checked receipt of each, so that it checks a block's certificate once."""
@@ -112,6 +115,8 @@ class AsyncClient:
         self._nonce: int | None = None
         self._nonce_is_old = False
         self._nonce_lock = asyncio.Lock()
+        self._seen: tuple[int, float] | None = None
+        """The chain's height, and when it was asked for."""
         self._verified_receipts: OrderedDict[int, Receipt] = OrderedDict()
 
     async def __aenter__(self) -> AsyncClient:
@@ -156,7 +161,7 @@ class AsyncClient:
             "function": function,
             "args": dict(args),
             "nonce": await self._next_nonce() if nonce is None else nonce,
-            "expires_at_height": expires_at_height or (await self.status()).executed_height + EXPIRY_BLOCKS,
+            "expires_at_height": expires_at_height or await self._height() + EXPIRY_BLOCKS,
             "gas_limit": gas_limit,
         }
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
@@ -166,11 +171,50 @@ class AsyncClient:
     async def _next_nonce(self) -> int:
         async with self._nonce_lock:
             if self._nonce is None or self._nonce_is_old:
-                state = await self._call(methods.NONCE, methods.SignerParams(signer=self.signer))
-                self._nonce = state.highest if self._nonce is None else max(self._nonce, state.highest)
+                asked = methods.SignerParams(signer=self.signer)
+                highest = await self._middle(methods.NONCE, asked, lambda state: state.highest)
+                self._nonce = highest if self._nonce is None else max(self._nonce, highest)
                 self._nonce_is_old = False
             self._nonce += 1
             return self._nonce
+
+    async def _height(self) -> int:
+        """About where the chain is."""
+        now = asyncio.get_running_loop().time()
+        if self._seen is None or now > self._seen[1] + HEIGHT_GOOD_S:
+            height = await self._middle(methods.STATUS, Nothing(), lambda status: status.executed_height)
+            self._seen = (height, now)
+        return self._seen[0]
+
+    async def _middle(self, method: Method[P, R], params: P, read: Callable[[R], int]) -> int:
+        """What nodes say, which f liars among 2f + 1 cannot move beyond what honest ones do. A client that knows fewer
+        nodes, or hears none, asks one after another."""
+        wanted = 2 * ((len(self._genesis.validators) - 1) // 3) + 1
+        said: list[int] = []
+        if len(self._endpoints) >= wanted:
+            tasks = [asyncio.create_task(self._said(each, method, params, read)) for each in self._endpoints]
+            try:
+                for task in asyncio.as_completed(tasks):
+                    said += await task
+                    if len(said) == wanted:
+                        break
+            finally:
+                for pending in tasks:
+                    pending.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return median_low(said) if said else read(await self._call(method, params))
+
+    async def _said(self, endpoint: Transport, method: Method[P, R], params: P, read: Callable[[R], int]) -> list[int]:
+        """What one node says; nothing if it does not answer."""
+        try:
+            token = self._tokens.get(endpoint.endpoint) or await self._open_session(endpoint) if self._channel else ""
+            return [read(await endpoint.call(method.within(self._channel), params, token, ROUND_TIMEOUT_MS / 1000))]
+        except TransportError:
+            return []
+        except Refused as refusal:
+            if refusal.code == "SESSION_UNKNOWN":
+                self._tokens.pop(endpoint.endpoint, None)
+            return []
 
     async def invoke(
         self,
