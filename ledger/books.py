@@ -118,7 +118,7 @@ class Books:
         return ran
 
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
-        """Store certificates of executed blocks, durably where the first reaches a checkpoint, be it a later block's: the
+        """Store certificates of executed blocks, durably where they first reach a checkpoint, by whichever block's: the
         log is cut there, and an epoch may end there."""
         if not certificates:
             return
