@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from statistics import median_low
 from typing import Any
 
 from ca.keys import SigningKey
@@ -59,6 +58,9 @@ GAS_LIMIT_DEFAULT = 200_000
 EXPIRY_BLOCKS = 5_000
 HEIGHT_GOOD_S = 10.0
 """How long a height that was asked for is good enough to count expiry from."""
+NONCE_SLACK, HEIGHT_SLACK = 256, 1_000
+"""How far honest nodes may be from each other; well within a nonce's window, and within EXPIRY_BLOCKS."""
+WITNESS_TIMEOUT_S = 2.0
 ROUND_TIMEOUT_MS = 5_000
 BLOCKS_REMEMBERED = 32
 """A client remembers a checked receipt of each, so that it checks a block's certificate once."""
@@ -115,6 +117,8 @@ class AsyncClient:
         self._nonce: int | None = None
         self._nonce_is_old = False
         self._nonce_lock = asyncio.Lock()
+        self._witnesses = list(endpoints)
+        """Who is asked for nonce and height, those that did not answer last."""
         self._seen: tuple[int, float] | None = None
         """The chain's height, and when it was asked for."""
         self._verified_receipts: OrderedDict[int, Receipt] = OrderedDict()
@@ -172,7 +176,7 @@ class AsyncClient:
         async with self._nonce_lock:
             if self._nonce is None or self._nonce_is_old:
                 asked = methods.SignerParams(signer=self.signer)
-                highest = await self._middle(methods.NONCE, asked, lambda state: state.highest)
+                highest = await self._heard(methods.NONCE, asked, lambda state: state.highest, NONCE_SLACK)
                 self._nonce = highest if self._nonce is None else max(self._nonce, highest)
                 self._nonce_is_old = False
             self._nonce += 1
@@ -182,33 +186,30 @@ class AsyncClient:
         """About where the chain is."""
         now = asyncio.get_running_loop().time()
         if self._seen is None or now > self._seen[1] + HEIGHT_GOOD_S:
-            height = await self._middle(methods.STATUS, Nothing(), lambda status: status.executed_height)
+            height = await self._heard(methods.STATUS, Nothing(), lambda status: status.executed_height, HEIGHT_SLACK)
             self._seen = (height, now)
         return self._seen[0]
 
-    async def _middle(self, method: Method[P, R], params: P, read: Callable[[R], int]) -> int:
-        """What nodes say, which f liars among 2f + 1 cannot move beyond what honest ones do. A client that knows fewer
-        nodes, or hears none, asks one after another."""
-        wanted = 2 * ((len(self._genesis.validators) - 1) // 3) + 1
+    async def _heard(self, method: Method[P, R], params: P, read: Callable[[R], int], slack: int) -> int:
+        """The highest of f + 1 answers that are within ``slack`` of each other: one at least is an honest node's. Where
+        fewer nodes are known, or agree, the word of the first that answers."""
+        needed = (len(self._genesis.validators) - 1) // 3 + 1
         said: list[int] = []
-        if len(self._endpoints) >= wanted:
-            tasks = [asyncio.create_task(self._said(each, method, params, read)) for each in self._endpoints]
-            try:
-                for task in asyncio.as_completed(tasks):
-                    said += await task
-                    if len(said) == wanted:
-                        break
-            finally:
-                for pending in tasks:
-                    pending.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-        return median_low(said) if said else read(await self._call(method, params))
+        for endpoint in list(self._witnesses) if len(self._witnesses) >= needed else ():
+            if not (told := await self._said(endpoint, method, params, read)):
+                self._witnesses.remove(endpoint)
+                self._witnesses.append(endpoint)
+            said = sorted([*said, *told])
+            for low, high in zip(said, said[needed - 1 :], strict=False):
+                if high - low <= slack:
+                    return high
+        return read(await self._call(method, params))
 
     async def _said(self, endpoint: Transport, method: Method[P, R], params: P, read: Callable[[R], int]) -> list[int]:
         """What one node says; nothing if it does not answer."""
         try:
             token = self._tokens.get(endpoint.endpoint) or await self._open_session(endpoint) if self._channel else ""
-            return [read(await endpoint.call(method.within(self._channel), params, token, ROUND_TIMEOUT_MS / 1000))]
+            return [read(await endpoint.call(method.within(self._channel), params, token, WITNESS_TIMEOUT_S))]
         except TransportError:
             return []
         except Refused as refusal:

@@ -258,7 +258,7 @@ async def test_a_failure_with_its_receipt_is_refused_at_once_with_what_is_proven
     assert (caught.value.status, ledger.has(bytes.fromhex(caught.value.tx_id))) == (422, True)
     assert caught.value.problem.submission is not None
     assert caught.value.problem.submission.receipt is not None
-    assert nodes[1].asked == []
+    assert "submit" not in nodes[1].names()
 
 
 async def test_a_refusal_whose_receipt_proves_success_is_success(ledger: Ledger) -> None:
@@ -385,14 +385,20 @@ async def test_nodes_that_do_not_answer_have_none_either() -> None:
         await client_of(*(told(str(number), gone[0]) for number in range(4))).sign("box", "put", ARGS)
 
 
-async def test_a_node_that_hangs_holds_up_nothing_while_enough_others_answer() -> None:
-    class Hanging(FakeNode):
-        async def call(self, *_: Any, **__: Any) -> Any:
-            await asyncio.Event().wait()
+async def test_a_node_that_does_not_answer_is_asked_last_from_then_on() -> None:
+    nodes = [told("gone", TransportError("gone")), *(told(str(number), 41) for number in range(3))]
+    nodes[0].answers["status"] = TransportError("gone")
+    client = client_of(*nodes)
+    for _ in range(2):
+        assert nonce_of(await client.sign("box", "put", ARGS)) == 42
+        client._nonce = client._seen = None
+    assert [node.names() for node in nodes] == [["nonce"], ["nonce", "status"] * 2, ["nonce", "status"] * 2, []]
 
-    async with asyncio.timeout(5):
-        nodes = [Hanging("hangs"), *(told(str(number), 41) for number in range(3))]
-        assert nonce_of(await client_of(*nodes).sign("box", "put", ARGS)) == 42
+
+async def test_a_node_that_is_far_behind_has_no_say() -> None:
+    nodes = [told("behind", 3, 5), told("one", 900, 9_000), told("two", 905, 9_010)]
+    payload = parse_payload((await client_of(*nodes).sign("box", "put", ARGS)).payload.encode())
+    assert (payload.nonce, payload.expires_at_height) == (906, 9_010 + EXPIRY_BLOCKS)
 
 
 async def test_the_height_is_asked_for_once_in_a_while() -> None:
