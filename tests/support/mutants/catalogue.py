@@ -252,7 +252,11 @@ MUTANTS = (
         "proposals for what a view began above",
         (
             Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
-            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(
+                NORMAL,
+                "_on_proposal",
+                (("proposal.sequence <= core.executed or slot.committed not in (None, proposal.digest)", "False"),),
+            ),
         ),
         hunts.settled_again,
         2,
@@ -261,7 +265,11 @@ MUTANTS = (
         "proposals below the base, in whole worlds",
         (
             Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
-            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(
+                NORMAL,
+                "_on_proposal",
+                (("proposal.sequence <= core.executed or slot.committed not in (None, proposal.digest)", "False"),),
+            ),
             Edit(
                 Replica, "_wants_proposal", (("return sequence > max(core.view_base, core.executed)", "return True"),)
             ),
@@ -278,12 +286,12 @@ MUTANTS = (
         hunts.kept_waiting("far-ahead", 12_000),
         7,
     ),
-    _one(
+    Mutant(
         "what a null request took the place of counts as proposed",
-        CHANGER,
-        "_kept",
-        " and slot.accepted.digest == proposal.digest",
-        "",
+        (
+            Edit(CHANGER, "_kept", ((" and slot.accepted.digest == proposal.digest", ""),)),
+            Edit(NORMAL, "on_executed", (("core.pool.settle(statement.height)", "pass"),)),
+        ),
         hunts.nulled,
     ),
     _one(
@@ -327,7 +335,14 @@ MUTANTS = (
         ),
         hunts.copied_votes,
     ),
-    _one("anybody's name on a vote", gate, "_must_be", "sender != claimed", "False", hunts.borrowed_names),
+    Mutant(
+        "anybody's name on a vote",
+        (
+            Edit(gate, "_must_be", (("sender != claimed", "False"),)),
+            Edit(gate.Gate, "verify", (("self._check(Claim(message.sender,", "self._check(Claim(sender,"),)),
+        ),
+        hunts.borrowed_names,
+    ),
     _one(
         "one complaint changes the view",
         CHANGER,
@@ -355,8 +370,8 @@ MUTANTS = (
     _one(
         "the primary's clock believed",
         NORMAL,
-        "_on_proposal",
-        "abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms",
+        "_is_untimely",
+        "abs(batch.proposed_time_ms - self._core.now.clock_ms) > self._core.config.clock_tolerance_ms",
         "False",
         hunts.far_future,
     ),
