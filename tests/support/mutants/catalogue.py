@@ -303,6 +303,14 @@ MUTANTS = (
         hunts.late_to_one,
     ),
     _one(
+        "nobody is judged while blocks wait for execution",
+        CHANGER,
+        "_judges",
+        "core.diverged or core.installing",
+        "core.diverged or core.installing or core.executed < core.ordered",
+        hunts.world_of("fill-pipeline"),
+    ),
+    _one(
         "second turns not seen",
         ordering.Pool,
         "_is_censored",
