@@ -14,7 +14,7 @@ from typing import Any
 from api.pools import BoundedPool
 from api.privacy import PARTY_FIELDS, Viewer, may_read
 from ledger.ledger import Ledger
-from ledger.statedb.documents import Page, QueryTooCostly, StateDatabase, StateDatabaseError
+from ledger.statedb.documents import Page, QueryTooCostly, SavepointLost, StateDatabase, StateDatabaseError
 from ledger.statedb.projector import UNPROJECTED, Projector
 from ledger.statedb.selector import Condition, SelectorInvalid, keys_named, parse_query
 from ledger.values import decode_value
@@ -60,8 +60,10 @@ class Queries:
         except QueryTooCostly:
             message = "This query reads too much. Narrow it by v.type, v.interval or v.status."
             raise Refused(Problem("QUERY_TOO_COSTLY", message, 422)) from None
-        except StateDatabaseError:
+        except SavepointLost:
             raise _lagging() from None
+        except StateDatabaseError:
+            raise _unavailable() from None
         kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
         return Page(kept, page.height, page.bookmark)
 
@@ -79,6 +81,13 @@ class Queries:
 
 def _lagging() -> Refused:
     return Refused(Problem("STATE_LAGGING", "The state database is behind. Try again shortly.", 503))
+
+
+def _unavailable() -> Refused:
+    message = (
+        "This node's state database does not answer. Ask another node; `wattq cluster status` tells why it does not."
+    )
+    return Refused(Problem("STATE_UNAVAILABLE", message, 503))
 
 
 def _parties(viewer: Viewer) -> list[dict[str, Any]]:

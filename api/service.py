@@ -38,6 +38,7 @@ from ledger.ledger import Ledger
 from ledger.proofs import KeyProof, to_json
 from ledger.receipts import receipt_to_json
 from ledger.statedb.documents import Document, StateDatabase, narrow
+from ledger.statedb.matching import selected
 from ledger.statedb.projector import Projector
 from ledger.values import decode_value
 from sdk import methods
@@ -311,11 +312,7 @@ class NodeService:
 
 
 def _row(document: Document, fields: tuple[str, ...]) -> methods.Row:
-    value = document.value
-    if fields and isinstance(value, dict):
-        names = {name.removeprefix("v.").partition(".")[0] for name in fields}
-        value = {name: item for name, item in value.items() if name in names}
-    return methods.Row(document.key, document.height, document.index, value)
+    return methods.Row(document.key, document.height, document.index, selected(document.value, fields))
 
 
 def _with_proof(row: methods.Row, proof: KeyProof | None) -> methods.Row:

@@ -174,11 +174,15 @@ def _notes(node: NodeStatus) -> list[str]:
 
 def _state_notes(state: StateDatabaseStatus | None) -> list[str]:
     """What the state database lacks, if it is more than the last blocks, and why."""
-    if state is None or (not state.fault and state.lag_ms < LAG_TOLD_MS):
+    if state is None:
         return []
+    told = f"state database leaves out {state.left_out} documents that it does not store, lately {state.left_out_last}"
+    left_out = [told] if state.left_out else []
+    if not state.fault and state.lag_ms < LAG_TOLD_MS:
+        return left_out
     behind = f"{state.lag_blocks} blocks, {state.lag_bytes} bytes and {state.lag_ms / 1000:.0f} s behind"
     rate = f"{state.documents_per_s:.0f} documents/s"
-    return [f"state database {behind}, {rate}" + (f": {state.fault}" if state.fault else "")]
+    return [f"state database {behind}, {rate}" + (f": {state.fault}" if state.fault else ""), *left_out]
 
 
 def _role(node: NodeStatus) -> str:

@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 Limit = Annotated[int, typer.Option(min=1, max=200, help="Rows on a page.")]
 Bookmark = Annotated[str, typer.Option(help="Where the page before ended.")]
+Sort = Annotated[str, typer.Option(help="FIELD or FIELD:desc, more after commas; all in one direction.")]
+Fields = Annotated[str, typer.Option(help="The fields to tell, with commas between them; else all.")]
 T = TypeVar("T")
 
 
@@ -31,6 +33,8 @@ def find(
     selector: Annotated[str, typer.Argument(help="A Mango selector as a JSON object.")],
     key: Key,
     prove: Annotated[bool, typer.Option("--prove", help="Check each row against a proof.")] = False,
+    sort: Sort = "",
+    fields: Fields = "",
     limit: Limit = 50,
     bookmark: Bookmark = "",
     min_height: Annotated[int, typer.Option(min=0, help="Wait for this block.")] = 0,
@@ -41,12 +45,14 @@ def find(
 ) -> None:
     """Find documents that you may read, as of the height that is told.
 
-    Example: wattq query find '{"v.type": "trade", "v.interval": 12}' --key bob.key --prove
+    Example: wattq query find '{"v.type": "trade", "v.interval": 12}' --sort v.price:desc --key bob.key --prove
     """
     tree = json_object(selector, "the selector", _fail)
+    options: dict[str, Any] = {"limit": limit, "bookmark": bookmark, "min_height": min_height, "prove": prove}
+    options |= {"sort": _sort(sort), "fields": tuple(fields.split(",") if fields else ())}
 
     async def work(client: AsyncClient) -> Any:
-        return await client.query(tree, limit=limit, bookmark=bookmark, min_height=min_height, prove=prove)
+        return await client.query(tree, **options)
 
     rows = ask(work, node, genesis, key, channel, _fail)
     if as_json:
@@ -165,6 +171,16 @@ def _tell(file: Path, proven: VerifiedEntry, as_json: bool) -> None:
         return
     height, index = proven.version
     typer.echo(f"{proven.key} holds {json.dumps(proven.value)}, written in block {height}, place {index}")
+
+
+def _sort(text: str) -> tuple[dict[str, str], ...]:
+    parts = []
+    for part in text.split(",") if text else ():
+        field, colon, direction = part.partition(":")
+        if colon and direction not in ("asc", "desc"):
+            _fail(f"--sort: {part!r} is not FIELD, FIELD:asc or FIELD:desc", 2)
+        parts.append({field: direction or "asc"})
+    return tuple(parts)
 
 
 def _version(version: VersionRecord) -> dict[str, Any]:

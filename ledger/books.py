@@ -118,15 +118,15 @@ class Books:
         return ran
 
     def certify(self, certificates: Sequence[ExecutionCertificate]) -> None:
-        """Store certificates of executed blocks, durably where a checkpoint or an epoch's end depends on them."""
+        """Store certificates of executed blocks, durably where they first reach a checkpoint, by whichever block's: the
+        log is cut there, and an epoch may end there."""
         if not certificates:
             return
+        before = self.certified_height
         batch: dict[bytes, bytes | None] = {}
-        sync = False
         for certificate in certificates:
             height = certificate.statement.height
             batch[CERTIFICATE + number(height)] = pack(certificate)
-            sync = sync or height % self._interval == 0  # every boundary is one
             if self._is_boundary(certificate.statement):
                 batch[BOUNDARY + number(self.epoch.number)] = pack(Boundary(self.epoch, certificate))
             if self.certified is None or height > self.certified.statement.height:
@@ -135,7 +135,7 @@ class Books:
         for height in range(self._undone_below, self.certified_height + 1):
             batch[UNDO + number(height)] = None
         batch.update(self._sweep.step(self.certified_height))
-        self.store.write(batch, sync=sync)
+        self.store.write(batch, sync=self.certified_height // self._interval > before // self._interval)
         self._undone_below = max(self._undone_below, self.certified_height + 1)
 
     def _is_boundary(self, statement: Statement) -> bool:

@@ -125,12 +125,13 @@ class ChainFiles:
         return lambda offset, length: self._files.read(name, offset, length)
 
     def _open(self, segment: int) -> AppendFile:
-        """Open a segment for appending; a new one gets its beginning, durably."""
+        """Open a segment for appending; a new one gets its beginning. All of it is durable: what a killed process wrote
+        without syncing it is read again, and certificates may come to depend on it."""
         file = self._files.append(_name(segment))
+        self._files.sync_names()
         if not file.size:
             file.write(MAGIC)
-            file.sync()
-            self._files.sync_names()
+        file.sync()
         return file
 
     def _end_of(self, place: Place) -> int:

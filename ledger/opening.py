@@ -17,10 +17,14 @@ from ledger.chain import ChainCorrupt
 from ledger.execution import Machine, Validator
 from ledger.genesis import Genesis
 from ledger.ledger import Ledger
-from ledger.storage import Storage, set_aside
+from ledger.storage import DirectoryUnusable, Storage, generation_of, set_aside
 from pbft.files import Files
 
 MARK = "damaged"
+CURRENT_LOST = (
+    "It holds one number: N where state-N and chain-N are in force, 0 for state and chain. Write it again; or move "
+    "these directories and the file away, and the node takes a peer's snapshot"
+)
 _DAMAGE = (ChainCorrupt, Diverged, msgspec.DecodeError, sqlite3.DatabaseError)
 _ROCKS_DAMAGE = ("Corruption", "No such file or directory")
 """What RocksDB's errors say; the binding raises bare exceptions."""
@@ -31,8 +35,14 @@ log = logging.getLogger("wattq.ledger")
 def open_ledger(
     storage: Callable[[], Storage], genesis: Genesis, machine: Machine, validator: Validator, history_blocks: int = 0
 ) -> tuple[Ledger, bool]:
-    """The ledger, and whether it is an empty one in the place of damaged data. ``storage`` locks the directory."""
+    """The ledger, and whether it is an empty one in the place of damaged data. ``storage`` locks the directory;
+    ``DirectoryUnusable`` if nobody can tell which of its data are in force."""
     locked = storage()
+    try:
+        generation_of(locked.files)
+    except ChainCorrupt as error:
+        locked.release()
+        raise DirectoryUnusable(f"{locked.place}/{error}. {CURRENT_LOST}") from None
     marked = MARK in locked.files.names()
     if not marked:
         try:

@@ -32,12 +32,13 @@ class DirectoryUnusable(Exception):
 @dataclass(frozen=True, slots=True)
 class Storage:
     """``files``: the data directory. ``open_store`` opens or makes the commit store of a name, ``remove_store``
-    deletes it, closed or never made. ``release`` ends the use of the directory."""
+    deletes it, closed or never made. ``release`` ends the use of the directory. ``place``: its path, for people."""
 
     files: Files
     open_store: Callable[[str], CommitStore]
     remove_store: Callable[[str], None]
     release: Callable[[], None] = lambda: None
+    place: str = "data"
 
 
 def disk_storage(directory: Path, files: Files) -> Storage:
@@ -53,7 +54,7 @@ def disk_storage(directory: Path, files: Files) -> Storage:
     def remove(name: str) -> None:
         shutil.rmtree(directory / name, ignore_errors=True)
 
-    return Storage(files, lambda name: open_store(directory / name), remove, lock.close)
+    return Storage(files, lambda name: open_store(directory / name), remove, lock.close, str(directory))
 
 
 def check_stamp(files: Files, genesis: Genesis) -> None:

@@ -177,7 +177,15 @@ class CatchUp:
         lies within a round of leaders beyond that view; beyond that round we may vote.
         """
         core, until = self._core, self._mute_until
-        if not core.muted or until is None or core.outcomes.certified <= until or core.ended or not core.whole:
+        certified = core.outcomes.certified
+        if (
+            not core.muted
+            or until is None
+            or certified <= until
+            or certified < core.cut
+            or core.ended
+            or not core.whole
+        ):
             return
         views = Counter(
             status.view

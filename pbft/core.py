@@ -116,6 +116,11 @@ class Core:
         self.installing = False
         self.muted = False
         """True after amnesia, until nothing that we may have voted on is open."""
+        self.barren_blocks = 0
+        """How many of this view's blocks have executed since the last progress, and brought nothing new while requests
+        waited."""
+        self.caught_view = -1
+        """The newest view whose primary told us something else than others, or was proven to have."""
         self.cut = 0
         """How far our log is cut. What we voted on up to there is forgotten: a certificate has to stand for it."""
         self.view_floor = 0

@@ -13,7 +13,7 @@ import logging
 import msgspec
 
 from pbft.files import Files
-from pbft.wal import SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
+from pbft.wal import SEGMENT_BYTES_MAX, SUFFIX, WalCorrupt, WriteAheadLog
 
 NEW_MARK = "node.new"
 """In the node's home from the making of its key until its first log is durable."""
@@ -50,15 +50,20 @@ class EpochLogs:
         amnesia = self.amnesia or (self._note is None and NEW_MARK not in self._home.names())
         files = self._files.below(f"{epoch:08d}")
         # Of an epoch before those that have logs, the log is gone: a replica whose ledger was set aside comes there.
-        lost = not files.names(".wal") and (epoch in known or epoch < max(known, default=0))
+        lost = not files.names(SUFFIX) if epoch in known else epoch < max(known, default=0)
+        opened: WriteAheadLog | None = None
         try:
-            opened = WriteAheadLog(files, self._segment_bytes_max)
+            opened = None if lost else WriteAheadLog(files, self._segment_bytes_max)
         except WalCorrupt as error:
             log.error("a new log replaces the one of epoch %d: %s", epoch, error)
+        if opened is None:
+            # Said before anything of a new log is there: from then on nothing else tells that one was lost.
+            amnesia = True
+            self._write(_Note(known, amnesia))
             files.remove_all()
-            opened, lost = WriteAheadLog(files, self._segment_bytes_max), True
+            opened = WriteAheadLog(files, self._segment_bytes_max)
         kept = known if epoch in known else (*known[-1:], epoch)
-        self._write(_Note(kept, amnesia or lost))
+        self._write(_Note(kept, amnesia))
         for gone in set(known) - set(kept):
             self._files.below(f"{gone:08d}").remove_all()
         if NEW_MARK in self._home.names():

@@ -134,22 +134,38 @@ class NormalCase:
     def _on_proposal(self, sender: int, proposal: PrePrepare, batch: CheckedBatch) -> None:
         core = self._core
         slot = core.log.slot(proposal.sequence)
-        forgotten = slot.accepted is None and proposal.sequence <= core.executed
-        if forgotten or slot.committed not in (None, proposal.digest):
+        if slot.accepted is not None:
+            if slot.accepted.digest != proposal.digest:
+                self._convict(sender, slot.accepted, proposal)
+            return
+        if proposal.sequence <= core.executed or slot.committed not in (None, proposal.digest):
             # Executed without our vote, or before a power cut that lost the vote but not the block.
             core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
             return
-        if slot.accepted is not None:
-            if slot.accepted.digest != proposal.digest:
-                core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
-                core.convict(EvidenceKind.TWO_PROPOSALS, slot.accepted, proposal)
-            return
-        if abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms:
+        if self._is_untimely(batch) and not self._is_vouched_for(slot, proposal.digest):
             core.reject(sender, RejectReason.CLOCK_TOLERANCE)
             return
         if proposal.sequence <= core.ordered + AHEAD * core.config.pipeline_depth:
             self._note_proposed(proposal.sequence, batch.requests)
         self.accept(slot, proposal, batch.body)
+
+    def _is_untimely(self, batch: CheckedBatch) -> bool:
+        return abs(batch.proposed_time_ms - self._core.now.clock_ms) > self._core.config.clock_tolerance_ms
+
+    def _is_vouched_for(self, slot: Slot, digest: bytes) -> bool:
+        """f + 1 replicas prepare it: one honest at least had it in time, and found it in order.
+
+        Else a primary whose proposals are almost too old would reach as many as it needs, and be refused by the rest.
+        """
+        return slot.prepares.count((self._core.view, digest)) >= self._core.config.weak
+
+    def _convict(self, sender: int, accepted: PrePrepare, other: PrePrepare) -> None:
+        """The primary said two things about one sequence. ``sender`` may be an honest one who tells us so."""
+        core = self._core
+        if sender == other.sender:
+            core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
+        core.convict(EvidenceKind.TWO_PROPOSALS, accepted, other)
+        core.caught_view = max(core.caught_view, other.view)
 
     def _note_proposed(self, sequence: int, requests: Sequence[PoolRequest]) -> None:
         """What a proposal is worth shows once it has executed: until then keep what it was, and what it passed over."""
@@ -189,11 +205,11 @@ class NormalCase:
 
     def on_second_proposal(self, sender: int, proposal: PrePrepare) -> None:
         """A pre-prepare that contradicts one that we accepted; its batch is of no interest, and was not looked at."""
-        core = self._core
-        slot = core.log.slots.get(proposal.sequence)
-        core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
+        slot = self._core.log.slots.get(proposal.sequence)
         if slot is not None and slot.accepted is not None and is_equivocation(slot.accepted, proposal):
-            core.convict(EvidenceKind.TWO_PROPOSALS, slot.accepted, proposal)
+            self._convict(sender, slot.accepted, proposal)
+        elif sender == proposal.sender:
+            self._core.reject(sender, RejectReason.CONFLICTING_PROPOSAL)
 
     def on_prepare(self, vote: Prepare) -> None:
         core = self._core
@@ -203,6 +219,7 @@ class NormalCase:
             slot = core.log.slot(vote.sequence)
             if self._place(slot.prepares, vote):
                 self._note_missed(slot, vote)
+                self._note_deceit(slot, vote)
                 self.advance(slot)
 
     def on_commit(self, vote: Commit) -> None:
@@ -247,7 +264,22 @@ class NormalCase:
         core = self._core
         fresh = slot.sequence > max(core.view_base, core.executed)
         follows = core.active and not core.is_primary and fresh and core.in_window(slot.sequence)
-        return follows and slot.accepted is None and slot.prepares.count((core.view, digest)) >= core.config.weak
+        return follows and slot.accepted is None and self._is_vouched_for(slot, digest)
+
+    def _note_deceit(self, slot: Slot, vote: Prepare) -> None:
+        """f + 1 replicas prepare something else than the primary proposed to us: it lied to them or to us. We can't
+        vote for theirs any more, nor prove anything alone; once a view they are shown what we were told: the proof.
+
+        Else a lying primary would make f replicas mute, or hide what they wait for, and nobody else would know.
+        """
+        core, accepted = self._core, slot.accepted
+        if accepted is None or accepted.view != core.view or not core.active or accepted.sender == core.me:
+            return
+        deceived = vote.view == core.view and vote.digest != accepted.digest and self._is_vouched_for(slot, vote.digest)
+        body = slot.bodies.get(accepted.digest)
+        if deceived and body and core.caught_view < core.view:
+            core.caught_view = core.view
+            core.broadcast(Proposal(accepted, body))
 
     def fetch_missed(self) -> None:
         """Ask those who have a proposal that the primary keeps from us, or sends late, one after another.
@@ -297,7 +329,9 @@ class NormalCase:
     def _progress(self, admitted: Sequence[bytes]) -> None:
         """Something is settled. Blocks without anything new are no progress while requests wait."""
         if admitted or not len(self._core.pool):
-            self._core.progress_ms = self._core.now.timer_ms
+            self._core.progress_ms, self._core.barren_blocks = self._core.now.timer_ms, 0
+        elif self._core.executed > self._core.view_base:
+            self._core.barren_blocks += 1
 
     def execute_ready(self) -> None:
         """Hand settled batches to execution, in order, without gaps."""
@@ -309,6 +343,7 @@ class NormalCase:
             accepted = slot.accepted
             view = accepted.view if accepted is not None else core.view
             core.ordered += 1
+            core.next_sequence = max(core.next_sequence, core.ordered + 1)  # what is settled is not proposed anew
             core.out.execute.append(Execute(core.ordered, slot.committed, body, view, core.config.primary(view)))
 
     # ------------------------------------------------------------------------------------------- outcomes
@@ -320,6 +355,7 @@ class NormalCase:
         core.executed = statement.height
         core.boundary = event.boundary
         core.pool.remove(event.tx_ids)
+        core.pool.settle(statement.height)
         self._note_served(statement.height, event.admitted)
         self._progress(event.admitted)
         core.outcomes.executed(statement)

@@ -32,7 +32,7 @@ class _Waiting:
     told_ms: int | None = None
     """When this view's primary was told of it, as far as we know."""
     sequence: int | None = None
-    """The sequence that it is proposed at in this view, if it is."""
+    """The sequence that it was first proposed at in this view, until that has executed."""
 
 
 @dataclass(slots=True)
@@ -91,6 +91,8 @@ class Pool:
         self._fresh: dict[bytes, None] = {}
         self._told: dict[bytes, None] = {}
         """Fresh requests that the primary was told of, in that order: for others it owes nothing."""
+        self._proposed: dict[int, list[bytes]] = {}
+        """What is proposed at each sequence that has not executed; at most a window's."""
         self._clients: dict[str, _Client] = {}
         self._turns: dict[str, None] = {}
         """Clients with fresh requests; the one to be served next comes first."""
@@ -151,7 +153,10 @@ class Pool:
         waiting = self._waiting[request.tx_id]
         if waiting.told_ms is None:
             waiting.told_ms = now_ms
-            self._told[request.tx_id] = self._clients[request.client].told[request.tx_id] = None
+            self._put_told(request)
+
+    def _put_told(self, request: PoolRequest) -> None:
+        self._told[request.tx_id] = self._clients[request.client].told[request.tx_id] = None
 
     def _drop_fresh(self, request: PoolRequest) -> None:
         if request.tx_id not in self._fresh:
@@ -185,12 +190,36 @@ class Pool:
         """The view's primary proposes these, some of which we may never have seen."""
         for request in requests:
             waiting = self._waiting.get(request.tx_id)
-            if waiting is None:
+            if waiting is None or waiting.sequence is not None:
                 continue
             waiting.sequence = sequence
+            self._proposed.setdefault(sequence, []).append(request.tx_id)
             self._drop_fresh(waiting.request)
             client = self._clients[waiting.request.client]
             client.overtaken_ms = max(client.overtaken_ms, waiting.since_ms)
+
+    def settle(self, sequence: int) -> None:
+        """A block has executed there. What was proposed to us in its place, and is not in it, waits as it did before:
+        the primary told others something else."""
+        left = [self._waiting[tx_id] for tx_id in self._proposed.pop(sequence, ()) if tx_id in self._waiting]
+        if not left:
+            return
+        for waiting in left:
+            waiting.sequence = None
+            self._put_fresh(waiting.request)
+            if waiting.told_ms is not None:
+                self._put_told(waiting.request)
+        self._fresh = self._by_age(self._fresh)
+        self._told = self._by_told(self._told)
+        for name in {waiting.request.client for waiting in left}:
+            client = self._clients[name]
+            client.fresh, client.told = self._by_age(client.fresh), self._by_told(client.told)
+
+    def _by_age(self, tx_ids: Iterable[bytes]) -> dict[bytes, None]:
+        return dict.fromkeys(sorted(tx_ids, key=lambda tx_id: self._waiting[tx_id].since_ms))
+
+    def _by_told(self, tx_ids: Iterable[bytes]) -> dict[bytes, None]:
+        return dict.fromkeys(sorted(tx_ids, key=lambda tx_id: _told_ms(self._waiting[tx_id])))
 
     def note_served(self, clients: frozenset[str], at_ms: int) -> None:
         """Something of each of these clients was proposed then, and was admissible when its turn came."""
@@ -204,14 +233,16 @@ class Pool:
     def restart(self, kept: Iterable[int], now_ms: int) -> None:
         """A new view has begun: timers start anew, and only what stands at the ``kept`` sequences is proposed."""
         sequences = frozenset(kept)
-        self._fresh, self._turns, self._told = {}, {}, {}
+        self._fresh, self._turns, self._told, self._proposed = {}, {}, {}, {}
         self._twice_ms = 0
         self._served_ms.clear()
         for client in self._clients.values():
             client.fresh, client.told, client.overtaken_ms = {}, {}, 0
         for waiting in self._waiting.values():
             waiting.since_ms, waiting.told_ms = now_ms, None
-            if waiting.sequence not in sequences:
+            if waiting.sequence in sequences:
+                self._proposed.setdefault(waiting.sequence, []).append(waiting.request.tx_id)
+            else:
                 waiting.sequence = None
                 self._put_fresh(waiting.request)
 

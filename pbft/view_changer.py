@@ -18,6 +18,10 @@ from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
 from pbft.view_change import bare, base_of, chosen, is_new_view, is_view_change, open_sequences
 
+BARREN_PIPELINES = 2
+"""How many pipelines of blocks without anything new a correct primary may propose while requests wait: it knows what
+has become inadmissible once that has executed."""
+
 
 class ViewChanger:
     """Decides when to leave, collects VIEW-CHANGEs, makes and checks NEW-VIEWs."""
@@ -42,15 +46,22 @@ class ViewChanger:
     def suspect_at_ms(self) -> int | None:
         """When our patience with a primary that settles nothing ends, or None while nothing is owed."""
         core, config = self._core, self._core.config
-        if not core.active or not core.votes or core.diverged or core.installing:
-            return None
-        if core.executed < core.ordered or (core.at_high_watermark and not self._has_gone_on()):
+        executing = core.executed < core.ordered and core.barren_blocks < BARREN_PIPELINES * config.pipeline_depth
+        if executing or not self._judges():
             return None
         silence = core.progress_ms + config.block_idle_ms_max + config.request_timeout_ms
         oldest = core.pool.oldest_ms()
         if oldest is None:
             return silence
         return min(silence, max(oldest, core.progress_ms) + config.request_timeout_ms)
+
+    def _judges(self) -> bool:
+        """Whether the primary can owe us anything. While blocks wait for execution its time-out stops, unless they
+        bring nothing new; whom it serves, and how much, is judged all the same."""
+        core = self._core
+        if not core.active or not core.votes or core.diverged or core.installing:
+            return False
+        return not core.at_high_watermark or self._has_gone_on()
 
     def _has_gone_on(self) -> bool:
         """Whether somebody asks for a later view. At the high watermark only certificates help, and if their outcome is
@@ -66,13 +77,15 @@ class ViewChanger:
         return self._core.view <= complaint.view < self._core.view + self._core.config.n
 
     def check_primary(self) -> None:
-        """Complain when the primary owes us something for too long, censors a client or is slow."""
+        """Complain when the primary owes us something for too long, censors a client, is slow, or was caught lying."""
         core = self._core
-        due = self.suspect_at_ms()
-        if due is None:
+        if not self._judges():
             return
         self._measure()
-        if not self._has_complained() and (due <= core.now.timer_ms or core.monitor.slow or self._sees_censorship()):
+        due = self.suspect_at_ms()
+        late = due is not None and due <= core.now.timer_ms
+        caught = core.caught_view == core.view and not core.is_primary
+        if not self._has_complained() and (late or caught or core.monitor.slow or self._sees_censorship()):
             self._complaints[core.me] = core.sign(Complaint(core.view, core.me))
             self.repeat_complaint()
             self._count_complaints()
@@ -107,7 +120,7 @@ class ViewChanger:
         """The view makes progress: our complaint is void, and the next time-out is the shortest again."""
         core = self._core
         self._failed_views = 0
-        if not self._has_complained() or core.monitor.slow:
+        if not self._has_complained() or core.monitor.slow or core.caught_view == core.view:
             return
         if not core.pool.censored(core.config.request_timeout_ms):
             del self._complaints[core.me]
@@ -317,7 +330,7 @@ class ViewChanger:
         core = self._core
         core.view, core.active, core.new_view = message.view, True, message
         self.reason = None
-        core.progress_ms = core.now.timer_ms
+        core.progress_ms, core.barren_blocks = core.now.timer_ms, 0
         self._deadline_ms = None
         base = base_of(core.config, message.view_changes)
         for change in message.view_changes:

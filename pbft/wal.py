@@ -50,7 +50,7 @@ class WriteAheadLog:
         self.records = self._read_all()
         numbers = self._numbers()
         self._number = numbers[-1] if numbers else 0
-        self._file: AppendFile = files.append(_name(self._number)) if numbers else self._new_segment()
+        self._file: AppendFile = self._reopened() if numbers else self._new_segment()
 
     def append(self, records: Sequence[Record]) -> None:
         """Write records and make them durable: one write, one sync, however many. Blocks."""
@@ -100,9 +100,16 @@ class WriteAheadLog:
         self._number += 1
         self._tops[self._number] = 0
         file = self._files.append(_name(self._number))
+        self._files.sync_names()
         file.write(MAGIC + _framed(self._view_records()))
         file.sync()
+        return file
+
+    def _reopened(self) -> AppendFile:
+        """The last segment. What a killed process wrote there without syncing it was read, and is acted on."""
+        file = self._files.append(_name(self._number))
         self._files.sync_names()
+        file.sync()
         return file
 
     def _view_records(self) -> list[Record]:

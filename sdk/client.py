@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -33,6 +33,8 @@ from ledger.proofs import (
 )
 from ledger.receipts import Receipt, ReceiptFault, ReceiptInvalid, receipt_from_json, verify_receipt
 from ledger.statedb.documents import narrow
+from ledger.statedb.matching import selected
+from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError, Unavailable
 from sdk.gas import gas_limit_of
@@ -54,6 +56,11 @@ from sdk.statuses import status_of
 from sdk.transports import Transport
 
 EXPIRY_BLOCKS = 5_000
+HEIGHT_GOOD_S = 10.0
+"""How long a height that was asked for is good enough to count expiry from."""
+NONCE_SLACK, HEIGHT_SLACK = 256, 1_000
+"""How far honest nodes may be from each other; well within a nonce's window, and within EXPIRY_BLOCKS."""
+WITNESS_TIMEOUT_S = 2.0
 ROUND_TIMEOUT_MS = 5_000
 BLOCKS_REMEMBERED = 32
 """A client remembers a checked receipt of each, so that it checks a block's certificate once."""
@@ -110,6 +117,10 @@ class AsyncClient:
         self._nonce: int | None = None
         self._nonce_is_old = False
         self._nonce_lock = asyncio.Lock()
+        self._witnesses = list(endpoints)
+        """Who is asked for nonce and height, those that did not answer last."""
+        self._seen: tuple[int, float] | None = None
+        """The chain's height, and when it was asked for."""
         self._verified_receipts: OrderedDict[int, Receipt] = OrderedDict()
 
     async def __aenter__(self) -> AsyncClient:
@@ -156,7 +167,7 @@ class AsyncClient:
             "function": function,
             "args": dict(args),
             "nonce": await self._next_nonce() if nonce is None else nonce,
-            "expires_at_height": expires_at_height or (await self.status()).executed_height + EXPIRY_BLOCKS,
+            "expires_at_height": expires_at_height or await self._height() + EXPIRY_BLOCKS,
             "gas_limit": gas_limit_of(contract, function) if gas_limit is None else gas_limit,
         }
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
@@ -166,11 +177,47 @@ class AsyncClient:
     async def _next_nonce(self) -> int:
         async with self._nonce_lock:
             if self._nonce is None or self._nonce_is_old:
-                state = await self._call(methods.NONCE, methods.SignerParams(signer=self.signer))
-                self._nonce = state.highest if self._nonce is None else max(self._nonce, state.highest)
+                asked = methods.SignerParams(signer=self.signer)
+                highest = await self._heard(methods.NONCE, asked, lambda state: state.highest, NONCE_SLACK)
+                self._nonce = highest if self._nonce is None else max(self._nonce, highest)
                 self._nonce_is_old = False
             self._nonce += 1
             return self._nonce
+
+    async def _height(self) -> int:
+        """About where the chain is."""
+        now = asyncio.get_running_loop().time()
+        if self._seen is None or now > self._seen[1] + HEIGHT_GOOD_S:
+            height = await self._heard(methods.STATUS, Nothing(), lambda status: status.executed_height, HEIGHT_SLACK)
+            self._seen = (height, now)
+        return self._seen[0]
+
+    async def _heard(self, method: Method[P, R], params: P, read: Callable[[R], int], slack: int) -> int:
+        """The highest of f + 1 answers that are within ``slack`` of each other: one at least is an honest node's. Where
+        fewer nodes are known, or agree, the word of the first that answers."""
+        needed = (len(self._genesis.validators) - 1) // 3 + 1
+        said: list[int] = []
+        for endpoint in list(self._witnesses) if len(self._witnesses) >= needed else ():
+            if not (told := await self._said(endpoint, method, params, read)):
+                self._witnesses.remove(endpoint)
+                self._witnesses.append(endpoint)
+            said = sorted([*said, *told])
+            for low, high in zip(said, said[needed - 1 :], strict=False):
+                if high - low <= slack:
+                    return high
+        return read(await self._call(method, params))
+
+    async def _said(self, endpoint: Transport, method: Method[P, R], params: P, read: Callable[[R], int]) -> list[int]:
+        """What one node says; nothing if it does not answer."""
+        try:
+            token = self._tokens.get(endpoint.endpoint) or await self._open_session(endpoint) if self._channel else ""
+            return [read(await endpoint.call(method.within(self._channel), params, token, WITNESS_TIMEOUT_S))]
+        except TransportError:
+            return []
+        except Refused as refusal:
+            if refusal.code == "SESSION_UNKNOWN":
+                self._tokens.pop(endpoint.endpoint, None)
+            return []
 
     async def invoke(
         self,
@@ -295,11 +342,16 @@ class AsyncClient:
         """Documents that match a Mango selector and that this identity may read.
 
         With ``prove=True`` each row has been checked against its proof, or says in ``unproven`` why it has none; raises
-        ``ProofInvalid`` if the node lies.
+        ``ProofInvalid`` if the node lies. What is no query is ``Refused`` before it is sent: JSON has no NaN.
         """
-        rows = await self._identified(methods.QUERY, QueryParams(selector=dict(selector), **options))
+        params = QueryParams(selector=dict(selector), **options)
+        try:
+            parse_query(params.selector, params.limit, params.sort, params.fields, params.bookmark)
+        except SelectorInvalid as error:
+            raise Refused(Problem("SELECTOR_INVALID", f"{error}.", 400)) from None
+        rows = await self._identified(methods.QUERY, params)
         if options.get("prove"):
-            check_rows(rows, self._genesis)
+            check_rows(rows, self._genesis, params.fields)
         return rows
 
     async def proof(self, key: str, min_height: int = 0) -> tuple[VerifiedEntry, dict[str, Any]]:
@@ -401,17 +453,16 @@ def session_text(chain_id: bytes, challenge: bytes) -> bytes:
     return b"wattquorum/1 session\n" + chain_id.hex().encode() + b"\n" + challenge.hex().encode()
 
 
-def check_rows(rows: Rows, genesis: Genesis) -> None:
-    """Every row that has a proof is what that proves; ``ProofInvalid`` if not, or if one has none without a reason."""
+def check_rows(rows: Rows, genesis: Genesis, fields: Sequence[str] = ()) -> None:
+    """Every row that has a proof is what that proves, or the ``fields`` of it that were asked for; ``ProofInvalid`` if
+    not, or if one has none without a reason."""
     anchor = anchor_from_json(rows.anchor)
     epoch = verify_anchor(anchor, genesis)
     for row in rows.rows:
         if row.proof is None and row.unproven:
             continue
         proven = verify_key(key_proof_from_json(row.proof), anchor, epoch)
-        value = narrow(proven.value)
-        if isinstance(value, dict) and isinstance(row.value, dict):
-            value = {name: item for name, item in value.items() if name in row.value}
+        value = selected(narrow(proven.value), fields)
         if (row.key, (row.height, row.index), row.value) != (proven.key, proven.version, value):
             raise ProofInvalid(ProofFault.RECORD, f"the row of {row.key} is not what is proven")
 

@@ -180,7 +180,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 class StateDatabaseStatus(msgspec.Struct, frozen=True):
     """How the state database gets on. ``lag_bytes``: what waits, or is being written. ``documents_per_s``: over ten
-    seconds. ``fault``: why it does not."""
+    seconds. ``fault``: why it does not. ``left_out``: documents that it will not store; the last one's key."""
 
     height: int
     lag_blocks: int
@@ -190,6 +190,8 @@ class StateDatabaseStatus(msgspec.Struct, frozen=True):
     documents: int
     resyncs: int
     fault: str
+    left_out: int = 0
+    left_out_last: str = ""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sim.world import World
 
 
+LOSSES = frozenset({"rot", "lose_log", "lose_ledger"})
+"""After these a replica may have to keep silent for a while."""
+
+
 def apply_fault(world: World, fault: Fault) -> None:
     """Let ``fault`` happen now."""
     KINDS[fault.kind](world, fault)

@@ -49,6 +49,7 @@ from pbft.messages import (
     Message,
     Statement,
     Status,
+    decode_batch,
 )
 from pbft.numbers import Numbers
 from pbft.reception import EPOCH_FREE, refutes
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
     from sim.world import World
 
 SERVED_BYTES_MAX = 1 << 20
-EXECUTION_MS = 1
+JOB_MS = 1
+"""What any other job of the execution thread takes than a block."""
 LOG_SEGMENT_BYTES_MAX = 16 << 10
 """Small, so that logs are cut within a plan's seconds as real ones are within hours."""
 RESTART_MS = 600
@@ -98,7 +100,8 @@ class SimNode:
         self.transfers = 0
         """Snapshots that took the place of its ledger."""
         self._world = world
-        self._skew_ms = skew_ms
+        self.skew_ms = skew_ms
+        """How far its clock is off."""
         self._life = 0
         self._has_voted = False
         self._waiting: dict[bytes, list[SimClient]] = {}
@@ -106,7 +109,7 @@ class SimNode:
     @property
     def clock_ms(self) -> int:
         """What this node's clock says."""
-        return CLOCK_START_MS + self._skew_ms + self._world.now_ms
+        return CLOCK_START_MS + self.skew_ms + self._world.now_ms
 
     def _now(self) -> Instant:
         return Instant(self._world.now_ms, self.clock_ms)
@@ -161,7 +164,7 @@ class SimNode:
         self._wake_at_ms: int | None = None
         self._durable_at_ms = self._world.now_ms
         self._pending: deque[Output] = deque()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[int, Callable[[], None]]] = deque()
         records, self._wal.records = self._wal.records, ()
         self._step(
             Recovered(
@@ -299,6 +302,10 @@ class SimNode:
         """A liar's own request, for its pool alone."""
         self._submit((raw,), own=False)
 
+    def take_in_again(self, envelope: Envelope) -> None:
+        """Likewise one that has executed, which no honest node would take in."""
+        self._step(Submitted((self.ledger.intake.request(envelope),), own=False))
+
     def _answer(self, tx_id: bytes) -> None:
         """Tell those who wait for a transaction, if it has a receipt by now."""
         receipt = self.ledger.receipt(tx_id)
@@ -398,7 +405,7 @@ class SimNode:
 
     def _enqueue_all(self, output: Output) -> None:
         for item in output.execute:
-            self._enqueue(partial(self._execute, item))
+            self._enqueue(partial(self._execute, item), self._execution_ms(item))
         if output.certified:
             self._enqueue(partial(self._certify, output.certified))
         if output.truncate_below is not None:
@@ -411,18 +418,23 @@ class SimNode:
             self.transfers += 1
             self._enqueue(self.ledger.install)
 
-    def _enqueue(self, job: Callable[[], None]) -> None:
-        self._jobs.append(job)
+    def _enqueue(self, job: Callable[[], None], ms: int = JOB_MS) -> None:
+        self._jobs.append((ms, job))
         if len(self._jobs) == 1:
-            self._later(EXECUTION_MS, self._work)
+            self._later(ms, self._work)
 
     def _work(self) -> None:
         """What the execution thread does, one job after another."""
         jobs = self._jobs
-        jobs[0]()
+        jobs[0][1]()
         jobs.popleft()
         if jobs:
-            self._later(EXECUTION_MS, self._work)
+            self._later(jobs[0][0], self._work)
+
+    def _execution_ms(self, item: Execute) -> int:
+        cost = self._world.plan.execution
+        count = len(decode_batch(item.body).envelopes) if cost.transaction_ms and item.body else 0
+        return cost.block_ms + count * cost.transaction_ms
 
     def _execute(self, item: Execute) -> None:
         ran = self.ledger.execute(item.height, item.digest, item.body, item.view, item.proposer)

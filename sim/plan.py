@@ -47,6 +47,14 @@ class Disks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """At a crash: how often what was not synced is kept in part, and how often the part is damaged."""
 
 
+class Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long every node takes to execute, in ms of virtual time, also when the faults have ended."""
+
+    block_ms: int = 1
+    transaction_ms: int = 0
+    """For each transaction of a block in addition."""
+
+
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the timeline; see ``sim/faults.py`` for the kinds and what they make of the fields."""
 
@@ -86,6 +94,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     wires: tuple[Named, ...] = ()
     weather: Weather = Weather()
     disks: Disks = Disks()
+    execution: Execution = Execution()
     faults: tuple[Fault, ...] = ()
     skews_ms: tuple[int, ...] = ()
     """How far each place's clock is off, from place 0 on; the others' are right."""

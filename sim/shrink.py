@@ -8,12 +8,19 @@ from typing import Any
 
 import msgspec
 
-from sim.plan import Disks, Plan, Weather
+from sim.plan import Disks, Execution, Plan, Weather
 from sim.run import Verdict, run_plan
 
 RUNS_MAX = 150
 CHAOS_MS_MIN = 500
-PLAIN: dict[str, Any] = {"skews_ms": (), "disks": Disks(), "reports": False, "options": {}, "twins": ()}
+PLAIN: dict[str, Any] = {
+    "skews_ms": (),
+    "disks": Disks(),
+    "execution": Execution(),
+    "reports": False,
+    "options": {},
+    "twins": (),
+}
 """Fields that are dropped as a whole."""
 
 

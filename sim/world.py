@@ -24,7 +24,7 @@ from pbft.messages import Handover, Message, Scope, encode_frame
 from sim.behaviour import BEHAVIOURS, Stand
 from sim.clients import SimClient
 from sim.disk import PowerCut
-from sim.faults import apply_fault
+from sim.faults import LOSSES, apply_fault
 from sim.frames import Frames
 from sim.history import Operation
 from sim.network import SimNetwork
@@ -319,8 +319,8 @@ class World:
                 node.start()
 
     def is_settled(self) -> bool:
-        """Everything asked for is answered, every honest node holds it certified, and a quorum is in one view: liars
-        may vote in it too, as long as they like.
+        """Everything asked for is answered, every honest node holds it certified, every honest validator votes, and a
+        quorum is in one view: liars may vote in it too, as long as they like.
 
         A replica that timed out alone may lawfully stand in a later view until the next change, and follow by blocks.
         """
@@ -331,7 +331,7 @@ class World:
         standing = [node for node in self.honest if not node.retired]
         if any(node.replica.core.outcomes.certified < max(heights, default=0) for node in standing):
             return False
-        if any(node.config.leaving for node in standing):
+        if any(node.config.leaving or not (node.replica.core.votes or self._is_excused(node)) for node in standing):
             return False
         views = Counter(
             (node.config.scope.epoch, node.replica.view)
@@ -340,3 +340,11 @@ class World:
         )
         needed = max(node.config.q for node in standing) - len(self.plan.byzantine)
         return bool(views) and max(views.values()) >= needed
+
+    def _is_excused(self, node: SimNode) -> bool:
+        """Whether it may keep silent: as no validator; and where its disk lost something while somebody lies, who can
+        have it wait for heights that nobody reaches."""
+        places = {
+            place for fault in self.plan.faults if fault.kind in LOSSES for group in fault.groups for place in group
+        }
+        return node.config.index == OBSERVER or (bool(self.plan.byzantine) and node.place in places)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ledger.state import Entry, StateReader
-from ledger.statedb.documents import Document, StateDatabase, document_of
+from ledger.statedb.documents import Document, Kept, StateDatabase, Stub, document_of
 from ledger.statedb.projector import UNPROJECTED
 
 PAGE = 500
@@ -19,6 +19,7 @@ LOOKS = 4
 class Drift(StrEnum):
     MISSING = "missing"
     CHANGED = "changed"
+    LEFT_OUT = "left out: the state database does not store it"
     UNKNOWN = "not in the state"
 
 
@@ -63,8 +64,8 @@ def audit(database: StateDatabase, reopen: Reopen, told: Callable[[int], None], 
     return Audit(count, named, len(late), height, savepoint)
 
 
-Found = tuple[bool, Document | None]
-"""Whether there is something under the key, and the document, if it is of the right shape."""
+Found = tuple[bool, Kept]
+"""Whether there is something under the key, and what, if it is of the right shape."""
 
 
 def _drift(wanted: Document | None, found: Found) -> Drift | None:
@@ -73,6 +74,8 @@ def _drift(wanted: Document | None, found: Found) -> Drift | None:
         return Drift.UNKNOWN if there else None
     if not there:
         return Drift.MISSING
+    if isinstance(document, Stub):
+        return Drift.LEFT_OUT
     return None if document is not None and _told(document) == _told(wanted) else Drift.CHANGED
 
 
@@ -84,7 +87,7 @@ def _is_behind(found: Found, entry: Entry | None) -> bool:
     there, document = found
     if not there or entry is None:
         return not there
-    return document is not None and (document.height, document.index) < (entry.height, entry.index)
+    return isinstance(document, Document) and (document.height, document.index) < (entry.height, entry.index)
 
 
 def _held_of(database: StateDatabase, keys: list[str]) -> dict[str, Found]:
@@ -140,7 +143,7 @@ def _entries(reader: StateReader) -> Iterator[tuple[str, Document]]:
                 yield key, document
 
 
-def _held(database: StateDatabase) -> Iterator[tuple[str, Document | None]]:
+def _held(database: StateDatabase) -> Iterator[tuple[str, Kept]]:
     after = ""
     while page := database.audit(after, PAGE):
         after = page[-1][0]

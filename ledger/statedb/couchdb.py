@@ -22,10 +22,12 @@ from ledger.statedb.couchdb_client import Access, Answer, CouchClient, listed, q
 from ledger.statedb.couchdb_find import DESIGN, INDEXES, Finder, document_from, hexed
 from ledger.statedb.documents import (
     Document,
+    Kept,
     Page,
     SavepointLost,
     StateDatabaseAway,
     StateDatabaseUnusable,
+    Stub,
     nobody,
 )
 from ledger.statedb.selector import Query
@@ -42,6 +44,10 @@ BULKS_AT_ONCE = 2
 CONFLICT_ROUNDS = 5
 REVISIONS_MAX = 200_000
 """Revisions kept in memory; beyond it the memory is emptied and fills again."""
+LEFT_OUT_KEPT = 100
+"""Keys of documents left out that the savepoint holds."""
+WHY_CHARS_MAX = 200
+"""Of the reason for which a document is left out."""
 REVISIONS_LIMIT = 20
 """Numbers of earlier revisions that CouchDB keeps of a document: nobody replicates here."""
 INDEX_TIMEOUT_S = 60.0
@@ -75,12 +81,15 @@ class Owner:
 
 
 def database_name(prefix: str, owner: Owner) -> str:
-    """CouchDB allows small letters, digits and ``_$()+/-``; anything else becomes ``$`` and hexadecimal."""
-    return "-".join(_plain(part) for part in (prefix, owner.channel, owner.node))
+    """CouchDB allows small letters, digits and ``_$()+/-``; anything else becomes ``$`` and hexadecimal.
+
+    So does a dash in the channel, or channel x-y of node z would share a database with channel x of node y-z.
+    """
+    return f"{prefix}-{_plain(owner.channel, '')}-{_plain(owner.node, '-')}"
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9_-]", lambda found: "$" + found.group().encode().hex(), text)
+def _plain(text: str, kept: str) -> str:
+    return re.sub(f"[^a-z0-9_{kept}]", lambda found: f"${ord(found.group()):02x}", text)
 
 
 async def _server_version(client: CouchClient, access: Access) -> str:
@@ -133,7 +142,8 @@ class CouchDatabase:
         self._sent: tuple[int, str] | None = None
         """A savepoint that was sent, and perhaps stored although no reply came."""
         self.left_out: dict[str, str] = {}
-        """Keys whose documents CouchDB will not store, and why."""
+        """The last ones are in the savepoint too, since a process that starts does not write them again."""
+        self._refusals = 0
 
     # ------------------------------------------------------------------------------------------------- writing
 
@@ -207,9 +217,9 @@ class CouchDatabase:
         if len(bulk) == 1:
             return await self._leave_out(bulk[0], answer)
         middle = len(bulk) // 2
-        bad_before = len(self.left_out)
+        bad_before = self._refusals
         conflicts = [*await self._bulk(bulk[:middle], gate), *await self._bulk(bulk[middle:], gate)]
-        if answer.status == TOO_LARGE and len(self.left_out) == bad_before:  # a limit of the request, not of a document
+        if answer.status == TOO_LARGE and self._refusals == bad_before:  # a limit of the request, not of a document
             self._bulk_bytes = max(BULK_BYTES_MIN, sum(len(item.body) for item in bulk) // 2)
         return conflicts
 
@@ -249,10 +259,12 @@ class CouchDatabase:
             del self.left_out[item.key]
             raise StateDatabaseAway(f"{self._access.url_setting}: {self._access.url} stores nothing: {answer.reason}")
         why = answer.reason
-        stub = _encode({"_id": item.key, "left_out": why[:200]})
+        stub = _encode({"_id": item.key, "left_out": why[:WHY_CHARS_MAX]})
         if item.key not in self.left_out:
             log.error("%s: %r is left out: %s", self.name, item.key, why)
-        self.left_out[item.key] = why
+        self._refusals += 1
+        self.left_out.pop(item.key, None)
+        self.left_out[item.key] = why[:WHY_CHARS_MAX]
         if item.stub or item.key.startswith("_"):  # CouchDB does not take the key itself
             return []
         return await self._bulk([Item(item.key, stub, False, stub=True)], asyncio.Semaphore(1))
@@ -293,6 +305,7 @@ class CouchDatabase:
             "node": self._owner.node,
             "height": height,
             "state": mark,
+            "left_out": list(self.left_out)[-LEFT_OUT_KEPT:],
         }
         if self._savepoint_revision is not None:
             body["_rev"] = self._savepoint_revision
@@ -336,6 +349,8 @@ class CouchDatabase:
         whole = found.get("format") == FORMAT_VERSION and isinstance(found.get("height"), int)
         self._height = found["height"] if whole else -1
         self._mark = str(found.get("state", ""))
+        if not self._ours and isinstance(found.get("left_out"), list):
+            self.left_out = dict.fromkeys(map(str, found["left_out"]), "it was refused before")
         return self._height
 
     async def _forget_savepoint(self) -> None:
@@ -421,7 +436,7 @@ class CouchDatabase:
     def keys(self, after: str, limit: int) -> list[str]:
         return [row["id"] for row in self._client.run(lambda: self._rows(after, limit, False))]
 
-    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
+    def audit(self, after: str, limit: int) -> list[tuple[str, Kept]]:
         rows = self._client.run(lambda: self._rows(after, limit, True))
         return [(row["id"], audited(row.get("doc"))) for row in rows]
 
@@ -442,10 +457,10 @@ class CouchDatabase:
             start = rows[-1]["id"]
         return found[:limit]
 
-    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Kept]:
         return self._client.run(lambda: self._audit_keys(list(keys)))
 
-    async def _audit_keys(self, keys: list[str]) -> dict[str, Document | None]:
+    async def _audit_keys(self, keys: list[str]) -> dict[str, Kept]:
         answer = await self._client.call("POST", f"{self._root}/_all_docs?include_docs=true", {"keys": keys})
         if answer.status != 200:
             raise self._missing(answer)
@@ -472,8 +487,11 @@ def fields_of(document: Document) -> dict[str, Any]:
     }
 
 
-def audited(body: Any) -> Document | None:
-    """A document of exactly the shape that we write, or None."""
+def audited(body: Any) -> Kept:
+    """A document or stub of exactly the shape that we write, or None."""
+    match body:
+        case {"_id": str(), "left_out": str(why)} if body.keys() <= {"_id", "_rev", "left_out"}:
+            return Stub(why)
     document = document_from(body)
     if document is None or {name: body[name] for name in body if name != "_rev"} != fields_of(document):
         return None

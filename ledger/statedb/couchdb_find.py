@@ -40,6 +40,8 @@ PAGE_ROWS_MIN, PAGE_ROWS_MAX = 50, 500
 ROWS_READ_MAX = 20_000
 """Rows that one query may fetch."""
 TIME_S = 4.0
+PROBE_S = 0.5
+"""How long a server that did not answer a query in time is given for a word."""
 
 Selector = dict[str, Any]
 
@@ -234,8 +236,11 @@ class Finder:
         try:
             answer = await self._client.call("POST", f"{self._root}/_find", asked, timeout_s=budget.left_s(), retries=0)
         except StateDatabaseAway:
-            budget.left_s()  # no answer within what was left: too costly
-            raise
+            if time.monotonic() < budget.ends_at:
+                raise
+            # No answer within what was left: too costly, if the server answers anything at all.
+            await self._client.call("GET", self._root, timeout_s=PROBE_S, retries=0)
+            raise QueryTooCostly from None
         if answer.status != 200:
             self.on_broken()
             raise SavepointLost(f"{self._root}: {answer.reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from ledger.state import Entry
 from ledger.statedb.selector import Query
@@ -28,6 +28,17 @@ class Document:
     @property
     def contract(self) -> str:
         return self.key.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """Stands in the place of a document that the back end would not store."""
+
+    why: str
+
+
+Kept: TypeAlias = Document | Stub | None
+"""What there is under a key; None for what is not of the shape that ``apply`` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,8 @@ class StateDatabase(Protocol):
 
     on_lost: Callable[[], None]
     """Called, on a reader's thread, when it meets what ``check`` would."""
+    left_out: dict[str, str]
+    """Keys whose documents it will not store, and why; the last one last."""
 
     def check(self) -> None:
         """``SavepointLost`` if the savepoint is not where it was left, or what was written is seen to be gone."""
@@ -123,10 +136,10 @@ class StateDatabase(Protocol):
     def keys(self, after: str, limit: int) -> list[str]:
         """Up to ``limit`` keys greater than ``after``, ascending by code point."""
 
-    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
-        """Documents in the order of ``keys``; None for one that is not of the shape that ``apply`` gives it."""
+    def audit(self, after: str, limit: int) -> list[tuple[str, Kept]]:
+        """What there is, in the order of ``keys``."""
 
-    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Kept]:
         """The same for those of ``keys`` that there are."""
 
     def close(self) -> None:

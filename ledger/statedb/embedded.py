@@ -19,6 +19,7 @@ from typing import Any
 
 from ledger.statedb.documents import (
     Document,
+    Kept,
     Page,
     QueryTooCostly,
     SavepointLost,
@@ -95,6 +96,7 @@ class EmbeddedDatabase:
         self._fault: StateDatabaseError | None = None
         """Why the file cannot be used."""
         self.on_lost: Callable[[], None] = nobody
+        self.left_out: dict[str, str] = {}
         self._connect()
 
     def height(self) -> int:
@@ -179,12 +181,12 @@ class EmbeddedDatabase:
         with self._read_lock, self._guarded() as held:
             return [key for (key,) in held.reader.execute(statement, (after, limit))]
 
-    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
+    def audit(self, after: str, limit: int) -> list[tuple[str, Kept]]:
         statement = "SELECT key, height, position, v, contract FROM documents WHERE key > ? ORDER BY key LIMIT ?"
         with self._read_lock, self._guarded() as held:
             return [(row[0], _audited(row)) for row in held.reader.execute(statement, (after, limit))]
 
-    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Kept]:
         statement = "SELECT key, height, position, v, contract FROM documents WHERE key = ?"
         with self._read_lock, self._guarded() as held:
             rows = [held.reader.execute(statement, (key,)).fetchone() for key in keys]

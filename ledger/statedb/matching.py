@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ledger.statedb.documents import Document
@@ -45,6 +45,33 @@ def field_of(document: Document, path: tuple[str, ...]) -> Any:
                 value = value[part]
             return value
     return ABSENT
+
+
+def selected(value: Any, fields: Sequence[str]) -> Any:
+    """What ``fields``, dotted paths of a document, leave of its value: everything without any, or with ``v``.
+
+    As in Mango each selects the member at its end, within those on the way to it, and none if there is none.
+    """
+    if not fields or "v" in fields:
+        return value
+    kept: dict[str, Any] = {}
+    for field in fields:
+        start, *path = field.split(".")
+        if start == "v":
+            _keep(kept, value, path)
+    return kept
+
+
+def _keep(kept: dict[str, Any], value: Any, path: list[str]) -> None:
+    name, *rest = path
+    if not isinstance(value, dict) or name not in value:
+        return
+    if not rest:
+        kept[name] = value[name]
+    elif isinstance(value[name], dict):
+        inner = dict(kept.get(name, {}))
+        _keep(inner, value[name], rest)
+        kept |= {name: inner} if inner else {}
 
 
 def matches(document: Document, condition: Condition) -> bool:

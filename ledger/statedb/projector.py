@@ -63,6 +63,9 @@ class Progress:
     resyncs: int
     fault: str
     """Why it does not get on, or ''."""
+    left_out: int
+    left_out_last: str
+    """How many documents the database will not store, and the last one's key, or ''."""
 
 
 class Projector:
@@ -120,6 +123,7 @@ class Projector:
         with self._wake:
             behind = max(0, self._offered - self._projected)
             since = self._behind_since if self.lagging else self._oldest()
+            left_out = list(self._database.left_out)
             return Progress(
                 height=self._projected,
                 lag_blocks=behind,
@@ -129,6 +133,8 @@ class Projector:
                 documents=self._meter.total,
                 resyncs=self._resyncs,
                 fault=self._fault,
+                left_out=len(left_out),
+                left_out_last=left_out[-1] if left_out else "",
             )
 
     def _oldest(self) -> float:
@@ -162,10 +168,11 @@ class Projector:
                 self._wake.wait_for(lambda: self.holds(height) or self._stopping)
 
     def _bound(self) -> None:
-        """At the lag bound the queue is dropped."""
-        queue = self._queue
-        if 0 < self._blocks_max < queue.blocks or queue.bytes > self._bytes_max:
-            log.warning("state database lags by %d blocks, %d bytes; resynchronising", queue.blocks, queue.bytes)
+        """At the lag bound the queue is dropped. What is being written lags, and is held, as what waits does."""
+        parts = (self._queue,) if self._taken is None else (self._taken, self._queue)
+        blocks, size = sum(part.blocks for part in parts), sum(part.bytes for part in parts)
+        if 0 < self._blocks_max < blocks or size > self._bytes_max:
+            log.warning("state database lags by %d blocks, %d bytes; resynchronising", blocks, size)
             self._behind_since = self._oldest()
             self._resync = True
             self._queue = Queue()

@@ -16,6 +16,7 @@ from pbft.quorum import faulty_max
 from sim.adversaries import crash, partition, reconfigure, weather_of
 from sim.behaviour import BehaviourMaker, register_behaviour
 from sim.byzantine.collusion import Collude
+from sim.byzantine.deceivers import DateBack, HideRequests, LateCommit
 from sim.byzantine.memory import Forget
 from sim.byzantine.outcomes import (
     Boast,
@@ -25,7 +26,7 @@ from sim.byzantine.outcomes import (
     LieToClients,
     UselessManifests,
 )
-from sim.byzantine.primaries import BelowBase, FarAhead, FillPipeline
+from sim.byzantine.primaries import BelowBase, FarAhead, FillPipeline, RepeatRequests
 from sim.byzantine.proposals import Censor, SlowPrimary, TwoProposals, WrongDigest
 from sim.byzantine.traffic import Flood
 from sim.byzantine.views import (
@@ -48,7 +49,7 @@ from sim.byzantine.votes import (
     VoteTwice,
     Withhold,
 )
-from sim.plan import Fault, Liar, Plan, Weather, chance_of, register_adversary
+from sim.plan import Execution, Fault, Liar, Plan, Weather, chance_of, register_adversary
 
 LIES: dict[str, BehaviourMaker] = {
     "equivocate": TwoProposals,
@@ -58,6 +59,10 @@ LIES: dict[str, BehaviourMaker] = {
     "below-base": BelowBase,
     "far-ahead": FarAhead,
     "fill-pipeline": FillPipeline,
+    "repeat-requests": RepeatRequests,
+    "hide-requests": HideRequests,
+    "late-commit": LateCommit,
+    "date-back": DateBack,
     "vote-twice": VoteTwice,
     "vote-ahead": VoteAhead,
     "withhold": Withhold,
@@ -130,6 +135,17 @@ def _with_fair_weather(plan: Plan, chance: random.Random) -> Plan:
     return msgspec.structs.replace(plan, weather=weather, faults=(), genesis=WIDE, operations=chance.choice([12, 30]))
 
 
+def _with_many_clients(plan: Plan, chance: random.Random) -> Plan:
+    """Likewise, and there is always somebody else to be served."""
+    return msgspec.structs.replace(_with_fair_weather(plan, chance), clients=5, operations=20)
+
+
+def _with_slow_execution(plan: Plan, chance: random.Random) -> Plan:
+    """Likewise, and blocks may wait for execution all the time."""
+    slow = Execution(transaction_ms=chance.choice([0, 20, 20]))
+    return msgspec.structs.replace(_with_fair_weather(plan, chance), execution=slow)
+
+
 def _with_many_checkpoints(plan: Plan, chance: random.Random) -> Plan:
     """Whoever lost its ledger needs a snapshot of which there have been many."""
     options = {"block_idle_ms_max": 100, "snapshot_gap_blocks": chance.choice([8, 24])}
@@ -148,7 +164,11 @@ def _with_one_deaf(plan: Plan, chance: random.Random) -> Plan:
 _SETTINGS: dict[str, Callable[[Plan, random.Random], Plan]] = {
     "below-base": _with_laggard,
     "far-ahead": _with_fair_weather,
-    "fill-pipeline": _with_fair_weather,
+    "fill-pipeline": _with_slow_execution,
+    "repeat-requests": _with_slow_execution,
+    "hide-requests": _with_many_clients,
+    "late-commit": _with_fair_weather,
+    "date-back": _with_fair_weather,
     "far-views": _with_one_deaf,
     "useless-manifests": _with_many_checkpoints,
 }

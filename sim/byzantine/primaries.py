@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from ledger.codes import Refusal
-from ledger.envelope import envelope_from_bytes
+from ledger.envelope import Envelope, envelope_from_bytes
 from pbft.events import PoolRequest, Send
 from pbft.messages import Batch, CertifiedBlock, Commit, Forward, PrePrepare, Proposal, batch_digest, encode_batch
 from pbft.view_change import base_of
@@ -24,6 +24,8 @@ SETTLED_MAX = 6
 FILL_MS = 10
 FILL_COUNT = 4
 """Requests in each batch of a primary that fills the pipeline: enough not to look slow."""
+REPEATED = 16
+"""Old requests: as many as a pipeline of such batches takes."""
 COLLUDERS_MAX = 4
 """Registered clients that collude with such a primary; honest clients are the others."""
 COLLUDING = "colluding"
@@ -150,8 +152,32 @@ class FillPipeline(Behaviour):
         self.stand.later(FILL_MS, self._fill)
 
     def _request(self) -> bytes:
+        return self._envelope().raw
+
+    def _envelope(self) -> Envelope:
         world, number = self.stand.world, next(self._numbers)
         key, nonce = self._keys[number % len(self._keys)], number // len(self._keys)
         envelope = envelope_of(world.genesis, key, nonce, contract.NAME, "read", {"cell": contract.TOTAL})
         world.submitted.add(envelope.tx_id)
-        return envelope.raw
+        return envelope
+
+
+class RepeatRequests(FillPipeline):
+    """As primary, proposes a few requests of colluders again and again, which have executed long since: blocks wait for
+    execution all the time, and bring nothing."""
+
+    def __init__(self, stand: Stand, colluders: int = COLLUDERS_MAX) -> None:
+        super().__init__(stand, colluders)
+        self._old: list[Envelope] = []
+
+    def _fill(self) -> None:
+        node = self.stand.node
+        if node.up and self.stand.leads:
+            while len(self._old) < REPEATED:
+                self._old.append(self._envelope())
+            for envelope in self._old:
+                if node.ledger.has(envelope.tx_id):
+                    node.take_in_again(envelope)
+                else:
+                    node.take_in(envelope.raw)
+        self.stand.later(FILL_MS, self._fill)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pbft.quorum import faulty_max
+from sim.faults import LOSSES
 from sim.history import Operation
 from sim.plan import CALM_TIMEOUTS_MAX, HEALED_TIMEOUTS, SERVED_TIMEOUTS, TIMEOUT_MS_MAX
 from sim.world import World
@@ -14,7 +15,8 @@ def termination(world: World) -> list[str]:
         return []
     picture = ", ".join(
         f"{node.place}: view {node.replica.view}{'' if node.replica.active else '?'} height {node.ledger.height}"
-        f" certified {node.replica.core.outcomes.certified}{'' if node.up else ' down'}"
+        f" certified {node.replica.core.outcomes.certified}{'' if node.replica.core.votes else ' without a vote'}"
+        f"{'' if node.up else ' down'}"
         for node in world.honest
     )
     waiting = [client.number for client in world.clients if not client.idle]
@@ -56,6 +58,3 @@ def quiet(world: World) -> list[str]:
         return []
     place, alarm = alarms[0]
     return [f"quiet: alarm at node {place} without a liar: {alarm.kind}: {alarm.detail}"]
-
-
-LOSSES = frozenset({"rot", "lose_log", "lose_ledger"})

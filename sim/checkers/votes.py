@@ -59,7 +59,8 @@ def membership(world: World) -> list[str]:
 
 
 def innocent(world: World) -> list[str]:
-    """Evidence convicts, and never an honest replica. (Complaints are no proof of a lie.)"""
+    """Evidence convicts, and never an honest replica. Complaints are no proof of a lie, but where nothing keeps anybody
+    waiting there is nothing to complain of."""
     return [fault for node in world.honest for fault in _wrong_evidence(world, node)]
 
 
@@ -74,7 +75,7 @@ def _wrong_evidence(world: World, node: SimNode) -> list[str]:
         what = f"node {node.place}'s evidence of {evidence.kind} against replica {evidence.accused}"
         if not verify_evidence(evidence, epoch.keys, primary, verify):
             faults.append(f"innocent: {what} does not convict")
-        elif evidence.kind is EvidenceKind.COMPLAINTS:
+        elif evidence.kind is EvidenceKind.COMPLAINTS and (world.plan.byzantine or not world.plan.fair):
             continue
         elif owners[epoch.keys[evidence.accused]] not in world.plan.byzantine:
             faults.append(f"innocent: {what}, which is honest")

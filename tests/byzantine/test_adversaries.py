@@ -34,9 +34,13 @@ ROWS = {
     "view-storm": 11,
     "far-views": 11,
     "slow-primary": 12,
+    "late-commit": 12,
+    "date-back": 12,
     "censor": 13,
     "far-ahead": 13,
     "fill-pipeline": 13,
+    "repeat-requests": 13,
+    "hide-requests": 13,
     "traitors": 16,
     "lying-replies": 20,
 }

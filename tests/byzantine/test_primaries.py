@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 from mutants.hunts import ended
 
+from ca.signatures import remembering
 from pbft.events import PoolRequest
 from pbft.messages import Message, Proposal
 from sim.arena import Arena, Member, has_executed, safety
+from sim.byzantine.deceivers import LATE_MS
+from sim.catalogue import plan_of
+from sim.checkers import check
+from sim.plan import Plan
+from sim.setting import stage_of
+from sim.world import World
 
 RUN_MS = 2_000
 EVERY_MS = 20
@@ -65,6 +72,23 @@ def test_without_the_measurement_a_slow_primary_would_cost_much() -> None:
     """The test above can fail."""
     share = 100 * _throughput(frozenset([0]), primary_share_percent_min=0) // _throughput(frozenset())
     assert share < SHARE_PERCENT_MIN
+
+
+def _median_ms(plan: Plan) -> int:
+    """How long clients wait for a receipt."""
+    with remembering():
+        world = World(plan, stage_of(plan))
+        world.play()
+        assert check(world) == []
+    waited = sorted(o.waited_ms for client in world.clients for o in client.history if o.waited_ms is not None)
+    return waited[len(waited) // 2]
+
+
+@pytest.mark.row(12)
+@pytest.mark.parametrize("behaviour", ["late-commit", "date-back"])
+def test_a_primary_makes_nobody_wait_for_its_vote_by_deceiving_one_backup(behaviour: str) -> None:
+    """The others had no quorum without its COMMIT, which came just before they would have complained."""
+    assert _median_ms(plan_of(0, 4, behaviour)) < LATE_MS / 2
 
 
 @pytest.mark.row(13)

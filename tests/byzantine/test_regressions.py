@@ -103,3 +103,9 @@ def test_a_ledger_that_is_younger_than_its_log_is_not_voted_on() -> None:
     """An honest node had lost its ledger and kept its log, which was cut: with one liar and one that lagged it voted
     on the same heights once more, and two chains were certified."""
     assert faults_of("ledger-younger-than-the-log") == ()
+
+
+@pytest.mark.row(1)
+def test_a_primary_that_lost_its_ledger_proposes_above_what_it_fetched() -> None:
+    """It fetched 24 certified blocks, was the view's primary again, and proposed for sequence 1 what it had before."""
+    assert faults_of("ledger-lost-by-the-primary") == ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from couch import Couch, basic, own_server
+from couch import Couch, any_server, basic, needs_couchdb
 from network import Network
 from typer.testing import CliRunner
 
@@ -18,21 +18,20 @@ from demo.couchdb import PASSWORD_VARIABLE, USER_VARIABLE
 from sdk.client import AsyncClient
 from sdk.transports import connect
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("node"), pytest.mark.needs("npm"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, *needs_couchdb, pytest.mark.timeout(240)]
 SECRET = "a-reason-that-is-the-channels-own"
 
 
 async def test_a_channels_documents_are_in_its_own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with own_server() as couch:
+    with any_server() as couch:
         monkeypatch.setenv(USER_VARIABLE, couch.user)
         monkeypatch.setenv(PASSWORD_VARIABLE, couch.password)
-        extra = f'[state]\nbackend = "couchdb"\ncouchdb_url = "{couch.url}"\nrequest_timeout_ms = 2000'
-        network = Network(tmp_path / "net", extra=extra)
+        network = Network(tmp_path / "net", extra=couch.state_section + f'couchdb_url = "{couch.url}"')
         try:
             await network.start()
             await _revokes_inside(network)
-            assert SECRET in await documents(couch, "wattquorum-family-node1")
-            assert SECRET not in await documents(couch, "wattquorum-main-node1")
+            assert SECRET in await documents(couch, f"{couch.prefix}-family-node1")
+            assert SECRET not in await documents(couch, f"{couch.prefix}-main-node1")
         finally:
             await network.close()
         words = ["state", "verify", "node1", "--channel", "family", "--directory", str(tmp_path / "net")]

@@ -11,24 +11,36 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from couch import Couch, basic, own_server
+from couch import Couch, any_server, basic, needs_couchdb
+from couch_proxy import Proxy, proxied
 from network import Network
 from typer.testing import CliRunner
 
 from cli.main import app
 from demo.couchdb import PASSWORD_VARIABLE, USER_VARIABLE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("node"), pytest.mark.needs("npm"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, *needs_couchdb, pytest.mark.timeout(240)]
 PATIENCE_S = 60.0
-DATABASE = "wattquorum-main-node1"
 
 
 class Place:
     """The network, its server, and the ways to look at both."""
 
-    def __init__(self, network: Network, couch: Couch) -> None:
+    def __init__(self, network: Network, couch: Couch, proxy: Proxy) -> None:
         self.network = network
         self.couch = couch
+        self._proxy = proxy
+
+    def cut_off(self) -> None:
+        """The nodes have no CouchDB any more: it is killed, if it is ours to kill."""
+        self._proxy.away = True
+        if self.couch.server is not None:
+            self.couch.server.kill()
+
+    def bring_back(self) -> None:
+        if self.couch.server is not None:
+            self.couch.server.start()
+        self._proxy.away = False
 
     async def heights(self) -> tuple[int, int]:
         """Of node1: executed, and in the state database."""
@@ -51,7 +63,7 @@ class Place:
                 await asyncio.sleep(0.1)
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        url = f"{self.couch.url}/{DATABASE}{path}"
+        url = f"{self.couch.url}/{self.couch.prefix}-main-node1{path}"
         headers = basic(self.couch.user, self.couch.password)
         async with (
             aiohttp.ClientSession(headers=headers) as session,
@@ -68,32 +80,29 @@ class Place:
 
 @pytest_asyncio.fixture
 async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
-    with own_server() as couch:
+    with any_server() as couch, proxied(couch.url) as proxy:
         monkeypatch.setenv(USER_VARIABLE, couch.user)
         monkeypatch.setenv(PASSWORD_VARIABLE, couch.password)
-        extra = f'[state]\nbackend = "couchdb"\ncouchdb_url = "{couch.url}"\nrequest_timeout_ms = 2000'
-        network = Network(tmp_path / "net", extra=extra)
+        network = Network(tmp_path / "net", extra=couch.state_section + f'couchdb_url = "{proxy.url}"')
         try:
             await network.start()
-            yield Place(network, couch)
+            yield Place(network, couch, proxy)
         finally:
             await network.close()
 
 
 async def test_the_chain_outlives_its_couchdb_and_documents_come_right(place: Place) -> None:
-    server = place.couch.server
-    assert server is not None
     await place.caught_up()
     code, told = await place.wattq("verify", "node1")
     assert (code, told["matches"], told["drifted"], told["state_matches_root"]) == (0, True, {}, True)
 
-    server.kill()
+    place.cut_off()
     await place.goes_on()
     place.network.cluster.kill("node1")  # and the node with it
     await place.network.cluster.wait_gone("node1")
     await place.network.cluster.up(["node1"])
     await place.goes_on()
-    server.start()
+    place.bring_back()
     await place.caught_up()
 
     await place.call("DELETE", "")

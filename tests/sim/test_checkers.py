@@ -7,9 +7,11 @@ import pytest
 
 from ca.signatures import remembering
 from ledger.ledger import TransactionInfo
+from pbft.catch_up import CatchUp
+from pbft.core import Core
 from pbft.events import Alarm, AlarmKind
 from pbft.evidence import Evidence, EvidenceKind, conflict
-from pbft.messages import Commit, Prepare, Proposal
+from pbft.messages import Commit, Complaint, Prepare, Proposal
 from sim.catalogue import plan_of
 from sim.checkers import CHECKERS, check
 from sim.checkers.agreement import agreement, kept
@@ -24,10 +26,15 @@ from sim.setting import stage_of
 from sim.world import Sent, World
 
 
-def play(plan: Plan) -> World:
+def played(plan: Plan) -> World:
     with remembering():
         world = World(plan, stage_of(plan))
         world.play()
+    return world
+
+
+def play(plan: Plan) -> World:
+    world = played(plan)
     assert check(world) == []
     return world
 
@@ -160,6 +167,37 @@ def test_innocent_sees_evidence_that_proves_nothing(world: World) -> None:
     votes = (Prepare(0, 1, b"1" * 32, 1, b"?" * 64), Prepare(0, 1, b"2" * 32, 1, b"?" * 64))
     world.nodes[0].evidence.append(Evidence(EvidenceKind.TWO_PREPARES, scope, 1, votes))
     assert ["does not convict" in fault for fault in innocent(world)] == [True]
+
+
+@pytest.mark.row(21)
+def test_innocent_sees_complaints_where_nothing_keeps_anybody_waiting(world: World) -> None:
+    scope = world.nodes[1].config.scope
+    complaints = [Complaint(0, index) for index in (1, 2)]
+    signed = tuple(
+        msgspec.structs.replace(word, signature=world.nodes[word.sender].key.sign(word.signed(scope)))
+        for word in complaints
+    )
+    world.nodes[1].evidence.append(Evidence(EvidenceKind.COMPLAINTS, scope, 0, complaints=signed))
+    assert ["which is honest" in fault for fault in innocent(world)] == [True]
+    world.plan = msgspec.structs.replace(world.plan, faults=(Fault(500, "join"),))
+    assert innocent(world) == []
+
+
+@pytest.mark.row(21)
+@pytest.mark.parametrize("kind", ["crash", "lose_log"])
+def test_termination_sees_an_honest_replica_that_never_votes_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quorum of the others is well without it, whatever it lost."""
+    faults = (Fault(500, kind, ((3,),)), Fault(600, "start", ((3,),)))
+    plan = Plan(1, "none", clients=1, operations=2, chaos_ms=1_000, faults=faults)
+    play(plan)
+    votes = vars(Core)["votes"].fget
+    if kind == "crash":
+        mute = property(lambda core: votes(core) and (core.me != 3 or core.now.timer_ms < 500))
+        monkeypatch.setattr(Core, "votes", mute)
+    else:
+        monkeypatch.setattr(CatchUp, "unmute", lambda self: None)
+    found = termination(played(plan))
+    assert ["3: " in fault and "without a vote" in fault for fault in found] == [True]
 
 
 def test_quiet_sees_an_alarm_without_a_liar(world: World) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 
-from pbft.wal import WalCorrupt, WriteAheadLog
+from pbft.epoch_logs import EpochLogs
+from pbft.messages import PrePrepare
+from pbft.records import Accepted
+from pbft.wal import WalCorrupt, WriteAheadLog, _framed
 from sim.disk import LEDGER, LOGS, PowerCut, SimDisk
 from sim.plan import Disks
 
@@ -106,6 +111,80 @@ def test_a_cut_at_any_operation_leaves_a_log_that_can_be_read(operation: int) ->
             WriteAheadLog(made.directory(LOGS))
         except WalCorrupt as error:
             pytest.fail(f"seed {seed}: {error}")
+
+
+VOTE = Accepted(PrePrepare(0, 1, sha256(b"batch").digest(), 0, bytes(64)), b"batch")
+OPERATIONS_MAX = 40
+"""On the disk, while a log is opened and another one replaced."""
+
+
+def logs_of(disk: SimDisk) -> EpochLogs:
+    return EpochLogs(disk.directory(LOGS), disk.directory(""))
+
+
+def voted(seed: int) -> SimDisk:
+    made = disk(seed, torn=0.5)
+    logs_of(made).open(0).append([VOTE, VOTE])
+    return made
+
+
+def rotten(seed: int) -> SimDisk:
+    """A record with another behind it is damaged."""
+    made = voted(seed)
+    made.directory(f"{LOGS}/00000000").files["00000001.wal"].data[20] ^= 1
+    return made
+
+
+def gone(seed: int) -> SimDisk:
+    made = voted(seed)
+    made.lose(f"{LOGS}/00000000")
+    return made
+
+
+def long_ago(seed: int) -> SimDisk:
+    """Epoch 3 has begun, so that nobody keeps the log of epoch 0."""
+    made = voted(seed)
+    for epoch in (1, 2, 3):
+        logs_of(made).open(epoch)
+    return made
+
+
+def half_removed(seed: int) -> SimDisk:
+    """Likewise, and the power went while that log's segments were removed."""
+    made = long_ago(seed)
+    WriteAheadLog(made.directory(LOGS).below("00000000"))
+    return made
+
+
+@pytest.mark.row(18)
+@pytest.mark.parametrize("damaged", [rotten, gone, long_ago, half_removed])
+def test_a_power_cut_while_a_lost_log_is_replaced_leaves_the_loss_known(damaged: Callable[[int], SimDisk]) -> None:
+    """It was forgotten with the new log in place: the replica voted again on what it had voted on."""
+    for seed in SEEDS:
+        for operation in range(1, OPERATIONS_MAX):
+            made = damaged(seed)
+            made.cut_power_in(operation)
+            try:
+                logs_of(made).open(0)
+                break
+            except PowerCut:
+                made.crash()
+            logs = logs_of(made)
+            assert VOTE in logs.open(0).records or logs.amnesia, f"seed {seed}, operation {operation}"
+        else:
+            pytest.fail("there are more operations than that")
+
+
+@pytest.mark.row(18)
+def test_what_a_killed_process_had_not_synced_is_durable_once_it_is_acted_on() -> None:
+    """The kernel still had it; the power goes after the next start has read it."""
+    for seed in SEEDS:
+        made = voted(seed)
+        log = WriteAheadLog(made.directory(LOGS).below("00000000"))
+        log._file.write(_framed([VOTE]))
+        read = WriteAheadLog(made.directory(LOGS).below("00000000")).records
+        made.crash()
+        assert WriteAheadLog(made.directory(LOGS).below("00000000")).records == read
 
 
 def test_a_store_loses_whole_batches_from_the_end() -> None:

@@ -45,7 +45,7 @@ class Chain:
     def snapshot(self) -> tuple[StateReader, int]:
         return MemoryState(self.entries), self.height
 
-    def block(self, **values: int | None) -> None:
+    def block(self, **values: int | str | None) -> None:
         self.height += 1
         changes = {
             f"market/{key}": None if value is None else entry_of(self.height, value) for key, value in values.items()

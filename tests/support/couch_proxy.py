@@ -1,4 +1,4 @@
-"""A proxy before a CouchDB that can refuse to store anything, and speak TLS."""
+"""A proxy before a CouchDB that can be away, refuse to store anything, and speak TLS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-CLOSE_TIMEOUT_S = 30.0
+START_TIMEOUT_S = CLOSE_TIMEOUT_S = 30.0
 REQUEST_BYTES_MAX = 64 << 20
 
 
@@ -26,6 +26,8 @@ class Proxy:
     refused: int = 0
     hidden: str = "/nothing"
     """Paths that end so are not found."""
+    away: bool = False
+    """Whoever asks is hung up on."""
 
 
 @contextmanager
@@ -33,10 +35,10 @@ def proxied(url: str, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
     """A proxy in a thread of its own, named ``localhost``."""
     loop = asyncio.new_event_loop()
     made = Proxy("")
-    runner, session, port = loop.run_until_complete(_start(made, url, tls))
-    made.url = f"{'https' if tls else 'http'}://localhost:{port}"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    runner, session, port = asyncio.run_coroutine_threadsafe(_start(made, url, tls), loop).result(START_TIMEOUT_S)
+    made.url = f"{'https' if tls else 'http'}://localhost:{port}"
     try:
         yield made
     finally:
@@ -51,6 +53,8 @@ async def _start(made: Proxy, url: str, tls: ssl.SSLContext | None) -> tuple[web
 
     async def handle(request: web.Request) -> web.Response:
         body = await request.read()
+        if made.away and request.transport is not None:
+            request.transport.abort()
         if made.refusal is not None and (request.method == "PUT" or request.path.endswith("/_bulk_docs")):
             made.refused += 1
             status, error, reason = made.refusal

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ledger import authentication, snapshots, transfer
+from ledger.books import Books
 from mutants import disks, hunts, ledgers
 from mutants.hunts import Hunt
 from mutants.planting import plant
@@ -101,6 +102,14 @@ MUTANTS = (
         " or self.outcomes.certified < self.cut",
         "",
         hunts.stored("ledger-younger-than-the-log"),
+    ),
+    _one(
+        "a settled sequence proposed anew",
+        NORMAL,
+        "execute_ready",
+        "core.next_sequence = max(core.next_sequence, core.ordered + 1)",
+        "pass",
+        hunts.stored("ledger-lost-by-the-primary"),
     ),
     _one(
         "prepare accepted as commit",
@@ -243,7 +252,11 @@ MUTANTS = (
         "proposals for what a view began above",
         (
             Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
-            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(
+                NORMAL,
+                "_on_proposal",
+                (("proposal.sequence <= core.executed or slot.committed not in (None, proposal.digest)", "False"),),
+            ),
         ),
         hunts.settled_again,
         2,
@@ -252,7 +265,11 @@ MUTANTS = (
         "proposals below the base, in whole worlds",
         (
             Edit(NORMAL, "on_proposal", (("proposal.sequence <= core.view_base", "False"),)),
-            Edit(NORMAL, "_on_proposal", (("forgotten or slot.committed not in (None, proposal.digest)", "False"),)),
+            Edit(
+                NORMAL,
+                "_on_proposal",
+                (("proposal.sequence <= core.executed or slot.committed not in (None, proposal.digest)", "False"),),
+            ),
             Edit(
                 Replica, "_wants_proposal", (("return sequence > max(core.view_base, core.executed)", "return True"),)
             ),
@@ -269,12 +286,12 @@ MUTANTS = (
         hunts.kept_waiting("far-ahead", 12_000),
         7,
     ),
-    _one(
+    Mutant(
         "what a null request took the place of counts as proposed",
-        CHANGER,
-        "_kept",
-        " and slot.accepted.digest == proposal.digest",
-        "",
+        (
+            Edit(CHANGER, "_kept", ((" and slot.accepted.digest == proposal.digest", ""),)),
+            Edit(NORMAL, "on_executed", (("core.pool.settle(statement.height)", "pass"),)),
+        ),
         hunts.nulled,
     ),
     _one(
@@ -284,6 +301,14 @@ MUTANTS = (
         "elif ask_at_ms <= core.now.timer_ms:",
         "elif False:",
         hunts.late_to_one,
+    ),
+    _one(
+        "nobody is judged while blocks wait for execution",
+        CHANGER,
+        "_judges",
+        "core.diverged or core.installing",
+        "core.diverged or core.installing or core.executed < core.ordered",
+        hunts.world_of("fill-pipeline"),
     ),
     _one(
         "second turns not seen",
@@ -318,7 +343,14 @@ MUTANTS = (
         ),
         hunts.copied_votes,
     ),
-    _one("anybody's name on a vote", gate, "_must_be", "sender != claimed", "False", hunts.borrowed_names),
+    Mutant(
+        "anybody's name on a vote",
+        (
+            Edit(gate, "_must_be", (("sender != claimed", "False"),)),
+            Edit(gate.Gate, "verify", (("self._check(Claim(message.sender,", "self._check(Claim(sender,"),)),
+        ),
+        hunts.borrowed_names,
+    ),
     _one(
         "one complaint changes the view",
         CHANGER,
@@ -346,8 +378,8 @@ MUTANTS = (
     _one(
         "the primary's clock believed",
         NORMAL,
-        "_on_proposal",
-        "abs(batch.proposed_time_ms - core.now.clock_ms) > core.config.clock_tolerance_ms",
+        "_is_untimely",
+        "abs(batch.proposed_time_ms - self._core.now.clock_ms) > self._core.config.clock_tolerance_ms",
         "False",
         hunts.far_future,
     ),
@@ -384,6 +416,15 @@ MUTANTS = (
         "self._enqueue(partial(self._wal.truncate_below, output.truncate_below))",
         "self._wal.truncate_below(output.truncate_below)",
         disks.power_cuts_at_checkpoints,
+        3,
+    ),
+    _one(
+        "no certificate durable but a checkpoint's own",
+        Books,
+        "certify",
+        "self.certified_height // self._interval > before // self._interval",
+        "any(each.statement.height % self._interval == 0 for each in certificates)",
+        disks.power_cuts_behind_checkpoints,
         3,
     ),
 )

@@ -140,7 +140,10 @@ async def test_each_row_of_an_answer_is_proven_and_checked(desk: Desk) -> None:
     assert all(row.proof is not None for row in rows.rows)
     check_rows(rows, GENESIS)
     rows = await desk.call("query", await desk.token(ALICE), selector={}, fields=("v.type",), prove=True)
-    check_rows(rows, GENESIS)
+    check_rows(rows, GENESIS, ("v.type",))
+    for fields in ((), ("v.type", "v.price")):
+        with pytest.raises(ProofInvalid):
+            check_rows(rows, GENESIS, fields)
     for place, row in enumerate(rows.rows):
         for other in (
             msgspec.structs.replace(row, value=row.value | {"type": "other"}),

@@ -14,6 +14,7 @@ from ledgers import ALICE, BOB, GENESIS, envelope, user_value
 from api import queries, service
 from ca.keys import SigningKey
 from ledger.statedb import embedded
+from ledger.statedb.documents import SavepointLost, StateDatabaseAway, StateDatabaseUnusable
 from sdk.client import check_rows
 from sdk.errors import Refused
 from sdk.methods import QueryParams, SignatureText, SubmitParams
@@ -121,6 +122,25 @@ async def test_a_stuck_state_database_delays_nothing_else(desk: Desk, stuck: thr
     stuck.set()
     assert len(await asyncio.gather(*under_way)) == service.QUERIES_MAX
     assert (await query(desk, token)).rows
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (StateDatabaseAway("no answer"), "STATE_UNAVAILABLE"),
+        (StateDatabaseUnusable("state.couchdb_url: an old version"), "STATE_UNAVAILABLE"),
+        (SavepointLost("it was deleted"), "STATE_LAGGING"),
+    ],
+    ids=lambda param: param if isinstance(param, str) else type(param).__name__,
+)
+async def test_a_state_database_that_is_away_is_told_from_one_that_lags(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, fault: Exception, code: str
+) -> None:
+    def fails(_: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(desk.database, "find", fails)
+    assert await refused(desk, "query", await desk.token(OPERATOR), selector={}) == (503, code)
 
 
 async def test_whoever_has_a_key_that_nobody_vouched_for_sees_what_is_public(desk: Desk) -> None:

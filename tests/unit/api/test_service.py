@@ -13,6 +13,7 @@ from ca.keys import SigningKey
 from ledger.proofs import state_proof_from_json, verify_state_proof
 from ledger.receipts import receipt_from_json, verify_receipt
 from sdk import wire
+from sdk.client import check_rows
 from sdk.errors import Refused
 from sdk.methods import METHODS
 
@@ -133,6 +134,27 @@ async def test_no_selector_reaches_beyond_ones_own(desk: Desk, selector: dict[st
 async def test_fields_cut_documents_after_the_question_whose_they_are(desk: Desk) -> None:
     rows = await desk.call("query", await desk.token(ALICE), selector={"v.type": "trade"}, fields=("v.interval",))
     assert [row.value for row in rows.rows] == [{"interval": 5}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        (("v.deep.a.x",), {"deep": {"a": {"x": 1}}}),
+        (("v.deep.b", "v.deep.a.x", "v.type"), {"type": "trade", "deep": {"b": [3], "a": {"x": 1}}}),
+        (("v.deep", "v.deep.a.x"), {"deep": {"a": {"x": 1, "y": 2}, "b": [3]}}),
+        (("v.deep.a.none", "v.type.x", "v.deep.b.x", "type", "_id"), {}),
+        (("_id", "v"), {"type": "trade", "owner": ALICE.signer, "deep": {"a": {"x": 1, "y": 2}, "b": [3]}}),
+    ],
+)
+async def test_a_field_selects_the_member_at_the_end_of_its_path(desk: Desk, fields: Any, value: Any) -> None:
+    deep = {"type": "trade", "owner": ALICE.signer, "deep": {"a": {"x": 1, "y": 2}, "b": [3]}}
+    desk.plant({"market/trade/9": deep})
+    desk.certify(2)
+    selector = {"_id": {"$in": ["market/trade/9"]}}
+    params = {"selector": selector, "fields": fields, "min_height": 2}
+    rows = await desk.call("query", await desk.token(OPERATOR), **params, prove=True)
+    assert [row.value for row in rows.rows] == [value]
+    check_rows(rows, GENESIS, fields)
 
 
 async def test_a_party_sees_its_transactions_and_their_proof(desk: Desk) -> None:

@@ -318,9 +318,11 @@ async def test_what_comes_together_is_charged_before_it_is_verified_and_owed_for
     monkeypatch.setattr(Envelope, "verify", counted)
     junk = [unsigned(envelope(nonce=nonce)) for nonce in range(300)]
     calls = [desk.submissions.submit(params, "10.0.0.66") for params in junk]
+    began_s = asyncio.get_running_loop().time()
     answers = await asyncio.gather(*calls, return_exceptions=True)
+    took_s = asyncio.get_running_loop().time() - began_s
     codes = [answer.code for answer in answers if isinstance(answer, Refused)]
-    turns = int((pace.BURST_S + pace.WAIT_S_MAX) * 10)
+    turns = int((pace.BURST_S + pace.WAIT_S_MAX + took_s) * 10)
     assert codes.count("SIGNATURE_INVALID") == len(verified) <= turns < codes.count("TOO_MANY_REQUESTS")
     debt_s = desk.submissions._pace._due_s["unproven@10.0.0.66"] - asyncio.get_running_loop().time()
     assert debt_s <= pace.WAIT_S_MAX

@@ -66,8 +66,12 @@ def test_every_figure_and_every_alarm_is_whole(width: int) -> None:
             StateDatabaseStatus(9, 300, 7_000, 60_400, 1_250.0, 40, 0, ""),
             "state database 300 blocks, 7000 bytes and 60 s behind, 1250 documents/s",
         ),
+        (
+            StateDatabaseStatus(9, 0, 0, 0, 12.5, 40, 0, "", 2, "market/order/7"),
+            "state database leaves out 2 documents that it does not store, lately market/order/7",
+        ),
     ],
-    ids=["soon", "away", "slow"],
+    ids=["soon", "away", "slow", "left out"],
 )
 def test_a_state_database_that_lags_is_told_with_its_rate_and_fault(state: StateDatabaseStatus, note: str) -> None:
     out = io.StringIO()

@@ -24,6 +24,7 @@ from ledger.genesis import write_genesis
 from ledger.proofs import to_json
 from sdk import methods
 from sdk.client import AsyncClient, check_rows
+from sdk.errors import Refused
 from sdk.methods import Rows
 from sdk.transports import SocketTransport, connect
 
@@ -138,6 +139,45 @@ async def test_find_goes_on_with_a_bookmark_and_waits_for_a_height(asked: Asked)
     asked.desk.plant({"market/trade/3": {"type": "trade", "seller": BOB.signer, "price": 3}})
     found = await waiting
     assert (len(found["rows"]), found["height"]) == (3, 2)
+
+
+async def test_find_sorts_and_gives_the_fields_that_are_asked_for(asked: Asked) -> None:
+    for sort, prices in (("v.price", [1, 7]), ("v.type:desc,v.price:desc", [7, 1])):
+        found = await asked.json(OPERATOR, "find", TRADES, "--sort", sort, "--fields", "v.price,v.type", "--prove")
+        assert [row["value"] for row in found["rows"]] == [{"price": price, "type": "trade"} for price in prices]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "why"),
+    [
+        (["--sort", "v.price:down"], 2, "--sort: 'v.price:down' is not FIELD, FIELD:asc or FIELD:desc"),
+        (["--sort", "v.price:"], 2, "--sort"),
+        (["--sort", "v.price,v.type:desc"], 1, "SELECTOR_INVALID: sort: up to 4 objects of one field each, all in one"),
+        (["--sort", "v price"], 1, "SELECTOR_INVALID: 'v price' is no field name"),
+        (["--fields", "v.price,"], 1, "SELECTOR_INVALID: '' is no field name"),
+    ],
+)
+async def test_what_is_no_sort_or_field_is_told(asked: Asked, words: list[str], code: int, why: str) -> None:
+    ended, output = await asked.run(OPERATOR, "find", TRADES, *words)
+    assert (ended, why in output) == (code, True), output
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "99999999999999999999"])
+async def test_a_number_that_is_none_is_told_over_the_socket_and_over_rest(asked: Asked, number: str) -> None:
+    """JSON would have made null of some, which means another question."""
+    for selector in (f'{{"v.price": {number}}}', f'{{"v.price": {{"$in": [1, {number}]}}}}'):
+        for node in (f"unix:{asked.home / 's'}", asked.url):
+            code, output = await asked.run(OPERATOR, "find", selector, "--node", node)
+            assert (code, "SELECTOR_INVALID" in output) == (1, True), output
+    headers = {"Authorization": f"Bearer {await asked.desk.token(OPERATOR)}"}
+    async with (
+        aiohttp.ClientSession(asked.url, headers=headers) as session,
+        session.post("/v1/query", data=f'{{"selector": {{"v.price": {number}}}}}') as answer,
+    ):
+        assert answer.status == 400, await answer.text()
+    params = methods.QueryParams(selector={"v.price": float(number)})
+    with pytest.raises(Refused, match="SELECTOR_INVALID"):
+        await asked.desk.service.handle("query", params, await asked.desk.token(OPERATOR))
 
 
 async def test_what_is_refused_or_malformed_has_an_exit_code_of_its_own(asked: Asked) -> None:

@@ -68,6 +68,19 @@ def test_damage_that_shows_later_is_marked_for_the_next_start(tmp_path: Path) ->
     assert opened(tmp_path) == (0, False)
 
 
+@pytest.mark.parametrize("marked", [False, True])
+def test_nobody_guesses_which_data_are_in_force(tmp_path: Path, marked: bool) -> None:
+    opened(tmp_path)
+    if marked:
+        (tmp_path / MARK).touch()
+    (tmp_path / "current").write_bytes(b"\xff garbage")
+    for _ in range(2):
+        with pytest.raises(DirectoryUnusable, match=f"{tmp_path}/current: damaged: .*state-N.*peer's snapshot"):
+            opened(tmp_path)
+    (tmp_path / "current").write_text("0\n")
+    assert opened(tmp_path) == (0, marked), "nothing was touched, and the lock let go"
+
+
 def test_other_failures_leave_no_mark(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ours"), marking_damage(DiskFiles(tmp_path)):
         raise ValueError("ours")

@@ -225,3 +225,11 @@ def test_a_signature_remembered_for_one_validator_is_no_other_validators() -> No
     tested.verify(3, outcome)
     with pytest.raises(Rejected, match="bad_signature"):
         tested.verify(2, msgspec.structs.replace(outcome, sender=2))
+
+
+def test_what_is_left_of_a_proposal_may_be_passed_on_and_has_its_signers_name() -> None:
+    proposal = signed(PrePrepare(0, 1, DIGEST, 0))
+    assert edge().verify(3, proposal) == Received(3, proposal, None)
+    with pytest.raises(Rejected) as caught:
+        edge().verify(3, signed(PrePrepare(0, 1, DIGEST, 0), KEYS[3]))
+    assert caught.value.fault is GateFault.BAD_SIGNATURE

@@ -100,3 +100,20 @@ def test_those_that_the_primary_was_not_told_of_are_told_first() -> None:
     pool.add(request("a:2"), 0, told=True)
     pool.add(request("a:3"), 0)
     assert [item.envelope for item in pool.reminders(0, 2, 1)] == [b"a:1", b"a:3"]
+
+
+def test_what_a_block_was_said_to_hold_and_does_not_waits_as_before_whatever_else_is_said_of_it() -> None:
+    pool = pool_of(100)
+    added(pool, 0, "victim:1")
+    added(pool, 1, "victim:2", "other:1")
+    pool.mark_proposed([request("victim:1")], 1)
+    pool.mark_proposed([request("victim:1"), request("other:1")], 2)
+    assert [item.client for item in pool.owed(5, 10)] == ["victim"]
+    pool.settle(1)
+    assert pool.owed(5, 10) == [request(text) for text in ("victim:1", "victim:2")], "in the order of being told"
+    pool.remove([request("other:1").tx_id])
+    pool.settle(2)
+    assert pool.take() == [request(text) for text in ("victim:1", "victim:2")]
+    propose(pool, PATIENCE_MS, "other:2")
+    propose(pool, PATIENCE_MS + 1, "other:3")
+    assert pool.censored(PATIENCE_MS), "it waits since it was told of, not since it was said to be proposed"

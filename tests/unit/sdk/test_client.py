@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ledgers import ALICE, BOB, GENESIS, certificate_of, make_genesis, open_ledger, run_block
 
@@ -257,7 +258,7 @@ async def test_a_failure_with_its_receipt_is_refused_at_once_with_what_is_proven
     assert (caught.value.status, ledger.has(bytes.fromhex(caught.value.tx_id))) == (422, True)
     assert caught.value.problem.submission is not None
     assert caught.value.problem.submission.receipt is not None
-    assert nodes[1].asked == []
+    assert "submit" not in nodes[1].names()
 
 
 async def test_a_refusal_whose_receipt_proves_success_is_success(ledger: Ledger) -> None:
@@ -358,6 +359,54 @@ async def test_after_a_refused_nonce_the_chain_is_asked_again(code: str, told: l
     with pytest.raises(Refused, match=code):
         await client.invoke("box", "put", ARGS)
     assert nonce_of(await client.sign("box", "put", ARGS)) == expected
+
+
+def told(name: str, nonce: Any, height: int = 7) -> FakeNode:
+    """A node that says so."""
+    status = msgspec.structs.replace(_status(), executed_height=height)
+    state = methods.NonceState(ALICE.signer, nonce) if isinstance(nonce, int) else nonce
+    return FakeNode(name, nonce=state, status=status)
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("lie", [(10**9, 10**9), (-1, 0)], ids=["high", "low"])
+async def test_one_liar_among_four_has_no_say_in_what_is_signed(place: int, lie: tuple[int, int]) -> None:
+    nodes = [told(str(number), 41, 1_000) for number in range(3)]
+    nodes.insert(place, told("liar", *lie))
+    payload = parse_payload((await client_of(*nodes).sign("box", "put", ARGS)).payload.encode())
+    assert (payload.nonce, payload.expires_at_height) == (42, 1_000 + EXPIRY_BLOCKS)
+
+
+async def test_nodes_that_do_not_answer_have_none_either() -> None:
+    gone = [TransportError("gone"), refusal("TOO_BUSY", 503)]
+    nodes = [*(told(str(number), fault) for number, fault in enumerate(gone)), told("two", 41), told("three", 41)]
+    assert nonce_of(await client_of(*nodes).sign("box", "put", ARGS)) == 42
+    with pytest.raises(TransportError, match="gone"):
+        await client_of(*(told(str(number), gone[0]) for number in range(4))).sign("box", "put", ARGS)
+
+
+async def test_a_node_that_does_not_answer_is_asked_last_from_then_on() -> None:
+    nodes = [told("gone", TransportError("gone")), *(told(str(number), 41) for number in range(3))]
+    nodes[0].answers["status"] = TransportError("gone")
+    client = client_of(*nodes)
+    for _ in range(2):
+        assert nonce_of(await client.sign("box", "put", ARGS)) == 42
+        client._nonce = client._seen = None
+    assert [node.names() for node in nodes] == [["nonce"], ["nonce", "status"] * 2, ["nonce", "status"] * 2, []]
+
+
+async def test_a_node_that_is_far_behind_has_no_say() -> None:
+    nodes = [told("behind", 3, 5), told("one", 900, 9_000), told("two", 905, 9_010)]
+    payload = parse_payload((await client_of(*nodes).sign("box", "put", ARGS)).payload.encode())
+    assert (payload.nonce, payload.expires_at_height) == (906, 9_010 + EXPIRY_BLOCKS)
+
+
+async def test_the_height_is_asked_for_once_in_a_while() -> None:
+    node = FakeNode("one")
+    client = client_of(node)
+    for _ in range(3):
+        await client.sign("box", "put", ARGS)
+    assert node.names().count("status") == 1
 
 
 # ------------------------------------------------------------------------------------------------ reading

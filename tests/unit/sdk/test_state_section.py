@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api.statedb import couchdb_access
+from ledger.statedb.couchdb import Owner, database_name
 from sdk.configuration import ConfigurationError, parse
 
 NODES = "".join(f"[node.node{n}]\npeer_port = {n}\nrest_port = 0\nclient_port = 0\n" for n in (1, 2, 3, 4))
@@ -47,3 +52,19 @@ def test_a_missing_variable_is_named(missing: str) -> None:
     environment = {"WATTQ_COUCHDB_USER": "admin", "WATTQ_COUCHDB_PASSWORD": "secret"}
     with pytest.raises(ConfigurationError, match=missing):
         couchdb_access(configuration, "node1", {k: v for k, v in environment.items() if k != missing})
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,5}", fullmatch=True) | st.sampled_from(["x", "x-y", "y-z", "z"])
+
+
+@given(first=st.tuples(NAMES, NAMES), second=st.tuples(NAMES, NAMES))
+def test_no_two_channels_and_nodes_have_one_database(first: tuple[str, str], second: tuple[str, str]) -> None:
+    names = [database_name("wattquorum", Owner("ab" * 32, *each)) for each in (first, second)]
+    assert (names[0] == names[1]) is (first == second)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_$()+/-]*", name) for name in names)
+
+
+def test_the_names_of_databases_are_easily_read() -> None:
+    owners = [Owner("", "main", "node-1"), Owner("", "north-east", "Node1")]
+    names = ["wattquorum-main-node-1", "wattquorum-north$2deast-$4eode1"]
+    assert [database_name("wattquorum", owner) for owner in owners] == names

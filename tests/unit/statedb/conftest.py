@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from couch import GIVEN_URL, Couch, given, own_server
+from couch import Couch, any_server
 from couch_chain import Chain
 
 from ledger.statedb import projector as projector_module
@@ -14,10 +14,7 @@ from ledger.statedb import projector as projector_module
 @pytest.fixture(scope="session")
 def couch() -> Iterator[Couch]:
     """A CouchDB, shared: each test takes databases of its own."""
-    if GIVEN_URL:
-        yield given()
-        return
-    with own_server() as made:
+    with any_server() as made:
         yield made
 
 

@@ -16,10 +16,17 @@ from couch import GIVEN_URL, Couch, needs_couchdb, own_server
 from couch_chain import OWNER, PATIENCE_S, Chain, by_hand
 from couch_proxy import proxied
 
+from ledger.statedb import couchdb_find
 from ledger.statedb.audit import Drift
 from ledger.statedb.couchdb import SAVEPOINT, CouchDatabase, Owner, audited
 from ledger.statedb.couchdb_client import Access, _decoded
-from ledger.statedb.documents import Document, StateDatabaseAway, StateDatabaseUnusable, document_of
+from ledger.statedb.documents import (
+    Document,
+    QueryTooCostly,
+    StateDatabaseAway,
+    StateDatabaseUnusable,
+    document_of,
+)
 from ledger.statedb.selector import parse_query
 
 pytestmark = [*needs_couchdb, pytest.mark.usefixtures("impatient")]
@@ -274,6 +281,25 @@ def test_a_document_that_the_server_refuses_is_left_out_alone(chain: Chain) -> N
     assert chain.database.left_out == {}
 
 
+def test_what_is_left_out_is_told_until_it_fits_also_by_the_next_process(chain: Chain) -> None:
+    assert (chain.projector.progress().left_out, chain.projector.progress().left_out_last) == (0, "")
+    for key in ("0007", "0008"):
+        chain.block(**{key: "x" * 8_100_000})
+        chain.wait()
+    chain.block()
+    chain.wait()
+    database = CouchDatabase(Access(chain.couch.url, chain.couch.user, chain.couch.password), chain.name, OWNER)
+    database.height()
+    assert list(database.left_out) == ["market/0007", "market/0008"]
+    database.close()
+    progress = chain.projector.progress()
+    assert (progress.left_out, progress.left_out_last) == (2, "market/0008")
+    assert chain.audit().drifted == dict.fromkeys(["market/0007", "market/0008"], Drift.LEFT_OUT)
+    chain.block(**{"0007": 1, "0008": None})
+    chain.check()
+    assert (chain.projector.progress().left_out, chain.projector.progress().left_out_last) == (0, "")
+
+
 # ---------------------------------------------------------------------------------------------- wrong settings
 
 
@@ -328,6 +354,32 @@ def test_a_server_without_queries_names_the_url_and_is_not_asked_without_a_pause
         assert "indexes" in fault, fault
         chain.close()
         chain.by_hand("DELETE")
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["it hangs", "it looks for long"])
+async def test_a_query_without_an_answer_is_too_costly_only_where_others_are_answered(
+    hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couchdb_find, "TIME_S", 0.3)
+    serving: list[asyncio.Task[Any] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        asked = await reader.readuntil(b"\r\n\r\n")
+        if not hangs and asked.startswith(b"GET"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        database = CouchDatabase(Access(url, "admin", "secret"), "wattquorum-x", OWNER)
+        told = pytest.raises(StateDatabaseAway, match="couchdb_url") if hangs else pytest.raises(QueryTooCostly)
+        with told:
+            await asyncio.to_thread(database.find, parse_query({"v.type": "order"}, 10))
+        await asyncio.to_thread(database.close)
+        await asyncio.gather(*(task for task in serving if task is not None))
 
 
 def test_a_server_that_is_not_there_is_away(couch: Couch) -> None:

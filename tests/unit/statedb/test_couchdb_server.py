@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from couch import GIVEN_URL, Couch, basic, needs_couchdb, own_server
+from couch import GIVEN_URL, Couch, basic, given, needs_couchdb, own_server
 
 pytestmark = needs_couchdb
 TOO_LARGE = "x" * 8_100_000
@@ -111,3 +112,16 @@ async def test_a_killed_server_keeps_what_it_acknowledged_and_its_address() -> N
         assert made.server.url == url
         async with aiohttp.ClientSession(headers=headers) as session:
             assert (await Caller(session, url, "kept")("GET", "/a"))[0] == 200
+
+
+async def test_a_given_server_is_left_without_the_databases_of_the_tests(couch: Couch) -> None:
+    """And with everybody else's, which this one's look like to it."""
+    async with aiohttp.ClientSession(headers=basic(couch.user, couch.password)) as session:
+        others = Caller(session, couch.url, couch.fresh_name())
+        await others("PUT")
+        with given(couch.url.replace("://", f"://{quote(couch.user)}:{quote(couch.password)}@")) as same:
+            assert same.url == couch.url
+            assert (await Caller(session, same.url, same.fresh_name())("PUT"))[0] == 201
+            assert len(same.made()) == 1
+        assert same.made() == []
+        assert (await others("DELETE"))[0] == 200

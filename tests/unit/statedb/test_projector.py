@@ -16,7 +16,7 @@ from ledger.ledger import Ledger
 from ledger.state import Entry
 from ledger.statedb import projector as projector_module
 from ledger.statedb.audit import Drift, audit
-from ledger.statedb.documents import Document, Page, SavepointLost, StateDatabaseAway, nobody
+from ledger.statedb.documents import Document, Kept, Page, SavepointLost, StateDatabaseAway, nobody
 from ledger.statedb.projector import Pauses, Projector
 from ledger.statedb.selector import Query
 from ledger.storage import set_aside
@@ -41,6 +41,7 @@ class Memory:
 
     def __post_init__(self) -> None:
         self.on_lost: Callable[[], None] = nobody
+        self.left_out: dict[str, str] = {}
 
     def height(self) -> int:
         return self.at
@@ -76,10 +77,10 @@ class Memory:
     def keys(self, after: str, limit: int) -> list[str]:
         return sorted(key for key in self.documents if key > after)[:limit]
 
-    def audit(self, after: str, limit: int) -> list[tuple[str, Document | None]]:
+    def audit(self, after: str, limit: int) -> list[tuple[str, Kept]]:
         return [(key, self.documents[key]) for key in self.keys(after, limit)]
 
-    def audit_keys(self, keys: Sequence[str]) -> dict[str, Document | None]:
+    def audit_keys(self, keys: Sequence[str]) -> dict[str, Kept]:
         return {key: self.documents[key] for key in keys if key in self.documents}
 
     def forget_savepoint(self) -> None:
