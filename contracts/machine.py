@@ -28,6 +28,8 @@ GUARDED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 log = logging.getLogger("wattq.contracts")
 
+MARKERS = {"transaction": "export", "deadline": "deadline", "view": "view"}
+"""What a function is marked as, by the kind of a call from outside."""
 _FLAT = frozenset({str, int, bool, type(None)})
 
 
@@ -129,8 +131,7 @@ class _Engine:
             return None if function is None else module.functions[MIGRATE]()
         if function is None:
             raise Trap(TrapCode.FUNCTION_UNKNOWN)
-        wanted = {"transaction": "export", "deadline": "deadline", "view": "view"}[call.kind]
-        if function.marker != wanted:
+        if function.marker != MARKERS[call.kind]:
             raise Trap(TrapCode.NOT_CALLABLE)
         session.read_only = 1 if call.kind == "view" else 0
         args = _copied(call.args)
@@ -185,12 +186,14 @@ def _is_missing_key(error: Exception) -> bool:
 def ordered(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
     """Arguments from outside in the parameters' order, integers within the language's range."""
     if isinstance(args, dict):
-        if args.keys() != set(function.parameters):
+        named = [args[name] for name in function.parameters if name in args]
+        if not len(named) == len(args) == len(function.parameters):
             wanted = ", ".join(function.parameters) or "no arguments"
             raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
-        args = [args[name] for name in function.parameters]
-    if not all(-LIMIT < value < LIMIT for value in args if type(value) is int):
-        raise Trap(TrapCode.INTEGER_TOO_LARGE)
+        args = named
+    for value in args:
+        if type(value) is int and not -LIMIT < value < LIMIT:
+            raise Trap(TrapCode.INTEGER_TOO_LARGE)
     return args
 
 

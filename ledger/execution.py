@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
+
 from ledger import epochs
 from ledger.authentication import (
     NONCE_PREFIX,
@@ -68,15 +70,13 @@ class Terms:
     expires_at_height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     contract: str
     name: str
     data: Value
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(msgspec.Struct, frozen=True):
     """``code`` is "OK" or an enumerated code; ``message`` the contract's own sentence.
 
     ``code_hash``: the SHA-256 (hex) of the called contract's source; "" if there is none. ``reads``, ``ranges`` and
@@ -90,9 +90,9 @@ class CallResult:
     events: tuple[Event, ...]
     code_hash: str = ""
     engine: int = ENGINE_VERSION
-    reads: Mapping[str, Version | None] = field(default_factory=dict)
+    reads: Mapping[str, Version | None] = msgspec.field(default_factory=dict)
     ranges: Sequence[RangeRead] = ()
-    writes: Mapping[str, bytes | None] = field(default_factory=dict)
+    writes: Mapping[str, bytes | None] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -62,9 +63,6 @@ def digest_of(rows: Rows) -> bytes:
     return sha256(_pack([(key, entry.height, entry.index) for key, entry in rows])).digest()
 
 
-T = TypeVar("T")
-
-
 class Sorted:
     """Keys in order, as soon as somebody asks for them."""
 
@@ -90,29 +88,27 @@ class Sorted:
         return self._keys
 
 
-class Layer(Generic[T]):
-    """Changes by key, None for a deleted one, with their keys in order below what somebody scans.
+class Layer:
+    """The keys of changes, to which keys are added only, in order below what somebody scans.
 
     Keys are kept apart by their root, the first two parts as `market/ask/`, so that a scan puts few in order; all of
     them are under ''.
     """
 
-    __slots__ = ("_fresh", "_sorted", "changes")
+    __slots__ = ("_changes", "_placed", "_sorted")
 
-    def __init__(self, changes: dict[str, T | None]) -> None:
-        self.changes = changes
+    def __init__(self, changes: dict[str, Any]) -> None:
+        self._changes = changes
+        self._placed = 0
         self._sorted: dict[str, Sorted] = {"": Sorted()}
-        self._fresh: list[str] = list(changes)
-
-    def set(self, key: str, value: T | None) -> None:
-        if key not in self.changes:
-            self._fresh.append(key)
-        self.changes[key] = value
 
     def keys(self, prefix: str = "") -> list[str]:
         """Changed keys, ascending: all of the prefix's root."""
-        fresh, by_root = self._fresh, self._sorted
-        if fresh:
+        by_root = self._sorted
+        more = len(self._changes) - self._placed
+        if more:
+            self._placed += more
+            fresh = list(islice(reversed(self._changes), more))
             by_root[""].fresh += fresh
             for key in fresh:
                 root = key[: key.find("/", key.find("/") + 1) + 1]
@@ -121,28 +117,37 @@ class Layer(Generic[T]):
                         by_root[root].fresh.append(key)
                     except KeyError:
                         by_root[root] = Sorted(key)
-            fresh.clear()
         below = by_root.get(prefix[: prefix.find("/", prefix.find("/") + 1) + 1])
         return [] if below is None else below.keys()
 
 
-_UNKNOWN = Entry(-1, -1, b"")
-"""Stands where a key is neither changed nor deleted."""
+class _Known(dict[str, Entry | None]):
+    """What is known of keys; a reader is asked once for each other one."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Callable[[str], Entry | None], known: Mapping[str, Entry | None]) -> None:
+        super().__init__(known)
+        self._ask = ask
+
+    def __missing__(self, key: str) -> Entry | None:
+        entry = self[key] = self._ask(key)
+        return entry
 
 
 class Overlay:
-    """Changes on top of a reader: None marks a deleted key. ``writes``: all that was applied, in order."""
+    """Changes on top of a reader, which stays as it is: None marks a deleted key. ``writes``: all that was applied, in
+    order."""
 
     def __init__(self, base: StateReader, changes: dict[str, Entry | None] | None = None) -> None:
         self.base = base
-        self._beneath = base.get
         self.changes: dict[str, Entry | None] = {} if changes is None else changes
+        self._known = _Known(base.get, self.changes)
         self._layer = Layer(self.changes)
         self.writes: list[Write] = []
 
     def get(self, key: str) -> Entry | None:
-        entry = self.changes.get(key, _UNKNOWN)
-        return self._beneath(key) if entry is _UNKNOWN else entry
+        return self._known[key]
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         return merged_scan(self.base, self._layer.keys(prefix), self.changes.__getitem__, prefix, after, limit)
@@ -150,7 +155,7 @@ class Overlay:
     def apply(self, writes: Mapping[str, bytes | None], height: int, index: int) -> None:
         """Take over a transaction's writes as version (height, index)."""
         for key, value in writes.items():
-            self._layer.set(key, None if value is None else Entry(height, index, value))
+            self.changes[key] = self._known[key] = None if value is None else Entry(height, index, value)
             self.writes.append((key, index, value))
 
 
@@ -204,7 +209,7 @@ class TransactionView:
         self.reads: dict[str, Version | None] = {}
         self.ranges: list[RangeRead] = []
         self.writes: dict[str, bytes | None] = {}
-        self._layer: Layer[bytes] = Layer(self.writes)
+        self._layer: Layer | None = None
 
     def is_true(self) -> bool:
         """Whether ``base`` answers every read and range query as is written here, perhaps by somebody else."""
@@ -225,14 +230,22 @@ class TransactionView:
         return entry.value
 
     def put(self, key: str, value: bytes) -> None:
-        self._layer.set(key, value)
+        self.writes[key] = value
 
     def delete(self, key: str) -> None:
-        self._layer.set(key, None)
+        self.writes[key] = None
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes]]:
-        rows = merged_scan(self.base, self._layer.keys(prefix), self._own, prefix, after, limit, self.ranges)
+        rows = merged_scan(self.base, self._keys(prefix), self._own, prefix, after, limit, self.ranges)
         return [(key, entry.value) for key, entry in rows]
+
+    def _keys(self, prefix: str) -> list[str]:
+        """Written keys, ascending, those with ``prefix`` at least: few are looked through, many are kept in order."""
+        if len(self.writes) <= Sorted.INSORT_MAX:
+            return sorted([key for key in self.writes if key.startswith(prefix)])
+        if self._layer is None:
+            self._layer = Layer(self.writes)
+        return self._layer.keys(prefix)
 
     def _own(self, key: str) -> Entry | None:
         value = self.writes[key]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from contracts import golden
 from contracts.deployment import DeploymentInvalid, check_deployment
