@@ -20,7 +20,7 @@ CALM_TIMEOUTS_MAX = 12
 """Termination: within so many of the longest timeouts after the last fault, everything asked for has happened."""
 SERVED_TIMEOUTS = 1
 """Censorship: where only liars keep a client waiting, it has its receipt within so many of the longest timeouts, and
-one more for each liar that may lead."""
+one more for each liar that may lead; what a full window takes to execute comes on top."""
 HEALED_TIMEOUTS = 3
 """Likewise after the last fault."""
 

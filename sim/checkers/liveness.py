@@ -38,9 +38,10 @@ def censorship(world: World) -> list[str]:
 
 
 def served_ms_max(world: World) -> int:
-    """How long a client may wait."""
+    """How long a client may wait. A liar may have had a whole window ordered ahead of it, which executes first."""
     timeouts = SERVED_TIMEOUTS if world.plan.fair else HEALED_TIMEOUTS
-    return (timeouts + faulty_max(world.plan.nodes)) * TIMEOUT_MS_MAX
+    window_ms = world.genesis.limits.window_blocks * world.plan.execution.block_ms
+    return (timeouts + faulty_max(world.plan.nodes)) * TIMEOUT_MS_MAX + window_ms
 
 
 def _waited_ms(world: World, operation: Operation, from_ms: int) -> int:
