@@ -148,7 +148,12 @@ class Network:
         roots: dict[str, str] = {}
 
         async def all_hold_it() -> bool:
+            nonlocal height
             for name in self.cluster.names:
+                status = await self.cluster.status(name)
+                if status is not None and status.first_height > height:  # it came by a snapshot, and never holds it
+                    height = status.executed_height
+                    roots.clear()
                 if name not in roots and (root := await self._root(name, height)) is not None:
                     roots[name] = root
             return len(roots) == len(self.cluster.names)
