@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from pbft.events import PoolRequest, Send
@@ -17,7 +18,7 @@ SLACK_MS = 50
 """How far from too old for the others."""
 
 
-class _Deceiver(Behaviour):
+class _Deceiver(Behaviour, ABC):
     """``_deceived(proposal)``: whom to send what in its place, asked once a view and sequence. It never complains of
     itself."""
 
@@ -40,8 +41,9 @@ class _Deceiver(Behaviour):
         to = stand.others if send.to is None else [send.to]
         return [Send(other, lie[1] if other == lie[0] else message) for other in to]
 
+    @abstractmethod
     def _deceived(self, message: Proposal) -> tuple[int, Proposal] | None:
-        raise NotImplementedError
+        """To whom something else is proposed than ``message``, and what; None: to nobody."""
 
     def _honest(self) -> list[int]:
         liars = {node.config.index for node in self.stand.liars}

@@ -31,3 +31,19 @@ def changed(value: Any) -> Iterator[Any]:
         yield from (value + 1, value - 1)
     elif value is None:
         yield base64.b64encode(b"\x93\x01\x00\xc4\x01\x01").decode()
+
+
+ODD: tuple[Any, ...] = (2**70, -(2**70), 2**63, -1, "\ud800", "é", None, 1.5, [], {})
+
+
+def oddly(tree: Any, *also: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Puts one odd value after another in the place of each leaf; where and what. ``tree`` ends as it was."""
+    for path in list(leaves(tree)):
+        place = tree
+        for key in path[:-1]:
+            place = place[key]
+        kept = place[path[-1]]
+        for odd in (each for each in (*ODD, *also) if each != kept):
+            place[path[-1]] = odd
+            yield path, odd
+        place[path[-1]] = kept

@@ -263,13 +263,19 @@ def test_an_edited_savepoint_hides_no_edited_document(projected: Projected, save
 # ------------------------------------------------------------------------------------------- a quiet ledger
 
 
-def test_a_savepoint_lost_without_a_block_is_noticed_and_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projector_module, "CHECK_S", 0.05)
+def at_rest() -> tuple[Projector, Checked]:
+    """A projector that has brought up block 8, after which none comes, and its database."""
     store, database = Store(), Checked()
     store.put(8, a=1)
     projector = Projector(database, lambda: (store, store.height), 100)
     projector.start()
     assert projector.wait_for(8, PATIENCE_S)
+    return projector, database
+
+
+def test_a_savepoint_lost_without_a_block_is_noticed_and_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector_module, "CHECK_S", 0.05)
+    projector, database = at_rest()
     database.clear()
     assert until(lambda: database.at == 8), "no block comes"
     assert until(lambda: projector.progress().fault == "" and not projector.lagging)
@@ -279,11 +285,7 @@ def test_a_savepoint_lost_without_a_block_is_noticed_and_read_again(monkeypatch:
 def test_a_reader_that_finds_something_gone_has_the_projector_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projector_module, "CHECK_S", 3_600.0)
     monkeypatch.setattr(projector_module, "RETRY_S", 0.0)
-    store, database = Store(), Checked()
-    store.put(8, a=1)
-    projector = Projector(database, lambda: (store, store.height), 100)
-    projector.start()
-    assert projector.wait_for(8, PATIENCE_S)
+    projector, database = at_rest()
     assert until(lambda: database.checks > 0)
     database.clear()
     database.on_lost()
