@@ -88,7 +88,7 @@ class Book:
         self.machine_s = self.validation_s = 0.0
         self.gas = 0
 
-    def place(self, side: str, number: int, price: int) -> None:
+    def place(self, side: str, number: int, price: int, energy_wh: int = LOT_WH) -> None:
         """One order; a seller's meter is used for few trades, as each may have a hundred."""
         role = "seller" if side == "ask" else "buyer"
         signer = f"{role}{number % PEOPLE:03d}"
@@ -100,7 +100,7 @@ class Book:
             "side": side,
             "meter": name,
             "interval": INTERVAL,
-            "energy_wh": LOT_WH,
+            "energy_wh": energy_wh,
             "price": price,
             "execution": "limit",
         }

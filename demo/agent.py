@@ -26,8 +26,6 @@ PRICE_FLOOR = 80_000
 PRICE_CEILING = 320_000
 CONFIRM_MAX = 50
 INVOKE_TIMEOUT_S = 30.0
-ORDER_GAS = 120_000
-"""An order of a household may trade with a dozen others; blocks are far from full here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +45,12 @@ class Agent:
         self._journal = journal
         self._random = random.Random(f"{seed}/{participant.name}")  # a market's mood, no secret
 
-    async def invoke(self, contract: str, function: str, args: Mapping[str, Any], gas_limit: int | None = None) -> Any:
+    async def invoke(self, contract: str, function: str, args: Mapping[str, Any]) -> Any:
         """Submit, wait for the verified certificate, journal it; None when refused or unavailable."""
         began = time.perf_counter()
         label = f"{contract}.{function}"
         try:
-            outcome = await self.client.invoke(
-                contract, function, args, gas_limit=gas_limit, timeout_s=INVOKE_TIMEOUT_S
-            )
+            outcome = await self.client.invoke(contract, function, args, timeout_s=INVOKE_TIMEOUT_S)
         except Refused as refusal:
             self._journal.refuse(self.participant.name, label, refusal.code, refusal.tx_id)
             return None
@@ -78,7 +74,7 @@ class Agent:
                 "market", "post_listing", {**place, "energy_wh": listed_wh, "price": price, "lot_wh": LOT_WH}
             )
         ask = {**place, "side": "ask", "energy_wh": max(1, surplus_wh - listed_wh), "price": self._price(0.2, 0.6)}
-        await self.invoke("market", "place_order", {**ask, "execution": "limit"}, ORDER_GAS)
+        await self.invoke("market", "place_order", {**ask, "execution": "limit"})
 
     async def buy(self, interval: int, forecast: Forecast) -> None:
         """Cover the forecast need: cheapest listings first, then a bid for what is left."""
@@ -104,7 +100,7 @@ class Agent:
                 "price": limit,
                 "execution": "limit",
             }
-            await self.invoke("market", "place_order", bid, ORDER_GAS)
+            await self.invoke("market", "place_order", bid)
 
     async def confirm(self) -> int:
         """Sign the settlements that wait for this household; how many."""

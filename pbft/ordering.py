@@ -32,7 +32,7 @@ class _Waiting:
     told_ms: int | None = None
     """When this view's primary was told of it, as far as we know."""
     sequence: int | None = None
-    """The sequence that it was first proposed at in this view, until that has executed."""
+    """The sequence that it is proposed at in this view, until one that it was proposed at has executed."""
 
 
 @dataclass(slots=True)
@@ -190,7 +190,7 @@ class Pool:
         """The view's primary proposes these, some of which we may never have seen."""
         for request in requests:
             waiting = self._waiting.get(request.tx_id)
-            if waiting is None or waiting.sequence is not None:
+            if waiting is None:
                 continue
             waiting.sequence = sequence
             self._proposed.setdefault(sequence, []).append(request.tx_id)

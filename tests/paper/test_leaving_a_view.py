@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from harness import SCOPE, START_CLOCK_MS, Net, checked, request
+from harness import SCOPE, START_CLOCK_MS, Net, Node, checked, request
 
 from ca.signatures import verify
 from pbft.config import ReplicaConfig
-from pbft.events import PoolRequest, Received, RejectReason, Submitted
+from pbft.events import Execute, PoolRequest, Received, RejectReason, Submitted
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.messages import (
     Batch,
@@ -120,6 +121,46 @@ def test_blocks_of_nothing_but_what_has_executed_are_no_progress() -> None:
     net.submit(1, "victim:new")
     net.until(lambda: "victim:new" in net.nodes[2].texts(), 10_000)
     assert {node.replica.view for node in net.nodes} == {1}
+
+
+class Busy(Net):
+    """Everybody but replica 0 executes one block in 50 ms."""
+
+    def __init__(self, n: int, **options: Any) -> None:
+        self.waiting: dict[int, list[Execute]] = {index: [] for index in range(1, n)}
+        super().__init__(n, **options)
+
+    def _execute(self, node: Node, item: Execute) -> None:
+        if node.index in self.waiting:
+            self.waiting[node.index].append(item)
+        else:
+            super()._execute(node, item)
+
+    def advance(self, ms: int) -> None:
+        for _ in range(0, ms, 50):
+            super().advance(50)
+            for index, items in self.waiting.items():
+                if items:
+                    super()._execute(self.nodes[index], items.pop(0))
+
+
+@pytest.mark.row(13)
+def test_a_backlog_of_blocks_without_anything_new_stops_no_time_out_and_is_not_the_next_primarys_fault() -> None:
+    """Found by a tester: while blocks waited for execution nobody was judged, so a liar kept execution busy."""
+    net = Busy(4, request_timeout_ms=1_000, block_idle_ms_max=200, primary_share_percent_min=0)
+    net.submit(1, "victim:old")
+    net.until(lambda: net.all_executed("victim:old"))
+    primary_that(net, "victim")
+    liar, old = net.nodes[0].replica, request("victim:old")
+    propose = liar._normal._propose
+    liar._normal._propose = lambda requests: propose([old])  # type: ignore[method-assign]  # the liar's
+    liar.core.pool.due = lambda now_ms, pipeline_idle: True  # type: ignore[method-assign]
+    net.submit(1, "victim:new")
+    net.advance(1_500)
+    assert min(len(items) for items in net.waiting.values()) > 20, "a backlog of more than a second"
+    net.until(lambda: "victim:new" in net.nodes[2].texts(), 20_000)
+    assert {node.replica.view for node in net.nodes} == {1}
+    net.check_agreement()
 
 
 def test_batches_that_are_full_by_gas_are_full() -> None:

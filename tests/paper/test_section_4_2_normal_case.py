@@ -72,6 +72,17 @@ def test_a_second_pre_prepare_for_a_sequence_is_refused_and_raises_an_alarm() ->
     assert len([m for m in net.nodes[1].sent if isinstance(m, Prepare)]) == 1
 
 
+@pytest.mark.row(1)
+def test_who_passes_the_second_pre_prepare_on_is_not_blamed_for_it() -> None:
+    net = Net(4)
+    net.give(net.nodes[1], proposal(net, 1, b"x"))
+    second = proposal(net, 1, b"y").message
+    assert isinstance(second, Proposal)
+    net.give(net.nodes[1], Received(2, second.pre_prepare, None))
+    assert net.nodes[1].rejects == [RejectReason.PROVEN_LIE], "the primary's"
+    assert [evidence.accused for evidence in net.nodes[1].evidence] == [0]
+
+
 @pytest.mark.row(17)
 def test_a_proposal_beyond_the_clock_tolerance_is_refused() -> None:
     net = Net(4, clock_tolerance_ms=100)

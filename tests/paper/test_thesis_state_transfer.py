@@ -26,7 +26,7 @@ from pbft.messages import (
     ViewChange,
     encode_batch,
 )
-from pbft.records import Accepted, Muted, Prepared
+from pbft.records import Accepted, Cut, Muted, Prepared
 
 K, L = 4, 12
 
@@ -530,6 +530,22 @@ def test_a_second_start_after_damage_signs_nothing_that_the_first_life_may_have_
     assert AlarmKind.AMNESIA in {alarm.kind for alarm in net.nodes[3].alarms}
     net.filter = lambda s, r, m: True
     net.until(lambda: net.nodes[3].replica.core.votes and net.nodes[3].height >= net.nodes[2].height)
+    net.check_agreement()
+
+
+@pytest.mark.row(1)
+def test_a_mute_replica_with_a_ledger_older_than_its_log_stays_mute_until_that_is_made_good() -> None:
+    """It left a view that it had no vote in, and ended."""
+    net = Net(4, checkpoint_interval_blocks=4, window_blocks=8, block_idle_ms_max=100)
+    net.advance(4_000)
+    node = net.nodes[3]
+    cut = node.height - 8
+    net.crash(3)
+    node.wal = [Muted(None), Muted(6), Cut(cut)]
+    node.blocks, node.statements, node.certificates, node.executed = [], [], {}, set()
+    net.restart(3)
+    net.until(lambda: node.replica.core.votes, 20_000)
+    assert node.replica.core.outcomes.certified >= cut
     net.check_agreement()
 
 

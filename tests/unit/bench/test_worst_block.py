@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.vm import PRICE, Book
+from bench.vm import LOT_WH, PRICE, Book
 from bench.worst import WORST, source_of
 from contracts.guards.meter import CALLS_MAX
 from contracts.language import check
@@ -13,7 +13,7 @@ from ledger import upgrades
 from ledger.envelope import GAS_LIMIT_MAX
 from ledger.execution import DEADLINE_GAS_MAX, DEADLINE_GAS_PER_BLOCK_MAX, MIGRATION_GAS_MAX
 from sdk.configuration import Limits, Timers
-from sdk.gas import GAS_LIMIT_MARKET, gas_limit_of
+from sdk.gas import GAS_LIMIT_MARKET, GAS_LIMIT_ORDER, gas_limit_of
 
 NS_PER_GAS_MAX = 25
 """What the dearest operation takes, by `python -m bench.worst` on two busy cores: 20."""
@@ -30,22 +30,20 @@ def test_whatever_may_be_declared_fits_into_a_block() -> None:
     assert DEADLINE_GAS_MAX <= DEADLINE_GAS_PER_BLOCK_MAX
 
 
-def test_a_block_holds_as_many_market_transactions_as_it_may_have() -> None:
-    assert gas_limit_of("market", "place_order") == GAS_LIMIT_MARKET
+def test_a_block_holds_as_many_market_transactions_as_it_may_have_or_a_hundred_orders() -> None:
+    assert gas_limit_of("market", "take_listing") == GAS_LIMIT_MARKET
+    assert gas_limit_of("market", "place_order") == gas_limit_of("market", "amend_order") == GAS_LIMIT_ORDER
+    assert Limits().block_gas_max >= 100 * GAS_LIMIT_ORDER
     assert Limits().batch_transactions_max * GAS_LIMIT_MARKET <= Limits().block_gas_max
 
 
-def test_what_clients_declare_for_an_order_pays_for_two_trades() -> None:
+def test_what_clients_declare_for_an_order_pays_for_a_dozen_trades() -> None:
     book = Book()
-    for number in range(4):
+    for number in range(12):
         book.place("ask", number, PRICE)
-    book.reset()
-    book.place("ask", 4, PRICE)
     rested = book.gas
-    book.place("bid", 0, PRICE)
-    traded = book.gas - rested
-    assert rested < GAS_LIMIT_MARKET // 4
-    assert 2 * traded - rested < GAS_LIMIT_MARKET
+    book.place("bid", 0, PRICE, 12 * LOT_WH)
+    assert rested < book.gas - rested < GAS_LIMIT_ORDER
 
 
 @pytest.mark.parametrize("name", WORST)
