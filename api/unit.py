@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
 
 from api.reporter import Report, Reporter
 from api.service import NodeService
@@ -35,12 +37,14 @@ from sdk.transports import connect
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all ledgers of a node share: its name and key, its configuration, and the socket on which it answers."""
+    """What all ledgers of a node share: its name and key, its configuration, the socket on which it answers, and the
+    registry in which every room puts its metrics."""
 
     name: str
     key: SigningKey
     configuration: Configuration
     socket: Path
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 class Consensus(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[1]
 ROOMS = (
-    "api", "bench", "ca", "cluster", "contracts", "demo", "ledger", "meter", "node", "pbft", "sdk", "sim",
+    "api", "bench", "ca", "cluster", "contracts", "demo", "ledger", "meter", "node", "pbft", "sdk", "seat", "sim",
 )  # fmt: skip
 
 

@@ -48,12 +48,13 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),
-    "node": frozenset({"ca", "pbft", "ledger", "contracts", "sdk", "meter", "api"}),
+    "node": frozenset({"ca", "pbft", "ledger", "contracts", "sdk", "meter", "api", "seat"}),
+    "seat": frozenset({"ca", "pbft", "ledger", "sdk", "api"}),
     "cluster": frozenset({"ca", "sdk", "ledger.genesis"}),
     "cli": frozenset(
         {
             "ca", "pbft", "ledger", "contracts", "sdk", "meter", "api", "sim", "faults", "bench", "demo",
-            "node", "cluster",
+            "node", "seat", "cluster",
         }
     ),
 }  # fmt: skip
