@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from api.faults import our_fault
 from sdk import wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
@@ -142,13 +142,6 @@ class _Caller(asyncio.Protocol):
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(our_fault(log, request.method))))
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(_framed(reply))
-
-
-def our_fault(logger: logging.Logger, what: str) -> Problem:
-    """Log the exception being handled under a fresh number, and say that number to the caller, and nothing else."""
-    number = secrets.token_hex(8)
-    logger.exception("request %s: %r failed", number, what[:200])
-    return Problem("INTERNAL_ERROR", f"The node failed to answer; its log says why, under request {number}.", 500)
 
 
 def _framed(reply: wire.Reply) -> bytes:

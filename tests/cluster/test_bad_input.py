@@ -346,8 +346,8 @@ async def test_rest_refuses_what_is_malformed(market: Market) -> None:
         assert await problem("GET", "/v1/blocks/999999") == (404, "NOT_FOUND")
         assert await problem("GET", "/v1/headers?limit=5&limit=6") == (400, "PARAMETERS_INVALID")
         assert await problem("GET", "/v1/headers?limt=5") == (400, "PARAMETERS_INVALID")
-        assert await problem("GET", "/v1/nowhere") == (404, "HTTP_404")
-        assert await problem("DELETE", "/v1/status") == (405, "HTTP_405")
+        assert await problem("GET", "/v1/nowhere") == (404, "ROUTE_UNKNOWN")
+        assert await problem("DELETE", "/v1/status") == (405, "VERB_NOT_ALLOWED")
         bearer = {"Authorization": "Bearer nonsense"}
         assert await problem("GET", "/v1/trades", headers=bearer) == (401, "SESSION_UNKNOWN")
 

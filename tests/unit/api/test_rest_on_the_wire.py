@@ -13,14 +13,9 @@ import msgspec
 import pytest
 from network import until
 
-from api.rest import (
-    ADDRESS_CALLS_MAX,
-    ADDRESS_SHARE,
-    HEALTH_CONNECTIONS_MAX,
-    SECURITY_HEADERS,
-    RestServer,
-    _Hall,
-)
+from api.connections import ADDRESS_SHARE, HEALTH_CONNECTIONS_MAX, Hall
+from api.problems import SECURITY_HEADERS
+from api.rest import ADDRESS_CALLS_MAX, RestServer
 from api.socket import SocketServer
 from sdk import methods, wire
 from sdk.transports import SocketTransport
@@ -177,21 +172,21 @@ async def connected(server: Wire, count: int) -> AsyncIterator[list[asyncio.Stre
 
 
 async def test_one_address_has_a_share_of_the_connections(server: Wire) -> None:
-    server.rest._hall = _Hall(4 * ADDRESS_SHARE)
+    server.rest.hall = Hall(4 * ADDRESS_SHARE)
     async with connected(server, 4):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         async with asyncio.timeout(10):
             assert await reader.read() == b"", "closed, unheard"
         writer.close()
-        assert server.rest._hall.enter("10.0.0.1"), "others are let in"
-    await eventually(lambda: server.rest._hall._inside.total() == 1)
+        assert server.rest.hall.enter("10.0.0.1"), "others are let in"
+    await eventually(lambda: server.rest.hall.count == 1)
     async with connected(server, 4):
         pass
 
 
 async def test_a_full_house_still_says_how_it_is(server: Wire) -> None:
     """Found by a tester: one client's calls shut everybody out, and whoever looked after the node's health too."""
-    server.rest._hall = hall = _Hall(8)
+    server.rest.hall = hall = Hall(8)
     for number in range(8):
         assert hall.enter(f"10.0.0.{number}")
     assert problem(await server.send(ASK)) == (503, "TOO_MANY_CONNECTIONS")
@@ -214,7 +209,7 @@ async def test_an_address_has_so_many_calls_under_way(server: Wire, monkeypatch:
         return methods.Headers(())
 
     monkeypatch.setattr(server.node, "call", waits)
-    server.rest._hall = _Hall(ADDRESS_SHARE * 2 * ADDRESS_CALLS_MAX)
+    server.rest.hall = Hall(ADDRESS_SHARE * 2 * ADDRESS_CALLS_MAX)
     async with AsyncExitStack() as stack:
         readers = []
         for _ in range(ADDRESS_CALLS_MAX):

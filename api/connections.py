@@ -1,0 +1,129 @@
+"""REST's connections: how many there are, how many each address has, and what is answered before there is a request.
+
+``/v1/health`` has a few places of its own, so that a full house still says how it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from api.faults import our_fault
+from api.problems import Respond, problem_response
+from sdk.errors import Problem
+
+ADDRESS_SHARE = 4
+"""An address has the connections' fourth part at most."""
+HEALTH_CONNECTIONS_MAX = 16
+"""Connections beyond the others that are answered about health only."""
+IDLE_S, HEALTH_IDLE_S = 75.0, 5.0
+"""How long a connection without a request keeps its place."""
+
+HEALTH = "/v1/health"
+
+log = logging.getLogger("wattq.rest")
+
+
+class Hall:
+    """Who is connected: how many in all, and from each address."""
+
+    def __init__(self, connections_max: int) -> None:
+        self._max = connections_max
+        self._address_max = max(1, connections_max // ADDRESS_SHARE)
+        self._inside: Counter[str] = Counter()
+
+    @property
+    def is_full(self) -> bool:
+        return self._inside.total() >= self._max
+
+    @property
+    def count(self) -> int:
+        return self._inside.total()
+
+    def enter(self, address: str) -> bool:
+        """Count a connection; False if there is no room for it."""
+        beyond = self._inside.total() >= self._max + HEALTH_CONNECTIONS_MAX
+        if beyond or self._inside[address] >= self._address_max:
+            return False
+        self._inside[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        self._inside[address] -= 1
+        if not self._inside[address]:
+            del self._inside[address]
+
+
+class Connection(web.RequestHandler):
+    """What is not even HTTP, or has a line that is too long, never reaches the application: it is answered here."""
+
+    __slots__ = ("_address", "_hall", "for_health_only")
+
+    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop, hall: Hall) -> None:
+        self.for_health_only = hall.is_full
+        idle_s = HEALTH_IDLE_S if self.for_health_only else IDLE_S
+        access_log: Any = None  # it keeps none
+        super().__init__(manager, loop=loop, access_log=access_log, keepalive_timeout=idle_s)
+        self._hall = hall
+        self._address: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        name = transport.get_extra_info("peername")
+        address = str(name[0]) if isinstance(name, tuple) else ""
+        if self._hall.enter(address):
+            self._address = address
+        else:
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._address is not None:
+            self._hall.leave(self._address)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        response = problem_response(_protocol_fault(status, exc))
+        response.force_close()
+        return response
+
+
+def _protocol_fault(status: int, error: BaseException | None) -> Problem:
+    if isinstance(error, LineTooLong):
+        return Problem("HEADERS_TOO_LARGE", "A line of the request's head is too long. Shorten it.", 431)
+    if status < 500:
+        return Problem("REQUEST_MALFORMED", "This is no HTTP request that the node understands.", status)
+    return our_fault(log, "an HTTP request")
+
+
+async def expected(request: web.Request) -> web.StreamResponse | None:
+    """Answer ``Expect: 100-continue``; nothing else can be expected."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return problem_response(Problem("EXPECTATION_UNKNOWN", "Only 100-continue can be expected.", 417))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
+
+
+@web.middleware
+async def crowd(request: web.Request, handler: Respond) -> web.StreamResponse:
+    """A connection beyond those there is room for is answered about health, and ended."""
+    if not (isinstance(request.protocol, Connection) and request.protocol.for_health_only):
+        return await handler(request)
+    if request.path == HEALTH:
+        response = await handler(request)
+    else:
+        message = "The node has no connection free. Try again shortly."
+        response = problem_response(Problem("TOO_MANY_CONNECTIONS", message, 503))
+    response.force_close()
+    return response
