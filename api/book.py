@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from ledger.state import StateReader
+from ledger.state import Entry, StateReader
 from ledger.values import Value, decode_value
-from sdk.methods import Book, Level, OpenListing
+from sdk.methods import Book, IntervalRecord, Level, OpenListing
 
 ROWS_MAX = 500
 """Orders a side, and listings, that one answer looks at: the best ones."""
@@ -21,7 +21,10 @@ PRICE_MAX = 1_000_000_000
 def read_book(reader: StateReader, interval: int, height: int) -> Book:
     """The best ``ROWS_MAX`` orders of each side, of all zones and products together, summed by price; and the
     interval's open listings. Prices are the orders' own: what the grid adds depends on who meets whom."""
-    listings = [OpenListing(row[0], int(rest.split("/")[0]), row[1], row[2]) for rest, row in _offers(reader, interval)]
+    listings = [
+        OpenListing(row[0], int(rest.split("/")[0]), row[1], row[2], _zone(reader, row[0]))
+        for rest, row in _offers(reader, interval, ROWS_MAX)
+    ]
     return Book(
         interval=interval,
         height=height,
@@ -31,11 +34,34 @@ def read_book(reader: StateReader, interval: int, height: int) -> Book:
     )
 
 
-def _offers(reader: StateReader, interval: int) -> Iterator[tuple[str, Value]]:
-    """Listings' rows: what follows the interval in the key, and the value."""
+def read_intervals(reader: StateReader, first: int, count: int) -> tuple[IntervalRecord, ...]:
+    """The best prices of ``count`` intervals from ``first`` on."""
+    return tuple(_best(reader, interval) for interval in range(first, first + count))
+
+
+def _best(reader: StateReader, interval: int) -> IntervalRecord:
+    tops = [decode_value(entry.value) for _, entry in _tops(reader, interval)]
+    bids, asks = ([price for top in tops for price, _ in top[side].values()] for side in ("bid", "ask"))
+    listings = [int(rest.split("/")[0]) for rest, _ in _offers(reader, interval, 1)]
+    return IntervalRecord(interval, max(bids, default=None), min(asks, default=None), listings[0] if listings else None)
+
+
+def _offers(reader: StateReader, interval: int, limit: int) -> Iterator[tuple[str, Value]]:
+    """Listings' rows, cheapest first: what follows the interval in the key, and the value."""
     prefix = f"market/offer/{interval:0{INTERVAL_DIGITS}d}/"
-    for key, entry in reader.scan(prefix, "", ROWS_MAX):
+    for key, entry in reader.scan(prefix, "", limit):
         yield key[len(prefix) :], decode_value(entry.value)
+
+
+def _zone(reader: StateReader, listing: str) -> str:
+    entry = reader.get(f"market/listing/{listing}")
+    assert entry is not None, "what is offered has a listing"
+    return str(decode_value(entry.value)["zone"])
+
+
+def _tops(reader: StateReader, interval: int) -> list[tuple[str, Entry]]:
+    """By key, what names the best price and order of each zone and side of a product."""
+    return reader.scan(f"market/top/{interval:0{INTERVAL_DIGITS}d}/", "", PRODUCTS_MAX)
 
 
 def _orders(reader: StateReader, side: str, interval: int) -> list[tuple[int, int]]:
@@ -43,7 +69,7 @@ def _orders(reader: StateReader, side: str, interval: int) -> list[tuple[int, in
     the product's tops name the zones that have any."""
     start = f"{interval:0{INTERVAL_DIGITS}d}/"
     found: list[tuple[int, str]] = []
-    for top, entry in reader.scan(f"market/top/{start}", "", PRODUCTS_MAX):
+    for top, entry in _tops(reader, interval):
         product = top.rsplit("/", 1)[1]
         for zone in decode_value(entry.value)[side]:
             prefix = f"market/{side}/{start}{product}/{zone}/"

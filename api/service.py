@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from api.book import read_book
+from api.book import read_book, read_intervals
 from api.channel_records import channels_of
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
@@ -30,6 +30,7 @@ from api.privacy import (
 from api.queries import Queries
 from api.sessions import Sessions
 from api.submissions import Submissions
+from api.terms import read_terms
 from ca.authority import AdmissionRefused, Authority
 from ca.certificates import InvalidCertificate
 from ledger.answers import BlockNotHeld
@@ -49,6 +50,7 @@ QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
 """Queries and views: what may take long."""
 ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S = 1, 32, 60.0
 STATUS_OF_VIEW_CODE = 422
+INTERVAL_MS = 900_000
 
 
 class StatusPort(Protocol):
@@ -113,6 +115,8 @@ class NodeService:
             "enrol": self._do_enrol,
             "handover": self._do_handover,
             "channels": self._do_channels,
+            "intervals": self._do_intervals,
+            "terms": self._do_terms,
         }
 
     async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
@@ -151,6 +155,14 @@ class NodeService:
 
     async def _do_book(self, params: methods.BookParams, _: Viewer) -> methods.Book:
         return await self._reads.run(read_book, self._ledger.reader(), params.interval, self._ledger.height)
+
+    async def _do_intervals(self, params: methods.IntervalsParams, _: Viewer) -> methods.Intervals:
+        reader, height = self._ledger.reader(), self._ledger.height
+        first = params.first or self._ledger.time_ms // INTERVAL_MS
+        return methods.Intervals(await self._reads.run(read_intervals, reader, first, params.count), height)
+
+    async def _do_terms(self, _: methods.Nothing, __: Viewer) -> methods.Terms:
+        return await self._reads.run(read_terms, self._ledger.reader(), self._ledger.height)
 
     async def _do_nonce(self, params: methods.SignerParams, _: Viewer) -> methods.NonceState:
         return methods.NonceState(params.signer, self._ledger.nonce_highest(params.signer))

@@ -72,6 +72,13 @@ class BookParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     interval: Annotated[int, Meta(ge=0, le=2**40)]
 
 
+class IntervalsParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``count`` intervals from ``first`` on; 0 means the one of the newest block's time."""
+
+    first: Annotated[int, Meta(ge=0, le=2**40)] = 0
+    count: Limit = ROWS_DEFAULT
+
+
 class DocumentsParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Documents of one kind that the caller may read, newest key last; ``bookmark`` continues a page."""
 
@@ -298,10 +305,13 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class OpenListing(msgspec.Struct, frozen=True):
+    """``zone``: the seller's, on which the grid fee depends that the buyer pays beside ``price``."""
+
     listing: str
     price: int
     remaining_wh: int
     lot_wh: int
+    zone: str = ""
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -312,6 +322,52 @@ class Book(msgspec.Struct, frozen=True):
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     listings: tuple[OpenListing, ...]
+
+
+class IntervalRecord(msgspec.Struct, frozen=True):
+    """The best prices of an interval, of all zones and products; None where nothing stands."""
+
+    interval: int
+    bid: int | None
+    ask: int | None
+    listing: int | None
+
+
+class Intervals(msgspec.Struct, frozen=True):
+    intervals: tuple[IntervalRecord, ...]
+    height: int
+
+
+class GridFee(msgspec.Struct, frozen=True):
+    """Micro-currency per kWh from one zone's meters to another's: ``before`` until ``from_ms``, then ``fee``."""
+
+    from_zone: str
+    to_zone: str
+    fee: int
+    from_ms: int
+    before: int
+
+
+class Product(msgspec.Struct, frozen=True):
+    """Zones that trade with each other; ``mechanism``: continuous, auction, or a contract."""
+
+    name: str
+    zones: tuple[str, ...]
+    mechanism: str
+    grid_fee: int
+    ties: str
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What decides on costs and consent, as of ``height``: parameters, grid fees, products, and of how many of which
+    organisations operators sign an act of governance."""
+
+    parameters: dict[str, int]
+    grid_fees: tuple[GridFee, ...]
+    products: tuple[Product, ...]
+    organisations: tuple[str, ...]
+    threshold: int
+    height: int
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -454,6 +510,8 @@ HEADERS = Method("headers", HeadersParams, Headers, "GET", "/v1/headers")
 BLOCK = Method("block", BlockParams, BlockRecord, "GET", "/v1/blocks/{height}")
 BLOCK_BY_HASH = Method("block_by_hash", BlockHashParams, BlockRecord, "GET", "/v1/blocks/by-hash/{hash}")
 BOOK = Method("book", BookParams, Book, "GET", "/v1/book/{interval}")
+INTERVALS = Method("intervals", IntervalsParams, Intervals, "GET", "/v1/intervals")
+TERMS = Method("terms", Nothing, Terms, "GET", "/v1/terms")
 LISTINGS = Method("listings", DocumentsParams, Rows, "GET", "/v1/listings")
 ORDERS = Method("orders", DocumentsParams, Rows, "GET", "/v1/orders")
 TRADES = Method("trades", DocumentsParams, Rows, "GET", "/v1/trades")
@@ -477,6 +535,6 @@ METHODS: dict[str, Method[Any, Any]] = {
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
-        CHANNELS,
+        CHANNELS, INTERVALS, TERMS,
     )
 }  # fmt: skip

@@ -60,8 +60,14 @@ async def test_a_stranger_sees_the_book_without_names(desk: Desk) -> None:
     assert [(item.listing, item.price, item.remaining_wh, item.lot_wh) for item in book.listings] == [
         ("000-1", 120, 700, 100)
     ]
-    text = msgspec.json.encode(book).decode()
-    assert not any(key.signer in text for key in (ALICE, BOB, CAROL))
+    best = await desk.call("intervals", first=5, count=1)
+    assert [(row.interval, row.bid, row.ask, row.listing) for row in best.intervals] == [(5, 90, 100, 120)]
+    assert len((await desk.call("intervals")).intervals) == 50
+    terms = await desk.call("terms")
+    assert (terms.height, terms.organisations) == (1, GENESIS.organisations.names)
+    for answer in (book, best, terms):
+        text = msgspec.json.encode(answer).decode()
+        assert not any(key.signer in text for key in (ALICE, BOB, CAROL))
 
 
 async def test_a_stranger_sees_a_blocks_header_and_a_count(desk: Desk) -> None:
