@@ -30,7 +30,8 @@ class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """One quantity: its raw value times ``multiplier`` over ``divisor`` is W or Wh.
 
     In a SunSpec profile ``address`` and ``scale_factor`` (the register of a power of ten) count from the model's
-    id register; elsewhere ``address`` is absolute and there is no scale factor.
+    id register; elsewhere ``address`` is absolute and there is no scale factor. ``negated``: the device counts the
+    other way round than we do, for whom + is import.
     """
 
     address: Address
@@ -38,6 +39,7 @@ class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     multiplier: Factor = 1
     divisor: Factor = 1
     scale_factor: Address | None = None
+    negated: bool = False
 
     @property
     def words(self) -> int:
@@ -45,10 +47,12 @@ class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class SunSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where to look for the "SunS" mark, and which model ids this profile's offsets fit."""
+    """Where to look for the "SunS" mark, which model ids this profile's offsets fit, and the length that such a model
+    has after its id and length registers."""
 
     bases: Annotated[tuple[Address, ...], Meta(min_length=1)]
     models: Annotated[tuple[Address, ...], Meta(min_length=1)]
+    length: Annotated[int, Meta(ge=1, le=65_000)]
 
 
 class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +60,8 @@ class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     ``resolution_wh``: the coarsest step of its energy counters. ``counter_wrap``: the raw value at which a counter
     starts again from 0, left out where it is not known. ``poll_interval_ms_min``: polled faster, it may reboot.
+    ``request_pause_ms``: what its line is left alone between any two requests. A device that measures one direction
+    only has no other counter, which then counts as 0.
     """
 
     name: str
@@ -67,19 +73,22 @@ class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     poll_interval_ms_min: Annotated[int, Meta(ge=1, le=60_000)]
     resolution_wh: Annotated[int, Meta(ge=1, le=1_000_000)]
     counter_wrap: Annotated[int, Meta(ge=1, le=1 << 62)] | None = None
+    request_pause_ms: Annotated[int, Meta(ge=0, le=5_000)] = 0
     power_w: Register
-    import_wh: Register
+    import_wh: Register | None = None
     export_wh: Register | None = None
     sunspec: SunSpec | None = None
 
     @property
     def registers(self) -> tuple[Register, ...]:
-        """Power, import and, where there is one, export."""
+        """Power and the counters that there are."""
         wanted = (self.power_w, self.import_wh, self.export_wh)
         return tuple(register for register in wanted if register is not None)
 
     def check(self, source: str) -> DeviceProfile:
         """Rules that span several keys; ``ProfileError`` names the one that is wrong."""
+        if self.import_wh is None and self.export_wh is None:
+            raise ProfileError(f"{source}: import_wh: a meter has an energy counter, this one or export_wh")
         for key in ("power_w", "import_wh", "export_wh"):
             register: Register | None = getattr(self, key)
             if register is None:
@@ -90,6 +99,9 @@ class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 raise ProfileError(f"{source}: registers_max: below the {register.words} registers of {key}")
             if key != "power_w" and register.words < 2:
                 raise ProfileError(f"{source}: {key}.type: an energy counter has at least 32 bits")
+            last = max(register.address + register.words - 1, register.scale_factor or 0)
+            if self.sunspec is not None and last > self.sunspec.length + 1:
+                raise ProfileError(f"{source}: {key}: beyond a model of {self.sunspec.length} registers")
         return self
 
 

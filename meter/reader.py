@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from pymodbus.client.mixin import ModbusClientMixin
 from pymodbus.exceptions import ConnectionException, ModbusException
@@ -13,24 +14,44 @@ from meter.counters import Sample
 from meter.errors import DeviceRefused, LineDown, NoAnswer, WrongDevice
 from meter.profile import DeviceProfile, Register, SunSpec
 from meter.registers import decode, decode_scale_factor, plan_requests, scaled
+from meter.sunspec import Read, find_base, walk
 
 # pymodbus logs every failure with a dump of frames besides raising it; what matters here is what it raises.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 Client = ModbusClientMixin[Awaitable[ModbusPDU]]
 """The reading calls of ``pymodbus``'s asynchronous clients."""
-SUNSPEC_MARK = [0x5375, 0x6E53]
-"""The registers of "SunS"."""
-SUNSPEC_END = 0xFFFF
-SUNSPEC_MODELS_MAX = 64
+Pause = Callable[[], Awaitable[None]]
+"""Waited for before each request."""
+
+
+async def no_pause() -> None:
+    """For a line of one's own."""
+
+
+async def request(client: Client, unit: int, function_code: int, address: int, count: int) -> list[int]:
+    """So many registers from ``address`` on; every failure is a ``DeviceError`` or ``LineDown``."""
+    read = client.read_input_registers if function_code == 4 else client.read_holding_registers
+    try:
+        answer = await read(address, count=count, device_id=unit)
+    except ConnectionException as error:
+        raise LineDown(str(error)) from None
+    except ModbusException as error:
+        raise NoAnswer(f"unit {unit}, register 0x{address:04X}: {error}") from None
+    if answer.isError():
+        raise DeviceRefused(address, answer.exception_code)
+    if len(answer.registers) != count:
+        raise WrongDevice(f"{count} registers asked of 0x{address:04X}, {len(answer.registers)} came")
+    return list(answer.registers)
 
 
 class UnitReader:
     """One unit id behind a connection. Every failure is a ``DeviceError`` or ``LineDown``."""
 
-    def __init__(self, profile: DeviceProfile, unit: int) -> None:
+    def __init__(self, profile: DeviceProfile, unit: int, pause: Pause = no_pause) -> None:
         self._profile = profile
         self._unit = unit
+        self._pause = pause
         self._base: int | None = None
 
     def forget(self) -> None:
@@ -40,32 +61,50 @@ class UnitReader:
     async def read(self, client: Client, at_ms: int) -> Sample:
         """Power and both counters, as a sample taken at ``at_ms``."""
         profile = self._profile
-        if self._base is None:
-            self._base = await self._find_model(client, profile.sunspec) if profile.sunspec else 0
-        words = await self._read_planned(client, self._base)
-        power, power_exponent = self._value(words, profile.power_w)
-        imported, exponent = self._value(words, profile.import_wh)
-        exported, export_exponent = self._value(words, profile.export_wh) if profile.export_wh else (0, exponent)
-        if imported is None or exported is None or imported < 0 or exported < 0:
-            raise WrongDevice(f"energy counters read {imported} and {exported}: no such thing")
+        words = await self._read_planned(client, profile.registers)
+        imported, import_exponent = self._counter(words, profile.import_wh)
+        exported, export_exponent = self._counter(words, profile.export_wh)
+        exponent = max(import_exponent, export_exponent)
+        counter = profile.import_wh or profile.export_wh
+        assert counter is not None, "a profile has a counter"
         return Sample(
             at_ms=at_ms,
-            import_wh=scaled(imported, profile.import_wh, exponent),
-            export_wh=scaled(exported, profile.export_wh, export_exponent) if profile.export_wh else 0,
-            power_w=None if power is None else scaled(power, profile.power_w, power_exponent),
+            import_wh=imported,
+            export_wh=exported,
+            power_w=self._power(words),
             resolution_wh=max(profile.resolution_wh, int(10 ** max(exponent, 0))),
-            wrap_wh=scaled(profile.counter_wrap, profile.import_wh, exponent) if profile.counter_wrap else 0,
+            wrap_wh=scaled(profile.counter_wrap, counter, exponent) if profile.counter_wrap else 0,
         )
 
-    async def _read_planned(self, client: Client, base: int) -> dict[int, int]:
-        """Every register that the profile names, by its address in the profile."""
-        spans = [(register.address, register.words) for register in self._profile.registers]
-        spans += [(r.scale_factor, 1) for r in self._profile.registers if r.scale_factor is not None]
+    async def read_power(self, client: Client) -> int | None:
+        """Power alone in W, + is import; None where the device has none."""
+        return self._power(await self._read_planned(client, (self._profile.power_w,)))
+
+    async def _read_planned(self, client: Client, wanted: Sequence[Register]) -> dict[int, int]:
+        """Every register that is wanted, by its address in the profile."""
+        if self._base is None:
+            sunspec = self._profile.sunspec
+            self._base = await self._find_model(sunspec, partial(self._request, client)) if sunspec else 0
+        spans = [(register.address, register.words) for register in wanted]
+        spans += [(register.scale_factor, 1) for register in wanted if register.scale_factor is not None]
         words: dict[int, int] = {}
         for address, count in plan_requests(spans, self._profile.registers_max):
-            registers = await self._request(client, base + address, count)
+            registers = await self._request(client, self._base + address, count)
             words.update(enumerate(registers, start=address))
         return words
+
+    def _power(self, words: dict[int, int]) -> int | None:
+        value, exponent = self._value(words, self._profile.power_w)
+        return None if value is None else scaled(value, self._profile.power_w, exponent)
+
+    def _counter(self, words: dict[int, int], register: Register | None) -> tuple[int, int]:
+        """Wh and power of ten; 0 of a counter that the device does not have."""
+        if register is None:
+            return 0, 0
+        value, exponent = self._value(words, register)
+        if value is None or value < 0:
+            raise WrongDevice(f"the energy counter at register 0x{register.address:04X} reads {value}: no such thing")
+        return scaled(value, register, exponent), exponent
 
     def _value(self, words: dict[int, int], register: Register) -> tuple[int | float | None, int]:
         """Raw value and power of ten."""
@@ -75,39 +114,17 @@ class UnitReader:
             return value, 0
         return value, decode_scale_factor(words[register.scale_factor], register.scale_factor)
 
-    async def _find_model(self, client: Client, sunspec: SunSpec) -> int:
-        """The id register of the first model that fits: probe for the mark, then walk id and length."""
-        for base in sunspec.bases:
-            try:
-                mark = await self._request(client, base, 2)
-            except DeviceRefused:
-                continue
-            if mark == SUNSPEC_MARK:
-                return await self._walk(client, base + 2, sunspec.models)
-        raise WrongDevice(f"no SunSpec mark at {', '.join(map(str, sunspec.bases))}")
-
-    async def _walk(self, client: Client, address: int, models: Sequence[int]) -> int:
-        seen: list[int] = []
-        for _ in range(SUNSPEC_MODELS_MAX):
-            model, length = await self._request(client, address, 2)
-            if model in models:
-                return address
-            if model == SUNSPEC_END or address + 2 + length > 0xFFFF:
-                break
-            seen.append(model)
-            address += 2 + length
-        raise WrongDevice(f"no SunSpec model {' or '.join(map(str, models))}; it has {seen}")
+    async def _find_model(self, sunspec: SunSpec, read: Read) -> int:
+        """The id register of the first model that fits."""
+        models = await walk(read, await find_base(read, sunspec.bases))
+        for model in models:
+            if model.id in sunspec.models:
+                if model.length < sunspec.length:
+                    raise WrongDevice(f"SunSpec model {model.id} has {model.length} registers, not {sunspec.length}")
+                return model.address
+        wanted = " or ".join(map(str, sunspec.models))
+        raise WrongDevice(f"no SunSpec model {wanted}; it has {[model.id for model in models]}")
 
     async def _request(self, client: Client, address: int, count: int) -> list[int]:
-        read = client.read_input_registers if self._profile.function_code == 4 else client.read_holding_registers
-        try:
-            answer = await read(address, count=count, device_id=self._unit)
-        except ConnectionException as error:
-            raise LineDown(str(error)) from None
-        except ModbusException as error:
-            raise NoAnswer(f"unit {self._unit}, register 0x{address:04X}: {error}") from None
-        if answer.isError():
-            raise DeviceRefused(address, answer.exception_code)
-        if len(answer.registers) != count:
-            raise WrongDevice(f"{count} registers asked of 0x{address:04X}, {len(answer.registers)} came")
-        return list(answer.registers)
+        await self._pause()
+        return await request(client, self._unit, self._profile.function_code, address, count)

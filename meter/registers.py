@@ -1,7 +1,7 @@
 """Registers to integers and back: pure functions over a device profile.
 
 A missing value is None: NaN or infinity in a float, and SunSpec's marks for "not implemented" (int16 0x8000, uint16
-0xFFFF, int32 0x80000000, uint32 0xFFFFFFFF). An acc32 of 0 means that too, and reads as 0 Wh either way.
+0xFFFF, and so on for wider ones). An acc32 of 0 means that too, and reads as 0 Wh either way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _TYPES = {
     "uint64": DATATYPE.UINT64,
     "float32": DATATYPE.FLOAT32,
 }
-_NOT_IMPLEMENTED = {"int16": -(1 << 15), "uint16": 0xFFFF, "int32": -(1 << 31), "uint32": 0xFFFF_FFFF}
+_NOT_IMPLEMENTED = {
+    "int16": -(1 << 15), "uint16": (1 << 16) - 1, "int32": -(1 << 31), "uint32": (1 << 32) - 1,
+    "int64": -(1 << 63), "uint64": (1 << 64) - 1,
+}  # fmt: skip
 SCALE_FACTOR_MAX = 10
 """SunSpec scale factors lie between -10 and 10."""
 
@@ -54,7 +57,7 @@ def decode_scale_factor(word: int, offset: int) -> int:
 
 def scaled(raw: int | float, register: Register, exponent: int = 0) -> int:
     """``raw`` in whole W or Wh: integers rounded down, floats to the nearest."""
-    numerator = register.multiplier * int(10 ** max(exponent, 0))
+    numerator = register.multiplier * int(10 ** max(exponent, 0)) * (-1 if register.negated else 1)
     denominator = register.divisor * int(10 ** max(-exponent, 0))
     if isinstance(raw, float):
         return round(raw * numerator / denominator)

@@ -1,4 +1,4 @@
-"""Simulated meters behind real Modbus TCP servers.
+"""Simulated meters: what a device would hold in its registers at a moment.
 
 A simulated meter's counters are a function of the clock: it plays a profile of quarter-hours in Wh, rising
 continuously within each along a seeded curve, and computes its registers when they are read. So it costs nothing
@@ -7,42 +7,33 @@ between polls, and servers in several processes agree. Faults are windows of the
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
-from pymodbus.constants import ExcCodes
-from pymodbus.exceptions import NoSuchIdException
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 from meter.intervals import INTERVAL_MS
-from meter.profile import DeviceProfile, Register, load_profile
-from meter.reader import SUNSPEC_END, SUNSPEC_MARK
+from meter.profile import DeviceProfile, Register
 from meter.registers import encode
-from meter.units import UNIT_MAX
-from sdk.clock import Clock
+from meter.sunspec import COMMON_LENGTH, COMMON_MODEL, END, MARK, NAMEPLATE
 
 BEND_MAX = 0.3
 """How far power within an interval strays from the interval's mean at either end."""
 POWER_NOISE = 0.01
 START_WH_MIN, START_WH_MAX = 1_000_000, 9_000_000
-SUNSPEC_COMMON_MODEL, SUNSPEC_COMMON_LENGTH = 1, 66
-SUNSPEC_METER_LENGTH = 105
-ADDRESS_SPACE = 0x1_0000
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What goes wrong from ``from_ms`` until before ``until_ms`` of the clock's time.
 
-    silence: no answer. jump: ``energy_wh`` more on the import counter. reset: both counters start from 0 at
-    ``from_ms``, for good.
+    silence: no answer. jump: ``energy_wh`` more on the import counter. words: every value's words in the wrong order.
+    stale: registers that no longer change. reset: both counters start from 0 at ``from_ms``, for good. wrap: both
+    counters pass their end at ``from_ms``, and count on from 0; for profiles that name that end.
     """
 
-    kind: Literal["silence", "jump", "reset"]
+    kind: Literal["silence", "jump", "reset", "words", "stale", "wrap"]
     from_ms: int
     until_ms: int = 1 << 62
     energy_wh: int = 0
@@ -69,11 +60,13 @@ class SimulatedMeter:
         *,
         seed: int = 0,
         start_wh: tuple[int, int] | None = None,
-        faults: Iterable[Fault] = (),
+        faults: Sequence[Fault] = (),
         repeat: bool = False,
     ) -> None:
         if len(import_wh) != len(export_wh) or not import_wh:
             raise ValueError(f"meter {serial}: as many import as export intervals, at least one")
+        if profile.counter_wrap is None and any(fault.kind == "wrap" for fault in faults):
+            raise ValueError(f"meter {serial}: profile {profile.name} does not say where its counters wrap")
         self.serial = serial
         self.unit = unit
         self.profile = profile
@@ -90,9 +83,13 @@ class SimulatedMeter:
 
     def counters(self, at_ms: int) -> tuple[float, float]:
         """Import and export in Wh as the device shows them at ``at_ms``, faults included."""
+        at_ms = self._held(at_ms)
         played = self._played(at_ms)
         shown = [start + energy for start, energy in zip(self._start_wh, played, strict=True)]
         for fault in self.faults:
+            if fault.kind == "wrap":
+                before = self._played(fault.from_ms)
+                shown = [self._wrap_wh + now - then for now, then in zip(played, before, strict=True)]
             if fault.kind == "reset" and fault.covers(at_ms):
                 before = self._played(fault.from_ms)
                 shown = [now - then for now, then in zip(played, before, strict=True)]
@@ -101,12 +98,26 @@ class SimulatedMeter:
 
     def power_w(self, at_ms: int) -> float:
         """Mean power over the last second of the curve, + is import, with noise."""
+        at_ms = self._held(at_ms)
         before, now = self._played(at_ms - 1000), self._played(at_ms)
         watts = ((now[0] - before[0]) - (now[1] - before[1])) * 3600
         return watts * (1 + self._chance.uniform(-POWER_NOISE, POWER_NOISE))
 
     def is_silent(self, at_ms: int) -> bool:
-        return any(fault.kind == "silence" and fault.covers(at_ms) for fault in self.faults)
+        return self._suffers("silence", at_ms)
+
+    def _suffers(self, kind: str, at_ms: int) -> bool:
+        return any(fault.kind == kind and fault.covers(at_ms) for fault in self.faults)
+
+    def _held(self, at_ms: int) -> int:
+        """The moment that a stale device still shows."""
+        return min((f.from_ms for f in self.faults if f.kind == "stale" and f.covers(at_ms)), default=at_ms)
+
+    @property
+    def _wrap_wh(self) -> int:
+        counter = self.profile.import_wh or self.profile.export_wh
+        assert counter is not None
+        return (self.profile.counter_wrap or 0) * counter.multiplier // counter.divisor
 
     def _played(self, at_ms: int) -> tuple[float, float]:
         """Energy played since the first interval's start, in Wh."""
@@ -131,18 +142,20 @@ class SimulatedMeter:
         imported, exported = self.counters(at_ms)
         profile = self.profile
         base = _sunspec_model_address(profile)
-        content = _sunspec_frame(profile)
+        content = _sunspec_frame(profile, self.serial)
         values = ((profile.power_w, self.power_w(at_ms)), (profile.import_wh, imported), (profile.export_wh, exported))
+        swapped = self._suffers("words", at_ms)
         for register, value in values:
             if register is not None:
-                content[base + register.address] = encode(self._raw(register, value), register, profile.word_order)
+                words = encode(self._raw(register, value), register, profile.word_order)
+                content[base + register.address] = words[::-1] if swapped else words
                 if register.scale_factor is not None:
                     content[base + register.scale_factor] = [0]
         return content
 
     def _raw(self, register: Register, value: float) -> int | float:
         """W or Wh as the device counts them; a counter starts again where its profile says."""
-        raw = value * register.divisor / register.multiplier
+        raw = value * register.divisor / register.multiplier * (-1 if register.negated else 1)
         if register.type == "float32":
             return raw
         wrap = self.profile.counter_wrap
@@ -150,147 +163,24 @@ class SimulatedMeter:
 
 
 def _sunspec_model_address(profile: DeviceProfile) -> int:
-    """Where the meter model begins: after the mark and the common model; 0 without SunSpec."""
-    return profile.sunspec.bases[0] + 4 + SUNSPEC_COMMON_LENGTH if profile.sunspec else 0
+    """Where the profile's model begins: after the mark and the common model; 0 without SunSpec."""
+    return profile.sunspec.bases[0] + len(MARK) + 2 + COMMON_LENGTH if profile.sunspec else 0
 
 
-def _sunspec_frame(profile: DeviceProfile) -> dict[int, list[int]]:
-    """Mark, an empty common model, the meter model's head, and the end."""
+def _sunspec_frame(profile: DeviceProfile, serial: str) -> dict[int, list[int]]:
+    """Mark, common model, the profile's model's head, and the end."""
     if profile.sunspec is None:
         return {}
-    base, model = profile.sunspec.bases[0], _sunspec_model_address(profile)
-    return {
-        base: list(SUNSPEC_MARK),
-        base + 2: [SUNSPEC_COMMON_MODEL, SUNSPEC_COMMON_LENGTH],
-        model: [profile.sunspec.models[0], SUNSPEC_METER_LENGTH],
-        model + 2 + SUNSPEC_METER_LENGTH: [SUNSPEC_END, 0],
+    base, model, length = profile.sunspec.bases[0], _sunspec_model_address(profile), profile.sunspec.length
+    content = {
+        base: list(MARK),
+        base + len(MARK): [COMMON_MODEL, COMMON_LENGTH],
+        model: [profile.sunspec.models[0], length],
+        model + 2 + length: [END, 0],
     }
-
-
-class MeterServer:
-    """A Modbus TCP server with one or several meters, told apart by unit id; other ids are met with silence."""
-
-    def __init__(self, meters: Sequence[SimulatedMeter], clock: Clock, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._meters = list(meters)
-        self._clock = clock
-        self.host = host
-        self.port = port
-        self._server: ModbusTcpServer | None = None
-
-    async def start(self) -> None:
-        """Listen; ``port`` 0 becomes the port that the system chose. Raises ``OSError`` if it is taken."""
-        devices = [self._device(meter) for meter in self._meters]
-        server = ModbusTcpServer([*devices, _nobody()], address=(self.host, self.port), ignore_missing_devices=True)
-        if not await server.listen():
-            raise OSError(f"cannot listen on {self.host}:{self.port}")
-        # A listening ModbusTcpServer's transport is asyncio's server.
-        self.port = cast(asyncio.Server, server.transport).sockets[0].getsockname()[1]
-        self._server = server
-
-    async def stop(self) -> None:
-        """Close the listening socket and every connection."""
-        if self._server is not None:
-            await self._server.shutdown()  # type: ignore[no-untyped-call]
-            self._server = None
-
-    async def __aenter__(self) -> MeterServer:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    def describe(self) -> str:
-        """Which meters it serves, for people."""
-        return ", ".join(f"{meter.serial} (unit {meter.unit}, {meter.profile.name})" for meter in self._meters)
-
-    def _device(self, meter: SimulatedMeter) -> SimDevice:
-        async def refresh(
-            _function: int,
-            start: int,
-            _address: int,
-            _count: int,
-            registers: list[int],
-            _values: list[int] | list[bool] | None,
-        ) -> ExcCodes | None:
-            at_ms = self._clock.now_ms()
-            if meter.is_silent(at_ms):
-                raise NoSuchIdException("a silent meter")
-            for address, words in meter.registers(at_ms).items():
-                registers[address - start : address - start + len(words)] = words
-            return None
-
-        return SimDevice(id=meter.unit, simdata=_address_space(meter), action=refresh)
-
-
-def _address_space(meter: SimulatedMeter) -> list[SimData]:
-    """One span of readable registers round everything that the meter holds; outside it a read is refused."""
-    content = meter.registers(0)
-    first = min(content)
-    last = max(address + len(words) for address, words in content.items())
-    return [SimData(address=first, count=last - first, values=0, datatype=DataType.REGISTERS)]
-
-
-def _nobody() -> SimDevice:
-    """Unit 0 answers for every id that no meter has: with silence, as a serial line does."""
-
-    async def ignore(*_: object) -> ExcCodes | None:
-        raise NoSuchIdException("nobody there")
-
-    everything = [SimData(address=0, count=ADDRESS_SPACE - 1, values=0, datatype=DataType.REGISTERS)]
-    return SimDevice(id=0, simdata=everything, action=ignore)
-
-
-class PlannedMeter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A meter of a plan: where it listens, what it plays, one value an interval."""
-
-    serial: str
-    port: int
-    unit: int = 1
-    profile: str = "sdm630"
-    import_wh: tuple[int, ...]
-    export_wh: tuple[int, ...]
-    faults: tuple[Fault, ...] = ()
-
-
-class PlannedClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A lab clock's three numbers, or none for real time."""
-
-    start_ms: int | None = None
-    rate: float = 1.0
-    wall_start_ms: int | None = None
-
-
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What ``wattq meter simulate --plan`` reads: JSON. Meters on one port share a server, told apart by unit."""
-
-    clock: PlannedClock = msgspec.field(default_factory=PlannedClock)
-    first_interval: int
-    seed: int = 0
-    repeat: bool = False
-    host: str = "127.0.0.1"
-    meters: tuple[PlannedMeter, ...]
-
-
-def servers_of(plan: Plan) -> list[MeterServer]:
-    """The servers of a plan, not yet listening; ``ValueError`` or ``ProfileError`` for what cannot be played."""
-    clock = Clock(plan.clock.start_ms, plan.clock.rate, plan.clock.wall_start_ms)
-    ports: dict[int, list[SimulatedMeter]] = {}
-    for planned in plan.meters:
-        beside = ports.setdefault(planned.port, [])
-        if not 0 < planned.unit <= UNIT_MAX or any(meter.unit == planned.unit for meter in beside):
-            raise ValueError(f"meter {planned.serial}: unit {planned.unit} is taken or not between 1 and {UNIT_MAX}")
-        beside.append(
-            SimulatedMeter(
-                planned.serial,
-                planned.unit,
-                load_profile(planned.profile),
-                plan.first_interval,
-                planned.import_wh,
-                planned.export_wh,
-                seed=plan.seed,
-                faults=planned.faults,
-                repeat=plan.repeat,
-            )
-        )
-    return [MeterServer(meters, clock, plan.host, port) for port, meters in ports.items()]
+    for name, text in {"manufacturer": "Wattquorum", "model": profile.name, "serial": serial}.items():
+        first, registers = NAMEPLATE[name]
+        data = text.encode()[: 2 * registers].ljust(2 * registers, b"\0")
+        words = [int.from_bytes(data[place : place + 2], "big") for place in range(0, len(data), 2)]
+        content[base + len(MARK) + first] = words
+    return content

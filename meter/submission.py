@@ -19,8 +19,14 @@ from sdk.errors import Refused, TransportError, Unavailable
 CONTRACT = "settlement"
 FUNCTION = "submit_readings"
 SUBMIT_TIMEOUT_S = 15.0
-GAS_LIMIT = 2_000_000
-"""The most that a transaction may declare: one reading may settle a hundred trades."""
+GAS_BASE, GAS_READING = 20_000, 16_000
+"""A reading costs about 1,900 gas, and 4,000 for each trade that it settles: this is for three of them each, with a
+margin. A block takes no more than what is declared, so nobody declares much for nothing."""
+GAS_GROWTH = 4
+"""What a submission that ran out of gas declares the next time, as a multiple: it has changed nothing."""
+GAS_MAX = 2_000_000
+"""The most that a transaction may declare: five times what a reading costs that settles its meter's hundred trades."""
+OUT_OF_GAS = "OUT_OF_GAS"
 SIGN_AGAIN = frozenset({"EXPIRED", "NONCE_USED", "NONCE_OUT_OF_WINDOW"})
 WAIT = frozenset(
     {
@@ -48,6 +54,7 @@ class ChainSubmitter:
         self._clock = clock
         self._timeout_s = timeout_s
         self._signed: tuple[tuple[Key, ...], Signed] | None = None
+        self._growth = 1
         self.clock_offset_ms = 0
 
     async def __call__(self, readings: list[Reading]) -> None:
@@ -56,18 +63,29 @@ class ChainSubmitter:
         try:
             if self._signed is None or self._signed[0] != keys:
                 args = {"readings": [reading_args(reading) for reading in readings]}
-                self._signed = (keys, await self._client.sign(CONTRACT, FUNCTION, args, gas_limit=GAS_LIMIT))
+                gas_limit = gas_limit_of(len(readings), self._growth)
+                self._signed = (keys, await self._client.sign(CONTRACT, FUNCTION, args, gas_limit=gas_limit))
             sent_ms = self._clock.now_ms()
             outcome = await self._client.submit(self._signed[1], self._timeout_s)
         except (Unavailable, TransportError) as error:
             raise SubmitUnavailable(str(error)) from error
         except Refused as refusal:
             self._signed = None
+            if refusal.code == OUT_OF_GAS and gas_limit_of(len(readings), self._growth) < GAS_MAX:
+                self._growth *= GAS_GROWTH
+                raise SubmitUnavailable(f"{refusal}; more gas is declared now") from refusal
             if refusal.code in SIGN_AGAIN | WAIT or refusal.status in BUSY_STATUS:
                 raise SubmitUnavailable(str(refusal)) from refusal
+            self._growth = 1
             raise ReadingsRefused(refusal.code, refusal.message) from refusal
-        self._signed = None
-        self.clock_offset_ms = outcome.receipt.header.time_ms - sent_ms
+        self._signed, self._growth = None, 1
+        # The block's time lies between sending and answer; halfway is wrong by half of that time at most.
+        self.clock_offset_ms = outcome.receipt.header.time_ms - (sent_ms + self._clock.now_ms()) // 2
+
+
+def gas_limit_of(readings: int, growth: int = 1) -> int:
+    """What a submission of so many readings declares."""
+    return min(GAS_MAX, (GAS_BASE + GAS_READING * readings) * growth)
 
 
 def reading_args(reading: Reading) -> dict[str, Any]:

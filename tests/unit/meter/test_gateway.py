@@ -18,7 +18,8 @@ from meter.errors import ReadingsRefused, SubmitUnavailable
 from meter.gateway import Gateway
 from meter.intervals import INTERVAL_MS, Quality, Reading
 from meter.profile import DeviceProfile, load_profile
-from meter.simulator import Fault, MeterServer, SimulatedMeter
+from meter.simulation import MeterServer
+from meter.simulator import Fault, SimulatedMeter
 from meter.units import MeterUnit
 from sdk.clock import Clock
 

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cli.meter import app
+from meter.curves import load_curves
 from meter.errors import ProfileError
 from meter.intervals import INTERVAL_MS
 from meter.profile import load_profile
-from meter.simulator import Fault, MeterServer, Plan, PlannedMeter, SimulatedMeter, servers_of
+from meter.simulation import MeterServer, Plan, PlannedMeter, servers_of
+from meter.simulator import Fault, SimulatedMeter
 from meter.strict import load_json
 from sdk.clock import Clock
 
@@ -148,3 +150,64 @@ def test_the_commands(plan: Path) -> None:
     assert (process.returncode, errors) == (0, "")
     refused = CliRunner().invoke(app, ["read", f"127.0.0.1:{port}:1:em24"])
     assert (refused.exit_code, "cannot be connected" in refused.output) == (1, True)
+
+
+def test_wrong_words_stale_and_wrap() -> None:
+    swapped = meter(Fault("words", at(0), at(1)))
+    good, bad = swapped.registers(at(1))[0x48], swapped.registers(at(0))[0x48]
+    assert good == [0x3F8C, 0xCCCD]  # 1.1 kWh
+    assert bad == [0x0000, 0x3F80]  # 1.0 kWh, low word first
+    stale = meter(Fault("stale", at(0.5), at(2)))
+    assert stale.counters(at(1.9)) == stale.counters(at(0.5))
+    assert stale.power_w(at(1.9)) == pytest.approx(stale.power_w(at(0.5)), rel=0.05)
+    assert stale.counters(at(3)) == (1350, 540)
+    wrapping = SimulatedMeter(
+        "M", 1, load_profile("sunspec203"), FIRST, WH, [0, 40, 0], faults=[Fault("wrap", at(1))]
+    )  # fmt: skip
+    model = 40_000 + 4 + 66
+    assert wrapping.registers(at(0))[model + 46] == [0xFFFF, 0x10000 - 100]
+    assert wrapping.registers(at(3))[model + 46] == [0, 250]
+    with pytest.raises(ValueError, match="does not say where"):
+        meter(Fault("wrap", at(1)))
+
+
+def test_curves_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text("meter,interval,import_wh,export_wh\nA,2,20,0\nA,1,10,1\nB,7,5,6\n")
+    assert load_curves(path) == {"A": ((10, 20), (1, 0)), "B": ((5,), (6,))}
+    path.write_text("import_wh,export_wh\n3,4\n")
+    assert load_curves(path) == {"meter": ((3,), (4,))}
+    for text, why in (
+        ("import_wh\n1\n", "no column export_wh"),
+        ("import_wh,export_wh\n", "no rows"),
+        ("import_wh,export_wh\n-1,0\n", "line 2: import_wh: '-1'"),
+        ("import_wh,export_wh\n1,10000001\n", "line 2: export_wh"),
+        ("import_wh,export_wh\n1\n", "line 2: export_wh"),
+        ("interval,import_wh,export_wh\n1,1,1\n1,1,1\n", "there twice"),
+        ("interval,import_wh,export_wh\n1,1,1\n3,1,1\n", "is missing"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ProfileError, match=why):
+            load_curves(path)
+
+
+def test_the_command_plays_a_file_with_faults(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text("meter,import_wh,export_wh\nA,0,0\nB,0,0\n")
+    call = "import sys; from cli.meter import app; sys.argv[0] = 'meter'; app()"
+    options = ["simulate", "--csv", str(path), "--port", "0", "--profile", "em340", "--fault", "silence@0"]
+    command = [sys.executable, "-W", "error", "-c", call, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        port = line.split(" serves ")[0].rpartition(":")[2]
+        silent = CliRunner().invoke(app, ["read", f"127.0.0.1:{port}:2:em340", "--timeout", "0.1"])
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert "A (unit 1, em340), B (unit 2, em340)" in line
+    assert (silent.exit_code, "No response" in silent.output) == (1, True)
+    for fault in ("silence", "boom@1", "jump@x", "jump@1:-3"):
+        refused = CliRunner().invoke(app, ["simulate", "--csv", str(path), "--fault", fault])
+        assert (refused.exit_code, f"fault '{fault}'" in refused.output) == (2, True), refused.output

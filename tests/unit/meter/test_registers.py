@@ -11,8 +11,8 @@ from meter.profile import Register, RegisterType, WordOrder
 from meter.registers import decode, decode_scale_factor, encode, plan_requests, scaled
 
 
-def register(kind: RegisterType, **changes: int) -> Register:
-    return Register(address=0, type=kind, **changes)
+def register(kind: RegisterType, multiplier: int = 1, divisor: int = 1) -> Register:
+    return Register(address=0, type=kind, multiplier=multiplier, divisor=divisor)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from meter.errors import ReadingsRefused, SubmitUnavailable
 from meter.intervals import Quality, Reading
-from meter.submission import ChainSubmitter
+from meter.submission import GAS_MAX, ChainSubmitter, gas_limit_of
 from sdk.client import AsyncClient, Outcome, Signed
 from sdk.clock import Clock
 from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
@@ -25,10 +25,12 @@ class Client:
         self.answers = list(answers)
         self.args: list[Mapping[str, Any]] = []
         self.submitted: list[Signed] = []
+        self.gas: list[int] = []
 
     async def sign(self, contract: str, function: str, args: Mapping[str, Any], *, gas_limit: int) -> Signed:
         assert (contract, function) == ("settlement", "submit_readings")
         self.args.append(args)
+        self.gas.append(gas_limit)
         return Signed(f"payload {len(self.args)}", ())
 
     async def submit(self, signed: Signed, timeout_s: float) -> Outcome:
@@ -104,3 +106,31 @@ async def test_other_readings_are_signed_anew() -> None:
         await submit([READING, READING])
     await submit([READING])
     assert len(client.args) == 2
+
+
+async def test_gas_is_declared_by_the_number_of_readings_and_grows_when_it_ran_out() -> None:
+    """A reading that settles many trades costs more than the others: nothing has changed, so it is sent again."""
+    client = Client(refused("OUT_OF_GAS"), refused("OUT_OF_GAS"), None, None)
+    submit = submitter(client)
+    for _ in range(2):
+        with pytest.raises(SubmitUnavailable, match="OUT_OF_GAS"):
+            await submit([READING])
+    await submit([READING])
+    await submit([READING, READING])
+    one, two = gas_limit_of(1), gas_limit_of(2)
+    assert client.gas == [one, 4 * one, 16 * one, two]
+    assert gas_limit_of(100) < GAS_MAX == gas_limit_of(1, 1 << 20)
+
+
+async def test_what_runs_out_of_the_most_gas_is_refused() -> None:
+    """Then the gateway submits the readings one by one; the limit is small again for the first of them."""
+    client = Client(*[refused("OUT_OF_GAS")] * 5, None)
+    submit = submitter(client)
+    readings = [READING] * 50
+    with pytest.raises(SubmitUnavailable):
+        await submit(readings)
+    with pytest.raises(ReadingsRefused, match="OUT_OF_GAS"):
+        await submit(readings)
+    with pytest.raises(SubmitUnavailable):
+        await submit([READING])
+    assert client.gas == [gas_limit_of(50), GAS_MAX, gas_limit_of(1)]
