@@ -32,10 +32,11 @@ def public_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def trusting_context(root_pem: str) -> ssl.SSLContext:
-    """For clients: trusts the network's CA alone."""
+    """For clients: trusts the network's CA alone; nobody, if the network has none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=root_pem)
+    if root_pem:
+        context.load_verify_locations(cadata=root_pem)
     return context
 
 

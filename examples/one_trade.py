@@ -17,6 +17,7 @@ from ca.certificates import Role, create_request
 from ca.keys import InvalidKey, SigningKey
 from cluster import Cluster, ClusterError
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
+from sdk.calls import credit, market, registry
 from sdk.client import AsyncClient, Outcome
 from sdk.configuration import ConfigurationError
 from sdk.errors import Refused, SdkError, TransportError
@@ -66,19 +67,15 @@ class Setting:
         client = self.client(key)
         show(
             f"{name} registered",
-            await client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()}),
+            await client.do(registry.register(certificate_der=base64.b64encode(certificate).decode())),
         )
-        binding = {
-            "meter": f"meter-{key.signer[:8]}",
-            "owner": key.signer,
-            "zone": "z",
-            "capacity_w": 10_000,
-            "gateway": self.gateway,
-        }
+        binding = registry.bind_meter(
+            meter=f"meter-{key.signer[:8]}", owner=key.signer, zone="z", capacity_w=10_000, gateway=self.gateway
+        )
         async with self.client(self.operators[0]) as operator:
-            show("meter bound", await operator.invoke("registry", "bind_meter", binding))
-            deposit = {"account": key.signer, "amount": 10_000_000}
-            show("money paid in", await operator.invoke("credit", "deposit", deposit, co_signers=self.operators[1:]))
+            show("meter bound", await operator.do(binding))
+            deposit = credit.deposit(account=key.signer, amount=10_000_000)
+            show("money paid in", await operator.do(deposit, co_signers=self.operators[1:]))
         return client
 
 
@@ -91,11 +88,11 @@ async def main(directory: Path) -> None:
     async with await setting.admit("anna", Role.SELLER) as anna, await setting.admit("dora", Role.BUYER) as dora:
         interval = (await anna.status()).block_time_ms // INTERVAL_MS + 4
         meter = f"meter-{anna.signer[:8]}"
-        offer = {"meter": meter, "interval": interval, "energy_wh": 1_000, "price": 200_000, "lot_wh": 100}
-        listing = await anna.invoke("market", "post_listing", offer)
+        offer = market.post_listing(meter=meter, interval=interval, energy_wh=1_000, price=200_000, lot_wh=100)
+        listing = await anna.do(offer)
         show("1,000 Wh listed", listing)
-        taking = {"listing": listing.value, "meter": f"meter-{dora.signer[:8]}", "energy_wh": 300}
-        trade = await dora.invoke("market", "take_listing", taking)
+        taking = market.take_listing(listing=listing.value, meter=f"meter-{dora.signer[:8]}", energy_wh=300)
+        trade = await dora.do(taking)
         show("300 Wh taken", trade)
         await asyncio.to_thread(RECEIPT.write_text, json.dumps(trade.receipt_json, indent=1))
         print(f"receipt of trade {trade.value}: {RECEIPT}")

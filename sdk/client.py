@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from ca.keys import SigningKey
@@ -36,8 +37,11 @@ from ledger.statedb.documents import narrow
 from ledger.statedb.matching import selected
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
-from sdk.errors import Problem, Refused, TransportError, Unavailable
+from sdk.calling import Call, View
+from sdk.connection import read_connection
+from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
 from sdk.gas import gas_limit_of
+from sdk.many import IN_FLIGHT_MAX, in_order
 from sdk.methods import (
     BookParams,
     Method,
@@ -122,6 +126,12 @@ class AsyncClient:
         self._seen: tuple[int, float] | None = None
         """The chain's height, and when it was asked for."""
         self._verified_receipts: OrderedDict[int, Receipt] = OrderedDict()
+
+    @classmethod
+    def open(cls, file: Path, key: Path | None = None) -> AsyncClient:
+        """A client from a connection file, or a network's ``cluster.toml``; see ``sdk.connection`` for its errors."""
+        read = read_connection(file, key)
+        return cls(read.transports(), read.genesis, read.key, read.channel)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -236,6 +246,25 @@ class AsyncClient:
         """
         signed = await self.sign(contract, function, args or {}, co_signers=co_signers, gas_limit=gas_limit)
         return await self.submit(signed, timeout_s)
+
+    async def do(
+        self,
+        call: Call,
+        *,
+        co_signers: Sequence[SigningKey] = (),
+        gas_limit: int | None = None,
+        timeout_s: float = 60.0,
+    ) -> Outcome:
+        """``invoke`` for a call that ``sdk.calls`` made: ``client.do(market.cancel_order(order=…))``."""
+        return await self.invoke(
+            call.contract, call.function, call.args, co_signers=co_signers, gas_limit=gas_limit, timeout_s=timeout_s
+        )
+
+    def do_many(
+        self, calls: Iterable[Call], *, in_flight_max: int = IN_FLIGHT_MAX, timeout_s: float = 60.0
+    ) -> AsyncIterator[tuple[Call, Outcome | SdkError]]:
+        """Up to ``in_flight_max`` transactions side by side; each with its outcome or its error, in the order given."""
+        return in_order(calls, lambda call: self.do(call, timeout_s=timeout_s), in_flight_max)
 
     async def submit(self, signed: Signed, timeout_s: float = 60.0) -> Outcome:
         """Send the same envelope to one endpoint after another until its receipt verifies."""
@@ -374,6 +403,10 @@ class AsyncClient:
         """Run a contract's view function at the node's last state; not proven."""
         params = ViewParams(contract=contract, function=function, args=dict(args or {}))
         return (await self._identified(methods.VIEW, params)).value
+
+    async def see(self, view: View) -> Any:
+        """``view`` for one that ``sdk.calls`` made: ``client.see(registry.get_meter(serial=…))``."""
+        return await self.view(view.contract, view.function, view.args)
 
     async def book(self, interval: int) -> methods.Book:
         return await self._call(methods.BOOK, BookParams(interval=interval))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ca.keys import SigningKey
 from ledger.genesis import Genesis
+from sdk.calling import Call, View
 from sdk.client import AsyncClient, Outcome
+from sdk.errors import SdkError
+from sdk.many import IN_FLIGHT_MAX
 from sdk.methods import Book, NodeStatus, Row, Rows
 from sdk.transports import connect
 
@@ -22,14 +26,31 @@ class Client:
     def __init__(
         self, endpoints: Sequence[str], genesis: Genesis, key: SigningKey | None = None, channel: str = ""
     ) -> None:
+        async def make() -> AsyncClient:
+            return AsyncClient([connect(endpoint) for endpoint in endpoints], genesis, key, channel)
+
+        self._begin(make())
+
+    @classmethod
+    def open(cls, file: Path, key: Path | None = None) -> Client:
+        """See ``AsyncClient.open``."""
+
+        async def make() -> AsyncClient:
+            return AsyncClient.open(file, key)
+
+        client = cls.__new__(cls)
+        client._begin(make())
+        return client
+
+    def _begin(self, making: Coroutine[Any, Any, AsyncClient]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wattq-client", daemon=True)
         self._thread.start()
-        self._client = self._run(self._make(list(endpoints), genesis, key, channel))
-
-    @staticmethod
-    async def _make(endpoints: list[str], genesis: Genesis, key: SigningKey | None, channel: str) -> AsyncClient:
-        return AsyncClient([connect(endpoint) for endpoint in endpoints], genesis, key, channel)
+        try:
+            self._client = self._run(making)
+        except BaseException:
+            self._end()
+            raise
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -42,6 +63,9 @@ class Client:
 
     def close(self) -> None:
         self._run(self._client.close())
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -61,6 +85,37 @@ class Client:
             contract, function, args, co_signers=co_signers, gas_limit=gas_limit, timeout_s=timeout_s
         )
         return self._run(invoked)
+
+    def do(
+        self,
+        call: Call,
+        *,
+        co_signers: Sequence[SigningKey] = (),
+        gas_limit: int | None = None,
+        timeout_s: float = 60.0,
+    ) -> Outcome:
+        """See ``AsyncClient.do``."""
+        return self._run(self._client.do(call, co_signers=co_signers, gas_limit=gas_limit, timeout_s=timeout_s))
+
+    def do_many(
+        self, calls: Iterable[Call], *, in_flight_max: int = IN_FLIGHT_MAX, timeout_s: float = 60.0
+    ) -> Iterator[tuple[Call, Outcome | SdkError]]:
+        """See ``AsyncClient.do_many``."""
+        told = self._client.do_many(calls, in_flight_max=in_flight_max, timeout_s=timeout_s)
+
+        async def following() -> tuple[Call, Outcome | SdkError] | None:
+            return await anext(told, None)
+
+        while (each := self._run(following())) is not None:
+            yield each
+
+    def see(self, view: View) -> Any:
+        """See ``AsyncClient.see``."""
+        return self._run(self._client.see(view))
+
+    @property
+    def signer(self) -> str:
+        return self._client.signer
 
     def status(self) -> NodeStatus:
         return self._run(self._client.status())

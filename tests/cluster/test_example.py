@@ -11,7 +11,8 @@ import pytest
 from network import Network
 
 pytestmark = pytest.mark.cluster
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "one_trade.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLE, MANY = EXAMPLES / "one_trade.py", EXAMPLES / "many_orders.py"
 
 
 async def run(cwd: Path, *arguments: str) -> tuple[int, str]:
@@ -41,6 +42,17 @@ async def test_the_readmes_trade_and_its_receipt(network: Network, tmp_path: Pat
         tmp_path, "-m", "cli", "verify", "chain", chain, "--genesis", str(directory / "genesis.json")
     )
     assert (code, "VALID" in output) == (0, True), output
+
+
+async def test_many_orders_from_a_program_without_an_event_loop(network: Network, tmp_path: Path) -> None:
+    buyer = await network.admit("bea", "buyer", 0)
+    buyer.key.save(tmp_path / "bea.key")
+    file = network.cluster.directory / "cluster.toml"
+    code, output = await run(tmp_path, str(MANY), str(file), str(tmp_path / "bea.key"), "M-bea")
+    assert code == 0, output
+    assert "20 of 20 orders stand, each proven by its receipt" in output
+    assert "best bid 119000, 2000 Wh in all" in output
+    assert "20 documents of mine" in output
 
 
 async def test_the_example_says_in_one_sentence_that_nobody_issues_certificates(

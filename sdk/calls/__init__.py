@@ -1,0 +1,1 @@
+"""One typed function for each call of the shipped contracts; written by scripts/calls.py."""
