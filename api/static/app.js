@@ -1,117 +1,95 @@
-// The plain first page: this node, its replicas, the market without names, the newest blocks.
-// Everything is asked of the node again each second; text only ever enters the page as text.
+// The shell: which view is shown, in which language, and whether the node can be believed.
 
-const REFRESH_MS = 1000;
-const INTERVAL_S = 900;
-const BLOCKS_SHOWN = 12;
-const AHEAD = 2; // intervals from now to the delivery that is shown until somebody chooses another
+import { Api } from "./lib/api.js";
+import { fill, h } from "./lib/dom.js";
+import * as format from "./lib/format.js";
+import { currentLanguage, has, onLanguage, sentence, t } from "./lib/i18n.js";
+import { keys } from "./lib/keys.js";
+import { Signer } from "./lib/sign.js";
+import { Status } from "./lib/status.js";
+import { subscribe } from "./lib/stream.js";
+import { Trust } from "./lib/trust.js";
+import { footer, navigation, notify, showAlarm, showStrip, tools } from "./shell.js";
+import { views } from "./views/index.js";
 
 const at = (id) => document.getElementById(id);
-let interval = null;
-let chosen = false;
+const node = document.querySelector('meta[name="wattquorum-node"]').content.replace(/\/$/, "");
 
-async function ask(path) {
-  const response = await fetch(path, { headers: { Accept: "application/json" } });
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.detail ?? response.statusText);
-  return body;
+let key = null;
+const api = new Api(node, async () => (key && trust.genesis ? { key, chain: trust.genesis.id } : null));
+const trust = new Trust(api, () => showAlarm(trust));
+const status = new Status(api, trust);
+const signer = new Signer(api, trust, () => key);
+
+/** The person's key, or null; views that change it call `identity.set`. */
+const identity = {
+  get: () => key,
+  set(changed) {
+    key = changed;
+    api.close();
+    frame();
+  },
+};
+
+const context = {
+  api, keys, trust, status, signer, identity, t, format, notify, sentence,
+  invoke: signer.invoke,
+  cosign: signer.cosign,
+  stream: (topics, onEvent, options) => subscribe(api, topics, onEvent, options),
+  go: (path) => { location.hash = `#${path}`; },
+};
+
+let shown = null;
+
+const pathNow = () => location.hash.slice(1).split("?")[0] || views[0].path;
+
+/** The view of a path, and what follows it: "/explorer/block/7" is the explorer's, with ["block", "7"]. */
+function found(path) {
+  const view = views.find((each) => path === each.path || path.startsWith(`${each.path}/`));
+  return view && { view, rest: path.slice(view.path.length + 1).split("/").filter(Boolean).map(decodeURIComponent) };
 }
 
-function cell(text, className = "") {
-  const td = document.createElement("td");
-  td.textContent = text;
-  td.className = className;
-  return td;
-}
-
-function fill(id, rows, columns, empty) {
-  const made = rows.map((cells) => {
-    const tr = document.createElement("tr");
-    tr.append(...cells);
-    return tr;
-  });
-  if (made.length === 0) {
-    const tr = document.createElement("tr");
-    const td = cell(empty);
-    td.colSpan = columns;
-    tr.append(td);
-    made.push(tr);
-  }
-  at(id).replaceChildren(...made);
-}
-
-const number = (value) => value.toLocaleString();
-const money = (micro) => (micro / 1e6).toFixed(4);
-const moment = (ms) => new Date(ms).toLocaleString();
-
-function showNode(status) {
-  at("where").textContent = `${status.name} · channel ${status.channel} · chain ${status.chain.slice(0, 12)}…`;
-  const facts = {
-    "View": `${status.view}${status.view_active ? "" : " (changing)"}`,
-    "Primary": status.primary,
-    "Executed block": number(status.executed_height),
-    "Certified block": number(status.certified_height),
-    "Block time": moment(status.block_time_ms),
-    "Waiting transactions": number(status.pool_transactions),
-    "State root": `${status.state_root.slice(0, 16)}…`,
-    "Version": status.version,
-  };
-  at("node").replaceChildren(...Object.entries(facts).map(([name, value]) => {
-    const pair = document.createElement("div");
-    const dt = document.createElement("dt");
-    const dd = document.createElement("dd");
-    dt.textContent = name;
-    dd.textContent = value;
-    pair.append(dt, dd);
-    return pair;
-  }));
-  at("alarm").hidden = status.alarms.length === 0;
-  at("alarm").textContent = status.alarms.join(" · ");
-  fill("replicas", status.peers.map((peer) => [
-    cell(peer.name),
-    cell(peer.connected ? "connected" : "not connected", peer.connected ? "good" : "bad"),
-    cell(number(peer.executed_height), "number"),
-  ]), 3, "No other replicas.");
-  if (!chosen) interval = Math.floor(status.block_time_ms / 1000 / INTERVAL_S) + AHEAD;
-}
-
-function showMarket(book) {
-  at("interval").textContent = moment(book.interval * INTERVAL_S * 1000);
-  const level = (row) => [cell(money(row.price), "number"), cell(number(row.energy_wh), "number")];
-  fill("asks", book.asks.map(level), 2, "No asks.");
-  fill("bids", book.bids.map(level), 2, "No bids.");
-  fill("listings", book.listings.map((row) => [
-    cell(money(row.price), "number"), cell(number(row.remaining_wh), "number"), cell(number(row.lot_wh), "number"),
-  ]), 3, "No listings.");
-}
-
-function showBlocks(headers) {
-  fill("blocks", headers.toReversed().map((header) => [
-    cell(number(header.height), "number"),
-    cell(moment(header.time_ms)),
-    cell(number(header.transactions), "number"),
-    cell(`${header.proposer}, ${header.view}`),
-    cell(header.certified ? "certified" : "pending", header.certified ? "good" : ""),
-    cell(`${(header.state_root ?? "").slice(0, 20)}…`, "root"),
-  ]), 6, "No blocks yet.");
-}
-
-async function refresh() {
+async function show(focus) {
+  shown?.cleanup?.();
+  const mine = (shown = {});
+  const place = found(pathNow());
+  const root = h("div");
+  fill(at("main"), root);
+  frame();
+  document.title = `${place ? t(place.view.titleKey) : t("shell.nowhere.title")} · Wattquorum`;
+  if (focus) at("main").focus();
   try {
-    showNode(await ask("/v1/status"));
-    const [book, blocks] = await Promise.all([
-      ask(`/v1/book/${interval}`),
-      ask(`/v1/headers?limit=${BLOCKS_SHOWN}`),
-    ]);
-    showMarket(book);
-    showBlocks(blocks.headers);
+    if (!place) return fill(root, h("h1", {}, t("shell.nowhere.title")), h("p", {}, t("shell.nowhere")));
+    const cleanup = await place.view.render(root, { ...context, rest: place.rest });
+    if (mine === shown) shown.cleanup = cleanup;
+    else cleanup?.(); // somebody has gone elsewhere meanwhile
   } catch (error) {
-    at("alarm").hidden = false;
-    at("alarm").textContent = `The node does not answer: ${error.message}`;
+    console.error(error);
+    fill(root, h("h1", {}, t("shell.failed")), h("p", { class: "notice bad", role: "alert" }, sentence(error)));
   }
-  setTimeout(refresh, REFRESH_MS);
 }
 
-at("earlier").addEventListener("click", () => { chosen = true; interval -= 1; });
-at("later").addEventListener("click", () => { chosen = true; interval += 1; });
-refresh();
+/** Everything around the view. */
+function frame() {
+  const place = found(pathNow());
+  document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
+  at("skip").textContent = t("shell.skip");
+  navigation(at("navigation"), views.filter((view) => view.isShown?.(context) ?? true), place?.view);
+  tools(at("tools"));
+  footer(at("footer"), trust, () => show(false));
+  showAlarm(trust);
+  showStrip(status, trust);
+}
+
+at("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the hash is the router's
+  at("main").focus();
+});
+addEventListener("hashchange", () => show(true));
+addEventListener("unhandledrejection", ({ reason }) => notify(has(`problem.${reason?.code}`) ? sentence(reason) : String(reason?.message ?? reason), "bad"));
+onLanguage(() => show(false));
+status.watch(() => showStrip(status, trust));
+
+key = await keys.load().catch(() => null);
+await status.begin();
+await show(false);

@@ -1,0 +1,15 @@
+export default {
+  "explorer.title": "Explorer",
+  "explorer.node": "This node",
+  "explorer.view": "View",
+  "explorer.primary": "Primary",
+  "explorer.executed": "Executed block",
+  "explorer.certified": "Certified block",
+  "explorer.blocks": "Newest blocks",
+  "explorer.height": "Height",
+  "explorer.time": "Time",
+  "explorer.transactions": "Transactions",
+  "explorer.proposer": "Proposer",
+  "explorer.hash": "Hash",
+  "explorer.none": "No blocks yet.",
+};

@@ -1,0 +1,15 @@
+export default {
+  "explorer.title": "浏览器",
+  "explorer.node": "本节点",
+  "explorer.view": "视图",
+  "explorer.primary": "主节点",
+  "explorer.executed": "已执行区块",
+  "explorer.certified": "已获证区块",
+  "explorer.blocks": "最新区块",
+  "explorer.height": "高度",
+  "explorer.time": "时间",
+  "explorer.transactions": "交易数",
+  "explorer.proposer": "提议者",
+  "explorer.hash": "哈希",
+  "explorer.none": "还没有区块。",
+};

@@ -1,0 +1,108 @@
+// What stands around every view: navigation, switches, the strip that says how far the node can be believed, alarms, notes.
+
+import { fill, h } from "./lib/dom.js";
+import { count, currentZone, setZone, short } from "./lib/format.js";
+import { currentLanguage, LANGUAGES, setLanguage, t } from "./lib/i18n.js";
+import { obstacle } from "./lib/keys.js";
+
+const THEMES = ["auto", "light", "dark"];
+const SIGNS = { auto: "◐", light: "☀", dark: "☾" };
+const KEPT = "wattquorum.theme";
+const NOTE_MS = 8_000;
+const ZONES = ["Asia/Shanghai", "Europe/Berlin", "UTC"];
+
+const at = (id) => document.getElementById(id);
+
+export function navigation(nav, views, current) {
+  nav.setAttribute("aria-label", t("shell.navigation"));
+  const link = (view) => h("a", { href: `#${view.path}`, "aria-current": view === current && "page" }, t(view.titleKey));
+  const known = nav.querySelector("ul");
+  const scrolled = known?.scrollLeft ?? 0;
+  const focused = nav.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  fill(nav, h("ul", {}, views.map((view) => h("li", {}, link(view)))));
+  nav.querySelector("ul").scrollLeft = scrolled;
+  nav.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  if (focused) nav.querySelector(`a[href="${CSS.escape(focused).replaceAll("\\", "\\\\")}"]`)?.focus();
+}
+
+export function tools(place) {
+  const other = currentLanguage() === "en" ? "zh" : "en";
+  const language = h("button", { class: "quiet", lang: other === "zh" ? "zh-CN" : "en", title: t("shell.language") }, LANGUAGES[other]);
+  language.addEventListener("click", () => {
+    setLanguage(other);
+    at("tools").querySelector("button").focus();
+  });
+  const theme = h("button", { class: "quiet" });
+  const said = () => {
+    const chosen = document.documentElement.dataset.theme;
+    theme.setAttribute("aria-label", t(`shell.theme.${chosen}`));
+    theme.title = t(`shell.theme.${chosen}`);
+    fill(theme, h("span", { "aria-hidden": "true" }, SIGNS[chosen]));
+  };
+  theme.addEventListener("click", () => {
+    const root = document.documentElement;
+    root.dataset.theme = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
+    localStorage.setItem(KEPT, root.dataset.theme);
+    said();
+  });
+  said();
+  fill(place, language, theme);
+}
+
+/** The strip below the head: node, block, and whether this page has verified it. */
+export function showStrip(status, trust) {
+  const now = status.current;
+  const parts = [];
+  if (!status.reachable || !now) {
+    parts.push(h("span", { class: "chip warn dot" }, t(status.reachable ? "shell.connecting" : "shell.unreachable")));
+  }
+  if (now) {
+    parts.push(h("span", {}, t("shell.node", { name: now.name })));
+    parts.push(h("span", {}, t("shell.block", { height: count(now.executed_height) })));
+    if (!now.view_active) parts.push(h("span", { class: "chip warn" }, t("shell.changing")));
+    parts.push(proofChip(trust));
+  }
+  fill(at("strip"), parts);
+}
+
+function proofChip(trust) {
+  if (obstacle()) return h("span", { class: "chip warn" }, t("shell.unverified"));
+  if (trust.warnings.size) return h("span", { class: "chip bad dot" }, t("shell.untrusted"));
+  const block = trust.newest;
+  if (!block) return h("span", { class: "chip" }, t("shell.verifying"));
+  const said = t("shell.verified", { height: count(block.height), signers: block.signers, validators: block.validators });
+  return h("span", { class: "chip good dot", dataset: { verified: block.height } }, said);
+}
+
+/** The loud warning that the node lies, or is another network's. */
+export function showAlarm(trust) {
+  const [warning] = trust.warnings.values();
+  if (!warning) return fill(at("alarm"));
+  const { code, params } = warning;
+  const named = { ...params, what: t(`alarm.what.${params.what}`), ...(params.chain && { chain: short(params.chain), trusted: short(params.trusted) }) };
+  return fill(at("alarm"), h("div", { dataset: { alarm: code } },
+    h("strong", {}, t(`alarm.${code}.title`)), h("p", {}, t(`alarm.${code}`, named)),
+    h("p", {}, h("a", { href: "#/explorer/trust" }, t("alarm.more")))));
+}
+
+/** A note that goes by itself. `kind`: "good", "bad" or "". */
+export function notify(text, kind = "") {
+  const note = h("div", { class: kind }, text);
+  at("toasts").append(note);
+  setTimeout(() => note.remove(), NOTE_MS);
+}
+
+export function footer(place, trust, changed) {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const zones = [...new Set([currentZone(), own, ...ZONES])];
+  const select = h("select", { id: "zone" }, zones.map((zone) => h("option", { value: zone }, zone)));
+  select.value = currentZone();
+  select.addEventListener("change", () => {
+    setZone(select.value);
+    changed();
+    at("zone").focus();
+  });
+  const network = trust.genesis && t("shell.chain", { network: trust.genesis.network, chain: short(trust.genesis.id) });
+  fill(place, h("p", {}, t("shell.footer")), h("div", { class: "row" },
+    network && h("span", {}, network), h("label", { for: "zone" }, t("shell.zone")), select));
+}
