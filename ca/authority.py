@@ -1,55 +1,44 @@
-"""The root CA's directory: its key, what it issued and revoked, and one-time admission codes (M8, S1).
+"""A CA's directory: its key, what it issued and revoked, one-time admission codes, and its audit log (M8, S1).
 
-Files: ``root.key`` (0600), ``root.crt``, ``issued.jsonl``, ``revoked.jsonl``, ``codes.jsonl`` (hashes of codes and
-of codes used). All are append-only but the key, and every change happens under a lock on the directory.
+Files: ``root.key`` (0600, encrypted if its keeper wants that) and ``root.crt``; for an intermediate CA
+``intermediate.key`` and ``intermediate.crt``, with its root's ``root.crt``. Beside them ``issued.jsonl``,
+``revoked.jsonl``, ``codes.jsonl``, ``registrations.jsonl`` and ``audit.jsonl``, which only grow, under one lock.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
-import json
 import os
-import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ca.audit import AuditLog
 from ca.certificates import (
     InvalidCertificate,
     RequestFacts,
     Role,
     certificate_facts,
-    make_certificate,
-    make_root,
     request_facts,
+    requested_key,
 )
-from ca.keys import SigningKey
+from ca.codes import AdmissionRefused, Codes, CodeTerms
+from ca.folder import AuthorityError, Folder
+from ca.issuing import NO_ATTRIBUTES, check_attributes, make_certificate, make_intermediate, make_root, make_server
+from ca.keys import SigningKey, signer_of
 
 CERTIFICATE_DAYS = 365
 ROOT_DAYS = 3_650
 CODE_VALID_HOURS = 72
-CODE_BYTES = 16
 HOUR_MS = 3_600_000
-
-
-class AuthorityError(Exception):
-    """The CA's directory is missing, exists already or is damaged; the message says which."""
-
-
-class AdmissionRefused(Exception):
-    """The admission conditions are not met; ``reason`` is a stable word, the message a sentence."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+ISSUED, REVOKED = "issued.jsonl", "revoked.jsonl"
+ROOT, INTERMEDIATE = "root", "intermediate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +55,51 @@ class Issued:
     certificate_der: bytes
 
     @property
+    def certificate(self) -> x509.Certificate:
+        return x509.load_der_x509_certificate(self.certificate_der)
+
+    @property
     def certificate_pem(self) -> bytes:
-        return x509.load_der_x509_certificate(self.certificate_der).public_bytes(Encoding.PEM)
+        return self.certificate.public_bytes(Encoding.PEM)
 
 
 class Authority:
     """Issues, lists and revokes. ``init`` makes a directory, ``open`` uses one."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, passphrase: str = "") -> None:
+        self.folder = Folder(directory)
+        self.audit = AuditLog(self.folder)
+        self.codes = Codes(self.folder)
+        kind = INTERMEDIATE if (directory / f"{INTERMEDIATE}.crt").exists() else ROOT
         try:
-            self._root = x509.load_pem_x509_certificate((directory / "root.crt").read_bytes())
+            files = dict.fromkeys((kind, ROOT))
+            found = [x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes()) for name in files]
         except (OSError, ValueError) as error:
             raise AuthorityError(f"{directory} holds no CA: {error}") from None
-        self._key = SigningKey.load(directory / "root.key")
-        self.root_der = self._root.public_bytes(Encoding.DER)
+        self.certificate = found[0]
+        self.chain = tuple(each.public_bytes(Encoding.DER) for each in found)
+        """The CA's own certificate (DER), and its root's if that is another."""
+        self.root_der = self.chain[-1]
+        self._key = SigningKey.load(directory / f"{kind}.key", passphrase)
+        self.revoked_elsewhere: Callable[[str], bool] = lambda serial: False
+        """Whether a certificate is revoked, of which this directory need not know."""
 
     @classmethod
-    def init(cls, directory: Path, organisation: str, days: int = ROOT_DAYS) -> Authority:
+    def init(cls, directory: Path, organisation: str, days: int = ROOT_DAYS, passphrase: str = "") -> Authority:
         """Make a root key and certificate in ``directory``; ``AuthorityError`` if one is there already."""
         key = SigningKey.generate()
         root = make_root(key, organisation, days)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            key.save(directory / "root.key")
+            key.save(directory / f"{ROOT}.key", passphrase)
         except FileExistsError:
             raise AuthorityError(f"{directory} holds a CA already") from None
-        (directory / "root.crt").write_bytes(root.public_bytes(Encoding.PEM))
-        return cls(directory)
+        (directory / f"{ROOT}.crt").write_bytes(root.public_bytes(Encoding.PEM))
+        return cls(directory, passphrase)
 
     @classmethod
-    def open(cls, directory: Path) -> Authority:
-        return cls(directory)
+    def open(cls, directory: Path, passphrase: str = "") -> Authority:
+        return cls(directory, passphrase)
 
     def issue(
         self,
@@ -107,77 +109,107 @@ class Authority:
         role: Role | str,
         days: int = CERTIFICATE_DAYS,
         hosts: Sequence[str] = (),
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
     ) -> Issued:
         """Certify the key of a request under the given names; the request proves possession of the key."""
-        facts = RequestFacts(name, organisation, Role(role).value, request_facts(request_der).public_key)
-        issued = self._certify(facts, days, hosts)
-        with self._locked():
-            self._register(issued)
+        facts = RequestFacts(name, organisation, Role(role).value, requested_key(request_der))
+        issued = self.certify(facts, days, hosts, attributes)
+        with self.locked():
+            self.record(issued, local_user())
         return issued
 
-    def revoke(self, serial: str, reason: str) -> None:
-        """Note a revocation here. The network learns of it by a ``governance.revoke`` transaction."""
-        if self.show(serial) is None:
+    def issue_intermediate(self, request_der: bytes, organisation: str, days: int) -> bytes:
+        """Certify the key of an intermediate CA (DER); ``InvalidCertificate`` if this is no root."""
+        made = make_intermediate(self._key, self.certificate, organisation, requested_key(request_der), days)
+        with self.locked():
+            serial = f"{made.serial_number:x}"
+            self.audit.note(now_ms(), "intermediate", local_user(), serial=serial, organisation=organisation)
+        return made.public_bytes(Encoding.DER)
+
+    def issue_server(self, key: SigningKey, days: int, hosts: Sequence[str]) -> bytes:
+        """A certificate for the CA's own HTTPS server, with what is above it, as PEM."""
+        made = make_server(self._key, self.certificate, key.public_key, days, hosts)
+        chain = [made] if len(self.chain) == 1 else [made, self.certificate]
+        return b"".join(each.public_bytes(Encoding.PEM) for each in chain)
+
+    def revoke(self, serial: str, reason: str, foreign: bool = False) -> None:
+        """Note a revocation here. The network learns of it by a ``governance.revoke`` transaction.
+
+        ``foreign``: a certificate that another CA issued, of somebody who is known here, as operators are."""
+        if self.show(serial) is None and not foreign:
             raise AuthorityError(f"no certificate with serial {serial}")
-        with self._locked():
+        with self.locked():
             if self.is_revoked(serial):
                 raise AuthorityError(f"the certificate with serial {serial} is revoked already")
-            self._append("revoked.jsonl", {"serial": serial, "reason": reason, "time_ms": _now_ms()})
+            self.audit.note(now_ms(), "revoked", local_user(), serial=serial, reason=reason)
+            self.folder.append(REVOKED, {"serial": serial, "reason": reason, "time_ms": now_ms()})
 
     def is_revoked(self, serial: str) -> bool:
-        return any(line["serial"] == serial for line in self._lines("revoked.jsonl"))
+        known = any(line["serial"] == serial for line in self.folder.lines(REVOKED))
+        return known or self.revoked_elsewhere(serial)
 
     def issued(self) -> list[Issued]:
         """Everything issued, oldest first."""
-        return [_issued(line) for line in self._lines("issued.jsonl")]
+        return [_issued(line) for line in self.folder.lines(ISSUED)]
 
     def show(self, serial: str) -> Issued | None:
-        return next((issued for issued in self.issued() if issued.serial == serial), None)
+        return next((_issued(line) for line in self.folder.lines(ISSUED) if line["serial"] == serial), None)
 
-    def new_admission_code(self, role: Role | str, name: str = "", valid_hours: int = CODE_VALID_HOURS) -> str:
+    def newest_of(self, signer: str) -> Issued | None:
+        """What a key was certified with last, if that is not revoked."""
+        lines = [line for line in self.folder.lines(ISSUED) if line["signer"] == signer]
+        return next((_issued(line) for line in reversed(lines) if not self.is_revoked(line["serial"])), None)
+
+    def is_taken(self, facts: RequestFacts) -> bool:
+        """Whether another key has a certificate under the same name and organisation that is in force."""
+        signer, now = signer_of(facts.public_key), now_ms()
+        return any(
+            (line["name"], line["organisation"]) == (facts.name, facts.organisation)
+            and line["signer"] != signer
+            and now <= line["not_after_ms"]
+            and not self.is_revoked(line["serial"])
+            for line in self.folder.lines(ISSUED)
+        )
+
+    def new_admission_code(
+        self,
+        role: Role | str,
+        name: str = "",
+        valid_hours: int = CODE_VALID_HOURS,
+        attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    ) -> str:
         """A one-time code that admits one holder with ``role`` (and, if given, ``name``). Only its hash is kept."""
-        code = secrets.token_urlsafe(CODE_BYTES)
-        entry = {
-            "hash": _hash(code),
-            "role": Role(role).value,
-            "name": name,
-            "expires_ms": _now_ms() + valid_hours * HOUR_MS,
-        }
-        with self._locked():
-            self._append("codes.jsonl", entry)
-        return code
+        check_attributes(attributes)
+        terms = CodeTerms(Role(role), name, now_ms() + valid_hours * HOUR_MS, attributes)
+        with self.locked():
+            self.audit.note(now_ms(), "code", local_user(), role=terms.role.value, name=name)
+            return self.codes.new(terms)
 
     def enrol(self, request_der: bytes, code: str) -> Issued:
         """Trade a request and an unused code for a certificate; ``AdmissionRefused`` or ``InvalidCertificate``."""
         facts = request_facts(request_der)
-        with self._locked():
-            self._check_code(code, facts)
-            issued = self._certify(facts, CERTIFICATE_DAYS, ())
-            # The code is spent before the certificate counts: a crash in between admits nobody twice.
-            self._append("codes.jsonl", {"used": _hash(code), "serial": issued.serial})
-            self._register(issued)
+        with self.locked():
+            return self.admit_by_code(facts, code)
+
+    # ------------------------------------------------------------------------- steps, for admissions too
+
+    def admit_by_code(self, facts: RequestFacts, code: str) -> Issued:
+        """Under the lock."""
+        terms = self.codes.check(code, facts, now_ms())
+        issued = self.certify(facts, CERTIFICATE_DAYS, (), terms.attributes)
+        self.codes.spend(code, issued.serial)
+        self.record(issued, "code")
         return issued
 
-    # ------------------------------------------------------------------------------------------- inside
-
-    def _check_code(self, code: str, facts: RequestFacts) -> None:
-        lines = self._lines("codes.jsonl")
-        entry = next((line for line in lines if line.get("hash") == _hash(code)), None)
-        if entry is None:
-            raise AdmissionRefused("CODE_UNKNOWN", "this admission code is unknown")
-        if any(line.get("used") == entry["hash"] for line in lines):
-            raise AdmissionRefused("CODE_USED", "this admission code has been used")
-        if entry["expires_ms"] < _now_ms():
-            raise AdmissionRefused("CODE_EXPIRED", "this admission code has expired")
-        if entry["role"] != facts.role:
-            raise AdmissionRefused("CODE_OTHER_ROLE", f"this admission code is for the role {entry['role']}")
-        if entry["name"] not in ("", facts.name):
-            raise AdmissionRefused("CODE_OTHER_NAME", "this admission code is for somebody else")
-
-    def _certify(self, facts: RequestFacts, days: int, hosts: Sequence[str]) -> Issued:
-        certificate = make_certificate(self._key, self._root, facts, days, hosts)
-        der = certificate.public_bytes(Encoding.DER)
-        read = certificate_facts(der, [self.root_der])
+    def certify(
+        self, facts: RequestFacts, days: int, hosts: Sequence[str] = (), attributes: Mapping[str, str] = NO_ATTRIBUTES
+    ) -> Issued:
+        """A certificate that counts once it is recorded; ``InvalidCertificate`` for what this CA may not certify."""
+        if self.certificate.not_valid_after_utc.timestamp() * 1000 <= now_ms():
+            raise AuthorityError("the CA's own certificate has ended")
+        made = make_certificate(self._key, self.certificate, facts, days, hosts, attributes)
+        der = made.public_bytes(Encoding.DER)
+        read = certificate_facts(der, self.chain)
         return Issued(
             serial=read.serial,
             signer=read.signer,
@@ -189,45 +221,19 @@ class Authority:
             certificate_der=der,
         )
 
+    def record(self, issued: Issued, by: str) -> None:
+        """Have a certificate count. Under the lock."""
+        self.audit.note(now_ms(), "issued", by, serial=issued.serial, signer=issued.signer, role=issued.role)
+        self._register(issued)
+
     def _register(self, issued: Issued) -> None:
         certificate = base64.b64encode(issued.certificate_der).decode()
-        self._append("issued.jsonl", {**asdict(issued), "certificate_der": certificate})
-
-    def _append(self, name: str, line: dict[str, Any]) -> None:
-        with (self._directory / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        path = self._directory / name
-        if not path.exists():
-            return []
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise AuthorityError(f"{path} is damaged: {error}") from None
+        self.folder.append(ISSUED, {**asdict(issued), "certificate_der": certificate})
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self._directory / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    def locked(self) -> Iterator[None]:
+        with self.folder.locked():
             yield
-
-
-def _issued(line: dict[str, Any]) -> Issued:
-    return Issued(**{**line, "certificate_der": base64.b64decode(line["certificate_der"])})
-
-
-def _hash(code: str) -> str:
-    return sha256(b"wattquorum/1 admission " + code.encode(errors="replace")).hexdigest()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-__all__ = ["AdmissionRefused", "Authority", "AuthorityError", "InvalidCertificate", "Issued"]
 
 
 def read_roots(file: Path) -> tuple[bytes, ...]:
@@ -237,3 +243,19 @@ def read_roots(file: Path) -> tuple[bytes, ...]:
     except (OSError, ValueError) as error:
         raise AuthorityError(f"{file}: {error}") from None
     return tuple(root.public_bytes(Encoding.DER) for root in found)
+
+
+def local_user() -> str:
+    """Who acts at the CA's directory itself."""
+    return f"uid {os.getuid()}"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _issued(line: Mapping[str, Any]) -> Issued:
+    return Issued(**{**line, "certificate_der": base64.b64decode(line["certificate_der"])})
+
+
+__all__ = ["AdmissionRefused", "Authority", "AuthorityError", "InvalidCertificate", "Issued"]

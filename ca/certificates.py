@@ -6,11 +6,10 @@ checks form and signature, never dates, which block time decides elsewhere (DESI
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
@@ -18,14 +17,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from ca.keys import SigningKey, signer_of
 
 CERTIFICATE_BYTES_MAX = 4_096
 NAME_CHARS_MAX = 64
-BACKDATE = timedelta(minutes=5)
-"""Certificates start a little earlier than now, for clocks that are late."""
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -50,6 +47,11 @@ class Role(StrEnum):
     OPERATOR = "operator"
     ARBITER = "arbiter"
     REGULATOR = "regulator"
+
+
+MARKET_ROLES = frozenset({Role.SELLER, Role.BUYER, Role.PROSUMER, Role.GATEWAY})
+"""Who trades and meters. Whoever governs, judges, reads all or validates is certified by a root, by its keeper's hand:
+neither intermediate CAs nor a policy nor an operator over the network admit anybody in another role."""
 
 
 class InvalidCertificate(Exception):
@@ -88,13 +90,17 @@ def certificate_facts(der: bytes, roots: Sequence[bytes]) -> CertificateFacts:
         point = _point(certificate.public_key())
         _check_form(certificate)
         subject = certificate.subject
+        issuer = _issuer(certificate, roots)
+        role = _role(_one(subject, NameOID.ORGANIZATIONAL_UNIT_NAME))
+        if role not in MARKET_ROLES and is_intermediate(issuer):
+            raise InvalidCertificate(f"an intermediate CA certifies no {role}, only who trades and meters")
         return CertificateFacts(
             signer=signer_of(point),
             name=_one(subject, NameOID.COMMON_NAME),
             organisation=_one(subject, NameOID.ORGANIZATION_NAME),
-            role=_role(_one(subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
+            role=role,
             serial=f"{certificate.serial_number:x}",
-            issuer=_issuer(certificate, roots),
+            issuer=sha256(issuer).hexdigest(),
             not_before_ms=_ms(certificate.not_valid_before_utc),
             not_after_ms=_ms(certificate.not_valid_after_utc),
             public_key=point,
@@ -102,7 +108,10 @@ def certificate_facts(der: bytes, roots: Sequence[bytes]) -> CertificateFacts:
 
 
 def root_fingerprint(der: bytes) -> str:
-    """The SHA-256, in hex, of a CA root's certificate that signs itself; ``InvalidCertificate`` for anything else."""
+    """The SHA-256, in hex, of the certificate of a CA that the network may trust; ``InvalidCertificate`` for any other.
+
+    A root signs itself. Who signed an intermediate's is not asked here: the operators who enter it vouch for that.
+    """
     with _reading("not a well-formed DER X.509 certificate of a CA root"):
         certificate = _load(der)
         _point(certificate.public_key())
@@ -110,12 +119,32 @@ def root_fingerprint(der: bytes) -> str:
             raise InvalidCertificate("the signature is not ECDSA with SHA-256")
         if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
             raise InvalidCertificate("not a CA's certificate")
-    _issuer(certificate, (der,))
+        if not is_intermediate(der):
+            _issuer(certificate, (der,))
     return sha256(der).hexdigest()
+
+
+def is_intermediate(der: bytes) -> bool:
+    """Whether a CA's certificate names somebody else as its issuer."""
+    certificate = x509.load_der_x509_certificate(der)
+    return certificate.subject != certificate.issuer
 
 
 def request_facts(der: bytes) -> RequestFacts:
     """Read and check a PKCS#10 request; ``InvalidCertificate`` otherwise."""
+    point = requested_key(der)
+    with _reading("not a well-formed DER PKCS#10 request"):
+        subject = x509.load_der_x509_csr(der).subject
+        return asked_facts(
+            _one(subject, NameOID.COMMON_NAME),
+            _one(subject, NameOID.ORGANIZATION_NAME),
+            _one(subject, NameOID.ORGANIZATIONAL_UNIT_NAME),
+            point,
+        )
+
+
+def requested_key(der: bytes) -> bytes:
+    """The key (65-byte point) that a PKCS#10 request proves possession of; ``InvalidCertificate`` if it does not."""
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise InvalidCertificate(f"a request is at most {CERTIFICATE_BYTES_MAX} bytes")
     with _reading("not a well-formed DER PKCS#10 request"):
@@ -124,53 +153,21 @@ def request_facts(der: bytes) -> RequestFacts:
         point = _point(request.public_key())
         if not request.is_signature_valid:
             raise InvalidCertificate("the request's signature does not fit its key")
-        return RequestFacts(
-            name=_one(request.subject, NameOID.COMMON_NAME),
-            organisation=_one(request.subject, NameOID.ORGANIZATION_NAME),
-            role=_role(_one(request.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)),
-            public_key=point,
-        )
+        return point
+
+
+def asked_facts(name: str, organisation: str, role: str, public_key: bytes) -> RequestFacts:
+    """What somebody asks for; ``InvalidCertificate`` if a name is empty, too long, or would not show as it is."""
+    for text in (name, organisation):
+        if not 1 <= len(text) <= NAME_CHARS_MAX or not text.isprintable() or text != text.strip():
+            raise InvalidCertificate(f"a name is 1 to {NAME_CHARS_MAX} printable characters without blanks round it")
+    return RequestFacts(name, organisation, _role(role), public_key)
 
 
 def create_request(key: SigningKey, name: str, organisation: str, role: Role | str) -> bytes:
     """A PKCS#10 request in DER, signed with ``key``."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(name, organisation, Role(role)))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject_of(name, organisation, Role(role)))
     return builder.sign(key.private, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
-
-
-def make_root(key: SigningKey, organisation: str, days: int) -> x509.Certificate:
-    """A self-signed root that may issue end certificates only."""
-    name = _name({NameOID.COMMON_NAME: f"{organisation} root", NameOID.ORGANIZATION_NAME: organisation})
-    public = key.private.public_key()
-    builder = (
-        _dated(name, name, public, days)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-    return builder.sign(key.private, hashes.SHA256())
-
-
-def make_certificate(
-    root_key: SigningKey, root: x509.Certificate, facts: RequestFacts, days: int, hosts: Sequence[str]
-) -> x509.Certificate:
-    """A certificate for what ``facts`` ask. Nodes get server and client authentication and their ``hosts``."""
-    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), facts.public_key)
-    issuer_key = root_key.private.public_key()
-    builder = (
-        _dated(_subject(facts.name, facts.organisation, Role(facts.role)), root.subject, public, days)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-    )
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-    if facts.role == Role.NODE:
-        usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
-    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    if hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
-    return builder.sign(root_key.private, hashes.SHA256())
 
 
 # ------------------------------------------------------------------------------------------------ details
@@ -213,13 +210,14 @@ def _check_form(certificate: x509.Certificate) -> None:
         raise InvalidCertificate("a CA's certificate is nobody's identity")
 
 
-def _issuer(certificate: x509.Certificate, roots: Sequence[bytes]) -> str:
+def _issuer(certificate: x509.Certificate, roots: Sequence[bytes]) -> bytes:
+    """Which of ``roots`` signed it."""
     for der in roots:
         try:
             certificate.verify_directly_issued_by(x509.load_der_x509_certificate(der))
         except (InvalidSignature, ValueError, TypeError):
             continue
-        return sha256(der).hexdigest()
+        return der
     raise InvalidCertificate("issued by no CA of this network")
 
 
@@ -246,8 +244,9 @@ def _role(text: str) -> str:
         raise InvalidCertificate(f"unknown role {text!r}; there are {', '.join(Role)}") from None
 
 
-def _subject(name: str, organisation: str, role: Role) -> x509.Name:
-    return _name(
+def subject_of(name: str, organisation: str, role: Role) -> x509.Name:
+    """Subject of a certificate or request; ``InvalidCertificate`` for names that cannot be."""
+    return name_of(
         {
             NameOID.COMMON_NAME: name,
             NameOID.ORGANIZATION_NAME: organisation,
@@ -256,51 +255,14 @@ def _subject(name: str, organisation: str, role: Role) -> x509.Name:
     )
 
 
-def _name(parts: dict[x509.ObjectIdentifier, str]) -> x509.Name:
+def name_of(parts: dict[x509.ObjectIdentifier, str]) -> x509.Name:
+    """An X.509 name of these parts; ``InvalidCertificate`` for texts that cannot be."""
     if not all(1 <= len(value) <= NAME_CHARS_MAX for value in parts.values()):
         raise InvalidCertificate(f"each part of a name is 1 to {NAME_CHARS_MAX} characters")
     try:
         return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts.items()])
     except ValueError as error:
         raise InvalidCertificate(f"the name is malformed: {error}") from None
-
-
-def _dated(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC).replace(microsecond=0)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + timedelta(days=days))
-    )
-
-
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _host(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        if not (host and host.isascii()):
-            raise InvalidCertificate(f"{host!r} is neither an IP address nor an ASCII host name") from None
-        return x509.DNSName(host)
 
 
 def _ms(moment: datetime) -> int:

@@ -17,6 +17,8 @@ SCALAR_BYTES = 32
 KEY_FILE_MODE = 0o600
 OTHERS = 0o077
 """The permission bits of everybody but the owner."""
+PASSPHRASE_CHARS_MIN = 12
+_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _SPKI_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _CURVE = ec.SECP256R1()
@@ -75,21 +77,30 @@ class SigningKey:
         return cls(ec.derive_private_key(number, _CURVE), deterministic=True)
 
     @classmethod
-    def load(cls, path: Path) -> SigningKey:
-        """Read a PEM file; ``InvalidKey`` if it is missing, open to others, encrypted or not a P-256 key."""
+    def load(cls, path: Path, passphrase: str = "") -> SigningKey:
+        """Read a PEM file; ``InvalidKey`` if it is missing, open to others, not a P-256 key, or encrypted with another
+        passphrase."""
         try:
-            private = serialization.load_pem_private_key(_read_private(path), None)
+            data = _read_private(path)
+            encrypted = data.startswith(_ENCRYPTED)
+            if encrypted and not passphrase:
+                raise InvalidKey(f"{path}: this key is encrypted, and no passphrase was given")
+            private = serialization.load_pem_private_key(data, passphrase.encode() if encrypted else None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise InvalidKey(f"{path}: {error}") from None
         if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != _CURVE.name:
             raise InvalidKey(f"{path}: not a P-256 key")
         return cls(private)
 
-    def save(self, path: Path) -> None:
-        """Write a PKCS#8 PEM file that only its owner reads. Never overwrites: ``FileExistsError``."""
-        pem = self.private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+    def save(self, path: Path, passphrase: str = "") -> None:
+        """Write a PKCS#8 PEM file that only its owner reads, encrypted if there is a passphrase. Never overwrites:
+        ``FileExistsError``. ``InvalidKey`` for a passphrase that is too short."""
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if passphrase:
+            if len(passphrase) < PASSPHRASE_CHARS_MIN:
+                raise InvalidKey(f"a passphrase has at least {PASSPHRASE_CHARS_MIN} characters")
+            encryption = serialization.BestAvailableEncryption(passphrase.encode())
+        pem = self.private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)

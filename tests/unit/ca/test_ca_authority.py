@@ -123,8 +123,8 @@ def test_unknown_codes(authority: Authority, request_der: bytes, code: str) -> N
 
 def test_a_code_expires(authority: Authority, request_der: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     code = authority.new_admission_code(Role.SELLER, valid_hours=2)
-    made_ms = ca.authority._now_ms()
-    monkeypatch.setattr(ca.authority, "_now_ms", lambda: made_ms + 2 * HOUR_MS + 1)
+    made_ms = ca.authority.now_ms()
+    monkeypatch.setattr(ca.authority, "now_ms", lambda: made_ms + 2 * HOUR_MS + 1)
     assert refusal(authority, request_der, code) == "CODE_EXPIRED"
 
 

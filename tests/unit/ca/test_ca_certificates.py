@@ -24,10 +24,9 @@ from ca.certificates import (
     Role,
     certificate_facts,
     create_request,
-    make_certificate,
-    make_root,
     request_facts,
 )
+from ca.issuing import make_certificate, make_root
 from ca.keys import SigningKey
 
 ROOT_KEY = SigningKey.from_seed(b"root")

@@ -1,0 +1,299 @@
+"""Admission to a CA over the network: by code, by policy, or by an operator; renewal; and who decides (S1).
+
+An application that is repeated gets the answer that it got before, so nothing depends on an answer's arriving, and who
+replays one gains nothing. What is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ca.authority import Authority, Issued, now_ms
+from ca.certificates import (
+    MARKET_ROLES,
+    CertificateFacts,
+    InvalidCertificate,
+    RequestFacts,
+    Role,
+    asked_facts,
+    certificate_facts,
+    request_facts,
+)
+from ca.codes import AdmissionRefused, hash_of
+from ca.issuing import NO_ATTRIBUTES, attributes_of, hosts_of
+from ca.keys import InvalidKey, public_key_from, signer_of
+from ca.messages import (
+    Application,
+    Decision,
+    Registration,
+    Renewal,
+    Waiting,
+    WaitingList,
+    application_text,
+    decision_text,
+    renewal_text,
+    waiting_text,
+)
+from ca.policy import load_policy
+from ca.signatures import verify
+
+FILE = "registrations.jsonl"
+WAITING_MAX = 1_000
+WAITING_PER_ORIGIN_MAX = 100
+"""Of these, at most so many from one address, which may be a node's that passes on what its users send."""
+DAY_MS = 86_400_000
+WAITING_MS_MAX = 30 * DAY_MS
+CLOCK_TOLERANCE_MS = 300_000
+"""How far an operator's clock may be from the CA's."""
+RENEWABLE_SHARE = 3
+"""A certificate may be renewed in the last third of its time."""
+
+
+class Terms(NamedTuple):
+    """On what terms somebody is certified who waited."""
+
+    days: int = 365
+    hosts: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+
+
+class Admissions:
+    """One CA's. Every call may block on the directory's lock and on the disk; ``AdmissionRefused`` says why not."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._folder = authority.folder
+
+    # ------------------------------------------------------------------------------------- who applies
+
+    def apply(self, asked: Application, origin: str = "") -> Registration:
+        """Certify, keep waiting or refuse; ``InvalidCertificate`` for what is no application."""
+        facts = _facts_of(asked)
+        with self._authority.locked():
+            known = self._known(facts, asked.code)
+            if known is not None:
+                return self._told(known)
+            entry = self._entry(facts, asked.code, origin)
+            if asked.code:
+                issued = self._had_for(facts, asked.code) or self._authority.admit_by_code(facts, asked.code)
+                return self._issued(entry, issued)
+            policy = load_policy(self._folder.directory)
+            rule = policy.decide(facts)
+            if rule.then == "refuse":
+                raise AdmissionRefused("NOT_ADMITTED", "this CA admits no such role or organisation")
+            crowded = self._issued_by_policy_today() >= policy.issues_per_day_max
+            if rule.then == "issue" and not crowded and not self._authority.is_taken(facts):
+                issued = self._authority.certify(facts, rule.days, (), rule.attributes)
+                self._authority.record(issued, "policy")
+                return self._issued(entry, issued)
+            return self._wait(entry)
+
+    def find(self, registration: str) -> Registration:
+        """How a registration stands."""
+        return self._told(self._line(registration))
+
+    def renew(self, asked: Renewal) -> Issued:
+        """The next certificate of a key in the last third of the present one's time; the same one if asked again."""
+        authority, now = self._authority, now_ms()
+        with authority.locked():
+            old = authority.show(asked.serial)
+            if old is None:
+                raise AdmissionRefused("CERTIFICATE_UNKNOWN", "this CA has issued no certificate with that serial")
+            facts = certificate_facts(old.certificate_der, authority.chain)
+            if not verify(facts.public_key, asked.proof, renewal_text(asked.serial)):
+                raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the certificate's key")
+            newest = authority.newest_of(old.signer)
+            if authority.is_revoked(old.serial) or newest is None:
+                raise AdmissionRefused("CERTIFICATE_REVOKED", "this certificate has been revoked; enrol anew")
+            if newest.not_after_ms < now:
+                raise AdmissionRefused("CERTIFICATE_EXPIRED", "this certificate has expired; enrol anew")
+            if newest.serial != old.serial:
+                return newest
+            lasts_ms = old.not_after_ms - old.not_before_ms
+            if old.not_after_ms - now > lasts_ms // RENEWABLE_SHARE:
+                raise AdmissionRefused("RENEWAL_TOO_EARLY", "a certificate is renewed in the last third of its time")
+            read = old.certificate
+            again = RequestFacts(old.name, old.organisation, old.role, facts.public_key)
+            days = max(1, lasts_ms // DAY_MS)
+            issued = authority.certify(again, days, hosts_of(read), attributes_of(read))
+            authority.record(issued, f"renewal of {old.serial}")
+            return issued
+
+    # ------------------------------------------------------------------------------------- who decides
+
+    def waiting_for(self, asked: WaitingList) -> tuple[Waiting, ...]:
+        """All who wait, for an operator who proves to be one."""
+        self._operator(asked.certificate, asked.time_ms, asked.proof, waiting_text(asked.time_ms))
+        return self.waiting()
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """All who wait, the oldest first."""
+        return tuple(
+            Waiting(
+                line["registration"], line["name"], line["organisation"], line["role"], line["signer"], line["time_ms"]
+            )
+            for line in self._lines().values()
+            if _waits(line)
+        )
+
+    def decide(self, asked: Decision) -> Registration:
+        """An operator's decision that came over the network: about who trades and meters."""
+        text = decision_text(asked.registration, asked.verdict, asked.reason, asked.time_ms)
+        operator = self._operator(asked.certificate, asked.time_ms, asked.proof, text)
+        role = self._line(asked.registration)["role"]
+        if asked.verdict == "approve" and role not in MARKET_ROLES:
+            message = f"who is to be {role} is admitted where the CA's key is: wattq ca approve"
+            raise AdmissionRefused("ROLE_NOT_FROM_AFAR", message)
+        if asked.verdict == "approve":
+            return self.approve(asked.registration, operator.signer)
+        return self.refuse(asked.registration, operator.signer, asked.reason)
+
+    def approve(self, registration: str, by: str, terms: Terms | None = None) -> Registration:
+        """Certify somebody who waits."""
+        with self._authority.locked():
+            line = self._waiting_line(registration)
+            facts = RequestFacts(line["name"], line["organisation"], line["role"], base64.b64decode(line["public_key"]))
+            issued = self._authority.certify(facts, *(terms or Terms()))
+            self._authority.record(issued, by)
+            return self._issued(line, issued)
+
+    def refuse(self, registration: str, by: str, reason: str) -> Registration:
+        """Turn somebody away who waits, and say why."""
+        with self._authority.locked():
+            line = self._waiting_line(registration)
+            facts = {"registration": registration, "signer": line["signer"], "reason": reason}
+            self._authority.audit.note(now_ms(), "refused", by, **facts)
+            return self._keep({**line, "state": "refused", "reason": reason})
+
+    def _operator(self, certificate: bytes, time_ms: int, proof: bytes, text: bytes) -> CertificateFacts:
+        """Who signed, if that is an operator in good standing whose clock agrees with ours."""
+        try:
+            facts = certificate_facts(certificate, self._authority.chain)
+        except InvalidCertificate as error:
+            raise AdmissionRefused("CERTIFICATE_INVALID", f"the certificate: {error}") from None
+        now = now_ms()
+        if facts.role != Role.OPERATOR:
+            raise AdmissionRefused("ROLE_REQUIRED", "only operators decide who is admitted")
+        if not verify(facts.public_key, proof, text):
+            raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the certificate's key")
+        if not facts.not_before_ms <= now <= facts.not_after_ms:
+            raise AdmissionRefused("CERTIFICATE_EXPIRED", "the operator's certificate is not in force")
+        if self._authority.is_revoked(facts.serial):
+            raise AdmissionRefused("CERTIFICATE_REVOKED", "the operator's certificate has been revoked")
+        if abs(now - time_ms) > CLOCK_TOLERANCE_MS:
+            minutes = CLOCK_TOLERANCE_MS // 60_000
+            message = (
+                f"your clock is {(time_ms - now) / 60_000:+.0f} minutes off the CA's; at most {minutes} are allowed"
+            )
+            raise AdmissionRefused("CLOCK_OFF", message)
+        return facts
+
+    # --------------------------------------------------------------------------------------- the records
+
+    def _lines(self) -> dict[str, dict[str, Any]]:
+        """The last line of every registration, in the order of their beginnings."""
+        found: dict[str, dict[str, Any]] = {}
+        for line in self._folder.lines(FILE):
+            found[line["registration"]] = line
+        return found
+
+    def _line(self, registration: str) -> dict[str, Any]:
+        line = self._lines().get(registration)
+        if line is None:
+            raise AdmissionRefused("REGISTRATION_UNKNOWN", "there is no such registration here")
+        return line
+
+    def _waiting_line(self, registration: str) -> dict[str, Any]:
+        line = self._line(registration)
+        if not _waits(line):
+            raise AdmissionRefused("ALREADY_DECIDED", "this registration does not wait any more")
+        return line
+
+    def _known(self, facts: RequestFacts, code: str) -> dict[str, Any] | None:
+        """What the same applicant was told before under the same code, or without one; nothing if that is over."""
+        signer, code_hash = signer_of(facts.public_key), hash_of(code) if code else ""
+        wanted = (signer, facts.name, facts.organisation, facts.role, code_hash)
+        for line in reversed(self._lines().values()):
+            if (line["signer"], line["name"], line["organisation"], line["role"], line["code"]) == wanted:
+                return None if self._is_over(line) else line
+        return None
+
+    def _had_for(self, facts: RequestFacts, code: str) -> Issued | None:
+        """What the applicant's code brought, if the CA was interrupted before it could keep the registration."""
+        had = self._authority.show(self._authority.codes.serial_for(code))
+        wanted = (signer_of(facts.public_key), facts.name, facts.organisation, facts.role)
+        ours = had is not None and (had.signer, had.name, had.organisation, had.role) == wanted
+        return had if ours and had is not None and not self._authority.is_revoked(had.serial) else None
+
+    def _issued_by_policy_today(self) -> int:
+        since_ms = now_ms() - DAY_MS
+        lines = self._folder.lines(FILE)
+        return sum(line["state"] == "issued" and not line["code"] and line["time_ms"] > since_ms for line in lines)
+
+    def _is_over(self, line: Mapping[str, Any]) -> bool:
+        if line["state"] == "issued":
+            issued = self._authority.show(line["serial"])
+            return issued is None or issued.not_after_ms < now_ms() or self._authority.is_revoked(issued.serial)
+        return now_ms() - int(line["time_ms"]) > WAITING_MS_MAX
+
+    def _entry(self, facts: RequestFacts, code: str, origin: str) -> dict[str, Any]:
+        return {
+            "registration": secrets.token_hex(16),
+            "signer": signer_of(facts.public_key),
+            "public_key": base64.b64encode(facts.public_key).decode(),
+            "name": facts.name,
+            "organisation": facts.organisation,
+            "role": facts.role,
+            "code": hash_of(code) if code else "",
+            "origin": origin,
+            "time_ms": now_ms(),
+        }
+
+    def _wait(self, entry: dict[str, Any]) -> Registration:
+        waiting = [line for line in self._lines().values() if _waits(line)]
+        from_there = sum(line["origin"] == entry["origin"] for line in waiting)
+        if len(waiting) >= WAITING_MAX or from_there >= WAITING_PER_ORIGIN_MAX:
+            message = "as many registrations as may wait are waiting for a decision; try again later, or with a code"
+            raise AdmissionRefused("TOO_MANY_WAITING", message)
+        return self._keep({**entry, "state": "waiting"})
+
+    def _issued(self, entry: dict[str, Any], issued: Issued) -> Registration:
+        return self._keep({**entry, "state": "issued", "serial": issued.serial})
+
+    def _keep(self, line: dict[str, Any]) -> Registration:
+        self._folder.append(FILE, line)
+        return self._told(line)
+
+    def _told(self, line: Mapping[str, Any]) -> Registration:
+        number = line["registration"]
+        if line["state"] == "issued":
+            issued = self._authority.show(line["serial"])
+            assert issued is not None, "a certificate is registered before its registration is"
+            return Registration(number, "issued", issued.certificate_der, issued.serial)
+        if line["state"] == "waiting" and not _waits(line):
+            return Registration(number, "refused", reason="nobody decided in time; apply again")
+        return Registration(number, line["state"], reason=line.get("reason", ""))
+
+
+def _waits(line: Mapping[str, Any]) -> bool:
+    return bool(line["state"] == "waiting" and now_ms() - line["time_ms"] <= WAITING_MS_MAX)
+
+
+def _facts_of(asked: Application) -> RequestFacts:
+    """What is asked for, once possession of the key is proven; ``InvalidCertificate`` otherwise."""
+    if bool(asked.request) == bool(asked.public_key):
+        raise InvalidCertificate("an application has either a request, or a public key with names and a proof")
+    if asked.request:
+        return request_facts(asked.request)
+    try:
+        point = public_key_from(asked.public_key)
+    except InvalidKey as error:
+        raise InvalidCertificate(str(error)) from None
+    facts = asked_facts(asked.name, asked.organisation, asked.role, point)
+    text = application_text(asked.name, asked.organisation, asked.role, asked.code)
+    if not verify(point, asked.proof, text):
+        raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the key and the names")
+    return facts
