@@ -23,7 +23,9 @@ from pbft.exchange import Exchange
 from pbft.messages import ExecutionCertificate, Scope
 from sdk.clock import clock_of
 from sdk.configuration import picked
+from sdk.diagnosis import Diagnosis
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
+from witness import Witness
 
 NEVER_MS = 31_536_000_000
 
@@ -50,6 +52,8 @@ class Seat:
         self.driver.execution.on_certified = self._certified
         self.driver.execution.on_ending = unit.projector.end
         self.driver.on_evidence = self._proven
+        self.witness = Witness(self.driver, unit.measures, self.port.connected)
+        self.driver.on_step = self.witness.stepped
         self.submit, self.hand_over, self.stop = self.driver.submit, self.driver.hand_over, self.driver.stop
 
     def _admits(self, key: bytes) -> bool:
@@ -87,6 +91,10 @@ class Seat:
     def epoch(self) -> int:
         return self.driver.session.epoch.number
 
+    def diagnosis(self) -> Diagnosis:
+        """What this node's replica knows of why nothing is certified."""
+        return self.witness.diagnosis(self._site.name, self.closed)
+
     def _certified(self, certificates: Sequence[ExecutionCertificate]) -> None:
         self.unit.submissions.on_certified(certificates[-1].statement.height)
 
@@ -116,9 +124,15 @@ class Seat:
             whole=core.whole,
             closed=core.config.block_idle_ms_max == NEVER_MS,
             transfer=None if transfer is None else TransferStatus(*astuple(transfer)),
+            ordered_height=core.ordered,
+            pool_bytes=core.pool.held_bytes,
+            quorum=core.config.q,
+            diverged=core.diverged,
         )
 
     def _peer(self, index: int, name: str) -> PeerStatus:
         key, told = self.driver.session.epoch.keys[index], self.driver.replica.core.peers.get(index)
-        height = told.executed_height if told is not None else 0
-        return PeerStatus(name, self.port.connected(key), self.port.queued_bytes(key), height)
+        linked, queued_bytes = self.port.connected(key), self.port.queued_bytes(key)
+        if told is None:
+            return PeerStatus(name, linked, queued_bytes, 0)
+        return PeerStatus(name, linked, queued_bytes, told.executed_height, told.certified_height, told.view, True)

@@ -26,6 +26,24 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def set_level(logger: str, level: str) -> bool:
+    """Have a logger, and those below it that have no level of their own, say ``level`` and what is graver; all of them
+    for ``logger`` "". With the level "inherit" it is as the one above it again. False if there is no such logger."""
+    if logger and logger not in logging.root.manager.loggerDict:
+        return False
+    if level != "inherit":
+        logging.getLogger(logger).setLevel(LEVELS[level])
+    elif logger:
+        logging.getLogger(logger).setLevel(logging.NOTSET)
+    return True
+
+
+def levels() -> dict[str, str]:
+    """The loggers that have a level of their own, and "", which all others follow."""
+    found = {name: logging.getLogger(name) for name in ("", *sorted(logging.root.manager.loggerDict))}
+    return {name: logging.getLevelName(each.level).lower() for name, each in found.items() if each.level}
+
+
 def set_up_logs(path: Path, level: str, style: str, file_bytes_max: int, files_max: int) -> None:
     """Send everything to ``path``; at ``file_bytes_max`` a new file begins, ``files_max`` old ones are kept."""
     path.parent.mkdir(parents=True, exist_ok=True)

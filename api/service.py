@@ -16,6 +16,8 @@ import msgspec
 
 from api.book import read_book, read_intervals
 from api.channel_records import channels_of
+from api.headers import header_record, not_held
+from api.operating import Operating
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
 from api.privacy import (
@@ -45,6 +47,7 @@ from ledger.values import decode_value
 from sdk import methods
 from sdk.errors import Problem, Refused
 
+from sdk.diagnosis import Diagnosis
 READ_THREADS, READS_MAX, READ_TIMEOUT_S = 2, 256, 10.0
 QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
 """Queries and views: what may take long."""
@@ -78,6 +81,9 @@ class NodeService:
     ) -> None:
         self._ledger = ledger
         self._reads = BoundedPool("reads", READ_THREADS, READS_MAX, READ_TIMEOUT_S)
+        diagnose: Callable[[], Diagnosis],
+        *,
+        is_main: bool = True,
         self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
         self._enrolments = BoundedPool("enrolments", ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
@@ -92,6 +98,7 @@ class NodeService:
             "status": self._do_status,
             "genesis": self._do_genesis,
             "submit": self._do_submit,
+        self._operating = Operating(ledger, self._reads, diagnose, is_main)
             "transaction": self._do_transaction,
             "receipt": self._do_receipt,
             "headers": self._do_headers,
@@ -120,6 +127,8 @@ class NodeService:
         }
 
     async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
+            "why": self._operating.why,
+            "log_level": self._operating.set_log_level,
         """Answer one call; raises ``Refused``."""
         return await self._table[method](params, replace(self._viewer(token), origin=origin))
 

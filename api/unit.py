@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
+from api.metrics import NodeMetrics
 from api.reporter import Report, Reporter
 from api.service import NodeService
 from api.sessions import Sessions
@@ -23,7 +24,7 @@ from ca.authority import Authority
 from ca.keys import SigningKey
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
-from ledger.execution import Machine, Validator
+from ledger.execution import OK, Machine, Validator
 from ledger.genesis import Genesis
 from ledger.ledger import CommittedBlock
 from ledger.opening import open_ledger
@@ -31,20 +32,25 @@ from ledger.statedb.projector import Projector
 from ledger.storage import Storage
 from sdk.client import AsyncClient
 from sdk.configuration import Configuration
+from sdk.diagnosis import Diagnosis
 from sdk.methods import NodeStatus, StateDatabaseStatus
 from sdk.transports import connect
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all ledgers of a node share: its name and key, its configuration, the socket on which it answers, and the
-    registry in which every room puts its metrics."""
+    """What all ledgers of a node share: its name and key, its configuration, the socket on which it answers, the
+    registry in which every room puts its metrics, and those of consensus, ledger and state database."""
 
     name: str
     key: SigningKey
     configuration: Configuration
     socket: Path
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    watch: NodeMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "watch", NodeMetrics(self.metrics, self.name, version("wattquorum")))
 
 
 class Consensus(Protocol):
@@ -56,6 +62,8 @@ class Consensus(Protocol):
     async def hand_over(self, data: bytes, /) -> int | None: ...
 
     def status(self) -> NodeStatus: ...
+
+    def diagnosis(self) -> Diagnosis: ...
 
     def epoch(self) -> int: ...
 
@@ -84,6 +92,7 @@ class Unit:
         self.projector = Projector(self.database, self.ledger.snapshot, *lag_max, self.ledger.mark)
         self.sessions = Sessions(genesis.chain_id, configuration.limits.sessions_max)
         self.submissions = Submissions(self.ledger, self._order, configuration.limits.client_requests_per_s_max)
+        self.measures = site.watch.measuring(genesis.channel)
         self.ledger.on_commit.append(self._committed)
         self.ledger.on_install.append(self.projector.resync)
 
@@ -101,7 +110,10 @@ class Unit:
             status=consensus.status,
             authority=authority,
             hand_over=consensus.hand_over,
+            diagnose=consensus.diagnosis,
+            is_main=not self.channel,
         )
+        self.site.watch.add(self.genesis.channel, consensus.status)
 
     def start(self) -> None:
         self.projector.start()
@@ -114,6 +126,7 @@ class Unit:
             reports.cancel()
 
     def close(self) -> None:
+        self.site.watch.remove(self.genesis.channel)
         self.projector.stop()
         self.database.close()
         self.ledger.close()
@@ -146,5 +159,7 @@ class Unit:
 
     def _committed(self, block: CommittedBlock) -> None:
         """On the execution thread."""
+        good = sum(result.code == OK for result in block.results[len(block.results) - len(block.tx_ids) :])
+        self.measures.executed(block.height, good, len(block.tx_ids) - good)
         self.projector.offer(block.height, block.changes)
         self._loop.call_soon_threadsafe(self.submissions.on_commit, block.height, block.tx_ids)

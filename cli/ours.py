@@ -9,6 +9,7 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[1]
 ROOMS = (
     "api", "bench", "ca", "cluster", "contracts", "demo", "ledger", "meter", "node", "pbft", "sdk", "seat", "sim",
+    "witness",
 )  # fmt: skip
 
 

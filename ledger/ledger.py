@@ -55,6 +55,7 @@ from pbft.messages import (
     CertifiedBlock,
     Chunk,
     ExecutionCertificate,
+from ledger.undo import writes_of
     Handover,
     Manifest,
     Statement,
@@ -473,6 +474,12 @@ class Ledger:
             block_time_ms=books.head.time_ms,
             height=books.head.height,
             index=0,
+    def writes(self, height: int) -> dict[str, bytes | None] | None:
+        """What an uncertified block left under each key that it wrote (``ledger.undo``); None for any other."""
+        if not self.certified_height < height <= self.height:
+            return None
+        return writes_of(self._books.store.snapshot(), height)
+
             kind="view",
         )
         return self._executor.view(books.view, call)

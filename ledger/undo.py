@@ -18,12 +18,14 @@ from ledger.layout import (
     CERTIFIED,
     HEAD,
     ROLLBACKS,
+    STATE,
     UNDO,
     number,
     pack,
     read_base,
     read_certificate,
     read_count,
+    read_entry,
     read_head,
     read_undo,
 )
@@ -116,6 +118,20 @@ def certified_moment(source: Snapshot) -> tuple[ExecutionCertificate, Rewound] |
             return None
         replaced.update(read_undo(undo))
     return certificate, Rewound(source, replaced)
+
+
+def writes_of(source: Snapshot, height: int) -> dict[str, bytes | None] | None:
+    """What the block at ``height`` left under each key that it wrote, encoded, None for a deletion; None if that is not
+    known any more: what a certified block replaced is not kept."""
+    records = [source.get(UNDO + number(at)) for at in range(read_head(source.get(HEAD) or b"").height, height - 1, -1)]
+    if not records or any(record is None for record in records):
+        return None
+    replaced: dict[bytes, bytes | None] = {}
+    for record in records[:-1]:
+        replaced.update(read_undo(record or b""))
+    then, written = Rewound(source, replaced), read_undo(records[-1] or b"")
+    found = {key: then.get(key) for key in written if key.startswith(STATE)}
+    return {key[len(STATE) :].decode(): record and read_entry(record).value for key, record in found.items()}
 
 
 def rollbacks_of(store: Snapshot) -> int:

@@ -127,6 +127,8 @@ class Driver:
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_MAX)
         self.transfer: Transfer | None = None
         self.on_evidence: Callable[[Evidence], None] = lambda evidence: None
+        self.on_step: Callable[[Sequence[Output]], None] = lambda outputs: None
+        """Hears of a wake-up's steps before they are carried out."""
         self.session = self._begin(self._load())
         transport.on_ready = lambda key: self._wake.set()
 
@@ -296,6 +298,7 @@ class Driver:
 
     async def _carry_out(self, outputs: Sequence[Output]) -> None:
         """Durable first, then sent; one group of records for all steps."""
+        self.on_step(outputs)
         session = self.session
         records = [record for output in outputs for record in output.persist]
         if records:

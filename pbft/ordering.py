@@ -108,6 +108,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all envelopes here; for status reports."""
+        return self._bytes
+
     def add(self, request: PoolRequest, now_ms: int, *, told: bool = False) -> bool:
         """Take a request in; False if there is no room. One that is known already counts as taken. ``told``: everybody
         else is told of it now."""

@@ -331,6 +331,11 @@ class Replica:
         return self._transfer
 
     @property
+    def changer(self) -> ViewChanger:
+        """For status reports."""
+        return self._changer
+
+    @property
     def core(self) -> Core:
         """For status reports and the simulator's checkers; nobody else looks inside."""
         return self._core

@@ -354,6 +354,21 @@ class ViewChanger:
             if slot is not None and slot.accepted is not None and slot.accepted.digest == proposal.digest:
                 yield proposal.sequence
 
+    # -------------------------------------------------------------------------------- for status reports
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When we ask for another view than the one that we wait for; None as long as too few ask for that."""
+        return self._deadline_ms
+
+    def asked(self) -> dict[int, int]:
+        """The view that each replica's newest VIEW-CHANGE asks for."""
+        return {sender: message.view for sender, message in self._changes.items()}
+
+    def complainants(self) -> list[int]:
+        """Who speaks against the present view's primary, as far as we have heard."""
+        return sorted(sender for sender, complaint in self._complaints.items() if self._is_about_us(complaint))
+
     def restore(self, message: ViewChange, reason: Complaints | Handover | None) -> None:
         """After a restart: we had left for this view."""
         core = self._core

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from sdk.diagnosis import Diagnosis
+
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Height = Annotated[int, Meta(ge=0, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=200)]
@@ -153,6 +155,13 @@ class EnrolParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True)
     code: Annotated[str, Meta(max_length=128)]
 
 
+class LogLevelParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``logger``: as the log names it, with all below it, or empty for all. ``inherit`` takes its own level away."""
+
+    logger: Annotated[str, Meta(max_length=64)] = ""
+    level: Literal["debug", "info", "warning", "error", "inherit"]
+
+
 class HandoverParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An encoded ``pbft.messages.Handover``, signed by enough organisations' operators."""
 
@@ -179,10 +188,15 @@ class ValidatorRecord(msgspec.Struct, frozen=True):
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
+    """Another validator. ``told``: it has said where it stands, since this node runs or the epoch began."""
+
     name: str
     connected: bool
     queued_bytes: int
     executed_height: int
+    certified_height: int = 0
+    view: int = 0
+    told: bool = False
 
 
 class StateDatabaseStatus(msgspec.Struct, frozen=True):
@@ -236,6 +250,13 @@ class NodeStatus(msgspec.Struct, frozen=True):
     state_database: StateDatabaseStatus | None = None
     closed: bool = False
     """The channel is closed, and rests here: no empty blocks any more."""
+    ordered_height: int = 0
+    """Up to which sequence batches have committed here."""
+    pool_bytes: int = 0
+    quorum: int = 0
+    """How many validators' equal votes decide."""
+    diverged: bool = False
+    """A certificate contradicts what this node executed; it withholds outcomes until it is repaired."""
 
 
 class HandedOver(msgspec.Struct, frozen=True):
@@ -454,6 +475,12 @@ class Enrolment(msgspec.Struct, frozen=True):
     serial: str
 
 
+class LogLevels(msgspec.Struct, frozen=True):
+    """The level of each logger that has one of its own; of all others under the empty name."""
+
+    levels: dict[str, str]
+
+
 P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -529,12 +556,14 @@ SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
 ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
 CHANNELS = Method("channels", Nothing, ChannelList, "GET", "/v1/channels")
 HANDOVER = Method("handover", HandoverParams, HandedOver, "POST", "/v1/handovers")
+WHY = Method("why", Nothing, Diagnosis, "GET", "/v1/why")
+LOG_LEVEL = Method("log_level", LogLevelParams, LogLevels, "POST", "/v1/log-levels")
 
 METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
-        CHANNELS, INTERVALS, TERMS,
+        CHANNELS, INTERVALS, TERMS, WHY, LOG_LEVEL,
     )
 }  # fmt: skip

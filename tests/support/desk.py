@@ -52,7 +52,15 @@ class Desk:
         self.submissions = Submissions(self.ledger, self._order)
         sessions = Sessions(self.ledger.genesis.chain_id, 100)
         self.service = NodeService(
-            self.ledger, self.database, self.projector, self.submissions, sessions, _no_status, None, _no_handover
+            self.ledger,
+            self.database,
+            self.projector,
+            self.submissions,
+            sessions,
+            _no_status,
+            None,
+            _no_handover,
+            _no_diagnosis,
         )
         self.nonce = -1
         self.projector.start()
@@ -92,6 +100,10 @@ class Desk:
 
 
 def _no_status() -> Any:
+    return Nothing()
+
+
+def _no_diagnosis() -> Any:
     return Nothing()
 
 

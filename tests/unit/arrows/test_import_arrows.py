@@ -49,12 +49,13 @@ ARROWS: dict[str, frozenset[str]] = {
     ),
     "demo": frozenset({"ca", "sdk", "meter", "cluster", "ledger.genesis"}),
     "node": frozenset({"ca", "pbft", "ledger", "contracts", "sdk", "meter", "api", "seat"}),
-    "seat": frozenset({"ca", "pbft", "ledger", "sdk", "api"}),
+    "seat": frozenset({"ca", "pbft", "ledger", "sdk", "api", "witness"}),
+    "witness": frozenset({"pbft", "sdk", "api"}),
     "cluster": frozenset({"ca", "sdk", "ledger.genesis"}),
     "cli": frozenset(
         {
             "ca", "pbft", "ledger", "contracts", "sdk", "meter", "api", "sim", "faults", "bench", "demo",
-            "node", "seat", "cluster",
+            "node", "seat", "witness", "cluster",
         }
     ),
 }  # fmt: skip

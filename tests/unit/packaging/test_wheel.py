@@ -31,7 +31,7 @@ DATA_PATTERNS = (
 )
 ROOMS = {
     "pbft", "ledger", "contracts", "ca", "meter", "sdk", "api", "sim", "bench", "demo", "cli",
-    "node.py", "seat.py", "cluster.py", "cluster.toml",
+    "node.py", "seat.py", "witness.py", "cluster.py", "cluster.toml",
 }  # fmt: skip
 STRIPPED = {"PYTHONPATH", "VIRTUAL_ENV"}
 
