@@ -16,7 +16,6 @@ import msgspec
 
 from api.book import read_book, read_intervals
 from api.channel_records import channels_of
-from api.headers import header_record, not_held
 from api.operating import Operating
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
@@ -45,9 +44,9 @@ from ledger.statedb.matching import selected
 from ledger.statedb.projector import Projector
 from ledger.values import decode_value
 from sdk import methods
+from sdk.diagnosis import Diagnosis
 from sdk.errors import Problem, Refused
 
-from sdk.diagnosis import Diagnosis
 READ_THREADS, READS_MAX, READ_TIMEOUT_S = 2, 256, 10.0
 QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
 """Queries and views: what may take long."""
@@ -78,12 +77,12 @@ class NodeService:
         status: StatusPort,
         authority: Authority | None,
         hand_over: HandoverPort,
-    ) -> None:
-        self._ledger = ledger
-        self._reads = BoundedPool("reads", READ_THREADS, READS_MAX, READ_TIMEOUT_S)
         diagnose: Callable[[], Diagnosis],
         *,
         is_main: bool = True,
+    ) -> None:
+        self._ledger = ledger
+        self._reads = BoundedPool("reads", READ_THREADS, READS_MAX, READ_TIMEOUT_S)
         self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
         self._enrolments = BoundedPool("enrolments", ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
@@ -94,11 +93,11 @@ class NodeService:
         self._status = status
         self._authority = authority
         self._hand_over = hand_over
+        self._operating = Operating(ledger, self._reads, diagnose, is_main)
         self._table: dict[str, Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]] = {
             "status": self._do_status,
             "genesis": self._do_genesis,
             "submit": self._do_submit,
-        self._operating = Operating(ledger, self._reads, diagnose, is_main)
             "transaction": self._do_transaction,
             "receipt": self._do_receipt,
             "headers": self._do_headers,
@@ -122,13 +121,13 @@ class NodeService:
             "enrol": self._do_enrol,
             "handover": self._do_handover,
             "channels": self._do_channels,
+            "why": self._operating.why,
+            "log_level": self._operating.set_log_level,
             "intervals": self._do_intervals,
             "terms": self._do_terms,
         }
 
     async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
-            "why": self._operating.why,
-            "log_level": self._operating.set_log_level,
         """Answer one call; raises ``Refused``."""
         return await self._table[method](params, replace(self._viewer(token), origin=origin))
 

@@ -46,6 +46,7 @@ from ledger.storage import (
 )
 from ledger.store import CommitStore
 from ledger.transfer import Transfer
+from ledger.undo import writes_of
 from ledger.values import Value
 from ledger.views import StateView
 from pbft.epoch import Epoch
@@ -55,7 +56,6 @@ from pbft.messages import (
     CertifiedBlock,
     Chunk,
     ExecutionCertificate,
-from ledger.undo import writes_of
     Handover,
     Manifest,
     Statement,
@@ -451,6 +451,12 @@ class Ledger:
             raise BlockNotHeld(height, self.first_height)
         return entry_at(snapshot, key, height)
 
+    def writes(self, height: int) -> dict[str, bytes | None] | None:
+        """What an uncertified block left under each key that it wrote (``ledger.undo``); None for any other."""
+        if not self.certified_height < height <= self.height:
+            return None
+        return writes_of(self._books.store.snapshot(), height)
+
     def writer(self, height: int, index: int) -> tuple[bytes, bool] | None:
         """What the result at ``index`` of a block is of, and whether that is a transaction (otherwise a deadline); None
         for the block's own end, for genesis, and for a block that is not held."""
@@ -474,12 +480,6 @@ class Ledger:
             block_time_ms=books.head.time_ms,
             height=books.head.height,
             index=0,
-    def writes(self, height: int) -> dict[str, bytes | None] | None:
-        """What an uncertified block left under each key that it wrote (``ledger.undo``); None for any other."""
-        if not self.certified_height < height <= self.height:
-            return None
-        return writes_of(self._books.store.snapshot(), height)
-
             kind="view",
         )
         return self._executor.view(books.view, call)
