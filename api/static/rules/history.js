@@ -1,7 +1,7 @@
 // One's own quarter-hours: metered, contracted, delivered and settled, and a sentence for each that says why.
 
 import { big } from "./money.js";
-import { adjustmentGain, settlementGain } from "./settlement.js";
+import { adjustmentGain, paidGain } from "./settlement.js";
 import { INTERVAL_MS } from "./terms.js";
 
 const USABLE = ["good", "estimated"];
@@ -17,10 +17,11 @@ export function deliveredWh(trade, adjustments) {
 }
 
 /** What a trade has moved on one's account so far; null while nothing is settled. */
-export function settledGain(trade, adjustments, side) {
-  if (trade.status !== "settled") return null;
+export function settledGain(trade, adjustments, disputes, side) {
+  if (!["settled", "disputed"].includes(trade.status)) return null;
   const later = adjustments.filter((each) => each.trade === trade.id && each.status === "settled");
-  return later.reduce((sum, each) => sum + adjustmentGain(each, side), settlementGain(trade, side));
+  const own = paidGain(trade, disputes.filter((each) => each.trade === trade.id), side);
+  return later.reduce((sum, each) => sum + adjustmentGain(each, side), own);
 }
 
 /** Final when it is settled on a good reading and nothing is open; a buyer does not see the seller's reading. */
@@ -33,7 +34,7 @@ export function isFinal(trade, adjustments, reading, side) {
 
     A row: {interval, import_wh, export_wh (null: no reading), sold_wh, bought_wh, delivered_sold_wh,
     delivered_bought_wh, earned, paid (micro-currency, settled), trades, provisional, metered, why: [{key, params}]}. */
-export function intervalRows({ signer, trades, adjustments, readings, first, last, nowMs }) {
+export function intervalRows({ signer, trades, adjustments, disputes, readings, first, last, nowMs }) {
   const rows = new Map();
   const row = (interval) => {
     if (!rows.has(interval)) rows.set(interval, emptyRow(interval));
@@ -48,7 +49,7 @@ export function intervalRows({ signer, trades, adjustments, readings, first, las
   for (const trade of trades) {
     if (trade.interval < first || trade.interval > last) continue;
     const reading = read.get(`${trade.meter}/${trade.interval}`);
-    for (const side of sidesOf(trade, signer)) addTrade(row(trade.interval), trade, side, adjustments, reading);
+    for (const side of sidesOf(trade, signer)) addTrade(row(trade.interval), trade, side, { adjustments, disputes, reading });
   }
   const found = [...rows.values()].sort((a, b) => a.interval - b.interval);
   for (const each of found) each.why = reasons(each, nowMs);
@@ -92,9 +93,9 @@ function addReading(row, reading) {
   row.export_wh = (row.export_wh ?? 0) + reading.export_wh;
 }
 
-function addTrade(row, trade, side, adjustments, reading) {
+function addTrade(row, trade, side, { adjustments, disputes, reading }) {
   const delivered = deliveredWh(trade, adjustments);
-  const gain = settledGain(trade, adjustments, side);
+  const gain = settledGain(trade, adjustments, disputes, side);
   const bought = side === "buyer";
   row[bought ? "bought_wh" : "sold_wh"] += trade.energy_wh;
   row[bought ? "delivered_bought_wh" : "delivered_sold_wh"] += delivered ?? 0;

@@ -29,6 +29,20 @@ export function settlementGain(trade, side) {
   return big(trade.amount) - big(trade.grid_amount) - big(trade.fee) - big(trade.penalty);
 }
 
+/** What a settlement has moved on a side's account so far: what is disputed is not paid until it is decided, and then as
+    was decided. `disputes`: those of this trade, each {side, disputed, paid, status}. */
+export function paidGain(trade, disputes, side) {
+  if (!["settled", "disputed"].includes(trade.status)) return 0n;
+  const withheld = { seller: 0n, buyer: 0n };
+  for (const each of disputes) {
+    withheld[each.side] += big(each.disputed) - (each.status === "resolved" ? big(each.paid) : 0n);
+  }
+  const paid = big(trade.amount) - withheld.buyer;
+  if (side === "buyer") return -paid;
+  const fees = feePart(trade, "grid_amount", paid) + feePart(trade, "fee", paid);
+  return paid - fees - (big(trade.penalty) - withheld.seller);
+}
+
 /** What an adjustment brings a side, negative if it costs it. */
 export const adjustmentGain = settlementGain;
 

@@ -32,6 +32,7 @@ def rows_of(market: Market, who: str, **changed: Any) -> Any:
         "signer": who,
         "trades": trades,
         "adjustments": [a for a in market.records("settlement/adjustment/") if who in (a["seller"], a["buyer"])],
+        "disputes": [d for d in market.records("settlement/dispute/") if who in (d["seller"], d["buyer"])],
         "readings": [r for r in market.records("settlement/reading/") if r["owner"] == who],
         "first": market.interval,
         "last": market.interval,
@@ -99,6 +100,34 @@ def test_a_correction_counts_and_is_provisional_until_both_have_signed() -> None
         [("rules/settlement.js", "adjustmentGain", [market.records("settlement/adjustment/")[0], "seller"])]
     )
     assert [gain["gain"] for row in statement["rows"] for gain in row["adjustments"]] == told
+
+
+def test_what_was_disputed_counts_as_it_was_decided() -> None:
+    market, (trade, _) = traded()
+    before = {who: sum(market.account(who)) for who in ("sol", "bea")}
+    market.to_end()
+    market.read(export_wh=4_000)
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 300_001, "reason": "The lights went out."}, "bea")
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 70_003, "reason": "The grid was down."}, "sol")
+
+    def gains() -> list[int]:
+        rows = {who: rows_of(market, who) for who in before}
+        return [
+            sum(each["gain"] for row in rows[who] for each in row["trades"] if each["gain"] is not None)
+            for who in before
+        ]
+
+    def moved() -> list[int]:
+        return [sum(market.account(who)) - before[who] for who in before]
+
+    assert market.trade(trade)["status"] == "disputed"
+    assert gains() == moved()
+    for who in ("sol", "bea"):
+        market.ok("settlement", "resolve", {"dispute_id": f"{trade}-buyer", "paid": 111_111}, who)
+    for who in ("sol", "bea"):
+        market.ok("settlement", "resolve", {"dispute_id": f"{trade}-seller", "paid": 1}, who)
+    assert market.trade(trade)["status"] == "settled"
+    assert gains() == moved()
 
 
 def test_without_a_reading_nothing_was_delivered() -> None:
