@@ -36,6 +36,7 @@ from ca.authority import AdmissionRefused, Authority
 from ca.certificates import InvalidCertificate
 from ledger.answers import BlockNotHeld
 from ledger.authentication import authenticate
+from ledger.block_proofs import block_proof_to_json
 from ledger.ledger import Ledger
 from ledger.proofs import KeyProof, to_json
 from ledger.receipts import receipt_to_json
@@ -103,6 +104,7 @@ class NodeService:
             "headers": self._do_headers,
             "block": self._do_block,
             "block_by_hash": self._do_block_by_hash,
+            "certificate": self._do_certificate,
             "book": self._do_book,
             "listings": self._documents("listing"),
             "orders": self._documents("order"),
@@ -235,6 +237,15 @@ class NodeService:
         if height is None:
             raise _not_found("block", params.hash)
         return await self._do_block(methods.BlockParams(height=height), viewer)
+
+    async def _do_certificate(self, params: methods.BlockParams, _: Viewer) -> methods.ProofRecord:
+        if not 1 <= params.height <= self._ledger.height:
+            raise _not_found("block", str(params.height))
+        self._check_held(params.height)
+        proof = await self._reads.run(self._ledger.block_proof, params.height)
+        if proof is None:
+            raise _refused("NOT_CERTIFIED_YET", "This block has no certificate yet. Try again shortly.", 503)
+        return methods.ProofRecord(block_proof_to_json(proof))
 
     async def _do_account(self, params: methods.SignerParams, viewer: Viewer) -> methods.Row:
         return self._state_row(f"credit/account/{params.signer}", viewer)

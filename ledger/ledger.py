@@ -16,6 +16,7 @@ import msgspec
 
 from ledger.answers import BlockInfo, BlockNotHeld, CommittedBlock, TransactionInfo, transaction_info
 from ledger.authentication import NonceWindow, is_registered
+from ledger.block_proofs import BlockProof
 from ledger.blocks import StoredBlock, decode_result
 from ledger.books import Books, Diverged
 from ledger.chain import ChainCorrupt
@@ -433,6 +434,16 @@ class Ledger:
             certificate=certificate,
             later=tuple(Later(block.header, root_of(block.results)) for block in later),
             boundaries=books.boundaries(certificate.epoch),
+        )
+
+    def block_proof(self, height: int) -> BlockProof | None:
+        """What proves a block; None until it, or one after it, is certified; ``BlockNotHeld`` as for ``block``."""
+        header, certificate = self._stored(height).header, self._books.certificate_from(height)
+        if certificate is None:
+            return None
+        later = range(height + 1, certificate.statement.height + 1)
+        return BlockProof(
+            header, tuple(self._stored(each).header for each in later), certificate, self.boundaries(certificate.epoch)
         )
 
     def prover(self) -> Prover | None:

@@ -536,6 +536,7 @@ RECEIPT = Method("receipt", TransactionParams, ProofRecord, "GET", "/v1/receipts
 HEADERS = Method("headers", HeadersParams, Headers, "GET", "/v1/headers")
 BLOCK = Method("block", BlockParams, BlockRecord, "GET", "/v1/blocks/{height}")
 BLOCK_BY_HASH = Method("block_by_hash", BlockHashParams, BlockRecord, "GET", "/v1/blocks/by-hash/{hash}")
+CERTIFICATE = Method("certificate", BlockParams, ProofRecord, "GET", "/v1/certificates/{height}")
 BOOK = Method("book", BookParams, Book, "GET", "/v1/book/{interval}")
 INTERVALS = Method("intervals", IntervalsParams, Intervals, "GET", "/v1/intervals")
 TERMS = Method("terms", Nothing, Terms, "GET", "/v1/terms")
@@ -564,6 +565,6 @@ METHODS: dict[str, Method[Any, Any]] = {
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
-        CHANNELS, INTERVALS, TERMS, WHY, LOG_LEVEL,
+        CHANNELS, INTERVALS, TERMS, CERTIFICATE, WHY, LOG_LEVEL,
     )
 }  # fmt: skip

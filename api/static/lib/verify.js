@@ -136,15 +136,22 @@ async function epochOf({ certificate, boundaries }, genesis) {
 }
 
 async function checkEnvelope(raw) {
-  const [payload, signatures] = readEnvelope(decode(raw));
-  const said = new TextDecoder("utf-8", { fatal: true }).decode(payload);
-  const tree = JSON.parse(said);
-  if (tree === null || typeof tree !== "object" || Object.keys(tree).sort().join() !== KEYS) refuse("envelope", "no payload");
+  const { payload, said, named, signatures } = readParts(raw);
   const signers = await Promise.all(signatures.map(async ([key]) => toHex(await sha256(key))));
-  if (signers.length === 0 || JSON.stringify(signers) !== JSON.stringify(tree.signers)) refuse("envelope", "other signers than it names");
+  if (signers.length === 0 || JSON.stringify(signers) !== JSON.stringify(named)) refuse("envelope", "other signers than it names");
   const good = await Promise.all(signatures.map(([key, signature]) => verify(key, signature, payload)));
   if (good.includes(false)) refuse("envelope", "a signature is wrong");
   return { id: await sha256(payload), payload: said };
+}
+
+function readParts(raw) {
+  try {
+    const [payload, signatures] = readEnvelope(decode(raw));
+    const said = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload);
+    const tree = JSON.parse(said);
+    if (Object.keys(tree).sort().join() === KEYS) return { payload, said, named: tree.signers, signatures };
+  } catch { /* told below: whatever breaks here, it is no envelope */ }
+  return refuse("envelope", "not an envelope");
 }
 
 async function leadsTo(found, root, fault) {

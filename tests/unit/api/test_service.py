@@ -10,6 +10,7 @@ import pytest
 from ledgers import ALICE, BOB, CAROL, GENESIS, run_block, user_value
 
 from ca.keys import SigningKey
+from ledger.block_proofs import block_proof_from_json, verify_block_proof
 from ledger.proofs import state_proof_from_json, verify_state_proof
 from ledger.receipts import receipt_from_json, verify_receipt
 from sdk import wire
@@ -51,6 +52,12 @@ async def test_a_stranger_sees_headers_and_roots(desk: Desk) -> None:
     assert (header.height, header.transactions, header.certified) == (1, 1, True)
     assert header.state_root == desk.ledger.state_root.hex()
     assert (await desk.call("genesis")).genesis == GENESIS.raw
+
+
+async def test_a_stranger_gets_what_proves_a_block(desk: Desk) -> None:
+    proof = block_proof_from_json((await desk.call("certificate", height=1)).proof)
+    assert verify_block_proof(proof, GENESIS).hash.hex() == (await desk.call("headers")).headers[0].hash
+    assert await refused(desk, "certificate", height=2) == (404, "NOT_FOUND")
 
 
 async def test_a_stranger_sees_the_book_without_names(desk: Desk) -> None:
