@@ -4,6 +4,7 @@ import { Api } from "./lib/api.js";
 import { fill, h } from "./lib/dom.js";
 import * as format from "./lib/format.js";
 import { currentLanguage, has, onLanguage, sentence, t } from "./lib/i18n.js";
+import { Identity } from "./lib/identity.js";
 import { keys } from "./lib/keys.js";
 import { Signer } from "./lib/sign.js";
 import { Status } from "./lib/status.js";
@@ -15,21 +16,14 @@ import { views } from "./views/index.js";
 const at = (id) => document.getElementById(id);
 const node = document.querySelector('meta[name="wattquorum-node"]').content.replace(/\/$/, "");
 
-let key = null;
-const api = new Api(node, async () => (key && trust.genesis ? { key, chain: trust.genesis.id } : null));
+const api = new Api(node, async () => {
+  const key = identity.get();
+  return key && trust.genesis ? { key, chain: trust.genesis.id } : null;
+});
 const trust = new Trust(api, () => showAlarm(trust));
 const status = new Status(api, trust);
-const signer = new Signer(api, trust, () => key);
-
-/** The person's key, or null; views that change it call `identity.set`. */
-const identity = {
-  get: () => key,
-  set(changed) {
-    key = changed;
-    api.close();
-    frame();
-  },
-};
+const identity = new Identity(api, status, () => frame());
+const signer = new Signer(api, trust, () => identity.get());
 
 const context = {
   api, keys, trust, status, signer, identity, t, format, notify, sentence,
@@ -78,7 +72,7 @@ function frame() {
   tools(at("tools"));
   footer(at("footer"), trust, () => show(false));
   showAlarm(trust);
-  showStrip(status, trust);
+  showStrip(status, trust, identity);
 }
 
 at("skip").addEventListener("click", (event) => {
@@ -88,8 +82,9 @@ at("skip").addEventListener("click", (event) => {
 addEventListener("hashchange", () => show(true));
 addEventListener("unhandledrejection", ({ reason }) => notify(has(`problem.${reason?.code}`) ? sentence(reason) : String(reason?.message ?? reason), "bad"));
 onLanguage(() => show(false));
-status.watch(() => showStrip(status, trust));
+status.watch(() => showStrip(status, trust, identity));
 
-key = await keys.load().catch(() => null);
+await identity.begin();
 await status.begin();
+await identity.refresh().catch(() => null); // a node that does not answer is told of in the strip
 await show(false);

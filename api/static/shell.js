@@ -50,7 +50,7 @@ export function tools(place) {
 }
 
 /** The strip below the head: node, block, and whether this page has verified it. */
-export function showStrip(status, trust) {
+export function showStrip(status, trust, identity) {
   const now = status.current;
   const parts = [];
   if (!status.reachable || !now) {
@@ -60,9 +60,17 @@ export function showStrip(status, trust) {
     parts.push(h("span", {}, t("shell.node", { name: now.name })));
     parts.push(h("span", {}, t("shell.block", { height: count(now.executed_height) })));
     if (!now.view_active) parts.push(h("span", { class: "chip warn" }, t("shell.changing")));
-    parts.push(proofChip(trust));
+    parts.push(proofChip(trust), personChip(identity));
   }
   fill(at("strip"), parts);
+}
+
+function personChip(identity) {
+  const warning = identity.warning();
+  if (warning === null) return null;
+  const days = Math.max(1, identity.daysLeft());
+  return h("a", { class: `chip ${warning === 30 ? "warn" : "bad"}`, href: "#/register" },
+    t(warning === "expired" ? "shell.expired" : "shell.expires", { days }));
 }
 
 function proofChip(trust) {

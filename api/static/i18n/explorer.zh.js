@@ -1,5 +1,5 @@
 export default {
-  "explorer.title": "浏览器",
+  "explorer.title": "区块浏览器",
   "explorer.node": "本节点",
   "explorer.view": "视图",
   "explorer.primary": "主节点",

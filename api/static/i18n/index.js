@@ -4,8 +4,10 @@ import shellEn from "./shell.en.js";
 import shellZh from "./shell.zh.js";
 import explorerEn from "./explorer.en.js";
 import explorerZh from "./explorer.zh.js";
+import registerEn from "./register.en.js";
+import registerZh from "./register.zh.js";
 
 export const tables = {
-  en: { ...shellEn, ...explorerEn },
-  zh: { ...shellZh, ...explorerZh },
+  en: { ...shellEn, ...explorerEn, ...registerEn },
+  zh: { ...shellZh, ...explorerZh, ...registerZh },
 };

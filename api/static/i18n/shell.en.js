@@ -23,6 +23,8 @@ export default {
   "shell.unverified": "Not verified: this connection is not secure",
   "shell.untrusted": "Not verified: see the warning",
   "shell.changing": "The validators are choosing a new primary",
+  "shell.expires": "Your certificate ends within {days} day(s)",
+  "shell.expired": "Your certificate has ended",
   "shell.live": "Live",
   "shell.polling": "Every 2 s",
   "shell.nowhere.title": "There is no such page",

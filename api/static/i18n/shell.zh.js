@@ -23,6 +23,8 @@ export default {
   "shell.unverified": "未验证：当前连接不安全",
   "shell.untrusted": "未验证：请看警告",
   "shell.changing": "验证节点正在选出新的主节点",
+  "shell.expires": "您的证书将在 {days} 天内到期",
+  "shell.expired": "您的证书已到期",
   "shell.live": "实时",
   "shell.polling": "每 2 秒",
   "shell.nowhere.title": "没有这个页面",
