@@ -25,6 +25,7 @@ from sdk.clock import clock_of
 from sdk.configuration import picked
 from sdk.diagnosis import Diagnosis
 from sdk.methods import NodeStatus, PeerStatus, TransferStatus, ValidatorRecord
+from sdk.rounds import Rounds
 from witness import Witness
 
 NEVER_MS = 31_536_000_000
@@ -94,6 +95,10 @@ class Seat:
     def diagnosis(self) -> Diagnosis:
         """What this node's replica knows of why nothing is certified."""
         return self.witness.diagnosis(self._site.name, self.closed)
+
+    def rounds(self) -> Rounds:
+        """The newest rounds of consensus, as this node's replica saw them."""
+        return self.witness.rounds()
 
     def _certified(self, certificates: Sequence[ExecutionCertificate]) -> None:
         self.unit.submissions.on_certified(certificates[-1].statement.height)

@@ -17,7 +17,10 @@ from pbft.log import Slot
 from pbft.messages import Statement
 from pbft.records import Accepted, Entered, Left, Prepared, Record
 from sdk.diagnosis import Diagnosis, Divergence, OpenBlock, Phase, Side, ViewChange, Votes
+from sdk.rounds import Round, Rounds
 
+ROUNDS_MAX = 16
+"""Rounds that are told at most, the newest."""
 PATIENCE_STATUSES = 2
 """Status exchanges that a block may take beyond the waits of consensus before it counts as late."""
 
@@ -115,6 +118,20 @@ class Witness:
             divergence=self._divergence(core),
         )
 
+    def rounds(self) -> Rounds:
+        """The newest rounds of the present epoch, as far as the replica's log still has them."""
+        core = self._core
+        config, slots = core.config, [slot for slot in core.log.ascending() if slot.accepted is not None]
+        return Rounds(
+            validators=self._names(range(config.n)),
+            me=core.me if 0 <= core.me < config.n else None,
+            quorum=config.q,
+            epoch=config.scope.epoch,
+            view=core.view,
+            active=core.active,
+            rounds=tuple(_round(core, slot) for slot in slots[-ROUNDS_MAX:]),
+        )
+
     @property
     def _core(self) -> Core:
         return self._driver.replica.core
@@ -198,6 +215,24 @@ class Witness:
             silent=self._names(i for i in range(core.config.n) if i not in heard),
             hopeless=core.outcomes.hopeless(height) is not None,
         )
+
+
+def _round(core: Core, slot: Slot) -> Round:
+    view, digest = slot.choice
+    said = [index for index in range(core.config.n) if _statement(core, slot.sequence, index) is not None]
+    return Round(
+        height=slot.sequence,
+        view=view,
+        primary=core.config.primary(view),
+        digest=digest.hex(),
+        prepares=tuple(slot.prepares.senders(slot.choice)),
+        commits=tuple(slot.commits.senders(slot.choice)),
+        outcomes=tuple(said),
+        prepared=slot.is_prepared(),
+        committed=slot.committed is not None,
+        executed=slot.sequence <= core.executed,
+        certified=slot.sequence <= core.outcomes.certified,
+    )
 
 
 def _statement(core: Core, height: int, sender: int) -> Statement | None:

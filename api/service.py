@@ -47,6 +47,7 @@ from ledger.values import decode_value
 from sdk import methods
 from sdk.diagnosis import Diagnosis
 from sdk.errors import Problem, Refused
+from sdk.rounds import Rounds
 
 READ_THREADS, READS_MAX, READ_TIMEOUT_S = 2, 256, 10.0
 QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
@@ -79,6 +80,7 @@ class NodeService:
         authority: Authority | None,
         hand_over: HandoverPort,
         diagnose: Callable[[], Diagnosis],
+        rounds: Callable[[], Rounds],
         *,
         is_main: bool = True,
     ) -> None:
@@ -94,6 +96,7 @@ class NodeService:
         self._status = status
         self._authority = authority
         self._hand_over = hand_over
+        self._rounds = rounds
         self._operating = Operating(ledger, self._reads, diagnose, is_main)
         self._table: dict[str, Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]] = {
             "status": self._do_status,
@@ -123,6 +126,7 @@ class NodeService:
             "enrol": self._do_enrol,
             "handover": self._do_handover,
             "channels": self._do_channels,
+            "rounds": self._do_rounds,
             "why": self._operating.why,
             "log_level": self._operating.set_log_level,
             "intervals": self._do_intervals,
@@ -191,6 +195,9 @@ class NodeService:
         except (AdmissionRefused, InvalidCertificate) as error:
             raise _refused("ADMISSION_REFUSED", f"{error}.", 403) from None
         return methods.Enrolment(issued.certificate_der, issued.serial)
+
+    async def _do_rounds(self, _: methods.Nothing, __: Viewer) -> Rounds:
+        return self._rounds()
 
     async def _do_handover(self, params: methods.HandoverParams, _: Viewer) -> methods.HandedOver:
         view = await self._hand_over(params.message)

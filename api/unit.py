@@ -34,6 +34,7 @@ from sdk.client import AsyncClient
 from sdk.configuration import Configuration
 from sdk.diagnosis import Diagnosis
 from sdk.methods import NodeStatus, StateDatabaseStatus
+from sdk.rounds import Rounds
 from sdk.transports import connect
 
 
@@ -64,6 +65,8 @@ class Consensus(Protocol):
     def status(self) -> NodeStatus: ...
 
     def diagnosis(self) -> Diagnosis: ...
+
+    def rounds(self) -> Rounds: ...
 
     def epoch(self) -> int: ...
 
@@ -111,6 +114,7 @@ class Unit:
             authority=authority,
             hand_over=consensus.hand_over,
             diagnose=consensus.diagnosis,
+            rounds=consensus.rounds,
             is_main=not self.channel,
         )
         self.site.watch.add(self.genesis.channel, consensus.status)

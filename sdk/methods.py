@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sdk.diagnosis import Diagnosis
+from sdk.rounds import Rounds
 
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Height = Annotated[int, Meta(ge=0, le=2**53)]
@@ -557,6 +558,7 @@ SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
 ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
 CHANNELS = Method("channels", Nothing, ChannelList, "GET", "/v1/channels")
 HANDOVER = Method("handover", HandoverParams, HandedOver, "POST", "/v1/handovers")
+ROUNDS = Method("rounds", Nothing, Rounds, "GET", "/v1/rounds")
 WHY = Method("why", Nothing, Diagnosis, "GET", "/v1/why")
 LOG_LEVEL = Method("log_level", LogLevelParams, LogLevels, "POST", "/v1/log-levels")
 
@@ -565,6 +567,6 @@ METHODS: dict[str, Method[Any, Any]] = {
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
-        CHANNELS, INTERVALS, TERMS, CERTIFICATE, WHY, LOG_LEVEL,
+        CHANNELS, INTERVALS, TERMS, CERTIFICATE, ROUNDS, WHY, LOG_LEVEL,
     )
 }  # fmt: skip

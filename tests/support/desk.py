@@ -61,6 +61,7 @@ class Desk:
             None,
             _no_handover,
             _no_diagnosis,
+            _no_rounds,
         )
         self.nonce = -1
         self.projector.start()
@@ -104,6 +105,10 @@ def _no_status() -> Any:
 
 
 def _no_diagnosis() -> Any:
+    return Nothing()
+
+
+def _no_rounds() -> Any:
     return Nothing()
 
 

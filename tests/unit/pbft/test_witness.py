@@ -55,6 +55,31 @@ def test_prepares_that_miss_are_named_and_the_wait_for_them_measured() -> None:
     assert told(net, 0, away=(2, 3)).unreachable == names(2, 3)
 
 
+def test_the_rounds_tell_who_sent_which_vote() -> None:
+    net = Net(4, request_timeout_ms=60_000)
+    stop(net, Commit, of=(3,))
+    net.give(net.nodes[0], Submitted((request("a"),), own=True))
+    net.until(lambda: all(node.replica.core.outcomes.certified == 1 for node in net.nodes[:3]))
+    rounds = witness_of(net, net.nodes[1], fresh_measures()).rounds()
+    assert (rounds.validators, rounds.me, rounds.quorum, rounds.view) == (names(0, 1, 2, 3), 1, 3, 0)
+    (first,) = rounds.rounds
+    assert (first.height, first.view, first.primary) == (1, 0, 0)
+    assert set(first.prepares) == {1, 2, 3}
+    assert set(first.commits) == {0, 1, 2}
+    assert len(first.outcomes) >= 3
+    assert (first.prepared, first.committed, first.executed, first.certified) == (True, True, True, True)
+
+
+def test_a_round_that_stands_still_shows_how_far_it_came() -> None:
+    net = Net(4, request_timeout_ms=60_000)
+    stop(net, Prepare, of=(2, 3))
+    net.give(net.nodes[0], Submitted((request("a"),), own=True))
+    net.advance(500)
+    (first,) = witness_of(net, net.nodes[0], fresh_measures()).rounds().rounds
+    assert (first.prepares, first.commits, first.outcomes) == ((1,), (2, 3), ())
+    assert (first.prepared, first.committed, first.executed, first.certified) == (False, False, False, False)
+
+
 def test_commits_that_miss_are_named() -> None:
     net = Net(4, request_timeout_ms=60_000)
     stop(net, Commit, of=(1, 3))
