@@ -269,7 +269,7 @@ class Cluster:
             node = self.section(name)
             if self.pid(name) is not None:
                 continue
-            for key in ("peer_port", "rest_port", "client_port"):
+            for key in ("peer_port", "rest_port", "client_port", "metrics_port"):
                 port = getattr(node, key)
                 if port and (fault := port_fault(node.host, port)):
                     raise ClusterError(f"node.{name}.{key}: {fault}; change it in {CONFIGURATION_FILE}")

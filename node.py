@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import signal
 import sys
 from collections import Counter
 from dataclasses import fields
@@ -19,7 +20,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from api.channels import Channels
-from api.logs import set_up_logs
+from api.logs import reset_levels, set_up_logs
+from api.operations import Operations, OperationsServer
 from api.rest import RestServer
 from api.socket import SocketServer
 from api.unit import Site, Unit
@@ -119,8 +121,13 @@ class Node:
         await socket.listen_unix(self.site.socket)
         node, health = (SocketTransport(f"unix:{self.site.socket}") for _ in range(2))  # health never waits for others
         rest = RestServer(node, limits.rest_body_bytes_max, limits.rest_connections_max, health)
+        operations = Operations(health, self.site.metrics, self.site.watch.measures)
+        operations.attach(rest.app)
+        probed = OperationsServer(operations)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
+            if section.metrics_port:
+                await probed.listen(section.host, section.metrics_port)
             if section.client_port:
                 await socket.listen_tls(section.host, section.client_port, public_tls)
             if section.rest_port:  # HTTPS beyond loopback
@@ -130,6 +137,7 @@ class Node:
             await self._run_parts()
         finally:
             await rest.close()
+            await probed.close()
             await node.close()
             await health.close()
             await socket.close()
@@ -169,7 +177,19 @@ async def serve(config: Path, name: str) -> None:
     node = Node(directory, configuration, name)
     for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, node.stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, reread_log_level, config, name)
     await node.run()
+
+
+def reread_log_level(config: Path, name: str) -> None:
+    """Log from now on what the file says: it was changed while the node runs. (A hang-up ends a node.)"""
+    try:
+        level = load(config).section(name).log_level
+    except ConfigurationError as error:
+        log.error("the log level stays as it is: %s", error)
+        return
+    reset_levels(level)
+    log.warning("the log level is %s now", level)
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """REST's connections: how many there are, how many each address has, and what is answered before there is a request.
 
-``/v1/health`` has a few places of its own, so that a full house still says how it is.
+Health has a few places of its own, so that a full house still says how it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ HEALTH_CONNECTIONS_MAX = 16
 IDLE_S, HEALTH_IDLE_S = 75.0, 5.0
 """How long a connection without a request keeps its place."""
 
-HEALTH = "/v1/health"
+HEALTH, ALIVE, READY = "/v1/health", "/healthz", "/readyz"
+HEALTH_PATHS = frozenset({HEALTH, ALIVE, READY})
 
 log = logging.getLogger("wattq.rest")
 
@@ -120,7 +121,7 @@ async def crowd(request: web.Request, handler: Respond) -> web.StreamResponse:
     """A connection beyond those there is room for is answered about health, and ended."""
     if not (isinstance(request.protocol, Connection) and request.protocol.for_health_only):
         return await handler(request)
-    if request.path == HEALTH:
+    if request.path in HEALTH_PATHS:
         response = await handler(request)
     else:
         message = "The node has no connection free. Try again shortly."

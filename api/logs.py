@@ -8,6 +8,8 @@ import logging.handlers
 import time
 from pathlib import Path
 
+OWN = "wattq"
+"""Our loggers are this one and those below it."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -36,6 +38,14 @@ def set_level(logger: str, level: str) -> bool:
     elif logger:
         logging.getLogger(logger).setLevel(logging.NOTSET)
     return True
+
+
+def reset_levels(level: str) -> None:
+    """Have everything say ``level`` and what is graver: what was set for our single loggers is taken back."""
+    for name in logging.root.manager.loggerDict:
+        if name.split(".")[0] == OWN:
+            logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(LEVELS[level])
 
 
 def levels() -> dict[str, str]:

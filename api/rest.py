@@ -76,6 +76,11 @@ class RestServer:
         self.hall = Hall(connections_max)
         self._server: asyncio.Server | None = None
 
+    @property
+    def app(self) -> web.Application:
+        """The application, to which more may be added before ``listen``."""
+        return self._runner.app
+
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Begin to serve; the port, which the system chose if ``port`` is 0."""
         await self._runner.setup()

@@ -22,10 +22,12 @@ from cli import (
     gateway,
     ledger,
     meter,
+    node,
     query,
     sim,
     state,
     verify,
+    why,
 )
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "gateway": gateway.gateway,
     "init": config.init,
+    "why": why.why,
 }
 # Groups of commands: `wattq NAME COMMAND`. Each is the `app` of a module in cli/.
 GROUPS: dict[str, typer.Typer] = {
@@ -53,6 +56,7 @@ GROUPS: dict[str, typer.Typer] = {
     "evidence": evidence.app,
     "ledger": ledger.app,
     "meter": meter.app,
+    "node": node.app,
     "query": query.app,
     "sim": sim.app,
     "state": state.app,

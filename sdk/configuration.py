@@ -172,6 +172,7 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     peer_port: Port
     rest_port: Port
     client_port: Port
+    metrics_port: Port = 0
     directory: str = ""
     observer: bool = False
     couchdb_url: str = ""
@@ -291,7 +292,7 @@ def _url_fault(url: str, plain_http: bool) -> str:
 def _check_ports(nodes: Mapping[str, NodeSection], source: str) -> None:
     owners: dict[tuple[str, int], str] = {}
     for name, node in nodes.items():
-        for key in ("peer_port", "rest_port", "client_port"):
+        for key in ("peer_port", "rest_port", "client_port", "metrics_port"):
             port = getattr(node, key)
             label = f"node.{name}.{key}"
             if port and (node.host, port) in owners:
