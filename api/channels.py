@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -76,8 +77,17 @@ class Channels:
 
     def handler(self, name: str) -> Handle:
         """Who answers in a channel; be there one of that name or not, strangers cannot tell."""
+        return self.door(name).handle
+
+    def door(self, name: str) -> Door:
+        """The door of a channel, be there one of that name or not."""
         place = self._places.get(name)
-        return (self._nowhere if place is None else place.door).handle
+        return self._nowhere if place is None else place.door
+
+    def whose(self, name: str, token: str) -> str:
+        """The signer whose session in a channel a token is; empty for none."""
+        place = self._places.get(name)
+        return (self._nowhere if place is None else place.door).whose(token)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -146,7 +156,9 @@ class Channels:
         except Exception as error:
             log.exception("channel %s cannot be opened: %s", name, error)
             return
-        door = Door(unit.sessions, self._doorstep, unit.ledger, unit.service.handle, lambda: self._is_closed(name))
+        service = unit.service
+        closed = partial(self._is_closed, name)
+        door = Door(unit.sessions, self._doorstep, unit.ledger, service.handle, closed, service.stream)
         self._places[name] = Place(seat, door, record.closed)
         tasks.create_task(self._take_part(name, seat))
         log.info("channel %s is up at height %d", name, unit.ledger.height)

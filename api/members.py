@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -26,6 +26,7 @@ from ledger.ledger import Ledger
 from sdk import methods
 from sdk.client import CHANNEL_UNKNOWN
 from sdk.errors import Problem, Refused
+from sdk.streams import StreamEvent, StreamParams
 
 DOOR_THREADS, DOOR_CALLS_MAX, DOOR_TIMEOUT_S = 1, 256, 10.0
 """For signatures of those who are perhaps no members: members' calls have threads of their own."""
@@ -37,6 +38,7 @@ NOWHERE = bytes(32)
 """The chain of a channel that this node does not hold: nobody signs for it."""
 
 Handle = Callable[[str, Any, str, str], Awaitable[msgspec.Struct]]
+Stream = Callable[[StreamParams, str, str], AsyncGenerator[tuple[StreamEvent, ...]]]
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
@@ -82,7 +84,8 @@ class Doorstep:
 
 
 class Door:
-    """``handle`` is the one entry to a channel; to none at all if ``ledger`` and ``inside`` are left out."""
+    """``handle`` and ``stream`` are the entries to a channel; to none at all if ``ledger`` and what is inside are left
+    out."""
 
     def __init__(
         self,
@@ -91,13 +94,20 @@ class Door:
         ledger: Ledger | None = None,
         inside: Handle | None = None,
         closed: Callable[[], bool] = lambda: False,
+        stream: Stream | None = None,
     ) -> None:
-        """``sessions``: this channel's own; ``inside`` answers members; ``closed``: nothing is submitted any more."""
+        """``sessions``: this channel's own; ``inside`` answers members, ``stream`` tells them what happens; ``closed``:
+        nothing is submitted any more."""
         self._sessions = sessions
         self._doorstep = doorstep
         self._ledger = ledger
         self._inside = inside
         self._closed = closed
+        self._stream = stream
+
+    def whose(self, token: str) -> str:
+        """The signer whose session here a token is; empty for none."""
+        return self._sessions.whose(token, _now_ms())
 
     async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
         """Answer one call; raises ``Refused``."""
@@ -118,6 +128,23 @@ class Door:
         if method != "submit" and signer is not None:
             self._check_standing(self._ledger, signer)
         return await self._inside(method, params, token, origin)
+
+    async def stream(
+        self, params: StreamParams, token: str, origin: str = ""
+    ) -> AsyncGenerator[tuple[StreamEvent, ...]]:
+        """What happens in the channel, for as long as the reader is a member in good standing."""
+        signer = self._sessions.signer(token, _now_ms())
+        if signer is None or self._ledger is None or self._stream is None:
+            raise unknown()
+        self._check_standing(self._ledger, signer)
+        async with aclosing(self._stream(params, token, origin)) as stream:
+            async for events in stream:
+                self._check_standing(self._ledger, signer)
+                yield events
+
+    def vouch(self, signer: str) -> str:
+        """A session's token for a member whose certificate was seen; empty for anybody else."""
+        return self._sessions.vouched(signer, _now_ms()) if self._is_member(signer) else ""
 
     def _open(self, params: methods.SessionParams) -> methods.Session | None:
         try:

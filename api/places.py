@@ -12,9 +12,10 @@ from sdk.errors import Problem, Refused
 
 class Places:
     """``places_max`` in all, of which strangers have ``strangers_max``; each signer, and each stranger's address, has
-    ``each_max``. Whoever finds none is refused with ``TOO_MANY_WAITERS``."""
+    ``each_max``. Whoever finds none is refused with ``code``."""
 
-    def __init__(self, places_max: int, strangers_max: int, each_max: int) -> None:
+    def __init__(self, places_max: int, strangers_max: int, each_max: int, code: str = "TOO_MANY_WAITERS") -> None:
+        self._code = code
         self._max, self._strangers_max, self._each_max = places_max, strangers_max, each_max
         self._taken: Counter[tuple[bool, str]] = Counter()
 
@@ -28,7 +29,7 @@ class Places:
             or self._taken[who] >= self._each_max
             or (not known and strangers >= self._strangers_max)
         ):
-            raise Refused(Problem("TOO_MANY_WAITERS", message, 503))
+            raise Refused(Problem(self._code, message, 503))
         self._taken[who] += 1
         try:
             yield

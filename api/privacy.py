@@ -11,6 +11,7 @@ from typing import Any
 
 PARTY_FIELDS = ("owner", "seller", "buyer", "arbiter", "signer", "gateway", "to")
 """Fields of a document that hold the signer of somebody whom it concerns."""
+SIGNER_CHARS = 64
 READS_ALL = frozenset({"operator", "regulator"})
 PUBLIC_VIEWS = frozenset({("market", "grid_fee"), ("auction", "result")})
 """Views of the market that name nobody."""
@@ -73,6 +74,20 @@ def may_read_transaction(viewer: Viewer, signers: tuple[str, ...], args: Any, va
     return bool(viewer.signer) and (
         viewer.signer in signers or _names(args, viewer.signer) or _names(value, viewer.signer)
     )
+
+
+def may_read_event(viewer: Viewer, named: frozenset[str]) -> bool:
+    """Whether an event, or a refusal, is for ``viewer``: for whom it concerns."""
+    return viewer.reads_all or (bool(viewer.signer) and viewer.signer in named)
+
+
+def signers_in(value: Any) -> frozenset[str]:
+    """Everything in an event's data that may be somebody's signer."""
+    if isinstance(value, Mapping):
+        return frozenset().union(*map(signers_in, value.values()))
+    if isinstance(value, list | tuple):
+        return frozenset().union(*map(signers_in, value))
+    return frozenset({value}) if isinstance(value, str) and len(value) == SIGNER_CHARS else frozenset()
 
 
 def _names(value: Any, signer: str) -> bool:

@@ -8,7 +8,7 @@ status.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import msgspec
 
 from api.book import read_book, read_intervals
 from api.channel_records import channels_of
+from api.headers import header_record, not_held
 from api.operating import Operating
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
@@ -30,12 +31,13 @@ from api.privacy import (
 )
 from api.queries import Queries
 from api.sessions import Sessions
+from api.streams import Hub
 from api.submissions import Submissions
 from api.terms import read_terms
 from ca.authority import AdmissionRefused, Authority
 from ca.certificates import InvalidCertificate
 from ledger.answers import BlockNotHeld
-from ledger.authentication import authenticate
+from ledger.authentication import authenticate, read_certificate
 from ledger.block_proofs import block_proof_to_json
 from ledger.ledger import Ledger
 from ledger.proofs import KeyProof, to_json
@@ -48,6 +50,7 @@ from sdk import methods
 from sdk.diagnosis import Diagnosis
 from sdk.errors import Problem, Refused
 from sdk.rounds import Rounds
+from sdk.streams import StreamEvent, StreamParams
 
 READ_THREADS, READS_MAX, READ_TIMEOUT_S = 2, 256, 10.0
 QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
@@ -90,7 +93,8 @@ class NodeService:
         self._enrolments = BoundedPool("enrolments", ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
         self._past = PastReader(ledger, self._reads)
-        submissions.listeners.append(self._past.on_certified)
+        self.hub = Hub(ledger)
+        submissions.listeners += [self._past.on_certified, self.hub.on_certified]
         self._submissions = submissions
         self._sessions = sessions
         self._status = status
@@ -137,6 +141,19 @@ class NodeService:
         """Answer one call; raises ``Refused``."""
         return await self._table[method](params, replace(self._viewer(token), origin=origin))
 
+    def stream(self, params: StreamParams, token: str, origin: str = "") -> AsyncGenerator[tuple[StreamEvent, ...]]:
+        """What happens, as it happens (``api.streams``); raises ``Refused``, at once or later."""
+        return self.hub.events(params, lambda: replace(self._viewer(token), origin=origin))
+
+    def identify(self, certificate: bytes) -> str:
+        """The signer whom a certificate (DER) of a CA root in the state names; empty for any other."""
+        facts = read_certificate(self._ledger.reader(), certificate)
+        return "" if facts is None else facts.signer
+
+    def vouch(self, signer: str) -> str:
+        """A session's token for somebody whose certificate was seen."""
+        return self._sessions.vouched(signer, _now_ms())
+
     def _viewer(self, token: str) -> Viewer:
         signer = self._sessions.signer(token, _now_ms())
         if signer is None:
@@ -165,7 +182,9 @@ class NodeService:
         first = params.first or max(self._ledger.first_height, top - params.limit + 1)
         self._check_held(first)
         heights = range(first, min(first + params.limit, top + 1))
-        return methods.Headers(await self._reads.run(lambda: tuple(self._header(height) for height in heights)))
+        return methods.Headers(
+            await self._reads.run(lambda: tuple(header_record(self._ledger, height) for height in heights))
+        )
 
     async def _do_book(self, params: methods.BookParams, _: Viewer) -> methods.Book:
         return await self._reads.run(read_book, self._ledger.reader(), params.interval, self._ledger.height)
@@ -236,7 +255,7 @@ class NodeService:
         self._check_held(params.height)
         records = await self._reads.run(self._ledger.transactions_of, params.height)
         seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
-        header = await self._reads.run(self._header, params.height)
+        header = await self._reads.run(header_record, self._ledger, params.height)
         return methods.BlockRecord(header, tuple(map(_transaction_record, seen)), len(records) - len(seen))
 
     async def _do_block_by_hash(self, params: methods.BlockHashParams, viewer: Viewer) -> methods.BlockRecord:
@@ -327,26 +346,7 @@ class NodeService:
 
     def _check_held(self, height: int) -> None:
         if height < (first := self._ledger.first_height):
-            message = (
-                f"This node holds blocks from {first} on: it began with a snapshot, or was pruned. "
-                "Earlier ones are in its archive, or at another node."
-            )
-            raise _refused("BLOCK_NOT_HELD", message, 410)
-
-    def _header(self, height: int) -> methods.HeaderRecord:
-        block = self._ledger.block(height)
-        return methods.HeaderRecord(
-            height=height,
-            hash=block.statement.header_hash.hex(),
-            previous_hash=block.header.previous_hash.hex(),
-            time_ms=block.header.time_ms,
-            transactions=block.transactions,
-            transaction_root=block.header.transaction_root.hex(),
-            state_root=block.statement.state_root.hex(),
-            certified=height <= self._ledger.certified_height,
-            view=block.view,
-            proposer=self._ledger.epoch_at(height).validators[block.proposer].name,
-        )
+            raise not_held(first)
 
 
 def _row(document: Document, fields: tuple[str, ...]) -> methods.Row:

@@ -56,6 +56,10 @@ class Sessions:
             self._answered.popitem(last=False)
         return self._session(signer, now_ms + SESSION_MS)
 
+    def vouched(self, signer: str, now_ms: int) -> str:
+        """The token of a session for somebody who has shown by other means who it is."""
+        return self._session(signer, now_ms + SESSION_MS).token
+
     def signer(self, token: str, now_ms: int) -> str | None:
         """Whose session this is; None without a token; ``Refused`` for one that is unknown or over."""
         if not token:
@@ -64,6 +68,11 @@ class Sessions:
         if not signer or expires_ms < now_ms:
             raise _refusal("SESSION_UNKNOWN", "This session is unknown or over. Open a new one.")
         return signer
+
+    def whose(self, token: str, now_ms: int) -> str:
+        """The signer whose session a token is; empty for none, and for one that is unknown or over."""
+        signer, expires_ms = self._read(token)
+        return signer if expires_ms >= now_ms else ""
 
     def _session(self, signer: str, expires_ms: int) -> Session:
         body = bytes.fromhex(signer) + _time(expires_ms) + secrets.token_bytes(RANDOM_BYTES)

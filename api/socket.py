@@ -1,17 +1,22 @@
-"""The node's socket (M3): msgpack calls in frames, pipelined, over a Unix socket or TLS."""
+"""The node's socket (M3): msgpack calls in frames, pipelined, over a Unix socket or TLS; and streams beside them.
+
+Over TLS whoever shows a certificate of the network's CA is known by it, and needs no session.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from api.faults import our_fault
+from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
 from sdk import wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
@@ -22,6 +27,9 @@ caller's address; empty for a user of this machine's own."""
 
 Channels = Callable[[str], Handler]
 """Who answers the calls in a channel beside the main one, be there one of that name or not."""
+
+Doors = Callable[[str], StreamDoor]
+"""Who streams in a channel, and knows its people; the main one's name is empty."""
 
 IN_FLIGHT_MAX = 2_048
 ADDRESS_SHARE = 4
@@ -34,9 +42,19 @@ log = logging.getLogger("wattq.socket")
 class SocketServer:
     """Accepts connections and answers calls; at most ``connections_max`` at once, further ones are closed."""
 
-    def __init__(self, handle: Handler, connections_max: int, channels: Channels | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handler,
+        connections_max: int,
+        channels: Channels | None = None,
+        doors: Doors | None = None,
+        identify: Callable[[bytes], str] = lambda der: "",
+    ) -> None:
+        """``identify(certificate)``: the signer whom a certificate of the network's CA names, empty for any other."""
         self._handle = handle
         self._channels = channels
+        self.doors = doors
+        self.identify = identify
         self._max = connections_max
         self._open: set[_Caller] = set()
         self._servers: list[asyncio.AbstractServer] = []
@@ -50,8 +68,19 @@ class SocketServer:
         self._servers.append(server)
         self._paths.append(path)
 
-    async def listen_tls(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        server = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=context)
+    async def listen_tls(
+        self, host: str, port: int, context: ssl.SSLContext, roots: Callable[[], Sequence[bytes]] = tuple
+    ) -> None:
+        """``roots()``: the CA roots (DER) whose certificates callers may show; they may change at any time."""
+        trusted: set[bytes] = set()
+
+        def accept() -> _Caller:
+            if fresh := set(roots()) - trusted:
+                trusted.update(fresh)
+                context.load_verify_locations(cadata=b"".join(sorted(fresh)))
+            return self._accept()
+
+        server = await asyncio.get_running_loop().create_server(accept, host, port, ssl=context)
         self._servers.append(server)
 
     async def close(self) -> None:
@@ -64,9 +93,9 @@ class SocketServer:
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
     def _accept(self) -> _Caller:
-        return _Caller(self._handler, self._open, self._max)
+        return _Caller(self, self._open, self._max)
 
-    def _handler(self, channel: str) -> Handler:
+    def handler(self, channel: str) -> Handler:
         if not channel:
             return self._handle
         if self._channels is None:
@@ -77,13 +106,18 @@ class SocketServer:
 class _Caller(asyncio.Protocol):
     """One connection. Reading pauses while too many calls are in flight or answers pile up unread."""
 
-    def __init__(self, handler: Channels, peers: set[_Caller], peers_max: int) -> None:
-        self._handler = handler
+    def __init__(self, server: SocketServer, peers: set[_Caller], peers_max: int) -> None:
+        self._server = server
         self._peers = peers
         self._peers_max = peers_max
         self._frames = wire.Frames(wire.REQUEST_BYTES_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, tuple[asyncio.Task[None], Flow]] = {}
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._signer = ""
+        """Whose certificate was shown, if one was."""
         self._address = ""
         """Of the other end; empty on the Unix socket, where the server of REST says whom it calls for."""
 
@@ -96,6 +130,15 @@ class _Caller(asyncio.Protocol):
             self.hang_up()
             return
         self._peers.add(self)
+        session = transport.get_extra_info("ssl_object")
+        certificate = session.getpeercert(binary_form=True) if session is not None else None
+        self._signer = self._server.identify(certificate) if certificate else ""
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._peers.discard(self)
@@ -109,16 +152,36 @@ class _Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._frames.feed(data):
-                self._start(wire.decode_request(frame))
+                self._take(wire.decode_request(frame))
         except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.hang_up()
 
-    def _start(self, request: wire.Request) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(request))
+    def _take(self, request: wire.Request) -> None:
+        known = self._streams.get(request.id)
+        if request.method == wire.CREDIT:
+            granted = msgspec.msgpack.decode(request.params, type=int)
+            if known is not None:
+                known[1].grant(granted)
+        elif request.method == wire.CANCEL:
+            if known is not None:
+                known[0].cancel()
+        elif request.method != wire.STREAM:
+            self._start(self._answer(request))
+        elif known is not None:
+            self.hang_up()
+        else:
+            flow = Flow()
+            task = self._start(self._stream(request, flow))
+            self._streams[request.id] = task, flow
+            task.add_done_callback(lambda _: self._streams.pop(request.id))
+
+    def _start(self, answer: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(answer)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         if len(self._tasks) >= IN_FLIGHT_MAX and self._transport is not None:
             self._transport.pause_reading()
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -132,14 +195,44 @@ class _Caller(asyncio.Protocol):
     async def _answer(self, request: wire.Request) -> None:
         try:
             params = decode_params(request.method, request.params)
-            handle, origin = self._handler(request.channel), self._address or request.origin
-            result = await handle(request.method, params, request.token, origin)
+            handle, origin = self._server.handler(request.channel), self._address or request.origin
+            result = await handle(request.method, params, self._token(request), origin)
             reply = wire.Reply(request.id, True, msgspec.Raw(wire.encode_body(result)))
         except Refused as refusal:
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))
         except Exception:
             # One caller's request must not end the node; what went wrong is ours, and goes to the log.
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(our_fault(log, request.method))))
+        self._write(reply)
+
+    async def _stream(self, request: wire.Request, flow: Flow) -> None:
+        """As ``_answer``, with one frame after another, each when the caller takes it."""
+        try:
+            params, origin = read_stream_params(request.params), self._address or request.origin
+            async with aclosing(self._door(request.channel).stream(params, self._token(request), origin)) as stream:
+                async for events in stream:
+                    for body in bodies(events):
+                        await flow.take(len(body))
+                        await self._writable.wait()
+                        self._write(wire.Reply(request.id, True, msgspec.Raw(body), True))
+            reply = wire.Reply(request.id, True, msgspec.Raw(wire.encode_body(None)))
+        except Refused as refusal:
+            reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(refusal.problem)))
+        except Exception:
+            reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(our_fault(log, request.method))))
+        self._write(reply)
+
+    def _token(self, request: wire.Request) -> str:
+        if request.token or not self._signer:
+            return request.token
+        return self._door(request.channel).vouch(self._signer)
+
+    def _door(self, channel: str) -> StreamDoor:
+        if self._server.doors is None:
+            raise Refused(Problem("METHOD_UNKNOWN", "This node streams nothing.", 404))
+        return self._server.doors(channel)
+
+    def _write(self, reply: wire.Reply) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(_framed(reply))
 

@@ -27,8 +27,16 @@ def client_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContex
 
 
 def public_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """For REST and the client socket: no client certificate, since envelopes and sessions are signed."""
+    """For REST: no client certificate, since envelopes and sessions are signed."""
     return _context(ssl.PROTOCOL_TLS_SERVER, certificate, key)
+
+
+def welcoming_server_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContext:
+    """For the client socket: whoever shows a certificate of the network's CA is known by it; nobody has to."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, certificate, key)
+    context.load_verify_locations(cadata=root_pem)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
 
 
 def trusting_context(root_pem: str) -> ssl.SSLContext:
@@ -37,6 +45,13 @@ def trusting_context(root_pem: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if root_pem:
         context.load_verify_locations(cadata=root_pem)
+    return context
+
+
+def user_context(root_pem: str, certificate: Path, key: Path) -> ssl.SSLContext:
+    """For clients with a certificate: trusts the network's CA alone, and shows whom it has certified."""
+    context = trusting_context(root_pem)
+    context.load_cert_chain(certificate, key)
     return context
 
 

@@ -69,6 +69,29 @@ class ResultInfo:
     events: tuple[tuple[str, str, Value], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OutcomeInfo:
+    """A result of a block: a transaction's, with who signed what; or a deadline's or an upgrade's, without signers.
+    ``id``: the transaction's, or the deadline's key."""
+
+    id: bytes
+    signers: tuple[str, ...]
+    contract: str
+    function: str
+    result: ResultInfo
+
+
+def outcome_infos(block: StoredBlock, envelopes: Sequence[Envelope]) -> list[OutcomeInfo]:
+    """All results of a block, in order."""
+    results = [decode_result(data) for data in block.results]
+    found = [OutcomeInfo(each.id, (), "", "", _result_info(each)) for each in results[: block.deadlines]]
+    for envelope, result in zip(envelopes, results[block.deadlines :], strict=True):
+        payload = envelope.payload
+        info = OutcomeInfo(result.id, payload.signers, payload.contract, payload.function, _result_info(result))
+        found.append(info)
+    return found
+
+
 def transaction_info(block: StoredBlock, envelopes: Sequence[Envelope], index: int) -> TransactionInfo:
     """The transaction with the result at ``index`` of a block."""
     envelope = envelopes[index - block.deadlines]

@@ -14,7 +14,15 @@ from itertools import pairwise
 
 import msgspec
 
-from ledger.answers import BlockInfo, BlockNotHeld, CommittedBlock, TransactionInfo, transaction_info
+from ledger.answers import (
+    BlockInfo,
+    BlockNotHeld,
+    CommittedBlock,
+    OutcomeInfo,
+    TransactionInfo,
+    outcome_infos,
+    transaction_info,
+)
 from ledger.authentication import NonceWindow, is_registered
 from ledger.block_proofs import BlockProof
 from ledger.blocks import StoredBlock, decode_result
@@ -408,6 +416,10 @@ class Ledger:
         """All transactions of a block, in order."""
         stored, envelopes = self._books.block(height)
         return [transaction_info(stored, envelopes, stored.deadlines + i) for i in range(len(envelopes))]
+
+    def outcomes(self, height: int) -> list[OutcomeInfo]:
+        """All results of a block, deadlines' and transactions', in order."""
+        return outcome_infos(*self._books.block(height))
 
     def receipt(self, tx_id: bytes) -> Receipt | None:
         """A transaction's receipt; None until its block, or one after it, is certified."""

@@ -20,10 +20,11 @@ from ledger.genesis import Genesis
 from ledger.layout import STATE, TREE, read_entry
 from ledger.layout import read_header as decode_header
 from ledger.runner import pack_entry
-from ledger.state import Entry
+from ledger.state import Entry, StateReader
 from ledger.tree import Step, TreeProof, check_proof, prove
 from ledger.undo import Rewound, certified_moment
 from ledger.values import ValueInvalid, decode_value
+from ledger.views import StateView
 from pbft.epoch import Epoch
 from pbft.messages import DECODE_ERRORS, ExecutionCertificate
 
@@ -197,6 +198,10 @@ class Prover:
     @property
     def height(self) -> int:
         return self.anchor.header.height
+
+    def reader(self) -> StateReader:
+        """The whole state at that height."""
+        return StateView(self._moment)
 
     def prove(self, key: str) -> KeyProof:
         found = prove(lambda path: self._moment.get(TREE + path), key)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +40,7 @@ from sdk import methods
 from sdk.calling import Call, View
 from sdk.connection import read_connection
 from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
+from sdk.following import Door, Follower
 from sdk.gas import gas_limit_of
 from sdk.many import IN_FLIGHT_MAX, in_order
 from sdk.methods import (
@@ -56,7 +57,8 @@ from sdk.methods import (
     SubmitParams,
     ViewParams,
 )
-from sdk.statuses import status_of
+from sdk.statuses import RETRIED_STATUS, status_of
+from sdk.streams import StreamEvent, StreamParams, Topic
 from sdk.transports import Transport
 
 EXPIRY_BLOCKS = 5_000
@@ -72,8 +74,7 @@ BACKOFF_S = 0.1
 BACKOFF_S_MAX = 2.0
 CHANNEL_UNKNOWN = "CHANNEL_UNKNOWN"
 """What a node says that is no member of a channel; another of the endpoints may be."""
-RETRIED_STATUS = frozenset({421, 429, 500, 503, 504})
-"""Refusals that another node, or the same one later, may not repeat."""
+STREAM_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +469,37 @@ class AsyncClient:
                     raise
         raise last
 
+    def stream(
+        self,
+        topics: Sequence[Topic],
+        *,
+        from_height: int = 0,
+        intervals: Sequence[int] = (),
+        verified: bool = False,
+        patience_s: float = STREAM_PATIENCE_S,
+    ) -> AsyncGenerator[StreamEvent]:
+        """What happens, as it happens (``sdk.streams``), from the block ``from_height`` on, or from now on. It goes on
+        at the next node where it ended at the last; if none serves it for ``patience_s``, the last error is raised.
+
+        ``verified``, for blocks alone: each has been checked against the genesis file; a node that lies is left.
+        """
+        if verified and tuple(topics) != ("blocks",):
+            raise ValueError("only the topic blocks can be verified")
+        params = StreamParams(
+            topics=tuple(topics), from_height=from_height, intervals=tuple(intervals), proofs=verified
+        )
+        endpoints = [*self._endpoints[self._current :], *self._endpoints[: self._current]]
+        door = Door(endpoints, self._stream_token, lambda each: self._tokens.pop(each.endpoint, ""), self._channel)
+        return Follower(door, params, patience_s, self._genesis if verified else None).events()
+
+    async def _stream_token(self, endpoint: Transport) -> str:
+        if self._key is None:
+            return ""
+        return self._tokens.get(endpoint.endpoint) or await self._open_session(endpoint)
+
     async def _open_session(self, endpoint: Transport) -> str:
+        if endpoint.vouched:
+            return ""  # the node knows this client by its certificate
         key = self._signing_key()
         asked = methods.ChallengeParams(public_key=key.public_key)
         challenge = await endpoint.call(methods.CHALLENGE.within(self._channel), asked)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 FAILED = 422
 """Whatever is not listed: the contract, the machine or the validation module refused what the call asks for."""
+RETRIED_STATUS = frozenset({421, 429, 500, 503, 504})
+"""Refusals that another node, or the same one later, may not repeat."""
 
 _CODES: dict[int, frozenset[str]] = {
     400: frozenset({"PAYLOAD_INVALID", "SIGNERS_MISMATCH"}),

@@ -15,6 +15,7 @@ from sdk.client import AsyncClient, Outcome
 from sdk.errors import SdkError
 from sdk.many import IN_FLIGHT_MAX
 from sdk.methods import Book, NodeStatus, Row, Rows
+from sdk.streams import StreamEvent, Topic
 from sdk.transports import connect
 
 T = TypeVar("T")
@@ -53,7 +54,12 @@ class Client:
             raise
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C, perhaps, and nobody waits for it any more
+            raise
 
     def __enter__(self) -> Client:
         return self
@@ -131,3 +137,22 @@ class Client:
 
     def account(self, signer: str | None = None) -> Row:
         return self._run(self._client.account(signer))
+
+    def stream(self, topics: Sequence[Topic], **options: Any) -> Iterator[StreamEvent]:
+        """See ``AsyncClient.stream``. Closing the iterator, or leaving the loop that holds it, ends the stream."""
+        events = self._client.stream(topics, **options)
+        one_at_a_time = asyncio.Lock()
+
+        async def following() -> StreamEvent | None:
+            async with one_at_a_time:
+                return await anext(events, None)
+
+        async def ending() -> None:
+            async with one_at_a_time:
+                await events.aclose()
+
+        try:
+            while (event := self._run(following())) is not None:
+                yield event
+        finally:
+            self._run(ending())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
+from collections.abc import AsyncGenerator
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -13,12 +13,13 @@ import msgspec
 
 from sdk import methods, wire
 from sdk.errors import Problem, Refused, TransportError
-from sdk.methods import Method, NodeStatus, Nothing, P, R, Submission
+from sdk.methods import VERSION_PATH, Method, NodeStatus, Nothing, P, R, Submission
+from sdk.socket_connection import ANSWER_BYTES_MAX, IN_FLIGHT_MAX, SocketConnection
+from sdk.streaming import CREDIT_SHARE, STREAMS_PATH, Events, StreamRequest, read_reply, websocket_events
+from sdk.streams import StreamParams
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
-IN_FLIGHT_MAX = 1_024
-ANSWER_BYTES_MAX = 16 << 20
 ENVELOPE_BYTES = 256
 """More than what a frame adds to token and parameters."""
 
@@ -26,29 +27,39 @@ T = TypeVar("T")
 
 
 class Transport(Protocol):
-    """One endpoint. ``token`` is a session's, or empty."""
+    """One endpoint. ``token`` is a session's, or empty. ``vouched``: the node knows this client by its certificate, and
+    needs no session."""
 
     endpoint: str
+    vouched: bool
 
     async def call(self, method: Method[P, R], params: P, token: str = "", timeout_s: float = ANSWER_TIMEOUT_S) -> R:
         """Make one call; ``Refused`` when the node says no, ``TransportError`` when there is no usable answer."""
 
+    def stream(self, params: StreamParams, token: str = "", channel: str = "") -> AsyncGenerator[Events]:
+        """Events as they come; raises as ``call`` does, at any time. It must be closed."""
+
     async def close(self) -> None: ...
 
 
-def connect(endpoint: str, tls: ssl.SSLContext | None = None) -> Transport:
-    """A transport for ``http(s)://HOST:PORT``, ``unix:PATH`` or ``tls://HOST:PORT``; it connects when first used."""
+def connect(endpoint: str, tls: ssl.SSLContext | None = None, *, vouched: bool = False) -> Transport:
+    """A transport for ``http(s)://HOST:PORT``, ``unix:PATH`` or ``tls://HOST:PORT``; it connects when first used.
+
+    ``vouched``: ``tls`` shows a certificate of the client's own key; then ``tls://`` needs no session.
+    """
     if endpoint.startswith(("http://", "https://")):
         return HttpTransport(endpoint, tls)
     if endpoint.startswith("tls://") and not endpoint.rpartition(":")[2].isdecimal():
         raise ValueError(f"{endpoint!r}: tls://HOST:PORT needs a port")
     if endpoint.startswith(("unix:", "tls://")):
-        return SocketTransport(endpoint, tls)
+        return SocketTransport(endpoint, tls, vouched and endpoint.startswith("tls://"))
     raise ValueError(f"{endpoint!r}: an endpoint starts with http://, https://, tls:// or unix:")
 
 
 class HttpTransport:
     """REST over a pooled HTTP session."""
+
+    vouched = False
 
     def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
         self.endpoint = endpoint.rstrip("/")
@@ -88,6 +99,11 @@ class HttpTransport:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TransportError(f"{self.endpoint}: HTTP {status} without a proper body: {error}") from None
         raise Refused(Problem(told.code, told.detail, status, told.submission()))
+
+    def stream(self, params: StreamParams, token: str = "", channel: str = "") -> AsyncGenerator[Events]:
+        request = StreamRequest(token=token, **{name: getattr(params, name) for name in params.__struct_fields__})
+        path = f"{VERSION_PATH}/channels/{channel}{STREAMS_PATH}" if channel else VERSION_PATH + STREAMS_PATH
+        return websocket_events(self._open(), self.endpoint, path, self._tls, request)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
@@ -141,10 +157,11 @@ def _fill(method: Method[P, R], params: P) -> tuple[str, dict[str, Any]]:
 class SocketTransport:
     """The node's socket: many calls in flight over one connection, reconnected when next used."""
 
-    def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, endpoint: str, tls: ssl.SSLContext | None = None, vouched: bool = False) -> None:
         self.endpoint = endpoint
+        self.vouched = vouched
         self._tls = tls
-        self._connection: _Connection | None = None
+        self._connection: SocketConnection | None = None
         self._connecting = asyncio.Lock()
 
     async def call(
@@ -174,23 +191,41 @@ class SocketTransport:
             raise TransportError(f"{self.endpoint}: {error}") from None
         raise Refused(problem)
 
-    async def _connected(self) -> _Connection:
+    async def stream(
+        self, params: StreamParams, token: str = "", channel: str = "", origin: str = ""
+    ) -> AsyncGenerator[Events]:
+        """One stream. ``origin``: as for ``call``."""
+        connection = await self._connected()
+        body = msgspec.Raw(wire.encode_body(params))
+        number, inbox = connection.begin(wire.Request(0, wire.STREAM, token, body, channel, origin))
+        read_bytes = 0
+        try:
+            while (events := read_reply(reply := await inbox.get(self.endpoint), self.endpoint)) is not None:
+                yield events
+                read_bytes += len(reply.body)
+                if read_bytes >= wire.STREAM_WINDOW_BYTES // CREDIT_SHARE:
+                    connection.say(number, wire.CREDIT, read_bytes)
+                    read_bytes = 0
+        finally:
+            connection.end(number)
+
+    async def _connected(self) -> SocketConnection:
         async with self._connecting:
             if self._connection is None or self._connection.closed:
                 self._connection = await self._connect()
             return self._connection
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> SocketConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 if self.endpoint.startswith("unix:"):
                     path = self.endpoint.removeprefix("unix:")
-                    _, connection = await loop.create_unix_connection(lambda: _Connection(self.endpoint), path)
+                    _, connection = await loop.create_unix_connection(lambda: SocketConnection(self.endpoint), path)
                 else:
                     host, _, port = self.endpoint.removeprefix("tls://").rpartition(":")
                     _, connection = await loop.create_connection(
-                        lambda: _Connection(self.endpoint), host, int(port), ssl=self._tls or True
+                        lambda: SocketConnection(self.endpoint), host, int(port), ssl=self._tls or True
                     )
         except (OSError, TimeoutError, ssl.SSLError) as error:
             raise TransportError(f"{self.endpoint}: {type(error).__name__}: {error}") from None
@@ -199,64 +234,3 @@ class SocketTransport:
     async def close(self) -> None:
         if self._connection is not None:
             self._connection.hang_up()
-
-
-class _Connection(asyncio.Protocol):
-    """Requests in flight by id; losing the connection fails them all."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-        self._frames = wire.Frames(ANSWER_BYTES_MAX)
-        self._waiting: dict[int, asyncio.Future[wire.Reply]] = {}
-        self._next_id = 0
-        self._transport: asyncio.Transport | None = None
-        self.closed = False
-
-    async def ask(self, request: wire.Request, timeout_s: float) -> wire.Reply:
-        """The reply to a request, which gets its number here."""
-        if self.closed or self._transport is None:
-            raise TransportError(f"{self._endpoint}: the connection is closed")
-        if len(self._waiting) >= IN_FLIGHT_MAX:
-            raise TransportError(f"{self._endpoint}: {IN_FLIGHT_MAX} calls are in flight already")
-        self._next_id += 1
-        number = self._next_id
-        future: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        try:
-            self._transport.write(wire.frame(msgspec.structs.replace(request, id=number)))
-            async with asyncio.timeout(timeout_s):
-                return await future
-        except (TimeoutError, wire.FrameTooLong) as error:
-            raise TransportError(f"{self._endpoint}: {type(error).__name__}: {error}") from None
-        finally:
-            self._waiting.pop(number, None)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]  # uvloop's transports do not inherit asyncio's
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for frame in self._frames.feed(data):
-                reply = wire.decode_reply(frame)
-                future = self._waiting.get(reply.id)
-                if future is not None and not future.done():
-                    future.set_result(reply)
-        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._fail(TransportError(f"{self._endpoint}: {error}"))
-            self.hang_up()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
-        self._fail(TransportError(f"{self._endpoint}: the connection was lost"))
-
-    def _fail(self, error: TransportError) -> None:
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(error)
-
-    def hang_up(self) -> None:
-        self.closed = True
-        if self._transport is not None:
-            with contextlib.suppress(RuntimeError):
-                self._transport.close()

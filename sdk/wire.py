@@ -1,5 +1,8 @@
 """The node's socket: u32 big-endian length, then a msgpack array. Requests may be pipelined; answers carry the id.
 
+A stream is a call (``STREAM``) with many answers, all but the last of them marked ``more``. The node sends bodies of as
+many bytes as it was granted: a window at first, and what ``CREDIT`` adds under the stream's id. ``CANCEL`` ends it.
+
 Both ends are here: ``Frames`` cuts a byte stream into frames within a bound; an oversized one raises
 ``FrameTooLong``, upon which the connection is closed, since the stream can't be trusted any further.
 """
@@ -14,6 +17,9 @@ import msgspec
 FRAME_BYTES_MAX = 4 << 20
 REQUEST_BYTES_MAX = 1 << 20
 """What a node takes as one call; whoever announces more is hung up on."""
+STREAM, CREDIT, CANCEL = "stream", "credit", "cancel"
+STREAM_WINDOW_BYTES = 128 << 10
+"""What a stream's reader holds unread at most, but for the last frame."""
 _LENGTH = struct.Struct(">I")
 
 
@@ -37,11 +43,13 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
-    """An answer: ``body`` is the method's result, encoded, or, if not ``good``, a ``Problem``."""
+    """An answer: ``body`` is the method's result, encoded, or, if not ``good``, a ``Problem``. ``more``: a stream's
+    events, and others follow."""
 
     id: int
     good: bool
     body: msgspec.Raw
+    more: bool = False
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ledgers import ALICE, BOB, CAROL, YEAR_MS, certificate_of, envelope, open_ledger, run_block, user_value
+from ledgers import ALICE, BOB, CAROL, YEAR_MS, BoxMachine, certificate_of, envelope, open_ledger, run_block, user_value
 
 from api.service import NodeService
 from api.sessions import Sessions
@@ -42,8 +42,8 @@ MARKET: dict[str, Any] = {
 class Desk:
     """The service, and what stands behind it."""
 
-    def __init__(self, home: Path) -> None:
-        self.ledger: Ledger = open_ledger(home / "ledger")
+    def __init__(self, home: Path, machine: BoxMachine | None = None) -> None:
+        self.ledger: Ledger = open_ledger(home / "ledger", machine=machine)
         self.database = EmbeddedDatabase(home / "documents.sqlite")
         self.projector = Projector(self.database, self.ledger.snapshot, 100, mark_at=self.ledger.mark)
         self.ledger.on_commit.append(lambda block: self.projector.offer(block.height, block.changes))
@@ -119,9 +119,9 @@ async def _no_handover(message: bytes) -> int | None:
 PEOPLE = [(ALICE, "seller"), (BOB, "buyer"), (CAROL, "prosumer"), (OPERATOR, "operator")]
 
 
-def made_desk(home: Path) -> Desk:
+def made_desk(home: Path, machine: BoxMachine | None = None) -> Desk:
     """One whose first block, certified and projected, holds the people and the market."""
-    made = Desk(home)
+    made = Desk(home, machine)
     users = {f"registry/user/{key.signer}": user_value(key, role) for key, role in PEOPLE}
     made.plant({**users, **MARKET})
     made.certify(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from sdk import methods
 from sdk.client import EXPIRY_BLOCKS, AsyncClient, Signed, fetch_genesis, session_text
 from sdk.errors import Problem, Refused, TransportError, Unavailable
 from sdk.methods import Method, P, R, Submission, SubmitParams
+from sdk.streams import StreamParams
 from sdk.transports import ANSWER_TIMEOUT_S
 
 Answer = Callable[[Any, str], Any]
@@ -31,6 +32,8 @@ Answer = Callable[[Any, str], Any]
 
 class FakeNode:
     """A transport that answers by a table, and remembers what it was asked."""
+
+    vouched = False
 
     def __init__(self, endpoint: str, **answers: Any) -> None:
         self.endpoint = endpoint
@@ -51,6 +54,10 @@ class FakeNode:
             raise answer
         result: R = answer
         return result
+
+    async def stream(self, params: StreamParams, token: str = "", channel: str = "") -> AsyncGenerator[Any]:
+        for event in self.answers.get("stream", ()):
+            yield (event,)
 
     async def close(self) -> None:
         self.closed = True

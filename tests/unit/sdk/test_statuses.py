@@ -10,8 +10,7 @@ import pytest
 from contracts.codes import TrapCode
 from contracts.validation import Violation
 from ledger.codes import RefusalCode
-from sdk.client import RETRIED_STATUS
-from sdk.statuses import FAILED, STATUSES, status_of
+from sdk.statuses import FAILED, RETRIED_STATUS, STATUSES, status_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = "\n".join(path.read_text() for path in (ROOT / "contracts" / "shipped").glob("*.py"))
