@@ -12,6 +12,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import fields
 from functools import partial
@@ -22,6 +23,7 @@ from msgspec.structs import replace
 from api.channels import Channels
 from api.logs import reset_levels, set_up_logs
 from api.operations import Operations, OperationsServer
+from api.options import options_of
 from api.rest import RestServer
 from api.socket import SocketServer
 from api.unit import Site, Unit
@@ -113,6 +115,11 @@ class Node:
         transport.is_revoked = lambda serial: self.main.unit.ledger.reader().get(revoked + serial) is not None
         return transport
 
+    def _whose(self, channel: str, token: str) -> str:
+        """The signer whose session a token is."""
+        sessions = self.main.unit.sessions
+        return self.channels.whose(channel, token) if channel else sessions.whose(token, time.time_ns() // 1_000_000)
+
     async def run(self) -> None:
         """Serve until ``stop``, or until another validator set has taken over; whatever fails ends everything."""
         section, limits, unit = self.section, self.site.configuration.limits, self.main.unit
@@ -120,7 +127,7 @@ class Node:
         socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
         await socket.listen_unix(self.site.socket)
         node, health = (SocketTransport(f"unix:{self.site.socket}") for _ in range(2))  # health never waits for others
-        rest = RestServer(node, limits.rest_body_bytes_max, limits.rest_connections_max, health)
+        rest = RestServer(node, options_of(self.site.configuration), health, whose=self._whose)
         operations = Operations(health, self.site.metrics, self.site.watch.measures)
         operations.attach(rest.app)
         probed = OperationsServer(operations)

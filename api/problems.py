@@ -17,6 +17,7 @@ from sdk.errors import Problem, Refused
 PROBLEM_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:wattquorum:problem:"
 SECURITY_HEADERS = {
+    "Server": "Wattquorum",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -38,8 +39,8 @@ class ProblemDocument(msgspec.Struct, frozen=True):
     detail: str
     tx_id: str | UnsetType = UNSET
     state: Literal["accepted", "committed", "certified"] | UnsetType = UNSET
-    height: int | None | UnsetType = UNSET
-    index: int | None | UnsetType = UNSET
+    height: int | UnsetType | None = UNSET
+    index: int | UnsetType | None = UNSET
     receipt: dict[str, Any] | UnsetType = UNSET
 
 
@@ -53,7 +54,10 @@ def document_of(problem: Problem) -> ProblemDocument:
 
 def problem_response(problem: Problem) -> web.Response:
     body = msgspec.json.encode(document_of(problem))
-    return web.Response(body=body, content_type=PROBLEM_TYPE, status=problem.status, headers=SECURITY_HEADERS)
+    headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
+    if problem.status in (429, 503):
+        headers["Retry-After"] = str(max(1, problem.retry_after_s))
+    return web.Response(body=body, content_type=PROBLEM_TYPE, status=problem.status, headers=headers)
 
 
 @web.middleware

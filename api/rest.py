@@ -1,7 +1,7 @@
 """REST (M5): each route of ``sdk.methods`` becomes a call on the node's socket through the SDK's transport.
 
-A route decodes path, query string and body into the method's parameters, and encodes its result as JSON. Nothing here
-touches the node itself. Refusals become problem documents in ``problems``; connections are counted in ``connections``.
+Nothing here touches the node itself. Beside the routes: who calls, and how fast (``callers``); their connections
+(``connections``); refusals (``problems``); what a route tells of itself (``openapi``).
 """
 
 from __future__ import annotations
@@ -11,52 +11,62 @@ import ssl
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 
+from api.answers import tagged
+from api.batches import Batches
+from api.callers import Callers, Whose
 from api.connections import HEALTH, Connection, Hall, crowd, expected
-from api.pace import Places
+from api.cors import Cors
+from api.health import health_of
+from api.numbering import numbered, tell_number
+from api.openapi import document
+from api.options import RestOptions
 from api.problems import Respond, problems, secure
-from sdk.errors import Problem, Refused, TransportError
-from sdk.methods import METHODS, STATUS, WAIT_MS_MAX, Method, NodeStatus, Nothing, P, Params, R
+from api.routes import Routes, Socket
+from sdk.methods import METHODS, SUBMIT
 
-CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
 SHUTDOWN_S = 1.0
 """How long a node that ends waits for answers under way: what waits for a block will get none any more."""
-ADDRESS_CALLS_MAX = 64
-"""Calls of one address that are under way. They outlive their connections, as the node works on them all the same."""
+BATCH = "/batch"
 
 
-class Socket(Protocol):
-    """The node's socket, as ``sdk.transports.SocketTransport`` reaches it."""
-
-    async def call(
-        self, method: Method[P, R], params: P, token: str = ..., timeout_s: float = ..., origin: str = ...
-    ) -> R:
-        """One call, made for somebody at the address ``origin``."""
+def nobody(channel: str, token: str) -> str:
+    """Where there are no sessions."""
+    return ""
 
 
 def make_app(
-    node: Socket, body_bytes_max: int, health: Socket | None = None, routes: Iterable[web.AbstractRouteDef] = ()
+    node: Socket,
+    options: RestOptions,
+    health: Socket | None = None,
+    routes: Iterable[web.AbstractRouteDef] = (),
+    whose: Whose = nobody,
 ) -> web.Application:
     """The REST application of one node, reached through its socket; by ``health``, if there is one, for its health.
 
-    ``routes``: what is no call of ``sdk.methods``.
+    ``routes``: what is no call of ``sdk.methods``. ``whose``: whose session a token is.
     """
-    places = Places(ADDRESS_CALLS_MAX)
-    app = web.Application(middlewares=[crowd, problems], client_max_size=body_bytes_max)
-    app.on_response_prepare.append(secure)
+    callers, cors = Callers(whose, options), Cors(options.cors_origins)
+    app = web.Application(middlewares=[numbered, cors.middleware, crowd, problems, callers.middleware])
+    app.on_response_prepare.extend((secure, tell_number, cors.allow))
     app.add_routes(routes)
+    calls = Routes(node, callers)
     for method in METHODS.values():
         for each in (method, method.within("{channel}")):
             # A key holds slashes, encoded or not.
             path = each.path.replace("{key}", "{key:[\\s\\S]+}")
-            app.router.add_route(each.verb, path, _responder(node, method, places), expect_handler=expected)
-    app.router.add_get(HEALTH, _health(health or node))
+            app.router.add_route(each.verb, path, calls.respond_to(method), expect_handler=expected)
+    batches = Batches(calls.submit_line, callers.body_bytes_max)
+    for each in (SUBMIT, SUBMIT.within("{channel}")):
+        app.router.add_post(each.path + BATCH, batches.respond, expect_handler=expected)
+    app.router.add_get(HEALTH, health_of(health or node))
+    app.router.add_get("/openapi.json", _described())
     static = Path(str(files("api") / "static"))
     app.router.add_get("/", _page(static / "index.html"))
+    app.router.add_get("/docs", _page(static / "docs" / "index.html"))
     app.router.add_static("/static/", static)
     return app
 
@@ -67,13 +77,14 @@ class RestServer:
     def __init__(
         self,
         node: Socket,
-        body_bytes_max: int,
-        connections_max: int = 256,
+        options: RestOptions,
         health: Socket | None = None,
         routes: Iterable[web.AbstractRouteDef] = (),
+        whose: Whose = nobody,
     ) -> None:
-        self._runner = web.AppRunner(make_app(node, body_bytes_max, health, routes), shutdown_timeout=SHUTDOWN_S)
-        self.hall = Hall(connections_max)
+        """As in ``make_app``."""
+        self._runner = web.AppRunner(make_app(node, options, health, routes, whose), shutdown_timeout=SHUTDOWN_S)
+        self.hall = Hall(options.connections_max)
         self._server: asyncio.Server | None = None
 
     @property
@@ -99,68 +110,11 @@ class RestServer:
         await self._runner.cleanup()
 
 
-def _responder(node: Socket, method: Method[Any, Any], places: Places) -> Respond:
+def _described() -> Respond:
+    body = msgspec.json.encode(document())
+
     async def respond(request: web.Request) -> web.StreamResponse:
-        params = await _params(request, method)
-        address = request.remote or ""
-        try:
-            asked = method.within(request.match_info.get("channel", ""))
-            with places.one(address):
-                result = await node.call(asked, params, _token(request), CALL_TIMEOUT_S, address)
-        except TransportError as error:
-            raise Refused(Problem("NODE_UNREACHABLE", f"The node does not answer: {error}.", 503)) from None
-        return web.Response(body=msgspec.json.encode(result), content_type="application/json")
-
-    return respond
-
-
-def _token(request: web.Request) -> str:
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else ""
-
-
-async def _params(request: web.Request, method: Method[Any, Any]) -> Params:
-    """Path and query (text, converted) or path and JSON body (strict) into the method's parameters."""
-    try:
-        if method.verb == "GET":
-            places = {name: value for name, value in request.match_info.items() if name != "channel"}
-            given = {**_single(request), **places}
-            params: Params = msgspec.convert(given, method.params, strict=False)
-        else:
-            params = msgspec.json.decode(await request.read(), type=method.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
-    return params
-
-
-def _single(request: web.Request) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for key, value in request.query.items():
-        if key in given:
-            raise Refused(Problem("PARAMETERS_INVALID", f"The parameter {key[:64]!r} is given twice.", 400))
-        given[key] = value
-    return given
-
-
-def _health(node: Socket) -> Respond:
-    """200 when the node executes and hears a quorum's certificates, 503 with the same body otherwise."""
-
-    async def respond(_: web.Request) -> web.StreamResponse:
-        try:
-            status: NodeStatus = await node.call(STATUS, Nothing())
-        except TransportError as error:
-            raise Refused(Problem("NODE_UNREACHABLE", f"The node does not answer: {error}.", 503)) from None
-        well = status.view_active and not status.alarms
-        body = {
-            "status": "ok" if well else "degraded",
-            "executed_height": status.executed_height,
-            "certified_height": status.certified_height,
-            "view": status.view,
-            "alarms": status.alarms,
-        }
-        return web.Response(
-            body=msgspec.json.encode(body), content_type="application/json", status=200 if well else 503
-        )
+        return tagged(request, body, "public, no-cache")
 
     return respond
 

@@ -112,12 +112,21 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     useless_per_s_max: Count = 4_000
     client_requests_per_s_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
     rest_body_bytes_max: Bytes = 262_144
+    rest_stranger_body_bytes_max: Bytes = 131_072
+    rest_address_calls_per_s_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    rest_signer_calls_per_s_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
     rest_connections_max: Count = 256
     sessions_max: Count = 4_096
     channels_max: Annotated[int, Meta(ge=0, le=128)] = 8
     history_blocks: Annotated[int, Meta(ge=0, le=2**53)] = 0
     log_file_bytes_max: Bytes = 10_000_000
     log_files_max: Count = 5
+
+
+class RestSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``cors_origins``: from where other pages may ask a node in a browser, each ``https://HOST`` or with a port."""
+
+    cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\[\]:-]{1,253}\Z")], ...] = ()
 
 
 class StateSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -190,6 +199,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     timers: Timers = msgspec.field(default_factory=Timers)
     primary: Primary = msgspec.field(default_factory=Primary)
     limits: Limits = msgspec.field(default_factory=Limits)
+    rest: RestSection = msgspec.field(default_factory=RestSection)
     state: StateSection = msgspec.field(default_factory=StateSection)
     sandbox: SandboxSection = msgspec.field(default_factory=SandboxSection)
     market: dict[str, int] = msgspec.field(default_factory=dict)

@@ -12,12 +12,14 @@ class Problem(msgspec.Struct, frozen=True):
     """A refusal as it travels: a stable code, a sentence that says what to do, and its HTTP status (RFC 9457).
 
     ``submission``: how far a transaction came that was taken in all the same, with its receipt if that was asked for.
+    ``retry_after_s``: when to try again, if that is known.
     """
 
     code: str
     message: str
     status: int = 422
     submission: Submission | None = None
+    retry_after_s: int = 0
 
 
 class SdkError(Exception):

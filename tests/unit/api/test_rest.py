@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from fake_node import FakeNode
 
+from api.options import RestOptions
 from api.problems import SECURITY_HEADERS
 from api.rest import SHUTDOWN_S, RestServer, make_app
 from sdk import methods
@@ -20,37 +22,8 @@ from sdk.transports import ANSWER_TIMEOUT_S
 
 SIGNER = "ab" * 32
 BODY_BYTES_MAX = 2_000
-
-
-class FakeNode:
-    """The node behind REST: gives ``answer``, or raises it."""
-
-    endpoint = "fake"
-
-    def __init__(self) -> None:
-        self.answer: Any = methods.Headers(())
-        self.origins: set[str] = set()
-        self.calls: list[tuple[str, Any, str]] = []
-        self.channels: list[str] = []
-
-    async def call(
-        self,
-        method: Method[P, R],
-        params: P,
-        token: str = "",
-        timeout_s: float = ANSWER_TIMEOUT_S,
-        origin: str = "",
-    ) -> R:
-        self.origins.add(origin)
-        self.calls.append((method.name, params, token))
-        self.channels.append(method.channel)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        result: R = self.answer
-        return result
-
-    async def close(self) -> None:
-        pass
+JSON = {"Content-Type": "application/json"}
+OPTIONS = RestOptions(stranger_body_bytes_max=BODY_BYTES_MAX)
 
 
 @pytest.fixture
@@ -60,13 +33,13 @@ def node() -> FakeNode:
 
 @pytest.fixture
 async def client(node: FakeNode) -> AsyncIterator[TestClient[Any, Any]]:
-    async with TestClient(TestServer(make_app(node, BODY_BYTES_MAX))) as opened:
+    async with TestClient(TestServer(make_app(node, OPTIONS))) as opened:
         yield opened
 
 
 async def problem(client: TestClient[Any, Any], verb: str, path: str, body: bytes | None = None) -> tuple[int, str]:
     """Status and code of an answer that must be a problem document with a sentence."""
-    response = await client.request(verb, path, data=body)
+    response = await client.request(verb, path, data=body, headers=JSON if body is not None else {})
     document = await response.json(content_type="application/problem+json")
     assert document["status"] == response.status
     assert document["type"] == f"urn:wattquorum:problem:{document['code']}"
@@ -101,6 +74,7 @@ async def test_every_method_has_its_route(
         "session": {"public_key": "", "challenge": "", "signature": ""},
         "enrol": {"request": "", "code": ""},
         "handover": {"message": ""},
+        "log_level": {"level": "info"},
     }
     body = json.dumps(bodies[method.name]).encode() if method.verb == "POST" else None
     assert await problem(client, method.verb, path + query, body) == (418, "TEAPOT")
@@ -154,7 +128,7 @@ async def test_a_bad_request_has_a_code_and_a_sentence(
 
 
 async def test_a_body_nested_without_end_is_a_bad_request(node: FakeNode) -> None:
-    async with TestClient(TestServer(make_app(node, 300_000))) as client:
+    async with TestClient(TestServer(make_app(node, RestOptions(stranger_body_bytes_max=300_000)))) as client:
         body = b'{"selector": {"a": ' + b"[" * 200_000 + b"}"
         assert await problem(client, "POST", "/v1/query", body) == (400, "PARAMETERS_INVALID")
 
@@ -184,13 +158,13 @@ async def test_a_problem_says_how_far_the_transaction_came_and_proves_it(
     taken = methods.Submission("ab" * 32, "certified", 7, 3, "NO", "No.", None, receipt)
     node.answer = Refused(Problem("NO", "The contract says no.", 422, taken))
     body = json.dumps({"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]}).encode()
-    response = await client.post("/v1/transactions", data=body)
+    response = await client.post("/v1/transactions", data=body, headers=JSON)
     document = await response.json(content_type="application/problem+json")
     assert (response.status, document["code"], document["detail"]) == (422, "NO", "The contract says no.")
     assert [document[key] for key in ("tx_id", "state", "height", "index")] == ["ab" * 32, "certified", 7, 3]
     assert document["receipt"] == receipt
     node.answer = Refused(Problem("NO_QUORUM_YET", "Not yet.", 504, methods.Submission("ab" * 32, "accepted")))
-    document = await (await client.post("/v1/transactions", data=body)).json(content_type=None)
+    document = await (await client.post("/v1/transactions", data=body, headers=JSON)).json(content_type=None)
     assert (document["state"], document["height"], "receipt" in document) == ("accepted", None, False)
 
 
@@ -233,7 +207,7 @@ async def test_closing_does_not_wait_for_an_answer_that_will_not_come() -> None:
             await asyncio.Event().wait()
             raise AssertionError("nobody sets that event")
 
-    server = RestServer(SilentNode(), 1024)
+    server = RestServer(SilentNode(), RestOptions())
     port = await server.listen("127.0.0.1", 0, None)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /v1/status HTTP/1.1\r\nHost: node\r\n\r\n")

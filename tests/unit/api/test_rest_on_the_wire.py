@@ -14,12 +14,15 @@ import pytest
 from network import until
 
 from api.connections import ADDRESS_SHARE, HEALTH_CONNECTIONS_MAX, Hall
+from api.options import RestOptions
 from api.problems import SECURITY_HEADERS
-from api.rest import ADDRESS_CALLS_MAX, RestServer
+from api.rest import RestServer
+from api.routes import ADDRESS_CALLS_MAX
 from api.socket import SocketServer
 from sdk import methods, wire
 from sdk.transports import SocketTransport
 
+OPTIONS = RestOptions(stranger_body_bytes_max=wire.REQUEST_BYTES_MAX)
 Exchange = tuple[int, dict[str, str], Any]
 
 
@@ -39,7 +42,7 @@ class Wire:
         self.socket = SocketServer(self._handle, connections_max=4)
         await self.socket.listen_unix(home / "s")
         self.node = SocketTransport(f"unix:{home / 's'}")
-        self.rest = RestServer(self.node, wire.REQUEST_BYTES_MAX)
+        self.rest = RestServer(self.node, OPTIONS)
         self.port = await self.rest.listen("127.0.0.1", 0, None)
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from desk import OPERATOR, Desk, made_desk
 from ledgers import ALICE, BOB, GENESIS, certificate_of, envelope, open_ledger, run_block
 from typer.testing import CliRunner
 
+from api.options import RestOptions
 from api.rest import RestServer
 from api.socket import SocketServer
 from ca.keys import SigningKey
@@ -107,7 +108,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     socket = SocketServer(desk.service.handle, connections_max=16)
     await socket.listen_unix(tmp_path / "s")
     node = SocketTransport(f"unix:{tmp_path / 's'}")
-    rest = RestServer(node, BODY_BYTES_MAX)
+    rest = RestServer(node, RestOptions(BODY_BYTES_MAX, BODY_BYTES_MAX))
     port = await rest.listen("127.0.0.1", 0, None)
     yield Asked(tmp_path, desk, f"http://127.0.0.1:{port}")
     await rest.close()
@@ -169,7 +170,7 @@ async def test_a_number_that_is_none_is_told_over_the_socket_and_over_rest(asked
         for node in (f"unix:{asked.home / 's'}", asked.url):
             code, output = await asked.run(OPERATOR, "find", selector, "--node", node)
             assert (code, "SELECTOR_INVALID" in output) == (1, True), output
-    headers = {"Authorization": f"Bearer {await asked.desk.token(OPERATOR)}"}
+    headers = {"Authorization": f"Bearer {await asked.desk.token(OPERATOR)}", "Content-Type": "application/json"}
     async with (
         aiohttp.ClientSession(asked.url, headers=headers) as session,
         session.post("/v1/query", data=f'{{"selector": {{"v.price": {number}}}}}') as answer,

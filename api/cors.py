@@ -1,0 +1,49 @@
+"""Pages that are served from elsewhere and ask this node: only those of origins that the operator has named.
+
+Nothing here protects the node: whoever is no browser says what it likes. It keeps other people's pages from reading, in
+somebody's browser, what only that browser can reach.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from api.problems import Respond
+from sdk import request_ids
+
+VERBS = "GET, POST"
+HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, " + request_ids.HEADER
+EXPOSED = "ETag, Retry-After, Idempotent-Replay, " + request_ids.HEADER
+PREFLIGHT_S = 600
+"""How long a browser may go by an answer."""
+
+
+class Cors:
+    """``origins``: as browsers say them, ``https://HOST`` or with a port."""
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        self._origins = frozenset(origins)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Respond) -> web.StreamResponse:
+        """Answer a browser that asks beforehand."""
+        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not asks or not self._allows(request):
+            return await handler(request)
+        headers = {
+            "Access-Control-Allow-Methods": VERBS,
+            "Access-Control-Allow-Headers": HEADERS,
+            "Access-Control-Max-Age": str(PREFLIGHT_S),
+        }
+        return web.Response(status=204, headers=headers)
+
+    async def allow(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say on an answer that is about to begin whose page may read it."""
+        if self._origins:
+            response.headers.add("Vary", "Origin")
+        if self._allows(request):
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED
+
+    def _allows(self, request: web.Request) -> bool:
+        return request.headers.get("Origin", "") in self._origins

@@ -1,0 +1,103 @@
+"""Routes that are no methods of ``sdk.methods``, as the OpenAPI document tells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from api.batches import NDJSON, BatchAnswer
+from api.openapi_parts import refusals
+from api.problems import ProblemDocument
+from sdk.method_texts import PARAMETERS
+from sdk.problem_codes import ANY_CALL
+
+SCHEMAS = "#/components/schemas/"
+CHANNEL = {
+    "name": "channel",
+    "in": "path",
+    "required": True,
+    "description": PARAMETERS["channel"],
+    "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+}
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether a node is well: it takes part in a view, and nothing alarms it."""
+
+    status: str
+    executed_height: int
+    certified_height: int
+    view: int
+    alarms: tuple[str, ...]
+
+
+def _json(name: str, description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}}}
+
+
+def _batch(channel: str) -> dict[str, Any]:
+    """NDJSON both ways. Each line's schema is named; OpenAPI 3.1 has no word for a sequence of them."""
+    each = {"schema": {"type": "string"}, "x-line-schema": {"$ref": SCHEMAS + "SubmitParams"}}
+    answer = {"schema": {"type": "string"}, "x-line-schema": {"$ref": SCHEMAS + "BatchAnswer"}}
+    return {
+        "operationId": "channel_submit_batch" if channel else "submit_batch",
+        "tags": ["channels" if channel else "transactions"],
+        "summary": "Submit many signed transactions" + (" in a channel" if channel else ""),
+        "description": (
+            "NDJSON: a signed envelope a line, each as for one transaction, with its own `wait`. The answers come in "
+            "the same order, one a line, as soon as they are there: `result` or `problem`. At most 10,000 lines, of "
+            "which 32 are under way at once. A line that cannot be read as one (too long, too slow, one too many) ends "
+            "the batch."
+        ),
+        "security": [{}, {"session": []}] if channel else [{}],
+        "parameters": [CHANNEL] if channel else [],
+        "requestBody": {"required": True, "content": {NDJSON: each}},
+        "responses": {
+            **refusals((*ANY_CALL, "MEDIA_TYPE_UNKNOWN")),
+            "200": {"description": "A line for each line.", "content": {NDJSON: answer}},
+        },
+    }
+
+
+EXTRA_SCHEMAS: tuple[type[msgspec.Struct], ...] = (ProblemDocument, Health, BatchAnswer)
+EXTRA_PATHS: dict[str, dict[str, Any]] = {
+    "/v1/transactions/batch": {"post": _batch("")},
+    "/v1/channels/{channel}/transactions/batch": {"post": _batch("{channel}")},
+    "/v1/health": {
+        "get": {
+            "operationId": "health",
+            "tags": ["node"],
+            "summary": "Whether this node is well",
+            "description": "Answered even when all other connections are taken.",
+            "security": [{}],
+            "parameters": [],
+            "responses": {
+                **refusals(ANY_CALL),
+                "200": _json("Health", "It is well."),
+                "503": {
+                    "description": "It is not well, or `NODE_UNREACHABLE`.",
+                    "content": {
+                        "application/json": {"schema": {"$ref": SCHEMAS + "Health"}},
+                        "application/problem+json": {"schema": {"$ref": SCHEMAS + "ProblemDocument"}},
+                    },
+                },
+            },
+        }
+    },
+    "/openapi.json": {
+        "get": {
+            "operationId": "openapi",
+            "tags": ["node"],
+            "summary": "This document",
+            "description": "Every route, parameter, answer and refusal. `/docs` shows it to people.",
+            "security": [{}],
+            "parameters": [],
+            "responses": {
+                **refusals(ANY_CALL),
+                "200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}},
+                "304": {"description": "What If-None-Match names is still so; there is no body."},
+            },
+        }
+    },
+}
