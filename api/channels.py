@@ -89,11 +89,6 @@ class Channels:
         place = self._places.get(name)
         return (self._nowhere if place is None else place.door).whose(token)
 
-    def whose(self, name: str, token: str) -> str:
-        """The signer whose session in a channel a token is; empty for none."""
-        place = self._places.get(name)
-        return (self._nowhere if place is None else place.door).whose(token)
-
     def stop(self) -> None:
         self._stopping.set()
 

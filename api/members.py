@@ -109,10 +109,6 @@ class Door:
         """The signer whose session here a token is; empty for none."""
         return self._sessions.whose(token, _now_ms())
 
-    def whose(self, token: str) -> str:
-        """The signer whose session here a token is; empty for none."""
-        return self._sessions.whose(token, _now_ms())
-
     async def handle(self, method: str, params: Any, token: str, origin: str = "") -> msgspec.Struct:
         """Answer one call; raises ``Refused``."""
         if method == "challenge":

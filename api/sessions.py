@@ -74,11 +74,6 @@ class Sessions:
         signer, expires_ms = self._read(token)
         return signer if expires_ms >= now_ms else ""
 
-    def whose(self, token: str, now_ms: int) -> str:
-        """The signer whose session a token is; empty for none, and for one that is unknown or over."""
-        signer, expires_ms = self._read(token)
-        return signer if expires_ms >= now_ms else ""
-
     def _session(self, signer: str, expires_ms: int) -> Session:
         body = bytes.fromhex(signer) + _time(expires_ms) + secrets.token_bytes(RANDOM_BYTES)
         token = base64.urlsafe_b64encode(body + self._seal(b"session", body)).decode().rstrip("=")
