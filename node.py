@@ -81,7 +81,7 @@ class Node:
         self.exchange = Exchange(self.transport)
         self.main = Seat(self._open(genesis, home / "data", ""), home, self.exchange)
         self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
-        self.diagnosis = self.main.diagnosis
+        self.diagnosis, self.rounds = self.main.diagnosis, self.main.rounds
         self.stop, authority = self.main.stop, section.certificate_authority
         self.main.unit.attach(self, Authority.open(directory / authority) if authority else None)
         ledger, most = self.main.unit.ledger, configuration.limits.channels_max
