@@ -1,4 +1,4 @@
-// Calls functions of the page's modules: [[module, function, arguments], ...] as JSON on standard input, the results as
+// Calls functions of the page's modules, or reads their values: [[module, name, arguments], ...] as JSON on standard input, the results as
 // JSON on standard output. Integers beyond 2^53 travel as text, as in the API; BigInt results as text of digits.
 
 import { readFileSync } from "node:fs";
@@ -8,6 +8,7 @@ const [root] = process.argv.slice(2);
 const results = [];
 for (const [module, name, args] of JSON.parse(readFileSync(0, "utf8"))) {
   const loaded = await import(pathToFileURL(`${root}/${module}`).href);
-  results.push((await loaded[name](...args)) ?? null);
+  const named = loaded[name];
+  results.push((typeof named === "function" ? await named(...args) : named) ?? null);
 }
 process.stdout.write(JSON.stringify(results, (_, value) => (typeof value === "bigint" ? `${value}n` : value)));

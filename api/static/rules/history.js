@@ -100,8 +100,9 @@ function addTrade(row, trade, side, { adjustments, disputes, reading }) {
   row[bought ? "bought_wh" : "sold_wh"] += trade.energy_wh;
   row[bought ? "delivered_bought_wh" : "delivered_sold_wh"] += delivered ?? 0;
   if (gain !== null) row[bought ? "paid" : "earned"] += bought ? -gain : gain;
-  row.trades.push({ trade, side, delivered, gain });
-  row.provisional ||= !isFinal(trade, adjustments, reading, side);
+  const provisional = !isFinal(trade, adjustments, reading, side);
+  row.trades.push({ trade, side, delivered, gain, provisional });
+  row.provisional ||= provisional;
 }
 
 /** Why an interval came out as it did. */
@@ -123,7 +124,8 @@ function reasonOf(row, trades, side, over) {
   }
   const delivered = trades.reduce((sum, each) => sum + each.delivered, 0);
   const penalty = trades.reduce((sum, each) => sum + big(each.trade.penalty), 0n);
-  const params = { contracted, delivered, missing: contracted - delivered, metered: row.export_wh, penalty };
+  const surplus = Math.max(0, (row.export_wh ?? 0) - contracted);
+  const params = { contracted, delivered, missing: contracted - delivered, metered: row.export_wh, surplus, penalty };
   if (delivered === contracted) {
     const more = side === "seller" && row.export_wh !== null && row.export_wh > contracted;
     return { key: more ? "why.seller.surplus" : `why.${side}.whole`, params };

@@ -1,39 +1,24 @@
-// The explorer: this node, its replicas, the newest blocks.
+// The explorer: the chain as this page has verified it, the replicas, the consensus as it happens, and whom the page trusts.
 
-import { facts, fill, h, table } from "../lib/dom.js";
-import { count, dateTime, short } from "../lib/format.js";
+import { fill, h } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
+import { block } from "./explorer/block.js";
+import { find } from "./explorer/find.js";
+import { overview } from "./explorer/overview.js";
+import { transaction } from "./explorer/transaction.js";
+import { trusting } from "./explorer/trusting.js";
 
 export const path = "/explorer";
 export const titleKey = "explorer.title";
 
-const BLOCKS_SHOWN = 12;
+const SCREENS = { block, find, tx: transaction, trust: trusting };
 
-export async function render(root, { api, status, stream }) {
-  const node = h("section", { class: "card" });
-  const blocks = h("section", { class: "card wide" });
-  fill(root, h("div", { class: "head" }, h("h1", {}, t(titleKey))), h("div", { class: "stack" }, node, blocks));
-  const { headers } = await api.ask(`/v1/headers?limit=${BLOCKS_SHOWN}`, { open: true });
-  const newest = headers.toReversed();
-  const showNode = (now) => now && fill(node, h("h2", {}, t("explorer.node")), facts([
-    [t("explorer.view"), String(now.view)], [t("explorer.primary"), now.primary],
-    [t("explorer.executed"), count(now.executed_height)], [t("explorer.certified"), count(now.certified_height)],
-  ]));
-  const showBlocks = () => fill(blocks, h("h2", {}, t("explorer.blocks")), table(t("explorer.blocks"), [
-    { label: t("explorer.height"), number: true }, { label: t("explorer.time") },
-    { label: t("explorer.transactions"), number: true }, { label: t("explorer.proposer") }, { label: t("explorer.hash") },
-  ], newest.map((header) => [count(header.height), dateTime(header.time_ms), count(header.transactions), header.proposer,
-    h("span", { class: "mono" }, short(header.hash))]), t("explorer.none")));
-  showNode(status.get());
-  showBlocks();
-  const unwatch = status.watch(showNode);
-  const unsubscribe = stream(["blocks"], ({ data }) => {
-    newest.unshift(data);
-    newest.splice(BLOCKS_SHOWN);
-    showBlocks();
-  }, { open: true });
-  return () => {
-    unwatch();
-    unsubscribe();
-  };
+export async function render(root, context) {
+  const [screen, ...given] = context.rest;
+  if (!screen) return overview(root, context);
+  const back = h("p", {}, h("a", { href: "#/explorer" }, `← ${t("explorer.title")}`));
+  const place = h("div", { class: "stack" });
+  fill(root, h("div", { class: "stack" }, back, place));
+  if (screen in SCREENS) return SCREENS[screen](place, context, ...given);
+  return fill(place, h("h1", {}, t("shell.nowhere.title"))) && undefined;
 }

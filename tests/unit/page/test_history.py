@@ -58,7 +58,7 @@ def test_an_interval_says_why_it_came_out_so() -> None:
         {
             "key": "why.seller.short",
             "params": {
-                "contracted": 9_000, "delivered": 8_000, "missing": 1_000, "metered": 8_000,
+                "contracted": 9_000, "delivered": 8_000, "missing": 1_000, "metered": 8_000, "surplus": 0,
                 "penalty": 1_000 * IMBALANCE // 1_000,
             },
         }

@@ -1,0 +1,32 @@
+// The person at this page: account, role, meters; and what the market's terms are for them.
+
+import { documents, single } from "./documents.js";
+
+const SELLS = ["seller", "prosumer"];
+const BUYS = ["buyer", "prosumer"];
+const GOVERNS = ["operator", "regulator"];
+
+/** {signer, user, account, meters, sells, buys, operates}; null without a registered key. */
+export async function personOf(context) {
+  const key = context.identity.get();
+  if (key === null) return null;
+  const user = context.identity.user ?? await context.identity.refresh();
+  if (user === null) return null;
+  const { signer } = key;
+  const [account, meters] = await Promise.all([accountOf(context, signer), documents(context.api, "meter")]);
+  return {
+    signer,
+    user,
+    account,
+    meters: meters.filter((meter) => meter.owner === signer),
+    sells: SELLS.includes(user.role),
+    buys: BUYS.includes(user.role),
+    operates: GOVERNS.includes(user.role),
+  };
+}
+
+/** An account that nobody has paid into is empty. */
+export async function accountOf(context, signer) {
+  const found = await single(context.api, `/v1/accounts/${signer}`);
+  return found ?? { available: 0, held: 0 };
+}

@@ -1,0 +1,123 @@
+// My energy and money: a day of one's quarter-hours and why they came out so, the account and what it holds, statements,
+// certificates of origin.
+
+import { fill, h } from "../lib/dom.js";
+import { act } from "../parts/act.js";
+import { documents } from "../parts/documents.js";
+import { live, refill } from "../parts/live.js";
+import { accountOf, personOf } from "../parts/person.js";
+import { intervalRows } from "../rules/history.js";
+import { certificatesCard } from "./account/certificates.js";
+import { balanceCard, holdsCard, mandateCard } from "./account/balance.js";
+import { dayCard, energyCard, moneyCard, rowsCard } from "./account/day.js";
+import { powerCard } from "./account/power.js";
+import { statementCard } from "./account/statement.js";
+import { tradesCard } from "./account/trades.js";
+
+export const path = "/account";
+export const titleKey = "account.title";
+
+const HOLDING = ["listing", "order", "offer", "sealed"];
+
+export function render(root, context) {
+  const view = new Account(root, context);
+  view.begin();
+  return () => view.end();
+}
+
+class Account {
+  constructor(root, context) {
+    Object.assign(this, { root, context, following: null, ended: false, powers: new Map() });
+    this.state = { person: null, day: "", rows: [], holds: [], certificates: [], mandate: false, status: null };
+    const wide = new Set(["day", "energy", "money", "rows", "trades", "certificates", "holds"]);
+    const names = ["balance", "power", "mandate", "day", "energy", "money", "rows", "trades", "holds", "certificates", "statement"];
+    this.places = Object.fromEntries(names.map((name) => [name, h("div", { class: wide.has(name) ? "wide" : "" })]));
+    this.places.statement.classList.add("wide");
+    this.trouble = h("div", { role: "status" });
+  }
+
+  async begin() {
+    const { t, format } = this.context;
+    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("account.lead")))),
+      this.trouble, h("div", { class: "grid" }, Object.values(this.places)));
+    try {
+      const [person, status] = await Promise.all([personOf(this.context), this.context.api.ask("/v1/status", { open: true })]);
+      if (this.ended) return;
+      if (person === null) {
+        fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register"))));
+        return;
+      }
+      Object.assign(this.state, { person, status, day: format.dayOf(status.block_time_ms) });
+      refill(this.places.statement, statementCard(this));
+      this.following = live(this.context, ["trades", "notices", ...(person.meters.length > 0 ? ["power"] : [])], (kinds) => this.look(kinds), {
+        onEvent: (event) => this.heard(event), failed: (error) => this.failed(error),
+      });
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  end() {
+    this.ended = true;
+    this.following?.stop();
+  }
+
+  failed(error) {
+    fill(this.trouble, h("p", { class: "notice bad" }, this.context.sentence(error)));
+  }
+
+  heard(event) {
+    if (event.kind !== "power" || !event.data) return;
+    this.powers.set(event.data.meter, event.data);
+    refill(this.places.power, powerCard(this));
+    this.places.power.hidden = false;
+  }
+
+  chooseDay(day) {
+    this.state.day = day;
+    this.following.now();
+  }
+
+  async look(kinds) {
+    if (kinds.size === 1 && kinds.has("power")) return;
+    const { context: { api, format }, state } = this;
+    const { signer } = state.person;
+    const { day } = state;
+    const days = format.intervalsOfDay(day);
+    const [first, last] = [days[0], days.at(-1)];
+    const within = { interval: { $gte: first, $lte: last } };
+    const [status, account, trades, adjustments, readings, certificates, mandates, open, disputes, ...offered] = await Promise.all([
+      api.ask("/v1/status", { open: true }), accountOf(this.context, signer),
+      documents(api, "trade", within), documents(api, "adjustment", within), documents(api, "reading", within),
+      documents(api, "certificate", { owner: signer }), documents(api, "mandate", { signer }),
+      documents(api, "trade", { status: { $in: ["matched", "proposed", "overdue"] } }), documents(api, "dispute"),
+      ...HOLDING.map((type) => documents(api, type, { status: { $in: ["open", "sealed"] } })),
+    ]);
+    if (this.ended || day !== state.day) return;
+    state.person.account = account;
+    const mine = { signer, trades, adjustments, disputes, readings: readings.filter((each) => each.owner === signer), first, last, nowMs: status.block_time_ms };
+    Object.assign(state, {
+      status, certificates, mandate: mandates.length > 0, rows: intervalRows(mine), intervals: days, readings: mine.readings,
+      holds: { trades: open, disputes: disputes.filter((each) => each.status === "open"), offered: offered.flat() },
+    });
+    fill(this.trouble);
+    this.show();
+  }
+
+  show() {
+    const made = {
+      balance: balanceCard(this), mandate: mandateCard(this), day: dayCard(this), energy: energyCard(this), money: moneyCard(this),
+      rows: rowsCard(this), trades: tradesCard(this), holds: holdsCard(this), certificates: certificatesCard(this),
+      power: powerCard(this),
+    };
+    for (const [name, card] of Object.entries(made)) {
+      this.places[name].hidden = card === null;
+      refill(this.places[name], card);
+    }
+  }
+
+  async act(made) {
+    const done = await act(this.context, made, this.state.person.account);
+    if (done !== null) this.following.now();
+  }
+}

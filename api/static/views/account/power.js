@@ -1,0 +1,18 @@
+// Live power of one's own meters: not from the chain, and said so.
+
+import { facts, h } from "../../lib/dom.js";
+
+const SILENT_MS = 7_200_000;
+
+export function powerCard({ context: { t, format }, powers, state: { person, rows, status } }) {
+  if (person === null || person.meters.length === 0) return null;
+  const pairs = person.meters.map(({ meter }) => {
+    const told = powers.get(meter);
+    return [meter, told === undefined ? t("power.waiting") : `${format.power(told.power_w)} · ${format.clockSeconds(told.time_ms)}`];
+  });
+  const last = rows.filter((row) => row.metered).at(-1);
+  const since = last === undefined || status === null ? null : status.block_time_ms - (last.interval + 1) * 900_000;
+  return h("section", { class: "card" }, h("h2", {}, t("power.title")), h("div", { class: "figure" }, facts(pairs)),
+    since !== null && since > SILENT_MS && h("p", { class: "notice warn" }, t("power.silent")),
+    h("p", { class: "hint" }, t("power.hint")));
+}

@@ -1,0 +1,154 @@
+// The market: choose an interval, see its book, listings and offers, and act. What is open to everybody is asked without
+// identity; what is one's own, with it.
+
+import { fill, h } from "../lib/dom.js";
+import { documents } from "../parts/documents.js";
+import { live, refill } from "../parts/live.js";
+import { accountOf, personOf } from "../parts/person.js";
+import { act } from "../parts/act.js";
+import { firstOpen, INTERVAL_MS, isAuctioned, isOpen, productOf } from "../rules/terms.js";
+import { auctionCard } from "./market/auction.js";
+import { bookCard, depthCard } from "./market/book.js";
+import { listingsCard } from "./market/listings.js";
+import { offersCard } from "./market/offers.js";
+import { ordersCard } from "./market/orders.js";
+import { pickerCard, toolbar } from "./market/picker.js";
+import { pricesCard } from "./market/prices.js";
+
+export const path = "/market";
+export const titleKey = "market.title";
+
+const OWN = ["listing", "order", "offer", "sealed"];
+const OWNERS = ["owner", "seller", "to"];
+
+export function render(root, context) {
+  const market = new Market(root, context);
+  market.begin();
+  return () => market.end();
+}
+
+class Market {
+  constructor(root, context) {
+    Object.assign(this, { root, context, following: null, ended: false });
+    const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
+    this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
+    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, connection: "" };
+    this.trouble = h("div", { role: "status" });
+  }
+
+  async begin() {
+    const { t } = this.context;
+    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t("market.title")), h("p", { class: "soft" }, t("market.lead")))),
+      this.trouble, h("div", { class: "pair" }, Object.values(this.places)));
+    try {
+      const [status, terms] = await Promise.all([this.ask("/v1/status"), this.ask("/v1/terms")]);
+      Object.assign(this.state, { terms, status, person: await personOf(this.context) });
+      this.state.meter = this.state.person?.meters[0] ?? null;
+      this.choose(firstOpen(terms, status.block_time_ms) + 1);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  end() {
+    this.ended = true;
+    this.following?.stop();
+  }
+
+  ask(path) {
+    return this.context.api.ask(path, { open: true });
+  }
+
+  /** Show an interval, and follow what happens in it. */
+  choose(interval) {
+    if (this.ended) return;
+    const { format } = this.context;
+    Object.assign(this.state, { interval, day: format.dayOf(interval * INTERVAL_MS), book: null, own: {}, run: null });
+    this.following?.stop();
+    const topics = this.state.person ? ["book", "notices"] : ["book"];
+    this.following = live(this.context, topics, (kinds) => this.look(kinds), {
+      intervals: [interval],
+      onState: (connection) => { this.state.connection = connection; },
+      failed: (error) => this.failed(error),
+    });
+  }
+
+  useMeter(serial) {
+    this.state.meter = this.state.person.meters.find((meter) => meter.meter === serial);
+    this.following.now();
+  }
+
+  /** Ask for everything that may have changed, and show it. */
+  async look() {
+    const { state } = this;
+    const { interval } = state;
+    const days = this.context.format.intervalsOfDay(state.day);
+    const [status, terms, book, best] = await Promise.all([
+      this.ask("/v1/status"), this.ask("/v1/terms"), this.ask(`/v1/book/${interval}`),
+      this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`),
+    ]);
+    const [account, run, ...own] = state.person ? await this.lookPrivately(interval) : [null, null];
+    if (this.ended || interval !== state.interval) return;
+    Object.assign(state, { status, terms, book, best: best.intervals, run });
+    if (account !== null) state.person.account = account;
+    OWN.forEach((type, index) => { state.own[type] = own[index] ?? []; });
+    fill(this.trouble);
+    this.show();
+  }
+
+  lookPrivately(interval) {
+    const { signer } = this.state.person;
+    const mine = (record) => OWNERS.some((name) => record[name] === signer);
+    return Promise.all([
+      accountOf(this.context, signer), this.auction(interval),
+      ...OWN.map(async (type) => (await documents(this.context.api, type, { interval })).filter(mine)),
+    ]);
+  }
+
+  async auction(interval) {
+    const { meter, terms } = this.state;
+    if (meter === null || !isAuctioned(terms, meter.zone)) return null;
+    const args = { product: productOf(terms, meter.zone).name, interval };
+    return (await this.context.api.post("/v1/views", { contract: "auction", function: "result", args }, { open: true })).value;
+  }
+
+  show() {
+    const made = {
+      picker: pickerCard(this), tools: toolbar(this), listings: listingsCard(this), book: bookCard(this), depth: depthCard(this),
+      auction: auctionCard(this), prices: pricesCard(this), orders: ordersCard(this), offers: offersCard(this),
+    };
+    for (const [name, place] of Object.entries(this.places)) {
+      place.hidden = made[name] === null;
+      if (!isBeingChosenIn(place, this.state.interval)) refill(place, made[name]);
+    }
+  }
+
+  /** What counts against the capacity of one's meters. */
+  get offered() {
+    const { own } = this.state;
+    return [...(own.listing ?? []), ...(own.order ?? []), ...(own.offer ?? [])];
+  }
+
+  get isOpen() {
+    return isOpen(this.state.terms, this.state.interval, this.state.status.block_time_ms);
+  }
+
+  /** Open a confirmation panel, and look again when it is done. */
+  async act(made) {
+    const done = await act(this.context, made({ ...this.state, offered: this.offered }), this.state.person.account);
+    if (done !== null) this.following.now();
+  }
+
+  failed(error) {
+    const again = h("button", { type: "button", on: { click: () => (this.following ? this.following.now() : this.begin()) } }, this.context.t("shell.retry"));
+    fill(this.trouble, h("div", { class: "notice bad" }, h("p", {}, this.context.sentence(error)), h("div", { class: "row" }, again)));
+  }
+}
+
+/** A list of choices that somebody has open is left alone. */
+function isBeingChosenIn(place, interval) {
+  const at = document.activeElement;
+  return at?.tagName === "SELECT" && place.contains(at) && (at.id !== "market-interval" || Number(at.value) === interval);
+}
+
+const WIDE = new Set(["picker", "tools", "depth", "prices", "orders", "offers"]);

@@ -1,0 +1,102 @@
+// Users and operations: what operators see and decide. A regulator sees the same, and may suspend.
+
+import { fill, h } from "../lib/dom.js";
+import { act } from "../parts/act.js";
+import { documents } from "../parts/documents.js";
+import { live, refill } from "../parts/live.js";
+import { personOf } from "../parts/person.js";
+import { admissionsCard, waitingOf } from "./operations/admissions.js";
+import { metersCard } from "./operations/meters.js";
+import { networkCards } from "./operations/network.js";
+import { proposalsCard } from "./operations/proposals.js";
+import { usersCard } from "./operations/users.js";
+
+export const path = "/operations";
+export const titleKey = "operations.title";
+export const isShown = ({ identity }) => ["operator", "regulator"].includes(identity.user?.role);
+
+const NETWORK = ["validators", "parameters", "fees", "organisations", "revocations"];
+
+export function render(root, context) {
+  const view = new Operations(root, context);
+  view.begin();
+  return () => view.end();
+}
+
+class Operations {
+  constructor(root, context) {
+    Object.assign(this, { root, context, following: null, ended: false, search: "" });
+    this.state = { person: null, users: [], meters: [], terms: null, status: null, revocations: [], waiting: null, arbiter: null };
+    this.places = Object.fromEntries(["admissions", "proposals", "users", "meters", ...NETWORK].map((name) => [name, h("div", {})]));
+    this.trouble = h("div", { role: "status" });
+  }
+
+  async begin() {
+    const { t } = this.context;
+    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("operations.lead")))),
+      this.trouble, h("div", { class: "stack" }, Object.values(this.places)));
+    try {
+      this.state.person = await personOf(this.context);
+    } catch (error) {
+      this.failed(error);
+    }
+    if (this.ended) return;
+    if (!this.state.person?.operates) {
+      fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("operations.forbidden")));
+      return;
+    }
+    this.following = live(this.context, ["notices"], () => this.look(), { failed: (error) => this.failed(error) });
+  }
+
+  end() {
+    this.ended = true;
+    this.following?.stop();
+  }
+
+  failed(error) {
+    fill(this.trouble, h("p", { class: "notice bad" }, this.context.sentence(error)));
+  }
+
+  get mayGovern() {
+    return this.state.person.user.role === "operator";
+  }
+
+  async look() {
+    const { api } = this.context;
+    const view = (contract, name) => api.post("/v1/views", { contract, function: name, args: {} }).then(({ value }) => value);
+    const [users, meters, revocations, terms, status, arbiter, epoch, waiting] = await Promise.all([
+      documents(api, "user"), documents(api, "meter"), documents(api, "revocation"), api.ask("/v1/terms", { open: true }),
+      api.ask("/v1/status", { open: true }), view("registry", "get_arbiter"), view("governance", "get_epoch"), waitingOf(this.context),
+    ]);
+    if (this.ended) return;
+    Object.assign(this.state, { users, meters, revocations, terms, status, arbiter, epoch, waiting });
+    fill(this.trouble);
+    await this.show();
+  }
+
+  async show() {
+    const made = {
+      admissions: admissionsCard(this), proposals: await proposalsCard(this), users: usersCard(this), meters: metersCard(this), ...networkCards(this),
+    };
+    for (const [name, card] of Object.entries(made)) {
+      this.places[name].hidden = card === null;
+      refill(this.places[name], card);
+    }
+  }
+
+  nameOf(signer) {
+    const user = this.state.users.find((each) => each.signer === signer);
+    return user === undefined ? this.context.format.short(signer) : user.name;
+  }
+
+  /** A button that opens a panel; nothing for those who may not. */
+  button(name, key, made, { style = "quiet", may = this.mayGovern } = {}) {
+    if (!may) return null;
+    return h("button", { type: "button", class: style, dataset: { key }, on: { click: () => this.act(made()) } }, this.context.t(name));
+  }
+
+  async act(made) {
+    const done = await act(this.context, made);
+    if (done !== null) this.following.now();
+  }
+}

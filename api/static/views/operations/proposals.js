@@ -1,0 +1,105 @@
+// Proposals under way: what each would do, who has signed, who has not; to sign, to pass on, to submit.
+
+import { facts, field, fill, h } from "../../lib/dom.js";
+import { drop, envelopeOf, keep, proposals, textOf } from "../../parts/proposals.js";
+
+export async function proposalsCard(view) {
+  const { context: { t } } = view;
+  const shown = await Promise.all((await proposals()).map((envelope) => proposalOf(view, envelope)));
+  return h("section", { class: "card" }, h("header", {}, h("h2", {}, t("proposal.title")),
+    h("button", { type: "button", dataset: { key: "import" }, on: { click: () => importing(view) } }, t("proposal.import"))),
+  h("p", { class: "hint" }, t("proposal.hint")),
+  shown.length > 0 ? h("div", { class: "stack" }, shown) : h("p", { class: "soft" }, t("proposal.none")));
+}
+
+async function proposalOf(view, envelope) {
+  const { context, context: { t, format, sentence }, state: { person, status } } = view;
+  let found;
+  try {
+    found = await context.signer.inspect(envelope);
+  } catch (error) {
+    return h("div", { class: "notice bad" }, h("p", {}, sentence(error)), discard(view, envelope));
+  }
+  const { payload, missing } = found;
+  const left = payload.expires_at_height - status.executed_height;
+  const signers = payload.signers.map((signer) => h("li", {},
+    h("span", { class: `chip ${missing.includes(signer) ? "" : "good"}` }, t(missing.includes(signer) ? "proposal.missing" : "proposal.signed")), " ", view.nameOf(signer)));
+  return h("article", { class: "notice proposal", "aria-label": t(`call.${payload.contract}.${payload.function}`) },
+    h("strong", {}, t(`call.${payload.contract}.${payload.function}`)),
+    facts(Object.entries(payload.args).map(([name, value]) => [name, told(view, value)])),
+    h("ul", { class: "signers" }, signers),
+    h("p", { class: "hint" }, left > 0 ? t("proposal.expires", { height: format.count(payload.expires_at_height), left: format.count(left) }) : t("proposal.expired")),
+    h("div", { class: "row" },
+      missing.includes(person.signer) && step(view, "sign", payload, async () => { await keep(await context.cosign(envelope)); }, "primary"),
+      missing.length === 0 && step(view, "submit", payload, () => submit(view, envelope), "primary"),
+      missing.length > 0 && step(view, "copy", payload, async () => { await navigator.clipboard.writeText(textOf(envelope)); context.notify(t("shell.copied"), "good"); }),
+      missing.length > 0 && step(view, "save", payload, () => save(envelope, payload)),
+      discard(view, envelope)));
+}
+
+function told(view, value) {
+  if (typeof value === "string" && /^[0-9a-f]{64}$/.test(value)) return `${view.nameOf(value)} (${view.context.format.short(value)})`;
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+function step(view, name, payload, made, style = "") {
+  const button = h("button", { type: "button", class: style, dataset: { key: `${name}-${payload.signers[0]}-${payload.nonce}` } }, view.context.t(`proposal.${name}`));
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await made();
+      view.following.now();
+    } catch (error) {
+      view.context.notify(view.context.sentence(error), "bad");
+    }
+    button.disabled = false;
+  });
+  return button;
+}
+
+async function submit(view, envelope) {
+  await view.context.signer.submit(envelope);
+  await drop(envelope);
+  view.context.notify(view.context.t("proposal.done"), "good");
+}
+
+function save(envelope, payload) {
+  const address = URL.createObjectURL(new Blob([textOf(envelope)], { type: "application/json" }));
+  h("a", { href: address, download: `proposal-${payload.function}-${payload.nonce}.json` }).click();
+  URL.revokeObjectURL(address);
+}
+
+function discard(view, envelope) {
+  const { context: { t } } = view;
+  return h("button", { type: "button", class: "quiet", on: { async click() { await drop(envelope); view.following.now(); } } }, t("proposal.discard"));
+}
+
+/** Take in what another operator has sent: its text, or its file. */
+function importing(view) {
+  const { context, context: { t, sentence } } = view;
+  const text = h("textarea", { rows: 8, name: "proposal", spellcheck: "false" });
+  const file = h("input", { type: "file", accept: "application/json,.json" });
+  const wrong = h("p", { class: "bad", role: "alert" });
+  const dialog = h("dialog", { "aria-label": t("proposal.import") }, h("form", { on: { submit: take } }, h("h2", {}, t("proposal.import")),
+    field(t("proposal.text"), text), field(t("proposal.file"), file), wrong,
+    h("div", { class: "row" }, h("button", { type: "submit", class: "primary" }, t("proposal.take")),
+      h("button", { type: "button", on: { click: () => dialog.close() } }, t("shell.cancel")))));
+  file.addEventListener("change", async () => { text.value = await file.files[0].text(); });
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+
+  async function take(event) {
+    event.preventDefault();
+    const envelope = envelopeOf(text.value);
+    try {
+      if (envelope === null) throw new Error(t("problem.ENVELOPE_MALFORMED"));
+      await context.signer.inspect(envelope);
+      await keep(envelope);
+      dialog.close();
+      view.following.now();
+    } catch (error) {
+      fill(wrong, sentence(error));
+    }
+  }
+}

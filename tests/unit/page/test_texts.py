@@ -1,0 +1,46 @@
+"""Every text of the page exists in both languages, with the same parameters, and none is asked for that does not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from page_calls import STATIC, page_calls
+
+from contracts.parameters import MARKET_PARAMETERS
+
+pytestmark = pytest.mark.needs("node")
+ASKED = re.compile(r'\bt\("([a-zA-Z_.]+)"')
+"""Keys that are written out; those that are put together from parts are named below."""
+STATUSES = (
+    "open", "taken", "cancelled", "expired", "filled", "amended", "barred", "full", "accepted", "countered", "declined",
+    "withdrawn", "sealed", "revealed", "forfeited", "matched", "proposed", "overdue", "disputed", "settled", "resolved",
+    "active", "claimed", "cut", "void",
+)  # fmt: skip
+"""Every state of the market's documents, docs/MARKET.md."""
+
+
+@pytest.fixture(scope="module")
+def tables() -> Any:
+    (found,) = page_calls([("i18n/index.js", "tables", [])])
+    return found
+
+
+def test_both_languages_have_the_same_texts_with_the_same_parameters(tables: Any) -> None:
+    english, chinese = tables["en"], tables["zh"]
+    assert set(english) == set(chinese)
+    braces = re.compile(r"\{(\w+)\}")
+    differing = [key for key in english if set(braces.findall(english[key])) != set(braces.findall(chinese[key]))]
+    assert differing == []
+
+
+def test_no_text_is_asked_for_that_does_not_exist(tables: Any) -> None:
+    asked = {key for file in sorted(STATIC.rglob("*.js")) for key in ASKED.findall(file.read_text(encoding="utf-8"))}
+    assert asked - set(tables["en"]) == set()
+    assert len(asked) > 200
+
+
+def test_every_state_parameter_and_role_has_its_word(tables: Any) -> None:
+    wanted = {f"status.{status}" for status in STATUSES} | {f"parameter.{name}" for name in MARKET_PARAMETERS}
+    assert wanted - set(tables["en"]) == set()
