@@ -53,6 +53,7 @@ class Batches:
     async def respond(self, request: web.Request) -> web.StreamResponse:
         check_media_type(request, NDJSON)
         response = web.StreamResponse(headers={"Content-Type": NDJSON, "Cache-Control": "no-store"})
+        response.force_close()  # what is left of a body that cannot be read would be taken for the next request
         await response.prepare(request)
         answers: Answers = asyncio.Queue(UNDER_WAY_MAX)
         with contextlib.suppress(ConnectionError):  # whoever has hung up is told no more
@@ -64,8 +65,6 @@ class Batches:
         try:
             while (answer := await answers.get()) is not None:
                 await response.write(msgspec.json.encode(await answer) + b"\n")
-            if not await reading:
-                response.force_close()
             await response.write_eof()
         finally:
             reading.cancel()
@@ -73,8 +72,8 @@ class Batches:
                 if (left := answers.get_nowait()) is not None:
                     left.cancel()
 
-    async def _read(self, request: web.Request, answers: Answers) -> bool:
-        """Begin with each line as it comes; whether the body was read to its end."""
+    async def _read(self, request: web.Request, answers: Answers) -> None:
+        """Begin with each line as it comes."""
         number = 0
         try:
             async for line in lines_of(request, self._line_bytes_max(request[CALLER])):
@@ -85,10 +84,8 @@ class Batches:
                 number += 1
         except Refused as refusal:
             await answers.put(asyncio.create_task(_refusal(number, refusal)))
-            return False
         finally:
             await answers.put(None)
-        return True
 
     async def _answer(self, request: web.Request, number: int, line: bytes) -> BatchAnswer:
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import secrets
 
+from sdk import request_ids
 from sdk.errors import Problem
 
 
 def our_fault(logger: logging.Logger, what: str) -> Problem:
-    """Log the exception being handled under a fresh number, and say that number to the caller, and nothing else."""
-    number = secrets.token_hex(8)
+    """Log the exception being handled under its request's number; say that number to the caller, and nothing else."""
+    number = request_ids.current() or request_ids.begin()
     logger.exception("request %s: %r failed", number, what[:200])
     return Problem("INTERNAL_ERROR", f"The node failed to answer; its log says why, under request {number}.", 500)

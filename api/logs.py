@@ -8,13 +8,15 @@ import logging.handlers
 import time
 from pathlib import Path
 
+from sdk import request_ids
+
 OWN = "wattq"
 """Our loggers are this one and those below it."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time (UTC), level, logger, message."""
+    """One object a line: time (UTC), level, logger, message, and the number of the request that it is about."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -23,9 +25,22 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if number := request_ids.current():
+            line["request"] = number
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """The same as readable text."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        number = request_ids.current()
+        return f"{super().format(record)} [{number}]" if number else super().format(record)
 
 
 def set_level(logger: str, level: str) -> bool:
@@ -58,8 +73,7 @@ def set_up_logs(path: Path, level: str, style: str, file_bytes_max: int, files_m
     """Send everything to ``path``; at ``file_bytes_max`` a new file begins, ``files_max`` old ones are kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=file_bytes_max, backupCount=files_max)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if style == "json" else text)
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(LEVELS[level])

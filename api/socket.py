@@ -17,7 +17,7 @@ import msgspec
 
 from api.faults import our_fault
 from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
-from sdk import wire
+from sdk import request_ids, wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
 
@@ -193,6 +193,8 @@ class _Caller(asyncio.Protocol):
             self._transport.resume_reading()
 
     async def _answer(self, request: wire.Request) -> None:
+        if request.number:
+            request_ids.begin(request.number)
         try:
             params = decode_params(request.method, request.params)
             handle, origin = self._server.handler(request.channel), self._address or request.origin

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from sdk import methods, wire
+from sdk import methods, request_ids, wire
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import VERSION_PATH, Method, NodeStatus, Nothing, P, R, Submission
 from sdk.socket_connection import ANSWER_BYTES_MAX, IN_FLIGHT_MAX, SocketConnection
@@ -181,7 +181,8 @@ class SocketTransport:
             message = f"The call is larger than the {wire.REQUEST_BYTES_MAX} bytes that a node takes."
             raise Refused(Problem("BODY_TOO_LARGE", message, 413))
         connection = await self._connected()
-        call = wire.Request(0, method.name, token, msgspec.Raw(body), method.channel, origin)
+        number = request_ids.current()
+        call = wire.Request(0, method.name, token, msgspec.Raw(body), method.channel, origin, number)
         reply = await connection.ask(call, timeout_s)
         try:
             if reply.good:

@@ -32,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     main one.
 
     ``origin``: the address that somebody calls from who is served by the sender; believed on the Unix socket only.
+    ``number``: under which the request is in logs, see ``sdk.request_ids``.
     """
 
     id: int
@@ -40,6 +41,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     params: msgspec.Raw
     channel: str = ""
     origin: str = ""
+    number: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

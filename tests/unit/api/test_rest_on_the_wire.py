@@ -19,7 +19,7 @@ from api.problems import SECURITY_HEADERS
 from api.rest import RestServer
 from api.routes import ADDRESS_CALLS_MAX
 from api.socket import SocketServer
-from sdk import methods, wire
+from sdk import methods, request_ids, wire
 from sdk.transports import SocketTransport
 
 OPTIONS = RestOptions(stranger_body_bytes_max=wire.REQUEST_BYTES_MAX)
@@ -226,3 +226,21 @@ async def test_an_address_has_so_many_calls_under_way(server: Wire, monkeypatch:
         for reader in readers:
             assert b" 200 " in await reader.readuntil(b"\r\n")
     assert (await server.send(ASK))[0] == 200
+
+
+async def test_a_requests_number_goes_with_it_to_the_node(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def handle(method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
+        seen.append(request_ids.current())
+        raise ZeroDivisionError("our fault")
+
+    monkeypatch.setattr(server.socket, "_handle", handle)
+    _, headers, document = await server.send(
+        b"GET /v1/headers HTTP/1.1\r\nHost: x\r\nX-Request-Id: from-a-client\r\n\r\n"
+    )
+    assert (headers["x-request-id"], document["code"]) == ("from-a-client", "INTERNAL_ERROR")
+    assert document["detail"].endswith("under request from-a-client.")
+    _, headers, document = await server.send(ASK)
+    assert document["detail"].endswith(f"under request {headers['x-request-id']}.")
+    assert seen == ["from-a-client", headers["x-request-id"]]
