@@ -1,12 +1,12 @@
 // Small charts as SVG: lines, steps, bars and a market's depth. Each has a title and a description for those who hear the page,
 // a legend that does not rely on colour alone, and all its numbers as a table below.
 
-import { h, svg, table, uid } from "./dom.js";
+import { h, isNarrow, svg, table, uid } from "./dom.js";
 import { t } from "./i18n.js";
 
-const WIDTH = 720;
+const [WIDTH, WIDTH_NARROW] = [720, 380];
 const TICKS_Y = 4;
-const TICKS_X_MAX = 7;
+const [TICKS_X, TICKS_X_NARROW] = [6, 3];
 const CHAR_PX = 6.4;
 const PAD = { top: 22, right: 14, bottom: 30 };
 const COLOURS = 4;
@@ -17,9 +17,9 @@ const TABLE_ROWS_MAX = 400;
  * `x`, `y`: {label, format(value), from?, to?, step?: what one x takes, for bars and the last step}; `ticks`: the x to label. */
 export function chart({ title, desc = "", series, x, y, ticks, height = 240 }) {
   const shown = series.map((each, index) => ({ colour: index % COLOURS, kind: "line", ...each }));
-  const frame = framed(shown, x, y, height);
+  const frame = framed(shown, x, y, height, isNarrow());
   const [titleId, descId] = [uid("chart"), uid("chart")];
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-labelledby": titleId, "aria-describedby": descId },
+  const picture = svg("svg", { viewBox: `0 0 ${frame.width} ${height}`, role: "img", "aria-labelledby": titleId, "aria-describedby": descId },
     svg("title", { id: titleId }, title), svg("desc", { id: descId }, desc || shown.map((each) => each.name).join(", ")),
     axes(frame, x, y, ticks), shown.map((each, index) => drawn(each, frame, shown, index)));
   return h("figure", { class: "chart" }, shown.length > 1 && legend(shown), picture, numbers(title, shown, x, y));
@@ -37,7 +37,7 @@ export function depthChart({ title, desc, bids, asks, names, x, y, height }) {
   return chart({ title, desc, series, x, y, height });
 }
 
-function framed(series, x, y, height) {
+function framed(series, x, y, height, narrow) {
   const points = series.flatMap((each) => each.points);
   const xs = points.map(([at]) => at);
   const ys = points.map(([, value]) => value).filter((value) => value !== null);
@@ -46,10 +46,11 @@ function framed(series, x, y, height) {
   const marks = niceTicks(Math.min(0, y.from ?? 0, ...ys), Math.max(0, y.to ?? 0, ...ys));
   const [low, high] = [marks[0], marks.at(-1)];
   const start = Math.ceil(Math.max(...marks.map((mark) => y.format(mark).length)) * CHAR_PX) + 12;
-  const [wide, tall] = [WIDTH - start - PAD.right, height - PAD.top - PAD.bottom];
+  const width = narrow ? WIDTH_NARROW : WIDTH;
+  const [wide, tall] = [width - start - PAD.right, height - PAD.top - PAD.bottom];
   const [from, to] = Number.isFinite(left) && right > left ? [left, right] : [Number.isFinite(left) ? left - 1 : 0, Number.isFinite(left) ? left + 1 : 1];
   return {
-    from, to, marks, step, start, end: WIDTH - PAD.right, floor: height - PAD.bottom,
+    from, to, marks, step, start, width, ticks: narrow ? TICKS_X_NARROW : TICKS_X, end: width - PAD.right, floor: height - PAD.bottom,
     px: (at) => start + ((at - from) / (to - from)) * wide,
     py: (value) => PAD.top + (1 - (value - low) / (high - low)) * tall,
   };
@@ -70,8 +71,8 @@ function axes(frame, x, y, ticks) {
     svg("line", { class: "axis", x1: frame.start, x2: frame.end, y1: frame.py(mark), y2: frame.py(mark) }),
     svg("text", { x: frame.start - 6, y: frame.py(mark) + 4, "text-anchor": "end" }, y.format(mark)),
   ]);
-  const evenly = Array.from({ length: TICKS_X_MAX - 1 }, (_, i) => frame.from + ((frame.to - frame.from) * i) / (TICKS_X_MAX - 2));
-  const labelled = (ticks ?? evenly).map((at, index, all) => {
+  const evenly = Array.from({ length: frame.ticks }, (_, i) => frame.from + ((frame.to - frame.from) * i) / (frame.ticks - 1));
+  const labelled = thinned(ticks, frame.ticks, evenly).map((at, index, all) => {
     const anchor = index === 0 ? "start" : index === all.length - 1 ? "end" : "middle";
     return svg("text", { x: frame.px(at), y: frame.floor + 17, "text-anchor": anchor }, x.format(at));
   });
@@ -80,6 +81,13 @@ function axes(frame, x, y, ticks) {
     x.label && svg("text", { x: frame.end, y: 11, class: "unit", "text-anchor": "end" }, x.label),
   ];
   return svg("g", { "aria-hidden": "true" }, lines, labelled, names);
+}
+
+/** Some of the given ticks, evenly, so that their labels have room. */
+function thinned(ticks, most, otherwise) {
+  if (!ticks) return otherwise;
+  const every = Math.ceil(ticks.length / (2 * most));
+  return ticks.filter((_, index) => index % every === 0);
 }
 
 function drawn(each, frame, all, index) {

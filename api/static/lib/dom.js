@@ -42,6 +42,9 @@ let made = 0;
 /** An id that nothing else on the page has. */
 export const uid = (stem = "w") => `${stem}-${(made += 1)}`;
 
+/** Whether the page is a phone's width now: pictures are drawn narrower, so that their text stays readable. */
+export const isNarrow = () => matchMedia("(max-width: 40rem)").matches;
+
 /** A labelled form field; `control` is an input, select or textarea. */
 export function field(label, control, hint = "") {
   control.id ||= uid("field");

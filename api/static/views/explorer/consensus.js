@@ -1,16 +1,18 @@
 // A round of consensus as it happens: each replica's line, from left to right the phases, a dot for each vote that this node saw.
 
-import { fill, h, svg, table, uid } from "../../lib/dom.js";
+import { fill, h, isNarrow, svg, table, uid } from "../../lib/dom.js";
 import { count } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 
 const REFRESH_MS = 1_000;
 const ROUNDS_KEPT = 24;
 const PHASES = ["pre-prepare", "prepare", "commit", "outcome"];
-const [WIDTH, LEFT, RIGHT, TOP, ROW] = [720, 110, 40, 36, 40];
+const [TOP, ROW] = [36, 40];
+const SPACE = { wide: [760, 130, 60], narrow: [380, 74, 34] }; // width, and what is left free on both sides
+const NAME_CHARS = { wide: 14, narrow: 7 };
 const ARROWS_REPLICAS_MAX = 10;
 
-export function consensus(place, { api }) {
+export function consensus(place, { api, status }) {
   const rounds = new Map();
   let told = null;
   let chosen = null;
@@ -46,6 +48,8 @@ export function consensus(place, { api }) {
       const answer = await api.ask("/v1/rounds", { open: true });
       if (told && told.epoch !== answer.epoch) rounds.clear();
       told = answer;
+      const certified = status.get()?.certified_height ?? 0;
+      for (const [height, round] of rounds) if (height <= certified) rounds.set(height, { ...round, certified: true }); // gone from the log
       for (const round of answer.rounds) {
         rounds.delete(round.height); // a round that goes on moves to its newest state, in its place by height
         rounds.set(round.height, round);
@@ -76,15 +80,19 @@ function cast(round, phase) {
   return phase === "commit" ? round.commits : round.outcomes;
 }
 
+const shortened = (name, chars) => (name.length > chars ? `${name.slice(0, chars - 1)}…` : name);
+
 function diagram({ validators, me }, round, title, desc) {
   const n = validators.length;
   const height = TOP + n * ROW + 8;
-  const x = (phase) => LEFT + ((WIDTH - LEFT - RIGHT) * phase) / (PHASES.length - 0.35);
+  const size = isNarrow() ? "narrow" : "wide";
+  const [width, left, right] = SPACE[size];
+  const x = (phase) => left + ((width - left - right) * phase) / (PHASES.length - 1);
   const y = (replica) => TOP + ROW * replica + ROW / 2;
   const [titleId, descId] = [uid("round"), uid("round")];
   const lines = validators.map((name, index) => [
-    svg("line", { class: "lifeline", x1: LEFT - 8, x2: WIDTH - 8, y1: y(index), y2: y(index) }),
-    svg("text", { x: LEFT - 18, y: y(index) + 4, "text-anchor": "end", class: index === me ? "own" : "" }, name),
+    svg("line", { class: "lifeline", x1: left - 12, x2: width - right + 16, y1: y(index), y2: y(index) }),
+    svg("text", { x: left - 22, y: y(index) + 4, "text-anchor": "end", class: index === me ? "own" : "" }, shortened(name, NAME_CHARS[size])),
   ]);
   const heads = PHASES.map((phase, index) => svg("text", { x: x(index), y: 16, "text-anchor": "middle", class: "phase" }, t(`explorer.${phase}`)));
   const arrows = n > ARROWS_REPLICAS_MAX ? [] : PHASES.slice(0, 3).flatMap((phase, index) => cast(round, phase).flatMap((sender) => validators.map((_, receiver) => receiver !== sender
@@ -94,6 +102,6 @@ function diagram({ validators, me }, round, title, desc) {
     const due = phase === "pre-prepare" ? replica === round.primary : phase !== "prepare" || replica !== round.primary;
     return (voted || due) && svg("circle", { class: `vote ${voted ? "cast" : "missing"} p${index}`, cx: x(index), cy: y(replica), r: voted ? 7 : 5 });
   }));
-  return svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-labelledby": titleId, "aria-describedby": descId, dataset: { round: round.height } },
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": titleId, "aria-describedby": descId, dataset: { round: round.height } },
     svg("title", { id: titleId }, title), svg("desc", { id: descId }, desc), svg("g", { "aria-hidden": "true" }, lines, heads, arrows, dots));
 }

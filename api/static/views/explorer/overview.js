@@ -19,7 +19,7 @@ export async function overview(root, context) {
   const trusted = h("section", { class: "card" });
   const blocks = h("section", { class: "card wide" });
   fill(root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t("explorer.title")), h("p", { class: "soft" }, t("explorer.about"))), finder(context)),
-    h("div", { class: "grid" }, picture, replicas, trusted, blocks));
+    h("div", { class: "grid halves" }, picture, replicas, trusted, blocks));
   const showStatus = (now) => {
     if (!now) return;
     fill(replicas, replicaTable(now));
