@@ -183,6 +183,7 @@ def check_no_secrets_are_logged(network: Network, user: SigningKey) -> None:
         assert secret not in text
 
 
+@pytest.mark.full
 async def test_two_engines_two_against_two_are_told_with_the_keys_that_differ(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ NODE = UNITS / "wattquorum@.service"
 def unit() -> RawConfigParser:
     """Its sections; no key is twice in one."""
     parser = RawConfigParser(strict=True, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
-    parser.optionxform = str
+    parser.optionxform = str  # type: ignore[assignment]
     parser.read_string(NODE.read_text("utf-8"))
     return parser
 
@@ -27,7 +27,7 @@ def unit() -> RawConfigParser:
 def test_it_starts_a_node_by_its_name_and_ends_and_reloads_it_by_the_signals_that_nodes_know() -> None:
     service = unit()["Service"]
     words = service["ExecStart"].split()
-    assert words[1:4] == ["-P", "-m", node.__spec__.name]  # type: ignore[union-attr]
+    assert words[1:4] == ["-P", "-m", node.__spec__.name]
     assert words[4:] == ["--config", "/var/lib/wattquorum/cluster.toml", "--name", "%i"]
     assert service["ExecReload"] == "/bin/kill -USR1 $MAINPID"
     assert "KillSignal" not in service, "SIGTERM, systemd's own, ends a node in order"
