@@ -16,6 +16,8 @@ from importlib.resources.abc import Traversable
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPNotFound
 
+from api.connections import expected
+
 CONTENT_TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -24,7 +26,7 @@ CONTENT_TYPES = {
 }
 """Whatever else lies beside the page is not served."""
 TAG_CHARS = 32
-PAGES = {"/": "index.html", "/docs": "docs.html"}
+PAGES = {"/": "index.html", "/docs": "docs/index.html"}
 STATIC = "/static/"
 
 
@@ -40,7 +42,8 @@ class File:
 
 def page_routes() -> list[web.RouteDef]:
     """The routes of the page: its own addresses, and ``/static/`` for what it loads."""
-    return [web.get(path, _page) for path in PAGES] + [web.get(STATIC + "{name:.+}", _static)]
+    handlers = [*((path, _page) for path in PAGES), (STATIC + "{name:.+}", _static)]
+    return [web.get(path, handler, expect_handler=expected) for path, handler in handlers]
 
 
 async def _page(request: web.Request) -> web.Response:

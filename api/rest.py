@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable
-from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 from aiohttp import web
@@ -24,6 +22,7 @@ from api.health import health_of
 from api.numbering import numbered, tell_number
 from api.openapi import document
 from api.options import RestOptions
+from api.pages import page_routes
 from api.problems import Respond, problems, secure
 from api.routes import Routes, Socket
 from sdk.methods import METHODS, SUBMIT
@@ -64,10 +63,7 @@ def make_app(
         app.router.add_post(each.path + BATCH, batches.respond, expect_handler=expected)
     app.router.add_get(HEALTH, health_of(health or node))
     app.router.add_get("/openapi.json", _described())
-    static = Path(str(files("api") / "static"))
-    app.router.add_get("/", _page(static / "index.html"))
-    app.router.add_get("/docs", _page(static / "docs" / "index.html"))
-    app.router.add_static("/static/", static)
+    app.add_routes(page_routes())
     return app
 
 
@@ -115,12 +111,5 @@ def _described() -> Respond:
 
     async def respond(request: web.Request) -> web.StreamResponse:
         return tagged(request, body, "public, no-cache")
-
-    return respond
-
-
-def _page(path: Path) -> Respond:
-    async def respond(_: web.Request) -> web.StreamResponse:
-        return web.FileResponse(path)
 
     return respond
