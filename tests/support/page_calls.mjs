@@ -8,7 +8,9 @@ const [root] = process.argv.slice(2);
 const results = [];
 for (const [module, name, args] of JSON.parse(readFileSync(0, "utf8"))) {
   const loaded = await import(pathToFileURL(`${root}/${module}`).href);
-  const named = loaded[name];
-  results.push((typeof named === "function" ? await named(...args) : named) ?? null);
+  const path = name.split(".");
+  const holder = path.slice(0, -1).reduce((part, each) => part[each], loaded);
+  const named = holder[path.at(-1)];
+  results.push((typeof named === "function" ? await named.apply(holder, args) : named) ?? null);
 }
 process.stdout.write(JSON.stringify(results, (_, value) => (typeof value === "bigint" ? `${value}n` : value)));
