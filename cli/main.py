@@ -1,76 +1,72 @@
-"""The command `wattq`: one module a command or group of commands, registered in the two lists below."""
+"""The command `wattq`: one module a command or group of commands, imported when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from cli import (
-    bench,
-    ca,
-    channel,
-    client,
-    cluster,
-    config,
-    contract,
-    demo,
-    doctor,
-    evidence,
-    gateway,
-    key,
-    ledger,
-    meter,
-    node,
-    query,
-    sim,
-    state,
-    verify,
-    why,
-)
+# Single commands, `wattq NAME`: the module in cli/ and its function.
+COMMANDS = {
+    "bench": ("bench", "bench"),
+    "demo": ("demo", "demo"),
+    "doctor": ("doctor", "doctor"),
+    "gateway": ("gateway", "gateway"),
+    "init": ("config", "init"),
+    "why": ("why", "why"),
+}
+# Groups of commands, `wattq NAME COMMAND`: the module in cli/ whose `app` it is.
+GROUPS = {
+    "ca": "ca",
+    "channel": "channel",
+    "cluster": "cluster",
+    "config": "config",
+    "contract": "contract",
+    "evidence": "evidence",
+    "key": "key",
+    "ledger": "ledger",
+    "market": "market",
+    "meter": "meter",
+    "mqtt": "mqtt",
+    "node": "node",
+    "query": "query",
+    "sim": "sim",
+    "state": "state",
+    "tx": "client",
+    "verify": "verify",
+}
+
+
+class Shelf(TyperGroup):
+    """All commands by name. Importing every one of them takes a second of processor time, which only help needs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(COMMANDS) + sorted(GROUPS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in GROUPS:
+            found: Any = typer.main.get_group(import_module(f"cli.{GROUPS[cmd_name]}").app)
+        elif cmd_name in COMMANDS:
+            module, function = COMMANDS[cmd_name]
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name)(getattr(import_module(f"cli.{module}"), function))
+            found = typer.main.get_command(alone)
+        else:
+            return None
+        found.name = cmd_name
+        return found
+
 
 app = typer.Typer(
     name="wattq",
+    cls=Shelf,
     help="Wattquorum: a consortium blockchain on which households and companies trade electricity.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-# Single commands: `wattq NAME`.
-COMMANDS: dict[str, Callable[..., None]] = {
-    "bench": bench.bench,
-    "demo": demo.demo,
-    "doctor": doctor.doctor,
-    "gateway": gateway.gateway,
-    "init": config.init,
-    "why": why.why,
-}
-# Groups of commands: `wattq NAME COMMAND`. Each is the `app` of a module in cli/.
-GROUPS: dict[str, typer.Typer] = {
-    "ca": ca.app,
-    "channel": channel.app,
-    "cluster": cluster.app,
-    "config": config.app,
-    "contract": contract.app,
-    "evidence": evidence.app,
-    "key": key.app,
-    "ledger": ledger.app,
-    "meter": meter.app,
-    "node": node.app,
-    "query": query.app,
-    "sim": sim.app,
-    "state": state.app,
-    "tx": client.app,
-    "verify": verify.app,
-}
-
-verify.app.command(name="proof")(query.verify_proof)
-for name, command in COMMANDS.items():
-    app.command(name)(command)
-for name, group in GROUPS.items():
-    app.add_typer(group, name=name)
 
 
 def show_version(wanted: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from cli.homes import Place, held_certificates, place_of, progress
+from cli.query import verify_proof
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.chain import ChainCorrupt
@@ -24,6 +25,7 @@ app = typer.Typer(
     help="Check receipts and chains offline.\n\nExit codes: 0 valid, 1 invalid, 2 a file cannot be read.",
     no_args_is_help=True,
 )
+app.command(name="proof")(verify_proof)
 GenesisFile = Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json: all that is trusted.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
