@@ -30,7 +30,7 @@ def run(home: Path, out: Path, form: str, *options: str) -> dict[str, int]:
     command = ["ledger", "export", str(home), "--out", str(out), "--format", form, "--json", *options]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    rows: dict[str, int] = json.loads(result.output)["rows"]
+    rows: dict[str, int] = json.loads(result.stdout)["rows"]
     return rows
 
 
