@@ -26,10 +26,12 @@ from api.operations import Operations, OperationsServer
 from api.options import options_of
 from api.rest import RestServer
 from api.socket import SocketServer
+from api.socket_streams import StreamDoor
+from api.stream_doors import stream_routes
 from api.unit import Site, Unit
 from ca.authority import Authority, AuthorityError, read_roots
 from ca.keys import InvalidKey, SigningKey
-from ca.tls import client_context, pem_of, public_server_context, server_context
+from ca.tls import client_context, pem_of, public_server_context, server_context, welcoming_server_context
 from contracts.deployment import DeploymentInvalid, check_deployment
 from contracts.sandbox.choice import SandboxUnavailable, choose
 from contracts.validation import MarketValidator
@@ -120,29 +122,40 @@ class Node:
         sessions = self.main.unit.sessions
         return self.channels.whose(channel, token) if channel else sessions.whose(token, time.time_ns() // 1_000_000)
 
+    def _door(self, channel: str) -> StreamDoor:
+        return self.channels.door(channel) if channel else self.main.unit.service
+
     async def run(self) -> None:
         """Serve until ``stop``, or until another validator set has taken over; whatever fails ends everything."""
         section, limits, unit = self.section, self.site.configuration.limits, self.main.unit
         unit.start()
-        socket = SocketServer(unit.service.handle, limits.rest_connections_max, self.channels.handler)
+        service, most = unit.service, limits.rest_connections_max
+        socket = SocketServer(service.handle, most, self.channels.handler, self._door, service.identify)
         await socket.listen_unix(self.site.socket)
-        node, health = (SocketTransport(f"unix:{self.site.socket}") for _ in range(2))  # health never waits for others
+        # Health never waits for others, nor does anybody for streams.
+        node, health, streams = (SocketTransport(f"unix:{self.site.socket}") for _ in range(3))
         rest = RestServer(node, options_of(self.site.configuration), health, whose=self._whose)
         operations = Operations(health, self.site.metrics, self.site.watch.measures)
         operations.attach(rest.app)
+        rest.app.add_routes(stream_routes(streams))
         probed = OperationsServer(operations)
         public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
             if section.metrics_port:
                 await probed.listen(section.host, section.metrics_port)
             if section.client_port:
-                await socket.listen_tls(section.host, section.client_port, public_tls)
+                roots = pem_of(self.genesis.roots)
+                mutual_tls = welcoming_server_context(self.home / "node.crt", self.home / "node.key", roots)
+                await socket.listen_tls(
+                    section.host, section.client_port, mutual_tls, lambda: roots_of(unit.ledger.reader())
+                )
             if section.rest_port:  # HTTPS beyond loopback
                 await rest.listen(section.host, section.rest_port, None if section.host in LOOPBACK else public_tls)
             await self.transport.start(section.host, section.peer_port)
             log.info("node %s of %s is up at height %d", self.site.name, self.genesis.network, unit.ledger.height)
             await self._run_parts()
         finally:
+            await streams.close()
             await rest.close()
             await probed.close()
             await node.close()

@@ -109,7 +109,7 @@ class Hub:
         viewer = who()
         if viewer.origin:
             await self._pace.turn(viewer.origin)
-        message = "Too many streams are open, in all or for you. Close some, or ask for more topics in one."
+        message = "Too many streams are open, in all or by you. Close some, or put topics together."
         with self._places.taken(viewer, message), self._addresses.one(viewer.origin):
             stream = self._begin(params, viewer)
             try:
