@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 PHASES = ("prepared", "committed", "executed", "certified")
 """Each is measured from the one before; the first from the acceptance of the pre-prepare."""
@@ -53,6 +53,8 @@ class Measures:
         self.request_seconds = histogram(
             "wattq_rest_request_seconds", "From the request's head to the answer.", ("route",), _SECONDS
         )
+
+        self.connections = Gauge("wattq_rest_connections", "Connections to REST that are open.", registry=registry)
 
     def channel(self, name: str) -> ChannelMeasures:
         return ChannelMeasures(self, name)

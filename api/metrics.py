@@ -104,10 +104,14 @@ class NodeMetrics(Collector):
     def __init__(self, registry: CollectorRegistry, name: str, version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.measures = Measures(registry)
-        self._about = {"node": name, "version": version}
+        self._about = {"node": name, "version": version, "sandbox": ""}
         self._channels: dict[str, StatusOf] = {}
         ProcessCollector(registry=registry)
         registry.register(self)
+
+    def tell_sandbox(self, mode: str) -> None:
+        """Where contracts run."""
+        self._about["sandbox"] = mode
 
     def add(self, channel: str, status: StatusOf) -> None:
         self._channels[channel] = status

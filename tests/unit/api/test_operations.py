@@ -108,6 +108,7 @@ class Site:
         self.watch = NodeMetrics(self.registry, "node1", "0.1.0")
         self.watch.add("main", status_of)
         self.watch.measuring("main")
+        self.watch.tell_sandbox("worker")
         self.operations = Operations(self.node, self.registry, self.watch.measures)
 
 
@@ -160,7 +161,7 @@ async def test_metrics_say_what_the_status_says(rest: TestClient[Any, Any]) -> N
     assert found["wattq_ledger_block_time_seconds", (main,)] == 1_700_000_000.5
     assert found["wattq_statedb_lag_seconds", (main,)] == 0.02
     assert found["wattq_statedb_documents_total", (main,)] == 1_000
-    assert found["wattq_node_info", (("node", "node1"), ("version", "0.1.0"))] == 1
+    assert found["wattq_node_info", (("node", "node1"), ("sandbox", "worker"), ("version", "0.1.0"))] == 1
     assert ("process_resident_memory_bytes", ()) in found
     for phase in PHASES:
         assert found["wattq_consensus_phase_seconds_count", (main, ("phase", phase))] == 0, phase

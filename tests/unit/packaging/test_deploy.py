@@ -59,6 +59,7 @@ def test_containers_run_the_nodes_of_the_configuration_under_their_names(
         assert section.host == name
         inside = {int(port.rpartition(":")[2]) for port in service["ports"]}
         assert inside == {section.rest_port, section.client_port}
+        assert f"http://{name}:{section.metrics_port}/readyz" in service["healthcheck"]["test"][-1]
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
         assert set(service["environment"]) == {
             configuration.state.user_variable,
