@@ -17,6 +17,8 @@ from sdk.errors import Problem, Refused
 
 BURST_S = 2
 """What a caller did not use of the last seconds it may use at once."""
+GONE = "gone"
+"""The address of whoever has hung up before the system could say where it was."""
 SECOND_NS = 1_000_000_000
 CALLERS_MAX = 20_000
 """Callers whose pace is remembered; beyond it the one that was heard of longest ago is forgotten."""
@@ -81,7 +83,7 @@ class Callers:
         """Let a request in that is within its caller's pace, with its ``Caller``."""
         token = token_of(request)
         signer = self._whose(request.match_info.get("channel", ""), token) if token else ""
-        request[CALLER] = caller = Caller(signer, request.remote or "", token)
+        request[CALLER] = caller = Caller(signer, address_of(request), token)
         if request.path not in HEALTH_PATHS:
             self._addresses.take(caller.address)
             if signer:
@@ -90,6 +92,11 @@ class Callers:
 
     def body_bytes_max(self, caller: Caller) -> int:
         return self._options.body_bytes_max if caller.signer else self._options.stranger_body_bytes_max
+
+
+def address_of(request: web.Request) -> str:
+    """From where a request comes; never empty, since only users of this machine's own have no address."""
+    return request.remote or GONE
 
 
 def token_of(request: web.Request) -> str:

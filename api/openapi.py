@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from api.openapi_extras import CHANNEL, EXTRA_PATHS, EXTRA_SCHEMAS, SCHEMAS
-from api.openapi_parts import CONTRACTS_CODES, INTRODUCTION, TAGS, refusals, tidied
+from api.openapi_extras import EXTRA_PATHS, EXTRA_SCHEMAS
+from api.openapi_parts import CHANNEL, CONTRACTS_CODES, INTRODUCTION, SCHEMAS, TAGS, refusals, tidied
 from sdk.method_texts import PARAMETERS, TEXTS, MethodText
 from sdk.methods import METHODS, Method
 from sdk.problem_codes import ANY_BODY, ANY_CALL, ANY_CHANNEL, CODES

@@ -7,19 +7,10 @@ from typing import Any
 import msgspec
 
 from api.batches import NDJSON, BatchAnswer
-from api.openapi_parts import refusals
+from api.openapi_live import LIVE_PATHS, LIVE_SCHEMAS
+from api.openapi_parts import CHANNEL, SCHEMAS, json_answer, refusals
 from api.problems import ProblemDocument
-from sdk.method_texts import PARAMETERS
 from sdk.problem_codes import ANY_CALL
-
-SCHEMAS = "#/components/schemas/"
-CHANNEL = {
-    "name": "channel",
-    "in": "path",
-    "required": True,
-    "description": PARAMETERS["channel"],
-    "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
-}
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -30,10 +21,6 @@ class Health(msgspec.Struct, frozen=True):
     certified_height: int
     view: int
     alarms: tuple[str, ...]
-
-
-def _json(name: str, description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}}}
 
 
 def _batch(channel: str) -> dict[str, Any]:
@@ -60,8 +47,9 @@ def _batch(channel: str) -> dict[str, Any]:
     }
 
 
-EXTRA_SCHEMAS: tuple[type[msgspec.Struct], ...] = (ProblemDocument, Health, BatchAnswer)
+EXTRA_SCHEMAS: tuple[type[msgspec.Struct], ...] = (ProblemDocument, Health, BatchAnswer, *LIVE_SCHEMAS)
 EXTRA_PATHS: dict[str, dict[str, Any]] = {
+    **LIVE_PATHS,
     "/v1/transactions/batch": {"post": _batch("")},
     "/v1/channels/{channel}/transactions/batch": {"post": _batch("{channel}")},
     "/v1/health": {
@@ -74,7 +62,7 @@ EXTRA_PATHS: dict[str, dict[str, Any]] = {
             "parameters": [],
             "responses": {
                 **refusals(ANY_CALL),
-                "200": _json("Health", "It is well."),
+                "200": json_answer("Health", "It is well."),
                 "503": {
                     "description": "It is not well, or `NODE_UNREACHABLE`.",
                     "content": {

@@ -6,8 +6,17 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from sdk.method_texts import PARAMETERS
 from sdk.problem_codes import CODES
 
+SCHEMAS = "#/components/schemas/"
+CHANNEL = {
+    "name": "channel",
+    "in": "path",
+    "required": True,
+    "description": PARAMETERS["channel"],
+    "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+}
 CONTRACTS_CODES = (403, 409, 422)
 """Statuses under which the codes of contracts come."""
 INTRODUCTION = inspect.cleandoc(
@@ -30,6 +39,7 @@ TAGS = {
     "blocks": "The chain.",
     "state": "The world state: documents, proofs and the past.",
     "identity": "Certificates and sessions.",
+    "streams": "What happens, as it happens.",
     "node": "The node itself.",
     "channels": "The same calls in another channel than the main one, for its members.",
 }
@@ -56,6 +66,11 @@ def _refusal(status: int, names: list[str], is_open: bool) -> dict[str, Any]:
         text = "Seconds after which to try again."
         made["headers"] = {"Retry-After": {"description": text, "schema": {"type": "integer", "minimum": 1}}}
     return made
+
+
+def json_answer(name: str, description: str) -> dict[str, Any]:
+    """A response with the schema of that name."""
+    return {"description": description, "content": {"application/json": {"schema": {"$ref": SCHEMAS + name}}}}
 
 
 def tidied(schema: Any) -> Any:

@@ -181,10 +181,9 @@ class NodeService:
         top = self._ledger.height
         first = params.first or max(self._ledger.first_height, top - params.limit + 1)
         self._check_held(first)
-        heights = range(first, min(first + params.limit, top + 1))
-        return methods.Headers(
-            await self._reads.run(lambda: tuple(header_record(self._ledger, height) for height in heights))
-        )
+        heights = range(first, end := min(first + params.limit, top + 1))
+        headers = await self._reads.run(lambda: tuple(header_record(self._ledger, height) for height in heights))
+        return methods.Headers(headers, end if first < end <= top else None)
 
     async def _do_book(self, params: methods.BookParams, _: Viewer) -> methods.Book:
         return await self._reads.run(read_book, self._ledger.reader(), params.interval, self._ledger.height)
@@ -255,16 +254,20 @@ class NodeService:
         self._check_held(params.height)
         records = await self._reads.run(self._ledger.transactions_of, params.height)
         seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
+        left = [r for r in seen if r.index >= int(params.bookmark or 0)]
         header = await self._reads.run(header_record, self._ledger, params.height)
-        return methods.BlockRecord(header, tuple(map(_transaction_record, seen)), len(records) - len(seen))
+        shown = tuple(map(_transaction_record, left[: params.limit]))
+        bookmark = str(left[params.limit].index) if len(left) > params.limit else ""
+        return methods.BlockRecord(header, shown, len(records) - len(seen), bookmark)
 
     async def _do_block_by_hash(self, params: methods.BlockHashParams, viewer: Viewer) -> methods.BlockRecord:
         height = await self._reads.run(self._ledger.height_of, bytes.fromhex(params.hash))
         if height is None:
             raise _not_found("block", params.hash)
-        return await self._do_block(methods.BlockParams(height=height), viewer)
+        asked = methods.BlockParams(height=height, limit=params.limit, bookmark=params.bookmark)
+        return await self._do_block(asked, viewer)
 
-    async def _do_certificate(self, params: methods.BlockParams, _: Viewer) -> methods.ProofRecord:
+    async def _do_certificate(self, params: methods.HeightParams, _: Viewer) -> methods.ProofRecord:
         if not 1 <= params.height <= self._ledger.height:
             raise _not_found("block", str(params.height))
         self._check_held(params.height)

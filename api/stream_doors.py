@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from api.callers import address_of, token_of
 from api.faults import our_fault
 from api.problems import log
 from sdk.errors import Problem, Refused, TransportError
@@ -58,7 +59,7 @@ class _Doors:
         self._node = node
 
     def _stream(self, request: web.Request, params: StreamParams, token: str) -> Events:
-        channel, origin = request.match_info.get(CHANNEL, ""), request.remote or ""
+        channel, origin = request.match_info.get(CHANNEL, ""), address_of(request)
         return self._node.stream(params, token, channel=channel, origin=origin)
 
     # ---------------------------------------------------------------------------------------- WebSocket
@@ -90,7 +91,7 @@ class _Doors:
     # ---------------------------------------------------------------------------------------------- SSE
 
     async def server_sent(self, request: web.Request) -> web.StreamResponse:
-        params, token = _asked_of(request), _token(request)
+        params, token = _asked_of(request), token_of(request)
         async with aclosing(self._stream(request, params, token)) as stream:
             try:
                 events = await anext(stream)  # a refusal at once is an ordinary problem document
@@ -194,11 +195,6 @@ def _behind(params: StreamParams) -> StreamParams:
     if params.from_index >= INDEX_MAX:
         return msgspec.structs.replace(params, from_height=params.from_height + 1, from_index=0)
     return msgspec.structs.replace(params, from_index=params.from_index + 1)
-
-
-def _token(request: web.Request) -> str:
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else ""
 
 
 async def _send(response: web.StreamResponse, events: tuple[StreamEvent, ...]) -> None:

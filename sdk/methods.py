@@ -14,11 +14,17 @@ from msgspec import Meta
 from sdk.diagnosis import Diagnosis
 from sdk.rounds import Rounds
 
-Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
 Height = Annotated[int, Meta(ge=0, le=2**53)]
-Limit = Annotated[int, Meta(ge=1, le=200)]
+LIMIT_MAX = 200
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
+Bookmark = Annotated[str, Meta(pattern="^([0-9]{1,9})?\\Z")]
+"""A place in a list, from an answer's ``bookmark``; empty for its beginning."""
 Key = Annotated[str, Meta(min_length=1, max_length=320, pattern="^[ -~]*\\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
+# Base64 has four letters for three bytes: only bounds that are multiples of three are as exact in text as in bytes.
+PublicKeyBytes = Annotated[bytes, Meta(max_length=201)]
+SignatureBytes = Annotated[bytes, Meta(max_length=81)]
 
 ROWS_DEFAULT = 50
 VERSION_PATH = "/v1"
@@ -36,8 +42,8 @@ class Nothing(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class SignatureText(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A key (65-byte point or DER SubjectPublicKeyInfo) and its ECDSA signature (r || s or DER)."""
 
-    public_key: Annotated[bytes, Meta(max_length=200)]
-    signature: Annotated[bytes, Meta(max_length=80)]
+    public_key: PublicKeyBytes
+    signature: SignatureBytes
 
 
 class SubmitParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,14 +67,24 @@ class HeadersParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     limit: Limit = 20
 
 
-class BlockParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class HeightParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     height: Height
+
+
+class BlockParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A block, and at most ``limit`` of the transactions in it; ``bookmark`` continues."""
+
+    height: Height
+    limit: Limit = LIMIT_MAX
+    bookmark: Bookmark = ""
 
 
 class BlockHashParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``hash``: the block's header's."""
 
     hash: Hex32
+    limit: Limit = LIMIT_MAX
+    bookmark: Bookmark = ""
 
 
 class BookParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -129,7 +145,7 @@ class HistoryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     key: Key
     limit: Limit = ROWS_DEFAULT
-    bookmark: Annotated[str, Meta(pattern="^([0-9]{1,16}-[0-9]{1,9})?$")] = ""
+    bookmark: Annotated[str, Meta(pattern="^([0-9]{1,16}-[0-9]{1,9})?\\Z")] = ""
 
 
 class ValueParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -140,19 +156,19 @@ class ValueParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class ChallengeParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    public_key: Annotated[bytes, Meta(max_length=200)]
+    public_key: PublicKeyBytes
 
 
 class SessionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    public_key: Annotated[bytes, Meta(max_length=200)]
-    challenge: Annotated[bytes, Meta(max_length=64)]
-    signature: Annotated[bytes, Meta(max_length=80)]
+    public_key: PublicKeyBytes
+    challenge: Annotated[bytes, Meta(max_length=66)]
+    signature: SignatureBytes
 
 
 class EnrolParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A PKCS#10 request (DER) and a one-time admission code."""
 
-    request: Annotated[bytes, Meta(max_length=4096)]
+    request: Annotated[bytes, Meta(max_length=4098)]
     code: Annotated[str, Meta(max_length=128)]
 
 
@@ -166,7 +182,7 @@ class LogLevelParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class HandoverParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An encoded ``pbft.messages.Handover``, signed by enough organisations' operators."""
 
-    message: Annotated[bytes, Meta(max_length=16_384)]
+    message: Annotated[bytes, Meta(max_length=16_386)]
 
 
 # ------------------------------------------------------------------------------------------------ results
@@ -310,15 +326,20 @@ class HeaderRecord(msgspec.Struct, frozen=True):
 
 
 class Headers(msgspec.Struct, frozen=True):
+    """``next``: the ``first`` of the page that follows; None if there is no block yet that it could have."""
+
     headers: tuple[HeaderRecord, ...]
+    next: int | None = None
 
 
 class BlockRecord(msgspec.Struct, frozen=True):
-    """A header and the transactions in it that the caller may read; ``hidden`` counts the others."""
+    """A header and transactions in it that the caller may read; ``hidden`` counts all in the block that it may not. An
+    empty ``bookmark`` ends them."""
 
     header: HeaderRecord
     transactions: tuple[TransactionRecord, ...]
     hidden: int
+    bookmark: str = ""
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -537,7 +558,7 @@ RECEIPT = Method("receipt", TransactionParams, ProofRecord, "GET", "/v1/receipts
 HEADERS = Method("headers", HeadersParams, Headers, "GET", "/v1/headers")
 BLOCK = Method("block", BlockParams, BlockRecord, "GET", "/v1/blocks/{height}")
 BLOCK_BY_HASH = Method("block_by_hash", BlockHashParams, BlockRecord, "GET", "/v1/blocks/by-hash/{hash}")
-CERTIFICATE = Method("certificate", BlockParams, ProofRecord, "GET", "/v1/certificates/{height}")
+CERTIFICATE = Method("certificate", HeightParams, ProofRecord, "GET", "/v1/certificates/{height}")
 BOOK = Method("book", BookParams, Book, "GET", "/v1/book/{interval}")
 INTERVALS = Method("intervals", IntervalsParams, Intervals, "GET", "/v1/intervals")
 TERMS = Method("terms", Nothing, Terms, "GET", "/v1/terms")

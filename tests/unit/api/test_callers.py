@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from fake_node import FakeNode
 
-from api.callers import BURST_S, CALLERS_MAX, SECOND_NS, Buckets
+from api.callers import BURST_S, CALLERS_MAX, GONE, SECOND_NS, Buckets, address_of
 from api.options import RestOptions
 from api.rest import make_app
 from sdk.errors import Refused
@@ -112,3 +113,10 @@ async def test_a_body_without_a_length_is_bounded_too() -> None:
     async with TestClient(TestServer(app)) as client:
         response = await client.post("/v1/query", data=chunks(), headers=JSON)
         assert (response.status, (await response.json(content_type=None))["code"]) == (413, "BODY_TOO_LARGE")
+
+
+def test_who_has_hung_up_already_is_no_user_of_this_machine() -> None:
+    """A call without an address would be taken for one of the node's own user, who may do more."""
+    request = make_mocked_request("GET", "/v1/why", transport=Mock(get_extra_info=lambda *_: None))
+    assert request.remote is None
+    assert address_of(request) == GONE
