@@ -54,6 +54,7 @@ class Measures:
             "wattq_rest_request_seconds", "From the request's head to the answer.", ("route",), _SECONDS
         )
 
+        self.streams = Gauge("wattq_node_streams", "Streams that are open.", channel, registry=registry)
         self.connections = Gauge("wattq_rest_connections", "Connections to REST that are open.", registry=registry)
 
     def channel(self, name: str) -> ChannelMeasures:

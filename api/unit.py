@@ -118,6 +118,8 @@ class Unit:
             is_main=not self.channel,
         )
         self.site.watch.add(self.genesis.channel, consensus.status)
+        streams, hub = self.site.watch.measures.streams, self.service.hub
+        streams.labels(self.genesis.channel).set_function(lambda: hub.count)
 
     def start(self) -> None:
         self.projector.start()
@@ -131,6 +133,7 @@ class Unit:
 
     def close(self) -> None:
         self.site.watch.remove(self.genesis.channel)
+        self.site.watch.measures.streams.remove(self.genesis.channel)
         self.projector.stop()
         self.database.close()
         self.ledger.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +138,7 @@ class Client:
     def account(self, signer: str | None = None) -> Row:
         return self._run(self._client.account(signer))
 
-    def stream(self, topics: Sequence[Topic], **options: Any) -> Iterator[StreamEvent]:
+    def stream(self, topics: Sequence[Topic], **options: Any) -> Generator[StreamEvent]:
         """See ``AsyncClient.stream``. Closing the iterator, or leaving the loop that holds it, ends the stream."""
         events = self._client.stream(topics, **options)
         one_at_a_time = asyncio.Lock()

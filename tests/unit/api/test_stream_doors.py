@@ -22,6 +22,7 @@ from api.sessions import Sessions
 from api.socket import SocketServer
 from api.stream_doors import stream_routes
 from sdk.client import AsyncClient
+from sdk.sync import Client
 from sdk.transports import HttpTransport, SocketTransport
 
 WITHIN_S = 20.0
@@ -345,6 +346,24 @@ async def test_the_sdk_opens_its_session_by_itself(house: House) -> None:
             async for event in client.stream(["notices"], from_height=height):
                 assert (event.height, event.data.event, event.data.code) == (height, "rejected", "NO")
                 break
+
+
+async def test_the_blocking_client_streams_too_and_ends_when_its_iterator_is_closed(house: House) -> None:
+    heights = [1, *(house.block() for _ in range(4))]
+
+    def follow() -> list[int]:
+        with Client([f"unix:{house.path}"], GENESIS) as client:
+            events = client.stream(["blocks"], from_height=1)
+            found = [next(events).height for _ in heights]
+            events.close()
+            return found
+
+    assert await asyncio.to_thread(follow) == heights
+
+    async def is_gone() -> bool:
+        return not house.desk.service.hub.count
+
+    await until(is_gone, WITHIN_S)
 
 
 class _WithCalls:
