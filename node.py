@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import signal
+import ssl
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from api.affairs import Affairs, LivePower
 from api.channels import Channels
 from api.logs import reset_levels, set_up_logs
 from api.operations import Operations, OperationsServer
@@ -40,14 +42,12 @@ from ledger.genesis import GENESIS_FILE_NAME, Genesis, GenesisInvalid, load_gene
 from ledger.ledger import DirectoryUnusable
 from ledger.storage import disk_storage
 from meter.errors import MeterError
-from meter.service import run_gateway
-from meter.units import units_of
+from meter.metering import Metering
 from pbft.disk import DiskFiles
 from pbft.exchange import Exchange
 from pbft.link import PROTOCOL_VERSION, Hello
 from pbft.transport import Transport, TransportLimits
 from sdk.client import AsyncClient
-from sdk.clock import clock_of
 from sdk.configuration import LOOPBACK, Configuration, ConfigurationError, load, picked
 from sdk.methods import NodeStatus
 from sdk.process import ending_signals, event_loop_factory, follow_leash, make_socket_path
@@ -74,7 +74,7 @@ class Node:
         keys = {validator.name: validator.public_key for validator in genesis.validators}
         if not section.observer and keys.get(name) != key.public_key:
             raise ConfigurationError(f"node.{name}: the genesis file has no such validator; set observer = true")
-        self._meters = units_of(section.meter)
+        self.metering = Metering(configuration, name, genesis.network, home)
         self._gateway_key = directory / "users" / f"gateway-{name}.key"
         self.site = Site(name, key, configuration, make_socket_path(home))
         self.sandbox = choose(configuration.sandbox.mode)
@@ -155,7 +155,7 @@ class Node:
                 await rest.listen(section.host, section.rest_port, None if section.host in LOOPBACK else public_tls)
             await self.transport.start(section.host, section.peer_port)
             log.info("node %s of %s is up at height %d", self.site.name, self.genesis.network, unit.ledger.height)
-            await self._run_parts()
+            await self._run_parts(public_tls)
         finally:
             await streams.close()
             await rest.close()
@@ -167,21 +167,22 @@ class Node:
             self.channels.close()
             unit.close()
 
-    async def _run_parts(self) -> None:
-        """The main channel, the others, and the gateway if this node has meters; the node ends when the first does."""
+    async def _run_parts(self, tls: ssl.SSLContext) -> None:
+        """The main channel, the others, and meters and MQTT if this node has them; it ends when the first does."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.channels.run())
-            gateway = tasks.create_task(self._run_gateway()) if self._meters else None
+            metering = tasks.create_task(self._run_metering(tls))
             await self.main.run()
             self.channels.stop()
-            if gateway is not None:
-                gateway.cancel()
+            metering.cancel()
 
-    async def _run_gateway(self) -> None:
-        key, endpoints = SigningKey.load(self._gateway_key), [connect(f"unix:{self.site.socket}")]
-        async with AsyncClient(endpoints, self.genesis, key) as client:
-            clock = clock_of(self.site.configuration.clock)
-            await run_gateway(self._meters, clock, client, self.home / "readings.buffer")
+    async def _run_metering(self, tls: ssl.SSLContext) -> None:
+        key = SigningKey.load(self._gateway_key) if self.metering.units else None
+        unit, site, chain = self.main.unit, self.site, self.genesis.chain_id.hex()
+        affairs = Affairs(unit.service.hub, unit.ledger, site.key.signer)
+        power = LivePower(unit.service.hub, unit.ledger)
+        async with AsyncClient([connect(f"unix:{site.socket}")], self.genesis, key) as client:
+            await self.metering.run(client, chain, tls, self.status, affairs, [power], site.metrics)
 
     def status(self) -> NodeStatus:
         """The main channel's account, with what was dropped on all links."""

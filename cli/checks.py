@@ -30,7 +30,8 @@ def check_configuration(configuration: Configuration, source: str) -> None:
 def _check_meter(meter: MeterSection, where: str) -> None:
     key = "address"
     try:
-        parse_address(meter.address)
+        if meter.source == "modbus":
+            parse_address(meter.address)
         key = "profile"
         if not _is_file(meter):
             load_profile(meter.profile)

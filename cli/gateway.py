@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ca.keys import InvalidKey, SigningKey
+from ca.tls import public_server_context
 from ledger.genesis import GenesisInvalid, load_genesis
 from meter.configuration import GatewayConfiguration, clock_of, load_gateway
 from meter.errors import MeterError, ProfileError
+from meter.mqtt.messages import Status
+from meter.mqtt.service import Mqtt
+from meter.service import TOKEN_VARIABLE, DoorPlan
 from meter.service import run_gateway as run_meters
-from meter.units import units_of
+from meter.units import MeterUnit, units_of
 from sdk.client import AsyncClient
+from sdk.clock import Clock
 from sdk.process import ending_signals, follow_leash
 from sdk.transports import connect
 
@@ -45,6 +52,8 @@ async def run_gateway(configuration: GatewayConfiguration, path: Path) -> None:
     clock = clock_of(configuration.clock, genesis.lab, str(path))
     key = SigningKey.load(home / configuration.key)
     units = units_of(configuration.meter)
+    door = _door(configuration, home, genesis.chain_id.hex(), key.signer)
+    mqtt = _mqtt(configuration, genesis.network, clock, units, home)
     endpoints = [connect(endpoint) for endpoint in configuration.endpoints]
     async with AsyncClient(endpoints, genesis, key) as client:
         work = run_meters(
@@ -54,8 +63,33 @@ async def run_gateway(configuration: GatewayConfiguration, path: Path) -> None:
             home / configuration.buffer,
             buffer_bytes_max=configuration.buffer_bytes_max,
             timeout_s=configuration.timeout_s,
+            door=door,
+            mqtt=mqtt,
         )
-        await until_signal(asyncio.create_task(work))
+        await until_signal(asyncio.create_task(_run(work, mqtt, clock)))
+
+
+async def _run(work: Coroutine[None, None, None], mqtt: Mqtt | None, clock: Clock) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(work)
+        if mqtt is not None:
+            tasks.create_task(mqtt.run(lambda: Status(state="online", time_ms=clock.now_ms())))
+
+
+def _door(configuration: GatewayConfiguration, home: Path, chain: str, signer: str) -> DoorPlan | None:
+    section = configuration.door
+    if section is None:
+        return None
+    tls = public_server_context(home / section.certificate, home / section.key) if section.certificate else None
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    return DoorPlan(section.port, token, chain, (signer, *section.replacers), section.host, tls).check()
+
+
+def _mqtt(
+    configuration: GatewayConfiguration, network: str, clock: Clock, units: list[MeterUnit], home: Path
+) -> Mqtt | None:
+    section = configuration.mqtt
+    return Mqtt(section, network, configuration.name, clock, units, home, os.environ) if section.url else None
 
 
 async def until_signal(work: asyncio.Task[None]) -> None:

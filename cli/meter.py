@@ -1,4 +1,4 @@
-"""`wattq meter`: read a meter once, find SunSpec devices, or play simulated ones."""
+"""`wattq meter`: read a meter once, find SunSpec devices, replace a meter, or play simulated ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from pymodbus.client import AsyncModbusTcpClient
 
 from cli.gateway import until_signal
+from cli.replacement import replace
 from meter import discovery
 from meter.counters import Sample
 from meter.curves import Curve, load_curves
@@ -28,7 +29,7 @@ from meter.units import UNIT_MAX, parse_address, parse_unit
 from sdk.clock import Clock
 
 app = typer.Typer(
-    help="Read a meter over Modbus TCP, or simulate some.\n\n"
+    help="Read, find or replace a meter, or simulate some.\n\n"
     "Exit codes: 0 done or ended as asked, 1 no usable answer, 2 wrong usage or an unusable file.",
     no_args_is_help=True,
 )
@@ -66,6 +67,9 @@ async def _read_once(text: str, timeout_s: float) -> Sample:
         return await UnitReader(unit.profile, unit.unit).read(client, Clock().now_ms())
     finally:
         client.close()
+
+
+app.command()(replace)
 
 
 @app.command()

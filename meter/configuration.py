@@ -13,14 +13,27 @@ from meter.errors import ProfileError
 from meter.poller import TIMEOUT_S
 from meter.strict import load_toml
 from sdk.clock import Clock
-from sdk.configuration import Bytes, ClockSection, MeterSection
+from sdk.configuration import Bytes, ClockSection, MeterSection, Name
+from sdk.mqtt_section import MqttSection, Signer
+
+
+class DoorSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The HTTP door. ``certificate`` and ``key``: PEM files, needed beyond this machine. ``replacers``: signers
+    who may order a meter's replacement, beside the gateway's own key."""
+
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    host: str = "127.0.0.1"
+    certificate: str = ""
+    key: str = ""
+    replacers: tuple[Signer, ...] = ()
 
 
 class GatewayConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A gateway's TOML file. Paths are relative to it.
 
     ``endpoints``: nodes, tried in this order. ``genesis``: the network's genesis file. ``key``: the gateway's
-    signing key. ``buffer``: the reading buffer, bounded by ``buffer_bytes_max``. ``clock`` is for lab networks only.
+    signing key. ``buffer``: the reading buffer, bounded by ``buffer_bytes_max``. ``name``: in MQTT topics, where nodes
+    have theirs. ``clock`` is for lab networks only.
     """
 
     endpoints: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -29,6 +42,9 @@ class GatewayConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     buffer: str
     buffer_bytes_max: Bytes = BYTES_MAX
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = TIMEOUT_S
+    name: Name = "gateway"
+    door: DoorSection | None = None
+    mqtt: MqttSection = msgspec.field(default_factory=MqttSection)
     clock: ClockSection = msgspec.field(default_factory=ClockSection)
     meter: Annotated[tuple[MeterSection, ...], Meta(min_length=1)]
 
@@ -40,6 +56,8 @@ def load_gateway(path: Path) -> GatewayConfiguration:
         _ = configuration.clock.start_ms
     except ValueError:
         raise ProfileError(f"{path}: clock.start: {configuration.clock.start!r} is no RFC 3339 time") from None
+    if (wrong := configuration.mqtt.fault()) is not None:
+        raise ProfileError(f"{path}: {wrong[0]}: {wrong[1]}")
     return configuration
 
 

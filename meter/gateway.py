@@ -10,24 +10,46 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
 
 from meter.buffer import ReadingBuffer
 from meter.counters import BELIEVED, Sample, Verdict
 from meter.errors import BufferFull, ReadingsRefused, SubmitUnavailable
-from meter.intervals import MeterState, Reading, advance, begin, expire
-from meter.poller import TIMEOUT_S, Line
+from meter.intervals import MeterState, Quality, Reading, advance, begin, expire
+from meter.poller import TIMEOUT_S, Line, poll_step_ms
+from meter.replacement import replaced
 from meter.units import MeterUnit, by_line
 from sdk.clock import Clock
+from sdk.errors import Problem, Refused
+from sdk.replacement import Replacement
 
 log = logging.getLogger(__name__)
 
 BATCH_DELAY_S_MAX = 0.25
 """How long an interval's first reading waits for the other meters' readings of the same interval."""
+BATCH_READINGS_MAX = 50
+"""Of one submission; the contract takes 100."""
+CLOCK_OFFSET_S_MAX = 60.0
+"""Farther from block time than this, in real time, our intervals are not the chain's: readings are suspect."""
 RETRY_S = 0.2
 RETRY_S_MAX = 10.0
 
 Submit = Callable[[list[Reading]], Awaitable[None]]
 """Returns once the chain vouches for the readings; raises ``SubmitUnavailable`` or ``ReadingsRefused``."""
+
+
+class Watcher(Protocol):
+    """Whoever wants to see what is measured, as it is measured. Nothing here waits, or fails."""
+
+    def measured(self, unit: MeterUnit, sample: Sample) -> None:
+        """A sample that was believed."""
+
+    def power(self, unit: MeterUnit, at_ms: int, power_w: int) -> None: ...
+
+    def closed(self, reading: Reading) -> None:
+        """A reading is in the buffer."""
 
 
 class Gateway:
@@ -45,6 +67,7 @@ class Gateway:
         *,
         clock_offset: Callable[[], int] = lambda: 0,
         timeout_s: float = TIMEOUT_S,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._units = list(units)
         self._clock = clock
@@ -52,6 +75,8 @@ class Gateway:
         self._buffer = buffer
         self._clock_offset = clock_offset
         self._timeout_s = timeout_s
+        self._watchers = tuple(watchers)
+        self._turns = {unit.serial: asyncio.Lock() for unit in self._units}
         self._states: dict[str, MeterState] = {}
         for unit in self._units:
             state = buffer.state(unit.serial)
@@ -66,38 +91,127 @@ class Gateway:
             for units in by_line(self._units).values():
                 tasks.create_task(Line(units, self._clock, self, self._timeout_s).run())
             tasks.create_task(self._submit_all())
+            if fed := [unit for unit in self._units if unit.is_fed]:
+                tasks.create_task(self._miss(fed))
+
+    async def _miss(self, fed: Sequence[MeterUnit]) -> None:
+        """Meters that others feed have no line that would notice their absence."""
+        step_ms = poll_step_ms(1, self._clock.rate)
+        while True:
+            await self._clock.sleep_until((self._clock.now_ms() // step_ms + 1) * step_ms)
+            for unit in fed:
+                await self.absence(unit)
+
+    def unit(self, serial: str) -> MeterUnit | None:
+        return next((unit for unit in self._units if unit.serial == serial), None)
+
+    def state(self, serial: str) -> MeterState | None:
+        """A meter's state, None before its first sample."""
+        return self._states.get(serial)
+
+    def told(self) -> dict[str, Any]:
+        """What is known of each meter, for people and for programs that look after it."""
+        waiting = self._buffer.pending()
+        return {
+            "clock_offset_ms": self._clock_offset(),
+            "refused": self._buffer.refused,
+            "meters": [
+                self._told(unit, sum(reading.meter == unit.serial for reading in waiting)) for unit in self._units
+            ],
+        }
+
+    def _told(self, unit: MeterUnit, waiting: int) -> dict[str, Any]:
+        state, latest = self._states.get(unit.serial), self.latest.get(unit.serial)
+        return {
+            "meter": unit.serial,
+            "fed": unit.is_fed,
+            "epoch": state.epoch if state else 0,
+            "sequence": state.sequence if state else 0,
+            "waiting": waiting,
+            "latest": None if latest is None else msgspec.structs.asdict(latest),
+        }
 
     # ------------------------------------------------------------------------------- from samples to readings
 
-    async def sample(self, unit: MeterUnit, sample: Sample) -> None:
-        """Take in a meter's sample; a line calls this, one unit at a time."""
+    async def sample(self, unit: MeterUnit, sample: Sample) -> Verdict:
+        """Take in a meter's sample."""
+        async with self._turns[unit.serial]:
+            verdict = await self._follow(unit, sample)
+        if sample.power_w is not None and verdict is not Verdict.OLD:
+            self.power(unit, sample.at_ms, sample.power_w)
+        if verdict in BELIEVED:
+            for watcher in self._watchers:
+                watcher.measured(unit, sample)
+        return verdict
+
+    async def _follow(self, unit: MeterUnit, sample: Sample) -> Verdict:
         self.latest[unit.serial] = sample
         state = self._states.get(unit.serial)
         if state is None:
             self._states[unit.serial] = begin(unit.serial, sample)
-            return
+            return Verdict.IN_LINE
         before = state.track
         state, readings, verdict = advance(state, sample, unit.rated_power_w, self._clock_offset())
         if verdict not in BELIEVED and verdict is not Verdict.OLD:
             log.warning("meter %s: %s: from %s to %s", unit.serial, verdict, before.last, sample)
         await self._keep(state, readings)
+        return verdict
 
     async def absence(self, unit: MeterUnit) -> None:
         """A meter's turn passed without a sample; intervals may have run out of grace."""
-        state = self._states.get(unit.serial)
-        if state is not None:
-            await self._keep(*expire(state, self._clock.now_ms(), self._clock_offset()))
+        async with self._turns[unit.serial]:
+            state = self._states.get(unit.serial)
+            if state is not None:
+                await self._keep(*expire(state, self._clock.now_ms(), self._clock_offset()))
+
+    def power(self, unit: MeterUnit, at_ms: int, power_w: int) -> None:
+        """Power alone: for those who watch, and for nothing else."""
+        for watcher in self._watchers:
+            watcher.power(unit, at_ms, power_w)
+
+    async def replace(self, order: Replacement) -> int:
+        """Carry out a replacement whose signature was checked; the epoch from then on. Raises ``Refused``."""
+        unit = self.unit(order.meter)
+        if unit is None or (state := self._states.get(order.meter)) is None:
+            raise Refused(Problem("METER_UNKNOWN", "This gateway has read no such meter.", 404))
+        async with self._turns[order.meter]:
+            state = self._states[order.meter]
+            clock = self._clock
+            after, readings = replaced(
+                state, order, unit.rated_power_w, clock.now_ms(), clock.rate, self._clock_offset()
+            )
+            if after is not state:
+                await asyncio.to_thread(self._buffer.append, after, self._trusted(readings))
+                self._kept(after, readings)
+                log.warning("meter %s was replaced: epoch %d from now on", order.meter, after.epoch)
+            return after.epoch
 
     async def _keep(self, state: MeterState, readings: Sequence[Reading]) -> None:
         """Make closed intervals durable; a full buffer leaves them open, with their energy in the counters."""
+        readings = self._trusted(readings)
         if readings:
             try:
                 await asyncio.to_thread(self._buffer.append, state, readings)
             except BufferFull as error:
                 log.error("meter %s: interval %d stays open: %s", state.meter, readings[0].interval, error)
                 return
-            self._closed.set()
+        self._kept(state, readings)
+
+    def _kept(self, state: MeterState, readings: Sequence[Reading]) -> None:
         self._states[state.meter] = state
+        if readings:
+            self._closed.set()
+        for watcher in self._watchers:
+            for reading in readings:
+                watcher.closed(reading)
+
+    def _trusted(self, readings: Sequence[Reading]) -> Sequence[Reading]:
+        """As they are, or suspect while our clock and the chain's are far apart: then the intervals are not its own."""
+        offset_ms = self._clock_offset()
+        if abs(offset_ms) <= CLOCK_OFFSET_S_MAX * 1000 * self._clock.rate or not readings:
+            return readings
+        log.error("the clock is %d ms away from block time: readings are suspect until it is set right", -offset_ms)
+        return [msgspec.structs.replace(reading, quality=Quality.SUSPECT) for reading in readings]
 
     # --------------------------------------------------------------------------- from the buffer to the chain
 
@@ -118,7 +232,7 @@ class Gateway:
             batch = [reading for reading in waiting if reading.interval == waiting[0].interval]
             complete = len(batch) >= len(self._units) or len(waiting) > len(batch)
             if batch and (complete or waited):
-                return batch
+                return batch[:BATCH_READINGS_MAX]
             if batch:
                 await asyncio.sleep(BATCH_DELAY_S_MAX)
                 waited = True

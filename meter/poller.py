@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pymodbus.client import AsyncModbusTcpClient
 
@@ -24,6 +24,8 @@ from sdk.clock import Clock
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 TIMEOUT_S = 1.0
 BACKOFF_S = 1.0
 BACKOFF_S_MAX = 30.0
@@ -31,6 +33,8 @@ POLL_MS_MIN = 5_000
 """Energy is read no more often than this, in the clock's time."""
 POLL_SLACK = 1.25
 """Steps are longer than the device needs, so that a late poll does not make all later ones late."""
+POWER_S = 1.0
+"""Power alone is read so often, in real time, between samples: for those who watch."""
 POLL_STEPS_S = (5, 6, 10, 12, 15, 20, 30, 45, 60, 75, 90, 100, 150, 180, 225, 300, 450, 900)
 """Divisors of an interval, so that a poll falls on every boundary."""
 
@@ -38,7 +42,10 @@ POLL_STEPS_S = (5, 6, 10, 12, 15, 20, 30, 45, 60, 75, 90, 100, 150, 180, 225, 30
 class SampleSink(Protocol):
     """What becomes of each turn of a unit: a sample, or none."""
 
-    async def sample(self, unit: MeterUnit, sample: Sample) -> None: ...
+    async def sample(self, unit: MeterUnit, sample: Sample) -> object: ...
+
+    def power(self, unit: MeterUnit, at_ms: int, power_w: int) -> None:
+        """Power alone, between samples."""
 
     async def absence(self, unit: MeterUnit) -> None:
         """The unit's turn came and it gave nothing."""
@@ -69,7 +76,10 @@ class Line:
     ) -> None:
         assert len({(unit.host, unit.port) for unit in units}) == 1, "a line is one host and port"
         self._host, self._port = units[0].host, units[0].port
-        self._turns = [_Turn(unit, UnitReader(unit.profile, unit.unit)) for unit in units]
+        self._turns = [_Turn(unit, UnitReader(unit.profile, unit.unit, self._pause)) for unit in units]
+        self._pause_s = max(unit.profile.request_pause_ms for unit in units) / 1000
+        self._asked_at_s = float("-inf")
+        self._round_s = 0.0
         self._clock = clock
         self._sink = sink
         self._timeout_s = timeout_s
@@ -87,7 +97,7 @@ class Line:
         try:
             await self._round()
             while not _is_cancelled():
-                await self._clock.sleep_until((self._clock.now_ms() // self._step_ms + 1) * self._step_ms)
+                await self._watch_until((self._clock.now_ms() // self._step_ms + 1) * self._step_ms)
                 await self._round()
         finally:
             self._disconnect()
@@ -96,6 +106,11 @@ class Line:
 
     async def _round(self) -> None:
         """Every unit's turn: those that work first."""
+        began_s = _now_s()
+        await self._turns_of_all()
+        self._round_s = _now_s() - began_s
+
+    async def _turns_of_all(self) -> None:
         for turn in sorted(self._turns, key=lambda turn: turn.failures):
             sample = await self._take(turn)
             if _is_cancelled():
@@ -105,8 +120,25 @@ class Line:
             else:
                 await self._sink.sample(turn.unit, sample)
 
+    async def _watch_until(self, at_ms: int) -> None:
+        """Wait for the next step; meanwhile read power of units that work, on lines that are quick enough for it."""
+        while (now_ms := self._clock.now_ms()) < at_ms:
+            next_ms = min(at_ms, now_ms + int(POWER_S * 1000 * self._clock.rate))
+            await self._clock.sleep_until(next_ms)
+            if next_ms == at_ms or self._round_s > POWER_S / 2:
+                continue
+            for turn in self._turns:
+                if not turn.failures and turn.unit.profile.poll_interval_ms_min <= POWER_S * 1000:
+                    power_w = await self._asked(turn, turn.reader.read_power)
+                    if power_w is not None:
+                        self._sink.power(turn.unit, self._clock.now_ms(), power_w)
+
     async def _take(self, turn: _Turn) -> Sample | None:
-        """One sample, or None when the unit is in back-off, the line is down, or the unit fails."""
+        """One sample, or None."""
+        return await self._asked(turn, lambda client: turn.reader.read(client, self._clock.now_ms()))
+
+    async def _asked(self, turn: _Turn, ask: Callable[[AsyncModbusTcpClient], Awaitable[T | None]]) -> T | None:
+        """What ``ask`` gives, or None when the unit is in back-off, the line is down, or the unit fails."""
         if turn.not_before_s > _now_s():
             return None
         client = await self._connected()
@@ -114,7 +146,7 @@ class Line:
             return None
         await self._pace(turn)
         try:
-            sample = await turn.reader.read(client, self._clock.now_ms())
+            answer = await ask(client)
         except DeviceError as error:
             self._failed(turn, error)
             return None
@@ -128,13 +160,20 @@ class Line:
         if turn.failures:
             log.info("meter %s answers again", turn.unit.serial)
         turn.failures = 0
-        return sample
+        return answer
 
     async def _pace(self, turn: _Turn) -> None:
         pause_s = turn.asked_at_s + turn.unit.profile.poll_interval_ms_min / 1000 - _now_s()
         if pause_s > 0:
             await asyncio.sleep(pause_s)
         turn.asked_at_s = _now_s()
+
+    async def _pause(self) -> None:
+        """Leave the line alone between any two requests, as its slowest device wants it."""
+        pause_s = self._asked_at_s + self._pause_s - _now_s()
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+        self._asked_at_s = _now_s()
 
     def _failed(self, turn: _Turn, error: DeviceError) -> None:
         turn.reader.forget()

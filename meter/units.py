@@ -14,7 +14,8 @@ UNIT_MAX = 255
 
 @dataclass(frozen=True, slots=True)
 class MeterUnit:
-    """A meter: its serial on the chain, where it answers, what kind it is, and its connection's rated power."""
+    """A meter: its serial on the chain, where it answers, what kind it is, and its connection's rated power. One
+    without a host is fed by somebody else: a SCADA."""
 
     serial: str
     host: str
@@ -22,6 +23,10 @@ class MeterUnit:
     unit: int
     profile: DeviceProfile
     rated_power_w: int
+
+    @property
+    def is_fed(self) -> bool:
+        return not self.host
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -50,11 +55,11 @@ def units_of(sections: Iterable[MeterSection]) -> list[MeterUnit]:
         if section.serial in serials:
             raise ProfileError(f"meter {section.serial}: given twice")
         try:
-            host, port = parse_address(section.address)
+            host, port = ("", 0) if section.source == "scada" else parse_address(section.address)
             profile = load_profile(section.profile)
         except ProfileError as error:
             raise ProfileError(f"meter {section.serial}: {error}") from None
-        if (host, port, section.unit) in places:
+        if host and (host, port, section.unit) in places:
             raise ProfileError(f"meter {section.serial}: {section.address} unit {section.unit} is another meter's")
         serials.add(section.serial)
         places.add((host, port, section.unit))
@@ -63,8 +68,10 @@ def units_of(sections: Iterable[MeterSection]) -> list[MeterUnit]:
 
 
 def by_line(units: Sequence[MeterUnit]) -> dict[tuple[str, int], list[MeterUnit]]:
-    """Units by the connection that they share."""
+    """Units that are polled, by the connection that they share."""
     lines: dict[tuple[str, int], list[MeterUnit]] = {}
     for unit in units:
+        if unit.is_fed:
+            continue
         lines.setdefault((unit.host, unit.port), []).append(unit)
     return lines

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger.epochs import new_view_bytes_max_of
+from sdk.mqtt_section import MqttSection
 from sdk.wire import REQUEST_BYTES_MAX
 
 ENVIRONMENT_PREFIX = "WATTQ_"
@@ -162,10 +163,12 @@ class SandboxSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A meter that this node polls over Modbus TCP: ``address`` is HOST:PORT, ``profile`` a device profile's name."""
+    """A meter that this node polls over Modbus TCP: ``address`` is HOST:PORT, ``profile`` a device profile's name. With
+    ``source = "scada"`` it is fed over MQTT or HTTP instead, and has neither."""
 
     serial: Name
-    address: str
+    source: Annotated[str, Meta(pattern="^(modbus|scada)$")] = "modbus"
+    address: str = ""
     unit: Annotated[int, Meta(ge=0, le=255)] = 1
     profile: str = "sdm630"
     rated_power_w: Count = 20_000
@@ -182,6 +185,8 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     rest_port: Port
     client_port: Port
     metrics_port: Port = 0
+    mqtt_port: Port = 0
+    gateway_port: Port = 0
     directory: str = ""
     observer: bool = False
     couchdb_url: str = ""
@@ -202,6 +207,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     rest: RestSection = msgspec.field(default_factory=RestSection)
     state: StateSection = msgspec.field(default_factory=StateSection)
     sandbox: SandboxSection = msgspec.field(default_factory=SandboxSection)
+    mqtt: MqttSection = msgspec.field(default_factory=MqttSection)
     market: dict[str, int] = msgspec.field(default_factory=dict)
     node: dict[Name, NodeSection] = msgspec.field(default_factory=dict)
 
@@ -242,9 +248,12 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "limits.rest_body_bytes_max", f"must not be above {REQUEST_BYTES_MAX}, a call's bound")
         if self.timers.view_change_timeout_ms_max < self.timers.view_change_timeout_ms:
             _fail(source, "timers.view_change_timeout_ms_max", "must not be below timers.view_change_timeout_ms")
+        if (wrong := self.mqtt.fault()) is not None:
+            _fail(source, *wrong)
         _check_start(self.clock, source)
         _check_state(self.state, self.node, source)
         _check_ports(self.node, source)
+        _check_meters(self.node, source)
 
     def validate_beginning(self, source: str) -> None:
         """Rules for making a network, which later changes of membership need not keep."""
@@ -302,12 +311,19 @@ def _url_fault(url: str, plain_http: bool) -> str:
 def _check_ports(nodes: Mapping[str, NodeSection], source: str) -> None:
     owners: dict[tuple[str, int], str] = {}
     for name, node in nodes.items():
-        for key in ("peer_port", "rest_port", "client_port", "metrics_port"):
+        for key in ("peer_port", "rest_port", "client_port", "metrics_port", "mqtt_port", "gateway_port"):
             port = getattr(node, key)
             label = f"node.{name}.{key}"
             if port and (node.host, port) in owners:
                 _fail(source, label, f"port {port} is also {owners[node.host, port]}")
             owners[node.host, port] = label
+
+
+def _check_meters(nodes: Mapping[str, NodeSection], source: str) -> None:
+    for name, node in nodes.items():
+        for number, meter in enumerate(node.meter):
+            if meter.source == "modbus" and not meter.address:
+                _fail(source, f"node.{name}.meter[{number}].address", "is missing")
 
 
 def _overridden(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ IMPORT_WH = [0, 80, 200, 40, 160, 0]
 EXPORT_WH = [0, 50, 300, 10, 90, 0]
 """Nothing in the first interval and the last: sums are exact however late a busy machine polls."""
 
+TOTAL_WH = sum(IMPORT_WH) + sum(EXPORT_WH)
+
 
 class Chain:
     """What the gateway submits to: fails ``failures`` times, then keeps readings and counts repeats."""
@@ -130,7 +132,11 @@ async def test_an_accelerated_day_reaches_the_chain_whole(tmp_path: Path, until:
         MeterServer(played, clock) as server,
         running(Gateway(units(played, server.port), clock, chain.submit, buffer)),
     ):
+        # A late poll leaves a Wh that falls on a boundary to the reading after it.
         await until(lambda: all(any(r.interval > FIRST + 6 for r in chain.of(serial)) for serial in "AB"))
+        await until(
+            lambda: all(sum(r.import_wh + r.export_wh for r in chain.of(serial)) >= TOTAL_WH for serial in "AB")
+        )
     for serial, imported, exported in (("A", IMPORT_WH, EXPORT_WH), ("B", EXPORT_WH, IMPORT_WH)):
         readings = chain.of(serial)
         first = readings[0].interval
@@ -275,4 +281,31 @@ async def test_a_reset_meter_is_suspect_and_its_old_total_is_never_energy(tmp_pa
     assert readings[-1].epoch == 1
     assert readings[2].quality is Quality.SUSPECT
     assert sum(reading.import_wh for reading in readings) <= sum(IMPORT_WH)
+    buffer.close()
+
+
+async def test_a_clock_that_is_hours_off_bills_nothing(tmp_path: Path) -> None:
+    """The intervals are then not the chain's: readings are suspect until the clock is right again."""
+    unit, offset_ms = units(meters(), 1)[0], 3 * 3_600_000
+    buffer = ReadingBuffer(tmp_path / "buffer")
+    gateway = Gateway([unit], Clock(FIRST * INTERVAL_MS), Chain().submit, buffer, clock_offset=lambda: offset_ms)
+    await gateway.sample(unit, Sample(FIRST * INTERVAL_MS, 1_000, 0))
+    await gateway.sample(unit, Sample((FIRST + 1) * INTERVAL_MS, 1_100, 0))
+    offset_ms = -59_000
+    await gateway.sample(unit, Sample((FIRST + 2) * INTERVAL_MS, 1_200, 0))
+    assert [(r.quality, r.import_wh) for r in buffer.pending()] == [(Quality.SUSPECT, 100), (Quality.GOOD, 100)]
+    buffer.close()
+
+
+async def test_many_meters_go_in_several_submissions(tmp_path: Path, until: Until) -> None:
+    chain, profile = Chain(), quick("sdm630")
+    some = [MeterUnit(f"M{n}", "", 0, 1, profile, 10_000) for n in range(gateway_module.BATCH_READINGS_MAX + 3)]
+    buffer = ReadingBuffer(tmp_path / "buffer")
+    gateway = Gateway(some, Clock(FIRST * INTERVAL_MS, 0.001), chain.submit, buffer)
+    for unit in some:
+        await gateway.sample(unit, Sample(FIRST * INTERVAL_MS, 1_000, 0))
+        await gateway.sample(unit, Sample((FIRST + 1) * INTERVAL_MS, 1_100, 0))
+    async with running(gateway):
+        await until(lambda: not buffer.pending())
+    assert [len(batch) for batch in chain.batches] == [50, 3]
     buffer.close()

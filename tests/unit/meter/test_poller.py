@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from meter import poller as poller_module
 from meter.counters import Sample
 from meter.errors import DeviceRefused, WrongDevice
 from meter.poller import Line, poll_step_ms
@@ -34,12 +36,16 @@ class Sink:
     def __init__(self) -> None:
         self.samples: dict[str, list[Sample]] = {}
         self.absences: dict[str, int] = {}
+        self.powers: list[tuple[str, int]] = []
 
     async def sample(self, unit: MeterUnit, sample: Sample) -> None:
         self.samples.setdefault(unit.serial, []).append(sample)
 
     async def absence(self, unit: MeterUnit) -> None:
         self.absences[unit.serial] = self.absences.get(unit.serial, 0) + 1
+
+    def power(self, unit: MeterUnit, at_ms: int, power_w: int) -> None:
+        self.powers.append((unit.serial, power_w))
 
     def count(self, serial: str) -> int:
         return len(self.samples.get(serial, []))
@@ -288,3 +294,46 @@ async def test_a_fast_device_is_not_polled_faster_than_it_bears(until: Until) ->
     times = [sample.at_ms for sample in sink.samples["M"]]
     gaps_ms = [(after - before) / FAST for before, after in pairwise(times)]
     assert min(gaps_ms) >= meter.profile.poll_interval_ms_min - 2
+
+
+async def test_power_is_read_every_second_between_samples(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller_module, "POWER_S", 0.1)
+    clock = Clock(1_000 * 900_000 + 450_001, 1.0)
+    quick, slow = (
+        SimulatedMeter(serial, unit, profile, 1_000, [3_600], [0])
+        for serial, unit, profile in (
+            ("quick", 1, msgspec.structs.replace(load_profile("sdm630"), poll_interval_ms_min=10)),
+            ("slow", 2, msgspec.structs.replace(load_profile("sdm630"), poll_interval_ms_min=101)),
+        )
+    )
+    async with MeterServer([quick, slow], clock) as server:
+        sink = Sink()
+        async with running(Line([unit_of(meter, server.port) for meter in (quick, slow)], clock, sink)):
+            await until(lambda: len(sink.powers) >= 4)
+    assert {serial for serial, _ in sink.powers} == {"quick"}
+    assert all(9_000 < power < 20_000 for _, power in sink.powers)
+    assert sink.count("quick") <= 2, "the counters are read in steps of seconds"
+
+
+async def test_a_line_is_left_alone_between_any_two_requests(until: Until) -> None:
+    """Two units and three requests each: none comes sooner after another than the line's slowest device bears."""
+    asked: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await reader.readexactly(12)
+            asked.append(asyncio.get_running_loop().time())
+            count = int.from_bytes(request[10:12], "big")
+            body = request[6:8] + bytes([2 * count]) + bytes(2 * count)
+            writer.write(request[:2] + b"\0\0" + len(body).to_bytes(2, "big") + body)
+            await writer.drain()
+
+    profile = msgspec.structs.replace(load_profile("em340"), request_pause_ms=60, poll_interval_ms_min=1)
+    sink = Sink()
+    async with raw_server(answer) as port:
+        units = [MeterUnit(f"M{unit}", "127.0.0.1", port, unit, profile, 1_000) for unit in (1, 2)]
+        async with running(Line(units, Clock(0, FAST), sink)):
+            await until(lambda: sink.count("M1") >= 2 and sink.count("M2") >= 2)
+    gaps_s = [after - before for before, after in pairwise(asked)]
+    assert len(asked) >= 12
+    assert min(gaps_s) >= 0.05

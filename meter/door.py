@@ -1,0 +1,107 @@
+"""The gateway's own small HTTP door: samples of a SCADA, and replacements of meters.
+
+It listens on this machine unless it has a certificate, and takes a bearer token in either case. Answers to samples are
+``FeedAnswer``; everything else that is refused is a problem document (RFC 9457) with a stable code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ssl
+from collections.abc import Awaitable, Callable, Collection
+
+import msgspec
+from aiohttp import web
+
+from meter.feed import STATUS, FeedDesk
+from meter.gateway import Gateway
+from sdk.errors import Problem, Refused
+from sdk.replacement import ReplacementOrder, replacement_of
+
+BODY_BYTES_MAX = 16_384
+REQUESTS_AT_ONCE_MAX = 32
+"""More are told to come back; idle connections end by themselves."""
+KEEPALIVE_S = 30.0
+SHUTDOWN_S = 2.0
+TOKEN_CHARS_MIN = 16
+JSON, PROBLEM = "application/json", "application/problem+json"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Door:
+    """``listen`` and ``close`` once each. ``replacers``: signers whose orders of replacement are carried out."""
+
+    def __init__(self, gateway: Gateway, feed: FeedDesk, token: str, chain: str, replacers: Collection[str]) -> None:
+        if len(token) < TOKEN_CHARS_MIN:
+            raise ValueError(f"the door's token has {len(token)} characters; at least {TOKEN_CHARS_MIN} are needed")
+        self._gateway, self._feed, self._token = gateway, feed, token
+        self._chain, self._replacers = chain, replacers
+        self._under_way = 0
+        self._runner: web.AppRunner | None = None
+
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Returns the port. Raises ``OSError`` if it is taken."""
+        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._guarded])
+        application.router.add_post("/v1/meters/{serial}/samples", self._sample)
+        application.router.add_post("/v1/replacements", self._replace)
+        application.router.add_get("/v1/meters", self._meters)
+        self._runner = web.AppRunner(
+            application, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self._is_token(request):
+            return _problem(Problem("IDENTITY_REQUIRED", "The door takes its token: Authorization: Bearer …", 401))
+        if self._under_way >= REQUESTS_AT_ONCE_MAX:
+            return _problem(Problem("TOO_MANY_REQUESTS", "Too much at once. Try again.", 429))
+        self._under_way += 1
+        try:
+            return await handler(request)
+        except Refused as refusal:
+            return _problem(refusal.problem)
+        except web.HTTPRequestEntityTooLarge:
+            return _problem(Problem("BODY_TOO_LARGE", f"At most {BODY_BYTES_MAX} bytes.", 413))
+        except web.HTTPException as error:
+            return _problem(Problem("NOT_FOUND", f"{error.reason}: docs/METERS.md has the routes.", error.status))
+        finally:
+            self._under_way -= 1
+
+    def _is_token(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+    async def _sample(self, request: web.Request) -> web.Response:
+        answer = await self._feed.take(request.match_info["serial"], await request.read())
+        return _json(answer, STATUS[answer.code])
+
+    async def _replace(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            order = msgspec.json.decode(body, type=ReplacementOrder)
+        except msgspec.DecodeError as error:
+            raise Refused(Problem("PARAMETERS_INVALID", f"This is no order: {error}.", 400)) from None
+        replacement = await asyncio.to_thread(replacement_of, order, self._chain, self._replacers)
+        return _json({"meter": replacement.meter, "epoch": await self._gateway.replace(replacement)}, 200)
+
+    async def _meters(self, _: web.Request) -> web.Response:
+        return _json(self._gateway.told(), 200)
+
+
+def _json(body: object, status: int) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type=JSON)
+
+
+def _problem(problem: Problem) -> web.Response:
+    body = {"type": "about:blank", "status": problem.status, "code": problem.code, "detail": problem.message}
+    return web.Response(body=msgspec.json.encode(body), status=problem.status, content_type=PROBLEM)
