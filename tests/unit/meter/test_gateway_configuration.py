@@ -11,6 +11,7 @@ from cli.gateway import gateway
 from meter.configuration import clock_of, load_gateway
 from meter.errors import ProfileError
 from sdk.configuration import ClockSection
+from sdk.mqtt_section import MqttSection
 
 GOOD = """
 endpoints = ["http://127.0.0.1:1"]
@@ -78,3 +79,30 @@ def test_the_command_says_what_is_wrong(path: Path) -> None:
     assert (missing.exit_code, "genesis.json" in missing.output) == (2, True)
     nowhere = CliRunner().invoke(app, ["--config", str(path.with_name("none.toml"))])
     assert (nowhere.exit_code, "cannot be read" in nowhere.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("added", "why"),
+    [
+        ('[mqtt]\nurl = "http://x"', "mqtt.url: mqtt://HOST:PORT"),
+        ('[mqtt]\nurl = "mqtt://user:secret@localhost"', "mqtt.url: user and password belong into the environment"),
+        ('[mqtt]\nurl = "mqtt://broker.example"', "mqtt.url: beyond this machine"),
+        (f'[mqtt]\nparties = ["{"a" * 64}"]', "mqtt.parties: only a broker"),
+        ('[mqtt]\nurl = "mqtt://localhost:x"', "mqtt.url: no URL"),
+        ("[mqtt]\nkeepalive_s = 1", "mqtt.keepalive_s"),
+        ("[door]\nport = 0", "door.port"),
+        ('[door]\nport = 1\nreplacers = ["me"]', "door.replacers"),
+    ],
+)
+def test_what_is_wrong_with_mqtt_or_a_door_is_named(path: Path, added: str, why: str) -> None:
+    path.write_text(GOOD + added + "\n")
+    with pytest.raises(ProfileError) as caught:
+        load_gateway(path)
+    assert why in str(caught.value)
+
+
+def test_addresses_of_brokers() -> None:
+    assert MqttSection(url="mqtt://localhost").address == ("localhost", 1883, False)
+    assert MqttSection(url="mqtts://[::1]:9").address == ("::1", 9, True)
+    assert MqttSection(url="mqtt://broker.example", plain=True).fault() is None
+    assert MqttSection().credentials({"WATTQ_MQTT_USER": "u", "WATTQ_MQTT_PASSWORD": "p"}) == ("u", "p")
