@@ -42,7 +42,7 @@ async def running(section: MqttSection, home: Path, **options: Any) -> AsyncIter
     task = asyncio.create_task(mqtt.run(lambda: ONLINE))
     try:
         async with asyncio.timeout(20):
-            while mqtt.link is None or not mqtt.link.connected.is_set():  # noqa: ASYNC110
+            while mqtt.link is None or not mqtt.link.connected.is_set() or len(mqtt.outbox):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         yield mqtt
     finally:
