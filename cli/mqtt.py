@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 File = Annotated[Path, typer.Argument(help="The users' file, for example node1/mqtt-users.toml")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -33,6 +34,7 @@ def user(
     party: Annotated[list[str] | None, typer.Option(help="A signer whose trades it may read; may be repeated.")] = None,
     meter: Annotated[list[str] | None, typer.Option(help="A meter that it may read; may be repeated.")] = None,
     feeds: Annotated[bool, typer.Option(help="It may publish samples of those meters.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Add a user, or give one a new password and new rights. The password is asked for, and kept as a hash.
 
@@ -50,10 +52,11 @@ def user(
     except ProfileError as error:
         _fail("user", error)
     _write(file, text)
+    _tell(name, "may connect once the node has started again", as_json)
 
 
 @app.command()
-def remove(file: File, name: Annotated[str, typer.Argument(help="The user's name.")]) -> None:
+def remove(file: File, name: Annotated[str, typer.Argument(help="The user's name.")], as_json: Json = False) -> None:
     """Remove a user.
 
     Example: wattq mqtt remove node1/mqtt-users.toml home
@@ -65,10 +68,11 @@ def remove(file: File, name: Annotated[str, typer.Argument(help="The user's name
     except ProfileError as error:
         _fail("remove", error)
     _write(file, users_text({known: entry for known, entry in users.items() if known != name}))
+    _tell(name, "is removed, and may not connect once the node has started again", as_json)
 
 
 @app.command(name="list")
-def list_users(file: File, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_users(file: File, as_json: Json = False) -> None:
     """The users and their rights, without passwords.
 
     Example: wattq mqtt list node1/mqtt-users.toml
@@ -86,6 +90,10 @@ def list_users(file: File, as_json: Annotated[bool, typer.Option("--json", help=
     for name, row in rows.items():
         rights = [*(f"party {party}" for party in row["parties"]), *(f"meter {meter}" for meter in row["meters"])]
         typer.echo(f"{name}: {', '.join(rights) or 'public topics'}{'; feeds' if row['feeds'] else ''}")
+
+
+def _tell(name: str, what: str, as_json: bool) -> None:
+    typer.echo(json.dumps({"user": name}) if as_json else f"{name} {what}")
 
 
 def _write(file: Path, text: str) -> None:

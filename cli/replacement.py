@@ -34,6 +34,7 @@ def replace(
     door: Annotated[str, typer.Option(help="The gateway's door.")] = "http://127.0.0.1:8650",
     new: Annotated[str, typer.Option(help="What the new meter shows at its beginning.")] = "0,0",
     at: Annotated[int, typer.Option(help="When, in UTC milliseconds; now if left out.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell a gateway that a meter is replaced, before the new one is connected. The order is signed.
 
@@ -64,7 +65,8 @@ def replace(
     except Mistake as error:
         typer.echo(f"wattq meter replace: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"{told['meter']} was replaced: epoch {told['epoch']} from now on")
+    text = f"{told['meter']} was replaced: epoch {told['epoch']} from now on"
+    typer.echo(json.dumps({"meter": told["meter"], "epoch": told["epoch"]}) if as_json else text)
 
 
 def _counters(text: str) -> tuple[int, int]:

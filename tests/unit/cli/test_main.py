@@ -18,12 +18,11 @@ NO_JSON_OPTION = {"gateway", "meter simulate", "sim golden"}
 
 def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The words of every command that does something."""
-    children = getattr(command, "commands", None)
-    if children is None:
+    if not hasattr(command, "list_commands"):
         yield words
         return
-    for name, child in children.items():
-        yield from walk(child, (*words, name))
+    for name in command.list_commands(None):
+        yield from walk(command.get_command(None, name), (*words, name))
 
 
 EVERY_COMMAND = list(walk(typer.main.get_command(app)))
