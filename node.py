@@ -11,7 +11,6 @@ import asyncio
 import gc
 import logging
 import signal
-import ssl
 import sys
 import time
 from collections import Counter
@@ -22,7 +21,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from api.affairs import Affairs, LivePower
+from api.certificates import CertificateWatch
 from api.channels import Channels
+from api.enrolment import office_of
 from api.logs import reset_levels, set_up_logs
 from api.operations import Operations, OperationsServer
 from api.options import options_of
@@ -31,7 +32,7 @@ from api.socket import SocketServer
 from api.socket_streams import StreamDoor
 from api.stream_doors import stream_routes
 from api.unit import Site, Unit
-from ca.authority import Authority, AuthorityError, read_roots
+from ca.authority import AuthorityError, read_roots
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import client_context, pem_of, public_server_context, server_context, welcoming_server_context
 from contracts.deployment import DeploymentInvalid, check_deployment
@@ -85,8 +86,12 @@ class Node:
         self.main = Seat(self._open(genesis, home / "data", ""), home, self.exchange)
         self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
         self.diagnosis, self.rounds = self.main.diagnosis, self.main.rounds
-        self.stop, authority = self.main.stop, section.certificate_authority
-        self.main.unit.attach(self, Authority.open(directory / authority) if authority else None)
+        own, url = section.certificate_authority, configuration.network.ca_url
+        self.office = office_of(directory / own if own else None, url, self._roots, self._is_revoked)
+        self.stop = self.main.stop
+        self.main.unit.attach(self, self.office)
+        watched, shown = (home / "node.crt", home / "node.key"), (*self._peer_tls, self._public_tls, self._client_tls)
+        self.watch = CertificateWatch(*watched, key.public_key, self._roots, shown, self.site.metrics)
         ledger, most = self.main.unit.ledger, configuration.limits.channels_max
         self.channels = Channels(home / CHANNELS, ledger, most, self._open_channel, self._take_seat)
 
@@ -104,18 +109,18 @@ class Node:
         return seat
 
     def _transport(self) -> Transport:
-        # A newcomer's state, or that of a node that was away, may know fewer roots than the others do.
         certificate, key, roots = self.home / "node.crt", self.home / "node.key", pem_of(self.genesis.roots)
-        vouched, limits = read_roots(self.home / "roots.pem"), self.site.configuration.limits
+        self._vouched, limits = read_roots(self.home / "roots.pem"), self.site.configuration.limits
+        self._peer_tls = server_context(certificate, key, roots), client_context(certificate, key, roots)
+        self._public_tls = public_server_context(certificate, key)
+        self._client_tls = welcoming_server_context(certificate, key, roots)
         transport = Transport(
             Hello(PROTOCOL_VERSION, self.genesis.chain_id, self.genesis.channel, self.site.key.public_key),
-            lambda: (*roots_of(self.main.unit.ledger.reader()), *vouched),
-            server_context(certificate, key, roots),
-            client_context(certificate, key, roots),
+            self._roots,
+            *self._peer_tls,
             TransportLimits(**picked([field.name for field in fields(TransportLimits)], limits)),
         )
-        revoked = "governance/revoked/"
-        transport.is_revoked = lambda serial: self.main.unit.ledger.reader().get(revoked + serial) is not None
+        transport.is_revoked = self._is_revoked
         return transport
 
     def _whose(self, channel: str, token: str) -> str:
@@ -125,6 +130,13 @@ class Node:
 
     def _door(self, channel: str) -> StreamDoor:
         return self.channels.door(channel) if channel else self.main.unit.service
+
+    def _roots(self) -> tuple[bytes, ...]:
+        """A newcomer's state, or that of a node that was away, may know fewer roots than the others do."""
+        return (*roots_of(self.main.unit.ledger.reader()), *self._vouched)
+
+    def _is_revoked(self, serial: str) -> bool:
+        return self.main.unit.ledger.reader().get("governance/revoked/" + serial) is not None
 
     async def run(self) -> None:
         """Serve until ``stop``, or until another validator set has taken over; whatever fails ends everything."""
@@ -141,21 +153,19 @@ class Node:
         self.site.watch.measures.connections.set_function(lambda: rest.hall.count)
         rest.app.add_routes(stream_routes(streams))
         probed = OperationsServer(operations)
-        public_tls = public_server_context(self.home / "node.crt", self.home / "node.key")
         try:
             if section.metrics_port:
                 await probed.listen(section.host, section.metrics_port)
             if section.client_port:
-                roots = pem_of(self.genesis.roots)
-                mutual_tls = welcoming_server_context(self.home / "node.crt", self.home / "node.key", roots)
                 await socket.listen_tls(
-                    section.host, section.client_port, mutual_tls, lambda: roots_of(unit.ledger.reader())
+                    section.host, section.client_port, self._client_tls, lambda: roots_of(unit.ledger.reader())
                 )
             if section.rest_port:  # HTTPS beyond loopback
-                await rest.listen(section.host, section.rest_port, None if section.host in LOOPBACK else public_tls)
+                tls = None if section.host in LOOPBACK else self._public_tls
+                await rest.listen(section.host, section.rest_port, tls)
             await self.transport.start(section.host, section.peer_port)
             log.info("node %s of %s is up at height %d", self.site.name, self.genesis.network, unit.ledger.height)
-            await self._run_parts(public_tls)
+            await self._run_parts()
         finally:
             await streams.close()
             await rest.close()
@@ -163,31 +173,36 @@ class Node:
             await node.close()
             await health.close()
             await socket.close()
+            await self.office.close()
             await self.transport.stop()
             self.channels.close()
             unit.close()
 
-    async def _run_parts(self, tls: ssl.SSLContext) -> None:
+    async def _run_parts(self) -> None:
         """The main channel, the others, and meters and MQTT if this node has them; it ends when the first does."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.channels.run())
-            metering = tasks.create_task(self._run_metering(tls))
+            watch = tasks.create_task(self.watch.run())
+            metering = tasks.create_task(self._run_metering())
             await self.main.run()
             self.channels.stop()
+            watch.cancel()
             metering.cancel()
 
-    async def _run_metering(self, tls: ssl.SSLContext) -> None:
+    async def _run_metering(self) -> None:
         key = SigningKey.load(self._gateway_key) if self.metering.units else None
         unit, site, chain = self.main.unit, self.site, self.genesis.chain_id.hex()
         affairs = Affairs(unit.service.hub, unit.ledger, site.key.signer)
         power = LivePower(unit.service.hub, unit.ledger)
         async with AsyncClient([connect(f"unix:{site.socket}")], self.genesis, key) as client:
-            await self.metering.run(client, chain, tls, self.status, affairs, [power], site.metrics)
+            await self.metering.run(client, chain, self._public_tls, self.status, affairs, [power], site.metrics)
 
     def status(self) -> NodeStatus:
-        """The main channel's account, with what was dropped on all links."""
-        told = self.main.status()
-        return replace(told, rejects=dict(sorted((Counter(told.rejects) + self.transport.drops).items())))
+        """The main channel's account, with what was dropped on all links and how long certificates still hold."""
+        told, watch = self.main.status(), self.watch
+        rejects = dict(sorted((Counter(told.rejects) + self.transport.drops).items()))
+        alarms, ends = (*told.alarms, *watch.alarms()), watch.certificates()
+        return replace(told, rejects=rejects, alarms=alarms, certificates=ends, warnings=watch.warnings())
 
 
 async def serve(config: Path, name: str) -> None:

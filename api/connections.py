@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from typing import Any
 
@@ -97,6 +98,19 @@ class Connection(web.RequestHandler):
         response = problem_response(_protocol_fault(status, exc))
         response.force_close()
         return response
+
+
+async def listening(
+    runner: web.AppRunner, hall: Hall, host: str, port: int, context: ssl.SSLContext | None
+) -> asyncio.Server:
+    """A server of an application that has been set up, whose connections are counted in ``hall``."""
+    loop, manager = asyncio.get_running_loop(), runner.server
+    assert manager is not None, "it has been set up"
+
+    def accept() -> Connection:
+        return Connection(manager, loop, hall)
+
+    return await loop.create_server(accept, host, port, ssl=context, reuse_address=True)
 
 
 def _protocol_fault(status: int, error: BaseException | None) -> Problem:

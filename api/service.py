@@ -16,6 +16,7 @@ import msgspec
 
 from api.book import read_book, read_intervals
 from api.channel_records import channels_of
+from api.enrolment import NoOffice, Office
 from api.headers import header_record, not_held
 from api.operating import Operating
 from api.past import CHANGED, PastReader
@@ -34,10 +35,9 @@ from api.sessions import Sessions
 from api.streams import Hub
 from api.submissions import Submissions
 from api.terms import read_terms
-from ca.authority import AdmissionRefused, Authority
-from ca.certificates import InvalidCertificate
+from ca.messages import Roots
 from ledger.answers import BlockNotHeld
-from ledger.authentication import authenticate, read_certificate
+from ledger.authentication import authenticate, read_certificate, roots_of
 from ledger.block_proofs import block_proof_to_json
 from ledger.ledger import Ledger
 from ledger.proofs import KeyProof, to_json
@@ -49,13 +49,13 @@ from ledger.values import decode_value
 from sdk import methods
 from sdk.diagnosis import Diagnosis
 from sdk.errors import Problem, Refused
+from sdk.methods import Method
 from sdk.rounds import Rounds
 from sdk.streams import StreamEvent, StreamParams
 
 READ_THREADS, READS_MAX, READ_TIMEOUT_S = 2, 256, 10.0
 QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S = 2, 64, 5.0
 """Queries and views: what may take long."""
-ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S = 1, 32, 60.0
 STATUS_OF_VIEW_CODE = 422
 INTERVAL_MS = 900_000
 
@@ -80,7 +80,7 @@ class NodeService:
         submissions: Submissions,
         sessions: Sessions,
         status: StatusPort,
-        authority: Authority | None,
+        office: Office | None,
         hand_over: HandoverPort,
         diagnose: Callable[[], Diagnosis],
         rounds: Callable[[], Rounds],
@@ -90,7 +90,6 @@ class NodeService:
         self._ledger = ledger
         self._reads = BoundedPool("reads", READ_THREADS, READS_MAX, READ_TIMEOUT_S)
         self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
-        self._enrolments = BoundedPool("enrolments", ENROLMENT_THREADS, ENROLMENTS_MAX, ENROLMENT_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
         self._past = PastReader(ledger, self._reads)
         self.hub = Hub(ledger)
@@ -98,7 +97,7 @@ class NodeService:
         self._submissions = submissions
         self._sessions = sessions
         self._status = status
-        self._authority = authority
+        self._office = office or NoOffice()
         self._hand_over = hand_over
         self._rounds = rounds
         self._operating = Operating(ledger, self._reads, diagnose, is_main)
@@ -127,7 +126,8 @@ class NodeService:
             "value": self._do_value,
             "challenge": self._do_challenge,
             "session": self._do_session,
-            "enrol": self._do_enrol,
+            **{method.name: self._enrolment(method) for method in methods.ENROLMENT},
+            "roots": self._do_roots,
             "handover": self._do_handover,
             "channels": self._do_channels,
             "rounds": self._do_rounds,
@@ -205,14 +205,14 @@ class NodeService:
     async def _do_session(self, params: methods.SessionParams, _: Viewer) -> methods.Session:
         return await self._reads.run(self._sessions.open, params, _now_ms())
 
-    async def _do_enrol(self, params: methods.EnrolParams, _: Viewer) -> methods.Enrolment:
-        if self._authority is None:
-            raise _refused("NOT_AN_AUTHORITY", "This node issues no certificates; ask the one that does.", 421)
-        try:
-            issued = await self._enrolments.run(self._authority.enrol, params.request, params.code)
-        except (AdmissionRefused, InvalidCertificate) as error:
-            raise _refused("ADMISSION_REFUSED", f"{error}.", 403) from None
-        return methods.Enrolment(issued.certificate_der, issued.serial)
+    def _enrolment(self, method: Method[Any, Any]) -> Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]:
+        async def enrolment(params: Any, viewer: Viewer) -> msgspec.Struct:
+            return await self._office.answer(method, params, viewer.origin)
+
+        return enrolment
+
+    async def _do_roots(self, _: methods.Nothing, __: Viewer) -> Roots:
+        return Roots(roots_of(self._ledger.reader()))
 
     async def _do_rounds(self, _: methods.Nothing, __: Viewer) -> Rounds:
         return self._rounds()

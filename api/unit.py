@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
+from api.enrolment import Office
 from api.metrics import NodeMetrics
 from api.reporter import Report, Reporter
 from api.service import NodeService
 from api.sessions import Sessions
 from api.statedb import open_state_database
 from api.submissions import Submissions
-from ca.authority import Authority
 from ca.keys import SigningKey
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
@@ -99,8 +99,8 @@ class Unit:
         self.ledger.on_commit.append(self._committed)
         self.ledger.on_install.append(self.projector.resync)
 
-    def attach(self, consensus: Consensus, authority: Authority | None = None) -> None:
-        """``authority``: the CA that issues certificates here, if this node has it."""
+    def attach(self, consensus: Consensus, office: Office | None = None) -> None:
+        """``office``: where enrolment is answered, if it is here."""
         self._consensus, self._loop = consensus, asyncio.get_running_loop()
         client = AsyncClient([connect(f"unix:{self.site.socket}")], self.genesis, self.site.key, self.channel)
         self._reporter = Reporter(client, consensus.epoch)
@@ -111,7 +111,7 @@ class Unit:
             submissions=self.submissions,
             sessions=self.sessions,
             status=consensus.status,
-            authority=authority,
+            office=office,
             hand_over=consensus.hand_over,
             diagnose=consensus.diagnosis,
             rounds=consensus.rounds,

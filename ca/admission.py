@@ -83,7 +83,7 @@ class Admissions:
             policy = load_policy(self._folder.directory)
             rule = policy.decide(facts)
             if rule.then == "refuse":
-                raise AdmissionRefused("NOT_ADMITTED", "this CA admits no such role or organisation")
+                raise AdmissionRefused("ADMISSION_REFUSED", "this CA admits no such role or organisation")
             crowded = self._issued_by_policy_today() >= policy.issues_per_day_max
             if rule.then == "issue" and not crowded and not self._authority.is_taken(facts):
                 issued = self._authority.certify(facts, rule.days, (), rule.attributes)

@@ -19,7 +19,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.audit import AuditLog
+from ca.audit import AuditLog, Entry
 from ca.certificates import (
     InvalidCertificate,
     RequestFacts,
@@ -31,7 +31,7 @@ from ca.certificates import (
 from ca.codes import AdmissionRefused, Codes, CodeTerms
 from ca.folder import AuthorityError, Folder
 from ca.issuing import NO_ATTRIBUTES, check_attributes, make_certificate, make_intermediate, make_root, make_server
-from ca.keys import SigningKey, signer_of
+from ca.keys import SigningKey, key_is_encrypted, signer_of
 
 CERTIFICATE_DAYS = 365
 ROOT_DAYS = 3_650
@@ -39,6 +39,8 @@ CODE_VALID_HOURS = 72
 HOUR_MS = 3_600_000
 ISSUED, REVOKED = "issued.jsonl", "revoked.jsonl"
 ROOT, INTERMEDIATE = "root", "intermediate"
+PASSPHRASE_VARIABLE = "WATTQ_CA_PASSPHRASE"
+"""The environment variable with the passphrase of a CA's encrypted key; it is in no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,20 @@ class Authority:
     @classmethod
     def open(cls, directory: Path, passphrase: str = "") -> Authority:
         return cls(directory, passphrase)
+
+    @staticmethod
+    def check_log(directory: Path, known_hash: str = "") -> list[Entry]:
+        """The audit log's entries; ``AuthorityError`` if it is broken, or lacks a certificate or revocation."""
+        folder = Folder(directory)
+        if not (directory / f"{ROOT}.crt").exists():
+            raise AuthorityError(f"{directory} holds no CA")
+        entries = AuditLog(folder).check(known_hash)
+        for what, register in (("issued", ISSUED), ("revoked", REVOKED)):
+            told = {entry.facts.get("serial") for entry in entries if entry.what == what}
+            for line in folder.lines(register):
+                if line["serial"] not in told:
+                    raise AuthorityError(f"{directory / register}: {line['serial']} is not in the audit log")
+        return entries
 
     def issue(
         self,
@@ -234,6 +250,12 @@ class Authority:
     def locked(self) -> Iterator[None]:
         with self.folder.locked():
             yield
+
+
+def is_encrypted(directory: Path) -> bool:
+    """Whether a CA's directory holds an encrypted key."""
+    keys = [directory / f"{name}.key" for name in (ROOT, INTERMEDIATE)]
+    return any(key.exists() and key_is_encrypted(key) for key in keys)
 
 
 def read_roots(file: Path) -> tuple[bytes, ...]:

@@ -45,6 +45,10 @@ def public_key_from(data: bytes) -> bytes:
     return point
 
 
+def key_is_encrypted(path: Path) -> bool:
+    return path.read_bytes().startswith(_ENCRYPTED)
+
+
 def _read_private(path: Path) -> bytes:
     """The bytes of a file that is its owner's alone, where files have modes; ``InvalidKey`` for one open to others."""
     with path.open("rb") as file:

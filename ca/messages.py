@@ -11,12 +11,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ca.certificates import CERTIFICATE_BYTES_MAX, NAME_CHARS_MAX
+from ca.certificates import NAME_CHARS_MAX
 
-KEY_BYTES_MAX, SIGNATURE_BYTES_MAX = 200, 80
+KEY_BYTES_MAX, SIGNATURE_BYTES_MAX, DER_BYTES_MAX = 201, 81, 4_098
+"""Multiples of three, so that base64 has the same bound; what is certified has ``CERTIFICATE_BYTES_MAX`` at most."""
 CODE_CHARS_MAX, REASON_CHARS_MAX = 128, 200
 
-Der = Annotated[bytes, Meta(max_length=CERTIFICATE_BYTES_MAX)]
+Der = Annotated[bytes, Meta(max_length=DER_BYTES_MAX)]
 Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 Proof = Annotated[bytes, Meta(max_length=SIGNATURE_BYTES_MAX)]
 Code = Annotated[str, Meta(max_length=CODE_CHARS_MAX)]
@@ -82,6 +83,13 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
     certificate: bytes = b""
     serial: str = ""
     reason: str = ""
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """The next certificate (DER) of the same key, with the same names, role, attributes and hosts."""
+
+    certificate: bytes
+    serial: str
 
 
 class Waiting(msgspec.Struct, frozen=True):

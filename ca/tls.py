@@ -26,9 +26,9 @@ def client_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContex
     return context
 
 
-def public_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """For REST: no client certificate, since envelopes and sessions are signed."""
-    return _context(ssl.PROTOCOL_TLS_SERVER, certificate, key)
+def public_server_context(certificate: Path, key: Path, passphrase: str = "") -> ssl.SSLContext:
+    """For REST, the client socket and the CA: no client certificate, since what they are told is signed."""
+    return _context(ssl.PROTOCOL_TLS_SERVER, certificate, key, passphrase)
 
 
 def welcoming_server_context(certificate: Path, key: Path, root_pem: str) -> ssl.SSLContext:
@@ -60,8 +60,8 @@ def pem_of(roots: Iterable[bytes]) -> str:
     return "".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode() for der in roots)
 
 
-def _context(protocol: int, certificate: Path, key: Path) -> ssl.SSLContext:
+def _context(protocol: int, certificate: Path, key: Path, passphrase: str = "") -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, passphrase)  # which an unencrypted key does not use
     return context

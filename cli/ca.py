@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.authority import CERTIFICATE_DAYS, CODE_VALID_HOURS, ROOT_DAYS, AdmissionRefused, Authority, AuthorityError
-from ca.authority import Issued as Certificate
-from ca.certificates import InvalidCertificate, Role, create_request, request_facts
-from ca.keys import InvalidKey, SigningKey
+from ca.authority import CERTIFICATE_DAYS, CODE_VALID_HOURS, ROOT_DAYS, Authority, AuthorityError
+from ca.certificates import Role, create_request, request_facts
+from ca.keys import SigningKey
+from cli import ca_network, ca_office
+from cli.ca_common import (
+    DIRECTORY,
+    Attributes,
+    Days,
+    Directory,
+    Encrypt,
+    Json,
+    Out,
+    RequestFile,
+    Serial,
+    check_free,
+    facts_of,
+    hand_over,
+    load_key,
+    new_passphrase,
+    open_ca,
+    pairs_of,
+    read_request,
+    refusals,
+    say,
+)
 
 app = typer.Typer(
     help="Keep the root CA: issue, list and revoke certificates, hand out admission codes.\n\n"
-    "Exit codes: 0 done, 1 refused, 2 wrong usage or missing files.",
+    "Exit codes: 0 done, 1 refused, 2 wrong usage or missing files, 3 no CA or node answers.",
     no_args_is_help=True,
 )
-DIRECTORY = Path("wattquorum/ca")
-DAYS_MAX = 36_500
+app.registered_commands += [*ca_office.app.registered_commands, *ca_network.app.registered_commands]
 HOURS_MAX = 8_760
-REFUSED = (AdmissionRefused, AuthorityError, InvalidCertificate, FileExistsError)
-
-Directory = Annotated[Path, typer.Option("--directory", "-d", help="The CA's directory.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the PEM here, never over a file.")]
-RequestFile = Annotated[Path, typer.Argument(help="A PKCS#10 request, PEM or DER.")]
-Serial = Annotated[str, typer.Argument(help="The certificate's serial number, in hex.")]
-Days = Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="How long it is valid.")]
 
 
 @app.command()
@@ -41,15 +50,16 @@ def init(
     directory: Annotated[Path, typer.Argument(help="Where the CA will live.")],
     organisation: Annotated[str, typer.Option(help="Who keeps the CA.")],
     days: Days = ROOT_DAYS,
+    encrypt: Encrypt = False,
     as_json: Json = False,
 ) -> None:
     """Make a root key and certificate.
 
-    Example: wattq ca init wattquorum/ca --organisation "Grid North"
+    Example: wattq ca init wattquorum/ca --organisation "Grid North" --encrypt
     """
-    with _refusals():
-        Authority.init(directory, organisation, days)
-    _say({"root": str(directory / "root.crt")}, as_json)
+    with refusals():
+        Authority.init(directory, organisation, days, new_passphrase() if encrypt else "")
+    say({"root": str(directory / "root.crt")}, as_json)
 
 
 @app.command()
@@ -59,9 +69,9 @@ def key(file: Annotated[Path, typer.Argument(help="The new key's file, mode 0600
     Example: wattq ca key alice.key
     """
     made = SigningKey.generate()
-    with _refusals():
+    with refusals():
         made.save(file)
-    _say({"key": str(file), "signer": made.signer}, as_json)
+    say({"key": str(file), "signer": made.signer}, as_json)
 
 
 @app.command()
@@ -77,10 +87,10 @@ def request(
 
     Example: wattq ca request --key alice.key --name alice --organisation "Alice's house" --role prosumer -o alice.csr
     """
-    _check_free(out)
-    with _refusals():
-        der = create_request(_load_key(key), name, organisation, role)
-    _hand_over(x509.load_der_x509_csr(der).public_bytes(Encoding.PEM), {}, out, as_json)
+    check_free(out)
+    with refusals():
+        der = create_request(load_key(key), name, organisation, role)
+    hand_over(x509.load_der_x509_csr(der).public_bytes(Encoding.PEM), {}, out, as_json)
 
 
 @app.command()
@@ -91,6 +101,7 @@ def issue(
     organisation: Annotated[str | None, typer.Option(help="Instead of the request's organisation.")] = None,
     role: Annotated[Role | None, typer.Option(help="Instead of the request's role.")] = None,
     host: Annotated[list[str] | None, typer.Option(help="A node's host name or IP address; repeatable.")] = None,
+    attribute: Attributes = None,
     days: Days = CERTIFICATE_DAYS,
     out: Out = None,
     as_json: Json = False,
@@ -99,14 +110,14 @@ def issue(
 
     Example: wattq ca issue alice.csr -o alice.crt
     """
-    authority = _open(directory)
-    _check_free(out)
-    der = _read_request(request)
-    with _refusals():
+    authority = open_ca(directory)
+    check_free(out)
+    der = read_request(request)
+    with refusals():
         asked = request_facts(der)
         names = (name or asked.name, organisation or asked.organisation, role or asked.role)
-        issued = authority.issue(der, *names, days, host or ())
-    _hand_over(issued.certificate_pem, _facts(authority, issued), out, as_json)
+        issued = authority.issue(der, *names, days, host or (), pairs_of(attribute))
+    hand_over(issued.certificate_pem, facts_of(authority, issued), out, as_json)
 
 
 @app.command()
@@ -121,12 +132,12 @@ def enrol(
 
     Example: wattq ca enrol alice.csr --code CODE -o alice.crt
     """
-    authority = _open(directory)
-    _check_free(out)
-    der = _read_request(request)
-    with _refusals():
+    authority = open_ca(directory)
+    check_free(out)
+    der = read_request(request)
+    with refusals():
         issued = authority.enrol(der, code)
-    _hand_over(issued.certificate_pem, _facts(authority, issued), out, as_json)
+    hand_over(issued.certificate_pem, facts_of(authority, issued), out, as_json)
 
 
 @app.command()
@@ -135,13 +146,13 @@ def show(serial: Serial, directory: Directory = DIRECTORY, as_json: Json = False
 
     Example: wattq ca show 5f3a --json
     """
-    authority = _open(directory)
-    with _refusals():
+    authority = open_ca(directory)
+    with refusals():
         issued = authority.show(serial)
         if issued is None:
             raise AuthorityError(f"no certificate with serial {serial}")
-        facts = _facts(authority, issued)
-    _hand_over(issued.certificate_pem, facts, None, as_json)
+        facts = facts_of(authority, issued)
+    hand_over(issued.certificate_pem, facts, None, as_json)
 
 
 @app.command("list")
@@ -150,9 +161,9 @@ def list_issued(directory: Directory = DIRECTORY, as_json: Json = False) -> None
 
     Example: wattq ca list --json
     """
-    authority = _open(directory)
-    with _refusals():
-        found = [_facts(authority, issued) for issued in authority.issued()]
+    authority = open_ca(directory)
+    with refusals():
+        found = [facts_of(authority, issued) for issued in authority.issued()]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -163,27 +174,11 @@ def list_issued(directory: Directory = DIRECTORY, as_json: Json = False) -> None
 
 
 @app.command()
-def revoke(
-    serial: Serial,
-    reason: Annotated[str, typer.Option(help="Why, for the register.")],
-    directory: Directory = DIRECTORY,
-    as_json: Json = False,
-) -> None:
-    """Note a revocation; a governance.revoke transaction tells the network.
-
-    Example: wattq ca revoke 5f3a --reason "key lost"
-    """
-    authority = _open(directory)
-    with _refusals():
-        authority.revoke(serial, reason)
-    _say({"serial": serial, "revoked": True}, as_json)
-
-
-@app.command()
 def code(
     role: Annotated[Role, typer.Option(help="The only role that the code admits.")],
     name: Annotated[str, typer.Option(help="The only name that the code admits; empty for any.")] = "",
     hours: Annotated[int, typer.Option(min=1, max=HOURS_MAX, help="How long it is valid.")] = CODE_VALID_HOURS,
+    attribute: Attributes = None,
     directory: Directory = DIRECTORY,
     as_json: Json = False,
 ) -> None:
@@ -191,102 +186,7 @@ def code(
 
     Example: wattq ca code --role seller --name alice
     """
-    authority = _open(directory)
-    with _refusals():
-        made = authority.new_admission_code(role, name, hours)
-    _say({"code": made}, as_json)
-
-
-# ------------------------------------------------------------------------------------------------ details
-
-
-def _open(directory: Path) -> Authority:
-    try:
-        return Authority.open(directory)
-    except (AuthorityError, InvalidKey) as error:
-        _fail(str(error), 2)
-
-
-def _load_key(file: Path) -> SigningKey:
-    try:
-        return SigningKey.load(file)
-    except InvalidKey as error:
-        _fail(str(error), 2)
-
-
-def _read_request(file: Path) -> bytes:
-    """The request's DER, from either form."""
-    try:
-        data = file.read_bytes()
-        return x509.load_pem_x509_csr(data).public_bytes(Encoding.DER) if data.startswith(b"-----") else data
-    except OSError as error:
-        _fail(str(error), 2)
-    except (ValueError, x509.InvalidVersion):
-        _fail(f"{file}: not a well-formed PEM PKCS#10 request", 1)
-
-
-def _check_free(out: Path | None) -> None:
-    """Before anything is issued or spent: the result must have a place to go."""
-    if out is None:
-        return
-    if out.exists():
-        _fail(f"{out} exists already", 1)
-    if not out.parent.is_dir():
-        _fail(f"{out.parent} is not a directory", 2)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except REFUSED as error:
-        _fail(str(error), 1)
-    except OSError as error:
-        _fail(str(error), 2)
-
-
-def _facts(authority: Authority, issued: Certificate) -> dict[str, Any]:
-    return {
-        "serial": issued.serial,
-        "signer": issued.signer,
-        "name": issued.name,
-        "organisation": issued.organisation,
-        "role": issued.role,
-        "not_before": _moment(issued.not_before_ms),
-        "not_after": _moment(issued.not_after_ms),
-        "revoked": authority.is_revoked(issued.serial),
-    }
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms // 1000, UTC).isoformat()
-
-
-def _hand_over(pem: bytes, facts: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    """Print the facts; the PEM goes to its file, or along with them."""
-    if out is not None:
-        with _refusals(), out.open("xb") as file:
-            file.write(pem)
-        _say({**facts, "file": str(out)}, as_json)
-    elif as_json:
-        _say({**facts, "pem": pem.decode()}, as_json)
-    else:
-        _say(facts, as_json)
-        typer.echo(pem.decode(), nl=False)
-
-
-def _say(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        typer.echo(f"{name.replace('_', ' ')}: {_text(value)}")
-
-
-def _text(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq ca: {message}", err=True)
-    raise typer.Exit(code)
+    authority = open_ca(directory)
+    with refusals():
+        made = authority.new_admission_code(role, name, hours, pairs_of(attribute))
+    say({"code": made}, as_json)

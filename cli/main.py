@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "gateway": ("gateway", "gateway"),
     "init": ("config", "init"),
+    "register": ("register", "register"),
     "why": ("why", "why"),
 }
 # Groups of commands, `wattq NAME COMMAND`: the module in cli/ whose `app` it is.

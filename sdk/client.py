@@ -359,7 +359,8 @@ class AsyncClient:
         )
 
     async def enrol(self, request: bytes, code: str) -> bytes:
-        """Trade a PKCS#10 request (DER) and an admission code for a certificate (DER) (S1)."""
+        """Trade a PKCS#10 request (DER) and an admission code for a certificate (DER) (S1). ``sdk.enrolment`` has the
+        whole way, also for those who have no code and wait for a decision."""
         answer = await self._call(methods.ENROL, methods.EnrolParams(request=request, code=code))
         return answer.certificate
 

@@ -43,7 +43,8 @@ class ConfigurationError(Exception):
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this network is. ``lab`` allows an accelerated clock and fault injection, never in earnest use.
 
-    ``first_primary``: the node that leads first; the first one of the file if empty.
+    ``first_primary``: the node that leads first; the first one of the file if empty. ``ca_url``: where nodes without a
+    ``certificate_authority`` of their own pass enrolment on to.
     """
 
     name: Name = "wattquorum-local"
@@ -51,6 +52,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     organisation: Annotated[str, Meta(min_length=1, max_length=60)] = "Wattquorum"
     lab: bool = False
     first_primary: str = ""
+    ca_url: Annotated[str, Meta(max_length=512)] = ""
 
 
 class Primary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -250,6 +252,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _fail(source, "timers.view_change_timeout_ms_max", "must not be below timers.view_change_timeout_ms")
         if (wrong := self.mqtt.fault()) is not None:
             _fail(source, *wrong)
+        if self.network.ca_url and (why := _ca_url_fault(self.network.ca_url)):
+            _fail(source, "network.ca_url", why)
         _check_start(self.clock, source)
         _check_state(self.state, self.node, source)
         _check_ports(self.node, source)
@@ -305,6 +309,19 @@ def _url_fault(url: str, plain_http: bool) -> str:
         return "user and password belong into the environment, see state.user_variable and state.password_variable"
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not plain_http:
         return "beyond this machine CouchDB is reached by https, unless state.plain_http = true"
+    return ""
+
+
+def _ca_url_fault(url: str) -> str:
+    """Enrolment goes to the CA by https, or stays on this machine."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return f"no URL: {error}"
+    plain = parts.scheme == "http" and parts.hostname in LOOPBACK
+    if not (parts.scheme == "https" or plain) or not parts.hostname or parts.query or parts.fragment or "@" in url:
+        return "https://HOST:PORT is expected"
     return ""
 
 

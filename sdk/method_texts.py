@@ -34,6 +34,11 @@ SUBMITTED = (
     "NONCE_OUT_OF_WINDOW", "CONTRACT_UNKNOWN", "FUNCTION_UNKNOWN", "NOT_CALLABLE", "CERTIFICATE_INVALID",
 )  # fmt: skip
 PRIVATE = ("IDENTITY_REQUIRED", "NOT_REGISTERED", "NOT_YOURS")
+ENROLLED = ("NOT_AN_AUTHORITY", "AUTHORITY_FAULT", "AUTHORITY_UNREACHABLE")
+DECIDERS = (
+    "CERTIFICATE_INVALID", "CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED", "ROLE_REQUIRED", "PROOF_INVALID", "CLOCK_OFF",
+    *ENROLLED,
+)  # fmt: skip
 LISTING = (
     "The documents of one kind that you may read, in the order of their keys: what names you as a party, or everything "
     "for the operator and the regulator. `bookmark` continues after the last row; an empty one ends the listing. "
@@ -216,10 +221,65 @@ TEXTS: dict[str, MethodText] = {
     "enrol": MethodText(
         "identity",
         "Ask for a certificate",
-        "A PKCS#10 request (DER) and an admission code, for a certificate of the network's authority. Private "
-        "keys never "
-        "leave their owner.",
-        codes=("ADMISSION_REFUSED", "NOT_AN_AUTHORITY"),
+        "By a PKCS#10 `request` (DER), or by `public_key`, names and a `proof`: the signature over "
+        '`"wattquorum/1 enrol\\n" + name + "\\n" + organisation + "\\n" + role + "\\n" + code`. With a `code`, or '
+        "where the CA's policy says so, the answer holds the certificate; otherwise an operator has to decide. "
+        "Repeated, it is answered as before. Private keys never leave their owner.",
+        "signature",
+        (
+            "REQUEST_INVALID",
+            "PROOF_INVALID",
+            "CODE_UNKNOWN",
+            "CODE_USED",
+            "CODE_EXPIRED",
+            "CODE_OTHER_ROLE",
+            "CODE_OTHER_NAME",
+            "ADMISSION_REFUSED",
+            "TOO_MANY_WAITING",
+            *ENROLLED,
+        ),
+    ),
+    "registration": MethodText(
+        "identity",
+        "How a registration stands",
+        "`waiting`, `issued` with the certificate, or `refused` with the operator's reason.",
+        codes=("REGISTRATION_UNKNOWN", *ENROLLED),
+    ),
+    "renew": MethodText(
+        "identity",
+        "Renew a certificate",
+        "In the last third of its time. `proof` is the signature over "
+        '`"wattquorum/1 renew\\n" + serial` by the certificate\'s key. Repeated, it is answered as before.',
+        "signature",
+        (
+            "CERTIFICATE_UNKNOWN",
+            "PROOF_INVALID",
+            "CERTIFICATE_REVOKED",
+            "CERTIFICATE_EXPIRED",
+            "RENEWAL_TOO_EARLY",
+            *ENROLLED,
+        ),
+    ),
+    "waiting": MethodText(
+        "identity",
+        "Who waits for admission",
+        'For operators: `proof` is the signature over `"wattquorum/1 waiting\\n" + time_ms` by the key of '
+        "`certificate`.",
+        "signature",
+        DECIDERS,
+    ),
+    "decide": MethodText(
+        "identity",
+        "Admit or refuse somebody who waits",
+        'For operators: `proof` is the signature over `"wattquorum/1 decide\\n" + registration + "\\n" + verdict + '
+        '"\\n" + time_ms + "\\n" + reason` by the key of `certificate`.',
+        "signature",
+        ("REGISTRATION_UNKNOWN", "ALREADY_DECIDED", "ROLE_NOT_FROM_AFAR", *DECIDERS),
+    ),
+    "roots": MethodText(
+        "identity",
+        "The CA roots",
+        "The certificates of CAs that the chain accepts, as of this node's state.",
     ),
     "handover": MethodText(
         "node",
@@ -280,6 +340,16 @@ PARAMETERS: dict[str, str] = {
     "challenge": "The challenge that was asked for.",
     "signature": "ECDSA with SHA-256: r and s of 32 bytes each, or DER.",
     "request": "A PKCS#10 request (DER).",
+    "name": "The holder's name.",
+    "organisation": "The holder's organisation.",
+    "role": "What the holder will be: seller, buyer, prosumer, gateway, node, operator, arbiter or regulator.",
+    "proof": "The signature that the description names: r and s of 32 bytes each, or DER.",
+    "registration": "A registration's number.",
+    "serial": "A certificate's serial number, in hex.",
+    "certificate": "An operator's certificate (DER).",
+    "verdict": "approve or refuse.",
+    "reason": "Why; the applicant is told.",
+    "time_ms": "When it was signed, in UTC ms; at most five minutes off the CA's clock.",
     "code": "A one-time admission code.",
     "message": "The signed order, as `wattq cluster handover` makes it.",
     "logger": "A logger as the log names it, with all below it; empty for all.",

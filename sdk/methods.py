@@ -11,6 +11,18 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ca.lifetimes import CertificateStatus
+from ca.messages import (
+    Application,
+    Decision,
+    Inquiry,
+    Registration,
+    Renewal,
+    Renewed,
+    Roots,
+    WaitingList,
+    WaitingRoom,
+)
 from sdk.diagnosis import Diagnosis
 from sdk.rounds import Rounds
 
@@ -165,11 +177,24 @@ class SessionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     signature: SignatureBytes
 
 
-class EnrolParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A PKCS#10 request (DER) and a one-time admission code."""
+class EnrolParams(Params, Application, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A PKCS#10 request (DER), or a key with names and a proof; and a one-time admission code, if there is one."""
 
-    request: Annotated[bytes, Meta(max_length=4098)]
-    code: Annotated[str, Meta(max_length=128)]
+
+class RegistrationParams(Params, Inquiry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a registration stands."""
+
+
+class RenewParams(Params, Renewal, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The holder of a certificate asks for the next one."""
+
+
+class WaitingParams(Params, WaitingList, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An operator asks who waits for admission."""
+
+
+class DecisionParams(Params, Decision, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An operator admits or refuses somebody who waits."""
 
 
 class LogLevelParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -267,6 +292,10 @@ class NodeStatus(msgspec.Struct, frozen=True):
     state_database: StateDatabaseStatus | None = None
     closed: bool = False
     """The channel is closed, and rests here: no empty blocks any more."""
+    certificates: tuple[CertificateStatus, ...] = ()
+    """When the node's own certificate ends, and the CA root's that ends first."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about what wants somebody's hand before it becomes an alarm."""
     ordered_height: int = 0
     """Up to which sequence batches have committed here."""
     pool_bytes: int = 0
@@ -492,11 +521,6 @@ class Session(msgspec.Struct, frozen=True):
     expires_ms: int
 
 
-class Enrolment(msgspec.Struct, frozen=True):
-    certificate: bytes
-    serial: str
-
-
 class LogLevels(msgspec.Struct, frozen=True):
     """The level of each logger that has one of its own; of all others under the empty name."""
 
@@ -576,12 +600,20 @@ HISTORY = Method("history", HistoryParams, History, "GET", "/v1/history/{key}")
 VALUE = Method("value", ValueParams, PastValue, "GET", "/v1/values/{key}")
 CHALLENGE = Method("challenge", ChallengeParams, Challenge, "POST", "/v1/challenges")
 SESSION = Method("session", SessionParams, Session, "POST", "/v1/sessions")
-ENROL = Method("enrol", EnrolParams, Enrolment, "POST", "/v1/registrations")
+ENROL = Method("enrol", EnrolParams, Registration, "POST", "/v1/registrations")
+REGISTRATION = Method("registration", RegistrationParams, Registration, "GET", "/v1/registrations/{registration}")
+RENEW = Method("renew", RenewParams, Renewed, "POST", "/v1/renewals")
+WAITING = Method("waiting", WaitingParams, WaitingRoom, "POST", "/v1/registrations/waiting")
+DECIDE = Method("decide", DecisionParams, Registration, "POST", "/v1/registrations/decisions")
+ROOTS = Method("roots", Nothing, Roots, "GET", "/v1/roots")
 CHANNELS = Method("channels", Nothing, ChannelList, "GET", "/v1/channels")
 HANDOVER = Method("handover", HandoverParams, HandedOver, "POST", "/v1/handovers")
 ROUNDS = Method("rounds", Nothing, Rounds, "GET", "/v1/rounds")
 WHY = Method("why", Nothing, Diagnosis, "GET", "/v1/why")
 LOG_LEVEL = Method("log_level", LogLevelParams, LogLevels, "POST", "/v1/log-levels")
+
+ENROLMENT: tuple[Method[Any, Any], ...] = (ENROL, REGISTRATION, RENEW, WAITING, DECIDE, ROOTS)
+"""What a CA answers, be it a node or `wattq ca serve`."""
 
 METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
@@ -591,3 +623,4 @@ METHODS: dict[str, Method[Any, Any]] = {
         CHANNELS, INTERVALS, TERMS, CERTIFICATE, ROUNDS, WHY, LOG_LEVEL,
     )
 }  # fmt: skip
+METHODS |= {method.name: method for method in ENROLMENT}

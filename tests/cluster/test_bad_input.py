@@ -288,10 +288,15 @@ async def test_enrolment_with_wrong_codes(market: Market) -> None:
     request = create_request(key, "eve", "Wattquorum", Role.OPERATOR)
     code = Authority.open(market.network.cluster.directory / "ca").new_admission_code(Role.BUYER, "eve")
     async with market.network.client(0, None) as stranger:
-        for given, asked in (("wrong", request), (code, request), (code, b"garbage")):
+        refused = {
+            ("wrong", request): ("CODE_UNKNOWN", 403),
+            (code, request): ("CODE_OTHER_ROLE", 403),
+            (code, b"garbage"): ("REQUEST_INVALID", 400),
+        }
+        for (given, asked), why in refused.items():
             with pytest.raises(Refused) as caught:
                 await stranger.enrol(asked, given)
-            assert (caught.value.code, caught.value.status) == ("ADMISSION_REFUSED", 403)
+            assert (caught.value.code, caught.value.status) == why
 
 
 async def test_reading_what_is_not_yours(market: Market) -> None:

@@ -129,13 +129,16 @@ async def answers(world: World, node: str, channel: str, token: str = "") -> dic
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     fill = {
         "tx_id": "ab" * 32, "hash": "ab" * 32, "signer": world.operator.key.signer, "height": "1", "interval": "1",
-        "key": "governance/epoch",
+        "key": "governance/epoch", "registration": "0" * 32,
     }  # fmt: skip
     bodies: dict[str, Any] = {
         "query": {"selector": {}},
         "view": {"contract": "credit", "function": "total"},
         "submit": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]},
         "enrol": {"request": "", "code": ""},
+        "renew": {"serial": "1", "proof": ""},
+        "waiting": {"certificate": "", "time_ms": 1, "proof": ""},
+        "decide": {"certificate": "", "registration": "0" * 32, "verdict": "refuse", "time_ms": 1, "proof": ""},
         "handover": {"message": ""},
     }
     async with aiohttp.ClientSession(headers=headers) as session:

@@ -64,7 +64,9 @@ async def test_every_method_has_its_route(
     client: TestClient[Any, Any], node: FakeNode, method: Method[Any, Any]
 ) -> None:
     node.answer = Refused(Problem("TEAPOT", "I am a teapot.", 418))
-    path = method.path.format(tx_id="0" * 64, hash="0" * 64, height=1, interval=1, signer=SIGNER, key="a/b")
+    path = method.path.format(
+        tx_id="0" * 64, hash="0" * 64, height=1, interval=1, signer=SIGNER, key="a/b", registration="0" * 32
+    )
     query = {"proof": "?key=a", "value": "?height=1"}.get(method.name, "")
     bodies: dict[str, dict[str, Any]] = {
         "submit": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]},
@@ -73,6 +75,9 @@ async def test_every_method_has_its_route(
         "challenge": {"public_key": ""},
         "session": {"public_key": "", "challenge": "", "signature": ""},
         "enrol": {"request": "", "code": ""},
+        "renew": {"serial": "1", "proof": ""},
+        "waiting": {"certificate": "", "time_ms": 1, "proof": ""},
+        "decide": {"certificate": "", "registration": "0" * 32, "verdict": "refuse", "time_ms": 1, "proof": ""},
         "handover": {"message": ""},
         "log_level": {"level": "info"},
     }

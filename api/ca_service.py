@@ -1,0 +1,91 @@
+"""`wattq ca serve`: the CA over HTTPS, apart from any node. It answers ``sdk.methods.ENROLMENT`` as a node does, and
+``GET /v1/health``. Connections, calls of an address, and bodies are bounded as a node's are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from api.callers import Callers
+from api.connections import HEALTH, Hall, crowd, expected, listening
+from api.enrolment import Office
+from api.numbering import numbered, tell_number
+from api.options import RestOptions
+from api.problems import problems, secure
+from api.rest import SHUTDOWN_S, nobody
+from api.routes import Routes
+from ca.authority import Authority, now_ms
+from ca.lifetimes import not_after_ms_of, status_of
+from ca.server import ServerCertificate
+from sdk.methods import ENROLMENT, Method, P, R
+
+BODY_BYTES_MAX = 32_768
+CALLS_PER_S_MAX = 100
+"""Of one address; a node passes on what all its users ask."""
+OPTIONS = RestOptions(
+    body_bytes_max=BODY_BYTES_MAX, stranger_body_bytes_max=BODY_BYTES_MAX, address_calls_per_s_max=CALLS_PER_S_MAX
+)
+
+log = logging.getLogger("wattq.ca")
+
+
+class CaService:
+    """Serves one CA's office."""
+
+    def __init__(self, authority: Authority, office: Office) -> None:
+        callers = Callers(nobody, OPTIONS)
+        app = web.Application(middlewares=[numbered, crowd, problems, callers.middleware])
+        app.on_response_prepare.extend((secure, tell_number))
+        calls = Routes(_Desk(office), callers)
+        for method in ENROLMENT:
+            app.router.add_route(method.verb, method.path, calls.respond_to(method), expect_handler=expected)
+        app.router.add_get(HEALTH, self._health)
+        self._authority, self._office = authority, office
+        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+        self._hall = Hall(OPTIONS.connections_max)
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        """Begin to serve; the port, which the system chose if ``port`` is 0."""
+        await self._runner.setup()
+        self._server = await listening(self._runner, self._hall, host, port, context)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def run(self, shown: ServerCertificate, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                renewing = tasks.create_task(shown.run())
+                await stop.wait()
+                renewing.cancel()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+        await self._office.close()
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        ends = status_of("ca", not_after_ms_of(self._authority.certificate), now_ms())
+        status = 200 if ends.days >= 0 else 503
+        return web.Response(body=msgspec.json.encode(ends), content_type="application/json", status=status)
+
+
+class _Desk:
+    """The office as routes see it."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def call(
+        self, method: Method[P, R], params: P, token: str = "", timeout_s: float = 0.0, origin: str = ""
+    ) -> R:
+        answer: Any = await self._office.answer(method, params, origin)
+        return answer  # type: ignore[no-any-return]

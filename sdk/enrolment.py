@@ -1,0 +1,121 @@
+"""Taking part, as one flow (S1): key, request, admission, certificate, registration on the chain; and what comes later.
+
+Everything may be done again after an interruption: the CA answers a repeated application as it did before, and a
+registration that stands is only renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from dataclasses import dataclass
+
+from ca.certificates import Role, create_request
+from ca.keys import SigningKey
+from ca.messages import Registration, Renewed, Waiting, decision_text, renewal_text, waiting_text
+from sdk import methods
+from sdk.client import AsyncClient, Outcome
+from sdk.errors import Problem, Refused, SdkError
+from sdk.transports import Transport
+
+POLL_S, POLL_S_MAX = 1.0, 15.0
+"""How soon, and at the latest, one who waits asks again."""
+
+
+class AdmissionWaiting(SdkError):
+    """An operator has still to decide; the same call again goes on from there."""
+
+    def __init__(self, registration: str) -> None:
+        super().__init__(f"registration {registration} waits for an operator's decision")
+        self.registration = registration
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """Who wants to take part, and as what."""
+
+    name: str
+    organisation: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """``certificate`` is DER; ``outcome`` is that of the registration's transaction."""
+
+    certificate: bytes
+    outcome: Outcome
+
+
+async def register(
+    client: AsyncClient, key: SigningKey, applicant: Applicant, code: str = "", wait_s: float = 0.0
+) -> Registered:
+    """Have ``key``, which signs for ``client``, certified and registered. ``wait_s``: for an operator's decision; then
+    ``AdmissionWaiting``. ``Refused`` if it is refused, by the CA or on the chain."""
+    certificate = await enrol(client, key, applicant, code, wait_s)
+    return Registered(certificate, await enter(client, certificate))
+
+
+async def enrol(
+    client: AsyncClient, key: SigningKey, applicant: Applicant, code: str = "", wait_s: float = 0.0
+) -> bytes:
+    """The first half of ``register``: a certificate (DER)."""
+    request = create_request(key, applicant.name, applicant.organisation, applicant.role)
+    told = await client.call_plain(methods.ENROL, methods.EnrolParams(request=request, code=code))
+    deadline, pause_s = time.monotonic() + wait_s, POLL_S
+    while told.state == "waiting" and (left_s := deadline - time.monotonic()) > 0:
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(2 * pause_s, POLL_S_MAX)
+        asked = methods.RegistrationParams(registration=told.registration)
+        told = await client.call_plain(methods.REGISTRATION, asked)
+    return certificate_in(told)
+
+
+async def enter(client: AsyncClient, certificate: bytes) -> Outcome:
+    """The second half: have the chain know the certificate, be it the first one or a renewed one."""
+    text = base64.b64encode(certificate).decode()
+    return await client.invoke("registry", "register", {"certificate_der": text})
+
+
+def certificate_in(told: Registration) -> bytes:
+    """What a CA issued; raises ``AdmissionWaiting`` or ``Refused``."""
+    if told.state == "waiting":
+        raise AdmissionWaiting(told.registration)
+    if told.state == "refused":
+        reason = told.reason or "no reason was given"
+        raise Refused(Problem("ADMISSION_REFUSED", f"The operator refused this registration: {reason}.", 403))
+    return told.certificate
+
+
+async def renew(ca: Transport, key: SigningKey, serial: str) -> Renewed:
+    """The next certificate of ``key``, whose present one has that serial. ``enter`` tells the chain of it."""
+    proof = key.sign(renewal_text(serial))
+    return await ca.call(methods.RENEW, methods.RenewParams(serial=serial, proof=proof))
+
+
+async def waiting(ca: Transport, operator: SigningKey, certificate: bytes) -> tuple[Waiting, ...]:
+    """Who waits, for the operator whose ``certificate`` (DER) is for that key."""
+    now_ms = _now_ms()
+    asked = methods.WaitingParams(certificate=certificate, time_ms=now_ms, proof=operator.sign(waiting_text(now_ms)))
+    return (await ca.call(methods.WAITING, asked)).waiting
+
+
+async def decide(
+    ca: Transport, operator: SigningKey, certificate: bytes, registration: str, *, approve: bool, reason: str = ""
+) -> Registration:
+    """Admit or refuse somebody who waits."""
+    now_ms, verdict = _now_ms(), "approve" if approve else "refuse"
+    asked = methods.DecisionParams(
+        certificate=certificate,
+        registration=registration,
+        verdict="approve" if approve else "refuse",
+        reason=reason,
+        time_ms=now_ms,
+        proof=operator.sign(decision_text(registration, verdict, reason, now_ms)),
+    )
+    return await ca.call(methods.DECIDE, asked)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

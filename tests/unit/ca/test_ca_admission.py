@@ -1,0 +1,390 @@
+"""Admission by code, policy and operators; renewal; what replays, wrong proofs and odd clocks come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+import ca.admission
+import ca.authority
+from ca.admission import WAITING_MS_MAX, WAITING_PER_ORIGIN_MAX, Admissions, Terms
+from ca.authority import Authority, Issued
+from ca.certificates import InvalidCertificate, RequestFacts, Role, create_request
+from ca.codes import AdmissionRefused
+from ca.folder import AuthorityError
+from ca.issuing import attributes_of, hosts_of
+from ca.keys import SigningKey
+from ca.messages import (
+    Application,
+    Decision,
+    Renewal,
+    WaitingList,
+    application_text,
+    decision_text,
+    renewal_text,
+    waiting_text,
+)
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@pytest.fixture
+def admissions(authority: Authority) -> Admissions:
+    return Admissions(authority)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the CA's clock is ahead by; certificates are dated by the machine's own."""
+    ahead = [0]
+    true = ca.authority.now_ms
+    for module in (ca.authority, ca.admission):
+        monkeypatch.setattr(module, "now_ms", lambda: true() + ahead[0])
+    return ahead
+
+
+@pytest.fixture
+def operator(authority: Authority) -> tuple[SigningKey, bytes]:
+    return certified(authority, "olga", Role.OPERATOR)
+
+
+def certified(authority: Authority, name: str, role: Role, **more: Any) -> tuple[SigningKey, bytes]:
+    key = SigningKey.generate()
+    issued = authority.issue(create_request(key, name, "Grid", role), name, "Grid", role, **more)
+    return key, issued.certificate_der
+
+
+def by_request(key: SigningKey, name: str = "alice", role: Role = Role.SELLER, code: str = "") -> Application:
+    return Application(request=create_request(key, name, "house", role), code=code)
+
+
+def by_proof(key: SigningKey, name: str = "alice", role: str = "seller", code: str = "", **changed: Any) -> Application:
+    proof = key.sign(application_text(name, "house", role, code))
+    names: dict[str, Any] = {"name": name, "organisation": "house", "role": role}
+    return Application(**{"public_key": key.public_key, **names, "proof": proof, "code": code, **changed})
+
+
+def decision(
+    operator: tuple[SigningKey, bytes], registration: str, verdict: Any = "approve", off_ms: int = 0
+) -> Decision:
+    key, certificate = operator
+    time_ms = ca.authority.now_ms() + off_ms
+    return Decision(
+        certificate=certificate,
+        registration=registration,
+        verdict=verdict,
+        reason="r",
+        time_ms=time_ms,
+        proof=key.sign(decision_text(registration, verdict, "r", time_ms)),
+    )
+
+
+def renewal(key: SigningKey, serial: str) -> Renewal:
+    return Renewal(serial=serial, proof=key.sign(renewal_text(serial)))
+
+
+def refused(call: Any, *args: Any) -> str:
+    with pytest.raises(AdmissionRefused) as caught:
+        call(*args)
+    return caught.value.reason
+
+
+def files(authority: Authority) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in authority.folder.directory.glob("*.jsonl")}
+
+
+@pytest.mark.parametrize("apply", [by_request, by_proof])
+def test_a_code_admits_at_once_by_request_and_by_proof(
+    authority: Authority, admissions: Admissions, key: SigningKey, apply: Any
+) -> None:
+    code = authority.new_admission_code(Role.SELLER, attributes={"zone": "north"})
+    told = admissions.apply(apply(key, code=code))
+    issued = authority.show(told.serial)
+    assert issued is not None
+    assert (told.state, issued.signer, issued.name, issued.role) == ("issued", key.signer, "alice", "seller")
+    assert attributes_of(x509.load_der_x509_certificate(told.certificate)) == {"zone": "north"}
+    assert admissions.find(told.registration) == told
+
+
+def test_a_repeated_application_gets_the_same_answer_and_no_second_certificate(
+    authority: Authority, admissions: Admissions, key: SigningKey
+) -> None:
+    code = authority.new_admission_code(Role.SELLER)
+    first = admissions.apply(by_proof(key, code=code))
+    before = files(authority)
+    assert admissions.apply(by_proof(key, code=code)) == first
+    assert admissions.apply(by_request(key, code=code)) == first
+    assert files(authority) == before
+    other = SigningKey.generate()
+    assert refused(admissions.apply, by_proof(other, code=code)) == "CODE_USED"
+
+
+def test_an_applicant_whom_a_crash_cut_off_gets_the_certificate_that_the_code_brought(
+    authority: Authority, admissions: Admissions, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = authority.new_admission_code(Role.SELLER)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Admissions, "_keep", crash)
+        with pytest.raises(KeyboardInterrupt):
+            admissions.apply(by_proof(key, code=code))
+    assert admissions.apply(by_proof(key, code=code)).serial == authority.issued()[0].serial
+    assert len(authority.issued()) == 1
+
+
+def test_what_is_no_application_changes_nothing(authority: Authority, admissions: Admissions, key: SigningKey) -> None:
+    code, other = authority.new_admission_code(Role.SELLER), SigningKey.generate()
+    before = files(authority)
+    odd = [
+        Application(code=code),
+        Application(request=create_request(key, "alice", "house", Role.SELLER), public_key=key.public_key, code=code),
+        Application(request=b"\x30\x03garbage", code=code),
+        by_proof(key, public_key=b"\x04" + bytes(64)),
+        *(by_proof(key, name) for name in ("", " alice", "al\nice", "ali\u202ece", "a" * 65)),
+        by_proof(key, role="emperor"),
+    ]
+    for asked in odd:
+        with pytest.raises(InvalidCertificate):
+            admissions.apply(asked)
+    assert refused(admissions.apply, by_proof(key, code=code, public_key=other.public_key)) == "PROOF_INVALID"
+    assert refused(admissions.apply, by_proof(key, code=code, organisation="else")) == "PROOF_INVALID"
+    assert refused(admissions.apply, by_proof(key, code="", proof=key.sign(b"else"))) == "PROOF_INVALID"
+    assert refused(admissions.apply, by_proof(key, code="no such code")) == "CODE_UNKNOWN"
+    assert refused(admissions.apply, by_proof(key, role="buyer", code=code)) == "CODE_OTHER_ROLE"
+    assert files(authority) == before
+
+
+def test_an_expired_code(authority: Authority, admissions: Admissions, key: SigningKey, clock: list[int]) -> None:
+    code = authority.new_admission_code(Role.SELLER, valid_hours=1)
+    clock[0] = 2 * HOUR_MS
+    assert refused(admissions.apply, by_proof(key, code=code)) == "CODE_EXPIRED"
+
+
+# --------------------------------------------------------------------------------------------- policy
+
+
+def policy(authority: Authority, text: str) -> None:
+    (authority.folder.directory / "policy.toml").write_text(text)
+
+
+RULES = """
+otherwise = "refuse"
+[[rule]]
+roles = ["operator"]
+then = "wait"
+[[rule]]
+roles = ["seller", "buyer"]
+organisations = ["house"]
+then = "issue"
+days = 30
+attributes = { zone = "north" }
+"""
+
+
+def test_a_policy_admits_refuses_and_has_wait(authority: Authority, admissions: Admissions, key: SigningKey) -> None:
+    policy(authority, RULES)
+    told = admissions.apply(by_proof(key))
+    issued = authority.show(told.serial)
+    assert issued is not None
+    assert issued.not_after_ms - issued.not_before_ms == 30 * DAY_MS + 300_000
+    assert attributes_of(issued.certificate) == {"zone": "north"}
+    assert admissions.apply(by_proof(SigningKey.generate(), "o", "operator")).state == "waiting"
+    assert refused(admissions.apply, by_proof(SigningKey.generate(), "p", "prosumer")) == "ADMISSION_REFUSED"
+
+
+def test_a_policy_gives_nobody_a_name_that_another_has(
+    authority: Authority, admissions: Admissions, key: SigningKey
+) -> None:
+    policy(authority, RULES)
+    admissions.apply(by_proof(key))
+    assert admissions.apply(by_proof(SigningKey.generate())).state == "waiting"
+
+
+def test_a_policy_issues_only_so_many_a_day(authority: Authority, admissions: Admissions) -> None:
+    policy(authority, "issues_per_day_max = 2\n" + RULES)
+    states = [admissions.apply(by_proof(SigningKey.generate(), f"n{n}")).state for n in range(3)]
+    assert states == ["issued", "issued", "waiting"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "otherwise = 'issue'",
+        "[[rule]]\nthen = 'issue'",
+        "[[rule]]\nroles = ['operator']\nthen = 'issue'",
+        "[[rule]]\nroles = ['node', 'seller']\nthen = 'issue'",
+        "[[rule]]\nroles = ['emperor']\nthen = 'wait'",
+        "[[rule]]\nthen = 'wait'\nextra = 1",
+        "[[rule]]\nthen = 'wait'\nattributes = { a = '' }",
+        "no toml",
+    ],
+)
+def test_a_faulty_policy_admits_nobody(
+    authority: Authority, admissions: Admissions, key: SigningKey, text: str
+) -> None:
+    policy(authority, text)
+    with pytest.raises(AuthorityError, match=r"policy\.toml"):
+        admissions.apply(by_proof(key))
+    assert authority.issued() == []
+
+
+# ----------------------------------------------------------------------------------------- operators
+
+
+def test_an_operator_admits_from_afar(
+    authority: Authority, admissions: Admissions, key: SigningKey, operator: tuple[SigningKey, bytes]
+) -> None:
+    told = admissions.apply(by_proof(key))
+    assert (told.state, told.certificate) == ("waiting", b"")
+    assert admissions.apply(by_request(key)) == told
+    now_ms = ca.authority.now_ms()
+    asked = WaitingList(certificate=operator[1], time_ms=now_ms, proof=operator[0].sign(waiting_text(now_ms)))
+    assert [(w.registration, w.name, w.signer) for w in admissions.waiting_for(asked)] == [
+        (told.registration, "alice", key.signer)
+    ]
+    decided = admissions.decide(decision(operator, told.registration))
+    assert decided.state == "issued"
+    assert admissions.find(told.registration) == decided == admissions.apply(by_proof(key))
+    assert refused(admissions.decide, decision(operator, told.registration)) == "ALREADY_DECIDED"
+    assert admissions.waiting() == ()
+
+
+def test_an_operator_refuses_and_says_why(
+    admissions: Admissions, key: SigningKey, operator: tuple[SigningKey, bytes]
+) -> None:
+    told = admissions.apply(by_proof(key))
+    admissions.decide(decision(operator, told.registration, "refuse"))
+    again = admissions.apply(by_proof(key))
+    assert (again.state, again.reason) == ("refused", "r")
+
+
+def test_who_may_not_decide(
+    tmp_path: Path, authority: Authority, admissions: Admissions, key: SigningKey, operator: tuple[SigningKey, bytes]
+) -> None:
+    registration = admissions.apply(by_proof(key)).registration
+    revoked = certified(authority, "rob", Role.OPERATOR)
+    authority.revoke(f"{x509.load_der_x509_certificate(revoked[1]).serial_number:x}", "left")
+    elsewhere = certified(Authority.init(tmp_path / "other", "Grid"), "olga", Role.OPERATOR)
+    before = files(authority)
+    wrong = {
+        "CERTIFICATE_INVALID": decision(elsewhere, registration),
+        "ROLE_REQUIRED": decision(certified_silently(authority, Role.REGULATOR), registration),
+        "PROOF_INVALID": decision((SigningKey.generate(), operator[1]), registration),
+        "CERTIFICATE_REVOKED": decision(revoked, registration),
+        "REGISTRATION_UNKNOWN": decision(operator, "0" * 32),
+    }
+    for reason, asked in wrong.items():
+        assert refused(admissions.decide, asked) == reason
+    for off_ms in (-3 * HOUR_MS, 3 * HOUR_MS):
+        assert refused(admissions.decide, decision(operator, registration, off_ms=off_ms)) == "CLOCK_OFF"
+    assert files(authority) == before
+
+
+def certified_silently(authority: Authority, role: Role) -> tuple[SigningKey, bytes]:
+    """A certificate that is in no register."""
+    key = SigningKey.generate()
+    return key, authority.certify(RequestFacts("r", "Grid", role, key.public_key), 1).certificate_der
+
+
+def test_who_governs_is_admitted_where_the_key_is_only(
+    admissions: Admissions, key: SigningKey, operator: tuple[SigningKey, bytes]
+) -> None:
+    registration = admissions.apply(by_proof(key, role="node")).registration
+    assert refused(admissions.decide, decision(operator, registration)) == "ROLE_NOT_FROM_AFAR"
+    terms = Terms(10, ("localhost", "127.0.0.1"), {"site": "west"})
+    told = admissions.approve(registration, "keeper", terms)
+    read = x509.load_der_x509_certificate(told.certificate)
+    assert (hosts_of(read), attributes_of(read)) == (("localhost", "127.0.0.1"), {"site": "west"})
+
+
+def test_a_decision_for_one_is_none_for_another(
+    admissions: Admissions, key: SigningKey, operator: tuple[SigningKey, bytes]
+) -> None:
+    one = admissions.apply(by_proof(key)).registration
+    two = admissions.apply(by_proof(SigningKey.generate(), "bob")).registration
+    signed = decision(operator, one)
+    moved = Decision(**{name: getattr(signed, name) for name in signed.__struct_fields__} | {"registration": two})
+    assert refused(admissions.decide, moved) == "PROOF_INVALID"
+
+
+def test_who_waits_too_long_applies_again(admissions: Admissions, key: SigningKey, clock: list[int]) -> None:
+    first = admissions.apply(by_proof(key))
+    clock[0] = WAITING_MS_MAX + 1
+    assert admissions.find(first.registration).state == "refused"
+    second = admissions.apply(by_proof(key))
+    assert (second.state, second.registration == first.registration) == ("waiting", False)
+
+
+def test_the_waiting_room_is_bounded(
+    admissions: Admissions, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca.folder.os.fsync", lambda _: None)
+    for n in range(WAITING_PER_ORIGIN_MAX):
+        admissions.apply(by_proof(SigningKey.generate(), f"n{n}"), "10.0.0.1")
+    asked = by_proof(SigningKey.generate(), "more")
+    assert refused(admissions.apply, asked, "10.0.0.1") == "TOO_MANY_WAITING"
+    assert admissions.apply(asked, "10.0.0.2").state == "waiting"
+    code = authority.new_admission_code(Role.SELLER)
+    assert admissions.apply(by_proof(SigningKey.generate(), "x", code=code), "10.0.0.1").state == "issued"
+
+
+# ------------------------------------------------------------------------------------------- renewal
+
+
+@pytest.fixture
+def held(authority: Authority, key: SigningKey) -> Issued:
+    """A certificate for thirty days, with a host and an attribute."""
+    request = create_request(key, "alice", "house", Role.SELLER)
+    return authority.issue(request, "alice", "house", Role.SELLER, 30, ("localhost",), {"zone": "north"})
+
+
+def test_a_certificate_is_renewed_in_the_last_third_of_its_time(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    assert refused(admissions.renew, renewal(key, held.serial)) == "RENEWAL_TOO_EARLY"
+    clock[0] = 21 * DAY_MS
+    new = admissions.renew(renewal(key, held.serial))
+    assert new.serial != held.serial
+    assert (new.signer, new.name, new.organisation, new.role) == (held.signer, "alice", "house", "seller")
+    assert (hosts_of(new.certificate), attributes_of(new.certificate)) == (("localhost",), {"zone": "north"})
+    assert new.not_after_ms >= held.not_after_ms
+
+
+def test_a_replayed_renewal_brings_the_certificate_that_it_brought_before(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    clock[0] = 21 * DAY_MS
+    asked = renewal(key, held.serial)
+    first, before = admissions.renew(asked), files(authority)
+    assert admissions.renew(asked) == first
+    assert files(authority) == before
+
+
+def test_what_is_not_renewed(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    thief = SigningKey.generate()
+    clock[0] = 21 * DAY_MS
+    assert refused(admissions.renew, renewal(thief, held.serial)) == "PROOF_INVALID"
+    assert refused(admissions.renew, renewal(key, "abc")) == "CERTIFICATE_UNKNOWN"
+    clock[0] = 31 * DAY_MS
+    assert refused(admissions.renew, renewal(key, held.serial)) == "CERTIFICATE_EXPIRED"
+    clock[0] = 21 * DAY_MS
+    authority.revoke(held.serial, "key lost")
+    assert refused(admissions.renew, renewal(key, held.serial)) == "CERTIFICATE_REVOKED"
+    assert len(authority.issued()) == 1
+
+
+def test_what_the_chain_has_revoked_is_not_renewed(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    clock[0] = 21 * DAY_MS
+    authority.revoked_elsewhere = lambda serial: serial == held.serial
+    assert refused(admissions.renew, renewal(key, held.serial)) == "CERTIFICATE_REVOKED"
