@@ -18,8 +18,9 @@ from cli.client import GENESIS, NODES, GenesisFile, Json, Node
 from cli.operators import certificate_der
 from ledger.genesis import GenesisInvalid, load_genesis
 from sdk import enrolment
+from sdk.admission import AdmissionWaiting
 from sdk.client import AsyncClient, Outcome
-from sdk.enrolment import AdmissionWaiting, Applicant
+from sdk.enrolment import Applicant
 from sdk.errors import Refused, SdkError
 from sdk.transports import connect
 

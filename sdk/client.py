@@ -37,6 +37,7 @@ from ledger.statedb.documents import narrow
 from ledger.statedb.matching import selected
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
+from sdk.admission import certificate_in
 from sdk.calling import Call, View
 from sdk.connection import read_connection
 from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
@@ -360,9 +361,8 @@ class AsyncClient:
 
     async def enrol(self, request: bytes, code: str) -> bytes:
         """Trade a PKCS#10 request (DER) and an admission code for a certificate (DER) (S1). ``sdk.enrolment`` has the
-        whole way, also for those who have no code and wait for a decision."""
-        answer = await self._call(methods.ENROL, methods.EnrolParams(request=request, code=code))
-        return answer.certificate
+        whole way. ``AdmissionWaiting`` if an operator has still to decide."""
+        return certificate_in(await self._call(methods.ENROL, methods.EnrolParams(request=request, code=code)))
 
     # -------------------------------------------------------------------------------------------- reading
 

@@ -15,20 +15,12 @@ from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ca.messages import Registration, Renewed, Waiting, decision_text, renewal_text, waiting_text
 from sdk import methods
+from sdk.admission import certificate_in
 from sdk.client import AsyncClient, Outcome
-from sdk.errors import Problem, Refused, SdkError
 from sdk.transports import Transport
 
 POLL_S, POLL_S_MAX = 1.0, 15.0
 """How soon, and at the latest, one who waits asks again."""
-
-
-class AdmissionWaiting(SdkError):
-    """An operator has still to decide; the same call again goes on from there."""
-
-    def __init__(self, registration: str) -> None:
-        super().__init__(f"registration {registration} waits for an operator's decision")
-        self.registration = registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +68,6 @@ async def enter(client: AsyncClient, certificate: bytes) -> Outcome:
     """The second half: have the chain know the certificate, be it the first one or a renewed one."""
     text = base64.b64encode(certificate).decode()
     return await client.invoke("registry", "register", {"certificate_der": text})
-
-
-def certificate_in(told: Registration) -> bytes:
-    """What a CA issued; raises ``AdmissionWaiting`` or ``Refused``."""
-    if told.state == "waiting":
-        raise AdmissionWaiting(told.registration)
-    if told.state == "refused":
-        reason = told.reason or "no reason was given"
-        raise Refused(Problem("ADMISSION_REFUSED", f"The operator refused this registration: {reason}.", 403))
-    return told.certificate
 
 
 async def renew(ca: Transport, key: SigningKey, serial: str) -> Renewed:

@@ -1,0 +1,24 @@
+"""What a CA's answer to an application comes to: a certificate, or why there is none yet, or none at all."""
+
+from __future__ import annotations
+
+from ca.messages import Registration
+from sdk.errors import Problem, Refused, SdkError
+
+
+class AdmissionWaiting(SdkError):
+    """An operator has still to decide; the same call again goes on from there."""
+
+    def __init__(self, registration: str) -> None:
+        super().__init__(f"registration {registration} waits for an operator's decision")
+        self.registration = registration
+
+
+def certificate_in(told: Registration) -> bytes:
+    """The certificate (DER) that was issued; raises ``AdmissionWaiting`` or ``Refused``."""
+    if told.state == "waiting":
+        raise AdmissionWaiting(told.registration)
+    if told.state == "refused":
+        reason = told.reason or "no reason was given"
+        raise Refused(Problem("ADMISSION_REFUSED", f"The operator refused this registration: {reason}.", 403))
+    return told.certificate
