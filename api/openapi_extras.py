@@ -24,9 +24,10 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def _batch(channel: str) -> dict[str, Any]:
-    """NDJSON both ways. Each line's schema is named; OpenAPI 3.1 has no word for a sequence of them."""
-    each = {"schema": {"type": "string"}, "x-line-schema": {"$ref": SCHEMAS + "SubmitParams"}}
-    answer = {"schema": {"type": "string"}, "x-line-schema": {"$ref": SCHEMAS + "BatchAnswer"}}
+    """NDJSON both ways: OpenAPI 3.1 has no other word for it than an array, whose items are the lines."""
+    lines, answers = (
+        {"schema": {"type": "array", "items": {"$ref": SCHEMAS + name}}} for name in ("SubmitParams", "BatchAnswer")
+    )
     return {
         "operationId": "channel_submit_batch" if channel else "submit_batch",
         "tags": ["channels" if channel else "transactions"],
@@ -39,10 +40,10 @@ def _batch(channel: str) -> dict[str, Any]:
         ),
         "security": [{}, {"session": []}] if channel else [{}],
         "parameters": [CHANNEL] if channel else [],
-        "requestBody": {"required": True, "content": {NDJSON: each}},
+        "requestBody": {"required": False, "content": {NDJSON: lines}},
         "responses": {
             **refusals((*ANY_CALL, "MEDIA_TYPE_UNKNOWN")),
-            "200": {"description": "A line for each line.", "content": {NDJSON: answer}},
+            "200": {"description": "A line for each line.", "content": {NDJSON: answers}},
         },
     }
 

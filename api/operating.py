@@ -47,6 +47,9 @@ class Operating:
         )
 
     async def set_log_level(self, params: LogLevelParams, viewer: Viewer) -> LogLevels:
+        if not viewer.signer and not is_local(viewer):
+            message = "Only operators may do this. Open a session with your key first (POST /v1/challenges)."
+            raise Refused(Problem("IDENTITY_REQUIRED", message, 401))
         if not (self._is_main and (viewer.role == "operator" or is_local(viewer))):
             message = "Only an operator of the main channel, or the user that runs the node, may do this."
             raise Refused(Problem("OPERATOR_REQUIRED", message, 403))

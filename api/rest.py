@@ -61,6 +61,7 @@ def make_app(
     batches = Batches(calls.submit_line, callers.body_bytes_max)
     for each in (SUBMIT, SUBMIT.within("{channel}")):
         app.router.add_post(each.path + BATCH, batches.respond, expect_handler=expected)
+        app.router.add_route("*", each.path + BATCH, _only_posted)
     app.router.add_get(HEALTH, health_of(health or node))
     app.router.add_get("/openapi.json", _described())
     app.add_routes(page_routes())
@@ -104,6 +105,11 @@ class RestServer:
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
+
+
+async def _only_posted(request: web.Request) -> web.StreamResponse:
+    """By GET, ``batch`` would be taken for a transaction's id."""
+    raise web.HTTPMethodNotAllowed(request.method, ["POST"])
 
 
 def _described() -> Respond:

@@ -118,9 +118,13 @@ def _asked(request: web.Request, method: Method[P, R]) -> P:
         given[name] = value
     given |= {name: value for name, value in request.match_info.items() if name != "channel"}
     try:
-        return msgspec.convert(given, method.params, strict=False)
+        params = msgspec.convert(given, method.params, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
         raise _invalid(str(error)) from None
+    for name in given:
+        if getattr(params, name) is None:  # a query string has no null; the word would be taken for leaving it out
+            raise _invalid(f"The parameter {name!r} cannot be null")
+    return params
 
 
 def _told(body: bytes, method: Method[P, R]) -> P:

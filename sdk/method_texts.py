@@ -306,7 +306,7 @@ TEXTS: dict[str, MethodText] = {
         "Have the node say more or less in its log",
         "Changes the level of a logger, or of all, until the node restarts. For operators.",
         "identity",
-        PRIVATE,
+        ("IDENTITY_REQUIRED", "OPERATOR_REQUIRED", "NOT_FOUND"),
     ),
 }
 

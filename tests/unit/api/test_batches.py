@@ -103,6 +103,14 @@ async def test_a_problem_in_a_line_is_a_whole_problem_document(client: Client) -
 
 async def test_an_empty_batch_has_an_empty_answer(client: Client) -> None:
     assert await answers(await client.post(PATH, data=b"", headers=NDJSON)) == []
+    assert await answers(await client.post(PATH, skip_auto_headers=("Content-Type",))) == []
+
+
+async def test_a_batch_is_posted_and_nothing_else(client: Client) -> None:
+    """Found by schemathesis: by GET, ``batch`` was taken for a transaction's id."""
+    for verb in ("GET", "PUT", "OPTIONS", "DELETE"):
+        response = await client.request(verb, PATH)
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 
 async def test_batches_are_for_other_channels_too(client: Client, node: Ledger) -> None:

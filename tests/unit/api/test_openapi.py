@@ -80,7 +80,7 @@ def served() -> set[tuple[str, str]]:
     return {
         (re.sub(r"{(\w+):.*?\]\+}", r"{\1}", route.resource.canonical), route.method.lower())
         for route in app.router.routes()
-        if route.resource is not None and route.method != "HEAD" and route.resource.canonical not in pages
+        if route.resource is not None and route.method not in ("HEAD", "*") and route.resource.canonical not in pages
     }
 
 

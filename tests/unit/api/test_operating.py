@@ -83,11 +83,18 @@ async def test_operators_and_this_machines_user_set_the_log_level(desk: Desk, vi
     assert LOGGER not in told.levels
 
 
-@pytest.mark.parametrize("viewer", [ELSEWHERE, Viewer(ALICE.signer, "seller", origin="192.0.2.1")])
-async def test_nobody_else_does(desk: Desk, viewer: Viewer) -> None:
+@pytest.mark.parametrize(
+    ("viewer", "expected"),
+    [
+        (ELSEWHERE, ("IDENTITY_REQUIRED", 401)),
+        (Viewer(ALICE.signer, "seller", origin="192.0.2.1"), ("OPERATOR_REQUIRED", 403)),
+    ],
+    ids=["stranger", "seller"],
+)
+async def test_nobody_else_does(desk: Desk, viewer: Viewer, expected: tuple[str, int]) -> None:
     with pytest.raises(Refused) as refused:
         await operating(desk).set_log_level(LogLevelParams(logger=LOGGER, level="debug"), viewer)
-    assert (refused.value.problem.code, refused.value.problem.status) == ("OPERATOR_REQUIRED", 403)
+    assert (refused.value.problem.code, refused.value.problem.status) == expected
     assert logging.getLogger(LOGGER).level == logging.NOTSET
 
 

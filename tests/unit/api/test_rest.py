@@ -88,7 +88,7 @@ async def test_every_method_has_its_route(
 
 async def test_path_query_and_token_reach_the_node(client: TestClient[Any, Any], node: FakeNode) -> None:
     response = await client.get("/v1/headers?first=3&limit=2", headers={"Authorization": "bearer  abc "})
-    assert (response.status, await response.json()) == (200, {"headers": []})
+    assert (response.status, await response.json()) == (200, {"headers": [], "next": None})
     assert node.calls == [("headers", methods.HeadersParams(first=3, limit=2), "abc")]
     assert SECURITY_HEADERS.items() <= dict(response.headers).items()
     await client.get("/v1/headers", headers={"Authorization": "Basic abc"})
@@ -107,6 +107,9 @@ async def test_path_query_and_token_reach_the_node(client: TestClient[Any, Any],
         ("GET", "/v1/headers?limit=1&limit=2", None, (400, "PARAMETERS_INVALID")),
         ("GET", "/v1/headers?first=x", None, (400, "PARAMETERS_INVALID")),
         ("GET", "/v1/headers?colour=red", None, (400, "PARAMETERS_INVALID")),
+        ("GET", "/v1/listings?interval=null", None, (400, "PARAMETERS_INVALID")),  # found by schemathesis
+        ("GET", "/v1/listings?status=null", None, (418, "TEAPOT")),
+        ("GET", "/v1/transactions/batch", None, (405, "VERB_NOT_ALLOWED")),  # found by schemathesis
         ("GET", "/v1/blocks/-1", None, (400, "PARAMETERS_INVALID")),
         ("GET", "/v1/accounts/xyz", None, (400, "PARAMETERS_INVALID")),
         ("GET", f"/v1/accounts/{SIGNER}?signer={SIGNER}x", None, (418, "TEAPOT")),

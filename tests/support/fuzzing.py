@@ -1,0 +1,72 @@
+"""Schemathesis on a node's REST: a process of its own, configured by a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HOOKS = Path(__file__).with_name("fuzz_hooks.py")
+NOT_FUZZED = "streams"
+"""The tag of what never ends: these have tests of their own."""
+DOCUMENTED_5XX = (503, 504)
+"""No fault of the node's: not certified yet, too busy, no quorum in time."""
+REFUSALS = (400, 401, 403, 404, 409, 410, 413, 421, 422, 429, *DOCUMENTED_5XX)
+"""A schema says what a call looks like. Whether that is a key, a height or a transaction is decided behind it."""
+
+
+@dataclass(frozen=True)
+class Fuzz:
+    """``names``: values by parameter that lead to something, mixed with those that chance makes."""
+
+    url: str
+    token: str
+    names: dict[str, list[str] | list[int]]
+
+    def configuration(self) -> str:
+        """The text of ``schemathesis.toml``."""
+        dictionaries = [f"{name} = {{ values = {json.dumps(values)} }}" for name, values in self.names.items()]
+        parameters = [
+            f'"{place}.{name}" = {{ dictionary = "{name}", probability = 0.5 }}'
+            for name in self.names
+            for place in ("path", "query")
+        ]
+        lines = [
+            f"hooks = {json.dumps(str(HOOKS))}",
+            "request-timeout = 30",
+            "max-redirects = 0",
+            "continue-on-failure = true",
+            "[warnings]",
+            "enabled = false",
+            "[auth.openapi]",
+            f'session = {{ bearer = "{self.token}" }}',
+            "[checks]",
+            f"not_a_server_error.expected-statuses = {['2xx', '3xx', '4xx', *DOCUMENTED_5XX]}",
+            f"positive_data_acceptance.expected-statuses = {['2xx', '3xx', *REFUSALS]}",
+            "[dictionaries]",
+            *dictionaries,
+            "[parameters]",
+            *parameters,
+        ]
+        return "\n".join(lines) + "\n"
+
+    async def run(self, home: Path, *options: str) -> tuple[int, str]:
+        """Exit code, and all that was found."""
+        (home / "schemathesis.toml").write_text(self.configuration(), encoding="utf-8")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", "--no-color"),
+            *(f"{self.url}/openapi.json", "--exclude-tag", NOT_FUZZED, *options),
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode or 0, output.decode()
