@@ -37,12 +37,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def configuration_text(nodes: int, extra: str = "", request_timeout_ms: int = 1_000) -> str:
+def configuration_text(
+    nodes: int, extra: str = "", request_timeout_ms: int = 1_000, network: str = "", timers: str = ""
+) -> str:
+    """``network``, ``timers``: more lines of those sections; ``extra``: of the limits, and sections after them."""
     ports = free_ports(3 * nodes)
     lines = [
         "[network]",
         'name = "test"',
+        network,
         "[timers]",
+        timers,
         "block_idle_ms_max = 200",
         f"request_timeout_ms = {request_timeout_ms}",
         "view_change_timeout_ms = 1000",
@@ -79,8 +84,11 @@ class Person:
 class Network:
     """A running cluster and the people on it. ``close`` ends everything."""
 
-    def __init__(self, directory: Path, nodes: int = 4, extra: str = "", request_timeout_ms: int = 1_000) -> None:
-        text = configuration_text(nodes, extra, request_timeout_ms)
+    def __init__(
+        self, directory: Path, nodes: int = 4, extra: str = "", request_timeout_ms: int = 1_000, text: str = ""
+    ) -> None:
+        """``text``: the configuration, if it is not that of ``configuration_text``."""
+        text = text or configuration_text(nodes, extra, request_timeout_ms)
         prepare(directory, parse(text, "test"), text, shipped_contracts())
         self.cluster = Cluster(directory)
         self.genesis: Genesis = load_genesis(directory / "genesis.json")

@@ -10,7 +10,7 @@ export function confirm({ t, format }, { person }, trades) {
   const gain = trades.reduce((sum, trade) => sum + settlementGain(trade, sideOf(trade, person.signer)), 0n);
   const ids = trades.map((trade) => trade.id);
   return {
-    title: t("act.confirm", { count: trades.length }),
+    title: trades.length === 1 ? t("act.confirm.one") : t("act.confirm", { count: trades.length }),
     quote: () => ({
       facts: [
         [t("fact.settlements"), format.count(trades.length)],
@@ -67,7 +67,7 @@ export function resolve({ t, format }, record) {
 export function confirmAdjustments({ t, format }, { person }, adjustments) {
   const gain = adjustments.reduce((sum, each) => sum + adjustmentGain(each, sideOf(each, person.signer)), 0n);
   return {
-    title: t("act.adjust", { count: adjustments.length }),
+    title: adjustments.length === 1 ? t("act.adjust.one") : t("act.adjust", { count: adjustments.length }),
     quote: () => ({
       facts: [[t(gain < 0n ? "fact.pay" : "fact.receive"), format.money(gain < 0n ? -gain : gain)]],
       held: gain < 0n ? -gain : 0n,

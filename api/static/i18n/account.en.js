@@ -63,8 +63,8 @@ export default {
   "origin.title": "Certificates of origin",
   "origin.hint": "Each certifies energy that a meter exported, once. Passing on gives it to another party; a claim uses it up.",
   "origin.none": "You have no certificates.",
-  "origin.mint": "Certify {meter}: {count} interval(s)",
+  "origin.mint": "Certify {meter} ({count} intervals)",
   "origin.transfer": "Pass on",
   "origin.claim": "Claim",
-  "balance.held.by": "{sum} held by {count} open item(s)",
+  "balance.held.by": "{sum} in all, for {count} open",
 };

@@ -63,8 +63,8 @@ export default {
   "origin.title": "原产地证书",
   "origin.hint": "每张证书证明电表上网的电量，且仅一次。可转让给他人；使用后注销。",
   "origin.none": "您没有证书。",
-  "origin.mint": "认证 {meter}：{count} 个时段",
+  "origin.mint": "认证 {meter}（{count} 个时段）",
   "origin.transfer": "转让",
   "origin.claim": "使用",
-  "balance.held.by": "{count} 项共冻结 {sum}",
+  "balance.held.by": "共 {sum}，{count} 项未结",
 };

@@ -6,9 +6,10 @@ import { readers } from "./inputs.js";
 
 /** Show a panel; resolves with {outcome, verified} when it is done, null when the person leaves it.
 
-    `what`: {title, fields: [{name, label, kind, value, hint, options}], quote(values), danger?, sign?(call, progress)}.
-    `quote` gives {facts: [[term, text]], held, freed (BigInt), next, call: [contract, function, args], problem?}; it is
-    asked again at every change, with null for fields that cannot be read. `account`: {available, held} or null. */
+    `what`: {title, fields: [{name, label, kind, value, hint, options}], quote(values), danger?, done?, send?(call, progress)}.
+    `quote` gives {facts: [[term, text]], held, freed (BigInt), next, call: [contract, function, args] or prepare(), problem?};
+    it is asked again at every change, once all fields can be read. Where there is one option only, it is told instead of
+    asked for. `account`: {available, held}, or null where no money is held. */
 export function act(context, what, account = null) {
   return new Promise((resolve) => {
     const panel = new Panel(context, what, account, resolve);
@@ -22,7 +23,9 @@ class Panel {
     Object.assign(this, { context, what, account, resolve, outcome: null, busy: false });
     const { t } = context;
     const title = h("h2", { id: uid("act") }, what.title);
-    this.inputs = (what.fields ?? []).map((each) => ({ ...each, control: controlOf(each, () => this.requote()) }));
+    const fields = what.fields ?? [];
+    this.settled = fields.filter((each) => each.options?.length === 1);
+    this.inputs = fields.filter((each) => !this.settled.includes(each)).map((each) => ({ ...each, control: controlOf(each, () => this.requote()) }));
     this.told = h("div", { class: "stack", "aria-live": "polite" });
     this.state = h("div", { role: "status" });
     this.button = h("button", { type: "submit", class: what.danger ? "danger" : "primary" }, t("act.sign"));
@@ -40,7 +43,7 @@ class Panel {
   /** Say anew what it would cost. */
   requote() {
     const { t } = this.context;
-    const values = {};
+    const values = Object.fromEntries(this.settled.map((each) => [each.name, each.options[0][0]]));
     for (const each of this.inputs) {
       values[each.name] = readers[each.kind].read(each.control.value);
       const wrong = values[each.name] === null && each.control.value !== "";
@@ -50,7 +53,7 @@ class Panel {
     this.quote = unread ? { problem: t("act.unread") } : this.what.quote(values);
     this.button.disabled = this.busy || Boolean(this.quote.problem) || !this.isCovered();
     fill(this.told,
-      this.quote.facts && facts(this.quote.facts),
+      facts([...this.settled.map((each) => [each.label, each.options[0][1]]), ...(this.quote.facts ?? [])]),
       this.money(),
       this.quote.next && h("div", { class: "notice" }, h("strong", {}, t("act.next")), h("p", {}, this.quote.next)),
       this.quote.problem && h("p", { class: "warn" }, this.quote.problem));

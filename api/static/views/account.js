@@ -6,6 +6,7 @@ import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
+import { trouble } from "../parts/trouble.js";
 import { intervalRows } from "../rules/history.js";
 import { certificatesCard } from "./account/certificates.js";
 import { balanceCard, holdsCard, mandateCard } from "./account/balance.js";
@@ -33,7 +34,7 @@ class Account {
     const names = ["balance", "power", "mandate", "day", "energy", "money", "rows", "trades", "holds", "certificates", "statement"];
     this.places = Object.fromEntries(names.map((name) => [name, h("div", { class: wide.has(name) ? "wide" : "" })]));
     this.places.statement.classList.add("wide");
-    this.trouble = h("div", { role: "status" });
+    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
@@ -41,7 +42,8 @@ class Account {
     fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("account.lead")))),
       this.trouble, h("div", { class: "grid" }, Object.values(this.places)));
     try {
-      const [person, status] = await Promise.all([personOf(this.context), this.context.api.ask("/v1/status", { open: true })]);
+      const person = await personOf(this.context);
+      const status = this.context.status.get();
       if (this.ended) return;
       if (person === null) {
         fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register"))));
@@ -59,11 +61,14 @@ class Account {
 
   end() {
     this.ended = true;
+    this.calm?.();
     this.following?.stop();
   }
 
   failed(error) {
-    fill(this.trouble, h("p", { class: "notice bad" }, this.context.sentence(error)));
+    if (this.ended) return;
+    this.calm?.();
+    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 
   heard(event) {
@@ -86,8 +91,8 @@ class Account {
     const days = format.intervalsOfDay(day);
     const [first, last] = [days[0], days.at(-1)];
     const within = { interval: { $gte: first, $lte: last } };
-    const [status, account, trades, adjustments, readings, certificates, mandates, open, disputes, ...offered] = await Promise.all([
-      api.ask("/v1/status", { open: true }), accountOf(this.context, signer),
+    const [account, trades, adjustments, readings, certificates, mandates, open, disputes, ...offered] = await Promise.all([
+      accountOf(this.context, signer),
       documents(api, "trade", within), documents(api, "adjustment", within), documents(api, "reading", within),
       documents(api, "certificate", { owner: signer }), documents(api, "mandate", { signer }),
       documents(api, "trade", { status: { $in: ["matched", "proposed", "overdue"] } }), documents(api, "dispute"),
@@ -95,6 +100,7 @@ class Account {
     ]);
     if (this.ended || day !== state.day) return;
     state.person.account = account;
+    const status = this.context.status.get();
     const mine = { signer, trades, adjustments, disputes, readings: readings.filter((each) => each.owner === signer), first, last, nowMs: status.block_time_ms };
     Object.assign(state, {
       status, certificates, mandate: mandates.length > 0, rows: intervalRows(mine), intervals: days, readings: mine.readings,

@@ -6,6 +6,7 @@ import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
 import { act } from "../parts/act.js";
+import { trouble } from "../parts/trouble.js";
 import { firstOpen, INTERVAL_MS, isAuctioned, isOpen, productOf } from "../rules/terms.js";
 import { auctionCard } from "./market/auction.js";
 import { bookCard, depthCard } from "./market/book.js";
@@ -19,6 +20,8 @@ export const path = "/market";
 export const titleKey = "market.title";
 
 const OWN = ["listing", "order", "offer", "sealed"];
+const TERMS_MS = 30_000;
+const BEST_MS = 3_000;
 const OWNERS = ["owner", "seller", "to"];
 
 export function render(root, context) {
@@ -32,8 +35,8 @@ class Market {
     Object.assign(this, { root, context, following: null, ended: false });
     const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
     this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
-    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, connection: "" };
-    this.trouble = h("div", { role: "status" });
+    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, connection: "", termsAt: 0, bestAt: 0 };
+    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
@@ -41,10 +44,10 @@ class Market {
     fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t("market.title")), h("p", { class: "soft" }, t("market.lead")))),
       this.trouble, h("div", { class: "pair" }, Object.values(this.places)));
     try {
-      const [status, terms] = await Promise.all([this.ask("/v1/status"), this.ask("/v1/terms")]);
-      Object.assign(this.state, { terms, status, person: await personOf(this.context) });
+      await this.lookAtTerms();
+      this.state.person = await personOf(this.context);
       this.state.meter = this.state.person?.meters[0] ?? null;
-      this.choose(firstOpen(terms, status.block_time_ms) + 1);
+      this.choose(firstOpen(this.state.terms, this.now) + 1);
     } catch (error) {
       this.failed(error);
     }
@@ -52,6 +55,7 @@ class Market {
 
   end() {
     this.ended = true;
+    this.calm?.();
     this.following?.stop();
   }
 
@@ -63,11 +67,12 @@ class Market {
   choose(interval) {
     if (this.ended) return;
     const { format } = this.context;
-    Object.assign(this.state, { interval, day: format.dayOf(interval * INTERVAL_MS), book: null, own: {}, run: null });
+    Object.assign(this.state, { interval, day: format.dayOf(interval * INTERVAL_MS), book: null, own: {}, run: null, bestAt: 0 });
     this.following?.stop();
     const topics = this.state.person ? ["book", "notices"] : ["book"];
     this.following = live(this.context, topics, (kinds) => this.look(kinds), {
       intervals: [interval],
+      onEvent: ({ kind, data }) => { if (kind === "book" && data?.interval === this.state.interval) this.state.book = data; },
       onState: (connection) => { this.state.connection = connection; },
       failed: (error) => this.failed(error),
     });
@@ -78,22 +83,45 @@ class Market {
     this.following.now();
   }
 
-  /** Ask for everything that may have changed, and show it. */
-  async look() {
+  /** Ask for what may have changed, and show it. A book comes with its event; everything else has to be asked for. */
+  async look(kinds) {
     const { state } = this;
     const { interval } = state;
-    const days = this.context.format.intervalsOfDay(state.day);
-    const [status, terms, book, best] = await Promise.all([
-      this.ask("/v1/status"), this.ask("/v1/terms"), this.ask(`/v1/book/${interval}`),
-      this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`),
-    ]);
-    const [account, run, ...own] = state.person ? await this.lookPrivately(interval) : [null, null];
+    const deep = [...kinds].some((kind) => kind !== "book");
+    const asked = [this.lookAtTerms(), this.lookAtBest()];
+    if (deep || state.book === null) asked.push(this.ask(`/v1/book/${interval}`));
+    const [, , book] = await Promise.all(asked);
+    const [account, run, ...own] = deep && state.person ? await this.lookPrivately(interval) : [];
     if (this.ended || interval !== state.interval) return;
-    Object.assign(state, { status, terms, book, best: best.intervals, run });
-    if (account !== null) state.person.account = account;
-    OWN.forEach((type, index) => { state.own[type] = own[index] ?? []; });
+    if (book !== undefined) state.book = book;
+    if (account !== undefined) {
+      state.person.account = account;
+      state.run = run;
+      OWN.forEach((type, index) => { state.own[type] = own[index]; });
+    }
     fill(this.trouble);
     this.show();
+  }
+
+  /** The terms seldom change. */
+  async lookAtTerms() {
+    const { state } = this;
+    if (state.terms !== null && Date.now() < state.termsAt + TERMS_MS) return;
+    state.terms = await this.ask("/v1/terms");
+    state.termsAt = Date.now();
+  }
+
+  async lookAtBest() {
+    const { state } = this;
+    if (Date.now() < state.bestAt + BEST_MS) return;
+    state.bestAt = Date.now();
+    const days = this.context.format.intervalsOfDay(state.day);
+    state.best = (await this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`)).intervals;
+  }
+
+  /** Block time, as the node last told it, in ms. */
+  get now() {
+    return this.context.status.get()?.block_time_ms ?? Date.now();
   }
 
   lookPrivately(interval) {
@@ -130,7 +158,7 @@ class Market {
   }
 
   get isOpen() {
-    return isOpen(this.state.terms, this.state.interval, this.state.status.block_time_ms);
+    return isOpen(this.state.terms, this.state.interval, this.now);
   }
 
   /** Open a confirmation panel, and look again when it is done. */
@@ -140,8 +168,9 @@ class Market {
   }
 
   failed(error) {
-    const again = h("button", { type: "button", on: { click: () => (this.following ? this.following.now() : this.begin()) } }, this.context.t("shell.retry"));
-    fill(this.trouble, h("div", { class: "notice bad" }, h("p", {}, this.context.sentence(error)), h("div", { class: "row" }, again)));
+    if (this.ended) return;
+    this.calm?.();
+    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 }
 

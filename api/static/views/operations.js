@@ -5,6 +5,7 @@ import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { personOf } from "../parts/person.js";
+import { trouble } from "../parts/trouble.js";
 import { admissionsCard, waitingOf } from "./operations/admissions.js";
 import { metersCard } from "./operations/meters.js";
 import { networkCards } from "./operations/network.js";
@@ -28,7 +29,7 @@ class Operations {
     Object.assign(this, { root, context, following: null, ended: false, search: "" });
     this.state = { person: null, users: [], meters: [], terms: null, status: null, revocations: [], waiting: null, arbiter: null };
     this.places = Object.fromEntries(["admissions", "proposals", "users", "meters", ...NETWORK].map((name) => [name, h("div", {})]));
-    this.trouble = h("div", { role: "status" });
+    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
@@ -39,6 +40,7 @@ class Operations {
       this.state.person = await personOf(this.context);
     } catch (error) {
       this.failed(error);
+      return;
     }
     if (this.ended) return;
     if (!this.state.person?.operates) {
@@ -50,11 +52,14 @@ class Operations {
 
   end() {
     this.ended = true;
+    this.calm?.();
     this.following?.stop();
   }
 
   failed(error) {
-    fill(this.trouble, h("p", { class: "notice bad" }, this.context.sentence(error)));
+    if (this.ended) return;
+    this.calm?.();
+    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 
   get mayGovern() {
@@ -64,12 +69,12 @@ class Operations {
   async look() {
     const { api } = this.context;
     const view = (contract, name) => api.post("/v1/views", { contract, function: name, args: {} }).then(({ value }) => value);
-    const [users, meters, revocations, terms, status, arbiter, epoch, waiting] = await Promise.all([
+    const [users, meters, revocations, terms, arbiter, epoch, waiting] = await Promise.all([
       documents(api, "user"), documents(api, "meter"), documents(api, "revocation"), api.ask("/v1/terms", { open: true }),
-      api.ask("/v1/status", { open: true }), view("registry", "get_arbiter"), view("governance", "get_epoch"), waitingOf(this.context),
+      view("registry", "get_arbiter"), view("governance", "get_epoch"), waitingOf(this.context),
     ]);
     if (this.ended) return;
-    Object.assign(this.state, { users, meters, revocations, terms, status, arbiter, epoch, waiting });
+    Object.assign(this.state, { users, meters, revocations, terms, status: this.context.status.get(), arbiter, epoch, waiting });
     fill(this.trouble);
     await this.show();
   }
@@ -97,6 +102,8 @@ class Operations {
 
   async act(made) {
     const done = await act(this.context, made);
-    if (done !== null) this.following.now();
+    if (done === null) return;
+    this.following.now();
+    if (done.verified === null) this.places.proposals.scrollIntoView({ block: "center" });
   }
 }

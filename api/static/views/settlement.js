@@ -6,6 +6,7 @@ import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
+import { trouble } from "../parts/trouble.js";
 import { adjustmentBar, adjustmentGain, disputable, settlementGain, sideOf, waitsFor } from "../rules/settlement.js";
 
 export const path = "/settlement";
@@ -23,14 +24,19 @@ class Settlement {
   constructor(root, context) {
     Object.assign(this, { root, context, ended: false, following: null, person: null });
     this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others"].map((name) => [name, h("div", {})]));
-    this.trouble = h("div", { role: "status" });
+    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
     const { t } = this.context;
     fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("settlement.lead")))),
       this.trouble, h("div", { class: "stack" }, Object.values(this.places)));
-    this.person = await personOf(this.context).catch((error) => { this.failed(error); return null; });
+    try {
+      this.person = await personOf(this.context);
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
     if (this.ended) return;
     if (this.person === null) {
       fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register"))));
@@ -41,11 +47,14 @@ class Settlement {
 
   end() {
     this.ended = true;
+    this.calm?.();
     this.following?.stop();
   }
 
   failed(error) {
-    fill(this.trouble, h("p", { class: "notice bad" }, this.context.sentence(error)));
+    if (this.ended) return;
+    this.calm?.();
+    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 
   async look() {

@@ -1,6 +1,7 @@
 // A statement of a range of days, from the contract's own view: as a table to print, and as CSV to keep.
 
 import { field, fill, h, table } from "../../lib/dom.js";
+import { patiently } from "../../parts/documents.js";
 import { csvOf } from "../../rules/csv.js";
 import { textOf } from "../../rules/money.js";
 import { paidGain } from "../../rules/settlement.js";
@@ -43,7 +44,7 @@ async function statementOf({ context: { api, format, t }, state: { person } }, f
   const args = { party: person.signer, first_interval: format.intervalsOfDay(from)[0], last_interval: format.intervalsOfDay(to).at(-1), after: "", limit: PAGE_ROWS };
   const rows = [];
   for (let page = 0; page < PAGES_MAX; page += 1) {
-    const { value } = await api.post("/v1/views", { contract: "settlement", function: "statement", args });
+    const { value } = await patiently(() => api.post("/v1/views", { contract: "settlement", function: "statement", args }));
     rows.push(...value.rows);
     if (value.next === "") return { from, to, rows, ...shareOf(rows) };
     args.after = value.next;
@@ -62,6 +63,12 @@ function moved(row) {
   return settled.reduce((sum, each) => sum + BigInt(each.gain), paidGain(row, row.disputes, row.side));
 }
 
+/** What of the amount is not the other party's: the market's fee and the penalty are the seller's. */
+function deducted(row) {
+  const own = row.side === "seller" ? BigInt(row.fee) + BigInt(row.penalty) : 0n;
+  return BigInt(row.grid_amount) + own;
+}
+
 function sheet({ context: { t, format }, state: { person } }, { from, to, rows, complete, provisional }) {
   const columns = [
     { label: t("fact.interval") }, { label: t("settlement.as") }, { label: t("fact.contracted"), number: true }, { label: t("fact.delivered"), number: true },
@@ -71,7 +78,7 @@ function sheet({ context: { t, format }, state: { person } }, { from, to, rows, 
   const total = rows.reduce((sum, row) => sum + moved(row), 0n);
   const cells = rows.map((row) => [
     format.intervalLabel(row.interval, true), t(`settlement.${row.side}`), format.energy(row.energy_wh), format.energy(row.delivered_wh), format.price(row.price),
-    format.money(row.amount), format.money(BigInt(row.grid_amount) + BigInt(row.fee) + BigInt(row.penalty)), format.money(moved(row)),
+    format.money(row.amount), format.money(deducted(row)), format.money(moved(row)),
     t(`status.${row.status}`), t(row.provisional ? "mark.provisional" : "mark.final"),
   ]);
   return [

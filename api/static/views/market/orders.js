@@ -33,14 +33,14 @@ export function chip({ context: { t } }, status) {
 }
 
 function buttons(view, record) {
-  const { context, context: { t }, state: { terms, interval, status, person } } = view;
+  const { context, context: { t }, state: { terms, interval, person } } = view;
   const button = (name, made) => h("button", { type: "button", class: "quiet", dataset: { key: `${name}-${record.id}` }, on: { click: () => view.act(made) } }, t(`market.${name}`));
   if (record.status === "sealed") return reveal(view, record);
   if (record.status !== "open" || !view.isOpen) return "";
   if (record.type === "listing") return button("withdraw", () => market.cancel(context, record));
   const meter = person.meters.find((each) => each.meter === record.meter);
   const auctioned = meter !== undefined && isAuctioned(terms, meter.zone);
-  if (auctioned && status.block_time_ms >= entryEndMs(terms, interval)) return "";
+  if (auctioned && view.now >= entryEndMs(terms, interval)) return "";
   const contract = auctioned ? "auction" : "market";
   return h("div", { class: "row" },
     button("amend", (state) => market.amendOrder(context, state, record, contract)),
@@ -48,9 +48,9 @@ function buttons(view, record) {
 }
 
 function reveal(view, record) {
-  const { context, context: { t }, state: { terms, interval, status } } = view;
+  const { context, context: { t }, state: { terms, interval } } = view;
   const begins = entryEndMs(terms, interval);
-  if (status.block_time_ms < begins || !view.isOpen) return t("market.reveal.from", { time: context.format.clock(begins) });
+  if (view.now < begins || !view.isOpen) return t("market.reveal.from", { time: context.format.clock(begins) });
   return h("button", { type: "button", class: "primary", dataset: { key: `reveal-${record.id}` }, on: { async click() {
     const sealed = await sealedTerms(record);
     if (sealed === null) context.notify(t("market.reveal.lost"), "bad");

@@ -8,8 +8,8 @@ import { AHEAD_MAX, entryEndMs, gateMs, INTERVAL_MS, intervalAt, isAuctioned } f
 
 export function pickerCard(view) {
   const { context: { t, format }, state } = view;
-  const { interval, day, status, terms, best } = state;
-  const now = intervalAt(status.block_time_ms);
+  const { interval, day, terms, best } = state;
+  const now = intervalAt(view.now);
   const options = best.map((each) => h("option", { value: each.interval, selected: each.interval === interval }, optionText(view, each)));
   const select = h("select", { id: "market-interval", dataset: { key: "interval" }, on: { change: (event) => view.choose(Number(event.target.value)) } }, options);
   const step = (to, label, text, key) => h("button", {
@@ -48,10 +48,10 @@ function optionText({ context: { t, format } }, { interval, bid, ask, listing })
   return [format.intervalLabel(interval), ...told].join(" · ");
 }
 
-function gateText({ context: { t, format }, state, isOpen }) {
+function gateText({ context: { t, format }, state, isOpen, now }) {
   const gate = gateMs(state.terms, state.interval);
-  if (!isOpen && state.status.block_time_ms < gate) return t("market.far");
-  const params = { time: format.clock(gate), when: format.relative(gate, state.status.block_time_ms) };
+  if (!isOpen && now < gate) return t("market.far");
+  const params = { time: format.clock(gate), when: format.relative(gate, now) };
   return t(isOpen ? "market.closes" : "market.closed", params);
 }
 
