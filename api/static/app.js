@@ -49,14 +49,16 @@ async function show(focus) {
   const place = found(pathNow());
   const root = h("div");
   fill(at("main"), root);
+  delete at("main").dataset.shown;
   frame();
   document.title = `${place ? t(place.view.titleKey) : t("shell.nowhere.title")} · Wattquorum`;
   if (focus) at("main").focus();
   try {
     if (!place) return fill(root, h("h1", {}, t("shell.nowhere.title")), h("p", {}, t("shell.nowhere")));
     const cleanup = await place.view.render(root, { ...context, rest: place.rest });
-    if (mine === shown) shown.cleanup = cleanup;
-    else cleanup?.(); // somebody has gone elsewhere meanwhile
+    if (mine !== shown) return cleanup?.(); // somebody has gone elsewhere meanwhile
+    shown.cleanup = cleanup;
+    at("main").dataset.shown = pathNow();
   } catch (error) {
     console.error(error);
     fill(root, h("h1", {}, t("shell.failed")), h("p", { class: "notice bad", role: "alert" }, sentence(error)));
@@ -84,7 +86,12 @@ addEventListener("unhandledrejection", ({ reason }) => notify(has(`problem.${rea
 onLanguage(() => show(false));
 status.watch(() => showStrip(status, trust, identity));
 
-await identity.begin();
-await status.begin();
-await identity.refresh().catch(() => null); // a node that does not answer is told of in the strip
-await show(false);
+async function begin() {
+  frame();
+  await identity.begin();
+  await status.begin();
+  await identity.refresh().catch(() => null); // a node that does not answer is told of in the strip
+  await show(false);
+}
+
+begin();

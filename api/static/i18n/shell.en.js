@@ -52,6 +52,7 @@ export default {
   "problem.IDENTITY_REQUIRED": "Only people with a key may see this. Make or restore one under “Register”.",
   "problem.NOT_REGISTERED": "Your key is not registered yet. Finish “Register” first.",
   "problem.NOT_YOURS": "Only its parties, the operator and the regulator may see this.",
+  "problem.NOT_AN_AUTHORITY": "This node admits nobody, and knows no authority that does. Register at another node of the network; afterwards you can use this one.",
   "problem.NOT_FOUND": "There is no such thing, or it is not yours to see.",
   "problem.TOO_MANY_REQUESTS": "That was too much at once. Wait a moment and try again.",
   "problem.NO_QUORUM_YET": "The transaction is on its way, but not certified yet. It is not lost; look again shortly.",

@@ -52,6 +52,7 @@ export default {
   "problem.IDENTITY_REQUIRED": "只有持有密钥的人才能查看。请在“注册”中生成或恢复密钥。",
   "problem.NOT_REGISTERED": "您的密钥尚未注册。请先完成“注册”。",
   "problem.NOT_YOURS": "只有当事人、运营方和监管方可以查看。",
+  "problem.NOT_AN_AUTHORITY": "本节点不办理准入，也不知道由哪个认证机构办理。请在网络的其他节点注册，之后即可使用本节点。",
   "problem.NOT_FOUND": "没有此内容，或者您无权查看。",
   "problem.TOO_MANY_REQUESTS": "请求过多。请稍候再试。",
   "problem.NO_QUORUM_YET": "交易正在处理，但尚未获得证书。它没有丢失，请稍后再看。",

@@ -47,6 +47,7 @@ export function onLanguage(listener) {
 
 /** A sentence for an error: its code's in this language, else what the node said. */
 export function sentence(error) {
+  if (error.fault) return t("error.unproven", { detail: error.message });
   const key = `problem.${error.code}`;
   if (error.code && has(key)) return t(key, error.body ?? {});
   return error.detail ?? error.message ?? String(error);

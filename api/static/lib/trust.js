@@ -9,14 +9,14 @@ const KEPT = "genesis";
 const HASHES_KEPT_MAX = 4_096;
 
 export class Trust {
-  /** `api`: to ask for the genesis file on first use. `warn(warning)` is told {code, params} of each lie, once a kind. */
-  constructor(api, warn) {
+  /** `api`: to ask for the genesis file on first use. `changed()` is called when `warnings` or the genesis have changed. */
+  constructor(api, changed) {
     this.#api = api;
-    this.#warn = warn;
+    this.#changed = changed;
   }
 
   #api;
-  #warn;
+  #changed;
   #genesis = null;
   #hashes = new Map();
   /** "first use", or "file". */
@@ -24,6 +24,7 @@ export class Trust {
   since = 0;
   /** The newest block that this page has verified, or null. */
   newest = null;
+  /** What was found amiss, {code, params}, once a kind. */
   warnings = new Map();
 
   /** The trusted genesis; null before the first node has answered. */
@@ -61,6 +62,7 @@ export class Trust {
     this.#genesis = genesis;
     this.#hashes.clear();
     this.warnings.clear();
+    this.#changed();
     return genesis;
   }
 
@@ -111,7 +113,7 @@ export class Trust {
     const name = `${code}/${params.what ?? ""}`;
     if (this.warnings.has(name)) return;
     this.warnings.set(name, { code, params });
-    this.#warn({ code, params });
+    this.#changed();
   }
 
   #remember(block) {

@@ -7,7 +7,7 @@ import { certifiedBy, proofCard } from "./proof.js";
 
 export async function block(place, { api, trust }, given) {
   const path = /^[0-9a-f]{64}$/.test(given) ? `by-hash/${given}` : String(Number(given));
-  const { header, transactions, hidden } = await api.ask(`/v1/blocks/${path}`);
+  const { header, transactions, hidden, bookmark } = await api.ask(`/v1/blocks/${path}`);
   const proof = await proofCard(t("explorer.proof"), async () => {
     const told = await api.ask(`/v1/certificates/${header.height}`, { open: true });
     const proven = await trust.checkBlock(told.proof);
@@ -29,11 +29,21 @@ export async function block(place, { api, trust }, given) {
     [t("explorer.view"), String(header.view)], [t("explorer.transactions"), count(header.transactions)],
   ]), h("dl", { class: "facts long" }, [["hash", header.hash], ["previous-hash", header.previous_hash], ["transaction-root", header.transaction_root],
     ["state-root", header.state_root]].map(([name, value]) => h("div", {}, h("dt", {}, t(`explorer.${name}`)), h("dd", {}, mono(value)))))),
-  h("section", { class: "card" }, h("h2", {}, t("explorer.transactions")), table(t("explorer.transactions"), [
+  listing({ api, path }, header, transactions, hidden, bookmark));
+}
+
+function listing({ api, path }, header, transactions, hidden, bookmark) {
+  const card = h("section", { class: "card" });
+  const show = (shown, next) => fill(card, h("h2", {}, t("explorer.transactions")), table(t("explorer.transactions"), [
     { label: t("explorer.place"), number: true }, { label: t("explorer.call") }, { label: t("explorer.outcome") }, { label: t("explorer.id") },
-  ], transactions.map((each) => [count(each.index), `${each.payload.contract}.${each.payload.function}`,
+  ], shown.map((each) => [count(each.index), `${each.payload.contract}.${each.payload.function}`,
     h("span", { class: each.code === "OK" ? "good" : "bad" }, each.code),
     h("a", { class: "mono", href: `#/explorer/tx/${each.tx_id}` }, short(each.tx_id))]),
   t(header.transactions ? "explorer.transactions.foreign" : "explorer.transactions.none")),
-  hidden > 0 && transactions.length > 0 && h("p", { class: "hint" }, t("explorer.hidden", { hidden: count(hidden) }))));
+  hidden > 0 && shown.length > 0 && h("p", { class: "hint" }, t("explorer.hidden", { hidden: count(hidden) })),
+  next && h("div", {}, h("button", { type: "button", on: { click: async () => {
+    const page = await api.ask(`/v1/blocks/${path}?bookmark=${encodeURIComponent(next)}`);
+    show([...shown, ...page.transactions], page.bookmark);
+  } } }, t("explorer.more"))));
+  return show(transactions, bookmark);
 }

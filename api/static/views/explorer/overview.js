@@ -60,7 +60,8 @@ function replicaTable(now) {
 function trustCard({ trust }) {
   const { genesis, newest: block } = trust;
   return [h("h2", {}, t("explorer.trust")),
-    obstacle() ? h("p", { class: "notice warn" }, t("explorer.proof.insecure"))
+    trust.warnings.size ? h("p", { class: "notice bad" }, t("explorer.trust.broken"))
+      : obstacle() ? h("p", { class: "notice warn" }, t("explorer.proof.insecure"))
       : block && h("p", { class: "notice good" }, t("shell.verified", { height: count(block.height), signers: block.signers, validators: block.validators }),
         h("span", { class: "hint" }, block.names.join(", "))),
     genesis && h("p", {}, t(trust.source === "file" ? "explorer.trust.by.file" : "explorer.trust.by.first", { chain: short(genesis.id) })),
