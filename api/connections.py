@@ -62,11 +62,15 @@ class Hall:
 
 
 class Connection(web.RequestHandler):
-    """What is not even HTTP, or has a line that is too long, never reaches the application: it is answered here."""
+    """What is not even HTTP, or has a line that is too long, never reaches the application: it is answered here.
 
-    __slots__ = ("_address", "_hall", "for_health_only")
+    ``plain``: it should have come by TLS, and did not.
+    """
 
-    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop, hall: Hall) -> None:
+    __slots__ = ("_address", "_hall", "for_health_only", "plain")
+
+    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop, hall: Hall, plain: bool = False) -> None:
+        self.plain = plain
         self.for_health_only = hall.is_full
         idle_s = HEALTH_IDLE_S if self.for_health_only else IDLE_S
         access_log: Any = None  # it keeps none

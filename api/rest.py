@@ -18,6 +18,7 @@ from api.batches import Batches
 from api.callers import Callers, Whose
 from api.connections import HEALTH, Connection, Hall, crowd, expected
 from api.cors import Cors
+from api.doorkeeper import Doorkeeper, https_only
 from api.health import health_of
 from api.numbering import numbered, tell_number
 from api.openapi import document
@@ -49,7 +50,7 @@ def make_app(
     ``routes``: what is no call of ``sdk.methods``. ``whose``: whose session a token is.
     """
     callers, cors = Callers(whose, options), Cors(options.cors_origins)
-    app = web.Application(middlewares=[numbered, cors.middleware, crowd, problems, callers.middleware])
+    app = web.Application(middlewares=[numbered, https_only, cors.middleware, crowd, problems, callers.middleware])
     app.on_response_prepare.extend((secure, tell_number, cors.allow))
     app.add_routes(routes)
     calls = Routes(node, callers)
@@ -81,8 +82,10 @@ class RestServer:
     ) -> None:
         """As in ``make_app``."""
         self._runner = web.AppRunner(make_app(node, options, health, routes, whose), shutdown_timeout=SHUTDOWN_S)
+        self._connections_max = options.connections_max
         self.hall = Hall(options.connections_max)
         self._server: asyncio.Server | None = None
+        self._doorkeeper: Doorkeeper | None = None
 
     @property
     def app(self) -> web.Application:
@@ -95,15 +98,20 @@ class RestServer:
         loop, manager = asyncio.get_running_loop(), self._runner.server
         assert manager is not None, "it has been set up"
 
-        def accept() -> Connection:
-            return Connection(manager, loop, self.hall)
+        def accept(plain: bool = False) -> Connection:
+            return Connection(manager, loop, self.hall, plain)
 
-        self._server = await loop.create_server(accept, host, port, ssl=context, reuse_address=True)
+        if context is not None:
+            self._doorkeeper = Doorkeeper(accept, context, Hall(self._connections_max))
+            return await self._doorkeeper.listen(host, port)
+        self._server = await loop.create_server(accept, host, port, reuse_address=True)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+        if self._doorkeeper is not None:
+            await self._doorkeeper.close()
         await self._runner.cleanup()
 
 

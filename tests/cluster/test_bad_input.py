@@ -31,6 +31,7 @@ from sdk.transports import connect
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
 
+JSON = {"Content-Type": "application/json"}
 ASK_WH = 500
 PRICE = 200_000
 
@@ -213,7 +214,7 @@ async def test_what_the_contract_refuses_is_no_success_for_http(
     texts = [{"public_key": item.public_key, "signature": item.signature} for item in signed.signatures]
     body = msgspec.json.encode({"payload": signed.payload, "signatures": texts, "wait": wait})
     url = f"{market.network.cluster.rest_url('node2')}/v1/transactions"
-    async with aiohttp.ClientSession() as session, session.post(url, data=body) as response:
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=JSON) as response:
         assert (response.status, response.content_type) == (status, "application/problem+json")
         document = await response.json(content_type=None)
     assert (document["code"], document["detail"][-1]) == (code, ".")
@@ -340,7 +341,8 @@ async def test_rest_refuses_what_is_malformed(market: Market) -> None:
     async with aiohttp.ClientSession() as session:
 
         async def problem(verb: str, path: str, **options: Any) -> tuple[int, str]:
-            async with session.request(verb, url + path, **options) as response:
+            told = {"headers": JSON} if "data" in options else {}
+            async with session.request(verb, url + path, **{**told, **options}) as response:
                 assert response.content_type == "application/problem+json"
                 return response.status, (await response.json(content_type=None))["code"]
 
@@ -431,3 +433,39 @@ async def test_a_certificate_of_another_ca(market: Market, tmp_path: Path) -> No
         assert await market.refused(eve, "registry.register", {"certificate_der": "!"}) == "CERTIFICATE_INVALID"
     finally:
         await eve.client.close()
+
+
+async def test_a_batch_of_good_and_bad_is_answered_line_by_line(market: Market) -> None:
+    """And a repeated call under one key is one transaction, with the same answer."""
+
+    async def bid(price: int) -> Signed:
+        order = {"side": "bid", "meter": "M-dora", "interval": market.interval, "energy_wh": 1, "execution": "limit"}
+        return await market.dora.client.sign("market", "place_order", {**order, "price": price})
+
+    def line(signed: Signed) -> bytes:
+        texts = [{"public_key": item.public_key, "signature": item.signature} for item in signed.signatures]
+        return msgspec.json.encode({"payload": signed.payload, "signatures": texts})
+
+    first, second, third = await bid(1_001), await bid(1_002), await bid(1_003)
+    forged = Signed(second.payload.replace("1002", "1009"), second.signatures)
+    body = b"\n".join([line(first), line(forged), b"{}", line(second), line(first)])
+    url = f"{market.network.cluster.rest_url('node2')}/v1/transactions"
+    async with aiohttp.ClientSession() as session:
+        async with session.post(
+            url + "/batch", data=body, headers={"Content-Type": "application/x-ndjson"}
+        ) as response:
+            answers = [json.loads(text) async for text in response.content]
+        told = [each["result"]["tx_id"] if "result" in each else each["problem"]["code"] for each in answers]
+        ids = [sha256(each.payload.encode()).hexdigest() for each in (first, second)]
+        assert told == [ids[0], "SIGNATURE_INVALID", "PARAMETERS_INVALID", ids[1], ids[0]]
+        for answer, signed in ((answers[0], first), (answers[3], second)):
+            receipt = receipt_from_json(answer["result"]["receipt"])
+            assert verify_receipt(receipt, market.network.genesis).payload == signed.payload.encode()
+        seen = []
+        for _ in range(2):
+            headers = {**JSON, "Idempotency-Key": "one-of-doras"}
+            async with session.post(url, data=line(third), headers=headers) as response:
+                assert response.status == 200
+                seen.append((response.headers.get("Idempotent-Replay"), await response.read()))
+    assert [each[0] for each in seen] == [None, "true"]
+    assert seen[0][1] == seen[1][1]
