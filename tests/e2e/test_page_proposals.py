@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from network import DEPOSIT, Network
-from page_people import PASSPHRASE, WAIT_MS, Visitor, fact, fill, visit
+from page_people import WAIT_MS, at_page, fact, fill, visit
 from playwright.async_api import Browser, async_playwright, expect
 
-from ca.backup import backup_of
-from ca.keys import SigningKey
 from cli.tools import TOOLS
 from sdk import methods
 
@@ -38,19 +36,9 @@ async def browser() -> AsyncIterator[Browser]:
         await launched.close()
 
 
-async def at_page(network: Network, browser: Browser, name: str, key: SigningKey, node: int) -> Visitor:
-    """Somebody brings a key to a node's page in a backup."""
-    backup = network.cluster.directory / f"{name}.json"
-    backup.write_text(backup_of(key, PASSPHRASE), encoding="utf-8")
-    visitor = await visit(browser, name, network.cluster.rest_url(f"node{node + 1}"))
-    await visitor.restore(backup)
-    await expect(visitor.page.get_by_role("heading", level=2, name=name)).to_be_visible(timeout=WAIT_MS)
-    return visitor
-
-
 async def test_two_operators_change_a_parameter(network: Network, browser: Browser) -> None:
-    one = await at_page(network, browser, "operator1", network.operator.key, 0)
-    two = await at_page(network, browser, "operator2", network.second_operator, 1)
+    one = await at_page(browser, "operator1", network.operator.key, network.cluster, 0)
+    two = await at_page(browser, "operator2", network.second_operator, network.cluster, 1)
     await one.go("operations")
     panel = await one.open_panel(one.page.locator('[data-key="parameter-fee_permille"]'))
     await fill(panel, value=12)
@@ -75,7 +63,7 @@ async def test_two_operators_change_a_parameter(network: Network, browser: Brows
 
 
 async def test_a_proposal_that_was_tampered_with_is_not_taken_in(network: Network, browser: Browser) -> None:
-    one = await at_page(network, browser, "operator1", network.operator.key, 0)
+    one = await at_page(browser, "operator1", network.operator.key, network.cluster, 0)
     await one.go("operations")
     panel = await one.open_panel(one.page.locator('[data-key="parameter-fee_permille"]'))
     await fill(panel, value=12)
@@ -90,7 +78,7 @@ async def test_a_proposal_that_was_tampered_with_is_not_taken_in(network: Networ
 
 
 async def test_an_operator_admits_somebody_who_waits(network: Network, browser: Browser) -> None:
-    operator = await at_page(network, browser, "operator1", network.operator.key, 0)
+    operator = await at_page(browser, "operator1", network.operator.key, network.cluster, 0)
     applicant = await visit(browser, "Ada", network.cluster.rest_url("node1"))
     await applicant.apply("Wattquorum", "I buy electricity", code="")
     await expect(applicant.page.locator("[data-waiting]")).to_be_visible(timeout=WAIT_MS)
@@ -107,8 +95,8 @@ async def test_an_operator_admits_somebody_who_waits(network: Network, browser: 
 
 async def test_an_offer_is_countered_and_accepted(network: Network, browser: Browser) -> None:
     sol, bea = await network.admit("sol", "seller", 0), await network.admit("bea", "buyer", 1)
-    seller = await at_page(network, browser, "sol", sol.key, 0)
-    buyer = await at_page(network, browser, "bea", bea.key, 1)
+    seller = await at_page(browser, "sol", sol.key, network.cluster, 0)
+    buyer = await at_page(browser, "bea", bea.key, network.cluster, 1)
     interval = await network.interval()
     for visitor in (seller, buyer):
         await visitor.go("market")

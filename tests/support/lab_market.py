@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from network import INTERVAL_MS, Network, configuration_text, free_ports
+from network import INTERVAL_MS, Network, Person, configuration_text, free_ports
 
 from ca.keys import SigningKey
 from cluster import gateway_name
@@ -34,11 +34,14 @@ class LabMeter:
 
 
 class LabMarket:
-    """``rate``: how many times as fast as a clock block time runs. ``close`` ends everything."""
+    """``rate``: how many times as fast as a clock block time runs; ``market``: parameters. ``close`` ends all."""
 
-    def __init__(self, directory: Path, meters: Sequence[LabMeter], rate: float = 60.0) -> None:
+    def __init__(
+        self, directory: Path, meters: Sequence[LabMeter], rate: float = 60.0, market: Mapping[str, int] | None = None
+    ) -> None:
         self.meters = tuple(meters)
         self.rate = rate
+        self._market = market or {}
         self._start = _quarter_after(datetime.now(UTC) + timedelta(days=1))
         self._wall_start_ms = int(time.time() * 1000)
         self._ports = free_ports(len(self.meters))
@@ -49,7 +52,8 @@ class LabMarket:
         """As a user would write it: nodes poll their meters themselves."""
         lines = [
             "[clock]", f'start = "{self._start:%Y-%m-%dT%H:%M:%SZ}"', f"rate = {self.rate}",
-            f"wall_start_ms = {self._wall_start_ms}",
+            f"wall_start_ms = {self._wall_start_ms}", "[market]",
+            *(f"{name} = {value}" for name, value in self._market.items()),
         ]  # fmt: skip
         tolerance = f"clock_tolerance_ms = {int(TOLERANCE_MS * self.rate)}"
         text = configuration_text(NODES, "\n".join(lines), network="lab = true", timers=tolerance)
@@ -83,6 +87,12 @@ class LabMarket:
         await self.network.close()
         for server in self._servers:
             await server.stop()
+
+    async def admit(self, name: str, role: str, meter: LabMeter, amount: int) -> Person:
+        """Register somebody over the SDK, with a meter and money."""
+        person = await self.network.enter(name, role, meter.node)
+        await self.equip(person.key.signer, meter, amount)
+        return person
 
     async def equip(self, signer: str, meter: LabMeter, amount: int) -> None:
         """Bind a meter to somebody, and pay money into the account."""

@@ -118,14 +118,20 @@ class Network:
         self.people.append(person)
         return person
 
-    async def admit(self, name: str, role: str, node: int) -> Person:
-        """S1: code, certificate request over REST, registration; then a meter and money."""
+    async def enter(self, name: str, role: str, node: int) -> Person:
+        """S1: code, certificate request over REST, registration."""
         key = SigningKey.generate()
         code = Authority.open(self.cluster.directory / "ca").new_admission_code(Role(role), name)
         async with self.client(0, None) as stranger:
             certificate = await stranger.enrol(create_request(key, name, "Wattquorum", Role(role)), code)
         person = self._person(name, key, node)
         await person.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
+        return person
+
+    async def admit(self, name: str, role: str, node: int) -> Person:
+        """Have somebody enter; then a meter and money."""
+        person = await self.enter(name, role, node)
+        key = person.key
         gateway = SigningKey.load(self.cluster.directory / "users" / f"{gateway_name('node1')}.key").signer
         binding = {
             "meter": f"M-{name}",

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Dialog, Locator, Page, expect
 
+from ca.backup import backup_of
+from ca.keys import SigningKey
+from cluster import Cluster
+
 PASSPHRASE = "correct horse battery staple"
 WAIT_MS = 60_000
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
@@ -75,8 +79,8 @@ class Visitor:
         await self.page.locator("#market-interval").select_option(str(interval))
         await expect(self.page.locator("#market-interval")).to_have_value(str(interval))
 
-    async def open_panel(self, button: Locator) -> Locator:
-        await button.click(timeout=WAIT_MS)
+    async def open_panel(self, button: Locator, within_ms: float = WAIT_MS) -> Locator:
+        await button.click(timeout=within_ms)
         return self.page.locator("dialog.act")
 
     async def sign(self, panel: Locator) -> None:
@@ -114,6 +118,16 @@ async def visit(browser: Browser, name: str, address: str, **options: object) ->
     await page.goto(address)
     await expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=WAIT_MS)
     return Visitor(name, page, address, faults)
+
+
+async def at_page(browser: Browser, name: str, key: SigningKey, cluster: Cluster, node: int) -> Visitor:
+    """Somebody brings a key to a node's page in a backup; ``name`` is the one that it is registered under."""
+    backup = cluster.directory / f"{name}.json"
+    backup.write_text(backup_of(key, PASSPHRASE), encoding="utf-8")
+    visitor = await visit(browser, name, cluster.rest_url(f"node{node + 1}"))
+    await visitor.restore(backup)
+    await expect(visitor.page.get_by_role("heading", level=2, name=name)).to_be_visible(timeout=WAIT_MS)
+    return visitor
 
 
 async def _agree(dialog: Dialog) -> None:

@@ -32,6 +32,8 @@ export default {
   "mandate.give": "Give a mandate",
   "mandate.end": "End the mandate",
   "power.title": "Live power",
+  "power.out": "{power} out · {time}",
+  "power.in": "{power} in · {time}",
   "power.waiting": "waiting for the meter",
   "power.silent": "No data has come from your meter for more than two hours. Ask whoever runs the gateway.",
   "power.hint": "Straight from the meter, for your eyes only; what counts are the signed readings.",

@@ -32,6 +32,8 @@ export default {
   "mandate.give": "授权",
   "mandate.end": "取消授权",
   "power.title": "实时功率",
+  "power.out": "上网 {power} · {time}",
+  "power.in": "用电 {power} · {time}",
   "power.waiting": "等待电表",
   "power.silent": "您的电表已超过两小时没有数据，请联系网关维护方。",
   "power.hint": "直接来自电表，仅供您查看；以已签名的读数为准。",

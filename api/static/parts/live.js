@@ -3,8 +3,9 @@
 import { fill } from "../lib/dom.js";
 
 const GAP_MS = 300;
+const ANYWAY_MS = 30_000;
 
-/** Look again whenever `topics` bring something; `look(kinds)` gets the kinds of what has come since the last look (null
+/** Look again whenever `topics` bring something, and every half minute, since time brings something too; `look(kinds)` gets the kinds of what has come since the last look (null
     for the first one). Returns {stop, now()}. Failures go to `failed(error)`, and the next event looks again. */
 export function live(context, topics, look, { intervals = [], onEvent = () => {}, onState = () => {}, failed }) {
   let waiting = new Set();
@@ -29,8 +30,9 @@ export function live(context, topics, look, { intervals = [], onEvent = () => {}
   const now = (kind = "all") => { waiting.add(kind); turn(); };
   const heard = (event) => { onEvent(event); now(event.kind); };
   const stop = context.stream(topics, heard, { intervals, onState });
+  const anyway = setInterval(() => document.hidden || now(), ANYWAY_MS);
   now();
-  return { now, stop() { stopped = true; stop(); } };
+  return { now, stop() { stopped = true; clearInterval(anyway); stop(); } };
 }
 
 /** Replace what is in `place`, unless it is the same already; the focus stays on what has the same `data-key`. */

@@ -46,7 +46,9 @@ class Market {
     try {
       await this.lookAtTerms();
       this.state.person = await personOf(this.context);
+      if (this.ended) return;
       this.state.meter = this.state.person?.meters[0] ?? null;
+      this.unwatch = this.context.status.watch(() => this.state.book !== null && this.show()); // gates close by themselves
       this.choose(firstOpen(this.state.terms, this.now) + 1);
     } catch (error) {
       this.failed(error);
@@ -56,6 +58,7 @@ class Market {
   end() {
     this.ended = true;
     this.calm?.();
+    this.unwatch?.();
     this.following?.stop();
   }
 

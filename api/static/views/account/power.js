@@ -8,7 +8,9 @@ export function powerCard({ context: { t, format }, powers, state: { person, row
   if (person === null || person.meters.length === 0) return null;
   const pairs = person.meters.map(({ meter }) => {
     const told = powers.get(meter);
-    return [meter, told === undefined ? t("power.waiting") : `${format.power(told.power_w)} · ${format.clockSeconds(told.time_ms)}`];
+    if (told === undefined) return [meter, t("power.waiting")];
+    const params = { power: format.power(Math.abs(told.power_w)), time: format.clockSeconds(told.time_ms) };
+    return [meter, t(told.power_w < 0 ? "power.out" : "power.in", params)];
   });
   const last = rows.filter((row) => row.metered).at(-1);
   const since = last === undefined || status === null ? null : status.block_time_ms - (last.interval + 1) * 900_000;

@@ -72,12 +72,13 @@ export function toolbar(view) {
   if (!view.isOpen) return null;
   const { context } = view;
   const auctioned = isAuctioned(terms, meter.zone);
+  const entering = auctioned && view.now < entryEndMs(terms, view.state.interval);
   const tools = [
     person.sells && ["list", (state) => market.listEnergy(context, state)],
     !auctioned && person.buys && ["bid", (state) => market.placeOrder(context, state, "bid")],
     !auctioned && person.sells && ["ask", (state) => market.placeOrder(context, state, "ask")],
-    auctioned && ["auction", (state) => auction.placeOrder(context, state)],
-    auctioned && ["seal", (state) => auction.sealOrder(context, state)],
+    entering && ["auction", (state) => auction.placeOrder(context, state)],
+    entering && ["seal", (state) => auction.sealOrder(context, state)],
     ["propose", (state) => offers.propose(context, state)],
   ].filter(Boolean);
   return h("div", { class: "row", role: "group", "aria-label": t("market.tools") }, tools.map(([name, made], index) =>
