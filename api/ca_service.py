@@ -12,12 +12,14 @@ import msgspec
 from aiohttp import web
 
 from api.callers import Callers
-from api.connections import HEALTH, Hall, crowd, expected, listening
+from api.connections import HEALTH, crowd, expected
+from api.doorkeeper import https_only
 from api.enrolment import Office
+from api.http_server import HttpServer
 from api.numbering import numbered, tell_number
 from api.options import RestOptions
 from api.problems import problems, secure
-from api.rest import SHUTDOWN_S, nobody
+from api.rest import nobody
 from api.routes import Routes
 from ca.authority import Authority, now_ms
 from ca.lifetimes import not_after_ms_of, status_of
@@ -39,22 +41,18 @@ class CaService:
 
     def __init__(self, authority: Authority, office: Office) -> None:
         callers = Callers(nobody, OPTIONS)
-        app = web.Application(middlewares=[numbered, crowd, problems, callers.middleware])
+        app = web.Application(middlewares=[numbered, https_only, crowd, problems, callers.middleware])
         app.on_response_prepare.extend((secure, tell_number))
         calls = Routes(_Desk(office), callers)
         for method in ENROLMENT:
             app.router.add_route(method.verb, method.path, calls.respond_to(method), expect_handler=expected)
         app.router.add_get(HEALTH, self._health)
+        self._server = HttpServer(app, OPTIONS.connections_max)
         self._authority, self._office = authority, office
-        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
-        self._hall = Hall(OPTIONS.connections_max)
-        self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Begin to serve; the port, which the system chose if ``port`` is 0."""
-        await self._runner.setup()
-        self._server = await listening(self._runner, self._hall, host, port, context)
-        return int(self._server.sockets[0].getsockname()[1])
+        return await self._server.listen(host, port, context)
 
     async def run(self, shown: ServerCertificate, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set."""
@@ -67,9 +65,7 @@ class CaService:
             await self.close()
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        await self._runner.cleanup()
+        await self._server.close()
         await self._office.close()
 
     async def _health(self, _: web.Request) -> web.StreamResponse:

@@ -6,8 +6,6 @@ Nothing here touches the node itself. Beside the routes: who calls, and how fast
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Iterable
 
 import msgspec
@@ -16,10 +14,11 @@ from aiohttp import web
 from api.answers import tagged
 from api.batches import Batches
 from api.callers import Callers, Whose
-from api.connections import HEALTH, Connection, Hall, crowd, expected
+from api.connections import HEALTH, crowd, expected
 from api.cors import Cors
-from api.doorkeeper import Doorkeeper, https_only
+from api.doorkeeper import https_only
 from api.health import health_of
+from api.http_server import HttpServer
 from api.numbering import numbered, tell_number
 from api.openapi import document
 from api.options import RestOptions
@@ -28,8 +27,6 @@ from api.problems import Respond, problems, secure
 from api.routes import Routes, Socket
 from sdk.methods import METHODS, SUBMIT
 
-SHUTDOWN_S = 1.0
-"""How long a node that ends waits for answers under way: what waits for a block will get none any more."""
 BATCH = "/batch"
 
 
@@ -69,8 +66,8 @@ def make_app(
     return app
 
 
-class RestServer:
-    """Serves the application on one address; ``port`` 0 in the configuration means it is not started at all."""
+class RestServer(HttpServer):
+    """A node's; ``port`` 0 in the configuration means it is not started at all."""
 
     def __init__(
         self,
@@ -81,38 +78,7 @@ class RestServer:
         whose: Whose = nobody,
     ) -> None:
         """As in ``make_app``."""
-        self._runner = web.AppRunner(make_app(node, options, health, routes, whose), shutdown_timeout=SHUTDOWN_S)
-        self._connections_max = options.connections_max
-        self.hall = Hall(options.connections_max)
-        self._server: asyncio.Server | None = None
-        self._doorkeeper: Doorkeeper | None = None
-
-    @property
-    def app(self) -> web.Application:
-        """The application, to which more may be added before ``listen``."""
-        return self._runner.app
-
-    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
-        """Begin to serve; the port, which the system chose if ``port`` is 0."""
-        await self._runner.setup()
-        loop, manager = asyncio.get_running_loop(), self._runner.server
-        assert manager is not None, "it has been set up"
-
-        def accept(plain: bool = False) -> Connection:
-            return Connection(manager, loop, self.hall, plain)
-
-        if context is not None:
-            self._doorkeeper = Doorkeeper(accept, context, Hall(self._connections_max))
-            return await self._doorkeeper.listen(host, port)
-        self._server = await loop.create_server(accept, host, port, reuse_address=True)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        if self._doorkeeper is not None:
-            await self._doorkeeper.close()
-        await self._runner.cleanup()
+        super().__init__(make_app(node, options, health, routes, whose), options.connections_max)
 
 
 async def _only_posted(request: web.Request) -> web.StreamResponse:

@@ -140,6 +140,7 @@ async def answers(world: World, node: str, channel: str, token: str = "") -> dic
         "waiting": {"certificate": "", "time_ms": 1, "proof": ""},
         "decide": {"certificate": "", "registration": "0" * 32, "verdict": "refuse", "time_ms": 1, "proof": ""},
         "handover": {"message": ""},
+        "log_level": {"level": "info"},
     }
     async with aiohttp.ClientSession(headers=headers) as session:
         for method in METHODS.values():

@@ -20,7 +20,7 @@ from ca.messages import Registration, Roots, application_text
 from ca.server import ServerCertificate
 from ca.tls import pem_of, trusting_context
 from sdk import enrolment, methods
-from sdk.errors import Refused, TransportError
+from sdk.errors import Refused
 from sdk.methods import EnrolParams, Nothing, RegistrationParams
 from sdk.transports import HttpTransport
 
@@ -177,8 +177,9 @@ async def test_a_new_server_certificate_is_shown_without_a_restart(served: Serve
     await writer.wait_closed()
 
 
-async def test_a_plain_connection_gets_no_answer(served: Served) -> None:
+async def test_who_does_not_come_by_https_is_told_to(served: Served) -> None:
     ca = HttpTransport(served.url.replace("https", "http"))
-    with pytest.raises(TransportError):
+    with pytest.raises(Refused) as caught:
         await ca.call(methods.ROOTS, Nothing())
+    assert caught.value.code == "HTTPS_REQUIRED"
     await ca.close()

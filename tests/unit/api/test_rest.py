@@ -12,9 +12,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from fake_node import FakeNode
 
+from api.http_server import SHUTDOWN_S
 from api.options import RestOptions
 from api.problems import SECURITY_HEADERS
-from api.rest import SHUTDOWN_S, RestServer, make_app
+from api.rest import RestServer, make_app
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import METHODS, Method, P, R
