@@ -12,12 +12,15 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cli.tools import TOOLS, apt_command
 
 SERIAL_MARKERS = ("cluster", "e2e")
+SERIAL_DIRECTORIES = ("tests/cluster/", "tests/e2e/")
 TURN = Path(__file__).resolve().parents[1] / ".pytest_cache" / "turn"
-"""Whoever holds this file's lock runs a test that starts processes: groups of pytest-xdist have no effect any more."""
+"""Whoever holds this file's lock runs a test that starts processes."""
 NOT_RUN = "not run: needs "
 
 
@@ -27,6 +30,18 @@ def is_strict() -> bool:
 
 def is_serial(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in SERIAL_MARKERS)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist is not typed
+    """All of cluster/ and e2e/ in one worker, so that a network that tests share is started once; others one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "serial" if nodeid.startswith(SERIAL_DIRECTORIES) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def missing_tools(item: pytest.Item) -> list[str]:
