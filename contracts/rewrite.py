@@ -11,6 +11,7 @@ import ast
 from collections.abc import Callable
 
 from contracts.guards.meter import CALLS_MAX, KEY_CHARS_FREE, TEXT_CHARS_FREE
+from contracts.guards.methods import METHOD
 from contracts.language import Checked, Function
 
 CHARGE = "_charge"
@@ -195,6 +196,8 @@ class _FunctionRewriter:
         match node:
             case ast.BinOp(left=ast.BinOp(op=ast.Add()), op=ast.Add()):
                 return _call("_joined", *(self._expression(part) for part in _summands(node)))
+            case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_text(left) or _is_text(right):
+                return _call("_text", self._expression(left), self._expression(right))
             case ast.BinOp(left=left, op=op, right=right):
                 return _call(_BINARY[type(op)], self._expression(left), self._expression(right))
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
@@ -235,7 +238,7 @@ class _FunctionRewriter:
                 return _call("_item", self._expression(value), self._expression(index))
             case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
                 rest = [self._expression(argument) for argument in args]
-                return _call("_method", ast.Constant(name), self._expression(value), *rest)
+                return _call(METHOD + name, self._expression(value), *rest)
             case ast.Call(func=ast.Name(id=name), args=args):
                 return _call(name, *(self._expression(argument) for argument in args))
             case ast.Name(id=name):
@@ -251,6 +254,10 @@ def _summands(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is str
+
+
 def _is_short(node: ast.expr) -> bool:
     """A text so short that comparing it is not charged for. It equals no value of another type."""
-    return isinstance(node, ast.Constant) and type(node.value) is str and len(node.value) < TEXT_CHARS_FREE
+    return _is_text(node) and len(node.value) < TEXT_CHARS_FREE  # type: ignore[attr-defined]
