@@ -43,9 +43,9 @@ def _orders(reader: StateReader, side: str, interval: int) -> list[tuple[int, in
     the product's tops name the zones that have any."""
     start = f"{interval:0{INTERVAL_DIGITS}d}/"
     found: list[tuple[int, str]] = []
-    for top, entry in reader.scan(f"market/top/{start}", "", PRODUCTS_MAX):
+    for top, entry in reader.scan(f"market/top/{side}/{start}", "", PRODUCTS_MAX):
         product = top.rsplit("/", 1)[1]
-        for zone in decode_value(entry.value)[side]:
+        for zone in decode_value(entry.value):
             prefix = f"market/{side}/{start}{product}/{zone}/"
             keys = (key[len(prefix) :].split("/") for key, _ in reader.scan(prefix, "", ROWS_MAX))
             found.extend((int(rank), order) for rank, order in keys)
