@@ -14,16 +14,17 @@ from typing import Any
 from contracts.authority import Authority
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
-from contracts.reading import SCALARS, Keys, full_key, is_flat, make_reads
+from contracts.guards.meter import out_of_gas
+from contracts.reading import SCALARS, Keys, is_flat, make_reads
 from contracts.session import (
     CALL_DEPTH_MAX,
     CALL_GAS,
     EMIT_GAS,
     EVENTS_MAX,
-    GET_GAS,
     KEY_CHARS_MAX,
     NAME_CHARS_MAX,
     PUT_GAS,
+    ROW_GAS,
     SCAN_GAS,
     SCAN_PAGE_ROWS,
     SCAN_ROWS_MAX,
@@ -102,7 +103,10 @@ class Host:
             return keys
 
         def put(key: Any, value: Any) -> None:
-            full = full_key(own, key)
+            try:
+                full = own.get(key) or own.checked(key)
+            except TypeError:  # not even hashable
+                raise Trap(TrapCode.KEY_INVALID) from None
             data = encoded(value, PUT_GAS, 1)
             session = now[0]
             if session.read_only:
@@ -111,7 +115,7 @@ class Host:
 
         def delete(key: Any) -> None:
             charge(PUT_GAS)
-            self._writable().view.delete(full_key(own, key))
+            self._writable().view.delete(own.checked(key))
 
         def scan(start: Any, after: Any, limit: Any) -> Value:
             if type(start) is not str or type(after) is not str or type(limit) is not int:
@@ -128,7 +132,7 @@ class Host:
                 # Page by page, so that nobody has more read than one page that the gas does not pay for.
                 wanted = min(SCAN_PAGE_ROWS, limit - len(rows))
                 page = view.scan(prefix + start, begin, wanted)
-                charge(sum([GET_GAS + len(data) // 16 for _, data in page]))
+                charge(sum([ROW_GAS + len(data) // 16 for _, data in page]))
                 rows += page
                 if len(page) < wanted:
                     break
@@ -139,7 +143,7 @@ class Host:
         return {"get": partial(read, own), "peek": peek, "put": put, "delete": delete, "scan": scan}
 
     def _call_functions(self, contract: str) -> Functions:
-        now, charge, encoded, call_contract = self._now, self._meter.charge, self.encoded, self._call_contract
+        now, gas, encoded, call_contract = self._now, self._meter.gas, self.encoded, self._call_contract
         names: set[str] = set()
 
         def check_name(name: Any) -> None:
@@ -160,7 +164,9 @@ class Host:
         def call(other: Any, function: Any, args: Any) -> Value:
             if type(other) is not str or type(function) is not str or type(args) is not list:
                 raise Trap(TrapCode.TYPE_MISMATCH)
-            charge(CALL_GAS + len(args))
+            left = gas[0] = gas[0] - CALL_GAS - len(args)
+            if left < 0:
+                raise out_of_gas()
             copied = args[:] if SCALARS.issuperset(map(type, args)) else decode_value(encoded(args))
             result = call_contract(now[0], other, function, copied)
             return result if type(result) in SCALARS else decode_value(encoded(result))

@@ -30,20 +30,16 @@ class Keys(dict[Any, str]):
         super().__init__()
         self._prefix = prefix
 
+    def checked(self, key: Any) -> str:
+        """The state's key, not kept: what is written is new most of the time, and the memory is better used again."""
+        return self._prefix + check_key(key)
+
     def __missing__(self, key: Any) -> str:
-        full = self._prefix + check_key(key)
+        full = self.checked(key)
         if len(self) >= KEYS_MAX:
             self.clear()
         self[key] = full
         return full
-
-
-def full_key(keys: Keys, key: Any) -> str:
-    """The state's key; traps if ``key`` can be none."""
-    try:
-        return keys[key]
-    except TypeError:  # not even hashable
-        raise Trap(TrapCode.KEY_INVALID) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,8 @@ class Reads:
 
     read: Callable[[Keys, Any], Value]
     """A fresh copy of what a key holds, charged."""
-    decoded: Callable[..., Value]
-    """A fresh copy of what these bytes, of this key, say; charged by its nodes and the given gas."""
+    decoded: Callable[[str, bytes], Value]
+    """A fresh copy of what these bytes, of this key, say; charged by its nodes, of which a byte may become many."""
     shared: Callable[[str], Value]
     """What a key holds, for nothing, and not to be changed."""
 
@@ -69,16 +65,25 @@ def make_reads(meter: Meter, now: list[Session]) -> Reads:
                 known_by_key.clear()
             known_by_key[key] = known
 
-    def decoded(key: str, data: bytes, price: int = 0) -> Value:
-        charge(price)  # before the work
+    def made(known: Known, price: int) -> Value:
+        left = gas[0] = gas[0] - price - known[1]
+        if left < 0:
+            raise out_of_gas()
+        flat = known[2]
+        return decode_value(known[0]) if flat is None else flat.copy()
+
+    def weighed(data: bytes) -> tuple[Value, bool]:
+        """A value, charged by its nodes, and whether it is flat."""
         value = decode_value(data)
         if type(value) in SCALARS:
-            return value
-        flat, before = is_flat(value), gas[0]
+            return value, False
+        flat = is_flat(value)
         charge(NODE_GAS * (len(value) if flat and type(value) is dict else meter.weigh(value)))
-        kept = value.copy() if flat else None
-        keep(key, (data, before - gas[0], kept))
-        return value
+        return value, flat
+
+    def decoded(key: str, data: bytes) -> Value:
+        known = known_by_key.get(key)
+        return made(known, 0) if known is not None and known[0] == data else weighed(data)[0]
 
     def read(keys: Keys, key: Any) -> Value:
         try:
@@ -86,18 +91,19 @@ def make_reads(meter: Meter, now: list[Session]) -> Reads:
         except TypeError:  # not even hashable
             raise Trap(TrapCode.KEY_INVALID) from None
         data = now[0].view.get(full)
-        if data is None:
-            charge(GET_GAS)
-            return None
-        price = GET_GAS + len(data) // 16
+        price = GET_GAS if data is None else GET_GAS + len(data) // 16
         known = known_by_key.get(full)
-        if known is None or known[0] != data:
-            return decoded(full, data, price)
-        left = gas[0] = gas[0] - price - known[1]
+        if known is not None and known[0] == data:
+            return made(known, price)
+        left = gas[0] = gas[0] - price  # before the work
         if left < 0:
             raise out_of_gas()
-        flat = known[2]
-        return decode_value(data) if flat is None else flat.copy()
+        if data is None:
+            return None
+        value, flat = weighed(data)
+        if type(value) not in SCALARS:
+            keep(full, (data, left - gas[0], value.copy() if flat else None))
+        return value
 
     def shared(key: str) -> Value:
         data = now[0].view.get(key)

@@ -31,6 +31,7 @@ def make_guards(meter: Meter) -> dict[str, Any]:
         "_leave": charges.leave,
         "_type": type,
         "_dict_type": dict,
+        "_int_type": int,
         **arithmetic,
         **comparisons,
         **make_access(charges, dict_key, eq),

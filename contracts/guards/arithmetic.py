@@ -17,9 +17,6 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
 
     def add(a: Any, b: Any) -> Any:
         kind = type(a)
-        if kind is int and type(b) is int:
-            total = a + b
-            return total if -LIMIT < total < LIMIT else bounded(total)
         if kind is not type(b):
             raise mismatch()
         if kind is str:
@@ -31,6 +28,9 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
             if left < 0:
                 raise out_of_gas()
             return made
+        if kind is int:
+            total = a + b
+            return total if -LIMIT < total < LIMIT else bounded(total)
         if kind is list:
             if len(a) + len(b) > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
