@@ -2,9 +2,9 @@
 
 As root it first installs, by apt, the tools that tests ask for with `pytest.mark.needs`; otherwise
 those tests are not run, and `tests/conftest.py` lists them at the end with the command that helps.
-Tests that start processes (markers `cluster` and `e2e`) run one after another in one worker, after the
-others; a soak starts its own processes and runs in this one. Pytest's own closing line is the last thing
-printed, and its exit code is ours.
+Tests that start processes (markers `cluster` and `e2e`) run one after another, after the others, which
+tests/conftest.py sees to; a soak starts its own processes and runs in this one. Pytest's own closing line
+is the last thing printed, and its exit code is ours.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def main() -> int:
     mark_expression, *rest = sys.argv[1:]
     install_missing_tools()
     workers = "0" if mark_expression == "soak" else WORKERS
-    # loadgroup keeps a group in one worker; without reordering, the group that conftest.py puts last
-    # starts last.
-    parallel = ["-n", workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    parallel = ["-n", workers, "--no-loadscope-reorder"]
     command = [sys.executable, "-m", "pytest", "-m", mark_expression, *parallel, *rest]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

@@ -26,7 +26,9 @@ def apply_fault(world: World, fault: Fault) -> None:
 
 
 def _named(world: World, fault: Fault) -> list[SimNode]:
-    return [world.nodes[place] for group in fault.groups for place in group if place < len(world.nodes)]
+    """The nodes meant, but those that have retired: they never run again, and their disks are only read by checkers."""
+    named = [world.nodes[place] for group in fault.groups for place in group if place < len(world.nodes)]
+    return [node for node in named if not node.retired]
 
 
 def _crash(world: World, fault: Fault) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every test: one worker for tests that start processes, and tools that may be missing.
+"""What holds for every test: those that start processes run one at a time, and tools may be missing.
 
 `@pytest.mark.needs("mosquitto")` marks a test that needs a program outside Python. Where the program is
 missing the test is not run and the last lines say how to get it; with CI=true or STRICT=1 the run fails.
@@ -6,14 +6,21 @@ missing the test is not run and the last lines say how to get it; with CI=true o
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cli.tools import TOOLS, apt_command
 
 SERIAL_MARKERS = ("cluster", "e2e")
+SERIAL_DIRECTORIES = ("tests/cluster/", "tests/e2e/")
+TURN = Path(__file__).resolve().parents[1] / ".pytest_cache" / "turn"
+"""Whoever holds this file's lock runs a test that starts processes."""
 NOT_RUN = "not run: needs "
 
 
@@ -25,6 +32,18 @@ def is_serial(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in SERIAL_MARKERS)
 
 
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist is not typed
+    """All of cluster/ and e2e/ in one worker, so that a network that tests share is started once; others one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "serial" if nodeid.startswith(SERIAL_DIRECTORIES) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def missing_tools(item: pytest.Item) -> list[str]:
     """The tools that the test's marks name and this machine lacks."""
     names = [name for mark in item.iter_markers("needs") for name in mark.args]
@@ -34,10 +53,19 @@ def missing_tools(item: pytest.Item) -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=is_serial)
     for item in items:
-        if is_serial(item):
-            item.add_marker(pytest.mark.xdist_group("serial"))
         if missing := missing_tools(item):
             item.add_marker(pytest.mark.skip(reason=NOT_RUN + " ".join(missing)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Wait for our turn, before the test's time begins to count."""
+    if not is_serial(item):
+        return (yield)
+    TURN.parent.mkdir(exist_ok=True)
+    with TURN.open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return (yield)
 
 
 def tools_not_found(reports: Iterable[pytest.TestReport]) -> dict[str, set[str]]:

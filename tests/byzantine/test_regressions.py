@@ -109,3 +109,8 @@ def test_a_ledger_that_is_younger_than_its_log_is_not_voted_on() -> None:
 def test_a_primary_that_lost_its_ledger_proposes_above_what_it_fetched() -> None:
     """It fetched 24 certified blocks, was the view's primary again, and proposed for sequence 1 what it had before."""
     assert faults_of("ledger-lost-by-the-primary") == ()
+
+
+def test_a_retired_node_is_not_judged_by_a_disk_that_it_lost_since() -> None:
+    """Its directory was removed after it had retired; the checkers read its chain all the same, and fell over it."""
+    assert faults_of("ledger-lost-after-retiring") == ()
