@@ -40,10 +40,14 @@ def read_intervals(reader: StateReader, first: int, count: int) -> tuple[Interva
 
 
 def _best(reader: StateReader, interval: int) -> IntervalRecord:
-    tops = [decode_value(entry.value) for _, entry in _tops(reader, interval)]
-    bids, asks = ([price for top in tops for price, _ in top[side].values()] for side in ("bid", "ask"))
+    bid, ask = _best_rank(reader, "bid", interval), _best_rank(reader, "ask", interval)
     listings = [int(rest.split("/")[0]) for rest, _ in _offers(reader, interval, 1)]
-    return IntervalRecord(interval, max(bids, default=None), min(asks, default=None), listings[0] if listings else None)
+    return IntervalRecord(interval, None if bid is None else PRICE_MAX - bid, ask, listings[0] if listings else None)
+
+
+def _best_rank(reader: StateReader, side: str, interval: int) -> int | None:
+    tops = (decode_value(entry.value) for _, entry in _tops(reader, side, interval))
+    return min((int(best.split("/")[0]) for top in tops for best in top.values()), default=None)
 
 
 def _offers(reader: StateReader, interval: int, limit: int) -> Iterator[tuple[str, Value]]:
@@ -59,9 +63,9 @@ def _zone(reader: StateReader, listing: str) -> str:
     return str(decode_value(entry.value)["zone"])
 
 
-def _tops(reader: StateReader, interval: int) -> list[tuple[str, Entry]]:
-    """By key, what names the best price and order of each zone and side of a product."""
-    return reader.scan(f"market/top/{interval:0{INTERVAL_DIGITS}d}/", "", PRODUCTS_MAX)
+def _tops(reader: StateReader, side: str, interval: int) -> list[tuple[str, Entry]]:
+    """By key, what names ``<rank>/<id>`` of the best order of each zone of a product, on one side."""
+    return reader.scan(f"market/top/{side}/{interval:0{INTERVAL_DIGITS}d}/", "", PRODUCTS_MAX)
 
 
 def _orders(reader: StateReader, side: str, interval: int) -> list[tuple[int, int]]:
@@ -69,9 +73,9 @@ def _orders(reader: StateReader, side: str, interval: int) -> list[tuple[int, in
     the product's tops name the zones that have any."""
     start = f"{interval:0{INTERVAL_DIGITS}d}/"
     found: list[tuple[int, str]] = []
-    for top, entry in _tops(reader, interval):
+    for top, entry in _tops(reader, side, interval):
         product = top.rsplit("/", 1)[1]
-        for zone in decode_value(entry.value)[side]:
+        for zone in decode_value(entry.value):
             prefix = f"market/{side}/{start}{product}/{zone}/"
             keys = (key[len(prefix) :].split("/") for key, _ in reader.scan(prefix, "", ROWS_MAX))
             found.extend((int(rank), order) for rank, order in keys)

@@ -12,20 +12,18 @@ from typing import Any
 
 from contracts.codes import Trap, TrapCode
 from contracts.compiler import BYTE_GAS, deployment_fault, deployment_gas
+from contracts.reading import Keys, Reads
 from contracts.session import (
     AUTHENTICATE_GAS,
     CERTIFICATE_GAS,
     EPOCH_GAS,
-    KEY_CHARS_MAX,
     NAME_CHARS_MAX,
     SIGNATURE_GAS,
     Session,
     ViewReader,
-    check_key,
-    is_printable,
 )
 from ledger.accusations import judge, read_evidence
-from ledger.authentication import authenticate, read_certificate, read_root
+from ledger.authentication import USER_PREFIX, read_certificate, read_root, standing
 from ledger.codes import SENTENCES, RefusalCode
 from ledger.epochs import EpochInvalid, check_pending, epoch_of, limits_of
 from ledger.upgrades import CONTRACT_PREFIX
@@ -39,12 +37,13 @@ class Authority:
 
     def __init__(
         self,
-        session: Callable[[], Session],
+        now: list[Session],
         charge: Callable[[int], None],
-        read: Callable[[str], Value],
+        reads: Reads,
         encoded: Callable[[Value], bytes],
     ) -> None:
-        self._session, self._charge, self._read, self._encoded = session, charge, read, encoded
+        self._now, self._charge, self._reads, self._encoded = now, charge, reads, encoded
+        self._users, self._contracts = Keys(USER_PREFIX), Keys(CONTRACT_PREFIX)
 
     def functions_for(self, contract: str) -> dict[str, Callable[..., Any]]:
         def only_governance(name: Any, source: Any) -> str:
@@ -72,14 +71,21 @@ class Authority:
         if type(signer) is not str or type(roles) is not list:
             raise Trap(TrapCode.TYPE_MISMATCH)
         self._charge(AUTHENTICATE_GAS + len(roles))
-        if len(signer) > KEY_CHARS_MAX or not is_printable(signer):
+        try:
+            user = self._reads.shared(self._users[signer])
+        except Trap:  # no user is known by what is no key
+            user = None
+        if user is None:
             return str(RefusalCode.NOT_REGISTERED)
-        refusal = authenticate(ViewReader(self._session().view), signer, roles, self._session().call.block_time_ms)
+        refusal = standing(user, roles, self._now[0].call.block_time_ms, self._is_there)
         return "" if refusal is None else str(refusal)
+
+    def _is_there(self, key: str) -> bool:
+        return self._now[0].view.get(key) is not None
 
     def certificate(self, text: Any) -> Value:
         der = self._bytes_of(text, TrapCode.CERTIFICATE_INVALID)
-        facts = read_certificate(ViewReader(self._session().view), der)
+        facts = read_certificate(ViewReader(self._now[0].view), der)
         if facts is None:
             raise Trap(TrapCode.CERTIFICATE_INVALID)
         return {
@@ -106,7 +112,7 @@ class Authority:
         if evidence is None:
             raise Trap(TrapCode.EVIDENCE_INVALID)
         self._charge(SIGNATURE_GAS * (len(evidence.messages) + len(evidence.complaints)))
-        found = judge(ViewReader(self._session().view), evidence)
+        found = judge(ViewReader(self._now[0].view), evidence)
         if found is None:
             raise Trap(TrapCode.EVIDENCE_INVALID)
         return {
@@ -119,12 +125,12 @@ class Authority:
         """Why ``value`` cannot be the next epoch, or ''."""
         self._charge(EPOCH_GAS)
         data = self._encoded(value)
-        reader = ViewReader(self._session().view)
+        reader = ViewReader(self._now[0].view)
         limits = limits_of(reader)
         if limits is None:
             return "this network knows no epochs"
         try:
-            check_pending(decode_value(data), epoch_of(reader), self._session().call.height, limits)
+            check_pending(decode_value(data), epoch_of(reader), self._now[0].call.height, limits)
         except EpochInvalid as error:
             return str(error)
         return ""
@@ -135,7 +141,7 @@ class Authority:
             raise Trap(TrapCode.TYPE_MISMATCH)
         self._charge(BYTE_GAS * len(source))
         current = (
-            self._session().view.get(CONTRACT_PREFIX + name) if len(name) <= NAME_CHARS_MAX and name.isascii() else None
+            self._now[0].view.get(CONTRACT_PREFIX + name) if len(name) <= NAME_CHARS_MAX and name.isascii() else None
         )
         fault = deployment_fault(name, source, None if current is None else decode_value(current)["source"])
         if not fault:
@@ -144,7 +150,7 @@ class Authority:
 
     def contract_hash(self, name: Any) -> str:
         """The SHA-256 of the contract in force under ``name``, so that a caller can insist on one; '' if none is."""
-        found = self._read(CONTRACT_PREFIX + check_key(name))
+        found = self._reads.read(self._contracts, name)
         return "" if found is None else str(found["sha256"])
 
     def _bytes_of(self, text: Any, otherwise: TrapCode) -> bytes:

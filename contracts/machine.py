@@ -18,6 +18,7 @@ from contracts.compiler import PLACE, Compiled, Compiler
 from contracts.guards import LIMIT, Meter, make_guards
 from contracts.host import CALL_DEPTH_MAX, Host, Session
 from contracts.language import MIGRATE, PYTHON_TYPES, Checked, ContractInvalid, Function
+from contracts.reading import is_flat
 from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
 from ledger.state import Entry, StateReader, TransactionView
 from ledger.upgrades import CONTRACT_PREFIX
@@ -30,7 +31,6 @@ log = logging.getLogger("wattq.contracts")
 
 MARKERS = {"transaction": "export", "deadline": "deadline", "view": "view"}
 """What a function is marked as, by the kind of a call from outside."""
-_FLAT = frozenset({str, int, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,7 @@ class _Engine:
         if function.marker != MARKERS[call.kind]:
             raise Trap(TrapCode.NOT_CALLABLE)
         session.read_only = 1 if call.kind == "view" else 0
-        args = _copied(call.args)
-        return module.functions[call.function](*bind(function, ordered(function, args)))
+        return module.functions[call.function](*bind(function, arguments(function, call.args)))
 
     def _cross_call(self, session: Session, contract: str, name: str, args: list[Value]) -> Value:
         if contract in session.stack:
@@ -150,29 +149,50 @@ class _Engine:
         function = module.checked.functions.get(name)
         if function is None:
             raise Trap(TrapCode.FUNCTION_UNKNOWN)
-        allowed = function.marker == "view" or (function.marker == "internal" and session.stack[-1] in function.names)
-        if not allowed:
+        is_view = function.marker == "view"
+        if not is_view and (function.marker != "internal" or session.stack[-1] not in function.names):
             raise Trap(TrapCode.NOT_CALLABLE)
         bound = bind(function, args)
         session.stack.append(contract)
-        session.read_only += function.marker == "view"
-        depth, self.meter.depth[0] = self.meter.depth[0], 0
+        session.read_only += is_view
+        depth = self.meter.depth
+        before, depth[0] = depth[0], 0
         value = module.functions[name](*bound)
-        self.meter.depth[0] = depth
-        session.read_only -= function.marker == "view"
+        depth[0] = before
+        session.read_only -= is_view
         session.stack.pop()
         return value
 
 
-def _copied(args: Value) -> Value:
-    """A canonical copy; ``ValueInvalid`` or ``UnicodeEncodeError`` for no value. What is flat need not be made anew."""
-    if type(args) is dict and _FLAT.issuperset(map(type, args.values())):
+def arguments(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
+    """Arguments from outside in the parameters' order: copies, integers within the language's range.
+
+    ``ValueInvalid`` or ``UnicodeEncodeError`` for what is no value. What is flat need not be made anew.
+    """
+    narrow = type(args) in (dict, list) and is_flat(args)
+    if narrow:
         try:
             encode_plain(args)
         except (TypeError, OverflowError):
-            return decode_value(encode_value(args))
-        return args
-    return decode_value(encode_value(args))
+            narrow = False
+    if not narrow:
+        args = decode_value(encode_value(args))
+    listed = args if isinstance(args, list) else _by_name(function, args)
+    if not narrow:
+        for value in listed:
+            if type(value) is int and not -LIMIT < value < LIMIT:
+                raise Trap(TrapCode.INTEGER_TOO_LARGE)
+    return listed
+
+
+def _by_name(function: Function, args: dict[str, Value]) -> list[Value]:
+    try:
+        if len(args) == len(function.parameters):
+            return [args[name] for name in function.parameters]
+    except KeyError:
+        pass
+    wanted = ", ".join(function.parameters) or "no arguments"
+    raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
 
 
 def _is_missing_key(error: Exception) -> bool:
@@ -183,25 +203,11 @@ def _is_missing_key(error: Exception) -> bool:
     return isinstance(error, KeyError) and trace is not None and trace.tb_frame.f_code.co_filename.startswith(PLACE)
 
 
-def ordered(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
-    """Arguments from outside in the parameters' order, integers within the language's range."""
-    if isinstance(args, dict):
-        named = [args[name] for name in function.parameters if name in args]
-        if not len(named) == len(args) == len(function.parameters):
-            wanted = ", ".join(function.parameters) or "no arguments"
-            raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
-        args = named
-    for value in args:
-        if type(value) is int and not -LIMIT < value < LIMIT:
-            raise Trap(TrapCode.INTEGER_TOO_LARGE)
-    return args
-
-
 def bind(function: Function, args: list[Value]) -> list[Value]:
     """Arguments, as many as there are parameters, of the annotated types; traps with ARGUMENTS_INVALID otherwise."""
     if len(args) != len(function.parameters):
         raise Trap(TrapCode.ARGUMENTS_INVALID)
-    if tuple(map(type, args)) != function.python_types:
+    if (*map(type, args),) != function.python_types:
         for name, kind, value in zip(function.parameters, function.types, args, strict=True):
             if kind and type(value) is not PYTHON_TYPES[kind]:
                 raise Trap(TrapCode.ARGUMENTS_INVALID, f"{name} is not of type {kind}.")

@@ -8,9 +8,11 @@ itself says that a guard would find nothing, or what it would find nearly always
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from contracts.guards.meter import CALLS_MAX, KEY_CHARS_FREE, TEXT_CHARS_FREE
+from contracts.guards.methods import METHOD
+from contracts.inline import Inliner, is_small
 from contracts.language import Checked, Function
 
 CHARGE = "_charge"
@@ -29,8 +31,9 @@ Pay = Callable[[int], list[ast.stmt]]
 def rewrite(checked: Checked, pay: Pay) -> ast.Module:
     """The module to compile: the contract's functions, rewritten, and nothing else."""
     deep = nesting(checked) > CALLS_MAX
+    numbers = {name for name, value in checked.constants.items() if is_small(value)}
     body: list[ast.stmt] = [
-        _FunctionRewriter(function, deep, pay).rewritten() for function in checked.functions.values()
+        _FunctionRewriter(function, deep, pay, numbers).rewritten() for function in checked.functions.values()
     ]
     module = ast.Module(body=body, type_ignores=[])
     return ast.fix_missing_locations(module)
@@ -96,8 +99,14 @@ _COMPARE = {
 
 
 class _FunctionRewriter:
-    def __init__(self, function: Function, deep: bool, pay: Pay) -> None:
+    def __init__(self, function: Function, deep: bool, pay: Pay, numbers: Set[str]) -> None:
         self._function, self._deep, self._pay = function, deep, pay
+        stored = {
+            node.id
+            for node in ast.walk(function.node)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self._inliner = Inliner(numbers - stored - set(function.parameters))
 
     def rewritten(self) -> ast.FunctionDef:
         """``def f(a): _enter(); ...; _leave()``: where calls may nest too deeply, the depth is counted, and each return
@@ -173,7 +182,8 @@ class _FunctionRewriter:
                 ast.Expr(_call("_set", load, at, _call(_BINARY[type(op)], old, self._expression(value)))),
             ]
         assert isinstance(target, ast.Name), "the checker lets only names and subscripts through"
-        new = _call(_BINARY[type(op)], ast.Name(target.id, ast.Load()), self._expression(value))
+        name = ast.Name(target.id, ast.Load())
+        new = self._inliner.computed(name, op, self._expression(value), _BINARY[type(op)])
         return [ast.Assign([ast.Name(target.id, ast.Store())], new)]
 
     def _names(self, target: ast.expr) -> ast.expr:
@@ -195,8 +205,10 @@ class _FunctionRewriter:
         match node:
             case ast.BinOp(left=ast.BinOp(op=ast.Add()), op=ast.Add()):
                 return _call("_joined", *(self._expression(part) for part in _summands(node)))
+            case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_text(left) or _is_text(right):
+                return _call("_text", self._expression(left), self._expression(right))
             case ast.BinOp(left=left, op=op, right=right):
-                return _call(_BINARY[type(op)], self._expression(left), self._expression(right))
+                return self._inliner.computed(self._expression(left), op, self._expression(right), _BINARY[type(op)])
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
                 return ast.Constant(-number)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -206,7 +218,7 @@ class _FunctionRewriter:
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 if isinstance(op, ast.Is | ast.IsNot) or (isinstance(op, ast.Eq | ast.NotEq) and _is_short(right)):
                     return ast.Compare(self._expression(left), [op], [right])
-                return _call(_COMPARE[type(op)], self._expression(left), self._expression(right))
+                return self._inliner.compared(self._expression(left), op, self._expression(right), _COMPARE[type(op)])
             case ast.BoolOp(op=op, values=values):
                 return ast.BoolOp(op, [self._expression(value) for value in values])
             case ast.IfExp(test=test, body=body, orelse=orelse):
@@ -235,7 +247,7 @@ class _FunctionRewriter:
                 return _call("_item", self._expression(value), self._expression(index))
             case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
                 rest = [self._expression(argument) for argument in args]
-                return _call("_method", ast.Constant(name), self._expression(value), *rest)
+                return _call(METHOD + name, self._expression(value), *rest)
             case ast.Call(func=ast.Name(id=name), args=args):
                 return _call(name, *(self._expression(argument) for argument in args))
             case ast.Name(id=name):
@@ -251,6 +263,10 @@ def _summands(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is str
+
+
 def _is_short(node: ast.expr) -> bool:
     """A text so short that comparing it is not charged for. It equals no value of another type."""
-    return isinstance(node, ast.Constant) and type(node.value) is str and len(node.value) < TEXT_CHARS_FREE
+    return _is_text(node) and len(node.value) < TEXT_CHARS_FREE  # type: ignore[attr-defined]

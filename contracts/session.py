@@ -22,6 +22,8 @@ SCHEDULES_MAX = 999
 TIME_MS_MAX = 10**15 - 1
 
 GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 300
+ROW_GAS = 100
+"""What a row of a scan costs beside its bytes and nodes: more than reading a key, since it is made a row too."""
 NODE_GAS = 4
 """What a node of a value costs that is read, stored, told, passed on or returned; of a dictionary that holds no
 containers each entry is one."""

@@ -2,7 +2,8 @@
 
 Two intervals before delivery a household with a surplus lists half of its forecast and asks for the rest in the
 book; one with a need takes what it likes of the listings (in whole or part) and bids for the remainder. Once
-meters have spoken, it confirms the settlements proposed to it. Prices are seeded, so that a day can be repeated.
+meters have spoken, it confirms the settlements proposed to it, and the adjustments that later readings make of settled
+ones. Prices are seeded, so that a day can be repeated.
 """
 
 from __future__ import annotations
@@ -103,16 +104,33 @@ class Agent:
             await self.invoke("market", "place_order", bid)
 
     async def confirm(self) -> int:
-        """Sign the settlements that wait for this household; how many."""
+        """Sign the settlements and adjustments that wait for this household; how many."""
         try:
             rows = await self.client.documents(methods.TRADES, status="proposed", limit=CONFIRM_MAX)
+            adjustments = await self._adjustments()
         except SdkError:
             return 0
         mine = self.client.signer
         waiting = [row.key.rsplit("/", 1)[-1] for row in rows.rows if _waits_for(row.value, mine)]
         if waiting:
             await self.invoke("settlement", "confirm_many", {"trades": waiting})
-        return len(waiting)
+        if adjustments:
+            await self.invoke("settlement", "confirm_adjustments", {"adjustments": adjustments})
+        return len(waiting) + len(adjustments)
+
+    async def _adjustments(self) -> list[str]:
+        """Adjustments that wait for this household: of settled trades only, and of each the earliest that is open."""
+        selector = {"v.type": "adjustment", "v.status": {"$in": ["proposed", "overdue"]}}
+        rows = await self.client.query(selector, limit=CONFIRM_MAX)
+        first: dict[str, Mapping[str, Any]] = {}
+        for record in sorted((row.value for row in rows.rows), key=lambda record: record["number"]):
+            first.setdefault(record["trade"], record)
+        if not first:
+            return []
+        settled = {"v.type": "trade", "v.status": "settled", "v.id": {"$in": sorted(first)}}
+        trades = {row.value["id"] for row in (await self.client.query(settled, limit=CONFIRM_MAX)).rows}
+        mine = self.client.signer
+        return sorted(record["id"] for trade, record in first.items() if trade in trades and _waits_for(record, mine))
 
     async def _listings(self, interval: int) -> list[methods.OpenListing]:
         try:
@@ -126,8 +144,8 @@ class Agent:
         return int(PRICE_FLOOR + share * (PRICE_CEILING - PRICE_FLOOR)) // 1000 * 1000
 
 
-def _waits_for(trade: Mapping[str, Any], signer: str) -> bool:
-    """Whether ``signer`` is a party that has not confirmed yet."""
-    return (trade["seller"] == signer and not trade["seller_confirmed"]) or (
-        trade["buyer"] == signer and not trade["buyer_confirmed"]
+def _waits_for(record: Mapping[str, Any], signer: str) -> bool:
+    """Whether ``signer`` is a party, of a trade or of its adjustment, that has not confirmed yet."""
+    return (record["seller"] == signer and not record["seller_confirmed"]) or (
+        record["buyer"] == signer and not record["buyer_confirmed"]
     )

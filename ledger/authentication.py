@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ca.certificates import CertificateFacts, InvalidCertificate, certificate_facts, root_fingerprint
 from ledger.codes import RefusalCode
 from ledger.state import StateReader
 from ledger.values import Value, decode_value
 
+USER_PREFIX = "registry/user/"
 ROOT_PREFIX = "governance/root/"
 ROOTS_MAX = 64
 NONCE_WINDOW = 1_024
@@ -23,15 +24,19 @@ NONCE_PREFIX = "system/nonce/"
 
 def authenticate(reader: StateReader, signer: str, roles: Sequence[str], time_ms: int) -> RefusalCode | None:
     """Why ``signer`` may not act in one of ``roles`` (none: any) at block time ``time_ms``, or None."""
-    entry = reader.get(f"registry/user/{signer}")
+    entry = reader.get(USER_PREFIX + signer)
     if entry is None:
         return RefusalCode.NOT_REGISTERED
-    user = decode_value(entry.value)
+    return standing(decode_value(entry.value), roles, time_ms, lambda key: reader.get(key) is not None)
+
+
+def standing(user: Value, roles: Sequence[str], time_ms: int, is_there: Callable[[str], bool]) -> RefusalCode | None:
+    """Why a registered user may not act, or None. ``is_there`` says whether the state has a key."""
     if time_ms < user["not_before_ms"]:
         return RefusalCode.CERTIFICATE_NOT_YET_VALID
     if time_ms > user["not_after_ms"]:
         return RefusalCode.CERTIFICATE_EXPIRED
-    if reader.get(f"governance/revoked/{user['serial']}") is not None:
+    if is_there(f"governance/revoked/{user['serial']}"):
         return RefusalCode.CERTIFICATE_REVOKED
     if user["suspended"]:
         return RefusalCode.SUSPENDED
@@ -69,7 +74,7 @@ def authenticate_newcomer(reader: StateReader, signer: str, certificate: Value, 
 
 def is_registered(reader: StateReader, signer: str) -> bool:
     """Whether the chain knows somebody, in whatever standing."""
-    return reader.get(f"registry/user/{signer}") is not None
+    return reader.get(USER_PREFIX + signer) is not None
 
 
 def roots_of(reader: StateReader) -> tuple[bytes, ...]:

@@ -149,6 +149,10 @@ class Overlay:
     def get(self, key: str) -> Entry | None:
         return self._known[key]
 
+    def finder(self) -> Callable[[str], Entry | None]:
+        """The same as ``get`` without a frame of Python's."""
+        return self._known.__getitem__
+
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         return merged_scan(self.base, self._layer.keys(prefix), self.changes.__getitem__, prefix, after, limit)
 
@@ -205,7 +209,7 @@ class TransactionView:
 
     def __init__(self, base: StateReader) -> None:
         self.base = base
-        self._beneath = base.get
+        self._beneath = base.finder() if type(base) is Overlay else base.get
         self.reads: dict[str, Version | None] = {}
         self.ranges: list[RangeRead] = []
         self.writes: dict[str, bytes | None] = {}
@@ -220,8 +224,9 @@ class TransactionView:
         return all(digest_of(self.base.scan(r.prefix, r.after, r.limit)) == r.digest for r in self.ranges)
 
     def get(self, key: str) -> bytes | None:
-        if key in self.writes:
-            return self.writes[key]
+        writes = self.writes
+        if key in writes:
+            return writes[key]
         entry = self._beneath(key)
         if entry is None:
             self.reads[key] = None

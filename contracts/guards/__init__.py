@@ -12,7 +12,7 @@ from contracts.guards.comparison import make_comparisons
 from contracts.guards.containers import make_access, make_dict_key, make_loops
 from contracts.guards.conversions import make_conversions
 from contracts.guards.meter import LIMIT, Meter, make_charges, spent
-from contracts.guards.methods import make_method
+from contracts.guards.methods import make_methods
 from contracts.guards.sequences import make_sequences
 
 
@@ -31,13 +31,14 @@ def make_guards(meter: Meter) -> dict[str, Any]:
         "_leave": charges.leave,
         "_type": type,
         "_dict_type": dict,
+        "_int_type": int,
         **arithmetic,
         **comparisons,
         **make_access(charges, dict_key, eq),
         **loops,
         **make_sequences(meter, charges, loops),
         **make_conversions(charges, listed),
-        "_method": make_method(charges, eq, dict_key, listed),
+        **make_methods(charges, eq, dict_key, listed),
     }
 
 

@@ -17,9 +17,6 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
 
     def add(a: Any, b: Any) -> Any:
         kind = type(a)
-        if kind is int and type(b) is int:
-            total = a + b
-            return total if -LIMIT < total < LIMIT else bounded(total)
         if kind is not type(b):
             raise mismatch()
         if kind is str:
@@ -31,11 +28,28 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
             if left < 0:
                 raise out_of_gas()
             return made
+        if kind is int:
+            total = a + b
+            return total if -LIMIT < total < LIMIT else bounded(total)
         if kind is list:
             if len(a) + len(b) > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
             return sized(a + b)
         raise mismatch()
+
+    def text(a: Any, b: Any) -> Any:
+        """``a + b`` where one of the two is known to be a text."""
+        try:
+            made = a + b
+        except TypeError:
+            raise mismatch() from None
+        length = len(made)
+        if length > LENGTH_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
+        left = gas[0] = gas[0] - 1 - length // 8
+        if left < 0:
+            raise out_of_gas()
+        return made
 
     def joined(*parts: Any) -> Any:
         """``a + b + c``: texts are put together at once."""
@@ -109,6 +123,7 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
         return floordiv(add(mul(a, 2), b), mul(b, 2))
 
     return {
-        "_add": add, "_joined": joined, "_sub": sub, "_mul": mul, "_floordiv": floordiv, "_mod": mod, "_neg": neg,
+        "_add": add, "_text": text, "_joined": joined, "_sub": sub, "_mul": mul, "_floordiv": floordiv, "_mod": mod,
+        "_neg": neg,
         "floor_div": floordiv, "ceil_div": ceil_div, "half_up_div": half_up_div,
     }  # fmt: skip

@@ -54,13 +54,15 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
     def pad(number: Any, width: Any) -> str:
         if type(number) is not int or type(width) is not int or number < 0:
             raise mismatch()
-        text = str(number)
-        if not 1 <= width <= DIGITS_MAX or len(text) > width:
+        if width > DIGITS_MAX:
+            raise Trap(TrapCode.VALUE_INVALID)
+        text = str(number).zfill(width)
+        if len(text) != width:
             raise Trap(TrapCode.VALUE_INVALID)
         left = gas[0] = gas[0] - (6 if number < NUMBER_MAX else DIGITS_GAS)
         if left < 0:
             raise out_of_gas()
-        return text.zfill(width)
+        return text
 
     def digest(text: Any) -> str:
         if type(text) is not str:

@@ -54,7 +54,10 @@ class Meter:
         if left == 0:
             raise Trap(TrapCode.TOO_DEEP)
         total = 1 + len(value)
-        self.charge(total)
+        gas = self.gas
+        rest = gas[0] = gas[0] - total
+        if rest < 0:
+            raise Trap(TrapCode.OUT_OF_GAS)
         characters = 0
         if kind is dict:
             total += len(value)

@@ -7,26 +7,34 @@ from typing import Any
 
 from contracts.codes import Trap, TrapCode
 from contracts.guards.containers import DictKey, shown_key
-from contracts.guards.meter import ITEM_GAS, LENGTH_MAX, METHOD_GAS, Charges, mismatch, out_of_gas
+from contracts.guards.meter import ITEM_GAS, KEY_CHARS_FREE, LENGTH_MAX, METHOD_GAS, Charges, mismatch, out_of_gas
 
 Methods = dict[tuple[type, str], Callable[..., Any]]
 Listed = Callable[[Any], list[Any]]
 Room = Callable[..., None]
+METHOD = "_m_"
+"""How rewritten code names a method."""
 
 
-def make_method(
+def make_methods(
     charges: Charges, eq: Callable[[Any, Any], bool], dict_key: DictKey, listed: Listed
-) -> Callable[..., Any]:
-    """What calls a method of a value, if the value's type has it."""
-    room, gas = _make_room(charges), charges.gas
+) -> dict[str, Callable[..., Any]]:
+    """By the name that rewritten code gives it, what calls a method of a value, if the value's type has it."""
+    room = _make_room(charges)
     methods = {
         **_of_lists(charges, room, eq, listed),
         **_of_dicts(charges, room, dict_key, listed),
         **_of_texts(charges, listed),
     }
+    by_name: dict[str, dict[type, Callable[..., Any]]] = {}
+    for (kind, name), implementation in methods.items():
+        by_name.setdefault(METHOD + name, {})[kind] = implementation
+    return {name: _make_method(charges.gas, by_type) for name, by_type in by_name.items()}
 
-    def method(name: str, target: Any, *args: Any) -> Any:
-        implementation = methods.get((type(target), name))
+
+def _make_method(gas: list[int], by_type: dict[type, Callable[..., Any]]) -> Callable[..., Any]:
+    def method(target: Any, *args: Any) -> Any:
+        implementation = by_type.get(type(target))
         if implementation is None:
             raise mismatch()
         left = gas[0] = gas[0] - METHOD_GAS
@@ -116,7 +124,9 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
     charge = charges.charge
 
     def get(place: dict[Any, Any], key: Any, otherwise: Any = None) -> Any:
-        return place.get(dict_key(key), otherwise)
+        if type(key) is not str or len(key) > KEY_CHARS_FREE:
+            key = dict_key(key)
+        return place.get(key, otherwise)
 
     def pop_key(place: dict[Any, Any], key: Any, *otherwise: Any) -> Any:
         kept = dict_key(key)

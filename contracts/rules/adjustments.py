@@ -1,10 +1,11 @@
-"""An adjustment is the difference between what a trade owed and what it owes by a later reading; both sign it too."""
+"""An adjustment is the difference between what a trade owed and what it owes by a later reading; both sign it too, or
+one of them and the arbiter."""
 
 from __future__ import annotations
 
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS, SHARES
-from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, terms_of
+from contracts.rules.signatures import ARBITER, PARTIES, is_confirmed_lawfully, terms_of
 from contracts.rules.trades import OWED, owed
 from ledger.execution import Call
 from ledger.values import Value
@@ -15,7 +16,7 @@ NEXT = {"proposed": ("proposed", "overdue", "settled", "void"), "overdue": ("ove
 
 
 def adjustments(call: Call, changes: Changes) -> Violation | None:
-    """Terms follow the trade's and never change; it is settled after the trade and all earlier ones, signed by both."""
+    """Terms follow the trade's and never change; it is settled after the trade and all earlier ones, signed by two."""
     for key in changes.below(ADJUSTMENTS):
         new, old = changes.new(key), changes.old(key)
         if new is None or key != f"{ADJUSTMENTS}{new['trade']}-{new['number']:02d}":
@@ -29,7 +30,7 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
             if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
                 return Violation.SIGNATURES
         if new["status"] == "settled":
-            if not (new["seller_confirmed"] and new["buyer_confirmed"]):
+            if not (new["seller_confirmed"] and new["buyer_confirmed"]) and not _is_decided(call, old, new, changes):
                 return Violation.SIGNATURES
             if not settled or not _earlier_is_settled(new, changes):
                 return Violation.ADJUSTMENT
@@ -53,6 +54,15 @@ def _continues(old: Value, new: Value) -> bool:
     """What is settled or void is over."""
     same = all(old[name] == new[name] for name in TERMS) and new["status"] in NEXT.get(old["status"], ())
     return same and all(terms_of(old[f"{side}_policy"]) == terms_of(new[f"{side}_policy"]) for side in PARTIES)
+
+
+def _is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
+    """Whether the arbiter in force signs here what one party has signed, and the other let pass."""
+    named = changes.current(ARBITER)
+    signed = named is not None and named["signer"] == new.get("arbiter") and named["signer"] in call.signers
+    return bool(
+        signed and old is not None and old["status"] == "overdue" and any(old[f"{s}_confirmed"] for s in PARTIES)
+    )
 
 
 def _earlier_is_settled(new: Value, changes: Changes) -> bool:

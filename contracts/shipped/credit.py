@@ -19,7 +19,7 @@ def deposit(account: str, amount: int):
     check_operators(amount)
     if account not in OWN_ACCOUNTS.split(" "):
         authenticate(account, [])
-    change(account, amount, 0)
+    change(account, amount, 0, 0)
     add_total(amount)
     emit("deposited", {"owner": account, "amount": amount})
 
@@ -28,7 +28,7 @@ def deposit(account: str, amount: int):
 def withdraw(account: str, amount: int):
     """Pay an account's available money out; two operators sign. Errors: INSUFFICIENT_FUNDS, as deposit."""
     check_operators(amount)
-    change(account, -amount, 0)
+    change(account, -amount, 0, 0)
     add_total(-amount)
     emit("withdrawn", {"owner": account, "amount": amount})
 
@@ -43,8 +43,8 @@ def transfer(account: str, to: str, amount: int):
     require(account != to, "SAME_ACCOUNT", "The two accounts are the same.")
     authenticate(to, [])
     need_signatures(policy_of(account))
-    change(account, -amount, 0)
-    change(to, amount, 0)
+    change(account, -amount, 0, 0)
+    change(to, amount, 0, 0)
     emit("transferred", {"owner": account, "to": to, "amount": amount})
 
 
@@ -113,14 +113,14 @@ def add_total(amount):
     put("total", {"total": total_now + amount})
 
 
-def change(account, available, held):
-    """Add to both parts of an account; neither may become negative."""
+def change(account, available, held, spare):
+    """Add to both parts of an account; `spare` at least stays available, and no less than nothing is held."""
     record = get("account/" + account)
     if record is None:
         record = {"type": "account", "signer": account, "available": 0, "held": 0}
     record["available"] += available
     record["held"] += held
-    require(record["available"] >= 0, "INSUFFICIENT_FUNDS", "The account has not enough available money.")
+    require(record["available"] >= spare, "INSUFFICIENT_FUNDS", "The account has not enough available money.")
     require(record["held"] >= 0, "INSUFFICIENT_HOLD", "Less is held than this would use.")
     put("account/" + account, record)
 
@@ -129,22 +129,28 @@ def change(account, available, held):
 def hold(account: str, amount: int):
     """Move available money into the held part. Errors: INSUFFICIENT_FUNDS."""
     if amount > 0:
-        change(account, -amount, amount)
+        change(account, -amount, amount, 0)
+
+
+@internal("market")
+def hold_of(account: str, amount: int, needed: int):
+    """Hold a part of `needed` money, all of which has to be available. Errors: INSUFFICIENT_FUNDS."""
+    change(account, -amount, amount, needed - amount)
 
 
 @internal("market", "auction", "offers")
 def release(account: str, amount: int):
     """Give held money back to its owner."""
     if amount > 0:
-        change(account, amount, -amount)
+        change(account, amount, -amount, 0)
 
 
 @internal("auction")
 def forfeit(account: str, amount: int):
     """Take held money for the market: a sealed order's collateral that was never revealed."""
     if amount > 0:
-        change(account, 0, -amount)
-        change("balancing", amount, 0)
+        change(account, 0, -amount, 0)
+        change("balancing", amount, 0, 0)
 
 
 @internal("settlement")
@@ -157,7 +163,7 @@ def post(entries: list):
     for account, available, held in entries:
         rest += available + held
         if available != 0 or held != 0:
-            change(account, available, held)
+            change(account, available, held, 0)
     require(rest == 0, "UNBALANCED", "Money is neither made nor lost.")
 
 

@@ -7,8 +7,9 @@ which the grid fee is a part. Priority is by what the buyer pays, then time, tim
 Buyers hold Wh * limit, sellers Wh * imbalance price, so every obligation is covered (market rules, "Collateral").
 
 Listing: `listing/<id>`. Order: `order/<id>`. Book: `ask/<interval>/<product>/<zone>/<price>/<id>`, `bid/...` with the
-inverse price, `offer/<interval>/<price>/<id>` for listings: keys sort as priority does. `top/<interval>/<product>`:
-the best price and order of each zone and side, so that a placement reads no more of the book than it trades with.
+inverse price, `offer/<interval>/<price>/<id>` for listings: keys sort as priority does. What follows the zone in the
+key of each zone's best order: `top/<side>/<interval>/<product>`, so that a placement reads no more of the book than it
+trades with.
 `sold/<meter>/<interval>`: Wh offered or sold, capped by the meter's capacity (no double selling).
 """
 
@@ -20,6 +21,7 @@ MATCHES_MAX = 50
 TRADES_MAX = 100
 EXPIRIES_MAX = 40
 ZONES_MAX = 16
+TOPS_MAX = 1000
 
 
 # ------------------------------------------------------------------------------------------------ listings
@@ -85,7 +87,7 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     fee = fee_between(record["zone"], check_owner(caller(), meter)["zone"], record["interval"])
     price = record["price"] + fee
     call("credit", "hold", [caller(), energy_wh * price // 1000])
-    give_back(seller, saved(remaining, energy_wh, record["imbalance_price"], record["imbalance_price"]))
+    give_back(seller, saved(remaining, energy_wh, record["imbalance_price"]))
     record["remaining_wh"] = remaining - energy_wh
     key = offer_key(record["interval"], record["price"], listing)
     if record["remaining_wh"] == 0:
@@ -172,87 +174,99 @@ def own_open_order(order):
 
 
 def enter_order(side, meter, interval, energy_wh, price, execution):
-    """Check, lock collateral and capacity, match, and let the rest stand, or not."""
+    """Check, match, and let the rest stand, or not; lock capacity, and collateral for what is left and traded."""
     require(side == "bid" or side == "ask", "SIDE_INVALID", "A side is bid or ask.")
     check_terms(interval, energy_wh, price)
-    authenticate(caller(), roles_of(side))
+    owner = caller()
+    authenticate(owner, roles_of(side))
     if side == "ask":
         collateral_price = parameter("imbalance_price")
-        zone = reserve_capacity(caller(), meter, interval, energy_wh)
+        zone = reserve_capacity(owner, meter, interval, energy_wh)
     else:
         collateral_price = price
-        zone = check_owner(caller(), meter)["zone"]
-    call("credit", "hold", [caller(), energy_wh * collateral_price // 1000])
+        zone = check_owner(owner, meter)["zone"]
+    order = new_id()
+    product = product_of(zone)
     record = {
         "type": "order",
-        "id": new_id(),
+        "id": order,
         "side": side,
         "interval": interval,
         "meter": meter,
         "zone": zone,
-        "product": product_of(zone),
-        "owner": caller(),
+        "product": product,
+        "owner": owner,
         "price": price,
         "collateral_price": collateral_price,
         "energy_wh": energy_wh,
         "remaining_wh": energy_wh,
         "status": "open",
     }
-    order = record["id"]
-    top = top_key(record)
     emit("ordered", {"order": order, "side": side, "interval": interval, "energy_wh": energy_wh, "price": price})
-    tops = get(top)
-    if tops is None:
-        tops = {"ask": {}, "bid": {}}
-    found = match(record, tops)
-    complete = record["remaining_wh"] == 0
-    require(complete or execution != "fok", "NOT_FILLED", "The book cannot fill the whole order at once.")
-    if complete:
+    book = pad(interval, 10) + "/" + product
+    found = match(record, book)
+    remaining = record["remaining_wh"]
+    require(remaining == 0 or execution != "fok", "NOT_FILLED", "The book cannot fill the whole order at once.")
+    needed = energy_wh * collateral_price // 1000
+    held = found["held"]
+    if remaining == 0:
         record["status"] = "filled"
         put("order/" + order, record)
     elif found["stopped"]:
-        end_order(record, "cancelled", "TOO_MANY_MATCHES")
+        close_order(record, "cancelled", "TOO_MANY_MATCHES")
     elif execution == "ioc":
-        end_order(record, "cancelled", "NOT_FILLED")
+        close_order(record, "cancelled", "NOT_FILLED")
     else:
-        stand(record, tops, found)
-    if found["changed"]:
-        put(top, tops)
+        held += remaining * collateral_price // 1000
+        stand(record, book)
+    # Nobody orders for more than they have, whatever better prices and what is cancelled leave over.
+    call("credit", "hold_of", [owner, held, needed])
     return {"order": order, "trades": found["trades"]}
 
 
-def stand(record, tops, found):
+def stand(record, book):
     """Rest in the book, in front of it if nothing there is better."""
-    best = tops[record["side"]]
+    side = record["side"]
     zone = record["zone"]
-    if zone not in best:
+    place = "top/" + side + "/" + book
+    end = book_end(record)
+    best = get(place)
+    if best is None:
+        # Where another rests already, the closure is scheduled.
+        open_gate(record["interval"])
+        put(place, {zone: end})
+    elif zone not in best:
         require(len(best) < ZONES_MAX, "TOO_MANY_ZONES", "A book has orders of at most 16 zones a side.")
-        best[zone] = [record["price"], record["id"]]
-        found["changed"] = True
-    elif is_better(record["side"], record["price"], best[zone][0]):
-        best[zone] = [record["price"], record["id"]]
-        found["changed"] = True
-    put(book_key(record), record["id"])
+        best[zone] = end
+        put(place, best)
+    elif end < best[zone]:
+        best[zone] = end
+        put(place, best)
+    put(side + "/" + book + "/" + zone + "/" + end, record["id"])
     put("order/" + record["id"], record)
-    open_gate(record["interval"])
 
 
-def match(record, tops):
-    """Fill an incoming order from the other side of the book; what came of it, and whether `tops` changed."""
+def match(record, book):
+    """Fill an incoming order from the other side of the book; what came of it."""
+    found = {"trades": [], "held": 0, "stopped": False}
     other = "bid"
     if record["side"] == "bid":
         other = "ask"
-    best = tops[other]
+    place = "top/" + other + "/" + book
+    best = get(place)
+    if best is None:
+        return found
     fees = fees_to(record, best)
-    found = {"trades": [], "changed": False, "stopped": False, "spare": 0}
     looked_at = 0
+    changed = False
     zone = next_zone(record, best, fees)
-    while zone is not None and record["remaining_wh"] > 0:
+    while zone is not None:
         if looked_at == MATCHES_MAX:
             found["stopped"] = True
             break
         looked_at += 1
-        resting = get("order/" + best[zone][1])
+        end = best[zone]
+        resting = get("order/" + end[11:])
         require(resting["owner"] != record["owner"], "SELF_TRADE", "This order would trade with one of your own.")
         bar = standing(resting["owner"], roles_of(other))
         if bar == "" and is_suspended(peek("registry", "meter/" + resting["meter"])):
@@ -264,20 +278,20 @@ def match(record, tops):
         else:
             fill(record, resting, fees[zone], found)
         if resting["status"] != "open":
-            key = book_key(resting)
-            delete(key)
-            advance(best, resting, key)
-            found["changed"] = True
+            leave(best, zone, other + "/" + book + "/" + zone + "/", end)
+            changed = True
+        zone = None
         if record["remaining_wh"] > 0:
             zone = next_zone(record, best, fees)
-    give_back(record["owner"], found["spare"])
+    if changed:
+        put_top(place, best)
     return found
 
 
 def fees_to(record, best):
     """The grid fee between an incoming order and each zone of the other side."""
     fees = {}
-    for zone in best.keys():
+    for zone in best:
         if record["side"] == "bid":
             fees[zone] = fee_between(zone, record["zone"], record["interval"])
         else:
@@ -288,41 +302,38 @@ def fees_to(record, best):
 def next_zone(record, best, fees):
     """The zone whose best order comes first of those that meet `record`, by what the buyer pays, then time; or None."""
     chosen = None
-    paid = 0
-    for zone, top in best.items():
+    lowest = 0
+    for zone in best:
+        rank = int(best[zone][:10])
         if record["side"] == "bid":
-            pays = top[0] + fees[zone]
-            meets = pays <= record["price"]
-            first = meets and (chosen is None or pays < paid or (pays == paid and top[1] < best[chosen][1]))
+            rank += fees[zone]
+            meets = rank <= record["price"]
         else:
-            pays = top[0]
-            meets = pays - fees[zone] >= record["price"]
-            first = meets and (chosen is None or pays > paid or (pays == paid and top[1] < best[chosen][1]))
-        if first:
-            chosen = zone
-            paid = pays
+            meets = PRICE_MAX - rank - fees[zone] >= record["price"]
+        if meets:
+            if chosen is None or rank < lowest or (rank == lowest and best[zone][11:] < best[chosen][11:]):
+                chosen = zone
+                lowest = rank
     return chosen
 
 
-def advance(best, gone, key):
-    """Put what follows `gone`, whose book key is `key`, in front of its zone."""
-    prefix = book_prefix(gone)
+def leave(best, zone, prefix, end):
+    """Take an order, whose book key is `prefix + end`, out of the book; what follows it is in front of its zone."""
+    key = prefix + end
+    delete(key)
     rows = scan(prefix, key, 1)
     if len(rows) == 0:
-        best.pop(gone["zone"])
-        return
-    first = rows[0]
-    at = len(prefix)
-    price = int(first[0][at : at + 10])
-    if gone["side"] == "bid":
-        price = PRICE_MAX - price
-    best[gone["zone"]] = [price, first[1]]
+        best.pop(zone)
+    else:
+        best[zone] = rows[0][0][len(prefix) :]
 
 
-def is_better(side, price, other):
-    if side == "ask":
-        return price < other
-    return price > other
+def put_top(place, best):
+    """Store a side's best orders; while there is a record, something rests, and a gate's closure is scheduled."""
+    if len(best) == 0:
+        delete(place)
+    else:
+        put(place, best)
 
 
 def is_full(ask):
@@ -339,26 +350,24 @@ def roles_of(side):
 
 def fill(incoming, resting, fee, found):
     """Trade what both orders have left, at the resting side's price."""
-    energy_wh = min(incoming["remaining_wh"], resting["remaining_wh"])
-    bid = incoming
-    ask = resting
-    price = resting["price"] + fee
+    before_wh = resting["remaining_wh"]
+    energy_wh = min(incoming["remaining_wh"], before_wh)
+    price = resting["price"]
     if incoming["side"] == "ask":
         bid = resting
         ask = incoming
-        price = resting["price"]
-    bought = saved(bid["remaining_wh"], energy_wh, bid["price"], price)
-    sold = saved(ask["remaining_wh"], energy_wh, ask["collateral_price"], ask["collateral_price"])
-    if incoming["side"] == "ask":
-        give_back(bid["owner"], bought)
-        found["spare"] += sold
+        found["held"] += energy_wh * ask["collateral_price"] // 1000
     else:
-        give_back(ask["owner"], sold)
-        found["spare"] += bought
-    incoming["remaining_wh"] -= energy_wh
-    resting["remaining_wh"] -= energy_wh
-    if resting["remaining_wh"] == 0:
+        bid = incoming
+        ask = resting
+        price += fee
+        found["held"] += energy_wh * price // 1000
+    if energy_wh == before_wh:
         resting["status"] = "filled"
+    else:
+        give_back(resting["owner"], saved(before_wh, energy_wh, resting["collateral_price"]))
+    incoming["remaining_wh"] -= energy_wh
+    resting["remaining_wh"] = before_wh - energy_wh
     put("order/" + resting["id"], resting)
     trades = found["trades"]
     trade = incoming["id"] + "-" + pad(len(trades), 3)
@@ -370,20 +379,30 @@ def fill(incoming, resting, fee, found):
 def remove_order(record, status, reason):
     """Take an order out of the book before it is filled."""
     end_order(record, status, reason)
-    key = book_key(record)
-    delete(key)
-    tops = get(top_key(record))
+    side = record["side"]
     zone = record["zone"]
+    book = pad(record["interval"], 10) + "/" + record["product"]
+    prefix = side + "/" + book + "/" + zone + "/"
+    end = book_end(record)
+    place = "top/" + side + "/" + book
+    best = get(place)
     # A closing gate clears the tops first.
-    if tops is not None and zone in tops[record["side"]] and tops[record["side"]][zone][1] == record["id"]:
-        advance(tops[record["side"]], record, key)
-        put(top_key(record), tops)
+    if best is not None and best.get(zone) == end:
+        leave(best, zone, prefix, end)
+        put_top(place, best)
+    else:
+        delete(prefix + end)
 
 
 def end_order(record, status, reason):
-    """Close an order: give back what it holds, tell its owner why."""
+    """Close an order that stood in the book: give back what it holds, tell its owner why."""
+    give_back(record["owner"], record["remaining_wh"] * record["collateral_price"] // 1000)
+    close_order(record, status, reason)
+
+
+def close_order(record, status, reason):
+    """Close an order that holds nothing: give back capacity, tell its owner why."""
     remaining = record["remaining_wh"]
-    give_back(record["owner"], remaining * record["collateral_price"] // 1000)
     if record["side"] == "ask":
         free_capacity(record["meter"], record["interval"], remaining)
     record["status"] = status
@@ -392,19 +411,12 @@ def end_order(record, status, reason):
     emit(status, notice)
 
 
-def top_key(record):
-    return "top/" + pad(record["interval"], 10) + "/" + record["product"]
-
-
-def book_prefix(record):
-    return record["side"] + "/" + pad(record["interval"], 10) + "/" + record["product"] + "/" + record["zone"] + "/"
-
-
-def book_key(record):
+def book_end(record):
+    """What follows the zone in an order's key in the book: the least comes first."""
     rank = record["price"]
     if record["side"] == "bid":
-        rank = PRICE_MAX - record["price"]
-    return book_prefix(record) + pad(rank, 10) + "/" + record["id"]
+        rank = PRICE_MAX - rank
+    return pad(rank, 10) + "/" + record["id"]
 
 
 def product_of(zone):
@@ -517,11 +529,10 @@ def free_capacity(meter, interval, energy_wh):
     put(key, get(key) - energy_wh)
 
 
-def saved(before_wh, energy_wh, held_price, price):
-    """What need no longer be held once `energy_wh` of `before_wh` are traded at `price`; floors of parts add up to no
+def saved(before_wh, energy_wh, price):
+    """What need no longer be held at `price` once `energy_wh` of `before_wh` are traded; floors of parts add up to no
     more than the floor of the whole."""
-    needed = (before_wh - energy_wh) * held_price // 1000 + energy_wh * price // 1000
-    return before_wh * held_price // 1000 - needed
+    return before_wh * price // 1000 - (before_wh - energy_wh) * price // 1000 - energy_wh * price // 1000
 
 
 def give_back(owner, amount):
@@ -551,8 +562,6 @@ def open_gate(interval):
 @deadline
 def close_gate(interval):
     """Expire what still rests, some at a time; the rest in a following block."""
-    for key, tops in scan("top/" + pad(interval, 10) + "/", "", EXPIRIES_MAX):
-        delete(key)
     more = expire_orders("ask", interval) or expire_orders("bid", interval) or expire_listings(interval)
     if more:
         schedule(block_time(), "close_gate", [interval])
@@ -561,6 +570,12 @@ def close_gate(interval):
 
 
 def expire_orders(side, interval):
+    """Some orders of a side, and before them what says which are the best."""
+    tops = scan("top/" + side + "/" + pad(interval, 10) + "/", "", EXPIRIES_MAX)
+    for key, best in tops:
+        delete(key)
+    if len(tops) == EXPIRIES_MAX:
+        return True
     rows = scan(side + "/" + pad(interval, 10) + "/", "", EXPIRIES_MAX)
     for key, order in rows:
         record = get("order/" + order)
@@ -574,3 +589,19 @@ def expire_listings(interval):
     for key, row in rows:
         end_listing(get("listing/" + row[0]), "expired", "GATE_CLOSED")
     return len(rows) == EXPIRIES_MAX
+
+
+# --------------------------------------------------------------------------------------------- earlier versions
+
+
+def migrate():
+    """An earlier version kept [price, order] of each zone and of both sides in one record, `top/<interval>/<product>`.
+    If there are more than the gas is enough for, that version stays until fewer intervals have orders."""
+    for key, tops in scan("top/0", "", TOPS_MAX):
+        for side in ["ask", "bid"]:
+            best = {}
+            for zone, top in tops[side].items():
+                best[zone] = book_end({"side": side, "price": top[0], "id": top[1]})
+            if len(best) > 0:
+                put("top/" + side + "/" + key[4:], best)
+        delete(key)

@@ -4,7 +4,7 @@ delivered = min(contracted, remaining metered), first trade first: trades of 5 a
 and 3. The shortfall is charged to the seller at the imbalance price. States: matched -> proposed -> settled; silence
 past the deadline makes a trade overdue: it keeps its hold, both and the arbiter are told, and it can still be
 confirmed. No payment without both signatures, except by a mandate that a party signed before the trade was made. A
-dispute freezes what it names; two of seller, buyer and arbiter decide on it.
+dispute freezes what it names; two of seller, buyer and arbiter decide on it, and on overdue adjustments.
 
 Trade: `trade/<id>`. Reading: `reading/<meter>/<interval>`; those before it: `superseded/<meter>/<interval>/<n>`. What
 each trade of a meter's interval got: `share/<meter>/<interval>/<trade>` = [contracted, delivered or None, adjustments].
@@ -659,11 +659,39 @@ def confirm_adjustment(name):
     sign_as_parties(record)
     for side in ["seller", "buyer"]:
         if record[side + "_confirmed"] and not before[side]:
-            cost = max(0, -gain(record, side))
-            call("credit", "post", [[[record[side], -cost, cost]]])
+            hold_cost(record, side)
     if record["seller_confirmed"] and record["buyer_confirmed"]:
         settle_adjustment(record)
     put("adjustment/" + name, record)
+
+
+@export("arbiter")
+def decide_adjustment(adjustment: str):
+    """Sign, as the arbiter in force, an overdue adjustment that seller or buyer has signed: two of three settle it.
+    What it costs the other one is taken from what that one has available.
+
+    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, EARLIER_OPEN, SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    """
+    record = get("adjustment/" + adjustment)
+    require(record is not None, "NOT_FOUND", "There is no such adjustment.")
+    require(record["status"] == "overdue", "NOT_OVERDUE", "The parties' time to sign is not over, or all is decided.")
+    require(caller() == arbiter(), "NOT_PARTY", "Only the arbiter in force decides.")
+    reason = waits_for(get("trade/" + record["trade"]), record["number"])
+    require(reason == "", "EARLIER_OPEN", "The trade and its earlier adjustments are settled first.")
+    one_signed = record["seller_confirmed"] or record["buyer_confirmed"]
+    require(one_signed, "SIGNATURES_LACKING", "The arbiter decides with one of the two, not alone.")
+    for side in ["seller", "buyer"]:
+        if not record[side + "_confirmed"]:
+            hold_cost(record, side)
+    record["arbiter"] = caller()
+    settle_adjustment(record)
+    put("adjustment/" + adjustment, record)
+
+
+def hold_cost(record, side):
+    """Hold what an adjustment costs a side."""
+    cost = max(0, -gain(record, side))
+    call("credit", "post", [[[record[side], -cost, cost]]])
 
 
 def settle_adjustment(record):

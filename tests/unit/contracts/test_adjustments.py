@@ -228,3 +228,63 @@ def test_the_busiest_meter_is_adjusted_by_one_reading(market: Market) -> None:
     market.read(export_wh=0, sequence=2)
     assert len(adjustments(market)) == 100
     assert {record["status"] for record in adjustments(market)} == {"settled"}
+
+
+# ---------------------------------------------------------------------------------------------- the arbiter
+
+CONFIRMATION_MS = MARKET_PARAMETERS["confirmation_deadline_s"] * 1_000
+
+
+@pytest.fixture
+def overdue(market: Market) -> Market:
+    """The buyer owes 40,000 more for 200 Wh, the seller gets 80,000 of a penalty back, and the time to sign is over."""
+    market.chain.user("ada", "arbiter")
+    market.chain.user("abe", "arbiter")
+    market.ok("registry", "set_arbiter", {"user": "ada"}, "op1", "op2")
+    trades = traded(market, 1_000)
+    market.read(export_wh=500)
+    settle(market, *trades)
+    market.read(export_wh=700, sequence=2)
+    market.chain.advance(CONFIRMATION_MS)
+    return market
+
+
+def decision(market: Market) -> dict[str, Any]:
+    return {"adjustment": adjustments(market)[0]["id"]}
+
+
+@pytest.mark.parametrize("signed", ["sol", "bea"])
+def test_the_arbiter_and_one_party_settle_what_the_other_lets_pass(overdue: Market, signed: str) -> None:
+    confirm(overdue, signed)
+    assert adjustments(overdue)[0]["status"] == "overdue"
+    overdue.ok("settlement", "decide_adjustment", decision(overdue), "ada")
+    made = adjustments(overdue)[0]
+    assert (made["status"], made["arbiter"]) == ("settled", "ada")
+    assert made["seller_confirmed"] + made["buyer_confirmed"] == 1
+    assert net(overdue) == [140_000 - 1_400 - 120_000, -140_000, 1_400 + 120_000], "as if 700 had been read at once"
+    assert overdue.held("sol") == overdue.held("bea") == 0
+    assert overdue.code("settlement", "decide_adjustment", decision(overdue), "ada") == "NOT_OVERDUE"
+
+
+def test_the_arbiter_decides_neither_alone_nor_early_nor_out_of_office(overdue: Market) -> None:
+    def code(signer: str) -> str:
+        return overdue.code("settlement", "decide_adjustment", decision(overdue), signer)
+
+    assert code("ada") == "SIGNATURES_LACKING"
+    confirm(overdue, "sol")
+    assert [code("abe"), code("bea")] == ["NOT_PARTY", "NOT_PARTY"]
+    unknown = {"adjustment": "none"}
+    assert overdue.code("settlement", "decide_adjustment", unknown, "ada") == "NOT_FOUND"
+    overdue.read(export_wh=800, sequence=3)
+    second = {"adjustment": adjustments(overdue)[1]["id"]}
+    assert overdue.code("settlement", "decide_adjustment", second, "ada") == "NOT_OVERDUE"
+    overdue.chain.advance(CONFIRMATION_MS)
+    assert overdue.code("settlement", "decide_adjustment", second, "ada") == "EARLIER_OPEN"
+    overdue.ok("registry", "set_arbiter", {"user": "abe"}, "op1", "op2")
+    assert [code("ada"), code("abe")] == ["NOT_PARTY", "OK"]
+
+
+def test_whom_a_decision_costs_more_than_it_has_is_not_brought_into_debt(overdue: Market) -> None:
+    overdue.ok("credit", "withdraw", {"account": "bea", "amount": overdue.account("bea")[0]}, "op1", "op2")
+    confirm(overdue, "sol")
+    assert overdue.code("settlement", "decide_adjustment", decision(overdue), "ada") == "INSUFFICIENT_FUNDS"

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from contracts.parameters import MARKET_PARAMETERS
 
+PRICE_MAX = 10**9
 IMBALANCE = MARKET_PARAMETERS["imbalance_price"]
 ZONES = {"sol": "north", "sun": "south", "bea": "south", "bob": "east"}
 SELLERS, BUYERS = ("sol", "sun"), ("bea", "bob", "sun")
@@ -192,13 +193,13 @@ class Book(RuleBasedStateMachine):
         """What placements look at is what a search of the whole book would find."""
         if self.market is None:
             return
-        tops = self.market.get(f"market/top/{self.market.interval:010d}/") or {"ask": {}, "bid": {}}
         for side, sign in (("ask", 1), ("bid", -1)):
-            best: dict[str, list[Any]] = {}
+            best: dict[str, str] = {}
             for order in sorted(self.open_orders(), key=lambda o: (sign * o.price, o.place)):
                 if order.side == side:
-                    best.setdefault(ZONES[order.who], [order.price, order.order])
-            assert tops[side] == best
+                    rank = order.price if side == "ask" else PRICE_MAX - order.price
+                    best.setdefault(ZONES[order.who], f"{rank:010d}/{order.order}")
+            assert (self.market.get(f"market/top/{side}/{self.market.interval:010d}/") or {}) == best
 
     def teardown(self) -> None:
         if self.market is None:

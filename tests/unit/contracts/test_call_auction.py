@@ -291,6 +291,21 @@ def test_an_order_that_is_not_revealed_forfeits_its_tier() -> None:
 
 
 @pytest.mark.parametrize(
+    ("function", "args", "code"),
+    [("suspend", {"user": "bea"}, "SUSPENDED"), ("suspend_meter", {"meter": "m-bea"}, "METER_SUSPENDED")],
+)
+def test_who_may_not_reveal_forfeits_the_tier_too(function: str, args: dict[str, Any], code: str) -> None:
+    market = AuctionMarket()
+    order = Order("bid", "bea", 10, 7)
+    sealed = seal(market, order)
+    market.ok("registry", function, {**args, "reason": "x"}, "op1")
+    market.chain.time_ms = market.entry_ms
+    assert market.code("auction", "reveal_order", revealing(sealed, order), "bea") == code
+    market.cleared()
+    assert (market.account("bea"), market.account("balancing")) == ((DEPOSIT - TIER, 0), (TIER, 0))
+
+
+@pytest.mark.parametrize(
     ("at", "changed", "who", "code"),
     [
         ("early", {}, "bea", "NOT_REVEALING"), ("late", {}, "bea", "NOT_REVEALING"),

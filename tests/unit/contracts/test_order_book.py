@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_market import INTERVAL_MS, Market
+from contract_market import INTERVAL_MS, MACHINE, Market
 
 from contracts.parameters import MARKET_PARAMETERS
+from ledger.execution import MIGRATION_GAS_MAX, Call
+from ledger.state import TransactionView
+from ledger.values import decode_value
 
 IMBALANCE = MARKET_PARAMETERS["imbalance_price"]
 LOW, MID, HIGH = 100_000, 200_000, 300_000
@@ -195,3 +198,29 @@ def test_the_gate_that_a_parameter_opened_again_closes_again() -> None:
     market.to(market.interval * INTERVAL_MS - 60_000)
     assert status(market, order) == ("expired", 1)
     assert market.held("sol") == 0
+
+
+@pytest.mark.parametrize(("available", "code"), [(29_999, "INSUFFICIENT_FUNDS"), (30_000, "OK")])
+def test_one_has_all_that_an_order_may_cost_though_less_is_held(market: Market, available: int, code: str) -> None:
+    """100 Wh at 300,000 may cost 30,000; what is bought costs 6,000, and what is cancelled nothing."""
+    market.order("ask", "sol", 60, LOW)
+    market.ok("credit", "withdraw", {"account": "bea", "amount": market.account("bea")[0] - available}, "op1", "op2")
+    assert market.code("market", "place_order", market.order_args("bid", "bea", 100, HIGH, "ioc"), "bea") == code
+    if code == "OK":
+        assert market.account("bea") == (24_000, 6_000)
+
+
+def test_a_version_that_kept_both_sides_best_orders_together_gives_way(market: Market) -> None:
+    ask, _ = market.order("ask", "sol", 10, MID)
+    bid, _ = market.order("bid", "bea", 10, LOW)
+    place = f"{market.interval:010d}/"
+    sides = {side: market.get(f"market/top/{side}/{place}") for side in ("ask", "bid")}
+    assert sides == {"ask": {"z": f"{MID:010d}/{ask}"}, "bid": {"z": f"{10**9 - LOW:010d}/{bid}"}}
+    market.chain.state.apply({f"market/top/{side}/{place}": None for side in sides})
+    market.chain.put(f"market/top/{place}", {"ask": {"z": [MID, ask]}, "bid": {"z": [LOW, bid]}})
+    view = TransactionView(market.chain.state)
+    result = MACHINE.run(Call("market", "migrate", [], (), "", MIGRATION_GAS_MAX, 0, 1, 0, "migrate"), view)
+    assert result.code == "OK"
+    assert {key: data and decode_value(data) for key, data in view.writes.items()} == {
+        f"market/top/{place}": None, **{f"market/top/{side}/{place}": best for side, best in sides.items()},
+    }  # fmt: skip

@@ -33,8 +33,8 @@ def test_nobody_can_choose_integer_keys_that_collide() -> None:
     guards = make_guards(meter)
     places: list[dict[Any, Any]] = [guards["_dict"](1, "a"), {}, {}, {}]
     guards["_set"](places[1], 7, "b")
-    guards["_method"]("setdefault", places[2], -7, "c")
-    guards["_method"]("update", places[3], places[2])
+    guards["_m_setdefault"](places[2], -7, "c")
+    guards["_m_update"](places[3], places[2])
     assert all(type(key) is bytes for place in places for key in place)
 
 

@@ -145,7 +145,7 @@ def test_products_have_books_of_their_own(zones: Market) -> None:
     zones.order("ask", "sun", 10, LOW)
     assert zones.order("bid", "bea", 10, HIGH)[1] == []
     zones.order("ask", "sol", 10, LOW)
-    assert zones.get(f"market/top/{zones.interval:010d}/valley")["bid"] == {}
+    assert zones.get(f"market/top/bid/{zones.interval:010d}/valley") is None
 
 
 def test_a_zone_that_trades_by_auction_has_no_continuous_book(zones: Market) -> None:
