@@ -73,14 +73,16 @@ ASKED: dict[str, Asked] = {
     "value": Asked(PARTIES, of(key=TRADE, height=2)),
     "view": Asked(READS_ALL, of(contract="box", function="look", args={"note": SECRET})),
     **{name: Asked(NOBODY) for name in (
-        "status", "genesis", "headers", "channels", "intervals", "terms", "rounds",
+        "status", "genesis", "headers", "channels", "intervals", "terms", "rounds", "roots",
     )},
     "book": Asked(NOBODY, of(interval=5)),
     "certificate": Asked(NOBODY, of(height=2)),
     "nonce": Asked(NOBODY, of(signer=ALICE.signer)),
     "challenge": Asked(NOBODY, of(public_key=ALICE.public_key)),
 }  # fmt: skip
-ELSEWHERE = {"submit", "session", "enrol", "handover", "log_level", "why"}
+ELSEWHERE = {
+    "submit", "session", "handover", "log_level", "why", "enrol", "registration", "renew", "waiting", "decide",
+}  # fmt: skip
 """They tell nothing of what others did, or are answered by the replica; each has tests of its own."""
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.main import COMMANDS, GROUPS, app
 
-NO_JSON_OPTION = {"gateway", "meter simulate", "sim golden"}
+NO_JSON_OPTION = {"ca serve", "gateway", "meter simulate", "sim golden"}
 """Commands that serve until they are ended have no result to print; what `sim golden` prints is JSON anyway."""
 
 
