@@ -78,6 +78,15 @@ export function confirmAdjustments({ t, format }, { person }, adjustments) {
   };
 }
 
+/** The arbiter stands in for the party that has not signed an overdue adjustment. */
+export function decideAdjustment({ t }) {
+  return {
+    title: t("act.decide"),
+    fields: [{ name: "adjustment", label: t("field.adjustment"), kind: "text", hint: t("field.adjustment.hint") }],
+    quote: ({ adjustment }) => ({ next: t("act.decide.next"), call: ["settlement", "decide_adjustment", { adjustment }] }),
+  };
+}
+
 /** Have proposals on signed readings count as signed, or end that. */
 export function setMandate({ t }, granted) {
   return {

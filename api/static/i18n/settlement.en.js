@@ -26,4 +26,6 @@ export default {
   "settlement.resolve": "Decide",
   "settlement.others": "Signed by you, waiting for the other party",
   "settlement.waits": "waits for the other party",
+  "settlement.overdue": "Overdue adjustments",
+  "settlement.overdue.hint": "As the arbiter in force you may stand in for the one party that has not signed an overdue adjustment.",
 };

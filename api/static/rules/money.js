@@ -11,12 +11,6 @@ export const big = (value) => BigInt(value);
 /** Wh x price / 1000, rounded down once; neither is negative. */
 export const amountOf = (energyWh, price) => (big(energyWh) * big(price)) / 1000n;
 
-/** What need no longer be held once `energyWh` of `beforeWh` are traded at `price`. */
-export function saved(beforeWh, energyWh, heldPrice, price) {
-  const needed = amountOf(big(beforeWh) - big(energyWh), heldPrice) + amountOf(energyWh, price);
-  return amountOf(beforeWh, heldPrice) - needed;
-}
-
 /** Micro-currency as text of the currency, all six decimals that matter, two at least. */
 export function textOf(micro) {
   const value = big(micro);

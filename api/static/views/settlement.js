@@ -23,7 +23,7 @@ export function render(root, context) {
 class Settlement {
   constructor(root, context) {
     Object.assign(this, { root, context, ended: false, following: null, person: null });
-    this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others"].map((name) => [name, h("div", {})]));
+    this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others", "arbiter"].map((name) => [name, h("div", {})]));
     this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
@@ -72,6 +72,7 @@ class Settlement {
     refill(this.places.waiting, this.waitingCard(mine.filter((each) => waitsFor(each, signer))));
     this.show("adjustments", this.adjustmentsCard(adjustments.filter((each) => waitsFor(each, signer)), adjustments, about));
     this.show("disputes", this.disputesCard(disputes.filter((each) => [each.seller, each.buyer, each.arbiter].includes(signer))));
+    this.show("arbiter", this.arbiterCard());
     this.show("others", this.othersCard(mine.filter((each) => !waitsFor(each, signer))));
   }
 
@@ -159,6 +160,14 @@ class Settlement {
     ]);
     return h("section", { class: "card" }, h("h2", {}, t("settlement.disputes")), h("p", { class: "hint" }, t("settlement.disputes.hint")),
       table(t("settlement.disputes"), columns, rows, ""));
+  }
+
+  /** An arbiter is told of overdue adjustments by name; they are nobody's documents but their parties'. */
+  arbiterCard() {
+    const { context, context: { t }, person } = this;
+    if (person.user.role !== "arbiter") return null;
+    return h("section", { class: "card" }, h("h2", {}, t("settlement.overdue")), h("p", { class: "hint" }, t("settlement.overdue.hint")),
+      h("div", {}, this.button("settlement.resolve", "decide-adjustment", () => settlement.decideAdjustment(context))));
   }
 
   /** One's own signature is there; the other's is not. */
