@@ -67,6 +67,15 @@ def confirm_adjustments(*, adjustments: list[Any]) -> Call:
     return Call("settlement", "confirm_adjustments", {"adjustments": adjustments})
 
 
+def decide_adjustment(*, adjustment: str) -> Call:
+    """Sign, as the arbiter in force, an overdue adjustment that seller or buyer has signed: two of three settle it.
+    What it costs the other one is taken from what that one has available.
+
+    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, EARLIER_OPEN, SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    """
+    return Call("settlement", "decide_adjustment", {"adjustment": adjustment})
+
+
 def statement(*, party: str, first_interval: int, last_interval: int, after: str, limit: int) -> View:
     """A party's trades in a range of intervals, up to 40 a page: energy, payments, fees, adjustments.
 

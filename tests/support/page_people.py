@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, Dialog, Locator, Page, expect
 
@@ -106,7 +107,7 @@ async def fact(panel: Locator, term: str) -> str:
     return text
 
 
-async def visit(browser: Browser, name: str, address: str, **options: object) -> Visitor:
+async def visit(browser: Browser, name: str, address: str, **options: Any) -> Visitor:
     """A fresh browser context, in English and Berlin's time."""
     context = await browser.new_context(
         locale="en-GB", timezone_id="Europe/Berlin", viewport={"width": 1280, "height": 900}, **options
