@@ -7,6 +7,7 @@ Nothing here touches the node itself. Beside the routes: who calls, and how fast
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 
 import msgspec
 from aiohttp import web
@@ -50,16 +51,7 @@ def make_app(
     app = web.Application(middlewares=[numbered, https_only, cors.middleware, crowd, problems, callers.middleware])
     app.on_response_prepare.extend((secure, tell_number, cors.allow))
     app.add_routes(routes)
-    calls = Routes(node, callers)
-    for method in METHODS.values():
-        for each in (method, method.within("{channel}")):
-            # A key holds slashes, encoded or not.
-            path = each.path.replace("{key}", "{key:[\\s\\S]+}")
-            app.router.add_route(each.verb, path, calls.respond_to(method), expect_handler=expected)
-    batches = Batches(calls.submit_line, callers.body_bytes_max)
-    for each in (SUBMIT, SUBMIT.within("{channel}")):
-        app.router.add_post(each.path + BATCH, batches.respond, expect_handler=expected)
-        app.router.add_route("*", each.path + BATCH, _only_posted)
+    _add_calls(app, Routes(node, callers), callers)
     app.router.add_get(HEALTH, health_of(health or node))
     app.router.add_get("/openapi.json", _described())
     app.add_routes(page_routes())
@@ -81,9 +73,30 @@ class RestServer(HttpServer):
         super().__init__(make_app(node, options, health, routes, whose), options.connections_max)
 
 
-async def _only_posted(request: web.Request) -> web.StreamResponse:
-    """By GET, ``batch`` would be taken for a transaction's id."""
-    raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+def _add_calls(app: web.Application, calls: Routes, callers: Callers) -> None:
+    """Words before parameters: ``batch`` is no transaction's id, by whichever verb."""
+    served: list[tuple[str, str, Respond]] = []
+    batches = Batches(calls.submit_line, callers.body_bytes_max)
+    for channel in ("", "{channel}"):
+        served.append((SUBMIT.within(channel).path + BATCH, "POST", batches.respond))
+        for method in METHODS.values():
+            # A key holds slashes, encoded or not.
+            path = method.within(channel).path.replace("{key}", "{key:[\\s\\S]+}")
+            served.append((path, method.verb, calls.respond_to(method)))
+    for path, group in groupby(sorted(served, key=lambda each: (each[0].count("{"), each[0])), lambda each: each[0]):
+        responders = {verb: respond for _, verb, respond in group}
+        for verb, respond in responders.items():
+            app.router.add_route(verb, path, respond, expect_handler=expected)
+        app.router.add_route("*", path, _only(responders), expect_handler=expected)
+
+
+def _only(verbs: Iterable[str]) -> Respond:
+    """Refuses all other verbs."""
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, verbs)
+
+    return respond
 
 
 def _described() -> Respond:

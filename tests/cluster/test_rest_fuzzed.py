@@ -17,12 +17,14 @@ pytestmark = pytest.mark.cluster
 FAST = "rest_signer_calls_per_s_max = 100000\nrest_address_calls_per_s_max = 100000"
 """One address asks for everything here; its pace has tests of its own."""
 SEED = "1"
+PATIENCE_MS = 10_000
+"""On a busy machine only what is sent ends a view."""
 
 
 @pytest_asyncio.fixture
 async def fuzz(tmp_path: Path) -> AsyncIterator[Fuzz]:
     """A node with something to tell: blocks, and an operator's transaction."""
-    network = Network(tmp_path / "net", extra=FAST)
+    network = Network(tmp_path / "net", extra=FAST, request_timeout_ms=PATIENCE_MS)
     try:
         await network.start()
         deposit = {"account": network.operator.key.signer, "amount": DEPOSIT}

@@ -16,6 +16,8 @@ DOCUMENTED_5XX = (503, 504)
 """No fault of the node's: not certified yet, too busy, no quorum in time."""
 REFUSALS = (400, 401, 403, 404, 409, 410, 413, 421, 422, 429, *DOCUMENTED_5XX)
 """A schema says what a call looks like. Whether that is a key, a height or a transaction is decided behind it."""
+BATCHES = "/batch$"
+"""What is wrong in one line is told in that line's answer: the whole is 200."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Fuzz:
             "[checks]",
             f"not_a_server_error.expected-statuses = {['2xx', '3xx', '4xx', *DOCUMENTED_5XX]}",
             f"positive_data_acceptance.expected-statuses = {['2xx', '3xx', *REFUSALS]}",
+            f"negative_data_rejection.expected-statuses = {[*REFUSALS, 405, 415]}",
+            "[[operations]]",
+            f"include-path-regex = {json.dumps(BATCHES)}",
+            "checks.negative_data_rejection.enabled = false",
             "[dictionaries]",
             *dictionaries,
             "[parameters]",

@@ -243,3 +243,17 @@ async def test_every_route_is_there_for_other_channels_too(node: FakeNode, clien
 
 async def test_a_channel_is_no_parameter(client: TestClient[Any, Any]) -> None:
     assert await problem(client, "GET", "/v1/headers?channel=family") == (400, "PARAMETERS_INVALID")
+
+
+async def test_a_word_in_a_path_is_no_parameter_by_any_verb(client: TestClient[Any, Any], node: FakeNode) -> None:
+    """Found by schemathesis: where ``/x/{id}`` can be read, a GET of ``/x/word``, which can only be posted to, asked for
+    the id ``word``."""
+    paths = {method.path for method in METHODS.values()} | {"/v1/transactions/batch"}
+    for path in sorted(each for each in paths if "{" not in each):
+        verbs = {method.verb for method in METHODS.values() if method.path == path} or {"POST"}
+        for channel in ("", "/channels/family"):
+            for verb in {"GET", "POST", "PUT", "OPTIONS"} - verbs:
+                response = await client.request(verb, path.replace("/v1", "/v1" + channel))
+                told = set(response.headers.get("Allow", "").split(","))
+                assert (response.status, told) == (405, verbs), (verb, path)
+    assert node.calls == []
