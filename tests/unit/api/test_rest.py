@@ -246,7 +246,7 @@ async def test_a_channel_is_no_parameter(client: TestClient[Any, Any]) -> None:
 
 
 async def test_a_word_in_a_path_is_no_parameter_by_any_verb(client: TestClient[Any, Any], node: FakeNode) -> None:
-    """Found by schemathesis: where ``/x/{id}`` can be read, a GET of ``/x/word``, which can only be posted to, asked for
+    """Found by schemathesis: where ``/x/{id}`` can be read, a GET of ``/x/word``, to which one can only post, asked for
     the id ``word``."""
     paths = {method.path for method in METHODS.values()} | {"/v1/transactions/batch"}
     for path in sorted(each for each in paths if "{" not in each):
