@@ -23,7 +23,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 refused, 2 bad arguments or files, 3 no node or no quorum answers.",
     no_args_is_help=True,
 )
-Node = Annotated[list[str], typer.Option("--node", "-n", help="A node's URL; more for failover.")]
+Node = Annotated[list[str], typer.Option("--node", "-n", envvar="WATTQ_NODES", help="A node's URL; more for failover.")]
 GenesisFile = Annotated[Path, typer.Option("--genesis", "-g", help="The network's genesis.json.")]
 Key = Annotated[Path, typer.Option("--key", "-k", help="Your private key (PEM).")]
 Channel = Annotated[str, typer.Option("--channel", help="Another channel than the main one.")]

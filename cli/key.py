@@ -1,10 +1,10 @@
-"""`wattq key`: take a key to the page and back, in a backup under a passphrase."""
+"""`wattq key`: whose a key is, and the way to the page and back, in a backup under a passphrase."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -63,6 +63,22 @@ def restore(
     _tell(out, key, f"the key of {key.signer}", as_json)
 
 
+@app.command()
+def signer(
+    key: Annotated[Path, typer.Argument(help="A private key (PEM).")],
+    as_json: Json = False,
+) -> None:
+    """Print a key's signer: the hash of its public part, by which the chain knows its holder.
+
+    Example: wattq key signer anna.key
+    """
+    try:
+        found = SigningKey.load(key).signer
+    except (InvalidKey, OSError) as error:
+        _refuse("signer", error)
+    typer.echo(json.dumps({"signer": found}) if as_json else found)
+
+
 def _tell(out: Path, key: SigningKey, said: str, as_json: bool) -> None:
     typer.echo(json.dumps({"file": str(out), "signer": key.signer}) if as_json else f"{out}: {said}")
 
@@ -74,6 +90,6 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _refuse(command: str, error: Exception) -> None:
+def _refuse(command: str, error: Exception) -> NoReturn:
     typer.echo(f"wattq key {command}: {error}", err=True)
     raise typer.Exit(2 if isinstance(error, FileNotFoundError) else 1) from None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from network import Network, Person
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
 
 class Desk:

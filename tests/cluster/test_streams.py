@@ -21,7 +21,7 @@ from sdk.methods import ACCOUNT, SignerParams
 from sdk.streams import StreamEvent
 from sdk.transports import SocketTransport, connect
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.full]
 WITHIN_S = 90.0
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "follow.py"
 
