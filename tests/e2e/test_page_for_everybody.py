@@ -1,0 +1,117 @@
+"""The page for everybody: named, readable, for phones, by keyboard, in both languages and themes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from network import Network
+from page_guests import go, url, verified
+from page_people import WAIT_MS, Visitor, visit
+from playwright.async_api import Browser, Page, expect
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.full,
+    pytest.mark.needs("chromium"),
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.usefixtures("leaving"),
+]
+CHECKS = (Path(__file__).resolve().parents[1] / "support" / "page_checks.js").read_text(encoding="utf-8")
+TOO_WIDE = """() => {
+  if (document.documentElement.scrollWidth <= innerWidth) return [];
+  const ends = (element) => element.getBoundingClientRect().right;
+  const beyond = [...document.querySelectorAll("body *")].filter((element) => ends(element) > innerWidth);
+  return beyond.filter((element) => !element.closest(".table, nav")).map((element) => element.outerHTML.slice(0, 200));
+}"""
+
+
+async def paths(page: Page) -> list[str]:
+    links = await page.locator("nav a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
+    return [*links, "#/explorer/block/2", "#/explorer/trust"]
+
+
+async def looks(browser: Browser, network: Network, **options: Any) -> Visitor:
+    visitor = await visit(browser, "guest", url(network), **options)
+    await verified(visitor.page)
+    return visitor
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_view_is_named_and_readable(page_network: Network, page_browser: Browser, scheme: str) -> None:
+    guest = await looks(page_browser, page_network, color_scheme=scheme)
+    for path in await paths(guest.page):
+        await go(guest, path.removeprefix("#/"))
+        await expect(guest.page.locator("#main h1")).to_have_count(1, timeout=WAIT_MS)
+        assert await guest.page.evaluate(CHECKS) == [], path
+        await guest.photograph(f"{scheme}-{path.removeprefix('#/').replace('/', '-')}")
+
+
+@pytest.mark.parametrize("width", [390, 320])
+async def test_nothing_is_wider_than_a_phone(page_network: Network, page_browser: Browser, width: int) -> None:
+    guest = await looks(page_browser, page_network)
+    await guest.page.set_viewport_size({"width": width, "height": 844})
+    for path in await paths(guest.page):
+        await go(guest, path.removeprefix("#/"))
+        assert await guest.page.evaluate(TOO_WIDE) == [], path
+        assert await guest.page.evaluate(CHECKS) == [], path
+        await guest.photograph(f"phone-{width}-{path.removeprefix('#/').replace('/', '-')}")
+
+
+async def test_the_keyboard_reaches_everything(page_network: Network, page_browser: Browser) -> None:
+    guest = await looks(page_browser, page_network)
+    page = guest.page
+    await go(guest, "explorer")
+    await page.reload()
+    await verified(page)
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#skip")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#main")).to_be_focused()
+    assert page.url.endswith("#/explorer"), "the skip link is no way to another view"
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#find")).to_be_focused()
+    outline = await page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+    await page.keyboard.type("2")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1, name="Block 2")).to_be_visible(timeout=WAIT_MS)
+    await expect(page.locator("#main")).to_be_focused()
+
+
+async def test_both_languages_are_whole_and_the_choice_is_kept(page_network: Network, page_browser: Browser) -> None:
+    guest = await looks(page_browser, page_network)
+    page = guest.page
+    await go(guest, "register")
+    await page.get_by_role("button", name="简体中文").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("注册")
+    await expect(page.get_by_role("button", name="English")).to_be_focused()
+    for path in await paths(page):
+        await go(guest, path.removeprefix("#/"))
+        assert await page.evaluate("() => document.documentElement.lang") == "zh-CN"
+        said = await page.locator("#main").inner_text()
+        assert re.search(r"[\u4e00-\u9fff]", said), path
+        assert not re.search(r"\b(explorer|register|shell|alarm)\.[a-z]", said), f"{path}: a key instead of its text"
+        await guest.photograph(f"zh-{path.removeprefix('#/').replace('/', '-')}")
+    await page.reload()
+    await expect(page.get_by_role("button", name="English")).to_be_visible(timeout=WAIT_MS)
+    async with asyncio.timeout(WAIT_MS / 1000):
+        await page.get_by_role("button", name="English").click()
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+async def test_the_theme_is_chosen_and_kept(page_network: Network, page_browser: Browser) -> None:
+    guest = await looks(page_browser, page_network, color_scheme="light")
+    root = guest.page.locator("html")
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    light = await guest.page.evaluate(ground)
+    await guest.page.get_by_role("button", name="Theme: as the system").click()
+    await guest.page.get_by_role("button", name="Theme: light").click()
+    await expect(root).to_have_attribute("data-theme", "dark")
+    assert await guest.page.evaluate(ground) != light
+    await guest.page.reload()
+    await expect(root).to_have_attribute("data-theme", "dark")

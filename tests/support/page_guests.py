@@ -1,0 +1,24 @@
+"""Guests at the page: where a node's page is, how one goes about it, and when it has verified something."""
+
+from __future__ import annotations
+
+from network import Network
+from page_people import WAIT_MS, Visitor
+from playwright.async_api import Page, expect
+
+NOT_LOOPBACK = "node.example"
+"""A name for this machine that no browser takes for it."""
+
+
+def url(network: Network, node: int = 1) -> str:
+    return network.cluster.rest_url(f"node{node}")
+
+
+async def go(visitor: Visitor, view: str) -> None:
+    """To any place of the page, by the address bar, until it is there."""
+    await visitor.page.goto(f"{visitor.address}/#/{view}")
+    await expect(visitor.page.locator(f"#main[data-shown='/{view}']")).to_be_visible(timeout=WAIT_MS)
+
+
+async def verified(page: Page) -> None:
+    await expect(page.locator("[data-verified]")).to_be_visible(timeout=WAIT_MS)
