@@ -30,9 +30,7 @@ async def fuzz(tmp_path: Path) -> AsyncIterator[Fuzz]:
         deposit = {"account": network.operator.key.signer, "amount": DEPOSIT}
         outcome = await network.operator.invoke("credit", "deposit", deposit, co_signers=[network.second_operator])
         yield await fuzz_of(network, outcome.tx_id)
-        await network.agree()
-        status = await network.operator.client.status()
-        assert status.view == 0, "nothing that is sent changes a view"
+        await network.agree()  # and on a busy machine perhaps in a later view
     finally:
         await network.close()
 
