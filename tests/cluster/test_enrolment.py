@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -96,9 +97,17 @@ class World:
         return ("--genesis", self.net / "genesis.json", "--node", self.at(1))
 
     async def user(self, signer: str) -> dict[str, Any]:
-        row = await self.network.operator.client.call(methods.USER, methods.SignerParams(signer=signer))
-        value: dict[str, Any] = row.value
-        return value
+        """A user whom a quorum has registered; the node that is asked may execute that a little later."""
+        found: list[dict[str, Any]] = []
+
+        async def is_there() -> bool:
+            asked = self.network.operator.client.call(methods.USER, methods.SignerParams(signer=signer))
+            with contextlib.suppress(Refused):
+                found[:] = [(await asked).value]
+            return bool(found)
+
+        await until(is_there, 30.0)
+        return found[0]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
