@@ -39,9 +39,17 @@ class Proxies:
 
 
 async def compare(
-    options: BenchOptions, contracts: ContractSet, urls: tuple[str, ...], repeats: int, say: Say
+    options: BenchOptions,
+    contracts: ContractSet,
+    urls: tuple[str, ...],
+    repeats: int,
+    say: Say,
+    only: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """``urls``: a CouchDB for each node. Each run of a mode has an embedded one beside it, before or after in turns."""
+    """``urls``: a CouchDB for each node. Each run of a mode has an embedded one beside it, before or after in turns.
+
+    ``only``: names of modes, or a part of them; all if empty.
+    """
     pairs: dict[str, list[Pair]] = {}
     async with AsyncExitStack() as stack:
         slow = await stack.enter_async_context(proxied(Proxies(urls, delay_s=DELAY_S)))
@@ -56,6 +64,8 @@ async def compare(
         }
         for number in range(repeats):
             for mode, chosen in modes.items():
+                if only and not any(part in mode for part in only):
+                    continue
                 found: dict[bool, dict[str, Any]] = {}
                 try:
                     for embedded in (False, True) if number % 2 else (True, False):
@@ -69,7 +79,7 @@ async def compare(
                     say(f"this pair does not count: {error}")
                 else:
                     pairs.setdefault(mode, []).append(Pair(found[True], found[False]))
-    return {mode: compared(found) for mode, found in pairs.items()}
+    return comparison(pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,15 @@ class Pair:
 
     embedded: dict[str, Any]
     other: dict[str, Any]
+
+
+def comparison(pairs: dict[str, list[Pair]]) -> dict[str, Any]:
+    """The figures of each mode, and how many transactions failed in all runs."""
+    runs = [run for found in pairs.values() for pair in found for run in (pair.embedded, pair.other)]
+    return {
+        "state_databases": {mode: compared(found) for mode, found in pairs.items()},
+        "failed": sum(run["failed"] for run in runs),
+    }
 
 
 def compared(pairs: list[Pair]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def bench(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each state database is measured.")] = 3,
     floods: Annotated[bool, typer.Option("--floods", help="Measure what floods cost honest clients.")] = False,
-    only: Annotated[list[str], typer.Option(help="With --floods: those whose name has this in it.")] = [],  # noqa: B006
+    only: Annotated[list[str], typer.Option(help="Only floods or state databases whose name has this in it.")] = [],  # noqa: B006
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Start a network, load it, and print throughput, latency and the ratio to the signature limit.
@@ -52,7 +52,7 @@ def bench(
         raise typer.Exit(2)
     run: Coroutine[Any, Any, dict[str, Any]]
     if urls:
-        run, as_json = compare(options, shipped_contracts(), urls, repeats, _say), True
+        run, as_json = compare(options, shipped_contracts(), urls, repeats, _say, tuple(only)), True
     elif floods:
         run = run_floods(FloodOptions(outstanding, flood_s=seconds, only=tuple(only)), shipped_contracts(), _say)
     else:
