@@ -21,6 +21,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from api.affairs import Affairs, LivePower
+from api.buckets import Paces
 from api.certificates import CertificateWatch
 from api.channels import Channels
 from api.enrolment import office_of
@@ -78,6 +79,8 @@ class Node:
         self.metering = Metering(configuration, name, genesis.network, home)
         self._gateway_key = directory / "users" / f"gateway-{name}.key"
         self.site = Site(name, key, configuration, make_socket_path(home))
+        self.rest_options = options_of(configuration)
+        self.paces = Paces(self.rest_options)
         self.sandbox = choose(configuration.sandbox.mode)
         log.info("%s", self.sandbox)
         self.site.watch.tell_sandbox(self.sandbox.mode)
@@ -128,6 +131,9 @@ class Node:
         sessions = self.main.unit.sessions
         return self.channels.whose(channel, token) if channel else sessions.whose(token, time.time_ns() // 1_000_000)
 
+    def _charge(self, address: str, channel: str, token: str, signer: str) -> None:
+        self.paces.charge(address, self._whose(channel, token) if token else signer)
+
     def _door(self, channel: str) -> StreamDoor:
         return self.channels.door(channel) if channel else self.main.unit.service
 
@@ -143,11 +149,11 @@ class Node:
         section, limits, unit = self.section, self.site.configuration.limits, self.main.unit
         unit.start()
         service, most = unit.service, limits.rest_connections_max
-        socket = SocketServer(service.handle, most, self.channels.handler, self._door, service.identify)
+        socket = SocketServer(service.handle, most, self.channels.handler, self._door, service.identify, self._charge)
         await socket.listen_unix(self.site.socket)
         # Health never waits for others, nor does anybody for streams.
         node, health, streams = (SocketTransport(f"unix:{self.site.socket}") for _ in range(3))
-        rest = RestServer(node, options_of(self.site.configuration), health, whose=self._whose)
+        rest = RestServer(node, self.rest_options, health, whose=self._whose, paces=self.paces)
         operations = Operations(health, self.site.metrics, self.site.watch.measures)
         operations.attach(rest.app)
         self.site.watch.measures.connections.set_function(lambda: rest.hall.count)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from api.buckets import Paces
 from api.callers import Callers
 from api.connections import HEALTH, crowd, expected
 from api.doorkeeper import https_only
@@ -40,7 +41,7 @@ class CaService:
     """Serves one CA's office."""
 
     def __init__(self, authority: Authority, office: Office) -> None:
-        callers = Callers(nobody, OPTIONS)
+        callers = Callers(nobody, OPTIONS, Paces(OPTIONS))
         app = web.Application(middlewares=[numbered, https_only, crowd, problems, callers.middleware])
         app.on_response_prepare.extend((secure, tell_number))
         calls = Routes(_Desk(office), callers)

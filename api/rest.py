@@ -14,6 +14,7 @@ from aiohttp import web
 
 from api.answers import tagged
 from api.batches import Batches
+from api.buckets import Paces
 from api.callers import Callers, Whose
 from api.connections import HEALTH, crowd, expected
 from api.cors import Cors
@@ -42,12 +43,14 @@ def make_app(
     health: Socket | None = None,
     routes: Iterable[web.AbstractRouteDef] = (),
     whose: Whose = nobody,
+    paces: Paces | None = None,
 ) -> web.Application:
     """The REST application of one node, reached through its socket; by ``health``, if there is one, for its health.
 
-    ``routes``: what is no call of ``sdk.methods``. ``whose``: whose session a token is.
+    ``routes``: what is no call of ``sdk.methods``. ``whose``: whose session a token is. ``paces``: those of the node's
+    other ways in, if it has any.
     """
-    callers, cors = Callers(whose, options), Cors(options.cors_origins)
+    callers, cors = Callers(whose, options, paces or Paces(options)), Cors(options.cors_origins)
     app = web.Application(middlewares=[numbered, https_only, cors.middleware, crowd, problems, callers.middleware])
     app.on_response_prepare.extend((secure, tell_number, cors.allow))
     app.add_routes(routes)
@@ -68,9 +71,10 @@ class RestServer(HttpServer):
         health: Socket | None = None,
         routes: Iterable[web.AbstractRouteDef] = (),
         whose: Whose = nobody,
+        paces: Paces | None = None,
     ) -> None:
         """As in ``make_app``."""
-        super().__init__(make_app(node, options, health, routes, whose), options.connections_max)
+        super().__init__(make_app(node, options, health, routes, whose, paces), options.connections_max)
 
 
 def _add_calls(app: web.Application, calls: Routes, callers: Callers) -> None:

@@ -28,6 +28,10 @@ caller's address; empty for a user of this machine's own."""
 Channels = Callable[[str], Handler]
 """Who answers the calls in a channel beside the main one, be there one of that name or not."""
 
+Charge = Callable[[str, str, str, str], None]
+"""``charge(address, channel, token, signer)``: count a call from beyond this machine, of the token's owner, or, without
+a token, of the ``signer`` whose certificate was shown, if one was; ``Refused`` if it comes too soon."""
+
 Doors = Callable[[str], StreamDoor]
 """Who streams in a channel, and knows its people; the main one's name is empty."""
 
@@ -49,12 +53,14 @@ class SocketServer:
         channels: Channels | None = None,
         doors: Doors | None = None,
         identify: Callable[[bytes], str] = lambda der: "",
+        charge: Charge = lambda address, channel, token, signer: None,
     ) -> None:
         """``identify(certificate)``: the signer whom a certificate of the network's CA names, empty for any other."""
         self._handle = handle
         self._channels = channels
         self.doors = doors
         self.identify = identify
+        self.charge = charge
         self._max = connections_max
         self._open: set[_Caller] = set()
         self._servers: list[asyncio.AbstractServer] = []
@@ -196,6 +202,7 @@ class _Caller(asyncio.Protocol):
         if request.number:
             request_ids.begin(request.number)
         try:
+            self._charge(request)
             params = decode_params(request.method, request.params)
             handle, origin = self._server.handler(request.channel), self._address or request.origin
             result = await handle(request.method, params, self._token(request), origin)
@@ -210,6 +217,7 @@ class _Caller(asyncio.Protocol):
     async def _stream(self, request: wire.Request, flow: Flow) -> None:
         """As ``_answer``, with one frame after another, each when the caller takes it."""
         try:
+            self._charge(request)
             params, origin = read_stream_params(request.params), self._address or request.origin
             async with aclosing(self._door(request.channel).stream(params, self._token(request), origin)) as stream:
                 async for events in stream:
@@ -223,6 +231,11 @@ class _Caller(asyncio.Protocol):
         except Exception:
             reply = wire.Reply(request.id, False, msgspec.Raw(wire.encode_body(our_fault(log, request.method))))
         self._write(reply)
+
+    def _charge(self, request: wire.Request) -> None:
+        """What comes by the Unix socket is the node's own, or REST has charged it."""
+        if self._address:
+            self._server.charge(self._address, request.channel, request.token, self._signer)
 
     def _token(self, request: wire.Request) -> str:
         if request.token or not self._signer:

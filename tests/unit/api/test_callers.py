@@ -9,7 +9,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from fake_node import FakeNode
 
-from api.callers import BURST_S, CALLERS_MAX, GONE, SECOND_NS, Buckets, address_of
+from api.buckets import BURST_S, CALLERS_MAX, SECOND_NS, Buckets
+from api.callers import GONE, address_of
 from api.options import RestOptions
 from api.rest import make_app
 from sdk.errors import Refused

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from api.buckets import Paces
+from api.options import RestOptions
 from api.socket import SocketServer
 from ca.authority import Authority
 from ca.certificates import InvalidCertificate, Role, certificate_facts, create_request
 from ca.keys import SigningKey
 from ca.tls import pem_of, trusting_context, user_context, welcoming_server_context
-from sdk.errors import TransportError
+from sdk.errors import Refused, TransportError
 from sdk.methods import NONCE, NonceState, SignerParams
+from sdk.streams import StreamParams
 from sdk.transports import SocketTransport
 
 SIGNER = "ab" * 32
@@ -28,7 +31,8 @@ class House:
         self.home = home
         self.ours, self.theirs = Authority.init(home / "ours", "Grid"), Authority.init(home / "theirs", "Grid North")
         self.roots = [self.ours.root_der]
-        self.server = SocketServer(self.handle, 50, doors=lambda channel: self, identify=self.identify)
+        self.paces = Paces(RestOptions())
+        self.server = SocketServer(self.handle, 50, None, lambda channel: self, self.identify, self.charge)
 
     async def handle(self, method: str, params: Any, token: str, origin: str) -> NonceState:
         return NonceState(token, 0)
@@ -38,6 +42,9 @@ class House:
             return certificate_facts(der, self.roots).signer
         except InvalidCertificate:
             return ""
+
+    def charge(self, address: str, channel: str, token: str, signer: str) -> None:
+        self.paces.charge(address, {"a session": SIGNER}.get(token, "") if token else signer)
 
     def vouch(self, signer: str) -> str:
         return f"known as {signer}"
@@ -105,3 +112,45 @@ async def test_a_root_that_the_chain_has_removed_vouches_for_nobody(house: House
     assert await house.token(context) == f"known as {signer}"
     house.roots = [house.ours.root_der]
     assert await house.token(context) == ""
+
+
+async def codes(house: House, context: ssl.SSLContext, count: int, shown: str = "") -> list[str]:
+    """What becomes of calls in a row, each by a connection of its own."""
+    found = []
+    for _ in range(count):
+        try:
+            await house.token(context, shown)
+            found.append("OK")
+        except Refused as refused:
+            found.append(refused.code)
+    return found
+
+
+async def test_a_signer_has_the_pace_that_it_has_at_rest(house: House) -> None:
+    """The socket took any number of calls, while REST bounded the same person's."""
+    house.paces = Paces(RestOptions(signer_calls_per_s_max=1))
+    (anna, signer), (dora, _) = house.user(house.ours, "anna"), house.user(house.ours, "dora")
+    assert await codes(house, anna, 3) == ["OK", "OK", "TOO_MANY_REQUESTS"]
+    assert await codes(house, dora, 1) == ["OK"], "another signer is not held up"
+    with pytest.raises(Refused, match="TOO_MANY_REQUESTS"):
+        house.paces.charge("10.0.0.9", signer)
+    assert await codes(house, dora, 3, "a session") == ["OK", "OK", "TOO_MANY_REQUESTS"], "a session is its signer's"
+
+
+async def test_an_address_has_the_pace_that_it_has_at_rest_and_streams_count(house: House) -> None:
+    house.paces = Paces(RestOptions(address_calls_per_s_max=1))
+    stranger = trusting_context(pem_of(house.roots))
+    assert await codes(house, stranger, 3) == ["OK", "OK", "TOO_MANY_REQUESTS"]
+    transport = SocketTransport(f"tls://127.0.0.1:{house.port}", stranger)
+    with pytest.raises(Refused, match="TOO_MANY_REQUESTS"):
+        await anext(transport.stream(StreamParams(topics=("blocks",))))
+    await transport.close()
+
+
+async def test_what_comes_by_the_machines_own_socket_was_charged_by_rest(house: House, tmp_path: Path) -> None:
+    house.paces = Paces(RestOptions(address_calls_per_s_max=1, signer_calls_per_s_max=1))
+    await house.server.listen_unix(tmp_path / "s")
+    transport = SocketTransport(f"unix:{tmp_path / 's'}")
+    for _ in range(5):
+        await transport.call(NONCE, SignerParams(signer=SIGNER), "a session")
+    await transport.close()
