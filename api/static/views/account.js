@@ -6,7 +6,7 @@ import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
-import { trouble } from "../parts/trouble.js";
+import { LiveView } from "../parts/view.js";
 import { intervalRows } from "../rules/history.js";
 import { certificatesCard } from "./account/certificates.js";
 import { balanceCard, holdsCard, mandateCard } from "./account/balance.js";
@@ -26,27 +26,26 @@ export function render(root, context) {
   return () => view.end();
 }
 
-class Account {
+class Account extends LiveView {
   constructor(root, context) {
-    Object.assign(this, { root, context, following: null, ended: false, powers: new Map() });
+    super(root, context);
+    this.powers = new Map();
     this.state = { person: null, day: "", rows: [], holds: [], certificates: [], mandate: false, status: null };
     const wide = new Set(["day", "energy", "money", "rows", "trades", "certificates", "holds"]);
     const names = ["balance", "power", "mandate", "day", "energy", "money", "rows", "trades", "holds", "certificates", "statement"];
     this.places = Object.fromEntries(names.map((name) => [name, h("div", { class: wide.has(name) ? "wide" : "" })]));
     this.places.statement.classList.add("wide");
-    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
     const { t, format } = this.context;
-    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("account.lead")))),
-      this.trouble, h("div", { class: "grid" }, Object.values(this.places)));
+    this.open(titleKey, "account.lead", "grid");
     try {
       const person = await personOf(this.context);
       const status = this.context.status.get();
       if (this.ended) return;
       if (person === null) {
-        fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register"))));
+        this.turnAway(titleKey, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register")));
         return;
       }
       Object.assign(this.state, { person, status, day: format.dayOf(status.block_time_ms) });
@@ -57,18 +56,6 @@ class Account {
     } catch (error) {
       this.failed(error);
     }
-  }
-
-  end() {
-    this.ended = true;
-    this.calm?.();
-    this.following?.stop();
-  }
-
-  failed(error) {
-    if (this.ended) return;
-    this.calm?.();
-    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 
   heard(event) {

@@ -6,7 +6,7 @@ import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
 import { act } from "../parts/act.js";
-import { trouble } from "../parts/trouble.js";
+import { LiveView } from "../parts/view.js";
 import { firstOpen, INTERVAL_MS, isAuctioned, isOpen, productOf } from "../rules/terms.js";
 import { auctionCard } from "./market/auction.js";
 import { bookCard, depthCard } from "./market/book.js";
@@ -30,19 +30,16 @@ export function render(root, context) {
   return () => market.end();
 }
 
-class Market {
+class Market extends LiveView {
   constructor(root, context) {
-    Object.assign(this, { root, context, following: null, ended: false });
+    super(root, context);
     const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
     this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
     this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, connection: "", termsAt: 0, bestAt: 0 };
-    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
-    const { t } = this.context;
-    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t("market.title")), h("p", { class: "soft" }, t("market.lead")))),
-      this.trouble, h("div", { class: "pair" }, Object.values(this.places)));
+    this.open(titleKey, "market.lead", "pair");
     try {
       await this.lookAtTerms();
       this.state.person = await personOf(this.context);
@@ -56,10 +53,8 @@ class Market {
   }
 
   end() {
-    this.ended = true;
-    this.calm?.();
+    super.end();
     this.unwatch?.();
-    this.following?.stop();
   }
 
   ask(path) {
@@ -168,12 +163,6 @@ class Market {
   async act(made) {
     const done = await act(this.context, made({ ...this.state, offered: this.offered }), this.state.person.account);
     if (done !== null) this.following.now();
-  }
-
-  failed(error) {
-    if (this.ended) return;
-    this.calm?.();
-    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 }
 

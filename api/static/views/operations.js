@@ -5,7 +5,7 @@ import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { personOf } from "../parts/person.js";
-import { trouble } from "../parts/trouble.js";
+import { LiveView } from "../parts/view.js";
 import { admissionsCard, waitingOf } from "./operations/admissions.js";
 import { metersCard } from "./operations/meters.js";
 import { networkCards } from "./operations/network.js";
@@ -24,18 +24,16 @@ export function render(root, context) {
   return () => view.end();
 }
 
-class Operations {
+class Operations extends LiveView {
   constructor(root, context) {
-    Object.assign(this, { root, context, following: null, ended: false, search: "" });
+    super(root, context);
+    this.search = "";
     this.state = { person: null, users: [], meters: [], terms: null, status: null, revocations: [], waiting: null, arbiter: null };
     this.places = Object.fromEntries(["admissions", "proposals", "users", "meters", ...NETWORK].map((name) => [name, h("div", {})]));
-    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
-    const { t } = this.context;
-    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("operations.lead")))),
-      this.trouble, h("div", { class: "stack" }, Object.values(this.places)));
+    this.open(titleKey, "operations.lead", "stack");
     try {
       this.state.person = await personOf(this.context);
     } catch (error) {
@@ -44,22 +42,10 @@ class Operations {
     }
     if (this.ended) return;
     if (!this.state.person?.operates) {
-      fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("operations.forbidden")));
+      this.turnAway(titleKey, t("operations.forbidden"));
       return;
     }
     this.following = live(this.context, ["notices"], () => this.look(), { failed: (error) => this.failed(error) });
-  }
-
-  end() {
-    this.ended = true;
-    this.calm?.();
-    this.following?.stop();
-  }
-
-  failed(error) {
-    if (this.ended) return;
-    this.calm?.();
-    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 
   get mayGovern() {

@@ -6,7 +6,7 @@ import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
-import { trouble } from "../parts/trouble.js";
+import { LiveView } from "../parts/view.js";
 import { adjustmentBar, adjustmentGain, disputable, settlementGain, sideOf, waitsFor } from "../rules/settlement.js";
 
 export const path = "/settlement";
@@ -20,17 +20,16 @@ export function render(root, context) {
   return () => view.end();
 }
 
-class Settlement {
+class Settlement extends LiveView {
   constructor(root, context) {
-    Object.assign(this, { root, context, ended: false, following: null, person: null });
+    super(root, context);
+    this.person = null;
     this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others", "arbiter"].map((name) => [name, h("div", {})]));
-    this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
   async begin() {
     const { t } = this.context;
-    fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(titleKey)), h("p", { class: "soft" }, t("settlement.lead")))),
-      this.trouble, h("div", { class: "stack" }, Object.values(this.places)));
+    this.open(titleKey, "settlement.lead", "stack");
     try {
       this.person = await personOf(this.context);
     } catch (error) {
@@ -39,22 +38,10 @@ class Settlement {
     }
     if (this.ended) return;
     if (this.person === null) {
-      fill(this.root, h("h1", {}, t(titleKey)), h("p", { class: "notice" }, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register"))));
+      this.turnAway(titleKey, t("account.stranger"), " ", h("a", { href: "#/register" }, t("market.register")));
       return;
     }
     this.following = live(this.context, ["trades", "notices"], () => this.look(), { failed: (error) => this.failed(error) });
-  }
-
-  end() {
-    this.ended = true;
-    this.calm?.();
-    this.following?.stop();
-  }
-
-  failed(error) {
-    if (this.ended) return;
-    this.calm?.();
-    this.calm = trouble(this.trouble, this.context, error, () => (this.following ? this.following.now() : this.begin()));
   }
 
   async look() {
