@@ -1,8 +1,9 @@
-"""A network and a browser for the tests of the page, one of each a file of tests."""
+"""Browsers for the tests of the page; for those that share them, one network and one browser a file of tests."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,21 @@ from page_guests import NOT_LOOPBACK
 from playwright.async_api import Browser, async_playwright
 
 from cli.tools import TOOLS
+
+
+@asynccontextmanager
+async def chromium(*arguments: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as driver:
+        path = TOOLS["chromium"].path()
+        launched = await driver.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as launched:
+        yield launched
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -26,11 +42,8 @@ async def page_network(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page_browser() -> AsyncIterator[Browser]:
-    arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {NOT_LOOPBACK} 127.0.0.1"]
-    async with async_playwright() as driver:
-        launched = await driver.chromium.launch(executable_path=TOOLS["chromium"].path(), args=arguments)
+    async with chromium(f"--host-resolver-rules=MAP {NOT_LOOPBACK} 127.0.0.1") as launched:
         yield launched
-        await launched.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -12,9 +12,8 @@ import pytest_asyncio
 from lab_market import LabMarket, LabMeter
 from network import Person, until
 from page_people import WAIT_MS, at_page, fact, fill
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-from cli.tools import TOOLS
 from sdk import methods
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.needs("chromium"), pytest.mark.timeout(900)]
@@ -33,14 +32,6 @@ async def lab(tmp_path: Path) -> AsyncIterator[LabMarket]:
         yield made
     finally:
         await made.close()
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        launched = await driver.chromium.launch(executable_path=TOOLS["chromium"].path(), args=["--no-sandbox"])
-        yield launched
-        await launched.close()
 
 
 async def test_a_dispute_a_mandate_and_certificates(lab: LabMarket, browser: Browser) -> None:

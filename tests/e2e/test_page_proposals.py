@@ -10,9 +10,8 @@ import pytest
 import pytest_asyncio
 from network import DEPOSIT, Network
 from page_people import WAIT_MS, at_page, fact, fill, visit
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-from cli.tools import TOOLS
 from sdk import methods
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
@@ -26,14 +25,6 @@ async def network(tmp_path: Path) -> AsyncIterator[Network]:
         yield made
     finally:
         await made.close()
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        launched = await driver.chromium.launch(executable_path=TOOLS["chromium"].path(), args=["--no-sandbox"])
-        yield launched
-        await launched.close()
 
 
 async def test_two_operators_change_a_parameter(network: Network, browser: Browser) -> None:

@@ -12,11 +12,10 @@ import pytest_asyncio
 from lab_market import LabMarket, LabMeter
 from network import until
 from page_people import WAIT_MS, Visitor, fact, fill, visit
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from ca.authority import Authority
 from ca.certificates import Role
-from cli.tools import TOOLS
 from sdk import methods
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
@@ -35,14 +34,6 @@ async def lab(tmp_path: Path) -> AsyncIterator[LabMarket]:
         yield made
     finally:
         await made.close()
-
-
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        launched = await driver.chromium.launch(executable_path=TOOLS["chromium"].path(), args=["--no-sandbox"])
-        yield launched
-        await launched.close()
 
 
 async def enter(lab: LabMarket, browser: Browser, name: str, role: Role, said: str, meter: LabMeter) -> Visitor:
