@@ -9,6 +9,7 @@ export default {
   "market.zone": "Times in {zone}; this day has {count} intervals.",
   "market.closes": "Trades until {time} ({when})",
   "market.closed": "Closed since {time}",
+  "market.follow": "Move on as trading closes",
   "market.far": "Opens a week ahead",
   "market.best.bid": "bid {price}",
   "market.best.ask": "ask {price}",

@@ -9,6 +9,7 @@ export default {
   "market.zone": "时间按 {zone} 显示；当天共 {count} 个时段。",
   "market.closes": "交易至 {time}（{when}）",
   "market.closed": "已于 {time} 关闸",
+  "market.follow": "关闸后自动转到下一时段",
   "market.far": "提前一周开放",
   "market.best.bid": "买 {price}",
   "market.best.ask": "卖 {price}",

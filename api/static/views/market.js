@@ -35,7 +35,7 @@ class Market extends LiveView {
     super(root, context);
     const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
     this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
-    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, connection: "", termsAt: 0, bestAt: 0 };
+    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, follows: true, connection: "", termsAt: 0, bestAt: 0 };
   }
 
   async begin() {
@@ -45,8 +45,8 @@ class Market extends LiveView {
       this.state.person = await personOf(this.context);
       if (this.ended) return;
       this.state.meter = this.state.person?.meters[0] ?? null;
-      this.unwatch = this.context.status.watch(() => this.state.book !== null && this.show()); // gates close by themselves
-      this.choose(firstOpen(this.state.terms, this.now) + 1);
+      this.unwatch = this.context.status.watch(() => this.tick());
+      this.choose(this.nextOpen);
     } catch (error) {
       this.failed(error);
     }
@@ -61,7 +61,29 @@ class Market extends LiveView {
     return this.context.api.ask(path, { open: true });
   }
 
-  /** Show an interval, and follow what happens in it. */
+  /** Gates close by themselves: who follows the market goes on to an interval that trades, unless a panel is open. */
+  tick() {
+    if (this.state.book === null) return;
+    if (this.state.follows && !this.isOpen && document.querySelector("dialog[open]") === null) this.choose(this.nextOpen);
+    else this.show();
+  }
+
+  get nextOpen() {
+    return firstOpen(this.state.terms, this.now) + 1;
+  }
+
+  /** Stay at an interval that the person wants to see, or go along with the clock. */
+  stay(interval) {
+    this.follow(false);
+    this.choose(interval);
+  }
+
+  follow(on) {
+    this.state.follows = on;
+    this.tick();
+  }
+
+  /** Show an interval, and what happens in it. */
   choose(interval) {
     if (this.ended) return;
     const { format } = this.context;

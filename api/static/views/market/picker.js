@@ -11,10 +11,10 @@ export function pickerCard(view) {
   const { interval, day, terms, best } = state;
   const now = intervalAt(view.now);
   const options = best.map((each) => h("option", { value: each.interval, selected: each.interval === interval }, optionText(view, each)));
-  const select = h("select", { id: "market-interval", dataset: { key: "interval" }, on: { change: (event) => view.choose(Number(event.target.value)) } }, options);
+  const select = h("select", { id: "market-interval", dataset: { key: "interval" }, on: { change: (event) => view.stay(Number(event.target.value)) } }, options);
   const step = (to, label, text, key) => h("button", {
     type: "button", "aria-label": label, dataset: { key },
-    disabled: to < now || to > now + AHEAD_MAX, on: { click: () => view.choose(to) },
+    disabled: to < now || to > now + AHEAD_MAX, on: { click: () => view.stay(to) },
   }, text);
   return h("section", { class: "card", "aria-label": t("market.interval") },
     h("header", {}, h("h2", {}, format.day(interval * INTERVAL_MS)), h("span", { class: `chip ${view.isOpen ? "good" : "warn"}` }, gateText(view))),
@@ -25,10 +25,15 @@ export function pickerCard(view) {
       step(interval + 1, t("market.interval.after"), "›", "after"),
       step(sameTime(format, interval, 1), t("market.day.after"), "»", "day-after"),
       meterSelect(view)),
-    h("p", { class: "hint" }, t("market.zone", { zone: format.currentZone(), count: format.intervalsOfDay(day).length })),
+    h("div", { class: "row between" }, followBox(view), h("p", { class: "hint" }, t("market.zone", { zone: format.currentZone(), count: format.intervalsOfDay(day).length }))),
     state.meter && isAuctioned(terms, state.meter.zone) && h("p", { class: "hint" }, t("market.auction.times", {
       entry: format.clock(entryEndMs(terms, interval)), gate: format.clock(gateMs(terms, interval)),
     })));
+}
+
+function followBox(view) {
+  const box = h("input", { type: "checkbox", checked: view.state.follows, dataset: { key: "follow" }, on: { change: () => view.follow(box.checked) } });
+  return h("label", { class: "follow" }, box, view.context.t("market.follow"));
 }
 
 /** The same time of day `days` later: days need not be of 96 intervals. */
