@@ -132,6 +132,7 @@ class World:
             "clock": self._clock(),
             "first_interval": self.day.first_interval,
             "seed": self.options.seed,
+            "repeat": not self.options.once,
             "meters": meters,
         }
         path = self.directory / "meters.json"
