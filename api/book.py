@@ -22,7 +22,7 @@ def read_book(reader: StateReader, interval: int, height: int) -> Book:
     """The best ``ROWS_MAX`` orders of each side, of all zones and products together, summed by price; and the
     interval's open listings. Prices are the orders' own: what the grid adds depends on who meets whom."""
     listings = [
-        OpenListing(row[0], int(rest.split("/")[0]), row[1], row[2], _zone(reader, row[0]))
+        OpenListing(row[0], int(rest.split("/")[0]), *row[1:])
         for rest, row in _offers(reader, interval, ROWS_MAX)
     ]
     return Book(
@@ -55,12 +55,6 @@ def _offers(reader: StateReader, interval: int, limit: int) -> Iterator[tuple[st
     prefix = f"market/offer/{interval:0{INTERVAL_DIGITS}d}/"
     for key, entry in reader.scan(prefix, "", limit):
         yield key[len(prefix) :], decode_value(entry.value)
-
-
-def _zone(reader: StateReader, listing: str) -> str:
-    entry = reader.get(f"market/listing/{listing}")
-    assert entry is not None, "what is offered has a listing"
-    return str(decode_value(entry.value)["zone"])
 
 
 def _tops(reader: StateReader, side: str, interval: int) -> list[tuple[str, Entry]]:

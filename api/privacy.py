@@ -20,6 +20,7 @@ PARTY_VIEWS = {("settlement", "statement"): "party"}
 PUBLIC_PREFIXES = (
     "governance/parameter/", "governance/epoch", "governance/next_epoch", "governance/organisations",
     "governance/limits", "governance/grid_fee/", "governance/product/", "governance/zone/", "auction/run/", "channels/",
+    "market/offer/",
 )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
             "status": "open",
         },
     )
-    put(offer_key(interval, price, listing), [listing, energy_wh, lot_wh])
+    put(offer_key(interval, price, listing), [listing, energy_wh, lot_wh, zone])
     open_gate(interval)
     emit("listed", {"listing": listing, "interval": interval, "energy_wh": energy_wh, "price": price})
     return listing
@@ -94,7 +94,7 @@ def take_listing(listing: str, meter: str, energy_wh: int):
         record["status"] = "taken"
         delete(key)
     else:
-        put(key, [listing, record["remaining_wh"], record["lot_wh"]])
+        put(key, [listing, record["remaining_wh"], record["lot_wh"], record["zone"]])
     put("listing/" + listing, record)
     terms = [energy_wh, price, fee, record["imbalance_price"], "listing"]
     trade = new_id() + "-000"

@@ -35,8 +35,7 @@ MARKET: dict[str, Any] = {
     "market/order/1": {"remaining_wh": 300},
     "market/order/2": {"remaining_wh": 200},
     "market/order/3": {"remaining_wh": 50},
-    "market/offer/0000000005/00000000120/1": ["000-1", 700, 100],
-    "market/listing/000-1": {"zone": "north"},
+    "market/offer/0000000005/00000000120/1": ["000-1", 700, 100, "north"],
 }
 
 

@@ -58,8 +58,10 @@ def test_a_stranger_reads_no_document(key: str, value: Any) -> None:
     assert not may_read(STRANGER, "market/trade/", value)
 
 
-@pytest.mark.parametrize("key", ["governance/parameter/grid_price", "governance/epoch"])
-def test_parameters_and_validators_are_public(key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["governance/parameter/grid_price", "governance/epoch", "market/offer/0000000005/0000000120/1"]
+)
+def test_parameters_validators_and_listings_without_names_are_public(key: str) -> None:
     assert may_read(STRANGER, key, {"value": 1})
 
 
