@@ -40,7 +40,16 @@ const pathNow = () => location.hash.slice(1).split("?")[0] || views[0].path;
 /** The view of a path, and what follows it: "/explorer/block/7" is the explorer's, with ["block", "7"]. */
 function found(path) {
   const view = views.find((each) => path === each.path || path.startsWith(`${each.path}/`));
-  return view && { view, rest: path.slice(view.path.length + 1).split("/").filter(Boolean).map(decodeURIComponent) };
+  return view && { view, rest: path.slice(view.path.length + 1).split("/").filter(Boolean).map(decoded) };
+}
+
+/** What stands for a part of a path; itself if it is nothing encoded. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 async function show(focus) {

@@ -6,9 +6,21 @@ import { pathToFileURL } from "node:url";
 
 const [root] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(`${root}/lib/${name}.js`).href);
-const [verify, msgpack, bytes] = await Promise.all([load("verify"), load("msgpack"), load("bytes")]);
+const [verify, msgpack, bytes, proven] = await Promise.all(["verify", "msgpack", "bytes", "proven"].map(load));
 const asked = JSON.parse(readFileSync(0, "utf8"));
-const checks = { receipt: verify.verifyReceipt, block: verify.verifyBlock, state: verify.verifyState, rows: verify.verifyRows };
+const checks = { receipt: verify.verifyReceipt, block: verify.verifyBlock, state: verify.verifyState, rows: verify.verifyRows, shown };
+
+/** Whether what a node showed is what it proves: {key, shown, proof} and the height that the page has verified before. */
+async function shown({ key, shown: said, proof, newest }, genesis) {
+  const trust = { genesis, newest: newest && { height: newest }, judge: (_, check) => check() };
+  try {
+    await proven.asShown({ trust, api: { ask: async () => ({ proof }) } }, key, said);
+    return { key };
+  } catch (error) {
+    if (error.code) return { code: error.code };
+    throw error;
+  }
+}
 
 async function judged(genesis, [kind, tree]) {
   try {

@@ -33,8 +33,7 @@ export function proposal(context, state, title, fields, callOf, { needed = state
     async send({ call: [contract, name, args], others }, progress) {
       if (others.length === 0) return context.invoke(contract, name, args, { progress });
       progress("signing");
-      const { executed_height } = await context.api.ask("/v1/status", { open: true });
-      const envelope = await context.signer.propose(contract, name, args, others, { expiresAtHeight: executed_height + EXPIRY_BLOCKS });
+      const envelope = await context.signer.propose(contract, name, args, others, { expiresAfterBlocks: EXPIRY_BLOCKS });
       return { outcome: await keep(envelope), verified: null };
     },
   };

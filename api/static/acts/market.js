@@ -3,6 +3,7 @@
 import * as costs from "../rules/costs.js";
 import { big } from "../rules/money.js";
 import { productOf } from "../rules/terms.js";
+import { gridFeeAsShown, listingAsShown, sellingTermsAsShown } from "./shown.js";
 import { typed } from "../parts/inputs.js";
 
 const LOT_WH = 100;
@@ -18,7 +19,8 @@ export function meterField(t, meters, chosen) {
   };
 }
 
-export function listEnergy({ t, format }, { terms, person, interval, meter, offered }) {
+export function listEnergy(context, { terms, person, interval, meter, offered }) {
+  const { t, format } = context;
   const meterOf = (serial) => person.meters.find((each) => each.meter === serial);
   return {
     title: t("act.list", { interval: format.intervalLabel(interval, true) }),
@@ -33,32 +35,39 @@ export function listEnergy({ t, format }, { terms, person, interval, meter, offe
         facts: revenueFacts({ t, format }, terms, made, 0n),
         next: t("act.list.next", { gate: format.clock(gateOf(terms, interval)) }),
         problem: capacityProblem({ t, format }, meterOf(serial), offered, energy_wh) || (lot_wh > energy_wh ? t("act.lot") : ""),
+        assure: () => sellingTermsAsShown(context, terms),
         call: ["market", "post_listing", { meter: serial, interval, energy_wh, price, lot_wh }],
       };
     },
   };
 }
 
-export function takeListing({ t, format }, { terms, person, interval, meter }, listing) {
+export function takeListing(context, { terms, person, interval, meter }, listing) {
+  const { t, format } = context;
   const meterOf = (serial) => person.meters.find((each) => each.meter === serial);
   const whole = t("field.lots", { lot: format.energy(listing.lot_wh), left: format.energy(listing.remaining_wh) });
   return {
     title: t("act.take", { interval: format.intervalLabel(interval, true) }),
     fields: [meterField(t, person.meters, meter), energyField(t, listing.remaining_wh, whole)],
     quote({ meter: serial, energy_wh }) {
-      const made = costs.takingCosts(terms, listing, meterOf(serial).zone, interval, energy_wh);
+      const { zone } = meterOf(serial);
+      const made = costs.takingCosts(terms, listing, zone, interval, energy_wh);
       return {
         ...made,
         facts: buyingFacts({ t, format }, made, listing.price),
         next: t("act.take.next", { end: format.clock(format.intervalStart(interval + 1)) }),
         problem: costs.fitsLots(energy_wh, listing.lot_wh, listing.remaining_wh) ? "" : whole,
+        assure: () => Promise.all([
+          listingAsShown(context, listing, interval), gridFeeAsShown(context, [listing.zone, zone], interval, made.fee),
+        ]),
         call: ["market", "take_listing", { listing: listing.listing, meter: serial, energy_wh }],
       };
     },
   };
 }
 
-export function placeOrder({ t, format }, { terms, person, interval, meter, offered, book }, side) {
+export function placeOrder(context, { terms, person, interval, meter, offered, book }, side) {
+  const { t, format } = context;
   const executions = ["limit", "ioc", "fok"].map((name) => [name, t(`execution.${name}`)]);
   const meterOf = (serial) => person.meters.find((each) => each.meter === serial);
   return {
@@ -80,6 +89,7 @@ export function placeOrder({ t, format }, { terms, person, interval, meter, offe
         ],
         next: t(`act.order.next.${execution}`),
         problem: auctioned ? t("act.auctioned", { zone }) : bars || "",
+        assure: side === "ask" ? () => sellingTermsAsShown(context, terms) : undefined,
         call: ["market", "place_order", { side, meter: serial, interval, energy_wh, price, execution }],
       };
     },
@@ -87,7 +97,8 @@ export function placeOrder({ t, format }, { terms, person, interval, meter, offe
 }
 
 /** `contract`: market, or auction. */
-export function amendOrder({ t, format }, { terms }, order, contract = "market") {
+export function amendOrder(context, { terms }, order, contract = "market") {
+  const { t, format } = context;
   return {
     title: t("act.amend", { interval: format.intervalLabel(order.interval, true) }),
     fields: [energyField(t, order.remaining_wh), priceField(t, typed(order.price), t(`field.price.${order.side}`))],
@@ -97,6 +108,7 @@ export function amendOrder({ t, format }, { terms }, order, contract = "market")
         ...made,
         facts: orderFacts({ t, format }, terms, order.side, made, energy_wh, price),
         next: t("act.amend.next"),
+        assure: order.side === "ask" ? () => sellingTermsAsShown(context, terms) : undefined,
         call: [contract, "amend_order", { order: order.id, energy_wh, price }],
       };
     },

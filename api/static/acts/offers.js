@@ -3,8 +3,10 @@
 import * as costs from "../rules/costs.js";
 import { buyingFacts, capacityProblem, meterField, orderFacts, revenueFacts } from "./market.js";
 import { typed } from "../parts/inputs.js";
+import { gridFeeAsShown, provenRecords, sellingTermsAsShown } from "./shown.js";
 
-export function propose({ t, format }, state) {
+export function propose(context, state) {
+  const { t, format } = context;
   const { terms, person, interval, meter, offered } = state;
   const sides = [person.sells && ["ask", t("offer.side.ask")], person.buys && ["bid", t("offer.side.bid")]].filter(Boolean);
   return {
@@ -25,6 +27,7 @@ export function propose({ t, format }, state) {
         facts: orderFacts({ t, format }, terms, side, made, energy_wh, price),
         next: t("act.propose.next"),
         problem: to === person.signer ? t("act.self") : bars || "",
+        assure: side === "ask" ? () => sellingTermsAsShown(context, terms) : undefined,
         call: ["offers", "propose", { to, side, meter: serial, interval, energy_wh, price }],
       };
     },
@@ -32,7 +35,8 @@ export function propose({ t, format }, state) {
 }
 
 /** Other terms from one's own side, which only the first proposer can accept. */
-export function counter({ t, format }, { terms, person, meter }, offer) {
+export function counter(context, { terms, person, meter }, offer) {
+  const { t, format } = context;
   const side = offer.side === "ask" ? "bid" : "ask";
   return {
     title: t("act.counter", { interval: format.intervalLabel(offer.interval, true) }),
@@ -47,13 +51,15 @@ export function counter({ t, format }, { terms, person, meter }, offer) {
         ...made,
         facts: orderFacts({ t, format }, terms, side, made, energy_wh, price),
         next: t("act.counter.next"),
+        assure: side === "ask" ? () => sellingTermsAsShown(context, terms) : undefined,
         call: ["offers", "counter", { offer: offer.id, meter: serial, energy_wh, price }],
       };
     },
   };
 }
 
-export function accept({ t, format }, { terms, person, meter }, offer) {
+export function accept(context, { terms, person, meter }, offer) {
+  const { t, format } = context;
   return {
     title: t("act.accept", { interval: format.intervalLabel(offer.interval, true) }),
     fields: [meterField(t, person.meters, meter)],
@@ -68,7 +74,11 @@ export function accept({ t, format }, { terms, person, meter }, offer) {
           ...(bought ? buyingFacts({ t, format }, made, offer.price) : revenueFacts({ t, format }, terms, made, made.gridPart)),
         ],
         next: t(bought ? "act.take.next" : "act.accept.next", { end: format.clock(format.intervalStart(offer.interval + 1)) }),
-        problem: made.belowFee ? t("act.belowfee") : "",
+        problem: made.belowFee ? t("act.belowfee") : provenRecords(t, [offer]),
+        assure: () => Promise.all([
+          gridFeeAsShown(context, bought ? [offer.zone, zone] : [zone, offer.zone], offer.interval, made.fee),
+          bought || sellingTermsAsShown(context, terms),
+        ]),
         call: ["offers", "accept", { offer: offer.id, meter: serial }],
       };
     },

@@ -1,5 +1,6 @@
 // Settlement as confirmation panels: sign, dispute, decide, adjust, give a mandate.
 
+import { provenRecords } from "./shown.js";
 import { adjustmentGain, disputable, settlementGain, sideOf } from "../rules/settlement.js";
 
 export const SIGNED_AT_ONCE_MAX = 50;
@@ -18,6 +19,7 @@ export function confirm({ t, format }, { person }, trades) {
         [t(gain < 0n ? "fact.pay" : "fact.receive"), format.money(gain < 0n ? -gain : gain)],
       ],
       next: t("act.confirm.next"),
+      problem: provenRecords(t, trades),
       call: ids.length === 1
         ? ["settlement", "confirm", { trade: ids[0] }]
         : ["settlement", "confirm_many", { trades: ids }],
@@ -73,6 +75,7 @@ export function confirmAdjustments({ t, format }, { person }, adjustments) {
       held: gain < 0n ? -gain : 0n,
       freed: 0n,
       next: t("act.adjust.next"),
+      problem: provenRecords(t, adjustments),
       call: ["settlement", "confirm_adjustments", { adjustments: adjustments.map((each) => each.id) }],
     }),
   };

@@ -3,6 +3,7 @@ export default {
   "act.leave": "Not now",
   "act.done": "Done: a quorum has signed it, and this page has verified the receipt.",
   "act.next": "What happens next",
+  "act.unproven": "This has only just changed, and is not certified yet. Close this and try again in a moment.",
   "act.unread": "Fill in every field; energy is in whole Wh, money has at most six decimals.",
   "act.held": "Held by this",
   "act.freed": "Freed by this",

@@ -3,6 +3,7 @@ export default {
   "act.leave": "暂不",
   "act.done": "完成：法定多数已签名，本页面已验证回执。",
   "act.next": "接下来",
+  "act.unproven": "此项刚刚变化，尚未认证。请关闭后稍候再试。",
   "act.unread": "请填写所有字段；电量为整数 Wh，金额最多六位小数。",
   "act.held": "本次冻结",
   "act.freed": "本次解冻",

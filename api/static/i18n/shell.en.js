@@ -44,6 +44,8 @@ export default {
   "alarm.more": "Look at it in the explorer",
 
   "problem.NODE_UNREACHABLE": "The node does not answer. Check the connection and try again.",
+  "problem.NOT_AS_SHOWN": "What the node showed is not what is certified. Nothing was signed. If it shows the same again, use another node.",
+  "problem.NODE_BEHIND": "The node shows a state that is older than what it has shown before. Try again, or use another node.",
   "problem.KEY_NEEDED": "Make or restore a key first, under “Register”.",
   "problem.NOT_A_SIGNER": "Your key is none of those that this names.",
   "problem.ENVELOPE_MALFORMED": "This is no transaction that was begun here.",

@@ -5,6 +5,7 @@ import { fromBase64, sha256, toBase64, toHex, utf8 } from "./bytes.js";
 import { Problem } from "./api.js";
 import { NotProven } from "./claims.js";
 import { gasLimitOf } from "./gas.js";
+import { expiryHeight } from "./proven.js";
 import { verify } from "./signatures.js";
 import { verifyReceipt } from "./verify.js";
 
@@ -33,6 +34,9 @@ export class Signer {
 
   #key;
   #nonce = -1;
+  /** The nonce of what a node refused without proof, or null: whatever is signed next has it too, so that of the two only one
+   * can ever execute, though the node may have lied. */
+  #refused = null;
 
   /** Sign and send `contract.name(args)`; resolves with {outcome, verified}. Raises `Failed` with a verified receipt, `Problem`
    * for a refusal without proof, `NotProven` if the node lies.
@@ -44,13 +48,13 @@ export class Signer {
   };
 
   /** An envelope of several signers, signed by this key as the first; the others `cosign` it in any order. */
-  propose = async (contract, name, args, others = [], { gasLimit, expiresAtHeight, nonce } = {}) => {
+  propose = async (contract, name, args, others = [], { gasLimit, expiresAfterBlocks = EXPIRY_BLOCKS, nonce } = {}) => {
     const key = this.#needed();
     const { genesis } = this.trust;
     const payload = {
       v: 1, chain: genesis.id, channel: genesis.channel, signers: [key.signer, ...others], contract, function: name, args,
       nonce: nonce ?? await this.#nextNonce(key.signer),
-      expires_at_height: expiresAtHeight ?? (await this.api.ask("/v1/status", { open: true })).executed_height + EXPIRY_BLOCKS,
+      expires_at_height: await expiryHeight(this, expiresAfterBlocks),
       gas_limit: gasLimit ?? gasLimitOf(contract, name),
     };
     return this.cosign({ payload: JSON.stringify(payload), signatures: payload.signers.map(() => null) });
@@ -112,8 +116,16 @@ export class Signer {
   async #consider(error, envelope, deadline) {
     if (!(error instanceof Problem) || error instanceof Failed) throw error;
     if (error.body.receipt) await this.#verified(error.body.receipt, envelope);
-    if (error.code.startsWith("NONCE_")) this.#nonce = -1;
-    if (!RETRIED.has(error.status) || Date.now() > deadline) throw error;
+    if (!RETRIED.has(error.status) || Date.now() > deadline) {
+      this.#keepNonce(error, parsed(envelope));
+      throw error;
+    }
+  }
+
+  #keepNonce(error, { signers, nonce }) {
+    const spent = error.code.startsWith("NONCE_");
+    if (spent) this.#nonce = -1;
+    this.#refused = spent || signers[0] !== this.#key()?.signer ? null : nonce;
   }
 
   async #verified(receipt, envelope) {
@@ -127,6 +139,11 @@ export class Signer {
   }
 
   async #nextNonce(signer) {
+    if (this.#refused !== null) {
+      const nonce = this.#refused;
+      this.#refused = null;
+      return nonce;
+    }
     const { highest } = await this.api.ask(`/v1/nonces/${signer}`, { open: true });
     this.#nonce = Math.max(this.#nonce, highest) + 1;
     return this.#nonce;

@@ -1,5 +1,5 @@
 // What happens on the chain, as it happens: a WebSocket that resumes after a break without gap or double, or, where there is
-// none, the same events by asking every two seconds.
+// none, the same events by asking every two seconds, until there is one again.
 
 import { Problem } from "./api.js";
 
@@ -7,6 +7,7 @@ const POLL_MS = 2_000;
 const BACKOFF_MS = 500;
 const BACKOFF_MS_MAX = 15_000;
 const FAILURES_BEFORE_POLLING = 2;
+const POLLED_MS_MAX = 15_000;
 const HEADERS_MAX = 200;
 
 /** Subscribe to `topics` ("blocks", "trades", "book", "notices", "power"). `onEvent({kind, height, index, data})` is called in order of
@@ -41,7 +42,10 @@ class Follower {
       const code = await this.connect();
       if (this.stopped) return;
       this.failures = code === "ended" && this.last.join() !== before ? 0 : this.failures + 1;
-      if (this.failures >= FAILURES_BEFORE_POLLING) return this.poll();
+      if (this.failures >= FAILURES_BEFORE_POLLING) {
+        await this.poll(Date.now() + POLLED_MS_MAX);
+        continue;
+      }
       this.onState("broken");
       await this.sleep(backoff);
       backoff = Math.min(backoff * 2, BACKOFF_MS_MAX);
@@ -65,7 +69,10 @@ class Follower {
           subscribed = true;
           this.next ||= event.height;
           this.onState("live");
-        } else if (event.kind === "problem") socket.close();
+        } else if (event.kind === "problem") {
+          if (event.code === "SESSION_UNKNOWN") this.api.close(); // it is over, or the node has restarted
+          socket.close();
+        }
         else if (event.kind !== "heartbeat") this.deliver(event);
       };
       socket.onclose = () => resolve(subscribed ? "ended" : "failed");
@@ -82,8 +89,8 @@ class Follower {
     this.onEvent(event);
   }
 
-  async poll() {
-    while (!this.stopped) {
+  async poll(untilMs) {
+    while (!this.stopped && Date.now() < untilMs) {
       try {
         await this.look();
         this.onState("polling");

@@ -7,8 +7,8 @@ import { readers } from "./inputs.js";
 /** Show a panel; resolves with {outcome, verified} when it is done, null when the person leaves it.
 
     `what`: {title, fields: [{name, label, kind, value, hint, options}], quote(values), danger?, done?, send?(call, progress)}.
-    `quote` gives {facts: [[term, text]], held, freed (BigInt), next, call: [contract, function, args] or prepare(), problem?};
-    it is asked again at every change, once all fields can be read. Where there is one option only, it is told instead of
+    `quote` gives {facts: [[term, text]], held, freed (BigInt), next, call: [contract, function, args] or prepare(), problem?,
+    assure?()}; `assure` raises if what was shown is not what is certified, and then nothing is signed. The quote is asked again at every change, once all fields can be read. Where there is one option only, it is told instead of
     asked for. `account`: {available, held}, or null where no money is held. */
 export function act(context, what, account = null) {
   return new Promise((resolve) => {
@@ -95,6 +95,7 @@ class Panel {
   }
 
   async send(progress) {
+    await this.quote.assure?.();
     const call = await (this.quote.prepare?.() ?? this.quote.call);
     if (this.what.send) return this.what.send(call, progress);
     const [contract, name, args] = call;

@@ -1,4 +1,7 @@
-// One's own documents over POST /v1/query: all pages of them, up to a bound.
+// One's own documents over POST /v1/query: all pages of them, up to a bound. Each comes with its proof, which is checked here: a
+// node can leave documents out, and be late, but not make up any.
+
+import { NotProven, verifyRows } from "../lib/verify.js";
 
 const PAGE_ROWS = 200;
 const PAGES_MAX = 20;
@@ -18,27 +21,25 @@ export async function patiently(ask) {
   }
 }
 
-/** Values of the documents of a type, in the order of their keys; `where`: {field: condition}. At most 4,000 of them. */
-export async function documents(api, type, where = {}, { rows = PAGE_ROWS * PAGES_MAX } = {}) {
+/** Values of the documents of a type, in the order of their keys, with their `key`, `height` and whether they are `proven` at
+ * the node's newest certified block; one that has changed after it is not yet. `where`: {field: condition}. At most 4,000. */
+export async function documents({ api, trust }, type, where = {}, { rows = PAGE_ROWS * PAGES_MAX } = {}) {
   const selector = { "v.type": type };
   for (const [name, condition] of Object.entries(where)) selector[`v.${name}`] = condition;
   const found = [];
   let bookmark = "";
   do {
-    const asked = { selector, limit: Math.min(PAGE_ROWS, rows), bookmark };
+    const asked = { selector, limit: Math.min(PAGE_ROWS, rows), bookmark, prove: true };
     const page = await patiently(() => api.post("/v1/query", asked));
-    for (const row of page.rows) found.push({ ...row.value, key: row.key, height: row.height });
+    const checked = await trust.judge("proof", () => checkedRows(page, type, trust.genesis));
+    for (const row of checked) found.push({ ...row.value, key: row.key, height: row.height, proven: row.proven });
     bookmark = page.bookmark;
   } while (bookmark !== "" && found.length < rows);
   return found;
 }
 
-/** A single document by its route, or null where there is none. */
-export async function single(api, path) {
-  try {
-    return (await api.ask(path)).value;
-  } catch (error) {
-    if (error.status === 404 || error.code === "NOT_FOUND") return null;
-    throw error;
-  }
+async function checkedRows(page, type, genesis) {
+  const rows = await verifyRows(page, genesis);
+  if (rows.some((row) => row.value.type !== type)) throw new NotProven("record", `it is no ${type}`);
+  return rows;
 }

@@ -1,6 +1,7 @@
 // The person at this page: account, role, meters; and what the market's terms are for them.
 
-import { documents, single } from "./documents.js";
+import { proven } from "../lib/proven.js";
+import { documents } from "./documents.js";
 
 const SELLS = ["seller", "prosumer"];
 const BUYS = ["buyer", "prosumer"];
@@ -13,7 +14,7 @@ export async function personOf(context) {
   const user = context.identity.user ?? await context.identity.refresh();
   if (user === null) return null;
   const { signer } = key;
-  const [account, meters] = await Promise.all([accountOf(context, signer), documents(context.api, "meter")]);
+  const [account, meters] = await Promise.all([accountOf(context, signer), documents(context, "meter")]);
   return {
     signer,
     user,
@@ -27,6 +28,5 @@ export async function personOf(context) {
 
 /** An account that nobody has paid into is empty. */
 export async function accountOf(context, signer) {
-  const found = await single(context.api, `/v1/accounts/${signer}`);
-  return found ?? { available: 0, held: 0 };
+  return await proven(context, `credit/account/${signer}`) ?? { available: 0, held: 0 };
 }

@@ -80,10 +80,10 @@ class Account extends LiveView {
     const within = { interval: { $gte: first, $lte: last } };
     const [account, trades, adjustments, readings, certificates, mandates, open, disputes, ...offered] = await Promise.all([
       accountOf(this.context, signer),
-      documents(api, "trade", within), documents(api, "adjustment", within), documents(api, "reading", within),
-      documents(api, "certificate", { owner: signer }), documents(api, "mandate", { signer }),
-      documents(api, "trade", { status: { $in: ["matched", "proposed", "overdue"] } }), documents(api, "dispute"),
-      ...HOLDING.map((type) => documents(api, type, { status: { $in: ["open", "sealed"] } })),
+      documents(this.context, "trade", within), documents(this.context, "adjustment", within), documents(this.context, "reading", within),
+      documents(this.context, "certificate", { owner: signer }), documents(this.context, "mandate", { signer }),
+      documents(this.context, "trade", { status: { $in: ["matched", "proposed", "overdue"] } }), documents(this.context, "dispute"),
+      ...HOLDING.map((type) => documents(this.context, type, { status: { $in: ["open", "sealed"] } })),
     ]);
     if (this.ended || day !== state.day) return;
     state.person.account = account;

@@ -149,7 +149,7 @@ class Market extends LiveView {
     const mine = (record) => OWNERS.some((name) => record[name] === signer);
     return Promise.all([
       accountOf(this.context, signer), this.auction(interval),
-      ...OWN.map(async (type) => (await documents(this.context.api, type, { interval })).filter(mine)),
+      ...OWN.map(async (type) => (await documents(this.context, type, { interval })).filter(mine)),
     ]);
   }
 

@@ -56,7 +56,7 @@ class Operations extends LiveView {
     const { api } = this.context;
     const view = (contract, name) => api.post("/v1/views", { contract, function: name, args: {} }).then(({ value }) => value);
     const [users, meters, revocations, terms, arbiter, epoch, waiting] = await Promise.all([
-      documents(api, "user"), documents(api, "meter"), documents(api, "revocation"), api.ask("/v1/terms", { open: true }),
+      documents(this.context, "user"), documents(this.context, "meter"), documents(this.context, "revocation"), api.ask("/v1/terms", { open: true }),
       view("registry", "get_arbiter"), view("governance", "get_epoch"), waitingOf(this.context),
     ]);
     if (this.ended) return;

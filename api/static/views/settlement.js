@@ -45,11 +45,10 @@ class Settlement extends LiveView {
   }
 
   async look() {
-    const { api } = this.context;
     const { signer } = this.person;
     const [trades, adjustments, disputes, account] = await Promise.all([
-      documents(api, "trade", { status: OPEN }), documents(api, "adjustment", { status: OPEN }),
-      documents(api, "dispute", { status: "open" }), accountOf(this.context, signer),
+      documents(this.context, "trade", { status: OPEN }), documents(this.context, "adjustment", { status: OPEN }),
+      documents(this.context, "dispute", { status: "open" }), accountOf(this.context, signer),
     ]);
     const about = await this.tradesOf([...adjustments, ...disputes]);
     if (this.ended) return;
@@ -66,7 +65,7 @@ class Settlement extends LiveView {
   /** By id, the trades that records are about. */
   async tradesOf(records) {
     const ids = [...new Set(records.map((each) => each.trade))];
-    const found = ids.length > 0 ? await documents(this.context.api, "trade", { id: { $in: ids.slice(0, 90) } }) : [];
+    const found = ids.length > 0 ? await documents(this.context, "trade", { id: { $in: ids.slice(0, 90) } }) : [];
     return new Map(found.map((trade) => [trade.id, trade]));
   }
 

@@ -137,6 +137,25 @@ def test_the_page_follows_changes_of_membership_from_genesis() -> None:
     assert judge(GOVERNED, forged) == [{"fault": "boundary"}] * len(wrong)
 
 
+def test_nothing_is_signed_for_what_was_shown_otherwise_than_it_is_certified(ledger: Ledger) -> None:
+    """A node showed a listing for a tenth of its price, and people signed for the whole one."""
+    key, absent = "governance/epoch", "registry/user/nobody"
+    value = judge(GENESIS, [("state", state_proof(ledger, key))])[0]["value"]
+    truth = {"key": key, "shown": value, "proof": state_proof(ledger, key), "newest": None}
+    none = {"key": absent, "shown": None, "proof": state_proof(ledger, absent), "newest": 66}
+    assert judge(GENESIS, [("shown", truth), ("shown", none)]) == [{"key": key}, {"key": absent}]
+    lies: list[tuple[dict[str, Any], dict[str, str]]] = [
+        ({"shown": {**value, "number": 7}}, {"code": "NOT_AS_SHOWN"}),
+        ({"shown": {**value, "price": 1}}, {"code": "NOT_AS_SHOWN"}),
+        ({"shown": None}, {"code": "NOT_AS_SHOWN"}),
+        ({"newest": 10_000}, {"code": "NODE_BEHIND"}),
+        ({"key": absent}, {"fault": "record"}),
+        ({"proof": None}, {"fault": "malformed"}),
+    ]
+    assert judge(GENESIS, [("shown", truth | lie) for lie, _ in lies]) == [fault for _, fault in lies]
+    assert judge(GENESIS, [("shown", none | {"shown": {"role": "buyer"}})]) == [{"code": "NOT_AS_SHOWN"}]
+
+
 def test_rows_are_what_is_proven_or_refused(ledger: Ledger) -> None:
     whole = state_proof(ledger, "box/k7")
     row = {"key": "box/k7", "height": 1, "index": 7, "value": 7, "proof": whole["entry"]}
