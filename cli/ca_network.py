@@ -34,14 +34,13 @@ from cli.ca_common import (
     refusals,
     say,
 )
-from cli.client import NODES
+from cli.client import NODES, Node
 from cli.governing import Proposal
 from cluster import ClusterError
 from ledger.genesis import GenesisInvalid
 from sdk.errors import Refused, SdkError
 
 INTERMEDIATE_DAYS = 1_825
-Node = Annotated[list[str], typer.Option("--node", "-n", help="A node's URL; more for failover.")]
 GenesisFile = Annotated[
     Path | None, typer.Option("--genesis", "-g", help="The network's genesis.json, to tell the chain at once.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography import x509
@@ -15,6 +16,8 @@ from ca.authority import Authority
 from ca.keys import SigningKey
 from ca.messages import Application
 from cli.ca import app
+from cli.governing import Proposal
+from cluster import ClusterError
 
 COMMANDS = (
     "init", "key", "request", "issue", "enrol", "list", "show", "revoke", "code", "serve", "waiting", "approve",
@@ -158,3 +161,20 @@ def test_an_operators_commands_from_afar_need_a_key_and_an_answer(home: Path) ->
 def test_a_faulty_policy_keeps_the_service_from_starting(home: Path) -> None:
     (home / "ca" / "policy.toml").write_text("[[rule]]\nthen = 'issue'\n")
     run("serve", "-d", home / "ca", "--port", "0", code=1)
+
+
+@pytest.mark.parametrize("command", ["revoke", "accept"])
+def test_what_is_told_to_the_chain_goes_to_the_nodes_of_the_environment(
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    asked: list[list[str]] = []
+
+    def note(proposal: Proposal, _: object) -> NoReturn:
+        asked.append(list(proposal.nodes))
+        raise ClusterError("no network here")
+
+    monkeypatch.setattr(Proposal, "submitted", note)
+    monkeypatch.setenv("WATTQ_NODES", "http://one.example http://two.example")
+    words = {"revoke": (issue(home), "--reason", "r", "-d", home / "ca"), "accept": (home / "ca" / "root.crt",)}
+    run(command, *words[command], "--genesis", home / "genesis.json", code=2)
+    assert asked == [["http://one.example", "http://two.example"]]
