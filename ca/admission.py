@@ -73,6 +73,7 @@ class Admissions:
         """Certify, keep waiting or refuse; ``InvalidCertificate`` for what is no application."""
         facts = _facts_of(asked)
         with self._authority.locked():
+            self._authority.refuse_barred(signer_of(facts.public_key))
             known = self._known(facts, asked.code)
             if known is not None:
                 return self._told(known)
@@ -106,8 +107,9 @@ class Admissions:
             if not verify(facts.public_key, asked.proof, renewal_text(asked.serial)):
                 raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the certificate's key")
             newest = authority.newest_of(old.signer)
-            if authority.is_revoked(old.serial) or newest is None:
-                raise AdmissionRefused("CERTIFICATE_REVOKED", "this certificate has been revoked; enrol anew")
+            authority.refuse_barred(old.signer)
+            if authority.is_revoked(old.serial):
+                raise AdmissionRefused("CERTIFICATE_REVOKED", "this certificate has been revoked; renew the newest one")
             if newest.not_after_ms < now:
                 raise AdmissionRefused("CERTIFICATE_EXPIRED", "this certificate has expired; enrol anew")
             if newest.serial != old.serial:

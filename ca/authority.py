@@ -2,7 +2,8 @@
 
 Files: ``root.key`` (0600, encrypted if its keeper wants that) and ``root.crt``; for an intermediate CA
 ``intermediate.key`` and ``intermediate.crt``, with its root's ``root.crt``. Beside them ``issued.jsonl``,
-``revoked.jsonl``, ``codes.jsonl``, ``registrations.jsonl`` and ``audit.jsonl``, which only grow, under one lock.
+``revoked.jsonl``, ``pardoned.jsonl``, ``codes.jsonl``, ``registrations.jsonl`` and ``audit.jsonl``, which only grow,
+under one lock.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CERTIFICATE_DAYS = 365
 ROOT_DAYS = 3_650
 CODE_VALID_HOURS = 72
 HOUR_MS = 3_600_000
-ISSUED, REVOKED = "issued.jsonl", "revoked.jsonl"
+ISSUED, REVOKED, PARDONED = "issued.jsonl", "revoked.jsonl", "pardoned.jsonl"
 ROOT, INTERMEDIATE = "root", "intermediate"
 PASSPHRASE_VARIABLE = "WATTQ_CA_PASSPHRASE"
 """The environment variable with the passphrase of a CA's encrypted key; it is in no file."""
@@ -126,11 +127,16 @@ class Authority:
         days: int = CERTIFICATE_DAYS,
         hosts: Sequence[str] = (),
         attributes: Mapping[str, str] = NO_ATTRIBUTES,
+        pardon: bool = False,
     ) -> Issued:
-        """Certify the key of a request under the given names; the request proves possession of the key."""
+        """Certify the key of a request under the given names; the request proves possession of the key.
+
+        ``pardon``: even if a certificate of that key was revoked; from then on it is as any other."""
         facts = RequestFacts(name, organisation, Role(role).value, requested_key(request_der))
-        issued = self.certify(facts, days, hosts, attributes)
         with self.locked():
+            if pardon:
+                self._pardon(signer_of(facts.public_key))
+            issued = self.certify(facts, days, hosts, attributes)
             self.record(issued, local_user())
         return issued
 
@@ -164,6 +170,31 @@ class Authority:
         known = any(line["serial"] == serial for line in self.folder.lines(REVOKED))
         return known or self.revoked_elsewhere(serial)
 
+    def is_barred(self, signer: str) -> bool:
+        """Whether a certificate of a key was revoked, and nobody has pardoned that: such a key is certified no more."""
+        pardoned = {serial for line in self.folder.lines(PARDONED) for serial in line["serials"]}
+        return any(serial not in pardoned and self.is_revoked(serial) for serial in self._serials_of(signer))
+
+    def refuse_barred(self, signer: str) -> None:
+        if self.is_barred(signer):
+            raise AdmissionRefused("CERTIFICATE_REVOKED", "a certificate of this key has been revoked; make a new key")
+
+    def _pardon(self, signer: str) -> None:
+        serials = [serial for serial in self._serials_of(signer) if self.is_revoked(serial)]
+        if serials:
+            self.audit.note(now_ms(), "pardoned", local_user(), signer=signer)
+            self.folder.append(PARDONED, {"signer": signer, "serials": serials, "time_ms": now_ms()})
+
+    def _serials_of(self, signer: str) -> list[str]:
+        return [line["serial"] for line in self.folder.lines(ISSUED) if line["signer"] == signer]
+
+    def others_in_force(self, serial: str) -> list[str]:
+        """The serials of what else the same key holds, neither ended nor revoked."""
+        known, now = self.show(serial), now_ms()
+        lines = [line for line in self.folder.lines(ISSUED) if known is not None and line["signer"] == known.signer]
+        alive = [line["serial"] for line in lines if now <= line["not_after_ms"] and line["serial"] != serial]
+        return [each for each in alive if not self.is_revoked(each)]
+
     def issued(self) -> list[Issued]:
         """Everything issued, oldest first."""
         return [_issued(line) for line in self.folder.lines(ISSUED)]
@@ -171,10 +202,9 @@ class Authority:
     def show(self, serial: str) -> Issued | None:
         return next((_issued(line) for line in self.folder.lines(ISSUED) if line["serial"] == serial), None)
 
-    def newest_of(self, signer: str) -> Issued | None:
-        """What a key was certified with last, if that is not revoked."""
-        lines = [line for line in self.folder.lines(ISSUED) if line["signer"] == signer]
-        return next((_issued(line) for line in reversed(lines) if not self.is_revoked(line["serial"])), None)
+    def newest_of(self, signer: str) -> Issued:
+        """What a key that was certified was certified with last."""
+        return next(_issued(line) for line in reversed(self.folder.lines(ISSUED)) if line["signer"] == signer)
 
     def is_taken(self, facts: RequestFacts) -> bool:
         """Whether another key has a certificate under the same name and organisation that is in force."""
@@ -220,7 +250,9 @@ class Authority:
     def certify(
         self, facts: RequestFacts, days: int, hosts: Sequence[str] = (), attributes: Mapping[str, str] = NO_ATTRIBUTES
     ) -> Issued:
-        """A certificate that counts once it is recorded; ``InvalidCertificate`` for what this CA may not certify."""
+        """A certificate that counts once it is recorded. ``InvalidCertificate`` for what this CA may not certify,
+        ``AdmissionRefused`` for a key that a revocation bars."""
+        self.refuse_barred(signer_of(facts.public_key))
         if self.certificate.not_valid_after_utc.timestamp() * 1000 <= now_ms():
             raise AuthorityError("the CA's own certificate has ended")
         made = make_certificate(self._key, self.certificate, facts, days, hosts, attributes)

@@ -103,6 +103,9 @@ def issue(
     host: Annotated[list[str] | None, typer.Option(help="A node's host name or IP address; repeatable.")] = None,
     attribute: Attributes = None,
     days: Days = CERTIFICATE_DAYS,
+    pardon: Annotated[
+        bool, typer.Option("--pardon", help="Even if a certificate of this key was revoked; it must be nobody else's.")
+    ] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -116,7 +119,7 @@ def issue(
     with refusals():
         asked = request_facts(der)
         names = (name or asked.name, organisation or asked.organisation, role or asked.role)
-        issued = authority.issue(der, *names, days, host or (), pairs_of(attribute))
+        issued = authority.issue(der, *names, days, host or (), pairs_of(attribute), pardon)
     hand_over(issued.certificate_pem, facts_of(authority, issued), out, as_json)
 
 

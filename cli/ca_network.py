@@ -62,10 +62,10 @@ def revoke(
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
-    """Revoke a certificate: here, so that it is never renewed, and with --genesis on the chain too.
+    """Revoke a certificate: here, so that its key is certified no more, and with --genesis on the chain too.
 
-    On the chain operators of enough organisations sign it, and it holds from the block that is told on. Run again
-    after it failed halfway, the command does what is left.
+    What else the key holds goes with it. On the chain operators of enough organisations sign it, and it holds from the
+    block that is told on. Run again after it failed halfway, the command does what is left.
 
     Example: wattq ca revoke 5f3a --reason "key lost" --genesis wattquorum/genesis.json
     """
@@ -73,9 +73,15 @@ def revoke(
     with refusals():
         if genesis is None or not authority.is_revoked(serial):
             authority.revoke(serial, reason, foreign)
-    told: dict[str, Any] = {"serial": serial, "revoked": True}
+    others = authority.others_in_force(serial)
+    for other in others:
+        if genesis is not None:
+            _govern(_revocation(other, reason, node, genesis), key, "ALREADY_REVOKED")
+        with refusals():
+            authority.revoke(other, reason)
+    told: dict[str, Any] = {"serial": serial, "revoked": True, "others": others}
     if genesis is not None:
-        told |= _govern(Proposal("revoke", {"serial": serial, "reason": reason}, node, genesis), key)
+        told |= _govern(_revocation(serial, reason, node, genesis), key)
     elif not as_json:
         typer.echo("The network does not know yet: add --genesis, or have operators sign governance.revoke.", err=True)
     say(told, as_json)
@@ -166,11 +172,19 @@ def accept(
     say({"sha256": fingerprint, **told}, as_json)
 
 
-def _govern(proposal: Proposal, keys: list[Path] | None) -> dict[str, Any]:
-    """Where an act of governance stands in the chain; a refusal ends with 1, bad files with 2, silence with 3."""
+def _revocation(serial: str, reason: str, node: list[str], genesis: Path) -> Proposal:
+    return Proposal("revoke", {"serial": serial, "reason": reason}, node, genesis)
+
+
+def _govern(proposal: Proposal, keys: list[Path] | None, done: str = "") -> dict[str, Any]:
+    """Where an act of governance stands in the chain; a refusal ends with 1, bad files with 2, silence with 3.
+
+    ``done``: the refusal that says that there is nothing left to do."""
     try:
         outcome = asyncio.run(proposal.submitted(keys or []))
     except Refused as error:
+        if error.code == done:
+            return {}
         fail(str(error), 1)
     except (GenesisInvalid, InvalidKey, InvalidCertificate, ClusterError, OSError, ValueError) as error:
         fail(str(error), 2)

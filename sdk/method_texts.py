@@ -234,6 +234,7 @@ TEXTS: dict[str, MethodText] = {
             "CODE_EXPIRED",
             "CODE_OTHER_ROLE",
             "CODE_OTHER_NAME",
+            "CERTIFICATE_REVOKED",
             "ADMISSION_REFUSED",
             "TOO_MANY_WAITING",
             *ENROLLED,

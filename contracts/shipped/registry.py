@@ -25,6 +25,7 @@ def register(certificate_der: str):
     closed = peek("governance", "parameter/members_only")
     free = closed is None or closed["value"] == 0 or get("user/" + caller()) is not None
     require(free, "MEMBERS_ONLY", "An operator admits whoever is to take part here.")
+    require(not is_barred(caller()), "CERTIFICATE_REVOKED", "A certificate of this key has been revoked.")
     enter(facts)
 
 
@@ -32,12 +33,21 @@ def register(certificate_der: str):
 def admit(certificate_der: str):
     """Register somebody with its base64 DER certificate, the way it would itself; its signer is returned.
 
-    Errors: CERTIFICATE_INVALID, NOT_ADMITTED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED,
+    For a key whose certificate was revoked, operators of enough organisations sign. Errors: CERTIFICATE_INVALID,
+    CONSENT_LACKING, NOT_ADMITTED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED,
     OLDER_CERTIFICATE.
     """
     facts = certificate(certificate_der)
+    if is_barred(facts["signer"]):
+        need_consent()
     enter(facts)
     return facts["signer"]
+
+
+def is_barred(signer):
+    """Whether the certificate under which a key takes part was revoked: whoever has the key could renew it."""
+    known = get("user/" + signer)
+    return known is not None and peek("governance", "revoked/" + known["serial"]) is not None
 
 
 def enter(facts):

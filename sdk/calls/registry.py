@@ -19,7 +19,8 @@ def register(*, certificate_der: str) -> Call:
 def admit(*, certificate_der: str) -> Call:
     """Register somebody with its base64 DER certificate, the way it would itself; its signer is returned.
 
-    Errors: CERTIFICATE_INVALID, NOT_ADMITTED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED,
+    For a key whose certificate was revoked, operators of enough organisations sign. Errors: CERTIFICATE_INVALID,
+    CONSENT_LACKING, NOT_ADMITTED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED,
     OLDER_CERTIFICATE.
     """
     return Call("registry", "admit", {"certificate_der": certificate_der})

@@ -146,12 +146,19 @@ async def test_a_revocation_holds_on_the_chain_from_the_stated_height(world: Wor
     network = world.network
     carol = await network.admit("carol", "seller", 2)
     serial = (await world.user(carol.key.signer))["serial"]
+    request = create_request(carol.key, "carol", "Wattquorum", Role.SELLER)
+    spare = Authority.open(world.net / "ca").issue(request, "carol", "Wattquorum", Role.SELLER)
     told = await world.run("ca", "revoke", serial, "--reason", "lost", "-d", world.net / "ca", *world.governing)
+    assert told["others"] == [spare.serial]
     key = f"governance/revoked/{serial}"
     proven, _ = await network.operator.client.proof(key, told["effective_height"])
     assert proven.value["height"] == told["effective_height"]
     with pytest.raises(Refused) as caught:
         await carol.invoke("market", "cancel_order", {"order": "000000000001-00000"})
+    assert caught.value.code == "CERTIFICATE_REVOKED"
+    entry = {"certificate_der": base64.b64encode(spare.certificate_der).decode()}
+    with pytest.raises(Refused) as caught:
+        await carol.invoke("registry", "register", entry)
     assert caught.value.code == "CERTIFICATE_REVOKED"
     ca = HttpTransport(world.at(2))
     with pytest.raises(Refused) as caught:

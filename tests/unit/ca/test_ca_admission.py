@@ -388,3 +388,61 @@ def test_what_the_chain_has_revoked_is_not_renewed(
     clock[0] = 21 * DAY_MS
     authority.revoked_elsewhere = lambda serial: serial == held.serial
     assert refused(admissions.renew, renewal(key, held.serial)) == "CERTIFICATE_REVOKED"
+
+
+# ---------------------------------------------------------------------------- what a revocation bars
+
+
+def test_a_revoked_key_is_not_renewed_by_its_older_certificate(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    clock[0] = 21 * DAY_MS
+    new = admissions.renew(renewal(key, held.serial))
+    authority.revoke(new.serial, "stolen")
+    for serial in (held.serial, new.serial):
+        assert refused(admissions.renew, renewal(key, serial)) == "CERTIFICATE_REVOKED"
+    assert len(authority.issued()) == 2
+
+
+@pytest.mark.parametrize("revoker", ["here", "chain"])
+def test_a_revoked_key_is_admitted_by_neither_policy_nor_code_nor_operator(
+    authority: Authority, admissions: Admissions, key: SigningKey, revoker: str
+) -> None:
+    waits = admissions.apply(by_proof(key, "alice")).registration
+    serial = authority.issue(create_request(key, "al", "house", Role.SELLER), "al", "house", Role.SELLER).serial
+    if revoker == "here":
+        authority.revoke(serial, "stolen")
+    else:
+        authority.revoked_elsewhere = lambda asked: asked == serial
+    policy(authority, RULES)
+    code = authority.new_admission_code(Role.SELLER)
+    for asked in (by_proof(key), by_proof(key, "anew"), by_proof(key, code=code)):
+        assert refused(admissions.apply, asked) == "CERTIFICATE_REVOKED"
+    assert refused(admissions.approve, waits, "keeper") == "CERTIFICATE_REVOKED"
+    assert admissions.apply(by_proof(SigningKey.generate(), code=code)).state == "issued"
+
+
+def test_a_person_pardons_a_key_whose_certificate_was_revoked(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    authority.revoke(held.serial, "wrong name")
+    request, names = create_request(key, "alicia", "house", Role.SELLER), ("alicia", "house", Role.SELLER, 30)
+    assert refused(authority.issue, request, *names) == "CERTIFICATE_REVOKED"
+    again = authority.issue(request, *names, pardon=True)
+    clock[0] = 21 * DAY_MS
+    assert refused(admissions.renew, renewal(key, held.serial)) == "CERTIFICATE_REVOKED"
+    assert admissions.renew(renewal(key, again.serial)).name == "alicia"
+    authority.revoke(again.serial, "stolen")
+    assert refused(authority.issue, request, *names) == "CERTIFICATE_REVOKED"
+    assert [entry.what for entry in authority.check_log(authority.folder.directory)].count("pardoned") == 1
+
+
+def test_what_else_a_revoked_key_holds_is_named(
+    authority: Authority, admissions: Admissions, key: SigningKey, held: Issued, clock: list[int]
+) -> None:
+    clock[0] = 21 * DAY_MS
+    new = admissions.renew(renewal(key, held.serial))
+    authority.revoke(held.serial, "stolen")
+    assert authority.others_in_force(held.serial) == [new.serial]
+    clock[0] = 31 * DAY_MS + new.not_after_ms - held.not_after_ms
+    assert authority.others_in_force(held.serial) == []

@@ -45,6 +45,23 @@ def test_users_are_admitted_by_organisation_and_role(
     assert ran.executed.results[-1].code == code
 
 
+def test_a_revocation_bars_the_key_until_the_organisations_admit_it_again() -> None:
+    network = Network()
+
+    def act(keys: tuple[SigningKey, ...], function: str, serial: int) -> str:
+        der = base64.b64encode(certificate(STRANGER, "stranger", "north", "buyer", serial)).decode()
+        ran = network.block(network.envelope(keys, "registry", function, {"certificate_der": der}))
+        return ran.executed.results[-1].code
+
+    assert act((STRANGER,), "register", 99) == OK
+    assert network.govern("revoke", serial=f"{99:x}", reason="stolen").code == OK
+    assert act((STRANGER,), "register", 100) == "CERTIFICATE_REVOKED"
+    assert act(OPERATORS[:1], "admit", 100) == "CONSENT_LACKING"
+    assert act(OPERATORS[:2], "admit", 99) == "CERTIFICATE_REVOKED"
+    assert act(OPERATORS[:2], "admit", 100) == OK
+    assert act((STRANGER,), "register", 101) == OK
+
+
 @pytest.mark.parametrize(
     ("changed", "terms", "code"),
     [
