@@ -22,8 +22,7 @@ def read_book(reader: StateReader, interval: int, height: int) -> Book:
     """The best ``ROWS_MAX`` orders of each side, of all zones and products together, summed by price; and the
     interval's open listings. Prices are the orders' own: what the grid adds depends on who meets whom."""
     listings = [
-        OpenListing(row[0], int(rest.split("/")[0]), *row[1:])
-        for rest, row in _offers(reader, interval, ROWS_MAX)
+        OpenListing(row[0], int(rest.split("/")[0]), *row[1:]) for rest, row in _offers(reader, interval, ROWS_MAX)
     ]
     return Book(
         interval=interval,

@@ -22,7 +22,7 @@ from ca.certificates import (
     certificate_facts,
     request_facts,
 )
-from ca.codes import AdmissionRefused, hash_of
+from ca.codes import AdmissionRefused, CodeProof
 from ca.issuing import NO_ATTRIBUTES, attributes_of, hosts_of
 from ca.keys import InvalidKey, public_key_from, signer_of
 from ca.messages import (
@@ -74,12 +74,13 @@ class Admissions:
         facts = _facts_of(asked)
         with self._authority.locked():
             self._authority.refuse_barred(signer_of(facts.public_key))
-            known = self._known(facts, asked.code)
+            code = self._code(asked, facts)
+            known = self._known(facts, code)
             if known is not None:
                 return self._told(known)
-            entry = self._entry(facts, asked.code, origin)
-            if asked.code:
-                issued = self._had_for(facts, asked.code) or self._authority.admit_by_code(facts, asked.code)
+            entry = self._entry(facts, code, origin)
+            if code:
+                issued = self._had_for(facts, code) or self._authority.admit_by_code(facts, code)
                 return self._issued(entry, issued)
             policy = load_policy(self._folder.directory)
             rule = policy.decide(facts)
@@ -214,10 +215,15 @@ class Admissions:
             raise AdmissionRefused("ALREADY_DECIDED", "this registration does not wait any more")
         return line
 
+    def _code(self, asked: Application, facts: RequestFacts) -> str:
+        """The hash of the code that comes with an application, or nothing."""
+        if not asked.code_id:
+            return ""
+        return self._authority.codes.proven(CodeProof(asked.code_id, asked.code_proof), facts)
+
     def _known(self, facts: RequestFacts, code: str) -> dict[str, Any] | None:
         """What the same applicant was told before under the same code, or without one; nothing if that is over."""
-        signer, code_hash = signer_of(facts.public_key), hash_of(code) if code else ""
-        wanted = (signer, facts.name, facts.organisation, facts.role, code_hash)
+        wanted = (signer_of(facts.public_key), facts.name, facts.organisation, facts.role, code)
         for line in reversed(self._lines().values()):
             if (line["signer"], line["name"], line["organisation"], line["role"], line["code"]) == wanted:
                 return None if self._is_over(line) else line
@@ -249,7 +255,7 @@ class Admissions:
             "name": facts.name,
             "organisation": facts.organisation,
             "role": facts.role,
-            "code": hash_of(code) if code else "",
+            "code": code,
             "origin": origin,
             "time_ms": now_ms(),
         }
@@ -288,6 +294,8 @@ def _facts_of(asked: Application) -> RequestFacts:
     """What is asked for, once possession of the key is proven; ``InvalidCertificate`` otherwise."""
     if bool(asked.request) == bool(asked.public_key):
         raise InvalidCertificate("an application has either a request, or a public key with names and a proof")
+    if bool(asked.code_id) != bool(asked.code_proof):
+        raise InvalidCertificate("an admission code has both its name and its proof")
     if asked.request:
         return request_facts(asked.request)
     try:
@@ -295,7 +303,7 @@ def _facts_of(asked: Application) -> RequestFacts:
     except InvalidKey as error:
         raise InvalidCertificate(str(error)) from None
     facts = asked_facts(asked.name, asked.organisation, asked.role, point)
-    text = application_text(asked.name, asked.organisation, asked.role, asked.code)
+    text = application_text(asked.name, asked.organisation, asked.role, asked.code_id)
     if not verify(point, asked.proof, text):
         raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the key and the names")
     return facts

@@ -29,7 +29,7 @@ from ca.certificates import (
     request_facts,
     requested_key,
 )
-from ca.codes import AdmissionRefused, Codes, CodeTerms
+from ca.codes import AdmissionRefused, Codes, CodeTerms, prove
 from ca.folder import AuthorityError, Folder
 from ca.issuing import NO_ATTRIBUTES, check_attributes, make_certificate, make_intermediate, make_root, make_server
 from ca.keys import SigningKey, key_is_encrypted, signer_of
@@ -235,15 +235,15 @@ class Authority:
         """Trade a request and an unused code for a certificate; ``AdmissionRefused`` or ``InvalidCertificate``."""
         facts = request_facts(request_der)
         with self.locked():
-            return self.admit_by_code(facts, code)
+            return self.admit_by_code(facts, self.codes.proven(prove(code, facts), facts))
 
     # ------------------------------------------------------------------------- steps, for admissions too
 
-    def admit_by_code(self, facts: RequestFacts, code: str) -> Issued:
-        """Under the lock."""
-        terms = self.codes.check(code, facts, now_ms())
+    def admit_by_code(self, facts: RequestFacts, code_hash: str) -> Issued:
+        """By a code that was proven. Under the lock."""
+        terms = self.codes.check(code_hash, facts, now_ms())
         issued = self.certify(facts, CERTIFICATE_DAYS, (), terms.attributes)
-        self.codes.spend(code, issued.serial)
+        self.codes.spend(code_hash, issued.serial)
         self.record(issued, "code")
         return issued
 

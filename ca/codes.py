@@ -1,7 +1,14 @@
-"""One-time admission codes: of codes and of those used, only the hashes are kept (``codes.jsonl``)."""
+"""One-time admission codes: of codes and of those used, only the hashes are kept (``codes.jsonl``).
+
+A code is never sent. Its holder shows by which name the CA knows it, and the code masked by a MAC over the application
+under the code's hash, as SCRAM does (RFC 5802, section 3). Only the CA has that hash, takes the mask off, and finds the
+code that fits the hash. Whoever passes the application on learns nothing of which another could be made, and whoever
+reads the CA's file does not have the code: its 128 bits cannot be guessed from either.
+"""
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +17,8 @@ from typing import Any
 
 from ca.certificates import RequestFacts, Role
 from ca.folder import Folder
+from ca.keys import signer_of
+from ca.messages import code_text
 
 FILE = "codes.jsonl"
 CODE_BYTES = 16
@@ -33,6 +42,14 @@ class CodeTerms:
     attributes: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class CodeProof:
+    """That an applicant has a code: the name by which the CA finds it (hex), and the masked code."""
+
+    id: str
+    proof: bytes
+
+
 class Codes:
     """The codes of one CA. All calls belong under the folder's lock."""
 
@@ -43,16 +60,23 @@ class Codes:
         """A code that will be shown this once."""
         code = secrets.token_urlsafe(CODE_BYTES)
         line = {"role": terms.role.value, "name": terms.name, "expires_ms": terms.expires_ms}
-        self._folder.append(FILE, {"hash": hash_of(code), **line, "attributes": dict(terms.attributes)})
+        self._folder.append(FILE, {"hash": _hash_of(code.encode()), **line, "attributes": dict(terms.attributes)})
         return code
 
-    def check(self, code: str, facts: RequestFacts, now_ms: int) -> CodeTerms:
-        """The terms of an unused code that admits whom the facts are of; ``AdmissionRefused`` otherwise."""
-        lines, wanted = self._folder.lines(FILE), hash_of(code)
-        entry = next((line for line in lines if line.get("hash") == wanted), None)
-        if entry is None:
+    def proven(self, shown: CodeProof, facts: RequestFacts) -> str:
+        """The hash of the code that whom the facts are of has shown to have; ``AdmissionRefused`` otherwise."""
+        hashes = (line["hash"] for line in self._folder.lines(FILE) if "hash" in line)
+        known = next((each for each in hashes if _id_of(each) == shown.id), "")
+        if not known:
             raise AdmissionRefused("CODE_UNKNOWN", "this admission code is unknown")
-        if self.serial_for(code):
+        if _hash_of(_masked(shown.proof, known, facts)) != known:
+            raise AdmissionRefused("PROOF_INVALID", "the proof of the code does not fit the key and the names")
+        return known
+
+    def check(self, code_hash: str, facts: RequestFacts, now_ms: int) -> CodeTerms:
+        """The terms of an unused code that admits whom the facts are of; ``AdmissionRefused`` otherwise."""
+        entry = next(line for line in self._folder.lines(FILE) if line.get("hash") == code_hash)
+        if self.serial_for(code_hash):
             raise AdmissionRefused("CODE_USED", "this admission code has been used")
         terms = _terms(entry)
         if terms.expires_ms < now_ms:
@@ -63,18 +87,34 @@ class Codes:
             raise AdmissionRefused("CODE_OTHER_NAME", "this admission code is for somebody else")
         return terms
 
-    def spend(self, code: str, serial: str) -> None:
+    def spend(self, code_hash: str, serial: str) -> None:
         """Before the certificate counts: a crash in between admits nobody twice."""
-        self._folder.append(FILE, {"used": hash_of(code), "serial": serial})
+        self._folder.append(FILE, {"used": code_hash, "serial": serial})
 
-    def serial_for(self, code: str) -> str:
+    def serial_for(self, code_hash: str) -> str:
         """The serial of the certificate that a code was used for, or nothing."""
-        wanted = hash_of(code)
-        return next((str(line["serial"]) for line in self._folder.lines(FILE) if line.get("used") == wanted), "")
+        return next((str(line["serial"]) for line in self._folder.lines(FILE) if line.get("used") == code_hash), "")
 
 
-def hash_of(code: str) -> str:
-    return sha256(b"wattquorum/1 admission " + code.encode(errors="replace")).hexdigest()
+def prove(code: str, facts: RequestFacts) -> CodeProof:
+    """Show to have a code, for an application with these facts and no other."""
+    data = code.encode(errors="replace")
+    return CodeProof(_id_of(_hash_of(data)), _masked(data, _hash_of(data), facts))
+
+
+def _hash_of(code: bytes) -> str:
+    return sha256(b"wattquorum/1 admission " + code).hexdigest()
+
+
+def _id_of(code_hash: str) -> str:
+    return sha256(b"wattquorum/1 code id " + bytes.fromhex(code_hash)).hexdigest()
+
+
+def _masked(code: bytes, code_hash: str, facts: RequestFacts) -> bytes:
+    """The code under its mask, or without it again. A code has 22 bytes, the mask 32; a longer one is none of ours."""
+    text = code_text(signer_of(facts.public_key), facts.name, facts.organisation, facts.role)
+    mask = hmac.digest(bytes.fromhex(code_hash), text, "sha256")
+    return bytes(one ^ other for one, other in zip(code, mask, strict=False))
 
 
 def _terms(line: Mapping[str, Any]) -> CodeTerms:

@@ -15,12 +15,15 @@ from ca.certificates import NAME_CHARS_MAX
 
 KEY_BYTES_MAX, SIGNATURE_BYTES_MAX, DER_BYTES_MAX = 201, 81, 4_098
 """Multiples of three, so that base64 has the same bound; what is certified has ``CERTIFICATE_BYTES_MAX`` at most."""
-CODE_CHARS_MAX, REASON_CHARS_MAX = 128, 200
+REASON_CHARS_MAX = 200
+CODE_PROOF_BYTES_MAX = 33
+"""A mask's 32 bytes, up to a multiple of three."""
 
 Der = Annotated[bytes, Meta(max_length=DER_BYTES_MAX)]
 Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 Proof = Annotated[bytes, Meta(max_length=SIGNATURE_BYTES_MAX)]
-Code = Annotated[str, Meta(max_length=CODE_CHARS_MAX)]
+CodeId = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
+CodeProofBytes = Annotated[bytes, Meta(max_length=CODE_PROOF_BYTES_MAX)]
 Serial = Annotated[str, Meta(pattern="^[0-9a-f]{1,40}$")]
 RegistrationId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Time = Annotated[int, Meta(ge=0, le=2**53)]
@@ -32,7 +35,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 class Application(Message, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Somebody asks for a certificate: by a PKCS#10 ``request`` (DER), or by ``public_key`` and names with a ``proof``
-    over ``application_text``. ``code``: a one-time admission code, if there is one."""
+    over ``application_text``. ``code_id`` and ``code_proof``: that there is a one-time admission code, which itself is
+    never sent (``ca.codes.prove``)."""
 
     request: Der = b""
     public_key: Annotated[bytes, Meta(max_length=KEY_BYTES_MAX)] = b""
@@ -40,7 +44,8 @@ class Application(Message, frozen=True, forbid_unknown_fields=True, kw_only=True
     organisation: Name = ""
     role: Annotated[str, Meta(max_length=16)] = ""
     proof: Proof = b""
-    code: Code = ""
+    code_id: CodeId = ""
+    code_proof: CodeProofBytes = b""
 
 
 class Inquiry(Message, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,9 +120,14 @@ class Roots(msgspec.Struct, frozen=True):
     roots: tuple[bytes, ...]
 
 
-def application_text(name: str, organisation: str, role: str, code: str) -> bytes:
+def application_text(name: str, organisation: str, role: str, code_id: str) -> bytes:
     """Proves possession of the key that is to be certified."""
-    return "\n".join(("wattquorum/1 enrol", name, organisation, role, code)).encode()
+    return "\n".join(("wattquorum/1 enrol", name, organisation, role, code_id)).encode()
+
+
+def code_text(signer: str, name: str, organisation: str, role: str) -> bytes:
+    """What an admission code is shown for; ``signer`` is that of the key that is to be certified."""
+    return "\n".join(("wattquorum/1 code", signer, name, organisation, role)).encode()
 
 
 def renewal_text(serial: str) -> bytes:

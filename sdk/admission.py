@@ -1,9 +1,12 @@
-"""What a CA's answer to an application comes to: a certificate, or why there is none yet, or none at all."""
+"""An application to a CA, and what the answer comes to: a certificate, or why there is none yet, or none at all."""
 
 from __future__ import annotations
 
+from ca.certificates import request_facts
+from ca.codes import prove
 from ca.messages import Registration
 from sdk.errors import Problem, Refused, SdkError
+from sdk.methods import EnrolParams
 
 
 class AdmissionWaiting(SdkError):
@@ -12,6 +15,14 @@ class AdmissionWaiting(SdkError):
     def __init__(self, registration: str) -> None:
         super().__init__(f"registration {registration} waits for an operator's decision")
         self.registration = registration
+
+
+def application_of(request: bytes, code: str = "") -> EnrolParams:
+    """What is sent of a PKCS#10 request (DER) and an admission code: of the code a proof, for this request only."""
+    if not code:
+        return EnrolParams(request=request)
+    shown = prove(code, request_facts(request))
+    return EnrolParams(request=request, code_id=shown.id, code_proof=shown.proof)
 
 
 def certificate_in(told: Registration) -> bytes:

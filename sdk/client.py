@@ -37,7 +37,7 @@ from ledger.statedb.documents import narrow
 from ledger.statedb.matching import selected
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
-from sdk.admission import certificate_in
+from sdk.admission import application_of, certificate_in
 from sdk.calling import Call, View
 from sdk.connection import read_connection
 from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
@@ -362,7 +362,7 @@ class AsyncClient:
     async def enrol(self, request: bytes, code: str) -> bytes:
         """Trade a PKCS#10 request (DER) and an admission code for a certificate (DER) (S1). ``sdk.enrolment`` has the
         whole way. ``AdmissionWaiting`` if an operator has still to decide."""
-        return certificate_in(await self._call(methods.ENROL, methods.EnrolParams(request=request, code=code)))
+        return certificate_in(await self._call(methods.ENROL, application_of(request, code)))
 
     # -------------------------------------------------------------------------------------------- reading
 

@@ -15,7 +15,7 @@ from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ca.messages import Registration, Renewed, Waiting, decision_text, renewal_text, waiting_text
 from sdk import methods
-from sdk.admission import certificate_in
+from sdk.admission import application_of, certificate_in
 from sdk.client import AsyncClient, Outcome
 from sdk.transports import Transport
 
@@ -54,7 +54,7 @@ async def enrol(
 ) -> bytes:
     """The first half of ``register``: a certificate (DER)."""
     request = create_request(key, applicant.name, applicant.organisation, applicant.role)
-    told = await client.call_plain(methods.ENROL, methods.EnrolParams(request=request, code=code))
+    told = await client.call_plain(methods.ENROL, application_of(request, code))
     deadline, pause_s = time.monotonic() + wait_s, POLL_S
     while told.state == "waiting" and (left_s := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(pause_s, left_s))

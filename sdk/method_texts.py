@@ -222,8 +222,9 @@ TEXTS: dict[str, MethodText] = {
         "identity",
         "Ask for a certificate",
         "By a PKCS#10 `request` (DER), or by `public_key`, names and a `proof`: the signature over "
-        '`"wattquorum/1 enrol\\n" + name + "\\n" + organisation + "\\n" + role + "\\n" + code`. With a `code`, or '
-        "where the CA's policy says so, the answer holds the certificate; otherwise an operator has to decide. "
+        '`"wattquorum/1 enrol\\n" + name + "\\n" + organisation + "\\n" + role + "\\n" + code_id`. With an '
+        "admission code, which `code_id` and `code_proof` show without sending it (docs/ENROLMENT.md), or where the "
+        "CA's policy says so, the answer holds the certificate; otherwise an operator has to decide. "
         "Repeated, it is answered as before. Private keys never leave their owner.",
         "signature",
         (
@@ -351,7 +352,8 @@ PARAMETERS: dict[str, str] = {
     "verdict": "approve or refuse.",
     "reason": "Why; the applicant is told.",
     "time_ms": "When it was signed, in UTC ms; at most five minutes off the CA's clock.",
-    "code": "A one-time admission code.",
+    "code_id": "The name of a one-time admission code: a hash of its hash, in hex.",
+    "code_proof": "The code, masked for this key and these names.",
     "message": "The signed order, as `wattq cluster handover` makes it.",
     "logger": "A logger as the log names it, with all below it; empty for all.",
     "level": "How much it says; `inherit` takes its own level away.",

@@ -178,7 +178,7 @@ class SessionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class EnrolParams(Params, Application, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A PKCS#10 request (DER), or a key with names and a proof; and a one-time admission code, if there is one."""
+    """A PKCS#10 request (DER), or a key with names and a proof; and the proof of an admission code, if there is one."""
 
 
 class RegistrationParams(Params, Inquiry, frozen=True, forbid_unknown_fields=True, kw_only=True):

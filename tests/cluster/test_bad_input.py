@@ -24,6 +24,7 @@ from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ledger.receipts import receipt_from_json, verify_receipt
 from sdk import methods
+from sdk.admission import application_of
 from sdk.client import Signed
 from sdk.errors import Refused
 from sdk.methods import SubmitParams
@@ -290,13 +291,13 @@ async def test_enrolment_with_wrong_codes(market: Market) -> None:
     code = Authority.open(market.network.cluster.directory / "ca").new_admission_code(Role.BUYER, "eve")
     async with market.network.client(0, None) as stranger:
         refused = {
-            ("wrong", request): ("CODE_UNKNOWN", 403),
-            (code, request): ("CODE_OTHER_ROLE", 403),
-            (code, b"garbage"): ("REQUEST_INVALID", 400),
+            application_of(request, "wrong"): ("CODE_UNKNOWN", 403),
+            application_of(request, code): ("CODE_OTHER_ROLE", 403),
+            methods.EnrolParams(request=b"garbage"): ("REQUEST_INVALID", 400),
         }
-        for (given, asked), why in refused.items():
+        for asked, why in refused.items():
             with pytest.raises(Refused) as caught:
-                await stranger.enrol(asked, given)
+                await stranger.call_plain(methods.ENROL, asked)
             assert (caught.value.code, caught.value.status) == why
 
 

@@ -135,7 +135,7 @@ async def answers(world: World, node: str, channel: str, token: str = "") -> dic
         "query": {"selector": {}},
         "view": {"contract": "credit", "function": "total"},
         "submit": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]},
-        "enrol": {"request": "", "code": ""},
+        "enrol": {"request": ""},
         "renew": {"serial": "1", "proof": ""},
         "waiting": {"certificate": "", "time_ms": 1, "proof": ""},
         "decide": {"certificate": "", "registration": "0" * 32, "verdict": "refuse", "time_ms": 1, "proof": ""},

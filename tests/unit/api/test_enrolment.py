@@ -14,12 +14,14 @@ from msgspec import json
 from api.ca_service import BODY_BYTES_MAX, CaService
 from api.enrolment import RELAYED_MAX, NoOffice, OwnOffice, Relay
 from ca.authority import Authority
-from ca.certificates import Role, create_request
+from ca.certificates import RequestFacts, Role, create_request
+from ca.codes import prove
 from ca.keys import SigningKey
 from ca.messages import Registration, Roots, application_text
 from ca.server import ServerCertificate
 from ca.tls import pem_of, trusting_context
 from sdk import enrolment, methods
+from sdk.admission import application_of
 from sdk.errors import Refused
 from sdk.methods import EnrolParams, Nothing, RegistrationParams
 from sdk.transports import HttpTransport
@@ -58,7 +60,7 @@ async def relay(served: Served) -> AsyncIterator[Relay]:
 
 
 def asked(code: str = "", name: str = "alice") -> EnrolParams:
-    return EnrolParams(request=create_request(SigningKey.generate(), name, "house", Role.SELLER), code=code)
+    return application_of(create_request(SigningKey.generate(), name, "house", Role.SELLER), code)
 
 
 async def refusal(office: Relay | OwnOffice | NoOffice, params: EnrolParams) -> tuple[str, int]:
@@ -82,20 +84,37 @@ async def test_refusals_keep_their_codes_on_the_way(served: Served, relay: Relay
     code = served.authority.new_admission_code(Role.BUYER)
     assert await refusal(relay, asked("unknown")) == ("CODE_UNKNOWN", 403)
     assert await refusal(relay, asked(code)) == ("CODE_OTHER_ROLE", 403)
-    assert await refusal(relay, EnrolParams(request=b"garbage", code=code)) == ("REQUEST_INVALID", 400)
+    assert await refusal(relay, EnrolParams(request=b"garbage")) == ("REQUEST_INVALID", 400)
     assert served.authority.issued() == []
     assert await refusal(NoOffice(), asked(code)) == ("NOT_AN_AUTHORITY", 421)
 
 
+async def test_who_passes_an_application_on_can_make_no_other_of_it(served: Served) -> None:
+    code = served.authority.new_admission_code(Role.OPERATOR, "olga")
+    own, thief = SigningKey.generate(), SigningKey.generate()
+    wire = application_of(create_request(own, "olga", "Grid", Role.OPERATOR), code)
+    assert code.encode() not in json.encode(wire)
+    stolen = EnrolParams(
+        request=create_request(thief, "olga", "Grid", Role.OPERATOR), code_id=wire.code_id, code_proof=wire.code_proof
+    )
+    office = OwnOffice(served.authority)
+    assert await refusal(office, stolen) == ("PROOF_INVALID", 403)
+    told = await office.answer(methods.ENROL, wire, "")
+    assert isinstance(told, Registration)
+    assert (told.state, served.authority.issued()[0].signer) == ("issued", own.signer)
+
+
 async def test_a_browsers_key_with_its_proof(served: Served) -> None:
     key, code = SigningKey.generate(), served.authority.new_admission_code(Role.SELLER)
+    shown = prove(code, RequestFacts("爱丽丝", "house", "seller", key.public_key))
     params = EnrolParams(
         public_key=key.public_key,
         name="爱丽丝",
         organisation="house",
         role="seller",
-        proof=key.sign(application_text("爱丽丝", "house", "seller", code)),
-        code=code,
+        proof=key.sign(application_text("爱丽丝", "house", "seller", shown.id)),
+        code_id=shown.id,
+        code_proof=shown.proof,
     )
     ca = HttpTransport(served.url, served.tls)
     assert (await ca.call(methods.ENROL, params)).state == "issued"

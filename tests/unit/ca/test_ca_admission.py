@@ -13,7 +13,7 @@ import ca.authority
 from ca.admission import WAITING_MS_MAX, WAITING_PER_ORIGIN_MAX, Admissions, Terms
 from ca.authority import Authority, Issued
 from ca.certificates import InvalidCertificate, RequestFacts, Role, create_request
-from ca.codes import AdmissionRefused
+from ca.codes import AdmissionRefused, prove
 from ca.folder import AuthorityError
 from ca.issuing import attributes_of, hosts_of
 from ca.keys import SigningKey
@@ -58,14 +58,23 @@ def certified(authority: Authority, name: str, role: Role, **more: Any) -> tuple
     return key, issued.certificate_der
 
 
+def shown(key: SigningKey, name: str, role: str, code: str) -> dict[str, Any]:
+    """What is sent of a code."""
+    if not code:
+        return {}
+    of = prove(code, RequestFacts(name, "house", role, key.public_key))
+    return {"code_id": of.id, "code_proof": of.proof}
+
+
 def by_request(key: SigningKey, name: str = "alice", role: Role = Role.SELLER, code: str = "") -> Application:
-    return Application(request=create_request(key, name, "house", role), code=code)
+    return Application(request=create_request(key, name, "house", role), **shown(key, name, role, code))
 
 
 def by_proof(key: SigningKey, name: str = "alice", role: str = "seller", code: str = "", **changed: Any) -> Application:
-    proof = key.sign(application_text(name, "house", role, code))
+    of = shown(key, name, role, code)
+    proof = key.sign(application_text(name, "house", role, of.get("code_id", "")))
     names: dict[str, Any] = {"name": name, "organisation": "house", "role": role}
-    return Application(**{"public_key": key.public_key, **names, "proof": proof, "code": code, **changed})
+    return Application(**{"public_key": key.public_key, **names, "proof": proof, **of, **changed})
 
 
 def decision(
@@ -143,9 +152,11 @@ def test_what_is_no_application_changes_nothing(authority: Authority, admissions
     code, other = authority.new_admission_code(Role.SELLER), SigningKey.generate()
     before = files(authority)
     odd = [
-        Application(code=code),
-        Application(request=create_request(key, "alice", "house", Role.SELLER), public_key=key.public_key, code=code),
-        Application(request=b"\x30\x03garbage", code=code),
+        Application(**shown(key, "alice", "seller", code)),
+        Application(request=create_request(key, "alice", "house", Role.SELLER), public_key=key.public_key),
+        Application(request=b"\x30\x03garbage", **shown(key, "alice", "seller", code)),
+        by_proof(key, code=code, code_proof=b""),
+        by_proof(key, code_proof=bytes(22)),
         by_proof(key, public_key=b"\x04" + bytes(64)),
         *(by_proof(key, name) for name in ("", " alice", "al\nice", "ali\u202ece", "a" * 65)),
         by_proof(key, role="emperor"),
@@ -157,8 +168,23 @@ def test_what_is_no_application_changes_nothing(authority: Authority, admissions
     assert refused(admissions.apply, by_proof(key, code=code, organisation="else")) == "PROOF_INVALID"
     assert refused(admissions.apply, by_proof(key, code="", proof=key.sign(b"else"))) == "PROOF_INVALID"
     assert refused(admissions.apply, by_proof(key, code="no such code")) == "CODE_UNKNOWN"
+    assert refused(admissions.apply, by_proof(key, code=code + "x" * 100)) == "CODE_UNKNOWN"
+    assert refused(admissions.apply, by_proof(key, code=code, code_proof=bytes(22))) == "PROOF_INVALID"
     assert refused(admissions.apply, by_proof(key, role="buyer", code=code)) == "CODE_OTHER_ROLE"
     assert files(authority) == before
+
+
+def test_a_code_shown_for_one_application_opens_no_other(
+    authority: Authority, admissions: Admissions, key: SigningKey
+) -> None:
+    code = authority.new_admission_code(Role.SELLER)
+    thief, of = SigningKey.generate(), shown(key, "alice", "seller", code)
+    for asked in (by_request(thief), by_request(key, "alicia"), by_request(key, role=Role.BUYER)):
+        assert refused(admissions.apply, Application(request=asked.request, **of)) == "PROOF_INVALID"
+    kept = (authority.folder.directory / "codes.jsonl").read_text()
+    assert code not in kept
+    assert of["code_id"] not in kept
+    assert admissions.apply(by_request(key, code=code)).state == "issued"
 
 
 def test_an_expired_code(authority: Authority, admissions: Admissions, key: SigningKey, clock: list[int]) -> None:

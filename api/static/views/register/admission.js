@@ -2,16 +2,17 @@
 // certificate goes to the registry as a transaction that the person signs.
 
 import { toBase64, utf8 } from "../../lib/bytes.js";
+import { shown } from "../../lib/codes.js";
 import { field, fill, h } from "../../lib/dom.js";
 import { sentence, t } from "../../lib/i18n.js";
 
 const POLL_MS = 3_000;
 const ROLES = ["prosumer", "buyer", "seller"];
 const NAME_CHARS_MAX = 64;
-const CODE_CHARS_MAX = 128;
+const CODE_CHARS_MAX = 32;
 
 /** What is signed to prove possession of the key (ca/messages.py). */
-export const applicationText = (name, organisation, role, code) => ["wattquorum/1 enrol", name, organisation, role, code].join("\n");
+export const applicationText = (name, organisation, role, codeId) => ["wattquorum/1 enrol", name, organisation, role, codeId].join("\n");
 
 export function admission(place, context) {
   const { api, identity } = context;
@@ -28,8 +29,9 @@ export function admission(place, context) {
 
   async function apply({ name, organisation, role, code }) {
     const key = identity.get();
-    const proof = toBase64(await key.sign(utf8(applicationText(name, organisation, role, code))));
-    const asked = { public_key: key.publicKeyText, name, organisation, role, code, proof };
+    const codeShown = await shown(code, { signer: key.signer, name, organisation, role });
+    const proof = toBase64(await key.sign(utf8(applicationText(name, organisation, role, codeShown.code_id))));
+    const asked = { public_key: key.publicKeyText, name, organisation, role, ...codeShown, proof };
     const answer = await api.post("/v1/registrations", asked, { open: true });
     await identity.describe({ name, organisation, role, registration: answer.registration });
     return answer;
