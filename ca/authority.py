@@ -22,10 +22,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.audit import AuditLog, Entry
 from ca.certificates import (
+    MARKET_ROLES,
     InvalidCertificate,
     RequestFacts,
     Role,
     certificate_facts,
+    check_name,
     request_facts,
     requested_key,
 )
@@ -83,6 +85,7 @@ class Authority:
         self.chain = tuple(each.public_bytes(Encoding.DER) for each in found)
         """The CA's own certificate (DER), and its root's if that is another."""
         self.root_der = self.chain[-1]
+        self.is_intermediate = kind == INTERMEDIATE
         self._key = SigningKey.load(directory / f"{kind}.key", passphrase)
         self.revoked_elsewhere: Callable[[str], bool] = lambda serial: False
         """Whether a certificate is revoked, of which this directory need not know."""
@@ -221,14 +224,22 @@ class Authority:
         self,
         role: Role | str,
         name: str = "",
+        organisation: str = "",
         valid_hours: int = CODE_VALID_HOURS,
         attributes: Mapping[str, str] = NO_ATTRIBUTES,
     ) -> str:
-        """A one-time code that admits one holder with ``role`` (and, if given, ``name``). Only its hash is kept."""
+        """A one-time code that admits one holder with ``role`` and, if given, ``name`` and ``organisation``; only its
+        hash is kept. ``InvalidCertificate`` for a code that would admit nobody, or a vote of any organisation."""
         check_attributes(attributes)
-        terms = CodeTerms(Role(role), name, now_ms() + valid_hours * HOUR_MS, attributes)
+        for text in filter(None, (name, organisation)):
+            check_name(text)
+        if role not in MARKET_ROLES and (self.is_intermediate or not organisation):
+            why = "only a root CA admits" if self.is_intermediate else "name the organisation of"
+            raise InvalidCertificate(f"{why} who is to be {role}")
+        terms = CodeTerms(Role(role), name, organisation, now_ms() + valid_hours * HOUR_MS, attributes)
         with self.locked():
-            self.audit.note(now_ms(), "code", local_user(), role=terms.role.value, name=name)
+            facts = {"role": terms.role.value, "name": name, "organisation": organisation}
+            self.audit.note(now_ms(), "code", local_user(), **facts)
             return self.codes.new(terms)
 
     def enrol(self, request_der: bytes, code: str) -> Issued:
@@ -242,6 +253,9 @@ class Authority:
     def admit_by_code(self, facts: RequestFacts, code_hash: str) -> Issued:
         """By a code that was proven. Under the lock."""
         terms = self.codes.check(code_hash, facts, now_ms())
+        if not terms.names_one and self.is_taken(facts):
+            message = "somebody else has this name in this organisation; take another, or a code that names both"
+            raise AdmissionRefused("NAME_TAKEN", message)
         issued = self.certify(facts, CERTIFICATE_DAYS, (), terms.attributes)
         self.codes.spend(code_hash, issued.serial)
         self.record(issued, "code")

@@ -158,10 +158,15 @@ def requested_key(der: bytes) -> bytes:
 
 def asked_facts(name: str, organisation: str, role: str, public_key: bytes) -> RequestFacts:
     """What somebody asks for; ``InvalidCertificate`` if a name is empty, too long, or would not show as it is."""
-    for text in (name, organisation):
-        if not 1 <= len(text) <= NAME_CHARS_MAX or not text.isprintable() or text != text.strip():
-            raise InvalidCertificate(f"a name is 1 to {NAME_CHARS_MAX} printable characters without blanks round it")
+    check_name(name)
+    check_name(organisation)
     return RequestFacts(name, organisation, _role(role), public_key)
+
+
+def check_name(text: str) -> None:
+    """``InvalidCertificate`` for what nobody is certified as."""
+    if not 1 <= len(text) <= NAME_CHARS_MAX or not text.isprintable() or text != text.strip():
+        raise InvalidCertificate(f"a name is 1 to {NAME_CHARS_MAX} printable characters without blanks round it")
 
 
 def create_request(key: SigningKey, name: str, organisation: str, role: Role | str) -> bytes:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from ca.certificates import RequestFacts, Role
+from ca.certificates import MARKET_ROLES, RequestFacts, Role
 from ca.folder import Folder
 from ca.keys import signer_of
 from ca.messages import code_text
@@ -34,12 +34,29 @@ class AdmissionRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CodeTerms:
-    """Whom a code admits: one holder with ``role`` and, if it is not empty, ``name``; and what is then vouched for."""
+    """Whom a code admits: one holder with ``role`` and, where they are not empty, ``name`` and ``organisation``; and
+    what is then vouched for."""
 
     role: Role
     name: str
+    organisation: str
     expires_ms: int
     attributes: Mapping[str, str]
+
+    @property
+    def names_one(self) -> bool:
+        """Whether its maker has said exactly who is meant."""
+        return bool(self.name and self.organisation)
+
+    def refuse_others(self, facts: RequestFacts) -> None:
+        """``AdmissionRefused`` for whom it does not admit. Codes of before named no organisation: for those who govern
+        that does not do, since an organisation is a vote."""
+        if self.role != facts.role:
+            raise AdmissionRefused("CODE_OTHER_ROLE", f"this admission code is for the role {self.role}")
+        if self.name not in ("", facts.name):
+            raise AdmissionRefused("CODE_OTHER_NAME", "this admission code is for somebody else")
+        if self.organisation != facts.organisation and (self.organisation or self.role not in MARKET_ROLES):
+            raise AdmissionRefused("CODE_OTHER_ORGANISATION", "this admission code is not for this organisation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +76,8 @@ class Codes:
     def new(self, terms: CodeTerms) -> str:
         """A code that will be shown this once."""
         code = secrets.token_urlsafe(CODE_BYTES)
-        line = {"role": terms.role.value, "name": terms.name, "expires_ms": terms.expires_ms}
-        self._folder.append(FILE, {"hash": _hash_of(code.encode()), **line, "attributes": dict(terms.attributes)})
+        line = {**asdict(terms), "role": terms.role.value, "attributes": dict(terms.attributes)}
+        self._folder.append(FILE, {"hash": _hash_of(code.encode()), **line})
         return code
 
     def proven(self, shown: CodeProof, facts: RequestFacts) -> str:
@@ -81,10 +98,7 @@ class Codes:
         terms = _terms(entry)
         if terms.expires_ms < now_ms:
             raise AdmissionRefused("CODE_EXPIRED", "this admission code has expired")
-        if terms.role != facts.role:
-            raise AdmissionRefused("CODE_OTHER_ROLE", f"this admission code is for the role {terms.role}")
-        if terms.name not in ("", facts.name):
-            raise AdmissionRefused("CODE_OTHER_NAME", "this admission code is for somebody else")
+        terms.refuse_others(facts)
         return terms
 
     def spend(self, code_hash: str, serial: str) -> None:
@@ -118,4 +132,5 @@ def _masked(code: bytes, code_hash: str, facts: RequestFacts) -> bytes:
 
 
 def _terms(line: Mapping[str, Any]) -> CodeTerms:
-    return CodeTerms(Role(line["role"]), line["name"], line["expires_ms"], line.get("attributes", {}))
+    organisation, attributes = line.get("organisation", ""), line.get("attributes", {})
+    return CodeTerms(Role(line["role"]), line["name"], organisation, line["expires_ms"], attributes)

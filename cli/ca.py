@@ -180,6 +180,9 @@ def list_issued(directory: Directory = DIRECTORY, as_json: Json = False) -> None
 def code(
     role: Annotated[Role, typer.Option(help="The only role that the code admits.")],
     name: Annotated[str, typer.Option(help="The only name that the code admits; empty for any.")] = "",
+    organisation: Annotated[
+        str, typer.Option(help="The only organisation that it admits; needed for who governs, judges or validates.")
+    ] = "",
     hours: Annotated[int, typer.Option(min=1, max=HOURS_MAX, help="How long it is valid.")] = CODE_VALID_HOURS,
     attribute: Attributes = None,
     directory: Directory = DIRECTORY,
@@ -187,9 +190,9 @@ def code(
 ) -> None:
     """Make a one-time admission code; it is shown this once.
 
-    Example: wattq ca code --role seller --name alice
+    Example: wattq ca code --role seller --name alice --organisation "Alice's house"
     """
     authority = open_ca(directory)
     with refusals():
-        made = authority.new_admission_code(role, name, hours, pairs_of(attribute))
+        made = authority.new_admission_code(role, name, organisation, hours, pairs_of(attribute))
     say({"code": made}, as_json)

@@ -235,6 +235,8 @@ TEXTS: dict[str, MethodText] = {
             "CODE_EXPIRED",
             "CODE_OTHER_ROLE",
             "CODE_OTHER_NAME",
+            "CODE_OTHER_ORGANISATION",
+            "NAME_TAKEN",
             "CERTIFICATE_REVOKED",
             "ADMISSION_REFUSED",
             "TOO_MANY_WAITING",

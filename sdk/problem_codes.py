@@ -56,6 +56,7 @@ _CALLS: dict[str, tuple[int, str]] = {
     "CODE_USED": (403, "The admission code has been used. Ask an operator for another."),
     "CODE_EXPIRED": (403, "The admission code has expired. Ask an operator for another."),
     "CODE_OTHER_ROLE": (403, "The admission code is for another role. Apply for that one, or ask for another code."),
+    "CODE_OTHER_ORGANISATION": (403, "The admission code is not for this organisation. Ask for one that is."),
     "CODE_OTHER_NAME": (403, "The admission code is for somebody else. Ask an operator for one of your own."),
     "ADMISSION_REFUSED": (403, "The CA admits no such role or organisation, or an operator has refused. Ask why."),
     "PROOF_INVALID": (403, "The proof does not fit the key and what is said. Sign exactly the text that is described."),
@@ -82,6 +83,7 @@ _CALLS: dict[str, tuple[int, str]] = {
     "VERB_NOT_ALLOWED": (405, "This path takes other verbs; the header Allow names them."),
     "BODY_TOO_SLOW": (408, "The body did not arrive in time. Send it again."),
     "ALREADY_DECIDED": (409, "The registration does not wait any more: somebody has decided. Look how it stands."),
+    "NAME_TAKEN": (409, "Somebody else has this name in this organisation. Take another, or a code that names both."),
     "RENEWAL_TOO_EARLY": (409, "A certificate is renewed in the last third of its time. Ask again then."),
     "BLOCK_NOT_HELD": (410, "This node does not hold so old a block. Ask another node, or its archive."),
     "HISTORY_NOT_HELD": (

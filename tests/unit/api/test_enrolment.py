@@ -90,7 +90,7 @@ async def test_refusals_keep_their_codes_on_the_way(served: Served, relay: Relay
 
 
 async def test_who_passes_an_application_on_can_make_no_other_of_it(served: Served) -> None:
-    code = served.authority.new_admission_code(Role.OPERATOR, "olga")
+    code = served.authority.new_admission_code(Role.OPERATOR, "olga", "Grid")
     own, thief = SigningKey.generate(), SigningKey.generate()
     wire = application_of(create_request(own, "olga", "Grid", Role.OPERATOR), code)
     assert code.encode() not in json.encode(wire)

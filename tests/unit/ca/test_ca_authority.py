@@ -115,6 +115,45 @@ def test_a_code_fits_its_role_and_name_only_and_is_not_spent_by_a_refusal(
     assert authority.enrol(bob, bobs).name == "bob"
 
 
+def test_a_code_for_who_governs_admits_to_its_organisation_only(authority: Authority) -> None:
+    with pytest.raises(InvalidCertificate, match="organisation"):
+        authority.new_admission_code(Role.OPERATOR, "op4")
+    code = authority.new_admission_code(Role.OPERATOR, "op4", "Grid South")
+    requests = [create_request(SigningKey.generate(), "op4", at, Role.OPERATOR) for at in ("Grid North", "Grid South")]
+    assert refusal(authority, requests[0], code) == "CODE_OTHER_ORGANISATION"
+    assert authority.enrol(requests[1], code).organisation == "Grid South"
+
+
+@pytest.mark.parametrize(("role", "expected"), [("operator", "CODE_OTHER_ORGANISATION"), ("seller", "seller")])
+def test_codes_of_before_that_name_no_organisation_admit_who_trades(
+    tmp_path: Path, authority: Authority, role: str, expected: str
+) -> None:
+    code, file = authority.new_admission_code(role, organisation="Grid"), tmp_path / "ca" / "codes.jsonl"
+    line = {key: value for key, value in json.loads(file.read_text()).items() if key != "organisation"}
+    file.write_text(json.dumps(line) + "\n")
+    fresh, request = Authority.open(tmp_path / "ca"), create_request(SigningKey.generate(), "o", "Grid", role)
+    told = fresh.enrol(request, code).role if role == "seller" else refusal(fresh, request, code)
+    assert told == expected
+
+
+def test_a_code_gives_a_name_that_is_taken_only_if_it_says_so(
+    authority: Authority, request_der: bytes, issued: Issued
+) -> None:
+    other = create_request(SigningKey.generate(), issued.name, issued.organisation, Role.SELLER)
+    for names in ((), (issued.name,), ("", issued.organisation)):
+        assert refusal(authority, other, authority.new_admission_code(Role.SELLER, *names)) == "NAME_TAKEN"
+    both = authority.new_admission_code(Role.SELLER, issued.name, issued.organisation)
+    assert authority.enrol(other, both).name == issued.name
+
+
+@pytest.mark.parametrize("name", [" anna ", "a" * 300, "a\nb"])
+def test_a_code_that_nobody_could_use_is_not_made(tmp_path: Path, authority: Authority, name: str) -> None:
+    for names in ((name, ""), ("", name)):
+        with pytest.raises(InvalidCertificate, match="name"):
+            authority.new_admission_code(Role.SELLER, *names)
+    assert not (tmp_path / "ca" / "codes.jsonl").exists()
+
+
 @pytest.mark.parametrize("code", ["", "no-such-code", "\ud800", "ü" * 1_000])
 def test_unknown_codes(authority: Authority, request_der: bytes, code: str) -> None:
     authority.new_admission_code(Role.SELLER)

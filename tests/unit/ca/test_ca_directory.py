@@ -136,6 +136,8 @@ def test_an_intermediate_certifies_nobody_who_governs_or_validates(
     with pytest.raises(InvalidCertificate, match="an intermediate CA certifies no"):
         below.issue(create_request(key, "eve", "x", role), "eve", "x", role)
     assert below.issued() == []
+    with pytest.raises(InvalidCertificate, match="only a root CA admits"):
+        below.new_admission_code(role, "o", "Coop")
 
 
 def test_a_forged_certificate_of_an_intermediates_operator_is_read_by_nobody(
