@@ -14,8 +14,9 @@ NOT_FUZZED = "streams"
 """The tag of what never ends: these have tests of their own."""
 DOCUMENTED_5XX = (503, 504)
 """No fault of the node's: not certified yet, too busy, no quorum in time."""
-REFUSALS = (400, 401, 403, 404, 409, 410, 413, 421, 422, 429, *DOCUMENTED_5XX)
-"""A schema says what a call looks like. Whether that is a key, a height or a transaction is decided behind it."""
+REFUSALS = (400, 401, 403, 404, 409, 410, 413, 421, 422, 429, 431, *DOCUMENTED_5XX)
+"""A schema says what a call looks like. Whether that is a key, a height or a transaction is decided behind it; whether
+a line of the head is too long (431), before it."""
 BATCHES = "/batch$"
 """What is wrong in one line is told in that line's answer: the whole is 200."""
 
