@@ -63,7 +63,12 @@ def address_of(request: web.Request) -> str:
     return request.remote or GONE
 
 
+def header_of(request: web.Request, name: str) -> str:
+    """A header that is to be plain text; empty if it is missing. Bytes that are no text could not be passed on."""
+    return request.headers.get(name, "").encode("ascii", "replace").decode("ascii")
+
+
 def token_of(request: web.Request) -> str:
     """A request's bearer token, or nothing."""
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    kind, _, token = header_of(request, "Authorization").partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from api.callers import address_of, token_of
+from api.callers import address_of, header_of, token_of
 from api.faults import our_fault
 from api.problems import log
 from sdk.errors import Problem, Refused, TransportError
@@ -180,7 +180,7 @@ def _asked_of(request: web.Request) -> StreamParams:
         given[name] = value
     if "interval" in given:
         given["intervals"] = (given.pop("interval"),)
-    if last := request.headers.get("Last-Event-ID", ""):
+    if last := header_of(request, "Last-Event-ID"):
         height, _, index = last.partition("-")
         given |= {"from_height": height, "from_index": index}
     try:

@@ -19,6 +19,7 @@ from api.problems import SECURITY_HEADERS
 from api.rest import RestServer
 from api.routes import ADDRESS_CALLS_MAX
 from api.socket import SocketServer
+from api.stream_doors import stream_routes
 from sdk import methods, request_ids, wire
 from sdk.transports import SocketTransport
 
@@ -42,7 +43,7 @@ class Wire:
         self.socket = SocketServer(self._handle, connections_max=4)
         await self.socket.listen_unix(home / "s")
         self.node = SocketTransport(f"unix:{home / 's'}")
-        self.rest = RestServer(self.node, OPTIONS)
+        self.rest = RestServer(self.node, OPTIONS, routes=stream_routes(self.node))
         self.port = await self.rest.listen("127.0.0.1", 0, None)
 
     async def close(self) -> None:
@@ -105,6 +106,30 @@ async def test_what_is_not_http_is_answered_with_a_problem(
 ) -> None:
     assert problem(await server.send(data)) == expected
     assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /v1/headers HTTP/1.1\r\nAuthorization: Bearer \xe2\x82\xff",
+        b"POST /v1/transactions HTTP/1.1\r\nContent-Length: 0\r\nIdempotency-Key: \xff\xfe",
+        b"GET /v1/headers HTTP/1.1\r\nX-Request-Id: \xff\r\nOrigin: \xff\r\nIf-None-Match: \xff\r\nAccept: \xff",
+        b"GET /v1/headers?first=\xff HTTP/1.1",
+        b"GET /v1/headers?\xff=1 HTTP/1.1",
+        b"GET /v1/receipts/\xff HTTP/1.1",
+        b"GET /v1/history/\xff/%ff%ED%A0%80 HTTP/1.1",
+        b"GET /v1/channels/\xff/status HTTP/1.1",
+        b"GET /v1/channels/%ED%A0%80/headers HTTP/1.1",
+        b"GET /\xff HTTP/1.1",
+        b"GET /v1/streams/\xff?from_height=\xff HTTP/1.1",
+        b"GET /v1/streams/blocks HTTP/1.1\r\nLast-Event-ID: \xff\xfe",
+        b"GET /v1/streams/blocks HTTP/1.1\r\nAuthorization: Bearer \xff",
+    ],
+)
+async def test_bytes_that_are_no_text_are_answered_wherever_they_are(server: Wire, head: bytes) -> None:
+    """A header's were an INTERNAL_ERROR: what cannot be encoded again went on to the node's socket."""
+    status, _, document = await server.send(head + b"\r\nHost: x\r\n\r\n")
+    assert status == 200 or document["code"] != "INTERNAL_ERROR", document
 
 
 async def test_the_node_learns_from_where_a_call_comes(server: Wire) -> None:
