@@ -29,7 +29,7 @@ from ledger.genesis import (
     load_genesis,
     write_genesis,
 )
-from sdk.configuration import Configuration, ConfigurationError, NodeSection, load, parse, picked
+from sdk.configuration import PORT_KEYS, Configuration, ConfigurationError, NodeSection, load, parse, picked
 from sdk.errors import Refused, TransportError
 from sdk.methods import NodeStatus
 from sdk.ports import port_fault, port_is_free
@@ -239,7 +239,7 @@ class Cluster:
     def _free_ports(self) -> tuple[int, int, int]:
         """The first three ports in a row, above all those in the file, that nobody uses."""
         sections = self.configuration.node.values()
-        first = 1 + max(max(node.peer_port, node.rest_port, node.client_port) for node in sections)
+        first = 1 + max(getattr(node, key) for node in sections for key in PORT_KEYS)
         for port in range(first, 65_533):
             if all(port_is_free("127.0.0.1", port + step) for step in range(3)):
                 return port, port + 1, port + 2
@@ -269,7 +269,7 @@ class Cluster:
             node = self.section(name)
             if self.pid(name) is not None:
                 continue
-            for key in ("peer_port", "rest_port", "client_port", "metrics_port"):
+            for key in PORT_KEYS:
                 port = getattr(node, key)
                 if port and (fault := port_fault(node.host, port)):
                     raise ClusterError(f"node.{name}.{key}: {fault}; change it in {CONFIGURATION_FILE}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ import typer
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import public_server_context
 from ledger.genesis import GenesisInvalid, load_genesis
-from meter.configuration import GatewayConfiguration, clock_of, load_gateway
+from meter.configuration import BrokerSection, DoorSection, GatewayConfiguration, clock_of, load_gateway
 from meter.errors import MeterError, ProfileError
 from meter.mqtt.messages import Status
 from meter.mqtt.service import Mqtt
@@ -80,16 +81,22 @@ def _door(configuration: GatewayConfiguration, home: Path, chain: str, signer: s
     section = configuration.door
     if section is None:
         return None
-    tls = public_server_context(home / section.certificate, home / section.key) if section.certificate else None
     token = os.environ.get(TOKEN_VARIABLE, "")
-    return DoorPlan(section.port, token, chain, (signer, *section.replacers), section.host, tls).check()
+    return DoorPlan(section.port, token, chain, (signer, *section.replacers), section.host, _tls(home, section)).check()
 
 
 def _mqtt(
     configuration: GatewayConfiguration, network: str, clock: Clock, units: list[MeterUnit], home: Path
 ) -> Mqtt | None:
-    section = configuration.mqtt
-    return Mqtt(section, network, configuration.name, clock, units, home, os.environ) if section.url else None
+    section, broker = configuration.mqtt, configuration.broker
+    if not section.url and broker is None:
+        return None
+    place = None if broker is None else (broker.host, broker.port, _tls(home, broker))
+    return Mqtt(section, network, configuration.name, clock, units, home, os.environ, place=place)
+
+
+def _tls(home: Path, section: DoorSection | BrokerSection) -> ssl.SSLContext | None:
+    return public_server_context(home / section.certificate, home / section.key) if section.certificate else None
 
 
 async def until_signal(work: asyncio.Task[None]) -> None:

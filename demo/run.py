@@ -102,6 +102,7 @@ def _announce(world: World, console: Console) -> None:
     if ports.first != BLOCK_FIRST:
         console.print(f"The ports from {BLOCK_FIRST} on are taken; this demo has {ports.first} to {ports.last}.")
     console.print("web: " + "  ".join(web_addresses(world)), soft_wrap=True)
+    console.print(f"mqtt: 127.0.0.1 {ports.mqtt}: mosquitto_sub -p {ports.mqtt} -t '#' -v", soft_wrap=True)
 
 
 def _process_start_s() -> float:

@@ -93,7 +93,7 @@ PARTICIPANTS: tuple[Participant, ...] = (
     Participant("emeka", "buyer", "h25", 4_200, 10_000, 0, "MTR-1005"),
     Participant("feng", "buyer", "h25", 2_800, 10_000, 2, "MTR-1006"),
 )
-PORTS_NEEDED = (NODES + 1) * PORTS_A_NODE + len(PARTICIPANTS)
+PORTS_NEEDED = (NODES + 1) * PORTS_A_NODE + len(PARTICIPANTS) + 1
 SELF_POLLING_NODES = (0, 1)
 """Nodes that poll their meters themselves; the others are fed by a gateway process."""
 
@@ -153,7 +153,7 @@ def plan_day(options: Options, today: date, process_start_s: float = 0.0) -> Day
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Three ports a node, the observer's last, then one a meter, of a block that no other demo has."""
+    """Three ports a node, the observer's last, then one a meter and one for MQTT, of a block that no other demo has."""
 
     block: PortBlock
 
@@ -175,6 +175,11 @@ class Ports:
     def meters(self) -> range:
         first = self.first + (NODES + 1) * PORTS_A_NODE
         return range(first, first + len(PARTICIPANTS))
+
+    @property
+    def mqtt(self) -> int:
+        """The embedded broker's, at the first node."""
+        return self.meters.stop
 
 
 def configuration_text(options: Options, day: Day, ports: Ports) -> str:
@@ -205,6 +210,7 @@ def configuration_text(options: Options, day: Day, ports: Ports) -> str:
         name = f"node{node + 1}" if node < NODES else OBSERVER
         lines += ["", f"[node.{name}]", f"peer_port = {peer}", f"rest_port = {rest}", f"client_port = {client}"]
         lines += ["observer = true"] if name == OBSERVER else []
+        lines += [f"mqtt_port = {ports.mqtt}"] if node == 0 else []
         lines += ['certificate_authority = "ca"'] if node == NODES - 1 else []
         lines += [f'couchdb_url = "{options.couchdb_urls[min(node, NODES - 1)]}"'] if options.couchdb_urls else []
         if node in SELF_POLLING_NODES:

@@ -54,6 +54,7 @@ def summary_json(world: World, found: Recomputed | None, checks: list[Check], pl
         "date": world.day.date.isoformat(),
         "checks": [asdict(check) for check in checks],
         "web": web_addresses(world),
+        "mqtt": f"mqtt://127.0.0.1:{world.ports.mqtt}",
         "observer": world.cluster.rest_url(OBSERVER),
     }
     if found is None:

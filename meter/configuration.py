@@ -13,7 +13,7 @@ from meter.errors import ProfileError
 from meter.poller import TIMEOUT_S
 from meter.strict import load_toml
 from sdk.clock import Clock
-from sdk.configuration import Bytes, ClockSection, MeterSection, Name
+from sdk.configuration import LOOPBACK, Bytes, ClockSection, MeterSection, Name
 from sdk.mqtt_section import MqttSection, Signer
 
 
@@ -28,12 +28,21 @@ class DoorSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     replacers: tuple[Signer, ...] = ()
 
 
+class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The embedded MQTT broker. ``certificate`` and ``key``: PEM files, needed beyond this machine."""
+
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    host: str = "127.0.0.1"
+    certificate: str = ""
+    key: str = ""
+
+
 class GatewayConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A gateway's TOML file. Paths are relative to it.
 
     ``endpoints``: nodes, tried in this order. ``genesis``: the network's genesis file. ``key``: the gateway's
     signing key. ``buffer``: the reading buffer, bounded by ``buffer_bytes_max``. ``name``: in MQTT topics, where nodes
-    have theirs. ``clock`` is for lab networks only.
+    have theirs. ``broker``: one of its own, where ``mqtt.url`` names none. ``clock`` is for lab networks only.
     """
 
     endpoints: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -44,6 +53,7 @@ class GatewayConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = TIMEOUT_S
     name: Name = "gateway"
     door: DoorSection | None = None
+    broker: BrokerSection | None = None
     mqtt: MqttSection = msgspec.field(default_factory=MqttSection)
     clock: ClockSection = msgspec.field(default_factory=ClockSection)
     meter: Annotated[tuple[MeterSection, ...], Meta(min_length=1)]
@@ -58,6 +68,11 @@ def load_gateway(path: Path) -> GatewayConfiguration:
         raise ProfileError(f"{path}: clock.start: {configuration.clock.start!r} is no RFC 3339 time") from None
     if (wrong := configuration.mqtt.fault()) is not None:
         raise ProfileError(f"{path}: {wrong[0]}: {wrong[1]}")
+    if (broker := configuration.broker) is not None:
+        if configuration.mqtt.url:
+            raise ProfileError(f"{path}: broker: mqtt.url names another broker already; leave one of them out")
+        if broker.host not in LOOPBACK and not broker.certificate:
+            raise ProfileError(f"{path}: broker.certificate: beyond this machine a broker takes one, and its key")
     return configuration
 
 

@@ -23,6 +23,8 @@ from sdk.wire import REQUEST_BYTES_MAX
 
 ENVIRONMENT_PREFIX = "WATTQ_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PORT_KEYS = ("peer_port", "rest_port", "client_port", "metrics_port", "mqtt_port", "gateway_port")
+"""What a node may listen on; 0 where it may be left out."""
 NODES_MIN = 4
 NODES_MAX = 100
 SNAPSHOT_GAP_CHECKPOINTS_MIN = 8
@@ -328,7 +330,7 @@ def _ca_url_fault(url: str) -> str:
 def _check_ports(nodes: Mapping[str, NodeSection], source: str) -> None:
     owners: dict[tuple[str, int], str] = {}
     for name, node in nodes.items():
-        for key in ("peer_port", "rest_port", "client_port", "metrics_port", "mqtt_port", "gateway_port"):
+        for key in PORT_KEYS:
             port = getattr(node, key)
             label = f"node.{name}.{key}"
             if port and (node.host, port) in owners:

@@ -35,6 +35,9 @@ def test_it_is_no_validator_and_has_ports_and_a_couchdb_of_its_own() -> None:
     assert not observer.certificate_authority
     numbers = [port for name in configuration.node for port in _ports(configuration.section(name))]
     assert len(set(numbers)) == 3 * (NODES + 1)
+    brokers = {name: section.mqtt_port for name, section in configuration.node.items() if section.mqtt_port}
+    assert brokers == {"node1": ports.last}, "one broker, on the last port of the block, for this machine only"
+    assert configuration.section("node1").host == "127.0.0.1"
 
 
 def _ports(section: Any) -> tuple[int, int, int]:

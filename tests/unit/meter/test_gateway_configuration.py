@@ -92,6 +92,9 @@ def test_the_command_says_what_is_wrong(path: Path) -> None:
         ("[mqtt]\nkeepalive_s = 1", "mqtt.keepalive_s"),
         ("[door]\nport = 0", "door.port"),
         ('[door]\nport = 1\nreplacers = ["me"]', "door.replacers"),
+        ("[broker]\nport = 0", "broker.port"),
+        ('[broker]\nport = 1\nhost = "10.0.0.1"', "broker.certificate: beyond this machine"),
+        ('[broker]\nport = 1\n[mqtt]\nurl = "mqtt://localhost"', "broker: mqtt.url names another"),
     ],
 )
 def test_what_is_wrong_with_mqtt_or_a_door_is_named(path: Path, added: str, why: str) -> None:
