@@ -23,9 +23,11 @@ from ca.certificates import (
     request_facts,
 )
 from ca.codes import AdmissionRefused, CodeProof
+from ca.folder import AuthorityError
 from ca.issuing import NO_ATTRIBUTES, attributes_of, hosts_of
 from ca.keys import InvalidKey, public_key_from, signer_of
 from ca.messages import (
+    REASON_CHARS_MAX,
     Application,
     Decision,
     Registration,
@@ -107,7 +109,7 @@ class Admissions:
             facts = certificate_facts(old.certificate_der, authority.chain)
             if not verify(facts.public_key, asked.proof, renewal_text(asked.serial)):
                 raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the certificate's key")
-            newest = authority.newest_of(old.signer)
+            newest = authority.register.of(old.signer)[-1]
             authority.refuse_barred(old.signer)
             if authority.is_revoked(old.serial):
                 raise AdmissionRefused("CERTIFICATE_REVOKED", "this certificate has been revoked; renew the newest one")
@@ -167,6 +169,8 @@ class Admissions:
         """Turn somebody away who waits, and say why."""
         with self._authority.locked():
             line = self._waiting_line(registration)
+            if len(reason) > REASON_CHARS_MAX:
+                raise AuthorityError(f"a reason has at most {REASON_CHARS_MAX} characters")
             facts = {"registration": registration, "signer": line["signer"], "reason": reason}
             self._authority.audit.note(now_ms(), "refused", by, **facts)
             return self._keep({**line, "state": "refused", "reason": reason})
@@ -231,7 +235,7 @@ class Admissions:
 
     def _had_for(self, facts: RequestFacts, code: str) -> Issued | None:
         """What the applicant's code brought, if the CA was interrupted before it could keep the registration."""
-        had = self._authority.show(self._authority.codes.serial_for(code))
+        had = self._authority.brought_by(code)
         wanted = (signer_of(facts.public_key), facts.name, facts.organisation, facts.role)
         ours = had is not None and (had.signer, had.name, had.organisation, had.role) == wanted
         return had if ours and had is not None and not self._authority.is_revoked(had.serial) else None

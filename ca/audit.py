@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from ca.folder import AuthorityError, Folder
+from ca.folder import AuthorityError, Folder, whole_lines
 
 FILE = "audit.jsonl"
 LINE_BYTES_MAX = 16_384
@@ -45,6 +45,7 @@ class AuditLog:
         last = self._last()
         number, previous = (0, GENESIS) if last is None else (last.number + 1, last.hash)
         line = {"number": number, "time_ms": time_ms, "what": what, "by": by, "facts": facts, "previous": previous}
+        assert len(json.dumps(line)) < LINE_BYTES_MAX, "whatever is noted is bounded where it comes from"
         self._folder.append(FILE, line)
 
     def check(self, known_hash: str = "") -> list[Entry]:
@@ -61,7 +62,7 @@ class AuditLog:
 
     def _entries(self) -> Iterator[Entry]:
         if self._path.exists():
-            yield from map(self._entry, self._path.read_bytes().splitlines())
+            yield from map(self._entry, whole_lines(self._path.read_bytes()).splitlines())
 
     def _last(self) -> Entry | None:
         """The newest entry, without reading the others."""

@@ -8,14 +8,12 @@ under one lock.
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -35,37 +33,17 @@ from ca.codes import AdmissionRefused, Codes, CodeTerms, prove
 from ca.folder import AuthorityError, Folder
 from ca.issuing import NO_ATTRIBUTES, check_attributes, make_certificate, make_intermediate, make_root, make_server
 from ca.keys import SigningKey, key_is_encrypted, signer_of
+from ca.messages import REASON_CHARS_MAX
+from ca.register import ISSUED, Issued, Register
 
 CERTIFICATE_DAYS = 365
 ROOT_DAYS = 3_650
 CODE_VALID_HOURS = 72
 HOUR_MS = 3_600_000
-ISSUED, REVOKED, PARDONED = "issued.jsonl", "revoked.jsonl", "pardoned.jsonl"
+REVOKED, PARDONED = "revoked.jsonl", "pardoned.jsonl"
 ROOT, INTERMEDIATE = "root", "intermediate"
 PASSPHRASE_VARIABLE = "WATTQ_CA_PASSPHRASE"
 """The environment variable with the passphrase of a CA's encrypted key; it is in no file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """An entry of the register of certificates."""
-
-    serial: str
-    signer: str
-    name: str
-    organisation: str
-    role: str
-    not_before_ms: int
-    not_after_ms: int
-    certificate_der: bytes
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        return x509.load_der_x509_certificate(self.certificate_der)
-
-    @property
-    def certificate_pem(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.PEM)
 
 
 class Authority:
@@ -75,6 +53,7 @@ class Authority:
         self.folder = Folder(directory)
         self.audit = AuditLog(self.folder)
         self.codes = Codes(self.folder)
+        self.register = Register(self.folder)
         kind = INTERMEDIATE if (directory / f"{INTERMEDIATE}.crt").exists() else ROOT
         try:
             files = dict.fromkeys((kind, ROOT))
@@ -163,6 +142,8 @@ class Authority:
         ``foreign``: a certificate that another CA issued, of somebody who is known here, as operators are."""
         if self.show(serial) is None and not foreign:
             raise AuthorityError(f"no certificate with serial {serial}")
+        if len(reason) > REASON_CHARS_MAX:
+            raise AuthorityError(f"a reason has at most {REASON_CHARS_MAX} characters")
         with self.locked():
             if self.is_revoked(serial):
                 raise AuthorityError(f"the certificate with serial {serial} is revoked already")
@@ -176,38 +157,32 @@ class Authority:
     def is_barred(self, signer: str) -> bool:
         """Whether a certificate of a key was revoked, and nobody has pardoned that: such a key is certified no more."""
         pardoned = {serial for line in self.folder.lines(PARDONED) for serial in line["serials"]}
-        return any(serial not in pardoned and self.is_revoked(serial) for serial in self._serials_of(signer))
+        held = (issued.serial for issued in self.register.of(signer))
+        return any(serial not in pardoned and self.is_revoked(serial) for serial in held)
 
     def refuse_barred(self, signer: str) -> None:
         if self.is_barred(signer):
             raise AdmissionRefused("CERTIFICATE_REVOKED", "a certificate of this key has been revoked; make a new key")
 
     def _pardon(self, signer: str) -> None:
-        serials = [serial for serial in self._serials_of(signer) if self.is_revoked(serial)]
+        serials = [issued.serial for issued in self.register.of(signer) if self.is_revoked(issued.serial)]
         if serials:
             self.audit.note(now_ms(), "pardoned", local_user(), signer=signer)
             self.folder.append(PARDONED, {"signer": signer, "serials": serials, "time_ms": now_ms()})
 
-    def _serials_of(self, signer: str) -> list[str]:
-        return [line["serial"] for line in self.folder.lines(ISSUED) if line["signer"] == signer]
-
     def others_in_force(self, serial: str) -> list[str]:
         """The serials of what else the same key holds, neither ended nor revoked."""
         known, now = self.show(serial), now_ms()
-        lines = [line for line in self.folder.lines(ISSUED) if known is not None and line["signer"] == known.signer]
-        alive = [line["serial"] for line in lines if now <= line["not_after_ms"] and line["serial"] != serial]
+        held = [] if known is None else self.register.of(known.signer)
+        alive = [each.serial for each in held if now <= each.not_after_ms and each.serial != serial]
         return [each for each in alive if not self.is_revoked(each)]
 
     def issued(self) -> list[Issued]:
         """Everything issued, oldest first."""
-        return [_issued(line) for line in self.folder.lines(ISSUED)]
+        return self.register.all()
 
     def show(self, serial: str) -> Issued | None:
-        return next((_issued(line) for line in self.folder.lines(ISSUED) if line["serial"] == serial), None)
-
-    def newest_of(self, signer: str) -> Issued:
-        """What a key that was certified was certified with last."""
-        return next(_issued(line) for line in reversed(self.folder.lines(ISSUED)) if line["signer"] == signer)
+        return self.register.find(serial)
 
     def is_taken(self, facts: RequestFacts) -> bool:
         """Whether another key has a certificate under the same name and organisation that is in force."""
@@ -217,7 +192,7 @@ class Authority:
             and line["signer"] != signer
             and now <= line["not_after_ms"]
             and not self.is_revoked(line["serial"])
-            for line in self.folder.lines(ISSUED)
+            for line in self.register.lines()
         )
 
     def new_admission_code(
@@ -252,14 +227,19 @@ class Authority:
 
     def admit_by_code(self, facts: RequestFacts, code_hash: str) -> Issued:
         """By a code that was proven. Under the lock."""
+        if self.brought_by(code_hash) is not None:
+            raise AdmissionRefused("CODE_USED", "this admission code has been used")
         terms = self.codes.check(code_hash, facts, now_ms())
         if not terms.names_one and self.is_taken(facts):
             message = "somebody else has this name in this organisation; take another, or a code that names both"
             raise AdmissionRefused("NAME_TAKEN", message)
-        issued = self.certify(facts, CERTIFICATE_DAYS, (), terms.attributes)
-        self.codes.spend(code_hash, issued.serial)
+        issued = replace(self.certify(facts, CERTIFICATE_DAYS, (), terms.attributes), code=code_hash)
         self.record(issued, "code")
         return issued
+
+    def brought_by(self, code_hash: str) -> Issued | None:
+        """What a code was spent for, if it was."""
+        return self.register.by_code(code_hash) or self.show(self.codes.serial_for(code_hash))
 
     def certify(
         self, facts: RequestFacts, days: int, hosts: Sequence[str] = (), attributes: Mapping[str, str] = NO_ATTRIBUTES
@@ -286,11 +266,7 @@ class Authority:
     def record(self, issued: Issued, by: str) -> None:
         """Have a certificate count. Under the lock."""
         self.audit.note(now_ms(), "issued", by, serial=issued.serial, signer=issued.signer, role=issued.role)
-        self._register(issued)
-
-    def _register(self, issued: Issued) -> None:
-        certificate = base64.b64encode(issued.certificate_der).decode()
-        self.folder.append(ISSUED, {**asdict(issued), "certificate_der": certificate})
+        self.register.add(issued)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -320,10 +296,6 @@ def local_user() -> str:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _issued(line: Mapping[str, Any]) -> Issued:
-    return Issued(**{**line, "certificate_der": base64.b64decode(line["certificate_der"])})
 
 
 __all__ = ["AdmissionRefused", "Authority", "AuthorityError", "InvalidCertificate", "Issued"]

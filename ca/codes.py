@@ -1,4 +1,4 @@
-"""One-time admission codes: of codes and of those used, only the hashes are kept (``codes.jsonl``).
+"""One-time admission codes: only their hashes are kept (``codes.jsonl``).
 
 A code is never sent. Its holder shows by which name the CA knows it, and the code masked by a MAC over the application
 under the code's hash, as SCRAM does (RFC 5802, section 3). Only the CA has that hash, takes the mask off, and finds the
@@ -91,22 +91,16 @@ class Codes:
         return known
 
     def check(self, code_hash: str, facts: RequestFacts, now_ms: int) -> CodeTerms:
-        """The terms of an unused code that admits whom the facts are of; ``AdmissionRefused`` otherwise."""
+        """The terms of a code that admits whom the facts are of; ``AdmissionRefused`` otherwise."""
         entry = next(line for line in self._folder.lines(FILE) if line.get("hash") == code_hash)
-        if self.serial_for(code_hash):
-            raise AdmissionRefused("CODE_USED", "this admission code has been used")
         terms = _terms(entry)
         if terms.expires_ms < now_ms:
             raise AdmissionRefused("CODE_EXPIRED", "this admission code has expired")
         terms.refuse_others(facts)
         return terms
 
-    def spend(self, code_hash: str, serial: str) -> None:
-        """Before the certificate counts: a crash in between admits nobody twice."""
-        self._folder.append(FILE, {"used": code_hash, "serial": serial})
-
     def serial_for(self, code_hash: str) -> str:
-        """The serial of the certificate that a code was used for, or nothing."""
+        """The serial that a code was spent for in a directory of before, or nothing: the register tells of others."""
         return next((str(line["serial"]) for line in self._folder.lines(FILE) if line.get("used") == code_hash), "")
 
 

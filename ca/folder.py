@@ -1,17 +1,22 @@
 """A CA's directory as files of JSON lines that only grow, changed under one lock by any number of processes.
 
-What has been read once is kept: a register of many thousand lines is read again only where it has grown.
+What has been read once is kept: a register of many thousand lines is read again only where it has grown. A last line
+without its end was torn by a crash or is still being written: nobody was told of it, so it is not read, and is cut off
+before the next one is written.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("wattq.ca")
 
 
 class AuthorityError(Exception):
@@ -36,7 +41,7 @@ class Folder:
             if file.seek(0, os.SEEK_END) < offset:
                 offset, known = 0, []
             file.seek(offset)
-            data = file.read()
+            data = whole_lines(file.read())
         try:
             fresh = [json.loads(line) for line in data.decode().splitlines()]
         except ValueError as error:
@@ -58,4 +63,23 @@ class Folder:
     def locked(self) -> Iterator[None]:
         with (self.directory / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            for path in self.directory.glob("*.jsonl"):
+                _cut_torn_tail(path)
             yield
+
+
+def whole_lines(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _cut_torn_tail(path: Path) -> None:
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read(1) in (b"", b"\n"):
+            return
+        file.seek(0)
+        whole = len(whole_lines(file.read()))
+        log.warning("%s: cut a torn last line of %d bytes", path, size - whole)
+        file.truncate(whole)
+        os.fsync(file.fileno())

@@ -27,6 +27,7 @@ from ca.messages import (
     renewal_text,
     waiting_text,
 )
+from ca.register import Register
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -140,10 +141,11 @@ def test_an_applicant_whom_a_crash_cut_off_gets_the_certificate_that_the_code_br
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Admissions, "_keep", crash)
-        with pytest.raises(KeyboardInterrupt):
-            admissions.apply(by_proof(key, code=code))
+    for what, step in ((Register, "add"), (Admissions, "_keep")):
+        with monkeypatch.context() as patch:
+            patch.setattr(what, step, crash)
+            with pytest.raises(KeyboardInterrupt):
+                admissions.apply(by_proof(key, code=code))
     assert admissions.apply(by_proof(key, code=code)).serial == authority.issued()[0].serial
     assert len(authority.issued()) == 1
 

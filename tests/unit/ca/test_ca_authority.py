@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 import ca.authority
+from ca.admission import Admissions
 from ca.authority import HOUR_MS, AdmissionRefused, Authority, AuthorityError, Issued
 from ca.certificates import InvalidCertificate, Role, create_request
 from ca.keys import InvalidKey, SigningKey
+from ca.messages import Application
+from ca.register import Register
 
 RACES = 10
 
@@ -73,7 +76,7 @@ def test_a_refused_request_is_not_registered(authority: Authority, request_der: 
 
 def test_a_damaged_register_is_named(tmp_path: Path, authority: Authority, issued: Issued) -> None:
     with (tmp_path / "ca" / "issued.jsonl").open("a") as file:
-        file.write("{torn")
+        file.write("{damaged\n")
     with pytest.raises(AuthorityError, match=r"issued\.jsonl is damaged"):
         authority.issued()
 
@@ -167,19 +170,63 @@ def test_a_code_expires(authority: Authority, request_der: bytes, monkeypatch: p
     assert refusal(authority, request_der, code) == "CODE_EXPIRED"
 
 
-def test_a_crash_between_spending_and_registering_admits_nobody_twice(
+def test_a_crash_before_the_certificate_counts_leaves_the_code_unspent(
     authority: Authority, request_der: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = authority.new_admission_code(Role.SELLER)
 
-    def crash(_: Authority, issued: Issued) -> None:
+    def crash(_: Register, issued: Issued) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Authority, "_register", crash)
+        patch.setattr(Register, "add", crash)
         with pytest.raises(KeyboardInterrupt):
             authority.enrol(request_der, code)
+    issued = authority.enrol(request_der, code)
     assert refusal(authority, request_der, code) == "CODE_USED"
+    assert authority.issued() == [issued]
+
+
+def test_a_code_that_was_spent_before_the_register_told_so_stays_spent(
+    tmp_path: Path, authority: Authority, request_der: bytes
+) -> None:
+    code = authority.new_admission_code(Role.SELLER)
+    issued = authority.enrol(request_der, code)
+    spent = json.dumps({"used": issued.code, "serial": issued.serial}) + "\n"
+    (tmp_path / "ca" / "codes.jsonl").write_text((tmp_path / "ca" / "codes.jsonl").read_text() + spent)
+    register = tmp_path / "ca" / "issued.jsonl"
+    register.write_text(json.dumps({k: v for k, v in json.loads(register.read_text()).items() if k != "code"}) + "\n")
+    assert refusal(Authority.open(tmp_path / "ca"), request_der, code) == "CODE_USED"
+
+
+FILES = ("issued", "revoked", "codes", "audit", "registrations")
+
+
+def test_what_a_crash_tore_is_cut_and_all_goes_on(tmp_path: Path, authority: Authority, key: SigningKey) -> None:
+    directory = tmp_path / "ca"
+    names = ("a", "house", Role.SELLER)
+    authority.revoke(authority.issue(create_request(key, *names), *names).serial, "lost")
+    authority.new_admission_code(Role.SELLER)
+    waits = Application(request=create_request(SigningKey.generate(), "b", "house", Role.SELLER))
+    told = Admissions(authority).apply(waits)
+    whole = {name: (directory / f"{name}.jsonl").read_bytes() for name in FILES}
+    for name, data in whole.items():
+        (directory / f"{name}.jsonl").write_bytes(data + data.splitlines()[-1][:-1])
+    for fresh in (authority, Authority.open(directory)):
+        assert Admissions(fresh).find(told.registration) == told
+        assert (len(fresh.issued()), fresh.is_revoked(fresh.issued()[0].serial)) == (1, True)
+    assert authority.enrol(waits.request, authority.new_admission_code(Role.SELLER)).name == "b"
+    Authority.check_log(directory)
+    assert all((directory / f"{name}.jsonl").read_bytes().startswith(data) for name, data in whole.items())
+
+
+def test_a_reason_is_bounded_so_that_the_audit_log_can_be_read(authority: Authority, issued: Issued) -> None:
+    for length in (201, 17_000):
+        with pytest.raises(AuthorityError, match="reason"):
+            authority.revoke(issued.serial, "x" * length)
+    authority.revoke(issued.serial, "\U0001f600" * 200)
+    authority.new_admission_code(Role.SELLER, "\U0001f600" * 64, "\U0001f600" * 64)
+    assert len(Authority.check_log(authority.folder.directory)) == 3
 
 
 def test_two_processes_with_one_code(tmp_path: Path, authority: Authority, request_der: bytes) -> None:
