@@ -94,14 +94,17 @@ class Node:
         self.stop = self.main.stop
         self.main.unit.attach(self, self.office)
         watched, shown = (home / "node.crt", home / "node.key"), (*self._peer_tls, self._public_tls, self._client_tls)
-        self.watch = CertificateWatch(*watched, key.public_key, self._roots, shown, self.site.metrics)
+        self.watch = CertificateWatch(
+            *watched, key.public_key, self._roots, shown, self.site.watch.measures.certificate_days
+        )
         ledger, most = self.main.unit.ledger, configuration.limits.channels_max
         self.channels = Channels(home / CHANNELS, ledger, most, self._open_channel, self._take_seat)
 
     def _open(self, genesis: Genesis, data: Path, channel: str) -> Unit:
         check_deployment(genesis.contracts, genesis.parameters)
         storage = partial(disk_storage, data, DiskFiles(data))
-        return Unit(self.site, genesis, data, storage, self.sandbox.machine(), MarketValidator(), channel)
+        machine = self.sandbox.machine(self.site.watch.measuring(genesis.channel).worker_replaced)
+        return Unit(self.site, genesis, data, storage, machine, MarketValidator(), channel)
 
     def _open_channel(self, genesis: Genesis) -> Unit:
         return self._open(genesis, self.home / "data" / CHANNELS / genesis.channel, genesis.channel)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Gauge
 
 from ca.certificates import CertificateFacts, InvalidCertificate, Role, certificate_facts
 from ca.lifetimes import DAY_MS, CertificateStatus, not_after_ms_of, sentence_about, status_of
@@ -29,6 +29,7 @@ Mark = tuple[int, int, int]
 
 class CertificateWatch:
     """One a node. ``contexts``: the TLS contexts that show the certificate; connections made later see a new one.
+    ``days``: where it is told how long certificates hold, labelled ``node`` and ``root``.
 
     A file that cannot be used is told of, and the certificate before it stays in force.
     """
@@ -40,19 +41,13 @@ class CertificateWatch:
         public_key: bytes,
         roots: Callable[[], Sequence[bytes]],
         contexts: Sequence[ssl.SSLContext],
-        metrics: CollectorRegistry,
+        days: Gauge,
     ) -> None:
         self._certificate, self._key, self._public_key = certificate, key, public_key
         self._roots, self._contexts = roots, contexts
         self._ends_ms: dict[str, int] = {}
         self._mark: Mark | None = None
         self._fault = ""
-        days = Gauge(
-            "wattq_ca_certificate_days",
-            "Days until a certificate ends: the node's own, and the CA root's that ends first.",
-            ["certificate"],
-            registry=metrics,
-        )
         for holder in ("node", "root"):
             days.labels(holder).set_function(partial(self._days, holder))
         self._take_up(self._seen(roots()))

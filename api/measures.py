@@ -54,6 +54,15 @@ class Measures:
             "wattq_rest_request_seconds", "From the request's head to the answer.", ("route",), _SECONDS
         )
 
+        self.workers_replaced = counter(
+            "wattq_sandbox_workers_replaced_total", "Contract workers that failed and were replaced.", *channel
+        )
+        self.certificate_days = Gauge(
+            "wattq_ca_certificate_days",
+            "Days until a certificate ends: the node's own, and the CA root's that ends first.",
+            ["certificate"],
+            registry=registry,
+        )
         self.streams = Gauge("wattq_node_streams", "Streams that are open.", channel, registry=registry)
         self.connections = Gauge("wattq_rest_connections", "Connections to REST that are open.", registry=registry)
 
@@ -64,7 +73,8 @@ class Measures:
 class ChannelMeasures:
     """One channel's. Heights come once a phase; what comes out of order, or twice, is measured once or not at all.
 
-    ``executed`` may be called on another thread than the rest: it touches the instruments, which lock, and one dict.
+    ``executed`` and ``worker_replaced`` may be called on other threads than the rest: they touch the instruments, which
+    lock, and one dict.
     """
 
     def __init__(self, all_channels: Measures, channel: str, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -74,6 +84,7 @@ class ChannelMeasures:
         self._batch_transactions = all_channels.batch_transactions.labels(channel)
         self._batch_bytes = all_channels.batch_bytes.labels(channel)
         self._views_left = all_channels.views_left.labels(channel)
+        self._workers_replaced = all_channels.workers_replaced.labels(channel)
         self._alarms = all_channels.alarms
         self._channel = channel
         self._good = all_channels.transactions.labels(channel, "ok")
@@ -114,6 +125,9 @@ class ChannelMeasures:
 
     def view_left(self) -> None:
         self._views_left.inc()
+
+    def worker_replaced(self) -> None:
+        self._workers_replaced.inc()
 
     def alarmed(self, kind: str) -> None:
         self._alarms.labels(self._channel, kind).inc()

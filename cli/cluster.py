@@ -169,7 +169,7 @@ def _notes(node: NodeStatus) -> list[str]:
     """What a person should know beyond the table."""
     boundary = [] if node.boundary is None else [f"epoch {node.epoch} ends with block {node.boundary}"]
     changing = [] if node.view_active else [f"view {node.view} has not begun yet"]
-    return [*boundary, *changing, *_state_notes(node.state_database), *node.alarms]
+    return [*boundary, *changing, *_state_notes(node.state_database), *node.alarms, *node.warnings]
 
 
 def _state_notes(state: StateDatabaseStatus | None) -> list[str]:

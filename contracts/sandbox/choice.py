@@ -53,12 +53,12 @@ class Sandbox:
     def seccomp(self) -> bool:
         return self._first is not None and self._first.hello.seccomp
 
-    def machine(self) -> Machine:
-        """A machine of its own; each ledger has one."""
+    def machine(self, on_replaced: Callable[[], None] = lambda: None) -> Machine:
+        """A machine of its own; each ledger has one. ``on_replaced``: called, on any thread, when a worker failed."""
         if self._start is None:
             return PythonMachine()
         first, self._first = self._first, None
-        return WorkerMachine(self._start, first)
+        return WorkerMachine(self._start, first, on_replaced=on_replaced)
 
     def close(self) -> None:
         if self._first is not None:

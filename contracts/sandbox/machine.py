@@ -49,8 +49,11 @@ class SandboxFailed(ReplicaFault):
 class Post:
     """A worker's place: who holds it may change, what is asked does not. One thread's at a time."""
 
-    def __init__(self, start: Start, process: Process | None, answer_s_max: float) -> None:
+    def __init__(
+        self, start: Start, process: Process | None, answer_s_max: float, on_replaced: Callable[[], None]
+    ) -> None:
         self._start = start
+        self._on_replaced = on_replaced
         self._answer_s_max = answer_s_max
         self._process = process
         self._plan = Plan(MemoryState(), [], ())
@@ -118,6 +121,7 @@ class Post:
         self.end()
         self._plan.drop()
         self._failures += 1
+        self._on_replaced()
         if self._failures >= ATTEMPTS_MAX:
             log.critical("%d contract workers failed at the same calls; this node gives up: %s", ATTEMPTS_MAX, failure)
             raise SandboxFailed(str(failure)) from failure
@@ -192,11 +196,17 @@ class WorkerMachine(BatchMachine):
     """
 
     def __init__(
-        self, start: Start = Process, first: Process | None = None, answer_s_max: float = ANSWER_S_MAX
+        self,
+        start: Start = Process,
+        first: Process | None = None,
+        answer_s_max: float = ANSWER_S_MAX,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
-        """``first``: a worker that runs already, to begin with."""
+        """``first``: a worker that runs already, to begin with. ``on_replaced``: called, on any thread, when one has
+        failed."""
         self._here = PythonMachine()
-        self._blocks, self._views = Post(start, first, answer_s_max), Post(start, None, answer_s_max)
+        self._blocks = Post(start, first, answer_s_max, on_replaced)
+        self._views = Post(start, None, answer_s_max, on_replaced)
         self._foreseen: StateReader | None = None
         self._viewing = threading.Lock()
 

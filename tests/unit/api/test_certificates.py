@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api.certificates import CertificateWatch
+from api.measures import Measures
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
@@ -42,7 +43,8 @@ class Home:
         files = self.path / "node.crt", self.path / "node.key"
         context = public_server_context(*files)
         roots = [self.authority.root_der]
-        return CertificateWatch(*files, self.key.public_key, lambda: roots, [context], self.metrics), context
+        days = Measures(self.metrics).certificate_days
+        return CertificateWatch(*files, self.key.public_key, lambda: roots, [context], days), context
 
     def days(self, which: str) -> float:
         found = self.metrics.get_sample_value("wattq_ca_certificate_days", {"certificate": which})

@@ -80,6 +80,14 @@ def test_a_state_database_that_lags_is_told_with_its_rate_and_fault(state: State
     assert out.getvalue().partition("node2: ")[2].strip() == note
 
 
+def test_a_certificate_that_ends_soon_is_told_to_who_looks() -> None:
+    """The status had it, and nothing that a person reads."""
+    out, ends = io.StringIO(), "the certificate ends in 6 days, on 2026-12-04: renew it"
+    fields = {**FIELDS, "alarms": (), "boundary": None, "view_active": True, "warnings": (ends,)}
+    show_statuses({"node2": NodeStatus(**fields)}, Console(file=out, width=80))
+    assert out.getvalue().partition("node2: ")[2].strip() == ends
+
+
 @pytest.mark.parametrize("command", [["cluster", "status"], ["cluster", "kill", "1"], ["evidence", "list"]])
 def test_where_no_network_is_every_command_says_so_alike(command: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*command, "--directory", str(tmp_path / "none")])

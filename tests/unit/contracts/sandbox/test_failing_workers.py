@@ -78,6 +78,20 @@ def test_a_killed_worker_is_replaced_and_the_block_retried(
     assert len(workers.all) == 2
 
 
+def test_every_failed_worker_is_told_of_where_it_is_counted(recording: Recording, workers: Workers) -> None:
+    """A count that operators are alerted on; the healthy end of a worker is none."""
+    told: list[int] = []
+    machine = WorkerMachine(workers, on_replaced=lambda: told.append(workers.all[-1].pid))
+    try:
+        replayed(
+            recording, machine, lambda height: os.kill(workers.all[-1].pid, signal.SIGKILL) if height == 2 else None
+        )
+        assert told == [workers.all[0].pid]
+    finally:
+        machine.close()
+    assert len(told) == 1
+
+
 def test_a_worker_that_dies_in_the_middle_of_a_block_too(
     recording: Recording, workers: Workers, machine: WorkerMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
