@@ -34,6 +34,7 @@ const context = {
 };
 
 let shown = null;
+let begun = false;
 
 const pathNow = () => location.hash.slice(1).split("?")[0] || views[0].path;
 
@@ -79,7 +80,7 @@ function frame() {
   const place = found(pathNow());
   document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
   at("skip").textContent = t("shell.skip");
-  navigation(at("navigation"), views.filter((view) => view.isShown?.(context) ?? true), place?.view);
+  navigation(at("navigation"), views.filter((view) => view.isShown?.(context) ?? true), place?.view, identity);
   tools(at("tools"));
   footer(at("footer"), trust, () => show(false));
   showAlarm(trust);
@@ -90,7 +91,7 @@ at("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the hash is the router's
   at("main").focus();
 });
-addEventListener("hashchange", () => show(true));
+addEventListener("hashchange", () => begun && show(true));
 addEventListener("unhandledrejection", ({ reason }) => notify(has(`problem.${reason?.code}`) ? sentence(reason) : String(reason?.message ?? reason), "bad"));
 onLanguage(() => show(false));
 status.watch(() => showStrip(status, trust, identity));
@@ -100,6 +101,7 @@ async function begin() {
   await identity.begin();
   await status.begin();
   await identity.refresh().catch(() => null); // a node that does not answer is told of in the strip
+  begun = true;
   await show(false);
 }
 

@@ -13,9 +13,9 @@ const ZONES = ["Asia/Shanghai", "Europe/Berlin", "UTC"];
 
 const at = (id) => document.getElementById(id);
 
-export function navigation(nav, views, current) {
+export function navigation(nav, views, current, identity) {
   nav.setAttribute("aria-label", t("shell.navigation"));
-  const link = (view) => h("a", { href: `#${view.path}`, "aria-current": view === current && "page" }, t(view.titleKey));
+  const link = (view) => h("a", { href: `#${view.path}`, "aria-current": view === current && "page" }, t(view.titleOf?.(identity) ?? view.titleKey));
   const known = nav.querySelector("ul");
   const scrolled = known?.scrollLeft ?? 0;
   const focused = nav.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;

@@ -57,6 +57,7 @@ export default {
   "book.fees": "Prices are the orders’ own; between zones the grid fee comes on top of an ask.",
   "prices.title": "Best prices of the day",
   "prices.desc": "Best bid, best ask and cheapest listing of each interval.",
+  "prices.own": "Your trades, on average",
   "prices.bid": "Best bid",
   "prices.ask": "Best ask",
   "prices.listing": "Cheapest listing",

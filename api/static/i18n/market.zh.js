@@ -57,6 +57,7 @@ export default {
   "book.fees": "所示为订单自身价格；跨区域时卖价另加网费。",
   "prices.title": "当日最优价格",
   "prices.desc": "各时段的最优买价、最优卖价与最低挂单价。",
+  "prices.own": "您的成交均价",
   "prices.bid": "最优买价",
   "prices.ask": "最优卖价",
   "prices.listing": "最低挂单价",

@@ -21,8 +21,6 @@ export default {
   "register.restore": "I have a backup",
   "register.restore.about": "Bring your key to this browser from the file that you saved.",
   "register.file": "Backup file",
-  "register.file.choose": "Choose the backup file",
-  "register.file.none": "None chosen yet",
   "register.passphrase": "Passphrase",
   "register.passphrase.hint": "At least {chars} characters; several words are best. Nobody can reset it.",
   "register.passphrase.again": "The passphrase again",

@@ -21,8 +21,6 @@ export default {
   "register.restore": "我有备份",
   "register.restore.about": "用您保存的文件把密钥恢复到此浏览器。",
   "register.file": "备份文件",
-  "register.file.choose": "选择备份文件",
-  "register.file.none": "尚未选择",
   "register.passphrase": "口令",
   "register.passphrase.hint": "至少 {chars} 个字符，最好由几个词组成。没有人能够重置它。",
   "register.passphrase.again": "再次输入口令",

@@ -24,6 +24,7 @@ export default {
   "settlement.votes": "Said so far",
   "settlement.votes.none": "nobody",
   "settlement.resolve": "Decide",
+  "settlement.recent": "Settled last",
   "settlement.others": "Signed by you, waiting for the other party",
   "settlement.waits": "waits for the other party",
   "settlement.overdue": "Overdue adjustments",

@@ -24,6 +24,7 @@ export default {
   "settlement.votes": "目前意见",
   "settlement.votes.none": "暂无",
   "settlement.resolve": "裁决",
+  "settlement.recent": "最近结算",
   "settlement.others": "您已签名，等待对方",
   "settlement.waits": "等待对方",
   "settlement.overdue": "逾期调整",

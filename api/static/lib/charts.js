@@ -4,37 +4,54 @@
 import { h, isNarrow, svg, table, uid } from "./dom.js";
 import { t } from "./i18n.js";
 
-const [WIDTH, WIDTH_NARROW] = [720, 380];
+const PAGE_PX = 1_216;
+const BESIDE_PX = 70; // what a page and a card leave free on both sides
+const WIDTH_PX_MIN = 250;
+const HEIGHT_PX_NARROW = 220;
 const TICKS_Y = 4;
-const [TICKS_X, TICKS_X_NARROW] = [6, 3];
-const CHAR_PX = 6.4;
-const PAD = { top: 22, right: 14, bottom: 30 };
+const [TICKS_X, TICKS_X_NARROW] = [8, 4];
+const HOUR_MS = 3_600_000;
+const STEPS_H = [0.25, 0.5, 1, 2, 3, 4, 6, 12, 24];
+const CHAR_PX = 7;
+const LABEL_PX = 20;
+const PAD = { top: 26, right: 14, bottom: 30 };
 const COLOURS = 4;
 const BAR_SHARE = 0.78;
 const TABLE_ROWS_MAX = 400;
+/** What a depth chart leaves free beside the outermost prices: of their range, and of the highest. */
+const [FREE_OF_RANGE, FREE_OF_PRICE] = [0.15, 0.05];
 
 /** A chart. `series`: [{name, kind: "line" | "step" | "bar", points: [[x, y or null], …] by rising x, area?, dashed?, colour?}];
- * `x`, `y`: {label, format(value), from?, to?, step?: what one x takes, for bars and the last step}; `ticks`: the x to label. */
-export function chart({ title, desc = "", series, x, y, ticks, height = 240 }) {
+ * `x`, `y`: {label, format(value), from?, to?, step?: what one x takes, for bars and the last step, isTime?: x in ms}. It is drawn
+ * as wide as a card is now, so that its text is as large as it says. */
+export function chart({ title, desc = "", series, x, y, height: tall = 300 }) {
   const shown = series.map((each, index) => ({ colour: index % COLOURS, kind: "line", ...each }));
+  const height = isNarrow() ? Math.min(tall, HEIGHT_PX_NARROW) : tall;
   const frame = framed(shown, x, y, height, isNarrow());
   const [titleId, descId] = [uid("chart"), uid("chart")];
   const picture = svg("svg", { viewBox: `0 0 ${frame.width} ${height}`, role: "img", "aria-labelledby": titleId, "aria-describedby": descId },
     svg("title", { id: titleId }, title), svg("desc", { id: descId }, desc || shown.map((each) => each.name).join(", ")),
-    axes(frame, x, y, ticks), shown.map((each, index) => drawn(each, frame, shown, index)));
-  return h("figure", { class: "chart" }, shown.length > 1 && legend(shown), picture, numbers(title, shown, x, y));
+    axes(frame, x, y), shown.map((each, index) => drawn(each, frame, shown, index)));
+  const told = shown.filter((each) => each.points.some(([, value]) => value !== null));
+  return h("figure", { class: "chart" }, told.length > 0 && shown.length > 1 && legend(told), picture, numbers(title, shown, x, y));
 }
 
-/** Bids and asks of a book, cumulated. `bids`, `asks`: [{price, energy_wh}] as the node orders them, best first. */
+/** Bids and asks of a book, cumulated. `bids`, `asks`: [{price, energy_wh}], one of them at least, as the node orders them,
+ * best first. */
 export function depthChart({ title, desc, bids, asks, names, x, y, height }) {
-  const side = (name, levels, colour, rising) => {
+  const prices = [...bids, ...asks].map(({ price }) => price);
+  const [low, high] = [Math.min(...prices), Math.max(...prices)];
+  const free = Math.max((high - low) * FREE_OF_RANGE, high * FREE_OF_PRICE);
+  const [from, to] = [Math.max(0, low - free), high + free];
+  const side = (name, levels, colour, end) => {
     let sum = 0;
     const points = levels.map((level) => [level.price, (sum += level.energy_wh)]);
-    const first = levels.length ? [[levels[0].price, 0]] : [];
-    return { name, kind: "stairs", area: true, colour, points: rising ? [...first, ...points] : [...first, ...points].reverse() };
+    if (points.length > 0) points.push([end, sum]);
+    const all = levels.length > 0 ? [[levels[0].price, 0], ...points] : [];
+    return { name, kind: "stairs", area: true, colour, points: end === to ? all : all.reverse() };
   };
-  const series = [side(names[0], bids, 1, false), side(names[1], asks, 2, true)];
-  return chart({ title, desc, series, x, y, height });
+  const series = [side(names[0], bids, 1, from), side(names[1], asks, 2, to)];
+  return chart({ title, desc, series, x: { ...x, from, to }, y, height });
 }
 
 function framed(series, x, y, height, narrow) {
@@ -46,7 +63,7 @@ function framed(series, x, y, height, narrow) {
   const marks = niceTicks(Math.min(0, y.from ?? 0, ...ys), Math.max(0, y.to ?? 0, ...ys));
   const [low, high] = [marks[0], marks.at(-1)];
   const start = Math.ceil(Math.max(...marks.map((mark) => y.format(mark).length)) * CHAR_PX) + 12;
-  const width = narrow ? WIDTH_NARROW : WIDTH;
+  const width = Math.max(WIDTH_PX_MIN, Math.min(PAGE_PX, document.documentElement.clientWidth) - BESIDE_PX);
   const [wide, tall] = [width - start - PAD.right, height - PAD.top - PAD.bottom];
   const [from, to] = Number.isFinite(left) && right > left ? [left, right] : [Number.isFinite(left) ? left - 1 : 0, Number.isFinite(left) ? left + 1 : 1];
   return {
@@ -66,15 +83,15 @@ function niceTicks(low, high) {
   return marks;
 }
 
-function axes(frame, x, y, ticks) {
+function axes(frame, x, y) {
   const lines = frame.marks.map((mark) => [
     svg("line", { class: "axis", x1: frame.start, x2: frame.end, y1: frame.py(mark), y2: frame.py(mark) }),
     svg("text", { x: frame.start - 6, y: frame.py(mark) + 4, "text-anchor": "end" }, y.format(mark)),
   ]);
-  const evenly = Array.from({ length: frame.ticks }, (_, i) => frame.from + ((frame.to - frame.from) * i) / (frame.ticks - 1));
-  const labelled = thinned(ticks, frame.ticks, evenly).map((at, index, all) => {
-    const anchor = index === 0 ? "start" : index === all.length - 1 ? "end" : "middle";
-    return svg("text", { x: frame.px(at), y: frame.floor + 17, "text-anchor": anchor }, x.format(at));
+  const labelled = (x.isTime ? momentsOf(frame) : evenly(frame)).map((at) => {
+    const left = frame.px(at);
+    const anchor = left > frame.end - LABEL_PX ? "end" : "middle";
+    return svg("text", { x: left, y: frame.floor + 18, "text-anchor": anchor }, x.format(at));
   });
   const names = [
     y.label && svg("text", { x: 0, y: 11, class: "unit" }, y.label),
@@ -83,11 +100,13 @@ function axes(frame, x, y, ticks) {
   return svg("g", { "aria-hidden": "true" }, lines, labelled, names);
 }
 
-/** Some of the given ticks, evenly, so that their labels have room. */
-function thinned(ticks, most, otherwise) {
-  if (!ticks) return otherwise;
-  const every = Math.ceil(ticks.length / (2 * most));
-  return ticks.filter((_, index) => index % every === 0);
+const evenly = ({ from, to, ticks }) => Array.from({ length: ticks }, (_, i) => from + ((to - from) * i) / (ticks - 1));
+
+/** Moments that people look for: whole quarters and hours from the left on, as many as have room. */
+function momentsOf({ from, to, ticks }) {
+  const hours = STEPS_H.find((each) => (to - from) / (each * HOUR_MS) <= ticks) ?? STEPS_H.at(-1);
+  const size = hours * HOUR_MS;
+  return Array.from({ length: Math.floor((to - from) / size) + 1 }, (_, i) => from + i * size);
 }
 
 function drawn(each, frame, all, index) {

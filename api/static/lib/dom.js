@@ -53,15 +53,18 @@ export function field(label, control, hint = "") {
   return h("div", { class: "field" }, h("label", { for: control.id }, label), control, said);
 }
 
-/** A table. `columns`: [{label, number?}]; `rows`: lists of cells, each text or a node; `empty`: what to say of no rows. */
+/** A table. `columns`: [{label, number?, wide?}]; `rows`: lists of cells, each text or a node; `empty`: what to say of no rows.
+ * On a phone the rows of one with buttons (a column without label) or sentences (`wide`) stand as blocks, each cell labelled. */
 export function table(caption, columns, rows, empty) {
+  const stacks = columns.some((column) => column.label === "" || column.wide);
   const head = columns.map((column) => h("th", { scope: "col", class: column.number && "number" }, column.label));
-  const cells = (row) => row.map((cell, index) => h("td", { class: columns[index].number && "number" }, cell));
+  const classOf = ({ number, wide, label }) => [number && "number", (wide || label === "") && "full"].filter(Boolean).join(" ");
+  const cells = (row) => row.map((cell, index) => h("td", { class: classOf(columns[index]) || false, dataset: stacks ? { label: columns[index].label } : {} }, cell));
   const body = rows.length
     ? rows.map((row) => h("tr", {}, cells(row)))
     : h("tr", {}, h("td", { colspan: columns.length, class: "empty" }, empty));
   return h("div", { class: "table", tabindex: 0, role: "region", "aria-label": caption },
-    h("table", {}, h("caption", { class: "sr-only" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)));
+    h("table", { class: stacks && "stacks" }, h("caption", { class: "sr-only" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)));
 }
 
 /** Pairs of term and description. */

@@ -8,13 +8,14 @@ import { accountOf, personOf } from "../parts/person.js";
 import { act } from "../parts/act.js";
 import { LiveView } from "../parts/view.js";
 import { firstOpen, INTERVAL_MS, isAuctioned, isOpen, productOf } from "../rules/terms.js";
+import { sideOf } from "../rules/settlement.js";
 import { auctionCard } from "./market/auction.js";
 import { bookCard, depthCard } from "./market/book.js";
 import { listingsCard } from "./market/listings.js";
 import { offersCard } from "./market/offers.js";
 import { ordersCard } from "./market/orders.js";
 import { pickerCard, toolbar } from "./market/picker.js";
-import { pricesCard } from "./market/prices.js";
+import { meanPrices, pricesCard } from "./market/prices.js";
 
 export const path = "/market";
 export const titleKey = "market.title";
@@ -35,7 +36,7 @@ class Market extends LiveView {
     super(root, context);
     const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
     this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
-    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], own: {}, run: null, follows: true, connection: "", termsAt: 0, bestAt: 0 };
+    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], traded: new Map(), own: {}, run: null, follows: true, connection: "", termsAt: 0, bestAt: 0 };
   }
 
   async begin() {
@@ -136,7 +137,15 @@ class Market extends LiveView {
     if (Date.now() < state.bestAt + BEST_MS) return;
     state.bestAt = Date.now();
     const days = this.context.format.intervalsOfDay(state.day);
-    state.best = (await this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`)).intervals;
+    const [{ intervals }, traded] = await Promise.all([this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`), this.ownTrades(days)]);
+    Object.assign(state, { best: intervals, traded: meanPrices(traded) });
+  }
+
+  async ownTrades(days) {
+    const { person } = this.state;
+    if (person === null) return [];
+    const found = await documents(this.context, "trade", { interval: { $gte: days[0], $lte: days.at(-1) } });
+    return found.filter((trade) => sideOf(trade, person.signer) !== "");
   }
 
   /** Block time, as the node last told it, in ms. */

@@ -10,6 +10,7 @@ import { member } from "./register/member.js";
 
 export const path = "/register";
 export const titleKey = "register.title";
+export const titleOf = ({ user }) => (user === null ? titleKey : "register.title.member");
 
 const STEPS = ["key", "backup", "admission", "member"];
 

@@ -12,6 +12,7 @@ import { adjustmentBar, adjustmentGain, disputable, settlementGain, sideOf, wait
 export const path = "/settlement";
 export const titleKey = "settlement.title";
 
+const RECENT_ROWS = 20;
 const OPEN = { $in: ["proposed", "overdue"] };
 
 export function render(root, context) {
@@ -24,7 +25,7 @@ class Settlement extends LiveView {
   constructor(root, context) {
     super(root, context);
     this.person = null;
-    this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others", "arbiter"].map((name) => [name, h("div", {})]));
+    this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others", "arbiter", "recent"].map((name) => [name, h("div", {})]));
   }
 
   async begin() {
@@ -46,9 +47,10 @@ class Settlement extends LiveView {
 
   async look() {
     const { signer } = this.person;
-    const [trades, adjustments, disputes, account] = await Promise.all([
+    const [trades, adjustments, disputes, settled, account] = await Promise.all([
       documents(this.context, "trade", { status: OPEN }), documents(this.context, "adjustment", { status: OPEN }),
-      documents(this.context, "dispute", { status: "open" }), accountOf(this.context, signer),
+      documents(this.context, "dispute", { status: "open" }), documents(this.context, "trade", { status: "settled" }, { rows: RECENT_ROWS, newest: true }),
+      accountOf(this.context, signer),
     ]);
     const about = await this.tradesOf([...adjustments, ...disputes]);
     if (this.ended) return;
@@ -59,6 +61,7 @@ class Settlement extends LiveView {
     this.show("adjustments", this.adjustmentsCard(adjustments.filter((each) => waitsFor(each, signer)), adjustments, about));
     this.show("disputes", this.disputesCard(disputes.filter((each) => [each.seller, each.buyer, each.arbiter].includes(signer))));
     this.show("arbiter", this.arbiterCard());
+    this.show("recent", this.recentCard(settled.filter((each) => sideOf(each, signer) !== "")));
     this.show("others", this.othersCard(mine.filter((each) => !waitsFor(each, signer))));
   }
 
@@ -86,7 +89,7 @@ class Settlement extends LiveView {
   waitingCard(trades) {
     const { context, context: { t, format }, person } = this;
     const columns = [
-      { label: t("fact.interval") }, { label: t("settlement.as") }, { label: t("fact.contracted"), number: true },
+      { label: t("fact.interval"), wide: true }, { label: t("settlement.as") }, { label: t("fact.contracted"), number: true },
       { label: t("fact.delivered"), number: true }, { label: t("fact.price"), number: true }, { label: t("settlement.gain"), number: true },
       { label: t("market.state") }, { label: "" },
     ];
@@ -114,7 +117,7 @@ class Settlement extends LiveView {
     const { context, context: { t, format }, person } = this;
     const bar = (each) => adjustmentBar(each, trades.get(each.trade) ?? { status: "", seller_disputed: 0, buyer_disputed: 0 }, known.filter((other) => other.trade === each.trade));
     const columns = [
-      { label: t("fact.interval") }, { label: t("settlement.as") }, { label: t("settlement.before"), number: true },
+      { label: t("fact.interval"), wide: true }, { label: t("settlement.as") }, { label: t("settlement.before"), number: true },
       { label: t("settlement.after"), number: true }, { label: t("settlement.gain"), number: true }, { label: "" },
     ];
     const rows = adjustments.map((each) => {
@@ -156,11 +159,26 @@ class Settlement extends LiveView {
       h("div", {}, this.button("settlement.resolve", "decide-adjustment", () => settlement.decideAdjustment(context))));
   }
 
+  /** What has been paid last: with both signatures. */
+  recentCard(trades) {
+    if (trades.length === 0) return null;
+    const { context: { t, format }, person } = this;
+    const columns = [
+      { label: t("fact.interval"), wide: true }, { label: t("settlement.as") }, { label: t("fact.contracted"), number: true }, { label: t("fact.delivered"), number: true },
+      { label: t("fact.price"), number: true }, { label: t("settlement.gain"), number: true },
+    ];
+    const rows = trades.sort((one, other) => other.interval - one.interval).map((trade) => {
+      const side = sideOf(trade, person.signer);
+      return [format.intervalLabel(trade.interval, true), t(`settlement.${side}`), format.energy(trade.energy_wh), format.energy(trade.delivered_wh), format.price(trade.price), format.money(settlementGain(trade, side))];
+    });
+    return h("section", { class: "card" }, h("h2", {}, t("settlement.recent")), table(t("settlement.recent"), columns, rows, ""));
+  }
+
   /** One's own signature is there; the other's is not. */
   othersCard(trades) {
     if (trades.length === 0) return null;
     const { context: { t, format }, person } = this;
-    const columns = [{ label: t("fact.interval") }, { label: t("settlement.as") }, { label: t("fact.delivered"), number: true }, { label: t("settlement.gain"), number: true }, { label: t("market.state") }];
+    const columns = [{ label: t("fact.interval"), wide: true }, { label: t("settlement.as") }, { label: t("fact.delivered"), number: true }, { label: t("settlement.gain"), number: true }, { label: t("market.state") }];
     const rows = trades.map((trade) => [
       format.intervalLabel(trade.interval, true), t(`settlement.${sideOf(trade, person.signer)}`), format.energy(trade.delivered_wh),
       format.money(settlementGain(trade, sideOf(trade, person.signer))), t("settlement.waits"),

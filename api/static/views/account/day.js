@@ -3,6 +3,7 @@
 import { facts, field, h, table } from "../../lib/dom.js";
 import { chart } from "../../lib/charts.js";
 import { drawn } from "../../parts/memo.js";
+import { more } from "../../parts/more.js";
 import { completenessPercent } from "../../rules/history.js";
 import { INTERVAL_MS } from "../../rules/terms.js";
 
@@ -60,11 +61,11 @@ export function moneyCard(view) {
     chart({
       title: t("account.money"),
       series: [{ name: t("account.earned"), kind: "bar", colour: 0, points: points("earned") }, { name: t("account.paid"), kind: "bar", colour: 1, points: points("paid") }],
-      x: axis(format, intervals), y: { format: (value) => format.money(Math.round(value)) }, height: 180,
+      x: axis(format, intervals), y: { format: (value) => format.money(Math.round(value)) }, height: 220,
     })));
 }
 
-const axis = (format, intervals) => ({ format: format.clock, from: intervals[0] * INTERVAL_MS, to: (intervals.at(-1) + 1) * INTERVAL_MS, step: INTERVAL_MS });
+const axis = (format, intervals) => ({ isTime: true, format: format.clock, from: intervals[0] * INTERVAL_MS, to: (intervals.at(-1) + 1) * INTERVAL_MS, step: INTERVAL_MS });
 
 /** A line is broken where an interval has no reading. */
 function gapped(rows, name) {
@@ -80,18 +81,19 @@ function gapped(rows, name) {
 export function rowsCard(view) {
   const { context: { t, format }, state: { rows } } = view;
   const columns = [
-    { label: t("fact.interval") }, { label: t("account.exported"), number: true }, { label: t("account.imported"), number: true },
+    { label: t("fact.interval"), wide: true }, { label: t("account.exported"), number: true }, { label: t("account.imported"), number: true },
     { label: t("account.contracted"), number: true }, { label: t("account.delivered"), number: true }, { label: t("account.earned"), number: true },
-    { label: t("account.paid"), number: true }, { label: t("market.state") }, { label: t("account.why") },
+    { label: t("account.paid"), number: true }, { label: t("market.state") }, { label: t("account.why"), wide: true },
   ];
   const energy = (value) => (value === null ? "–" : format.energy(value));
   const amount = (value) => (value === 0n ? "–" : format.money(value));
-  const cells = rows.toReversed().map((row) => [
+  const shown = more(view, "rows", rows.toReversed());
+  const cells = shown.rows.map((row) => [
     format.intervalLabel(row.interval), energy(row.export_wh), energy(row.import_wh), energy(row.sold_wh + row.bought_wh),
     energy(row.delivered_sold_wh + row.delivered_bought_wh), amount(row.earned), amount(row.paid),
     row.trades.length > 0 ? mark(t, row.provisional) : "", h("span", { class: "wrap" }, row.why.map((why) => sentenceOf(view.context, why)).join(" ")),
   ]);
-  return h("section", { class: "card" }, h("h2", {}, t("account.rows")), table(t("account.rows"), columns, cells, t("account.rows.none")));
+  return h("section", { class: "card" }, h("h2", {}, t("account.rows")), table(t("account.rows"), columns, cells, t("account.rows.none")), shown.button);
 }
 
 const MONEY = new Set(["penalty"]);

@@ -30,6 +30,6 @@ export function depthCard(view) {
   view.depth ??= {};
   return drawn(view.depth, [book.bids, book.asks, t("book.depth")], () => h("section", { class: "card" }, h("h2", {}, t("book.depth")), depthChart({
     title: t("book.depth"), desc: t("book.depth.desc"), bids: book.bids, asks: book.asks, names: [t("book.bids"), t("book.asks")],
-    x: { label: t("market.perkwh"), format: format.price }, y: { label: "Wh", format: format.count }, height: 220,
+    x: { label: t("market.perkwh"), format: format.price }, y: { label: "Wh", format: format.count }, height: 260,
   })));
 }

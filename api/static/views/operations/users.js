@@ -4,13 +4,16 @@ import { field, h, table } from "../../lib/dom.js";
 import * as governance from "../../acts/governance.js";
 
 const SHOWN_MAX = 200;
+/** Those who trade first. */
+const ROLES = ["prosumer", "seller", "buyer", "operator", "regulator", "arbiter", "gateway", "node"];
 const SOON_MS = 30 * 86_400_000;
 
 export function usersCard(view) {
   const { context, context: { t, format }, state, search } = view;
   const revoked = new Set(state.revocations.map((each) => each.serial));
   const wanted = search.trim().toLowerCase();
-  const found = state.users.filter((user) => [user.name, user.organisation, user.role, user.signer, user.serial].some((text) => text.toLowerCase().includes(wanted)));
+  const found = state.users.filter((user) => [user.name, user.organisation, user.role, user.signer, user.serial].some((text) => text.toLowerCase().includes(wanted)))
+    .sort((one, other) => ROLES.indexOf(one.role) - ROLES.indexOf(other.role) || one.name.localeCompare(other.name));
   const columns = [
     { label: t("users.name") }, { label: t("users.organisation") }, { label: t("users.role") }, { label: t("users.valid") },
     { label: t("market.state") }, { label: t("users.signer") }, { label: "" },

@@ -3,6 +3,7 @@
 import { field, fill, h } from "../../lib/dom.js";
 import { t } from "../../lib/i18n.js";
 import { keys } from "../../lib/keys.js";
+import { filePicker } from "../../parts/file.js";
 
 const BACKUP_BYTES_MAX = 16_384;
 
@@ -16,17 +17,8 @@ export function start(place, { flow, notify }) {
     h("section", { class: "card" }, h("h2", {}, t("register.restore")), h("p", {}, t("register.restore.about")), restoring(flow, notify))));
 }
 
-/** The browser's own button speaks the browser's language; this one the page's. */
-function chooser(file) {
-  file.id = "backup-file";
-  const name = h("span", { class: "soft" }, t("register.file.none"));
-  file.addEventListener("change", () => fill(name, file.files[0]?.name ?? t("register.file.none")));
-  return h("div", { class: "field" }, h("span", { class: "label" }, t("register.file")),
-    h("div", { class: "file" }, file, h("label", { class: "button", for: file.id }, t("register.file.choose")), name));
-}
-
 function restoring(flow, notify) {
-  const file = h("input", { type: "file", class: "sr-only", accept: ".json,application/json", required: true });
+  const file = h("input", { type: "file", id: "backup-file", accept: ".json,application/json", required: true });
   const passphrase = h("input", { type: "password", autocomplete: "current-password", required: true });
   const said = h("p", { class: "bad", role: "alert" });
   const button = h("button", { type: "submit" }, t("register.restore.do"));
@@ -43,5 +35,5 @@ function restoring(flow, notify) {
       fill(said, t(error.code ? `register.${error.code}` : "shell.failed"));
       button.disabled = false;
     }
-  } } }, chooser(file), field(t("register.passphrase"), passphrase), said, h("div", {}, button));
+  } } }, filePicker(t("register.file"), file), field(t("register.passphrase"), passphrase), said, h("div", {}, button));
 }
