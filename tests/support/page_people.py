@@ -89,6 +89,24 @@ class Visitor:
         await panel.get_by_role("button", name="Sign").click()
         await expect(panel).to_have_count(0, timeout=WAIT_MS)
 
+    # --------------------------------------------------------------------------------------------- proposals
+
+    async def save_proposal(self, title: str) -> Path:
+        """The file that goes to the next signer."""
+        async with self.page.expect_download() as saving:
+            await self.page.get_by_role("article", name=title).get_by_role("button", name="Save file").click()
+        return await (await saving.value).path()
+
+    async def sign_and_submit(self, file: Path, title: str) -> None:
+        """Take in what somebody else has signed first; this signature is the last one that it needs."""
+        await self.page.get_by_role("button", name="Take in a proposal").click()
+        await self.page.get_by_label("Or its file").set_input_files(file)
+        await self.page.get_by_role("button", name="Take in", exact=True).click()
+        proposal = self.page.get_by_role("article", name=title)
+        await proposal.get_by_role("button", name="Sign").click()
+        await proposal.get_by_role("button", name="Submit").click()
+        await expect(proposal).to_have_count(0, timeout=WAIT_MS)
+
     async def photograph(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         await self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

@@ -1,7 +1,7 @@
 // Acts of operators. Those that a single operator may do are signed and sent at once; those that take several operators, or
 // operators of several organisations, become proposals, signed by this operator first.
 
-import { EXPIRY_BLOCKS, keep } from "../parts/proposals.js";
+import { propose } from "../parts/proposals.js";
 import { typed } from "../parts/inputs.js";
 
 const REASON = 200;
@@ -22,20 +22,16 @@ export function proposal(context, state, title, fields, callOf, { needed = state
     done: t("proposal.made"),
     quote(values) {
       const others = choices.map((each) => values[each.name]);
+      const given = Object.fromEntries(fields.map(({ name }) => [name, values[name]])); // who signs is no argument
       const lacking = others.some((each) => each === "") || new Set(others).size < others.length;
       return {
         facts: factsOf(fields, values),
         next: t(needed > 1 ? "proposal.next" : "proposal.next.alone", { count: needed }),
-        problem: lacking ? t("proposal.lacking", { count: needed }) : problemOf(values),
-        call: { call: callOf(values), others },
+        problem: lacking ? t("proposal.lacking", { count: needed }) : problemOf(given),
+        call: { call: callOf(given), others },
       };
     },
-    async send({ call: [contract, name, args], others }, progress) {
-      if (others.length === 0) return context.invoke(contract, name, args, { progress });
-      progress("signing");
-      const envelope = await context.signer.propose(contract, name, args, others, { expiresAfterBlocks: EXPIRY_BLOCKS });
-      return { outcome: await keep(envelope), verified: null };
-    },
+    send: (given, progress) => propose(context, given, progress),
   };
 }
 

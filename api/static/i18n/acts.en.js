@@ -65,6 +65,7 @@ export default {
   "act.mandate.end": "Sign settlements yourself again",
   "act.mandate.next": "Of trades made from now on, settlements on signed readings count as signed by you at once. Trades made before still wait for you.",
   "act.mandate.end.next": "Trades made from now on wait for your signature.",
+  "act.file": "{what}, from a file",
   "act.mint": "Certify exported energy",
   "act.mint.next": "Certificates of origin are made for what the meter exported and is not certified yet; they belong to the meter’s owner.",
   "act.transfer": "Pass a certificate on",

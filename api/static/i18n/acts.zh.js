@@ -65,6 +65,7 @@ export default {
   "act.mandate.end": "恢复亲自签署结算",
   "act.mandate.next": "从现在起成交的交易，凡依据已签名读数的结算即视为您已签署。之前的交易仍需您签名。",
   "act.mandate.end.next": "从现在起成交的交易需要您签名。",
+  "act.file": "从文件读取：{what}",
   "act.mint": "认证上网电量",
   "act.mint.next": "为电表已上网且尚未认证的电量生成原产地证书，归电表所有者。",
   "act.transfer": "转让证书",

@@ -16,8 +16,10 @@ import settlementEn from "./settlement.en.js";
 import settlementZh from "./settlement.zh.js";
 import operationsEn from "./operations.en.js";
 import operationsZh from "./operations.zh.js";
+import foundationsEn from "./foundations.en.js";
+import foundationsZh from "./foundations.zh.js";
 
 export const tables = {
-  en: { ...shellEn, ...explorerEn, ...registerEn, ...actsEn, ...marketEn, ...accountEn, ...settlementEn, ...operationsEn },
-  zh: { ...shellZh, ...explorerZh, ...registerZh, ...actsZh, ...marketZh, ...accountZh, ...settlementZh, ...operationsZh },
+  en: { ...shellEn, ...explorerEn, ...registerEn, ...actsEn, ...marketEn, ...accountEn, ...settlementEn, ...operationsEn, ...foundationsEn },
+  zh: { ...shellZh, ...explorerZh, ...registerZh, ...actsZh, ...marketZh, ...accountZh, ...settlementZh, ...operationsZh, ...foundationsZh },
 };

@@ -2,13 +2,15 @@
 // before the person presses the button, and the panel stays until the receipt has verified or the refusal is told.
 
 import { facts, field, fill, h, uid } from "../lib/dom.js";
+import { filePicker } from "./file.js";
 import { readers } from "./inputs.js";
 
 /** Show a panel; resolves with {outcome, verified} when it is done, null when the person leaves it.
 
-    `what`: {title, fields: [{name, label, kind, value, hint, options}], quote(values), danger?, done?, send?(call, progress)}.
-    `quote` gives {facts: [[term, text]], held, freed (BigInt), next, call: [contract, function, args] or prepare(), problem?,
-    assure?()}; `assure` raises if what was shown is not what is certified, and then nothing is signed. The quote is asked again at every change, once all fields can be read. Where there is one option only, it is told instead of
+    `what`: {title, fields: [{name, label, kind, value, hint, options, accept: files whose text may fill it}], quote(values),
+    danger?, done?, send?(call, progress)}. `quote` gives {facts: [[term, text]], held, freed (BigInt), next, call: [contract,
+    function, args] or prepare(), problem?, assure?()}; `assure` raises if what was shown is not what is certified, and then nothing
+    is signed. The quote is asked again at every change, once all fields can be read. Where there is one option only, it is told instead of
     asked for. `account`: {available, held}, or null where no money is held. */
 export function act(context, what, account = null) {
   return new Promise((resolve) => {
@@ -32,12 +34,21 @@ class Panel {
     this.leave = h("button", { type: "button", on: { click: () => this.dialog.close() } }, t("act.leave"));
     const form = h("form", { novalidate: true, on: { submit: (event) => { event.preventDefault(); this.sign(); } } },
       title,
-      this.inputs.map((each) => field(each.label, each.control, each.hint)),
+      this.inputs.map((each) => [each.accept && this.fileFor(each), field(each.label, each.control, each.hint)]),
       this.told, this.state, h("div", { class: "row" }, this.button, this.leave));
     this.dialog = h("dialog", { "aria-labelledby": title.id, class: "act" }, form);
     this.dialog.addEventListener("cancel", (event) => { if (this.busy) event.preventDefault(); });
     this.dialog.addEventListener("close", () => { this.dialog.remove(); resolve(this.outcome); });
     this.requote();
+  }
+
+  /** A file whose text goes into a field. */
+  fileFor({ label, accept, control }) {
+    const file = h("input", { type: "file", accept, on: { change: async () => {
+      control.value = await file.files[0].text();
+      this.requote();
+    } } });
+    return filePicker(this.context.t("act.file", { what: label }), file);
   }
 
   /** Say anew what it would cost. */

@@ -35,11 +35,15 @@ export function live(context, topics, look, { intervals = [], onEvent = () => {}
   return { now, stop() { stopped = true; clearInterval(anyway); stop(); } };
 }
 
-/** Replace what is in `place`, unless it is the same already; the focus stays on what has the same `data-key`. */
+/** Replace what is in `place`, unless it is the same already; the focus stays on what has the same `data-key`, and what was open
+ * stays open. */
 export function refill(place, ...children) {
   if (children.length === 1 && place.childNodes.length === 1 && place.firstChild === children[0]) return;
   const made = document.createElement("div");
   fill(made, ...children);
+  for (const details of made.querySelectorAll("details[data-key]")) {
+    details.open = place.querySelector(`details[data-key="${CSS.escape(details.dataset.key)}"]`)?.open ?? details.open;
+  }
   if (same(place.childNodes, made.childNodes)) return;
   const held = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   place.replaceChildren(...made.childNodes);

@@ -7,7 +7,15 @@ const KEPT = "proposals";
 const KEPT_MAX = 50;
 const FORMAT = "wattquorum/1 proposal";
 /** A day of quick blocks: people need longer than programs. */
-export const EXPIRY_BLOCKS = 100_000;
+const EXPIRY_BLOCKS = 100_000;
+
+/** Sign a call and send it, or keep it for the `others` who are to sign too: {outcome, verified: null}. */
+export async function propose({ invoke, signer }, { call: [contract, name, args], others }, progress) {
+  if (others.length === 0) return invoke(contract, name, args, { progress });
+  progress("signing");
+  const envelope = await signer.propose(contract, name, args, others, { expiresAfterBlocks: EXPIRY_BLOCKS });
+  return { outcome: await keep(envelope), verified: null };
+}
 
 /** What this browser keeps, the newest first: envelopes {payload, signatures}. */
 export async function proposals() {

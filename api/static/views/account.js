@@ -2,18 +2,22 @@
 // certificates of origin.
 
 import { fill, h } from "../lib/dom.js";
+import { proven } from "../lib/proven.js";
 import { act } from "../parts/act.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
 import { LiveView } from "../parts/view.js";
 import { intervalRows } from "../rules/history.js";
+import { INTERVAL_MS } from "../rules/terms.js";
 import { certificatesCard } from "./account/certificates.js";
 import { balanceCard, holdsCard, mandateCard } from "./account/balance.js";
 import { dayCard, energyCard, moneyCard, rowsCard } from "./account/day.js";
 import { powerCard } from "./account/power.js";
+import { signersCard } from "./account/signers.js";
 import { statementCard } from "./account/statement.js";
 import { tradesCard } from "./account/trades.js";
+import { proposalsCard } from "./operations/proposals.js";
 
 export const path = "/account";
 export const titleKey = "account.title";
@@ -30,9 +34,9 @@ class Account extends LiveView {
   constructor(root, context) {
     super(root, context);
     this.powers = new Map();
-    this.state = { person: null, day: "", rows: [], holds: [], certificates: [], mandate: false, status: null };
-    const wide = new Set(["day", "energy", "money", "rows", "trades", "certificates", "holds"]);
-    const names = ["balance", "power", "mandate", "day", "energy", "money", "rows", "trades", "holds", "certificates", "statement"];
+    this.state = { person: null, day: "", rows: [], holds: [], certificates: [], mandate: false, policy: null, status: null };
+    const wide = new Set(["proposals", "day", "energy", "money", "rows", "trades", "certificates", "holds"]);
+    const names = ["balance", "power", "mandate", "signers", "proposals", "day", "energy", "money", "rows", "trades", "holds", "certificates", "statement"];
     this.places = Object.fromEntries(names.map((name) => [name, h("div", { class: wide.has(name) ? "wide" : "" })]));
     this.places.statement.classList.add("wide");
   }
@@ -66,40 +70,50 @@ class Account extends LiveView {
   }
 
   chooseDay(day) {
-    this.state.day = day;
+    Object.assign(this.state, { day, chosen: true });
     this.following.now();
   }
 
+  /** The day of one's newest trade, where today has nothing: until somebody chooses another. */
+  async lastDay() {
+    const [newest] = await documents(this.context, "trade", {}, { rows: 1, newest: true });
+    return newest === undefined ? this.state.day : this.context.format.dayOf(newest.interval * INTERVAL_MS);
+  }
+
   async look(kinds) {
-    if (kinds.size === 1 && kinds.has("power")) return;
-    const { context: { api, format }, state } = this;
+    if (kinds.size === 1 && kinds.has("power")) return undefined;
+    const { context: { format }, state } = this;
     const { signer } = state.person;
     const { day } = state;
     const days = format.intervalsOfDay(day);
     const [first, last] = [days[0], days.at(-1)];
     const within = { interval: { $gte: first, $lte: last } };
-    const [account, trades, adjustments, readings, certificates, mandates, open, disputes, ...offered] = await Promise.all([
+    const [account, trades, adjustments, readings, certificates, mandates, policy, open, disputes, ...offered] = await Promise.all([
       accountOf(this.context, signer),
       documents(this.context, "trade", within), documents(this.context, "adjustment", within), documents(this.context, "reading", within),
-      documents(this.context, "certificate", { owner: signer }), documents(this.context, "mandate", { signer }),
+      documents(this.context, "certificate", { owner: signer }), documents(this.context, "mandate", { signer }), proven(this.context, `credit/policy/${signer}`),
       documents(this.context, "trade", { status: { $in: ["matched", "proposed", "overdue"] } }), documents(this.context, "dispute"),
       ...HOLDING.map((type) => documents(this.context, type, { status: { $in: ["open", "sealed"] } })),
     ]);
-    if (this.ended || day !== state.day) return;
+    if (this.ended || day !== state.day) return undefined;
     state.person.account = account;
     const status = this.context.status.get();
     const mine = { signer, trades, adjustments, disputes, readings: readings.filter((each) => each.owner === signer), first, last, nowMs: status.block_time_ms };
     Object.assign(state, {
-      status, certificates, mandate: mandates.length > 0, rows: intervalRows(mine), intervals: days, readings: mine.readings,
+      status, certificates, mandate: mandates.length > 0, policy, rows: intervalRows(mine), intervals: days, readings: mine.readings,
       holds: { trades: open, disputes: disputes.filter((each) => each.status === "open"), offered: offered.flat() },
     });
+    const shownDay = state.rows.length === 0 && !state.chosen ? await this.lastDay() : day;
+    if (shownDay !== day) return this.chooseDay(shownDay);
     fill(this.trouble);
-    this.show();
+    return this.show();
   }
 
-  show() {
+  async show() {
+    const { person } = this.state;
     const made = {
-      balance: balanceCard(this), mandate: mandateCard(this), day: dayCard(this), energy: energyCard(this), money: moneyCard(this),
+      proposals: person.sells || person.buys ? await proposalsCard(this) : null,
+      balance: balanceCard(this), mandate: mandateCard(this), signers: signersCard(this), day: dayCard(this), energy: energyCard(this), money: moneyCard(this),
       rows: rowsCard(this), trades: tradesCard(this), holds: holdsCard(this), certificates: certificatesCard(this),
       power: powerCard(this),
     };
@@ -109,8 +123,14 @@ class Account extends LiveView {
     }
   }
 
+  nameOf(signer) {
+    return signer === this.state.person.signer ? this.state.person.user.name : this.context.format.short(signer);
+  }
+
   async act(made) {
     const done = await act(this.context, made, this.state.person.account);
-    if (done !== null) this.following.now();
+    if (done === null) return;
+    this.following.now();
+    if (done.verified === null) this.places.proposals.scrollIntoView({ block: "center" });
   }
 }

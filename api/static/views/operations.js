@@ -2,11 +2,13 @@
 
 import { fill, h } from "../lib/dom.js";
 import { act } from "../parts/act.js";
-import { documents } from "../parts/documents.js";
+import { proven } from "../lib/proven.js";
+import { below, documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { personOf } from "../parts/person.js";
 import { LiveView } from "../parts/view.js";
 import { admissionsCard, waitingOf } from "./operations/admissions.js";
+import { foundationCards } from "./operations/foundations.js";
 import { metersCard } from "./operations/meters.js";
 import { networkCards } from "./operations/network.js";
 import { proposalsCard } from "./operations/proposals.js";
@@ -16,7 +18,7 @@ export const path = "/operations";
 export const titleKey = "operations.title";
 export const isShown = ({ identity }) => ["operator", "regulator"].includes(identity.user?.role);
 
-const NETWORK = ["validators", "parameters", "fees", "organisations", "revocations"];
+const NETWORK = ["validators", "parameters", "fees", "admission", "organisations", "contracts", "roots", "revocations"];
 
 export function render(root, context) {
   const view = new Operations(root, context);
@@ -55,19 +57,21 @@ class Operations extends LiveView {
   async look() {
     const { api } = this.context;
     const view = (contract, name) => api.post("/v1/views", { contract, function: name, args: {} }).then(({ value }) => value);
-    const [users, meters, revocations, terms, arbiter, epoch, waiting] = await Promise.all([
+    const [users, meters, revocations, terms, arbiter, epoch, waiting, contracts, upgrades, roots, admission] = await Promise.all([
       documents(this.context, "user"), documents(this.context, "meter"), documents(this.context, "revocation"), api.ask("/v1/terms", { open: true }),
       view("registry", "get_arbiter"), view("governance", "get_epoch"), waitingOf(this.context),
+      below(this.context, "governance/contract/", ["version", "sha256"]), documents(this.context, "upgrade"), below(this.context, "governance/root/"),
+      proven(this.context, "registry/admission"),
     ]);
     if (this.ended) return;
-    Object.assign(this.state, { users, meters, revocations, terms, status: this.context.status.get(), arbiter, epoch, waiting });
+    Object.assign(this.state, { users, meters, revocations, terms, status: this.context.status.get(), arbiter, epoch, waiting, contracts, upgrades, roots, admission });
     fill(this.trouble);
     await this.show();
   }
 
   async show() {
     const made = {
-      admissions: admissionsCard(this), proposals: await proposalsCard(this), users: usersCard(this), meters: metersCard(this), ...networkCards(this),
+      admissions: admissionsCard(this), proposals: await proposalsCard(this), users: usersCard(this), meters: metersCard(this), ...networkCards(this), ...foundationCards(this),
     };
     for (const [name, card] of Object.entries(made)) {
       this.places[name].hidden = card === null;

@@ -31,7 +31,7 @@ export function holdsOf({ trades, disputes, offered }, signer) {
 }
 
 export function holdsCard(view) {
-  const { context: { t, format }, state: { holds, person }, holdsOpen: open = false } = view;
+  const { context: { t, format }, state: { holds, person } } = view;
   const found = holdsOf(holds, person.signer);
   if (found.length === 0) return null;
   const columns = [{ label: t("market.kind") }, { label: t("fact.interval") }, { label: t("market.state") }, { label: t("balance.id") }, { label: t("market.held"), number: true }];
@@ -39,9 +39,8 @@ export function holdsCard(view) {
     t(each.what), each.interval === null ? "–" : format.intervalLabel(each.interval, true), t(`status.${each.status}`), h("code", {}, each.id), format.money(each.held),
   ]);
   const sum = found.reduce((total, each) => total + each.held, 0n);
-  const details = h("details", { open }, h("summary", { dataset: { key: "holds" } }, t("balance.held.by", { count: found.length, sum: format.money(sum) })),
+  const details = h("details", { dataset: { key: "holds" } }, h("summary", {}, t("balance.held.by", { count: found.length, sum: format.money(sum) })),
     table(t("balance.holds"), columns, rows, ""));
-  details.addEventListener("toggle", () => { view.holdsOpen = details.open; });
   return h("section", { class: "card" }, h("h2", {}, t("balance.holds")), details);
 }
 

@@ -1,7 +1,9 @@
 // Who waits for an operator's decision at the CA: the operator signs it with its key, and the CA issues or refuses.
 
-import { field, h, table } from "../../lib/dom.js";
+import { h, table } from "../../lib/dom.js";
 import { toBase64, utf8 } from "../../lib/bytes.js";
+import { filePicker } from "../../parts/file.js";
+import { derOf } from "../../parts/inputs.js";
 
 const REASON_CHARS_MAX = 200;
 /** Answers of a network whose CA cannot be asked by operators here. */
@@ -26,12 +28,6 @@ async function certificateOf({ api, identity }) {
   const { certificate, registration } = identity.get().profile;
   if (certificate || !registration) return certificate;
   return (await api.ask(`/v1/registrations/${registration}`, { open: true })).certificate;
-}
-
-/** The DER in a PEM file's text, in base64; "" if there is none. */
-export function derOf(pem) {
-  const found = /-----BEGIN CERTIFICATE-----([\s\S]+?)-----END CERTIFICATE-----/.exec(pem);
-  return found === null ? "" : found[1].replace(/\s/g, "");
 }
 
 const proven = async ({ identity }, text) => toBase64(await identity.get().sign(utf8(text)));
@@ -62,7 +58,7 @@ function askingCard(view) {
     return view.following.now();
   } } });
   file.id = "admissions-certificate";
-  return h("section", { class: "card" }, h("h2", {}, t("admissions.title")), field(t("admissions.certificate"), file, t("admissions.certificate.hint")));
+  return h("section", { class: "card" }, h("h2", {}, t("admissions.title")), filePicker(t("admissions.certificate"), file, t("admissions.certificate.hint")));
 }
 
 /** A panel that decides: `verdict` is approve or refuse. */

@@ -1,7 +1,11 @@
 // Proposals under way: what each would do, who has signed, who has not; to sign, to pass on, to submit.
 
 import { facts, field, fill, h } from "../../lib/dom.js";
+import { fromBase64, sha256, toHex, utf8 } from "../../lib/bytes.js";
+import { filePicker } from "../../parts/file.js";
 import { drop, envelopeOf, keep, proposals, textOf } from "../../parts/proposals.js";
+
+const LONG_CHARS = 300;
 
 export async function proposalsCard(view) {
   const { context: { t } } = view;
@@ -21,12 +25,13 @@ async function proposalOf(view, envelope) {
     return h("div", { class: "notice bad" }, h("p", {}, sentence(error)), discard(view, envelope));
   }
   const { payload, missing } = found;
+  const args = await Promise.all(Object.entries(payload.args).map(async ([name, value]) => [name, await told(view, name, value)]));
   const left = payload.expires_at_height - status.executed_height;
   const signers = payload.signers.map((signer) => h("li", {},
     h("span", { class: `chip ${missing.includes(signer) ? "" : "good"}` }, t(missing.includes(signer) ? "proposal.missing" : "proposal.signed")), " ", view.nameOf(signer)));
   return h("article", { class: "notice proposal", "aria-label": t(`call.${payload.contract}.${payload.function}`) },
     h("strong", {}, t(`call.${payload.contract}.${payload.function}`)),
-    facts(Object.entries(payload.args).map(([name, value]) => [name, told(view, value)])),
+    facts(args),
     h("ul", { class: "signers" }, signers),
     h("p", { class: "hint" }, left > 0 ? t("proposal.expires", { height: format.count(payload.expires_at_height), left: format.count(left) }) : t("proposal.expired")),
     h("div", { class: "row" },
@@ -37,7 +42,12 @@ async function proposalOf(view, envelope) {
       discard(view, envelope)));
 }
 
-function told(view, value) {
+/** An argument in words; of a source or a certificate its hash, to be compared, and the text to be read. */
+async function told(view, name, value) {
+  if (typeof value === "string" && value.length > LONG_CHARS) {
+    const bytes = name === "certificate_der" ? fromBase64(value) : utf8(value);
+    return h("details", { dataset: { key: `long-${value.length}` } }, h("summary", {}, h("code", {}, `SHA-256 ${toHex(await sha256(bytes))}`)), h("pre", {}, h("code", {}, value)));
+  }
   if (typeof value === "string" && /^[0-9a-f]{64}$/.test(value)) return `${view.nameOf(value)} (${view.context.format.short(value)})`;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
@@ -81,7 +91,7 @@ function importing(view) {
   const file = h("input", { type: "file", accept: "application/json,.json" });
   const wrong = h("p", { class: "bad", role: "alert" });
   const dialog = h("dialog", { "aria-label": t("proposal.import") }, h("form", { on: { submit: take } }, h("h2", {}, t("proposal.import")),
-    field(t("proposal.text"), text), field(t("proposal.file"), file), wrong,
+    field(t("proposal.text"), text), filePicker(t("proposal.file"), file), wrong,
     h("div", { class: "row" }, h("button", { type: "submit", class: "primary" }, t("proposal.take")),
       h("button", { type: "button", on: { click: () => dialog.close() } }, t("shell.cancel")))));
   file.addEventListener("change", async () => { text.value = await file.files[0].text(); });
