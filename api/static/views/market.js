@@ -23,6 +23,7 @@ export const titleKey = "market.title";
 const OWN = ["listing", "order", "offer", "sealed"];
 const TERMS_MS = 30_000;
 const BEST_MS = 3_000;
+const TRADED_MS = 15_000;
 const OWNERS = ["owner", "seller", "to"];
 
 export function render(root, context) {
@@ -36,7 +37,7 @@ class Market extends LiveView {
     super(root, context);
     const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
     this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
-    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], traded: new Map(), own: {}, run: null, follows: true, connection: "", termsAt: 0, bestAt: 0 };
+    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], traded: new Map(), own: {}, run: null, follows: true, connection: "", termsAt: 0, bestAt: 0, tradedAt: 0, tradedDay: "" };
   }
 
   async begin() {
@@ -137,15 +138,17 @@ class Market extends LiveView {
     if (Date.now() < state.bestAt + BEST_MS) return;
     state.bestAt = Date.now();
     const days = this.context.format.intervalsOfDay(state.day);
-    const [{ intervals }, traded] = await Promise.all([this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`), this.ownTrades(days)]);
-    Object.assign(state, { best: intervals, traded: meanPrices(traded) });
+    state.best = (await this.ask(`/v1/intervals?first=${days[0]}&count=${days.length}`)).intervals;
+    await this.lookAtTrades(days);
   }
 
-  async ownTrades(days) {
-    const { person } = this.state;
-    if (person === null) return [];
+  /** One's own trades of the day are many, and each comes with its proof. */
+  async lookAtTrades(days) {
+    const { state } = this;
+    if (state.person === null || (Date.now() < state.tradedAt + TRADED_MS && state.tradedDay === state.day)) return;
+    Object.assign(state, { tradedAt: Date.now(), tradedDay: state.day });
     const found = await documents(this.context, "trade", { interval: { $gte: days[0], $lte: days.at(-1) } });
-    return found.filter((trade) => sideOf(trade, person.signer) !== "");
+    state.traded = meanPrices(found.filter((trade) => sideOf(trade, state.person.signer) !== ""));
   }
 
   /** Block time, as the node last told it, in ms. */

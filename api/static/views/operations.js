@@ -1,8 +1,8 @@
 // Users and operations: what operators see and decide. A regulator sees the same, and may suspend.
 
 import { fill, h } from "../lib/dom.js";
-import { act } from "../parts/act.js";
 import { proven } from "../lib/proven.js";
+import { act } from "../parts/act.js";
 import { below, documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { personOf } from "../parts/person.js";
