@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from api.pace import Pace
+from api.pace import Pace, Places
 from api.pools import BoundedPool
 from ca.admission import Admissions
 from ca.authority import PASSPHRASE_VARIABLE, Authority, AuthorityError
 from ca.certificates import InvalidCertificate
 from ca.codes import AdmissionRefused
-from ca.messages import Inquiry, Renewal, Renewed, Roots, WaitingList, WaitingRoom
+from ca.messages import CALLER_CHARS_MAX, Application, Inquiry, Renewal, Renewed, Roots, WaitingList, WaitingRoom
 from ca.tls import pem_of, trusting_context
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import Method
@@ -30,6 +30,8 @@ CALLS_PER_S_MAX = 20
 """Of one address, for the CA; more wait for their turn."""
 RELAYED_MAX, RELAY_TIMEOUT_S = 32, 15.0
 """Calls passed on that are under way; more are refused as TOO_BUSY."""
+RELAYED_OF_ONE_MAX, RELAYED_OF_ONE_PER_S_MAX = 8, 5
+"""Of these, those of one address, and how many a second: to the CA all come from one, with ``CALLS_PER_S_MAX``."""
 STATUS_OF_REASON = {
     "REGISTRATION_UNKNOWN": 404,
     "CERTIFICATE_UNKNOWN": 404,
@@ -110,15 +112,24 @@ class OwnOffice:
 
 class Relay:
     """By the CA at a URL, which is known by the roots that the network accepts. What is passed on is signed by those
-    whom it concerns, so this node can change nothing in it."""
+    whom it concerns, so this node can change nothing in it; it adds whose it is. None of its users takes all places."""
 
     def __init__(self, url: str, roots: Callable[[], Sequence[bytes]]) -> None:
         self._url = url
         self._roots = roots
         self._transport: HttpTransport | None = None
         self._under_way = 0
+        self._pace, self._places = Pace(RELAYED_OF_ONE_PER_S_MAX), Places(RELAYED_OF_ONE_MAX)
 
     async def answer(self, method: Method[Any, Any], params: Any, origin: str) -> msgspec.Struct:
+        if isinstance(params, Application):
+            params = msgspec.structs.replace(params, caller=origin[:CALLER_CHARS_MAX])
+        with self._places.one(origin):
+            if origin:
+                await self._pace.turn(origin)
+            return await self._pass_on(method, params)
+
+    async def _pass_on(self, method: Method[Any, Any], params: Any) -> msgspec.Struct:
         if self._under_way >= RELAYED_MAX:
             raise _refused("TOO_BUSY", f"{RELAYED_MAX} enrolments are under way. Try again shortly.", 503)
         transport = self._transport = self._transport or HttpTransport(self._url, self._context())

@@ -45,7 +45,9 @@ from ca.signatures import verify
 FILE = "registrations.jsonl"
 WAITING_MAX = 1_000
 WAITING_PER_ORIGIN_MAX = 100
-"""Of these, at most so many from one address, which may be a node's that passes on what its users send."""
+"""Of these, at most so many from one address, which may be a node's that passes on what its users send,"""
+WAITING_PER_CALLER_MAX = 10
+"""and at most so many of one of that node's users."""
 DAY_MS = 86_400_000
 WAITING_MS_MAX = 30 * DAY_MS
 CLOCK_TOLERANCE_MS = 300_000
@@ -80,7 +82,7 @@ class Admissions:
             known = self._known(facts, code)
             if known is not None:
                 return self._told(known)
-            entry = self._entry(facts, code, origin)
+            entry = {**self._entry(facts, code), "origin": origin, "caller": asked.caller}
             if code:
                 issued = self._had_for(facts, code) or self._authority.admit_by_code(facts, code)
                 return self._issued(entry, issued)
@@ -251,7 +253,7 @@ class Admissions:
             return issued is None or issued.not_after_ms < now_ms() or self._authority.is_revoked(issued.serial)
         return now_ms() - int(line["time_ms"]) > WAITING_MS_MAX
 
-    def _entry(self, facts: RequestFacts, code: str, origin: str) -> dict[str, Any]:
+    def _entry(self, facts: RequestFacts, code: str) -> dict[str, Any]:
         return {
             "registration": secrets.token_hex(16),
             "signer": signer_of(facts.public_key),
@@ -260,14 +262,14 @@ class Admissions:
             "organisation": facts.organisation,
             "role": facts.role,
             "code": code,
-            "origin": origin,
             "time_ms": now_ms(),
         }
 
     def _wait(self, entry: dict[str, Any]) -> Registration:
         waiting = [line for line in self._lines().values() if _waits(line)]
-        from_there = sum(line["origin"] == entry["origin"] for line in waiting)
-        if len(waiting) >= WAITING_MAX or from_there >= WAITING_PER_ORIGIN_MAX:
+        from_there = [line.get("caller", "") for line in waiting if line["origin"] == entry["origin"]]
+        many = bool(entry["caller"]) and from_there.count(entry["caller"]) >= WAITING_PER_CALLER_MAX
+        if many or len(waiting) >= WAITING_MAX or len(from_there) >= WAITING_PER_ORIGIN_MAX:
             message = "as many registrations as may wait are waiting for a decision; try again later, or with a code"
             raise AdmissionRefused("TOO_MANY_WAITING", message)
         return self._keep({**entry, "state": "waiting"})

@@ -15,7 +15,7 @@ from ca.certificates import NAME_CHARS_MAX
 
 KEY_BYTES_MAX, SIGNATURE_BYTES_MAX, DER_BYTES_MAX = 201, 81, 4_098
 """Multiples of three, so that base64 has the same bound; what is certified has ``CERTIFICATE_BYTES_MAX`` at most."""
-REASON_CHARS_MAX = 200
+REASON_CHARS_MAX, CALLER_CHARS_MAX = 200, 64
 CODE_PROOF_BYTES_MAX = 33
 """A mask's 32 bytes, up to a multiple of three."""
 
@@ -36,7 +36,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Application(Message, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Somebody asks for a certificate: by a PKCS#10 ``request`` (DER), or by ``public_key`` and names with a ``proof``
     over ``application_text``. ``code_id`` and ``code_proof``: that there is a one-time admission code, which itself is
-    never sent (``ca.codes.prove``)."""
+    never sent (``ca.codes.prove``). ``caller``: for whom a node passes this on, as that node knows it; who says so of
+    himself only divides his own share of the waiting room."""
 
     request: Der = b""
     public_key: Annotated[bytes, Meta(max_length=KEY_BYTES_MAX)] = b""
@@ -46,6 +47,7 @@ class Application(Message, frozen=True, forbid_unknown_fields=True, kw_only=True
     proof: Proof = b""
     code_id: CodeId = ""
     code_proof: CodeProofBytes = b""
+    caller: Annotated[str, Meta(max_length=CALLER_CHARS_MAX)] = ""
 
 
 class Inquiry(Message, frozen=True, forbid_unknown_fields=True, kw_only=True):

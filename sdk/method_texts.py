@@ -355,6 +355,7 @@ PARAMETERS: dict[str, str] = {
     "reason": "Why; the applicant is told.",
     "time_ms": "When it was signed, in UTC ms; at most five minutes off the CA's clock.",
     "code_id": "The name of a one-time admission code: a hash of its hash, in hex.",
+    "caller": "For whom a node passes this on, as it knows it; left out by everybody else.",
     "code_proof": "The code, masked for this key and these names.",
     "message": "The signed order, as `wattq cluster handover` makes it.",
     "logger": "A logger as the log names it, with all below it; empty for all.",

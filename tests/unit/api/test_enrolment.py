@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from msgspec import json
 
 from api.ca_service import BODY_BYTES_MAX, CaService
-from api.enrolment import RELAYED_MAX, NoOffice, OwnOffice, Relay
+from api.enrolment import RELAYED_MAX, RELAYED_OF_ONE_MAX, NoOffice, OwnOffice, Relay
 from ca.authority import Authority
 from ca.certificates import RequestFacts, Role, create_request
 from ca.codes import prove
@@ -174,6 +175,25 @@ async def test_what_a_relay_has_under_way_is_bounded(served: Served, relay: Rela
     busy = [answer for answer in answers if isinstance(answer, Refused)]
     assert {(each.code, each.status) for each in busy} == {("TOO_BUSY", 503)}
     assert len(answers) - len(busy) == RELAYED_MAX
+
+
+async def test_a_relay_tells_the_ca_for_whom_it_asks(
+    served: Served, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca.admission.WAITING_PER_CALLER_MAX", 1)
+    assert await relay.answer(methods.ENROL, asked(name="a"), "10.0.0.1")
+    pretending = msgspec.structs.replace(asked(name="b"), caller="10.0.0.9")
+    with pytest.raises(Refused) as caught:
+        await relay.answer(methods.ENROL, pretending, "10.0.0.1")
+    assert caught.value.code == "TOO_MANY_WAITING"
+    assert await relay.answer(methods.ENROL, asked(name="c"), "10.0.0.2")
+
+
+async def test_one_user_does_not_take_all_places_of_a_relay(served: Served, relay: Relay) -> None:
+    calls = [relay.answer(methods.ROOTS, Nothing(), "10.0.0.1") for _ in range(RELAYED_OF_ONE_MAX + 1)]
+    told = asyncio.gather(*calls, return_exceptions=True)
+    assert await relay.answer(methods.ROOTS, Nothing(), "10.0.0.2") == Roots((served.authority.root_der,))
+    assert [each.code for each in await told if isinstance(each, Refused)] == ["TOO_MANY_REQUESTS"]
 
 
 async def test_a_faulty_policy_is_the_cas_own_fault(served: Served, tmp_path: Path) -> None:

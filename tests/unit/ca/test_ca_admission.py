@@ -10,7 +10,7 @@ from cryptography import x509
 
 import ca.admission
 import ca.authority
-from ca.admission import WAITING_MS_MAX, WAITING_PER_ORIGIN_MAX, Admissions, Terms
+from ca.admission import WAITING_MS_MAX, WAITING_PER_CALLER_MAX, WAITING_PER_ORIGIN_MAX, Admissions, Terms
 from ca.authority import Authority, Issued
 from ca.certificates import InvalidCertificate, RequestFacts, Role, create_request
 from ca.codes import AdmissionRefused, prove
@@ -361,6 +361,17 @@ def test_the_waiting_room_is_bounded(
     assert admissions.apply(asked, "10.0.0.2").state == "waiting"
     code = authority.new_admission_code(Role.SELLER)
     assert admissions.apply(by_proof(SigningKey.generate(), "x", code=code), "10.0.0.1").state == "issued"
+
+
+def test_one_user_of_a_node_that_passes_on_closes_the_waiting_room_for_nobody_else(
+    admissions: Admissions, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca.folder.os.fsync", lambda _: None)
+    for n in range(WAITING_PER_CALLER_MAX):
+        admissions.apply(by_proof(SigningKey.generate(), f"n{n}", caller="192.0.2.1"), "10.0.0.1")
+    asked = SigningKey.generate()
+    assert refused(admissions.apply, by_proof(asked, "more", caller="192.0.2.1"), "10.0.0.1") == "TOO_MANY_WAITING"
+    assert admissions.apply(by_proof(asked, "more", caller="192.0.2.2"), "10.0.0.1").state == "waiting"
 
 
 # ------------------------------------------------------------------------------------------- renewal
