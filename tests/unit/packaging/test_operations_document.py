@@ -26,10 +26,14 @@ def test_the_table_of_metrics_is_that_of_the_instruments() -> None:
 
 def test_every_metric_follows_the_rule_of_names() -> None:
     for name, kind, labels, meaning in metrics_table.rows():
-        assert re.fullmatch(r"wattq_(consensus|transport|ledger|statedb|rest|node)_[a-z_]+", name)
+        assert re.fullmatch(r"wattq_(ca|consensus|transport|ledger|sandbox|statedb|rest|node)_[a-z_]+", name)
         assert (kind == "counter") == name.endswith("_total")
         assert meaning.endswith(".")
-        assert name == "wattq_node_info" or labels.startswith(("channel", "route")) or name == "wattq_rest_connections"
+        assert (
+            name == "wattq_node_info"
+            or labels.startswith(("channel", "route", "certificate"))
+            or name == "wattq_rest_connections"
+        )
 
 
 def test_channels_have_every_label_that_the_table_names() -> None:
