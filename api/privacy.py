@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.state import StateReader
+from ledger.values import decode_value
+
 PARTY_FIELDS = ("owner", "seller", "buyer", "arbiter", "signer", "gateway", "to")
 """Fields of a document that hold the signer of somebody whom it concerns."""
 SIGNER_CHARS = 64
@@ -24,15 +27,21 @@ PUBLIC_PREFIXES = (
 )  # fmt: skip
 
 
+ADJUSTMENTS, OVERDUE = "settlement/adjustment/", "overdue"
+"""What waits for the arbiter in force, whoever that is by then: no document names one before it has decided."""
+ARBITER_KEY = "registry/arbiter"
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """The one who asks: a signer and the role it is registered with; both empty without identity. ``origin``: from
-    which address; empty for a user of the node's own machine."""
+    which address; empty for a user of the node's own machine. ``decides``: it is the arbiter in force."""
 
     signer: str = ""
     role: str = ""
     registered: bool = True
     origin: str = ""
+    decides: bool = False
 
     @property
     def reads_all(self) -> bool:
@@ -57,7 +66,16 @@ def may_read(viewer: Viewer, key: str, value: Any) -> bool:
         return False
     if key.rsplit("/", 1)[-1] == viewer.signer:
         return True
-    return isinstance(value, Mapping) and any(value.get(field) == viewer.signer for field in PARTY_FIELDS)
+    if not isinstance(value, Mapping):
+        return False
+    waits = viewer.decides and key.startswith(ADJUSTMENTS) and value.get("status") == OVERDUE
+    return waits or any(value.get(field) == viewer.signer for field in PARTY_FIELDS)
+
+
+def is_arbiter(reader: StateReader, signer: str) -> bool:
+    """Whether that is the arbiter in force."""
+    entry = reader.get(ARBITER_KEY)
+    return entry is not None and bool(decode_value(entry.value)["signer"] == signer)
 
 
 def may_call_view(viewer: Viewer, contract: str, function: str, args: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from api.pools import BoundedPool
-from api.privacy import PARTY_FIELDS, Viewer, may_read
+from api.privacy import OVERDUE, PARTY_FIELDS, Viewer, may_read
 from ledger.ledger import Ledger
 from ledger.statedb.documents import Page, QueryTooCostly, SavepointLost, StateDatabase, StateDatabaseError
 from ledger.statedb.projector import UNPROJECTED, Projector
@@ -91,7 +91,8 @@ def _unavailable() -> Refused:
 
 
 def _parties(viewer: Viewer) -> list[dict[str, Any]]:
-    return [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
+    named: list[dict[str, Any]] = [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
+    return [*named, {"v.type": "adjustment", "v.status": OVERDUE}] if viewer.decides else named
 
 
 class HeightWaiters:

@@ -25,6 +25,7 @@ from api.privacy import (
     STRANGER,
     UNREGISTERED,
     Viewer,
+    is_arbiter,
     is_public,
     may_call_view,
     may_read,
@@ -35,6 +36,7 @@ from api.sessions import Sessions
 from api.streams import Hub
 from api.submissions import Submissions
 from api.terms import read_terms
+from ca.certificates import Role
 from ca.messages import Roots
 from ledger.answers import BlockNotHeld
 from ledger.authentication import authenticate, read_certificate, roots_of
@@ -115,6 +117,7 @@ class NodeService:
             "listings": self._documents("listing"),
             "orders": self._documents("order"),
             "trades": self._documents("trade"),
+            "adjustments": self._documents("adjustment"),
             "readings": self._documents("reading"),
             "account": self._do_account,
             "user": self._do_user,
@@ -164,7 +167,8 @@ class NodeService:
             return UNREGISTERED
         if authenticate(reader, signer, (), self._ledger.time_ms) is not None:
             return Viewer(signer)
-        return Viewer(signer, decode_value(entry.value)["role"])
+        role = decode_value(entry.value)["role"]
+        return Viewer(signer, role, decides=role == Role.ARBITER and is_arbiter(reader, signer))
 
     # ------------------------------------------------------------------------------------------- public
 

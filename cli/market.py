@@ -209,6 +209,33 @@ def trades(ctx: Context, status: Status = "", as_json: Json = False) -> None:
 
 
 @app.command()
+def adjustments(ctx: Context, status: Status = "", as_json: Json = False) -> None:
+    """Adjustments of your trades; for the arbiter in force also those that are overdue and wait for a decision.
+
+    Example: wattq market adjustments --status overdue
+    """
+
+    async def work(client: AsyncClient) -> list[Any]:
+        found = await client.documents(methods.ADJUSTMENTS, limit=PAGE_ROWS, status=status or None)
+        return [row.value for row in found.rows]
+
+    rows = ctx.obj.run(work)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    told = [{**row, "amount": money(row["amount"]), "time": clock_time(row["interval"])} for row in rows]
+    columns = {
+        "id": "adjustment",
+        "time": "delivery",
+        "before_wh": "Wh before",
+        "after_wh": "after",
+        "amount": "buyer owes",
+        "status": "status",
+    }
+    show(told, columns, "no adjustments")
+
+
+@app.command()
 def confirm(
     ctx: Context,
     trade: Annotated[list[str] | None, typer.Argument(help="Trades whose settlement you sign.")] = None,

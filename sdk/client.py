@@ -414,7 +414,8 @@ class AsyncClient:
         return await self._call(methods.BOOK, BookParams(interval=interval))
 
     async def documents(self, method: Method[methods.DocumentsParams, Rows], **options: Any) -> Rows:
-        """Listings, orders, trades or readings: pass ``methods.LISTINGS`` and so on. ``prove=True`` as in ``query``."""
+        """Listings, orders, trades, adjustments or readings: pass ``methods.LISTINGS`` and so on. ``prove=True`` as in
+        ``query``."""
         rows = await self._identified(method, methods.DocumentsParams(**options))
         if options.get("prove"):
             check_rows(rows, self._genesis)

@@ -140,6 +140,13 @@ TEXTS: dict[str, MethodText] = {
     "listings": MethodText("market", "Your listings", LISTING, "identity", ROWS),
     "orders": MethodText("market", "Your orders", LISTING, "identity", ROWS),
     "trades": MethodText("market", "Your trades", LISTING, "identity", ROWS),
+    "adjustments": MethodText(
+        "market",
+        "Adjustments of your trades, and those that you decide",
+        LISTING + " The arbiter in force is told those that are overdue: `status=overdue`.",
+        "identity",
+        ROWS,
+    ),
     "readings": MethodText("market", "Your meters' readings", LISTING, "identity", ROWS),
     "account": MethodText(
         "market",

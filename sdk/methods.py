@@ -589,6 +589,7 @@ TERMS = Method("terms", Nothing, Terms, "GET", "/v1/terms")
 LISTINGS = Method("listings", DocumentsParams, Rows, "GET", "/v1/listings")
 ORDERS = Method("orders", DocumentsParams, Rows, "GET", "/v1/orders")
 TRADES = Method("trades", DocumentsParams, Rows, "GET", "/v1/trades")
+ADJUSTMENTS = Method("adjustments", DocumentsParams, Rows, "GET", "/v1/adjustments")
 READINGS = Method("readings", DocumentsParams, Rows, "GET", "/v1/readings")
 ACCOUNT = Method("account", SignerParams, Row, "GET", "/v1/accounts/{signer}")
 USER = Method("user", SignerParams, Row, "GET", "/v1/users/{signer}")
@@ -620,7 +621,7 @@ METHODS: dict[str, Method[Any, Any]] = {
     for method in (
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
-        CHANNELS, INTERVALS, TERMS, CERTIFICATE, ROUNDS, WHY, LOG_LEVEL,
+        CHANNELS, INTERVALS, TERMS, CERTIFICATE, ROUNDS, WHY, LOG_LEVEL, ADJUSTMENTS,
     )
 }  # fmt: skip
 METHODS |= {method.name: method for method in ENROLMENT}

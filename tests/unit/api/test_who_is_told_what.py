@@ -35,7 +35,7 @@ NOBODY: frozenset[str] = frozenset()
 TRADE = "market/trade/77"
 DOCUMENTS: dict[str, Any] = {
     kind: {"type": kind, "interval": 5, "seller": ALICE.signer, "buyer": BOB.signer, "note": SECRET}
-    for kind in ("trade", "listing", "order", "reading")
+    for kind in ("trade", "listing", "order", "reading", "adjustment")
 }
 
 
