@@ -20,6 +20,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from api.addresses import addresses_of
 from api.affairs import Affairs, LivePower
 from api.buckets import Paces
 from api.certificates import CertificateWatch
@@ -78,7 +79,8 @@ class Node:
             raise ConfigurationError(f"node.{name}: the genesis file has no such validator; set observer = true")
         self.metering = Metering(configuration, name, genesis.network, home)
         self._gateway_key = directory / "users" / f"gateway-{name}.key"
-        self.site = Site(name, key, configuration, make_socket_path(home))
+        addresses = addresses_of(section, home / "node.crt")
+        self.site = Site(name, key, configuration, make_socket_path(home), addresses)
         self.rest_options = options_of(configuration)
         self.paces = Paces(self.rest_options)
         self.sandbox = choose(configuration.sandbox.mode)
@@ -98,7 +100,7 @@ class Node:
             *watched, key.public_key, self._roots, shown, self.site.watch.measures.certificate_days
         )
         ledger, most = self.main.unit.ledger, configuration.limits.channels_max
-        self.channels = Channels(home / CHANNELS, ledger, most, self._open_channel, self._take_seat)
+        self.channels = Channels(home / CHANNELS, ledger, most, self._open_channel, self._take_seat, addresses)
 
     def _open(self, genesis: Genesis, data: Path, channel: str) -> Unit:
         check_deployment(genesis.contracts, genesis.parameters)

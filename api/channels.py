@@ -61,7 +61,13 @@ class Channels:
     no calls are answered any more."""
 
     def __init__(
-        self, directory: Path, main: Ledger, channels_max: int, open_unit: OpenUnit, take_seat: TakeSeat
+        self,
+        directory: Path,
+        main: Ledger,
+        channels_max: int,
+        open_unit: OpenUnit,
+        take_seat: TakeSeat,
+        addresses: frozenset[str],
     ) -> None:
         self._directory = directory
         self._main = main
@@ -69,7 +75,7 @@ class Channels:
         self._open_unit = open_unit
         self._take_seat = take_seat
         self._doorstep = Doorstep()
-        self._nowhere = Door(Sessions(NOWHERE, 1), self._doorstep)
+        self._nowhere = Door(Sessions(NOWHERE, 1, addresses), self._doorstep)
         self._places: dict[str, Place] = {}
         self._units: list[Unit] = []
         self._refused: dict[str, tuple[int, int]] = {}

@@ -114,6 +114,7 @@ class Door:
         if method == "challenge":
             return self._sessions.challenge(params.public_key, _now_ms())
         if method == "session":
+            self._sessions.check_address(params.node)
             session = await self._doorstep.look(origin, self._open, params)
             if session is None:
                 raise unknown()

@@ -12,6 +12,7 @@ import binascii
 import hmac
 import secrets
 from collections import OrderedDict
+from collections.abc import Set
 
 from ca.keys import InvalidKey, public_key_from, signer_of
 from ca.signatures import verify
@@ -30,8 +31,10 @@ SIGNER_BYTES = 32
 class Sessions:
     """One a node. At most ``sessions_max`` answered challenges are remembered: the oldest gives way to the newest."""
 
-    def __init__(self, chain_id: bytes, sessions_max: int) -> None:
+    def __init__(self, chain_id: bytes, sessions_max: int, addresses: Set[str] = frozenset()) -> None:
+        """``addresses``: by which clients know this node (``sdk.node_address``)."""
         self._chain_id = chain_id
+        self._addresses = addresses
         self._max = sessions_max
         self._key = secrets.token_bytes(SEAL_BYTES)
         self._answered: OrderedDict[bytes, None] = OrderedDict()
@@ -45,16 +48,23 @@ class Sessions:
 
     def open(self, params: SessionParams, now_ms: int) -> Session:
         """Exchange a signed challenge for a token; ``Refused`` with ``CHALLENGE_INVALID`` otherwise."""
+        self.check_address(params.node)
         point = _point(params.public_key)
         signer = signer_of(point)
         if params.challenge in self._answered or not self._is_ours(params.challenge, signer, now_ms):
             raise _refusal("CHALLENGE_INVALID", "This challenge is unknown, used or too old. Ask for a new one.")
-        if not verify(point, params.signature, session_text(self._chain_id, params.challenge)):
+        if not verify(point, params.signature, session_text(self._chain_id, params.node, params.challenge)):
             raise _refusal("SIGNATURE_INVALID", "The signature does not fit this key and challenge.")
         self._answered[params.challenge] = None
         while len(self._answered) > self._max:
             self._answered.popitem(last=False)
         return self._session(signer, now_ms + SESSION_MS)
+
+    def check_address(self, node: str) -> None:
+        """``Refused`` where a client dialled another node, or an impostor that passed on what it signed."""
+        if node not in self._addresses:
+            message = f"This node is not known as {node}. Dial its own address, or add that to node.NAME.addresses."
+            raise Refused(Problem("ADDRESS_UNKNOWN", message, 421))
 
     def vouched(self, signer: str, now_ms: int) -> str:
         """The token of a session for somebody who has shown by other means who it is."""

@@ -41,12 +41,14 @@ from sdk.transports import connect
 @dataclass(frozen=True, slots=True)
 class Site:
     """What all ledgers of a node share: its name and key, its configuration, the socket on which it answers, the
-    registry in which every room puts its metrics, and those of consensus, ledger and state database."""
+    addresses by which clients know it, the registry in which every room puts its metrics, and those of consensus,
+    ledger and state database."""
 
     name: str
     key: SigningKey
     configuration: Configuration
     socket: Path
+    addresses: frozenset[str]
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     watch: NodeMetrics = field(init=False)
 
@@ -93,7 +95,7 @@ class Unit:
         self.database = open_state_database(configuration, site.name, data, genesis)
         lag_max = configuration.state.lag_max
         self.projector = Projector(self.database, self.ledger.snapshot, *lag_max, self.ledger.mark)
-        self.sessions = Sessions(genesis.chain_id, configuration.limits.sessions_max)
+        self.sessions = Sessions(genesis.chain_id, configuration.limits.sessions_max, site.addresses)
         self.submissions = Submissions(self.ledger, self._order, configuration.limits.client_requests_per_s_max)
         self.measures = site.watch.measuring(genesis.channel)
         self.ledger.on_commit.append(self._committed)

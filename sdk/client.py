@@ -58,6 +58,7 @@ from sdk.methods import (
     SubmitParams,
     ViewParams,
 )
+from sdk.node_address import address_of
 from sdk.statuses import RETRIED_STATUS, status_of
 from sdk.streams import StreamEvent, StreamParams, Topic
 from sdk.transports import Transport
@@ -504,19 +505,21 @@ class AsyncClient:
             return ""  # the node knows this client by its certificate
         key = self._signing_key()
         asked = methods.ChallengeParams(public_key=key.public_key)
-        challenge = await endpoint.call(methods.CHALLENGE.within(self._channel), asked)
-        signature = key.sign(session_text(self._genesis.chain_id, challenge.challenge))
+        challenge = (await endpoint.call(methods.CHALLENGE.within(self._channel), asked)).challenge
+        node = address_of(endpoint.endpoint)
+        signature = key.sign(session_text(self._genesis.chain_id, node, challenge))
         session = await endpoint.call(
             methods.SESSION.within(self._channel),
-            methods.SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature),
+            methods.SessionParams(public_key=key.public_key, challenge=challenge, signature=signature, node=node),
         )
         self._tokens[endpoint.endpoint] = session.token
         return session.token
 
 
-def session_text(chain_id: bytes, challenge: bytes) -> bytes:
-    """The bytes that prove possession of a key for reading; never a payload, since a payload starts with a brace."""
-    return b"wattquorum/1 session\n" + chain_id.hex().encode() + b"\n" + challenge.hex().encode()
+def session_text(chain_id: bytes, node: str, challenge: bytes) -> bytes:
+    """The bytes that prove possession of a key for reading, to the node of that address (``sdk.node_address``) alone;
+    never a payload, since a payload starts with a brace."""
+    return "\n".join(("wattquorum/1 session", chain_id.hex(), node, challenge.hex())).encode()
 
 
 def check_rows(rows: Rows, genesis: Genesis, fields: Sequence[str] = ()) -> None:

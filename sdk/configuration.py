@@ -30,6 +30,7 @@ NODES_MAX = 100
 SNAPSHOT_GAP_CHECKPOINTS_MIN = 8
 """While a snapshot travels the others go on; nearer than this a newcomer would take one after another."""
 
+ADDRESS_PATTERN = r"^([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}\Z"
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 34)]
@@ -181,7 +182,8 @@ class MeterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One node process. Directories are relative to the file; ports 0 mean 'not served'.
 
-    ``observer``: not a validator when the network is made; the members may make it one later.
+    ``observer``: not a validator when the network is made; the members may make it one later. ``addresses``: what else
+    the node is reached by, each HOST:PORT, beside ``host`` and its certificate's names with its own ports.
     """
 
     host: str = "127.0.0.1"
@@ -197,6 +199,7 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     certificate_authority: str = ""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, Meta(pattern="^(json|text)$")] = "json"
+    addresses: tuple[Annotated[str, Meta(pattern=ADDRESS_PATTERN)], ...] = ()
     meter: tuple[MeterSection, ...] = ()
 
 

@@ -213,9 +213,9 @@ TEXTS: dict[str, MethodText] = {
     "challenge": MethodText(
         "identity",
         "Ask for a challenge to sign",
-        'Good once and for a minute. Sign `"wattquorum/1 session\\n" + chain id (hex) + "\\n" + challenge '
-        "(hex)` with the "
-        "key, and open a session with that.",
+        'Good once and for a minute. Sign `"wattquorum/1 session\\n" + chain id (hex) + "\\n" + node + "\\n" + '
+        "challenge (hex)` with the key, and open a session with that. `node` is the HOST:PORT that was dialled, in "
+        "small letters, always with the port: what was signed for one node is worth nothing at another.",
         codes=("KEY_INVALID",),
     ),
     "session": MethodText(
@@ -223,7 +223,7 @@ TEXTS: dict[str, MethodText] = {
         "Open a session for reading",
         "Trades a signed challenge for a bearer token, good for an hour or until the node restarts. Writing needs no "
         "session: transactions are signed.",
-        codes=("KEY_INVALID", "CHALLENGE_INVALID", "SIGNATURE_INVALID"),
+        codes=("KEY_INVALID", "CHALLENGE_INVALID", "SIGNATURE_INVALID", "ADDRESS_UNKNOWN"),
     ),
     "enrol": MethodText(
         "identity",
@@ -349,6 +349,7 @@ PARAMETERS: dict[str, str] = {
     "args": "The function's arguments by name.",
     "public_key": "A P-256 key: the 65-byte point or a DER SubjectPublicKeyInfo.",
     "challenge": "The challenge that was asked for.",
+    "node": "The HOST:PORT of the node as it was dialled, as in the signed text; `unix` for its own socket.",
     "signature": "ECDSA with SHA-256: r and s of 32 bytes each, or DER.",
     "request": "A PKCS#10 request (DER).",
     "name": "The holder's name.",

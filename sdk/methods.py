@@ -24,6 +24,7 @@ from ca.messages import (
     WaitingRoom,
 )
 from sdk.diagnosis import Diagnosis
+from sdk.node_address import ADDRESS_CHARS_MAX
 from sdk.rounds import Rounds
 
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
@@ -172,9 +173,12 @@ class ChallengeParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class SessionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``node``: the HOST:PORT that was dialled, as in the signed text; ``unix`` for the node's own socket."""
+
     public_key: PublicKeyBytes
     challenge: Annotated[bytes, Meta(max_length=66)]
     signature: SignatureBytes
+    node: Annotated[str, Meta(max_length=ADDRESS_CHARS_MAX)]
 
 
 class EnrolParams(Params, Application, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -50,6 +50,11 @@ _CALLS: dict[str, tuple[int, str]] = {
     ),
     "SESSION_UNKNOWN": (401, "The bearer token is unknown or over, or the node has restarted. Open a new session."),
     "CHALLENGE_INVALID": (401, "The challenge is unknown, used or older than a minute. Ask for a new one."),
+    "ADDRESS_UNKNOWN": (
+        421,
+        "A session's signature names an address that is not this node's. Dial the node itself, or have its operator "
+        "add it to node.NAME.addresses.",
+    ),
     "NOT_REGISTERED": (403, "The key is not registered on the chain. Register it with a certificate first."),
     "NOT_YOURS": (403, "Only its parties, the operator and the regulator may read this."),
     "CODE_UNKNOWN": (403, "There is no such admission code. Check it, or ask an operator for one."),

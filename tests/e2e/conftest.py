@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-from network import Network
+from network import Network, configuration_text, free_ports
 from page_guests import NOT_LOOPBACK
 from playwright.async_api import Browser, async_playwright
 
@@ -31,7 +31,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page_network(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
-    made = Network(tmp_path_factory.mktemp("page") / "net")
+    ca, (port,) = 'certificate_authority = "ca"', free_ports(1)
+    text = configuration_text(4).replace(ca, f'{ca}\naddresses = ["127.0.0.1:{port}"]')
+    made = Network(tmp_path_factory.mktemp("page") / "net", text=text)
     try:
         await made.start()
         await made.admit("alice", "prosumer", 0)

@@ -39,6 +39,11 @@ def code_for(network: Network, name: str, role: Role) -> str:
     return Authority.open(network.cluster.directory / "ca").new_admission_code(role, name)
 
 
+def liar_of(network: Network) -> Liar:
+    """The first node, whose keeper has it lie at the other address that it is known by."""
+    return Liar(url(network), network.cluster.section("node1").addresses[0])
+
+
 async def alarmed(page: Page, code: str) -> str:
     alarm = page.locator(f"#alarm [data-alarm={code}]")
     await expect(alarm).to_be_visible(timeout=WAIT_MS)
@@ -163,7 +168,7 @@ def too_few(answer: Any) -> Any:
 async def test_a_forged_block_is_caught_by_page_files_from_elsewhere(
     page_network: Network, page_browser: Browser, lie: Any
 ) -> None:
-    async with Liar(url(page_network)) as liar, Elsewhere(liar.address) as elsewhere:
+    async with liar_of(page_network) as liar, Elsewhere(liar.address) as elsewhere:
         guest = await visit(page_browser, "guest", elsewhere.address)
         await go(guest, "explorer")
         await verified(guest.page)  # as long as it is honest, all is well
@@ -186,7 +191,7 @@ async def test_a_forged_receipt_is_caught_by_page_files_from_elsewhere(
 
     alice = page_network.people[-1]
     done = alice.acknowledged[0]
-    async with Liar(url(page_network)) as liar, Elsewhere(liar.address) as elsewhere:
+    async with liar_of(page_network) as liar, Elsewhere(liar.address) as elsewhere:
         visitor = await visit(page_browser, "alice", elsewhere.address)
         backup = tmp_path / "alice.json"
         backup.write_text(backup_of(alice.key, PASSPHRASE), encoding="utf-8")
@@ -209,7 +214,7 @@ async def test_a_forged_receipt_registers_nobody(page_network: Network, page_bro
         answer["receipt"]["result"][2] = "All is well."
         return answer
 
-    async with Liar(url(page_network)) as liar, Elsewhere(liar.address) as elsewhere:
+    async with liar_of(page_network) as liar, Elsewhere(liar.address) as elsewhere:
         eve = await visit(page_browser, "Eve", elsewhere.address)
         liar.lies["/v1/transactions"] = succeeded
         page = eve.page
@@ -235,7 +240,7 @@ async def test_another_block_at_a_height_that_was_verified_is_caught(
             header["hash"] = "0" * 64
         return answer
 
-    async with Liar(url(page_network)) as liar, Elsewhere(liar.address) as elsewhere:
+    async with liar_of(page_network) as liar, Elsewhere(liar.address) as elsewhere:
         guest = await visit(page_browser, "guest", elsewhere.address)
         await go(guest, "explorer")
         await expect(guest.page.locator("table .chip.good.dot").first).to_have_text("verified", timeout=WAIT_MS)
@@ -250,7 +255,7 @@ async def test_a_node_of_another_network_is_told_apart_until_the_person_trusts_i
     def strange(answer: Any) -> Any:
         return {**answer, "chain": "ab" * 32}
 
-    async with Liar(url(page_network)) as liar, Elsewhere(liar.address) as elsewhere:
+    async with liar_of(page_network) as liar, Elsewhere(liar.address) as elsewhere:
         guest = await visit(page_browser, "guest", elsewhere.address)
         await go(guest, "explorer/trust")
         genesis = page_network.cluster.directory / "genesis.json"

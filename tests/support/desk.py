@@ -20,6 +20,7 @@ from ledger.statedb.embedded import EmbeddedDatabase
 from ledger.statedb.projector import Projector
 from sdk.client import session_text
 from sdk.methods import METHODS, Nothing, SessionParams
+from sdk.node_address import SOCKET_ADDRESS
 
 PROJECTED_WITHIN_S = 30.0
 OPERATOR = SigningKey.from_seed(b"operator")
@@ -50,7 +51,8 @@ class Desk:
         self.ordered: list[Envelope] = []
         self.order_refusal: Refusal | None = None
         self.submissions = Submissions(self.ledger, self._order)
-        sessions = Sessions(self.ledger.genesis.chain_id, 100)
+        self.addresses = {SOCKET_ADDRESS}
+        sessions = Sessions(self.ledger.genesis.chain_id, 100, self.addresses)
         self.service = NodeService(
             self.ledger,
             self.database,
@@ -89,8 +91,9 @@ class Desk:
     async def token(self, key: SigningKey) -> str:
         """A session of the key's holder."""
         challenge: Any = await self.call("challenge", "", public_key=key.public_key)
-        signature = key.sign(session_text(self.ledger.genesis.chain_id, challenge.challenge))
-        params = SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature)
+        node = SOCKET_ADDRESS
+        signature = key.sign(session_text(self.ledger.genesis.chain_id, node, challenge.challenge))
+        params = SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature, node=node)
         session: Any = await self.service.handle("session", params, "")
         assert abs(session.expires_ms - time.time() * 1000) < YEAR_MS
         token: str = session.token

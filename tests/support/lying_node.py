@@ -26,10 +26,12 @@ Lie = Callable[[Any], Any]
 
 
 class Liar:
-    """``lies``: by a part of the path, what becomes of the answers to it. ``address`` once it has been entered."""
+    """``lies``: by a part of the path, what becomes of the answers to it. ``address`` once it has been entered: at
+    ``known_as`` (HOST:PORT), an address of the honest node, or people's sessions would end here."""
 
-    def __init__(self, honest: str) -> None:
+    def __init__(self, honest: str, known_as: str) -> None:
         self.honest = honest
+        self.known_as = known_as
         self.lies: dict[str, Lie] = {}
         self.told: list[str] = []
         """The paths about which it has lied."""
@@ -39,7 +41,7 @@ class Liar:
         self._session = aiohttp.ClientSession()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._runner, self.address = await _serve(app)
+        self._runner, self.address = await _serve(app, int(self.known_as.rpartition(":")[2]))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -84,10 +86,9 @@ class Elsewhere:
         return web.Response(text=self._index, content_type="text/html")
 
 
-async def _serve(app: web.Application) -> tuple[web.AppRunner, str]:
+async def _serve(app: web.Application, port: int = 0) -> tuple[web.AppRunner, str]:
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
-    port: int = runner.addresses[0][1]
-    return runner, f"http://127.0.0.1:{port}"
+    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"

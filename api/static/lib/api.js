@@ -1,6 +1,6 @@
 // The node over REST. A refusal is a `Problem` with a stable code and a sentence; a key opens a session when one is needed.
 
-import { concat, fromBase64, toBase64, toHex, utf8 } from "./bytes.js";
+import { fromBase64, toBase64, toHex, utf8 } from "./bytes.js";
 
 const TIMEOUT_MS = 30_000;
 const SESSION_SLACK_MS = 60_000;
@@ -65,8 +65,9 @@ export class Api {
   async #open({ key, chain }) {
     const asked = { public_key: key.publicKeyText };
     const { challenge } = await this.#fetch("/v1/challenges", posted(asked), "");
-    const signature = await key.sign(sessionText(chain, fromBase64(challenge)));
-    return this.#fetch("/v1/sessions", posted({ ...asked, challenge, signature: toBase64(signature) }), "");
+    const node = addressOf(this.base || location.href);
+    const signature = await key.sign(sessionText(chain, node, fromBase64(challenge)));
+    return this.#fetch("/v1/sessions", posted({ ...asked, challenge, signature: toBase64(signature), node }), "");
   }
 
   async #fetch(path, { method, body, headers, signal, timeoutMs = TIMEOUT_MS }, token) {
@@ -90,7 +91,13 @@ const posted = (body) => ({
   method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
 });
 
-/** What is signed to prove possession of a key for reading. `chain`: hex; `challenge`: bytes. */
-export function sessionText(chain, challenge) {
-  return concat(utf8("wattquorum/1 session\n"), utf8(`${chain}\n`), utf8(toHex(challenge)));
+/** What is signed to prove possession of a key for reading, to one node alone. `chain`: hex; `challenge`: bytes. */
+export function sessionText(chain, node, challenge) {
+  return utf8(`wattquorum/1 session\n${chain}\n${node}\n${toHex(challenge)}`);
+}
+
+/** HOST:PORT of a URL, as `sdk.node_address` has it. */
+export function addressOf(url) {
+  const { hostname, port, protocol } = new URL(url);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }

@@ -54,7 +54,7 @@ class World:
         self.unusable = self.full = ""
         self.ended: list[str] = []
         """The units that were closed."""
-        self.channels = Channels(home, desk.ledger, channels_max, self._open, self._take_seat)
+        self.channels = Channels(home, desk.ledger, channels_max, self._open, self._take_seat, frozenset())
 
     def _open(self, genesis: Genesis) -> Unit:
         if self.unusable:
@@ -163,7 +163,7 @@ async def test_a_channel_without_a_place_on_the_links_ends_no_node(
 
 
 async def test_no_more_channels_than_may_be(desk: Desk, world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.channels = Channels(world.home, desk.ledger, 1, world._open, world._take_seat)
+    world.channels = Channels(world.home, desk.ledger, 1, world._open, world._take_seat, frozenset())
     second = make_genesis(channel="second")
     world.found()
     world.give()

@@ -18,9 +18,11 @@ from ledger.envelope import Envelope
 from sdk.client import session_text
 from sdk.errors import Refused
 from sdk.methods import METHODS, SessionParams, SignatureText, SubmitParams
+from sdk.node_address import SOCKET_ADDRESS
 
 Desk = Any
 EVE = SigningKey.from_seed(b"eve")
+NAMES = frozenset({SOCKET_ADDRESS})
 UNKNOWN = ("CHANNEL_UNKNOWN", 404)
 
 
@@ -32,18 +34,18 @@ class Doors:
         self.closed = False
         self.asked: list[tuple[str, str]] = []
         doorstep = Doorstep()
-        self.real = Door(Sessions(self.chain, 100), doorstep, desk.ledger, self._inside, lambda: self.closed)
-        self.none = Door(Sessions(NOWHERE, 100), doorstep)
+        self.real = Door(Sessions(self.chain, 100, NAMES), doorstep, desk.ledger, self._inside, lambda: self.closed)
+        self.none = Door(Sessions(NOWHERE, 100, NAMES), doorstep)
 
     async def _inside(self, method: str, params: Any, token: str, origin: str) -> msgspec.Struct:
         self.asked.append((method, token))
         return METHODS["genesis"].result(b"")  # type: ignore[no-any-return]
 
-    async def session(self, key: SigningKey, door: Door | None = None) -> str:
+    async def session(self, key: SigningKey, door: Door | None = None, node: str = SOCKET_ADDRESS) -> str:
         at = door or self.real
         challenge: Any = await call(at, "challenge", public_key=key.public_key)
-        signature = key.sign(session_text(self.chain, challenge.challenge))
-        params = SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature)
+        signature = key.sign(session_text(self.chain, node, challenge.challenge))
+        params = SessionParams(public_key=key.public_key, challenge=challenge.challenge, signature=signature, node=node)
         opened: Any = await at.handle("session", params, "")
         return str(opened.token)
 
@@ -88,7 +90,9 @@ async def test_a_stranger_gets_challenges_everywhere_and_a_session_nowhere(doors
             await doors.session(EVE, door)
         assert (caught.value.code, caught.value.status) == UNKNOWN
         # A member's key in a stranger's mouth says nothing of whether its holder is one.
-        lie = SessionParams(public_key=ALICE.public_key, challenge=challenge.challenge, signature=bytes(64))
+        lie = SessionParams(
+            public_key=ALICE.public_key, challenge=challenge.challenge, signature=bytes(64), node=SOCKET_ADDRESS
+        )
         assert await refusal(door, "session", lie) == UNKNOWN
 
 
@@ -153,7 +157,7 @@ async def test_strangers_at_the_door_of_nothing_keep_no_member_waiting(doors: Do
 
 @pytest.mark.parametrize("method", ["submit", "session"])
 async def test_an_address_of_strangers_is_slowed_at_all_doors_alike(doors: Doors, method: str) -> None:
-    wrong = SessionParams(public_key=EVE.public_key, challenge=bytes(56), signature=bytes(64))
+    wrong = SessionParams(public_key=EVE.public_key, challenge=bytes(56), signature=bytes(64), node=SOCKET_ADDRESS)
     params = submission(envelope(EVE)) if method == "submit" else wrong
     for at, other in ((doors.real, doors.none), (doors.none, doors.real)):
         origin = f"10.0.0.{1 + (at is doors.none)}"
@@ -173,3 +177,10 @@ async def _code(door: Door, method: str, params: Any, origin: str) -> str:
     with pytest.raises(Refused) as caught:
         await door.handle(method, params, "", origin)
     return caught.value.code
+
+
+async def test_a_session_for_another_address_is_refused_alike_where_there_is_no_channel(doors: Doors) -> None:
+    for door in (doors.real, doors.none):
+        with pytest.raises(Refused) as caught:
+            await doors.session(ALICE, door, "impostor.example:26601")
+        assert caught.value.code == "ADDRESS_UNKNOWN"

@@ -74,7 +74,7 @@ async def test_every_method_has_its_route(
         "query": {"selector": {}},
         "view": {"contract": "a", "function": "b"},
         "challenge": {"public_key": ""},
-        "session": {"public_key": "", "challenge": "", "signature": ""},
+        "session": {"public_key": "", "challenge": "", "signature": "", "node": ""},
         "enrol": {"request": "", "code": ""},
         "renew": {"serial": "1", "proof": ""},
         "waiting": {"certificate": "", "time_ms": 1, "proof": ""},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import msgspec
 import pytest
 from ledgers import ALICE, BOB, GENESIS
 
@@ -14,16 +15,18 @@ from sdk.errors import Refused
 from sdk.methods import SessionParams
 
 CHAIN = GENESIS.chain_id
+NODE = "node1.example:26601"
+NAMES = frozenset({NODE})
 
 
 @pytest.fixture
 def sessions() -> Sessions:
-    return Sessions(CHAIN, 3)
+    return Sessions(CHAIN, 3, NAMES)
 
 
-def signed(challenge: bytes, key: SigningKey = ALICE, chain: bytes = CHAIN) -> SessionParams:
-    signature = key.sign(session_text(chain, challenge))
-    return SessionParams(public_key=key.public_key, challenge=challenge, signature=signature)
+def signed(challenge: bytes, key: SigningKey = ALICE, chain: bytes = CHAIN, node: str = NODE) -> SessionParams:
+    signature = key.sign(session_text(chain, node, challenge))
+    return SessionParams(public_key=key.public_key, challenge=challenge, signature=signature, node=node)
 
 
 def opened(sessions: Sessions, key: SigningKey = ALICE, now_ms: int = 0) -> str:
@@ -83,7 +86,7 @@ def test_a_signature_for_another_chain_or_by_another_key_does_not_fit(sessions: 
     challenge = sessions.challenge(ALICE.public_key, 0).challenge
     assert code_of(sessions, signed(challenge, chain=bytes(32))) == "SIGNATURE_INVALID"
     challenge = sessions.challenge(ALICE.public_key, 0).challenge
-    stolen = SessionParams(public_key=ALICE.public_key, challenge=challenge, signature=signed(challenge, BOB).signature)
+    stolen = msgspec.structs.replace(signed(challenge, BOB), public_key=ALICE.public_key)
     assert code_of(sessions, stolen) == "SIGNATURE_INVALID"
 
 
@@ -121,7 +124,7 @@ def test_the_answered_challenges_that_are_remembered_are_bounded(sessions: Sessi
 
 def test_a_signature_that_does_not_fit_uses_nothing_up(sessions: Sessions) -> None:
     challenge = sessions.challenge(ALICE.public_key, 0).challenge
-    stolen = SessionParams(public_key=ALICE.public_key, challenge=challenge, signature=signed(challenge, BOB).signature)
+    stolen = msgspec.structs.replace(signed(challenge, BOB), public_key=ALICE.public_key)
     assert code_of(sessions, stolen) == "SIGNATURE_INVALID"
     assert sessions.open(signed(challenge), 0).signer == ALICE.signer
 
@@ -141,7 +144,7 @@ def test_no_byte_of_a_token_or_challenge_can_be_changed(sessions: Sessions) -> N
 
 
 def test_another_nodes_seals_are_not_ones_own(sessions: Sessions) -> None:
-    other = Sessions(CHAIN, 3)
+    other = Sessions(CHAIN, 3, NAMES)
     assert code_of(sessions, signed(other.challenge(ALICE.public_key, 0).challenge)) == "CHALLENGE_INVALID"
     with pytest.raises(Refused, match="SESSION_UNKNOWN"):
         sessions.signer(opened(other), 0)
@@ -160,3 +163,15 @@ def test_what_is_no_key_is_refused(sessions: Sessions, key: bytes) -> None:
     with pytest.raises(Refused, match="KEY_INVALID") as caught:
         sessions.challenge(key, 0)
     assert caught.value.status == 400
+
+
+def test_what_was_signed_for_another_node_or_an_impostor_opens_nothing_here(sessions: Sessions) -> None:
+    """Who relayed a login read everything of its victim: nothing in the signed text named the node."""
+    challenge = sessions.challenge(ALICE.public_key, 0).challenge
+    for elsewhere in ("impostor.example:26601", "node1.example:26611"):
+        with pytest.raises(Refused) as caught:
+            sessions.open(signed(challenge, node=elsewhere), 0)
+        assert (caught.value.code, caught.value.status) == ("ADDRESS_UNKNOWN", 421)
+        passed_off = msgspec.structs.replace(signed(challenge, node=elsewhere), node=NODE)
+        assert code_of(sessions, passed_off) == "SIGNATURE_INVALID"
+    assert sessions.open(signed(challenge), 0).signer == ALICE.signer

@@ -22,6 +22,7 @@ from api.sessions import Sessions
 from api.socket import SocketServer
 from api.stream_doors import stream_routes
 from sdk.client import AsyncClient
+from sdk.node_address import address_of
 from sdk.sync import Client
 from sdk.transports import HttpTransport, SocketTransport
 
@@ -341,6 +342,7 @@ async def test_the_sdk_streams_verified_blocks_over_rest_and_over_the_socket(hou
 
 async def test_the_sdk_opens_its_session_by_itself(house: House) -> None:
     height = house.block("fail")
+    house.desk.addresses.add(address_of(str(house.web.make_url("/"))))
     for transport in (HttpTransport(str(house.web.make_url("/"))), SocketTransport(f"unix:{house.path}")):
         async with AsyncClient([_WithCalls(transport, house.path)], GENESIS, ALICE) as client:
             async for event in client.stream(["notices"], from_height=height):

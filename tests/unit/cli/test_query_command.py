@@ -110,6 +110,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     node = SocketTransport(f"unix:{tmp_path / 's'}")
     rest = RestServer(node, RestOptions(BODY_BYTES_MAX, BODY_BYTES_MAX))
     port = await rest.listen("127.0.0.1", 0, None)
+    desk.addresses.add(f"127.0.0.1:{port}")
     yield Asked(tmp_path, desk, f"http://127.0.0.1:{port}")
     await rest.close()
     await node.close()

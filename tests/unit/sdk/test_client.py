@@ -422,7 +422,7 @@ async def test_the_height_is_asked_for_once_in_a_while() -> None:
 async def test_a_reader_opens_one_session_a_node_and_uses_it() -> None:
     challenge = methods.Challenge(b"c" * 32, 9)
     node = FakeNode(
-        "one",
+        "http://node1.example:26601",
         challenge=challenge,
         session=methods.Session("token", ALICE.signer, 9),
         account=methods.Row("credit/account/x", 1, 0, 5),
@@ -433,7 +433,9 @@ async def test_a_reader_opens_one_session_a_node_and_uses_it() -> None:
     assert node.names() == ["challenge", "session", "account", "account"]
     assert [token for _, _, token in node.asked] == ["", "", "token", "token"]
     params = node.asked[1][1]
-    assert verify(ALICE.public_key, params.signature, session_text(GENESIS.chain_id, challenge.challenge))
+    assert verify(
+        ALICE.public_key, params.signature, session_text(GENESIS.chain_id, "node1.example:26601", challenge.challenge)
+    )
 
 
 def reader_node(name: str, account: Any) -> FakeNode:

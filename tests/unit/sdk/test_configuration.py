@@ -41,6 +41,10 @@ def test_the_shipped_file_is_good() -> None:
     [
         ("limits = 3", "limits: expected `object`"),
         ("[limits]\npool = 1", "limits.pool: unknown key"),
+        (
+            '[node.node5]\npeer_port = 1\nrest_port = 2\nclient_port = 3\naddresses = ["https://power.example"]',
+            "node.node5.addresses[0]: expected `str` matching",
+        ),
         ("[limits]\npool_bytes_max = 5", "limits.pool_bytes_max: expected `int` >= 1024"),
         ('[limits]\npool_bytes_max = "many"', "limits.pool_bytes_max: expected `int`, got `str`"),
         ("[timers]\nrequest_timeout_ms = 0", "timers.request_timeout_ms: expected `int` >= 1"),
