@@ -105,6 +105,6 @@ def _http_fault(request: web.Request, error: web.HTTPException) -> Problem:
         verbs = ", ".join(sorted(error.allowed_methods))
         return Problem("VERB_NOT_ALLOWED", f"{request.path[:200]} takes {verbs}, not {request.method[:20]}.", 405)
     if error.status == 404:
-        message = f"There is nothing at {request.path[:200]}. /openapi.json lists what there is."
+        message = f"There is nothing at {request.path[:200]}. A node's /openapi.json lists what there is."
         return Problem("ROUTE_UNKNOWN", message, 404)
     return Problem("REQUEST_MALFORMED", f"{error.reason}: {request.path[:200]}.", error.status)

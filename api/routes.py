@@ -136,4 +136,4 @@ def _told(body: bytes, method: Method[P, R]) -> P:
 
 
 def _invalid(what: str) -> Refused:
-    return Refused(Problem("PARAMETERS_INVALID", f"{what}. /openapi.json says what is expected.", 400))
+    return Refused(Problem("PARAMETERS_INVALID", f"{what}. A node's /openapi.json says what is expected.", 400))

@@ -7,18 +7,19 @@ import json
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import msgspec
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.certificates import InvalidCertificate, Role
+from ca.certificates import InvalidCertificate, Role, check_name
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import pem_of, trusting_context
 from cli.client import GENESIS, NODES, GenesisFile, Json, Node
 from cli.operators import certificate_der
 from ledger.genesis import GenesisInvalid, load_genesis
 from sdk import enrolment
-from sdk.admission import AdmissionWaiting
+from sdk.admission import AdmissionWaiting, CertificateUnfit
 from sdk.client import AsyncClient, Outcome
 from sdk.enrolment import Applicant
 from sdk.errors import Refused, SdkError
@@ -27,6 +28,9 @@ from sdk.transports import connect
 WAITING = 4
 """The exit code when an operator has still to decide."""
 WAIT_S_MAX = 86_400
+NOT_OURS = ("CERTIFICATE_INVALID", "NOT_REGISTERED")
+"""With what the chain refuses a certificate that none of this network's CAs has issued: it is not kept."""
+HINTS = {"ROUTE_UNKNOWN": " Name a node with --node; a CA that serves alone with --ca."}
 
 
 def register(
@@ -34,41 +38,60 @@ def register(
     certificate: Annotated[Path | None, typer.Option(help="Your certificate; beside the key if left out.")] = None,
     name: Annotated[str, typer.Option(help="Your name.")] = "",
     organisation: Annotated[str, typer.Option(help="Your organisation.")] = "",
-    role: Annotated[Role, typer.Option(help="What you will be.")] = Role.PROSUMER,
+    role: Annotated[Role | None, typer.Option(help="What you will be; a prosumer if left out.")] = None,
     code: Annotated[str, typer.Option(help="Your one-time admission code, if you have one.")] = "",
     wait_s: Annotated[int, typer.Option(min=0, max=WAIT_S_MAX, help="How long to wait for an operator.")] = 0,
+    ca: Annotated[str, typer.Option("--ca", help="The URL of a CA to which no node passes on.")] = "",
     node: Node = NODES,
     genesis: GenesisFile = GENESIS,
     as_json: Json = False,
 ) -> None:
     """Become a seller, buyer or prosumer: key, request, admission, certificate, and registration on the chain.
 
-    Run again, it goes on from where it was; with a renewed certificate it tells the chain of that one.
+    Run again, it goes on from where it was, under the names that were given first; with a renewed certificate it tells
+    the chain of that one.
 
     Exit codes: 0 done, 1 refused, 2 bad arguments or files, 3 no node or no quorum answers, 4 an operator has still to
     decide.
 
     Example: wattq register --key alice.key --name alice --organisation "Alice's house" --role prosumer --code CODE
     """
-    place = certificate or key.with_suffix(".crt")
+    place, notes = certificate or key.with_suffix(".crt"), key.with_suffix(".application.json")
     try:
         trusted = load_genesis(genesis)
-        signing = _key(key)
+        signing = SigningKey.load(key) if key.exists() else SigningKey.generate()
         held = _held(place, signing)
-        if held is None and not (name and organisation):
-            _fail("say --name and --organisation: there is no certificate yet", 2)
         tls = trusting_context(pem_of(trusted.roots))
+
+        async def certified(client: AsyncClient) -> bytes:
+            applicant = _applicant(notes, name, organisation, role)
+            await enrolment.reach(client, signing)
+            _begin(key, signing, notes, applicant)
+            authority = connect(ca, tls) if ca else None
+            try:
+                return await enrolment.enrol(authority or client, signing, applicant, code, wait_s)
+            except Refused:
+                notes.unlink()
+                raise
+            finally:
+                if authority is not None:
+                    await authority.close()
 
         async def whole() -> Outcome:
             async with AsyncClient([connect(url, tls) for url in node], trusted, signing) as client:
-                der = held or await enrolment.enrol(client, signing, Applicant(name, organisation, role), code, wait_s)
+                der = held or await certified(client)
                 await asyncio.to_thread(_keep, place, der)
                 return await enrolment.enter(client, der)
 
         outcome = asyncio.run(whole())
+        notes.unlink(missing_ok=True)
     except AdmissionWaiting as error:
-        _fail(f"{error}; run the same command again later", WAITING)
+        _fail(f"{error}; run wattq register --key {key} again later", WAITING)
     except Refused as error:
+        if error.code in NOT_OURS and held is None:
+            place.unlink(missing_ok=True)
+        _fail(f"{error}{HINTS.get(error.code, '')}", 1)
+    except CertificateUnfit as error:
         _fail(str(error), 1)
     except (GenesisInvalid, InvalidKey, InvalidCertificate, OSError, ValueError) as error:
         _fail(str(error), 2)
@@ -79,22 +102,36 @@ def register(
     typer.echo(json.dumps(told) if as_json else text)
 
 
-def _key(path: Path) -> SigningKey:
-    if path.exists():
-        return SigningKey.load(path)
-    made = SigningKey.generate()
-    made.save(path)
-    return made
-
-
 def _held(path: Path, key: SigningKey) -> bytes | None:
     """The certificate that is there already."""
     if not path.exists():
         return None
     der = certificate_der(path)
     if x509.load_der_x509_certificate(der).public_key() != key.private.public_key():
-        raise InvalidCertificate(f"{path} is for another key")
+        raise InvalidCertificate(f"{path} is for another key; move it away to enrol this one")
     return der
+
+
+def _applicant(notes: Path, name: str, organisation: str, role: Role | None) -> Applicant:
+    """Whom the arguments name, or the notes of an application that was begun; both have to be the same."""
+    begun = msgspec.json.decode(notes.read_bytes(), type=Applicant) if notes.exists() else None
+    if begun is None:
+        if not (name and organisation):
+            raise ValueError("say --name and --organisation: there is no certificate yet")
+        check_name(name)
+        check_name(organisation)
+        return Applicant(name, organisation, role or Role.PROSUMER)
+    if Applicant(name or begun.name, organisation or begun.organisation, role or begun.role) != begun:
+        who = f"{begun.name}, {begun.organisation}, as {begun.role}"
+        raise ValueError(f"this key has applied for {who}; leave the names out, or remove {notes} to apply anew")
+    return begun
+
+
+def _begin(key: Path, signing: SigningKey, notes: Path, applicant: Applicant) -> None:
+    """Keep the key, and who applies, before anybody is asked: the same is asked again after an interruption."""
+    if not key.exists():
+        signing.save(key)
+    notes.write_bytes(msgspec.json.encode(applicant))
 
 
 def _keep(path: Path, der: bytes) -> None:

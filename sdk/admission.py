@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ca.certificates import request_facts
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ca.certificates import RequestFacts, Role, request_facts, subject_of
 from ca.codes import prove
 from ca.messages import Registration
 from sdk.errors import Problem, Refused, SdkError
@@ -17,12 +20,29 @@ class AdmissionWaiting(SdkError):
         self.registration = registration
 
 
+class CertificateUnfit(SdkError):
+    """What came as the certificate is none of the key and the names for which one was asked."""
+
+
 def application_of(request: bytes, code: str = "") -> EnrolParams:
     """What is sent of a PKCS#10 request (DER) and an admission code: of the code a proof, for this request only."""
     if not code:
         return EnrolParams(request=request)
     shown = prove(code, request_facts(request))
     return EnrolParams(request=request, code_id=shown.id, code_proof=shown.proof)
+
+
+def check_fits(der: bytes, asked: RequestFacts) -> None:
+    """``CertificateUnfit`` unless a certificate is for the key and says what was asked for. Who issued it the chain
+    decides."""
+    try:
+        read = x509.load_der_x509_certificate(der)
+        key = read.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        fits = key == asked.public_key and read.subject == subject_of(asked.name, asked.organisation, Role(asked.role))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise CertificateUnfit("the certificate that came is not for this key, name, organisation and role")
 
 
 def certificate_in(told: Registration) -> bytes:

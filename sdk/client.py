@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ca.certificates import request_facts
 from ca.keys import SigningKey
 from ledger.codes import RefusalCode
 from ledger.envelope import PAYLOAD_VERSION
@@ -37,7 +38,7 @@ from ledger.statedb.documents import narrow
 from ledger.statedb.matching import selected
 from ledger.statedb.selector import SelectorInvalid, parse_query
 from sdk import methods
-from sdk.admission import application_of, certificate_in
+from sdk.admission import application_of, certificate_in, check_fits
 from sdk.calling import Call, View
 from sdk.connection import read_connection
 from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
@@ -362,8 +363,10 @@ class AsyncClient:
 
     async def enrol(self, request: bytes, code: str) -> bytes:
         """Trade a PKCS#10 request (DER) and an admission code for a certificate (DER) (S1). ``sdk.enrolment`` has the
-        whole way. ``AdmissionWaiting`` if an operator has still to decide."""
-        return certificate_in(await self._call(methods.ENROL, application_of(request, code)))
+        whole way. ``AdmissionWaiting`` if an operator has still to decide; ``CertificateUnfit`` for another's."""
+        certificate = certificate_in(await self._call(methods.ENROL, application_of(request, code)))
+        check_fits(certificate, request_facts(request))
+        return certificate
 
     # -------------------------------------------------------------------------------------------- reading
 

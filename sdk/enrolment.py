@@ -11,11 +11,11 @@ import base64
 import time
 from dataclasses import dataclass
 
-from ca.certificates import Role, create_request
+from ca.certificates import Role, create_request, request_facts
 from ca.keys import SigningKey
 from ca.messages import Registration, Renewed, Waiting, decision_text, renewal_text, waiting_text
 from sdk import methods
-from sdk.admission import application_of, certificate_in
+from sdk.admission import application_of, certificate_in, check_fits
 from sdk.client import AsyncClient, Outcome
 from sdk.transports import Transport
 
@@ -45,23 +45,32 @@ async def register(
 ) -> Registered:
     """Have ``key``, which signs for ``client``, certified and registered. ``wait_s``: for an operator's decision; then
     ``AdmissionWaiting``. ``Refused`` if it is refused, by the CA or on the chain."""
+    await reach(client, key)
     certificate = await enrol(client, key, applicant, code, wait_s)
     return Registered(certificate, await enter(client, certificate))
 
 
+async def reach(client: AsyncClient, key: SigningKey) -> None:
+    """Whether there is a node to register at, before a code is spent; raises as any call does."""
+    await client.call_plain(methods.NONCE, methods.SignerParams(signer=key.signer))
+
+
 async def enrol(
-    client: AsyncClient, key: SigningKey, applicant: Applicant, code: str = "", wait_s: float = 0.0
+    at: AsyncClient | Transport, key: SigningKey, applicant: Applicant, code: str = "", wait_s: float = 0.0
 ) -> bytes:
-    """The first half of ``register``: a certificate (DER)."""
+    """The first half of ``register``: a certificate (DER), from a node that has or knows a CA, or from a CA itself.
+    ``CertificateUnfit`` if what comes is another one's, or says something else."""
+    call = at.call_plain if isinstance(at, AsyncClient) else at.call
     request = create_request(key, applicant.name, applicant.organisation, applicant.role)
-    told = await client.call_plain(methods.ENROL, application_of(request, code))
+    told = await call(methods.ENROL, application_of(request, code))
     deadline, pause_s = time.monotonic() + wait_s, POLL_S
     while told.state == "waiting" and (left_s := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, POLL_S_MAX)
-        asked = methods.RegistrationParams(registration=told.registration)
-        told = await client.call_plain(methods.REGISTRATION, asked)
-    return certificate_in(told)
+        told = await call(methods.REGISTRATION, methods.RegistrationParams(registration=told.registration))
+    certificate = certificate_in(told)
+    check_fits(certificate, request_facts(request))
+    return certificate
 
 
 async def enter(client: AsyncClient, certificate: bytes) -> Outcome:

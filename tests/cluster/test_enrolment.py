@@ -128,6 +128,15 @@ async def test_one_command_from_a_fresh_key_to_the_chain(world: World) -> None:
     assert (again["signer"], again["height"] > told["height"]) == (told["signer"], True)
 
 
+async def test_a_ca_that_no_node_passes_on_to_is_named(world: World) -> None:
+    code = Authority.open(world.net / "ca").new_admission_code(Role.SELLER, "zoe", "house")
+    words = world.register("zoe", 2, "--code", code)
+    at_ca = tuple(world.url if word == world.at(2) else word for word in words)
+    assert "ROUTE_UNKNOWN" in await world.run(*at_ca, code=1)
+    told = await world.run(*words, "--ca", world.url)
+    assert (await world.user(told["signer"]))["name"] == "zoe"
+
+
 async def test_who_has_no_code_waits_for_an_operator_at_another_node(world: World) -> None:
     said = await world.run(*world.register("bob", 2), code=4)
     assert "waits for an operator's decision" in said
@@ -138,7 +147,8 @@ async def test_who_has_no_code_waits_for_an_operator_at_another_node(world: Worl
     seller = ("--key", world.home / "alice.key", "--certificate", world.home / "alice.crt")
     assert "ROLE_REQUIRED" in await world.run("ca", "waiting", "--at", world.at(3), *seller, code=1)
     await world.run("ca", "approve", one["registration"], *operator)
-    told = await world.run(*world.register("bob", 4))
+    where = ("--node", world.at(4), "--genesis", world.net / "genesis.json")
+    told = await world.run("register", "--key", world.home / "bob.key", *where)
     assert (await world.user(told["signer"]))["role"] == "seller"
 
 
