@@ -75,7 +75,7 @@ async def test_every_method_has_its_route(
         "view": {"contract": "a", "function": "b"},
         "challenge": {"public_key": ""},
         "session": {"public_key": "", "challenge": "", "signature": "", "node": ""},
-        "enrol": {"request": "", "code": ""},
+        "enrol": {"request": ""},
         "renew": {"serial": "1", "proof": ""},
         "waiting": {"certificate": "", "time_ms": 1, "proof": ""},
         "decide": {"certificate": "", "registration": "0" * 32, "verdict": "refuse", "time_ms": 1, "proof": ""},

@@ -95,7 +95,7 @@ async def test_a_stranger_sees_a_blocks_header_and_a_count(desk: Desk) -> None:
         ("user", {"signer": ALICE.signer}, (401, "IDENTITY_REQUIRED")),
         ("proof", {"key": f"credit/account/{ALICE.signer}"}, (401, "IDENTITY_REQUIRED")),
         ("proof", {"key": "no/such/key"}, (401, "IDENTITY_REQUIRED")),
-        ("enrol", {"request": b"", "code": ""}, (421, "NOT_AN_AUTHORITY")),
+        ("enrol", {"request": b""}, (421, "NOT_AN_AUTHORITY")),
         ("registration", {"registration": "0" * 32}, (421, "NOT_AN_AUTHORITY")),
         ("block", {"height": 2}, (404, "NOT_FOUND")),
         ("block", {"height": 0}, (404, "NOT_FOUND")),
