@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 from msgspec import json
+from typer.testing import CliRunner
 
 from api.ca_service import BODY_BYTES_MAX, CaService
 from api.enrolment import RELAYED_MAX, RELAYED_OF_ONE_MAX, NoOffice, OwnOffice, Relay
@@ -21,6 +22,7 @@ from ca.keys import SigningKey
 from ca.messages import Registration, Roots, application_text
 from ca.server import ServerCertificate
 from ca.tls import pem_of, trusting_context
+from cli.main import app
 from sdk import enrolment, methods
 from sdk.admission import application_of
 from sdk.errors import Refused
@@ -137,6 +139,23 @@ async def test_an_operator_far_away(served: Served) -> None:
         await enrolment.decide(ca, operator, certificate, one.registration, approve=False)
     assert (caught.value.code, caught.value.status) == ("ALREADY_DECIDED", 409)
     await ca.close()
+
+
+async def test_a_revocation_that_is_noted_in_the_directory_holds_at_once(served: Served, tmp_path: Path) -> None:
+    """By `wattq ca revoke` beside a running service: what an operator notes there who was told of it by the chain."""
+    operator = SigningKey.generate()
+    request = create_request(operator, "olga", "Grid", Role.OPERATOR)
+    issued = served.authority.issue(request, "olga", "Grid", Role.OPERATOR)
+    ca = HttpTransport(served.url, served.tls)
+    try:
+        assert await enrolment.waiting(ca, operator, issued.certificate_der) == ()
+        words = ["ca", "revoke", issued.serial, "--reason", "key lost", "-d", str(tmp_path / "ca")]
+        noted = await asyncio.to_thread(CliRunner().invoke, app, words)
+        assert noted.exit_code == 0, noted.output
+        with pytest.raises(Refused, match="CERTIFICATE_REVOKED"):
+            await enrolment.waiting(ca, operator, issued.certificate_der)
+    finally:
+        await ca.close()
 
 
 async def test_bodies_are_bounded_and_nothing_else_is_there(served: Served) -> None:
