@@ -42,6 +42,7 @@ class Verdict(StrEnum):
     IMPLAUSIBLE = "implausible"
     OLD = "old"
     REBASED = "rebased"
+    UNTIMED = "at a time that the chain's does not bear out"
 
 
 BELIEVED = frozenset({Verdict.IN_LINE, Verdict.WRAPPED})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Collection
 
@@ -25,6 +26,7 @@ REQUESTS_AT_ONCE_MAX = 32
 KEEPALIVE_S = 30.0
 SHUTDOWN_S = 2.0
 TOKEN_CHARS_MIN = 16
+log = logging.getLogger(__name__)
 JSON, PROBLEM = "application/json", "application/problem+json"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,6 +76,9 @@ class Door:
             return _problem(Problem("BODY_TOO_LARGE", f"At most {BODY_BYTES_MAX} bytes.", 413))
         except web.HTTPException as error:
             return _problem(Problem("NOT_FOUND", f"{error.reason}: docs/METERS.md has the routes.", error.status))
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return _problem(Problem("INTERNAL_ERROR", "The gateway failed at this; its log says how.", 500))
         finally:
             self._under_way -= 1
 

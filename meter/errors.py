@@ -48,8 +48,8 @@ class SubmitUnavailable(MeterError):
 
 
 class ReadingsRefused(MeterError):
-    """The chain refused a submission, and would refuse it again."""
+    """The chain refused a submission, and would refuse it again; ``mendable``: until somebody puts the meter right."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, mendable: bool = False) -> None:
         super().__init__(f"{code}: {message}")
-        self.code = code
+        self.code, self.mendable = code, mendable

@@ -11,14 +11,18 @@ from collections.abc import Mapping
 
 import msgspec
 
+from meter.block_clock import BlockClock
 from meter.counters import BELIEVED, Sample, Verdict
 from meter.gateway import Gateway
+from meter.intervals import GAP_INTERVALS_MAX, INTERVAL_MS
 from meter.mqtt.messages import Feed, FeedAnswer
 from meter.units import MeterUnit
 from sdk.clock import Clock
 
 AHEAD_S_MAX = 10.0
 """How far a sample's time may be ahead of our clock, in real time: beyond it, all that follow would be too old."""
+PAST_MS_MAX = GAP_INTERVALS_MAX * INTERVAL_MS
+"""How old a sample may be; of what is older no reading would be made."""
 SAMPLES_PER_S_MAX = 20
 """Of one meter."""
 OK, HELD = "OK", "HELD"
@@ -32,8 +36,8 @@ STATUS: Mapping[str, int] = {
 class FeedDesk:
     """Takes samples in for a gateway."""
 
-    def __init__(self, gateway: Gateway, clock: Clock) -> None:
-        self._gateway, self._clock = gateway, clock
+    def __init__(self, gateway: Gateway, clock: Clock, block_clock: BlockClock) -> None:
+        self._gateway, self._clock, self._block_clock = gateway, clock, block_clock
         self._second: dict[str, tuple[int, int]] = {}
 
     async def take(self, serial: str, payload: bytes) -> FeedAnswer:
@@ -49,9 +53,18 @@ class FeedDesk:
             return _answer(serial, "PARAMETERS_INVALID", f"This is no sample: {error}.")
         if not self._has_pace(serial):
             return _answer(serial, "TOO_MANY_REQUESTS", f"At most {SAMPLES_PER_S_MAX} samples a second.", feed.id)
-        if feed.time_ms > self._clock.now_ms() + AHEAD_S_MAX * 1000 * self._clock.rate:
-            return _answer(serial, "TIME_INVALID", "The sample is from the future. Check your clock.", feed.id)
+        if wrong := self._time_fault(feed.time_ms):
+            return _answer(serial, "TIME_INVALID", wrong, feed.id)
         return await self._follow(unit, feed)
+
+    def _time_fault(self, time_ms: int) -> str:
+        """What is wrong with a sample's time, by the chain's clock as far as it is known."""
+        now_ms = self._clock.now_ms() + self._block_clock.offset_ms
+        if time_ms > now_ms + AHEAD_S_MAX * 1000 * self._clock.rate:
+            return "The sample is from the future. Check your clock: time_ms is milliseconds since 1970, UTC."
+        if time_ms < now_ms - PAST_MS_MAX:
+            return "The sample is more than a day old. Check your clock: time_ms is milliseconds since 1970, UTC."
+        return ""
 
     async def _follow(self, unit: MeterUnit, feed: Feed) -> FeedAnswer:
         sample = Sample(feed.time_ms, feed.import_wh, feed.export_wh, feed.power_w)

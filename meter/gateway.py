@@ -8,16 +8,18 @@ done. A repeat after a crash carries the same meter, epoch and sequence, and the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from meter.block_clock import BlockClock
 from meter.buffer import ReadingBuffer
 from meter.counters import BELIEVED, Sample, Verdict
 from meter.errors import BufferFull, ReadingsRefused, SubmitUnavailable
-from meter.intervals import MeterState, Quality, Reading, advance, begin, expire
+from meter.intervals import INTERVAL_MS, MeterState, Reading, advance, begin, expire
 from meter.poller import TIMEOUT_S, Line, poll_step_ms
 from meter.replacement import replaced
 from meter.units import MeterUnit, by_line
@@ -31,8 +33,8 @@ BATCH_DELAY_S_MAX = 0.25
 """How long an interval's first reading waits for the other meters' readings of the same interval."""
 BATCH_READINGS_MAX = 50
 """Of one submission; the contract takes 100."""
-CLOCK_OFFSET_S_MAX = 60.0
-"""Farther from block time than this, in real time, our intervals are not the chain's: readings are suspect."""
+PARKED_S = 30.0
+"""How long readings wait of a meter that the registry does not give us, before they are tried again."""
 RETRY_S = 0.2
 RETRY_S_MAX = 10.0
 
@@ -55,7 +57,7 @@ class Watcher(Protocol):
 class Gateway:
     """``run`` works until it is cancelled; the buffer stays the caller's to close.
 
-    ``clock_offset`` tells how far block time is ahead of ``clock``, in ms, as last measured.
+    ``block_clock`` tells how far block time is ahead of ``clock``.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Gateway:
         submit: Submit,
         buffer: ReadingBuffer,
         *,
-        clock_offset: Callable[[], int] = lambda: 0,
+        block_clock: BlockClock | None = None,
         timeout_s: float = TIMEOUT_S,
         watchers: Sequence[Watcher] = (),
     ) -> None:
@@ -73,7 +75,7 @@ class Gateway:
         self._clock = clock
         self._submit = submit
         self._buffer = buffer
-        self._clock_offset = clock_offset
+        self._block_clock = block_clock or BlockClock(clock)
         self._timeout_s = timeout_s
         self._watchers = tuple(watchers)
         self._turns = {unit.serial: asyncio.Lock() for unit in self._units}
@@ -83,6 +85,7 @@ class Gateway:
             if state is not None:
                 self._states[unit.serial] = state
         self._closed = asyncio.Event()
+        self._parked_until_s: dict[str, float] = {}
         self.latest: dict[str, Sample] = {}
         """The last sample of each meter, believed or not, for display."""
 
@@ -113,7 +116,7 @@ class Gateway:
         """What is known of each meter, for people and for programs that look after it."""
         waiting = self._buffer.pending()
         return {
-            "clock_offset_ms": self._clock_offset(),
+            "clock_offset_ms": self._block_clock.offset_ms,
             "refused": self._buffer.refused,
             "meters": [
                 self._told(unit, sum(reading.meter == unit.serial for reading in waiting)) for unit in self._units
@@ -148,10 +151,14 @@ class Gateway:
         self.latest[unit.serial] = sample
         state = self._states.get(unit.serial)
         if state is None:
+            if self._is_untimed(unit, sample.at_ms // INTERVAL_MS, sample):
+                return Verdict.UNTIMED
             self._states[unit.serial] = begin(unit.serial, sample)
             return Verdict.IN_LINE
+        if self._is_untimed(unit, state.open, sample):
+            return Verdict.UNTIMED
         before = state.track
-        state, readings, verdict = advance(state, sample, unit.rated_power_w, self._clock_offset())
+        state, readings, verdict = advance(state, sample, unit.rated_power_w, self._block_clock.offset_ms)
         if verdict not in BELIEVED and verdict is not Verdict.OLD:
             log.warning("meter %s: %s: from %s to %s", unit.serial, verdict, before.last, sample)
         await self._keep(state, readings)
@@ -161,8 +168,18 @@ class Gateway:
         """A meter's turn passed without a sample; intervals may have run out of grace."""
         async with self._turns[unit.serial]:
             state = self._states.get(unit.serial)
-            if state is not None:
-                await self._keep(*expire(state, self._clock.now_ms(), self._clock_offset()))
+            if state is not None and self._block_clock.is_settled and not self._block_clock.is_off:
+                await self._keep(*expire(state, self._clock.now_ms(), self._block_clock.offset_ms))
+
+    def _is_untimed(self, unit: MeterUnit, open_interval: int, sample: Sample) -> bool:
+        """Whether a sample's time is our own clock's, and that is off; or it would end a long silence, and that clock
+        was not compared yet. It is let pass then: the energy stays in the meter's counters."""
+        if unit.is_fed:
+            return False
+        if self._block_clock.is_off:
+            log.error("the clock is %d ms away from block time: samples wait for it", -self._block_clock.offset_ms)
+            return True
+        return sample.at_ms // INTERVAL_MS > open_interval + 1 and not self._block_clock.is_settled
 
     def power(self, unit: MeterUnit, at_ms: int, power_w: int) -> None:
         """Power alone: for those who watch, and for nothing else."""
@@ -174,21 +191,22 @@ class Gateway:
         unit = self.unit(order.meter)
         if unit is None or (state := self._states.get(order.meter)) is None:
             raise Refused(Problem("METER_UNKNOWN", "This gateway has read no such meter.", 404))
+        if self._block_clock.is_off:
+            raise Refused(Problem("CLOCK_OFF", "The gateway's clock is far from block time. Set it right first.", 503))
         async with self._turns[order.meter]:
             state = self._states[order.meter]
             clock = self._clock
             after, readings = replaced(
-                state, order, unit.rated_power_w, clock.now_ms(), clock.rate, self._clock_offset()
+                state, order, unit.rated_power_w, clock.now_ms(), clock.rate, self._block_clock.offset_ms
             )
             if after is not state:
-                await asyncio.to_thread(self._buffer.append, after, self._trusted(readings))
+                await asyncio.to_thread(self._buffer.append, after, readings)
                 self._kept(after, readings)
                 log.warning("meter %s was replaced: epoch %d from now on", order.meter, after.epoch)
             return after.epoch
 
     async def _keep(self, state: MeterState, readings: Sequence[Reading]) -> None:
         """Make closed intervals durable; a full buffer leaves them open, with their energy in the counters."""
-        readings = self._trusted(readings)
         if readings:
             try:
                 await asyncio.to_thread(self._buffer.append, state, readings)
@@ -205,14 +223,6 @@ class Gateway:
             for reading in readings:
                 watcher.closed(reading)
 
-    def _trusted(self, readings: Sequence[Reading]) -> Sequence[Reading]:
-        """As they are, or suspect while our clock and the chain's are far apart: then the intervals are not its own."""
-        offset_ms = self._clock_offset()
-        if abs(offset_ms) <= CLOCK_OFFSET_S_MAX * 1000 * self._clock.rate or not readings:
-            return readings
-        log.error("the clock is %d ms away from block time: readings are suspect until it is set right", -offset_ms)
-        return [msgspec.structs.replace(reading, quality=Quality.SUSPECT) for reading in readings]
-
     # --------------------------------------------------------------------------- from the buffer to the chain
 
     async def _submit_all(self) -> None:
@@ -228,7 +238,7 @@ class Gateway:
         waited = False
         while True:
             self._closed.clear()
-            waiting = self._buffer.pending()
+            waiting = self._ready()
             batch = [reading for reading in waiting if reading.interval == waiting[0].interval]
             complete = len(batch) >= len(self._units) or len(waiting) > len(batch)
             if batch and (complete or waited):
@@ -237,7 +247,14 @@ class Gateway:
                 await asyncio.sleep(BATCH_DELAY_S_MAX)
                 waited = True
             else:
-                await self._closed.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PARKED_S):
+                        await self._closed.wait()
+
+    def _ready(self) -> list[Reading]:
+        """What waits, but for meters that are put aside."""
+        now_s = asyncio.get_running_loop().time()
+        return [reading for reading in self._buffer.pending() if self._parked_until_s.get(reading.meter, 0.0) <= now_s]
 
     async def _deliver(self, readings: list[Reading], alone: bool = False) -> list[Reading]:
         """Submit until the chain answers. Returns those to submit singly, because the batch was refused."""
@@ -254,6 +271,10 @@ class Gateway:
             except ReadingsRefused as refusal:
                 if not alone and len(readings) > 1:
                     return readings
+                if refusal.mendable:
+                    log.warning("meter %s waits: %s", readings[0].meter, refusal)
+                    self._parked_until_s[readings[0].meter] = asyncio.get_running_loop().time() + PARKED_S
+                    return []
                 log.error("meter %s, interval %d: refused: %s", readings[0].meter, readings[0].interval, refusal)
                 code = refusal.code
                 break

@@ -19,7 +19,7 @@ GOOD_DISTANCE_MS_MAX = INTERVAL_MS // 4
 GRACE_MS = 2 * INTERVAL_MS
 """An interval without a sample after its end is closed without one after this long."""
 GAP_INTERVALS_MAX = 96
-"""After a longer outage only the last of these are reported missing; older ones get no reading."""
+"""After a longer outage only the last of these get readings."""
 
 
 class Quality(StrEnum):
@@ -96,6 +96,7 @@ def advance(
     rebased = verdict is Verdict.REBASED
     if rebased:
         state = msgspec.structs.replace(state, epoch=state.epoch + 1, quality=Quality.SUSPECT)
+    state = _after_gap(state, sample.at_ms // INTERVAL_MS - 1)
     readings: list[Reading] = []
     while (end_ms := (state.open + 1) * INTERVAL_MS) <= sample.at_ms:
         import_wh, export_wh = _totals_at(before, track, end_ms)
@@ -109,8 +110,7 @@ def expire(state: MeterState, now_ms: int, clock_offset_ms: int = 0) -> tuple[Me
     """Close the intervals whose grace has passed without a sample after their end."""
     readings: list[Reading] = []
     newest = (now_ms - GRACE_MS) // INTERVAL_MS - 1
-    if newest - state.open >= GAP_INTERVALS_MAX:
-        state = msgspec.structs.replace(state, open=newest - GAP_INTERVALS_MAX + 1, quality=Quality.SUSPECT)
+    state = _after_gap(state, newest)
     while state.open <= newest:
         seen = state.track.last.at_ms > state.open * INTERVAL_MS
         quality = Quality.STALE if seen else Quality.MISSING
@@ -122,6 +122,13 @@ def expire(state: MeterState, now_ms: int, clock_offset_ms: int = 0) -> tuple[Me
             totals = (state.base_import_wh, state.base_export_wh)
         state = _close(state, *totals, quality, following, clock_offset_ms, readings)
     return state, readings
+
+
+def _after_gap(state: MeterState, newest: int) -> MeterState:
+    """Without the oldest of too many intervals up to ``newest``; their energy goes into the first that is left."""
+    if newest - state.open < GAP_INTERVALS_MAX:
+        return state
+    return msgspec.structs.replace(state, open=newest - GAP_INTERVALS_MAX + 1, quality=Quality.SUSPECT)
 
 
 def _close(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from meter.block_clock import BlockClock
 from meter.buffer import BYTES_MAX, ReadingBuffer
 from meter.door import Door
 from meter.errors import ProfileError
@@ -19,7 +22,10 @@ from meter.submission import ChainSubmitter
 from meter.units import MeterUnit
 from sdk.client import AsyncClient
 from sdk.clock import Clock
+from sdk.errors import SdkError
 
+COMPARE_S = 5.0
+"""How often a gateway asks for the newest block's time."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_VARIABLE = "WATTQ_GATEWAY_TOKEN"
 """The environment variable with the door's token."""
@@ -60,23 +66,32 @@ async def run_gateway(
     """Poll ``units`` and submit their readings with the client's key, until cancelled; ``buffer`` outlives us."""
     kept = ReadingBuffer(buffer, buffer_bytes_max)
     try:
-        submitter = ChainSubmitter(client, clock)
+        block_clock = BlockClock(clock)
         gateway = Gateway(
             units,
             clock,
-            submitter,
+            ChainSubmitter(client, clock, block_clock),
             kept,
-            clock_offset=lambda: submitter.clock_offset_ms,
+            block_clock=block_clock,
             timeout_s=timeout_s,
             watchers=[*watchers, *(mqtt.watchers if mqtt else ())],
         )
-        feed = FeedDesk(gateway, clock)
+        feed = FeedDesk(gateway, clock, block_clock)
         if mqtt is not None:
             mqtt.feed = feed
-        async with _opened(door, gateway, feed):
-            await gateway.run()
+        async with _opened(door, gateway, feed), asyncio.TaskGroup() as tasks:
+            tasks.create_task(_compare(client, block_clock))
+            tasks.create_task(gateway.run())
     finally:
         kept.close()
+
+
+async def _compare(client: AsyncClient, block_clock: BlockClock) -> None:
+    """Hold our clock against block time, for ever; while no node answers there is nothing to compare it with."""
+    while True:
+        with contextlib.suppress(SdkError):
+            block_clock.seen((await client.status()).block_time_ms)
+        await asyncio.sleep(COMPARE_S)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meter.block_clock import BlockClock
 from meter.buffer import Key, key_of
 from meter.errors import ReadingsRefused, SubmitUnavailable
 from meter.intervals import Reading
@@ -35,6 +36,7 @@ WAIT = frozenset(
         "CERTIFICATE_EXPIRED",
         "SUSPENDED",
         "ROLE_REQUIRED",
+        "CERTIFICATE_REVOKED",
         "CONTRACT_UNKNOWN",
         "FUNCTION_UNKNOWN",
         "POOL_FULL",
@@ -43,19 +45,22 @@ WAIT = frozenset(
 )
 """Refusals for a cause that passes or that an operator mends: block time behind the gateway's clock, the gateway's
 certificate or registration. The readings keep."""
+OF_THE_METER = frozenset({"NOT_FOUND", "NOT_YOUR_METER"})
+"""Refusals for what an operator mends in the registry, of one meter: its readings wait, the others' go on."""
 BUSY_STATUS = frozenset({429, 500, 503, 504})
 
 
 class ChainSubmitter:
-    """Call it with the readings of a submission. ``clock_offset_ms``: block time minus ``clock``, as last seen."""
+    """Call it with the readings of a submission. ``block_clock`` is told the time of each certified block."""
 
-    def __init__(self, client: AsyncClient, clock: Clock, timeout_s: float = SUBMIT_TIMEOUT_S) -> None:
+    def __init__(
+        self, client: AsyncClient, clock: Clock, block_clock: BlockClock, timeout_s: float = SUBMIT_TIMEOUT_S
+    ) -> None:
         self._client = client
-        self._clock = clock
+        self._clock, self._block_clock = clock, block_clock
         self._timeout_s = timeout_s
         self._signed: tuple[tuple[Key, ...], Signed] | None = None
         self._growth = 1
-        self.clock_offset_ms = 0
 
     async def __call__(self, readings: list[Reading]) -> None:
         """Raises ``SubmitUnavailable`` when it has to be repeated, ``ReadingsRefused`` when that is of no use."""
@@ -77,10 +82,9 @@ class ChainSubmitter:
             if refusal.code in SIGN_AGAIN | WAIT or refusal.status in BUSY_STATUS:
                 raise SubmitUnavailable(str(refusal)) from refusal
             self._growth = 1
-            raise ReadingsRefused(refusal.code, refusal.message) from refusal
+            raise ReadingsRefused(refusal.code, refusal.message, refusal.code in OF_THE_METER) from refusal
         self._signed, self._growth = None, 1
-        # The block's time lies between sending and answer; halfway is wrong by half of that time at most.
-        self.clock_offset_ms = outcome.receipt.header.time_ms - (sent_ms + self._clock.now_ms()) // 2
+        self._block_clock.certified(outcome.receipt.header.time_ms, sent_ms)
 
 
 def gas_limit_of(readings: int, growth: int = 1) -> int:

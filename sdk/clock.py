@@ -39,6 +39,10 @@ class Clock:
             return wall_ms
         return self._start_ms + int((wall_ms - self._wall_start_ms) * self.rate)
 
+    def steady_s(self) -> float:
+        """Real time by a clock that nobody sets, and that goes on while the machine sleeps, where there is one."""
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
     async def sleep_until(self, at_ms: int) -> None:
         """Return once ``now_ms() >= at_ms``; at once if it is already so."""
         while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110  # time is the condition

@@ -207,6 +207,9 @@ async def _first_end(*works: Awaitable[None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
+        left = set(tasks)
+        while left:  # a library may swallow a cancellation
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=FAREWELL_S)
         await asyncio.gather(*tasks, return_exceptions=True)

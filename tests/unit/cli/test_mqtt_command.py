@@ -15,6 +15,7 @@ from ca.keys import SigningKey
 from cli.meter import app as meter_app
 from cli.mqtt import app
 from ledger.genesis import GENESIS_FILE_NAME
+from meter.block_clock import BlockClock
 from meter.broker.users import is_password, load_users
 from meter.buffer import ReadingBuffer
 from meter.counters import Sample
@@ -85,7 +86,7 @@ async def test_a_meter_is_replaced_by_the_command(
     unit = MeterUnit("FED", "", 0, 1, load_profile("sdm630"), 20_000)
     gateway = Gateway([unit], clock, submit, buffer)
     await gateway.sample(unit, Sample(clock.now_ms() - INTERVAL_MS // 2, 5_000, 0))
-    door = Door(gateway, FeedDesk(gateway, clock), TOKEN, chain_of(genesis_file), [key.signer])
+    door = Door(gateway, FeedDesk(gateway, clock, BlockClock(clock)), TOKEN, chain_of(genesis_file), [key.signer])
     port = await door.listen("127.0.0.1", 0)
 
     async def replace(meter: str = "FED", old: str = "5050,0", signer: str = "gateway") -> Any:

@@ -16,6 +16,7 @@ import pytest
 from brokers import client, collect, write_users
 
 from ca.keys import SigningKey
+from meter.block_clock import BlockClock
 from meter.buffer import ReadingBuffer
 from meter.door import BODY_BYTES_MAX, Door
 from meter.errors import ProfileError
@@ -59,7 +60,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
     buffer, clock = ReadingBuffer(tmp_path / "buffer"), Clock(NOW_MS, 1e-6)
     gateway = Gateway(UNITS, clock, submit, buffer)
-    yield Desk(gateway, FeedDesk(gateway, clock), buffer)
+    yield Desk(gateway, FeedDesk(gateway, clock, BlockClock(clock)), buffer)
     buffer.close()
 
 
@@ -101,6 +102,26 @@ async def test_what_is_refused_changes_nothing(desk: Desk) -> None:
     assert codes[-1] == "TOO_MANY_REQUESTS"
 
 
+async def test_a_time_in_seconds_is_refused_at_once(desk: Desk) -> None:
+    """It was taken for 1970, and the next sample made two million readings."""
+    now_s = NOW_MS // 1000
+    answer = await desk.feed.take("FED", json.dumps({"time_ms": now_s, "import_wh": 1}).encode())
+    assert answer.code == "TIME_INVALID"
+    assert "milliseconds" in answer.message
+    assert desk.gateway.state("FED") is None
+    assert await desk.take(9, 5_000) == "OK"
+
+
+async def test_what_fails_behind_the_door_is_a_problem_document(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(desk.feed, "take", fail)
+    async with opened(desk) as session, session.post("/v1/meters/FED/samples", data=b"{}") as answer:
+        assert (answer.status, answer.content_type) == (500, "application/problem+json")
+        assert (await answer.json())["code"] == "INTERNAL_ERROR"
+
+
 async def test_a_fed_meter_that_falls_silent_is_missed(tmp_path: Path) -> None:
     """Nobody polls it, so the gateway itself notices that its intervals run out of grace."""
     taken: list[Reading] = []
@@ -110,7 +131,7 @@ async def test_a_fed_meter_that_falls_silent_is_missed(tmp_path: Path) -> None:
 
     buffer, clock = ReadingBuffer(tmp_path / "buffer"), Clock(FIRST * INTERVAL_MS, 36_000.0)
     gateway = Gateway(UNITS[:1], clock, submit, buffer)
-    feed = FeedDesk(gateway, clock)
+    feed = FeedDesk(gateway, clock, BlockClock(clock))
     await feed.take("FED", json.dumps({"time_ms": FIRST * INTERVAL_MS, "import_wh": 1}).encode())
     task = asyncio.create_task(gateway.run())
     async with asyncio.timeout(20):

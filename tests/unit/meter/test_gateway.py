@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from meter import gateway as gateway_module
+from meter.block_clock import BlockClock
 from meter.buffer import ReadingBuffer, key_of
-from meter.counters import Sample
+from meter.counters import Sample, Verdict
 from meter.errors import ReadingsRefused, SubmitUnavailable
 from meter.gateway import Gateway
 from meter.intervals import INTERVAL_MS, Quality, Reading
@@ -66,6 +67,9 @@ class SteppedClock(Clock):
     def now_ms(self) -> int:
         return self._at_ms
 
+    def steady_s(self) -> float:
+        return self._at_ms / 1000 / self.rate
+
     async def sleep_until(self, at_ms: int) -> None:
         await asyncio.sleep(0)
         self._at_ms = max(self._at_ms, at_ms)
@@ -74,6 +78,7 @@ class SteppedClock(Clock):
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(gateway_module, "PARKED_S", 0.05)
 
 
 @contextlib.asynccontextmanager
@@ -284,16 +289,83 @@ async def test_a_reset_meter_is_suspect_and_its_old_total_is_never_energy(tmp_pa
     buffer.close()
 
 
-async def test_a_clock_that_is_hours_off_bills_nothing(tmp_path: Path) -> None:
-    """The intervals are then not the chain's: readings are suspect until the clock is right again."""
-    unit, offset_ms = units(meters(), 1)[0], 3 * 3_600_000
+class SetClock(Clock):
+    """A clock of real pace that somebody sets: ``at_ms`` is the truth, ``wrong_ms`` what it is set wrong by."""
+
+    def __init__(self, at_ms: int) -> None:
+        super().__init__(at_ms)
+        self.at_ms, self.wrong_ms = at_ms, 0
+
+    def now_ms(self) -> int:
+        return self.at_ms + self.wrong_ms
+
+    def steady_s(self) -> float:
+        return self.at_ms / 1000
+
+
+async def test_a_clock_that_is_set_wrong_for_a_poll_loses_no_energy(tmp_path: Path) -> None:
+    """One poll with the clock five hours ahead closed twenty intervals with 0 Wh, and billed them as estimated."""
+    unit, clock = units(meters(), 1)[0], SetClock(FIRST * INTERVAL_MS)
     buffer = ReadingBuffer(tmp_path / "buffer")
-    gateway = Gateway([unit], Clock(FIRST * INTERVAL_MS), Chain().submit, buffer, clock_offset=lambda: offset_ms)
-    await gateway.sample(unit, Sample(FIRST * INTERVAL_MS, 1_000, 0))
-    await gateway.sample(unit, Sample((FIRST + 1) * INTERVAL_MS, 1_100, 0))
-    offset_ms = -59_000
-    await gateway.sample(unit, Sample((FIRST + 2) * INTERVAL_MS, 1_200, 0))
-    assert [(r.quality, r.import_wh) for r in buffer.pending()] == [(Quality.SUSPECT, 100), (Quality.GOOD, 100)]
+    gateway = Gateway([unit], clock, Chain().submit, buffer)
+    verdicts = []
+    for step in range(5):
+        clock.at_ms = (FIRST + step) * INTERVAL_MS
+        clock.wrong_ms = 5 * 3_600_000 if step == 2 else 0
+        verdicts.append(await gateway.sample(unit, Sample(clock.now_ms(), 1_000 + 100 * step, 0)))
+        await gateway.absence(unit)
+    assert [verdict is Verdict.UNTIMED for verdict in verdicts] == [False, False, True, False, False]
+    readings = buffer.pending()
+    assert [(r.interval - FIRST, r.import_wh) for r in readings] == [(step, 100) for step in range(4)]
+    buffer.close()
+
+
+async def test_whoever_begins_with_a_wrong_clock_closes_nothing_before_block_time_is_known(tmp_path: Path) -> None:
+    unit, buffer = units(meters(), 1)[0], ReadingBuffer(tmp_path / "buffer")
+    clock = SetClock(FIRST * INTERVAL_MS)
+    await Gateway([unit], clock, Chain().submit, buffer).sample(unit, Sample(clock.now_ms(), 1_000, 0))
+    clock.at_ms += INTERVAL_MS
+    first = Gateway([unit], clock, Chain().submit, buffer)
+    await first.sample(unit, Sample(clock.now_ms() - INTERVAL_MS, 1_000, 0))
+    await first.sample(unit, Sample(clock.now_ms(), 1_100, 0))
+    clock.wrong_ms = 5 * 3_600_000
+    block_clock = BlockClock(clock)
+    again = Gateway([unit], clock, Chain().submit, buffer, block_clock=block_clock)
+    assert await again.sample(unit, Sample(clock.now_ms(), 1_101, 0)) is Verdict.UNTIMED
+    await again.absence(unit)
+    for late_ms in (0, 1_000):
+        clock.at_ms += late_ms
+        block_clock.seen(clock.at_ms)
+    assert block_clock.is_off
+    assert await again.sample(unit, Sample(clock.now_ms(), 1_101, 0)) is Verdict.UNTIMED
+    await again.absence(unit)
+    clock.wrong_ms = 0
+    assert await again.sample(unit, Sample(clock.now_ms(), 1_102, 0)) is Verdict.IN_LINE
+    assert [(r.interval - FIRST, r.import_wh) for r in buffer.pending()] == [(0, 100)]
+    buffer.close()
+
+
+async def test_a_meter_that_is_not_ours_yet_waits_and_the_others_go_on(tmp_path: Path, until: Until) -> None:
+    """Readings were dropped for good that were refused because an operator had not bound their meter yet."""
+    chain, bound = Chain(), asyncio.Event()
+
+    async def submit(readings: list[Reading]) -> None:
+        if not bound.is_set() and any(reading.meter == "A" for reading in readings):
+            raise ReadingsRefused("NOT_YOUR_METER", "It is bound to another gateway.", mendable=True)
+        await chain.submit(readings)
+
+    both = units(meters(), 1)
+    buffer = ReadingBuffer(tmp_path / "buffer")
+    gateway = Gateway(both, Clock(FIRST * INTERVAL_MS, 0.001), submit, buffer)
+    for unit in both:
+        await gateway.sample(unit, Sample(FIRST * INTERVAL_MS, 1_000, 0))
+        await gateway.sample(unit, Sample((FIRST + 1) * INTERVAL_MS, 1_100, 0))
+    async with running(gateway):
+        await until(lambda: bool(chain.of("B")))
+        assert (chain.of("A"), [reading.meter for reading in buffer.pending()]) == ([], ["A"])
+        bound.set()
+        await until(lambda: bool(chain.of("A")))
+    assert buffer.refused == 0
     buffer.close()
 
 

@@ -131,6 +131,16 @@ def test_a_bogus_value_does_not_spoil_the_interval() -> None:
     assert [(r.epoch, r.import_wh, r.quality) for r in readings] == [(0, 250, Quality.GOOD)]
 
 
+def test_a_sample_after_a_long_outage_makes_readings_for_the_last_day_only() -> None:
+    """One from 1970 made a reading for each quarter-hour since then."""
+    state = begin("M", Sample(0, 0, 0))
+    state, readings, _ = advance(state, Sample(at(0), 1_000, 0), RATED_W)
+    assert len(readings) == GAP_INTERVALS_MAX
+    assert readings[0].quality is Quality.SUSPECT
+    assert sum(reading.import_wh for reading in readings) == 1_000
+    assert state.open == at(0) // INTERVAL_MS
+
+
 def test_the_clock_offset_is_carried() -> None:
     state = begin("M", Sample(at(0), 0, 0))
     _, readings, _ = advance(state, Sample(at(1), 10, 0), RATED_W, clock_offset_ms=-37)

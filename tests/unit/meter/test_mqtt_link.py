@@ -290,3 +290,20 @@ async def test_what_is_too_long_is_dropped_and_a_flood_leaves_us_alive(tmp_path:
             await until(lambda: len(link.outbox) == 0)
             assert link.connected.is_set()
     assert all(len(payload) <= 64 for payload in heard)
+
+
+async def test_a_session_ends_though_a_library_swallows_the_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link waited for ever for the other half, and took no message in any more, without a word."""
+    monkeypatch.setattr(link_module, "FAREWELL_S", 0.01)
+
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def failing() -> None:
+        raise ValueError("the other half")
+
+    with pytest.raises(ValueError, match="the other half"):
+        async with asyncio.timeout(10):
+            await link_module._first_end(stubborn(), failing())

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from meter.block_clock import BlockClock
 from meter.errors import ReadingsRefused, SubmitUnavailable
 from meter.intervals import Quality, Reading
 from meter.submission import GAS_MAX, ChainSubmitter, gas_limit_of
@@ -15,6 +16,7 @@ from sdk.client import AsyncClient, Outcome, Signed
 from sdk.clock import Clock
 from sdk.errors import Problem, Refused, SdkError, TransportError, Unavailable
 
+CLOCK = Clock(1_000_000, 1e-6)
 READING = Reading("M", 2_000_000, 0, 7, 120, 30, Quality.ESTIMATED, 5)
 
 
@@ -42,7 +44,7 @@ class Client:
 
 
 def submitter(client: Client) -> ChainSubmitter:
-    return ChainSubmitter(cast(AsyncClient, client), Clock(1_000_000, 1e-6))
+    return ChainSubmitter(cast(AsyncClient, client), CLOCK, BlockClock(CLOCK))
 
 
 def refused(code: str, status: int = 422) -> Refused:
@@ -51,7 +53,8 @@ def refused(code: str, status: int = 422) -> Refused:
 
 async def test_the_arguments_are_the_contracts() -> None:
     client = Client(None)
-    submit = submitter(client)
+    block_clock = BlockClock(CLOCK)
+    submit = ChainSubmitter(cast(AsyncClient, client), CLOCK, block_clock)
     await submit([READING])
     assert client.args == [
         {
@@ -64,7 +67,7 @@ async def test_the_arguments_are_the_contracts() -> None:
         }
     ]  # fmt: skip
     assert type(client.args[0]["readings"][0]["quality"]) is str
-    assert submit.clock_offset_ms == 250
+    assert block_clock.offset_ms == 250
 
 
 async def test_an_unknown_outcome_repeats_the_same_bytes() -> None:
@@ -77,7 +80,9 @@ async def test_an_unknown_outcome_repeats_the_same_bytes() -> None:
     assert [signed.payload for signed in client.submitted] == ["payload 1"] * 3
 
 
-@pytest.mark.parametrize("code", ["EXPIRED", "NONCE_USED", "INTERVAL_NOT_OVER", "NOT_REGISTERED", "SUSPENDED"])
+@pytest.mark.parametrize(
+    "code", ["EXPIRED", "NONCE_USED", "INTERVAL_NOT_OVER", "NOT_REGISTERED", "SUSPENDED", "CERTIFICATE_REVOKED"]
+)
 async def test_a_cause_that_passes_is_signed_again(code: str) -> None:
     client = Client(refused(code), None)
     submit = submitter(client)
@@ -92,11 +97,14 @@ async def test_a_busy_network_is_no_refusal() -> None:
         await submitter(Client(refused("ANYTHING", 503)))([READING])
 
 
-@pytest.mark.parametrize("code", ["READING_CONFLICT", "NOT_YOUR_METER", "SEQUENCE_NOT_RISING"])
-async def test_what_would_be_refused_again_is_refused(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "mendable"),
+    [("READING_CONFLICT", False), ("SEQUENCE_NOT_RISING", False), ("NOT_YOUR_METER", True), ("NOT_FOUND", True)],
+)
+async def test_what_would_be_refused_again_is_refused(code: str, mendable: bool) -> None:
     with pytest.raises(ReadingsRefused) as caught:
         await submitter(Client(refused(code)))([READING])
-    assert caught.value.code == code
+    assert (caught.value.code, caught.value.mendable) == (code, mendable)
 
 
 async def test_other_readings_are_signed_anew() -> None:
