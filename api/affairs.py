@@ -9,6 +9,7 @@ import msgspec
 
 from api.pools import BoundedPool
 from api.privacy import Viewer
+from api.standing import REVOKED, who_is
 from api.streams import Events, Hub
 from ledger.ledger import Ledger
 from ledger.values import decode_value
@@ -46,6 +47,9 @@ class Affairs:
     async def settlement(self, trade: str) -> Settlement | None:
         value = await self._pool.run(self._document, f"settlement/trade/{trade}")
         return msgspec.convert(value, Settlement) if value is not None and value["status"] in METERED else None
+
+    def is_told(self, party: str) -> bool:
+        return who_is(self._ledger.reader(), party, self._ledger.time_ms) != REVOKED
 
     def _document(self, key: str) -> dict[str, Any] | None:
         entry = self._ledger.reader().get(key)

@@ -34,12 +34,13 @@ ARBITER_KEY = "registry/arbiter"
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The one who asks: a signer and the role it is registered with; both empty without identity. ``origin``: from
-    which address; empty for a user of the node's own machine. ``decides``: it is the arbiter in force."""
+    """The one who asks: a signer and the role it is registered with; both empty without identity. ``bar``: the code
+    of why a key that was shown gives none. ``origin``: from which address; empty for a user of the node's own machine.
+    ``decides``: it is the arbiter in force."""
 
     signer: str = ""
     role: str = ""
-    registered: bool = True
+    bar: str = ""
     origin: str = ""
     decides: bool = False
 
@@ -49,8 +50,6 @@ class Viewer:
 
 
 STRANGER = Viewer()
-UNREGISTERED = Viewer(registered=False)
-"""A session's holder whose key nobody has vouched for: it sees what a stranger sees."""
 
 
 def is_public(key: str) -> bool:

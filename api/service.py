@@ -23,9 +23,7 @@ from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
 from api.privacy import (
     STRANGER,
-    UNREGISTERED,
     Viewer,
-    is_arbiter,
     is_public,
     may_call_view,
     may_read,
@@ -33,13 +31,13 @@ from api.privacy import (
 )
 from api.queries import Queries
 from api.sessions import Sessions
+from api.standing import identity_needed, is_revoked, who_is
 from api.streams import Hub
 from api.submissions import Submissions
 from api.terms import read_terms
-from ca.certificates import Role
 from ca.messages import Roots
 from ledger.answers import BlockNotHeld
-from ledger.authentication import authenticate, read_certificate, roots_of
+from ledger.authentication import read_certificate, roots_of
 from ledger.block_proofs import block_proof_to_json
 from ledger.ledger import Ledger
 from ledger.proofs import KeyProof, to_json
@@ -149,9 +147,10 @@ class NodeService:
         return self.hub.events(params, lambda: replace(self._viewer(token), origin=origin))
 
     def identify(self, certificate: bytes) -> str:
-        """The signer whom a certificate (DER) of a CA root in the state names; empty for any other."""
-        facts = read_certificate(self._ledger.reader(), certificate)
-        return "" if facts is None else facts.signer
+        """The signer whom a certificate (DER) of a CA root in the state names; empty for others, or revoked ones."""
+        reader = self._ledger.reader()
+        facts = read_certificate(reader, certificate)
+        return "" if facts is None or is_revoked(reader, facts.serial) else facts.signer
 
     def vouch(self, signer: str) -> str:
         """A session's token for somebody whose certificate was seen."""
@@ -161,14 +160,7 @@ class NodeService:
         signer = self._sessions.signer(token, _now_ms())
         if signer is None:
             return STRANGER
-        reader = self._ledger.reader()
-        entry = reader.get(f"registry/user/{signer}")
-        if entry is None:
-            return UNREGISTERED
-        if authenticate(reader, signer, (), self._ledger.time_ms) is not None:
-            return Viewer(signer)
-        role = decode_value(entry.value)["role"]
-        return Viewer(signer, role, decides=role == Role.ARBITER and is_arbiter(reader, signer))
+        return who_is(self._ledger.reader(), signer, self._ledger.time_ms)
 
     # ------------------------------------------------------------------------------------------- public
 
@@ -396,6 +388,4 @@ def _not_found(what: str, name: str) -> Refused:
 def _forbidden(viewer: Viewer) -> Refused:
     if viewer.signer:
         return _refused("NOT_YOURS", "Only its parties, the operator and the regulator may read this.", 403)
-    if not viewer.registered:
-        return _refused("NOT_REGISTERED", "This key is not registered. Register with a certificate first.", 403)
-    return _refused("IDENTITY_REQUIRED", "Open a session with your key first (POST /v1/challenges).", 401)
+    return identity_needed(viewer, "Open a session with your key first (POST /v1/challenges).")

@@ -19,6 +19,7 @@ from api.pace import Places as AddressPlaces
 from api.places import Places
 from api.privacy import Viewer, may_read_event
 from api.queries import HEIGHT_AHEAD_MAX
+from api.standing import identity_needed
 from api.stream_events import BlockTale
 from api.stream_tape import Tape
 from ledger.ledger import Ledger
@@ -206,11 +207,8 @@ def _affairs(stream: _Stream, tale: BlockTale) -> list[StreamEvent]:
 def _admitted(params: StreamParams, viewer: Viewer) -> Viewer:
     """The reader, if it may have these topics at all."""
     if not viewer.signer and not PRIVATE_TOPICS.isdisjoint(params.topics):
-        if not viewer.registered:
-            message = "This key is not registered. Register with a certificate first."
-            raise Refused(Problem("NOT_REGISTERED", message, 403))
         message = "trades, notices and power take a session. Open one with your key first (POST /v1/challenges)."
-        raise Refused(Problem("IDENTITY_REQUIRED", message, 401))
+        raise identity_needed(viewer, message)
     return viewer
 
 

@@ -29,3 +29,6 @@ class Trading(Protocol):
 
     async def settlement(self, trade: str) -> Settlement | None:
         """What the trade owes, once it is metered."""
+
+    def is_told(self, party: str) -> bool:
+        """Whether a party may still learn of its trades: not once its certificate was revoked."""

@@ -73,7 +73,7 @@ class Signals:
     def _concerned(self, terms: TradeTerms) -> list[tuple[str, Side, str]]:
         """Party, side and own meter of those who have topics here."""
         both = ((terms.seller, SIDES[0], terms.meter), (terms.buyer, SIDES[1], terms.buyer_meter))
-        return [each for each in both if each[0] in self._energy]
+        return [each for each in both if each[0] in self._energy and self._trading.is_told(each[0])]
 
     # ------------------------------------------------------------------------------------------------ trades
 

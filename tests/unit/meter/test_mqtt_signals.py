@@ -52,6 +52,7 @@ class Ledger:
         self.given: asyncio.Queue[Sequence[StreamEvent] | None] = asyncio.Queue()
         self.known = known or {}
         self.begun = 0
+        self.revoked: set[str] = set()
         if events:
             self.given.put_nowait(events)
 
@@ -72,6 +73,9 @@ class Ledger:
 
     async def settlement(self, trade: str) -> Settlement | None:
         return Settlement(300, 75_000, 1_000)
+
+    def is_told(self, party: str) -> bool:
+        return party not in self.revoked
 
 
 class Said:
@@ -214,3 +218,13 @@ def test_no_two_names_share_a_slug() -> None:
     names = ["a.b", "a_b", "a-b", "a/b", "a_2eb", "ä", "a b"]
     assert len({slug(name) for name in names}) == len(names)
     assert all(letter.isalnum() or letter in "_-" for name in names for letter in slug(name))
+
+
+async def test_a_party_whose_certificate_was_revoked_is_told_nothing_more(until: Until) -> None:
+    """Whoever has the stolen key may have the password beside it."""
+    ledger = Ledger()
+    async with Said(ledger, ANN, BEN) as told:
+        ledger.revoked.add(ANN)
+        ledger.given.put_nowait([event("7", "traded", terms()), event("7", "proposed", terms())])
+        await until(lambda: bool(told.of(TOPICS.party(BEN, "signals/settle"))))
+        assert [told.of(TOPICS.party(ANN, f"signals/{what}")) for what in ("match", "settle")] == [[], []]
