@@ -26,6 +26,7 @@ from ca.codes import AdmissionRefused, CodeProof
 from ca.folder import AuthorityError
 from ca.issuing import NO_ATTRIBUTES, attributes_of, hosts_of
 from ca.keys import InvalidKey, public_key_from, signer_of
+from ca.likeness import is_mixed
 from ca.messages import (
     REASON_CHARS_MAX,
     Application,
@@ -91,7 +92,8 @@ class Admissions:
             if rule.then == "refuse":
                 raise AdmissionRefused("ADMISSION_REFUSED", "this CA admits no such role or organisation")
             crowded = self._issued_by_policy_today() >= policy.issues_per_day_max
-            if rule.then == "issue" and not crowded and not self._authority.is_taken(facts):
+            doubtful = is_mixed(facts.name) or is_mixed(facts.organisation) or self._authority.is_taken(facts)
+            if rule.then == "issue" and not crowded and not doubtful:
                 issued = self._authority.certify(facts, rule.days, (), rule.attributes)
                 self._authority.record(issued, "policy")
                 return self._issued(entry, issued)

@@ -33,6 +33,7 @@ from ca.codes import AdmissionRefused, Codes, CodeTerms, prove
 from ca.folder import AuthorityError, Folder
 from ca.issuing import NO_ATTRIBUTES, check_attributes, make_certificate, make_intermediate, make_root, make_server
 from ca.keys import SigningKey, key_is_encrypted, signer_of
+from ca.likeness import likeness
 from ca.messages import REASON_CHARS_MAX
 from ca.register import ISSUED, Issued, Register
 
@@ -185,10 +186,11 @@ class Authority:
         return self.register.find(serial)
 
     def is_taken(self, facts: RequestFacts) -> bool:
-        """Whether another key has a certificate under the same name and organisation that is in force."""
+        """Whether another key has a certificate that is in force under names that look the same."""
         signer, now = signer_of(facts.public_key), now_ms()
+        wanted = (likeness(facts.name), likeness(facts.organisation))
         return any(
-            (line["name"], line["organisation"]) == (facts.name, facts.organisation)
+            (likeness(line["name"]), likeness(line["organisation"])) == wanted
             and line["signer"] != signer
             and now <= line["not_after_ms"]
             and not self.is_revoked(line["serial"])

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from ca.keys import SigningKey, signer_of
+from ca.likeness import hides_something
 
 CERTIFICATE_BYTES_MAX = 4_096
 NAME_CHARS_MAX = 64
@@ -165,7 +166,8 @@ def asked_facts(name: str, organisation: str, role: str, public_key: bytes) -> R
 
 def check_name(text: str) -> None:
     """``InvalidCertificate`` for what nobody is certified as."""
-    if not 1 <= len(text) <= NAME_CHARS_MAX or not text.isprintable() or text != text.strip():
+    shows = text.isprintable() and text == text.strip() and not hides_something(text)
+    if not 1 <= len(text) <= NAME_CHARS_MAX or not shows:
         raise InvalidCertificate(f"a name is 1 to {NAME_CHARS_MAX} printable characters without blanks round it")
 
 

@@ -235,6 +235,33 @@ def test_a_policy_gives_nobody_a_name_that_another_has(
     assert admissions.apply(by_proof(SigningKey.generate())).state == "waiting"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["ANNA", "a\u0441\u0441a", "\u0430nna", "\uff41nna", "\xe1nna", "an-na", "anna.", "\u0430nn\u0430", "\u13aala"],
+)
+def test_a_policy_gives_nobody_a_name_that_looks_like_anothers(
+    authority: Authority, admissions: Admissions, key: SigningKey, name: str
+) -> None:
+    policy(authority, RULES)
+    for taken in ("anna", "acca"):
+        assert admissions.apply(by_proof(SigningKey.generate(), taken)).state == "issued"
+    assert admissions.apply(by_proof(key, name)).state == "waiting"
+    open_code = authority.new_admission_code(Role.SELLER)
+    if name != "\u13aala":  # alphabets are mixed in it, and it looks like nobody who is there
+        assert refused(admissions.apply, by_proof(key, name, code=open_code)) == "NAME_TAKEN"
+    for other in ("hanna", "爱丽丝 Wang", "Иван", "山田 タロウ"):
+        assert admissions.apply(by_proof(SigningKey.generate(), other)).state == "issued"
+
+
+@pytest.mark.parametrize("hidden", ["\u3164", "\u115f", "\ufe0f", "\u2800", "\U000e0100", "\u034f"])
+def test_a_name_with_a_character_that_does_not_show_is_none(
+    authority: Authority, admissions: Admissions, key: SigningKey, hidden: str
+) -> None:
+    policy(authority, RULES)
+    with pytest.raises(InvalidCertificate, match="printable"):
+        admissions.apply(by_proof(key, f"an{hidden}na"))
+
+
 def test_a_policy_issues_only_so_many_a_day(authority: Authority, admissions: Admissions) -> None:
     policy(authority, "issues_per_day_max = 2\n" + RULES)
     states = [admissions.apply(by_proof(SigningKey.generate(), f"n{n}")).state for n in range(3)]
