@@ -17,7 +17,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter
 
 from meter.broker.connection import CONNECT_TIMEOUT_S, Connection
-from meter.broker.packets import Answer, Connect, Message, matches
+from meter.broker.packets import Answer, Connect, Message, is_name, matches
 from meter.broker.session import Session
 from meter.broker.users import Account, Rights, account_of, is_password, load_users, stranger
 
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 PASSWORDS_AT_ONCE = 2
 """How many passwords are checked side by side; each takes a thread for some 50 ms, and 16 MB."""
 OWNER_NAME = "wattquorum"
+SEARCHED_A_MESSAGE = 50
+"""Retained messages that are looked at for the price of one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Broker:
         self._users = load_users(users)
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._connections: dict[str, Connection] = {}
-        self._strangers: set[Connection] = set()
+        self._strangers: OrderedDict[Connection, None] = OrderedDict()
+        """Those who have not said yet who they are, the oldest first."""
         self._retained: dict[str, Message] = {}
         self._checks = asyncio.Semaphore(PASSWORDS_AT_ONCE)
         self._servers: list[asyncio.Server] = []
@@ -90,15 +93,26 @@ class Broker:
 
     async def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(self, reader, writer)
-        if len(self._connections) + len(self._strangers) >= self.limits.connections_max:
+        if not self._has_place():
             self.refused.labels("connections_max").inc()
             writer.transport.abort()
             return
-        self._strangers.add(connection)
+        self._strangers[connection] = None
         try:
             await connection.run()
         finally:
-            self._strangers.discard(connection)
+            self._strangers.pop(connection, None)
+
+    def _has_place(self) -> bool:
+        """Whether there is room for another connection. Who has said longest nothing of itself gives way: whoever has
+        something to say says it at once, and so nobody is kept out by connections that are silent."""
+        most = self.limits.connections_max
+        if self._strangers and (
+            len(self._strangers) >= most // 2 or len(self._connections) + len(self._strangers) >= most
+        ):
+            self.refused.labels("silent").inc()
+            self._strangers.popitem(last=False)[0].abort()
+        return len(self._connections) + len(self._strangers) < most
 
     # ------------------------------------------------------------------------------------------------- people
 
@@ -145,13 +159,15 @@ class Broker:
         if before is not None:
             before.abort()
             await before.ended.wait()
-        self._strangers.discard(connection)
-        session = None if asked.clean else self._sessions.get(client)
+        self._strangers.pop(connection, None)
+        # Only who has a name here is remembered: strangers' sessions would push out those of people.
+        clean = asked.clean or not account.name
+        session = None if clean else self._sessions.get(client)
         old = session is not None
         if session is None:
             limits = self.limits
-            session = Session(client, account, asked.clean, limits.queue_messages_max, limits.queue_bytes_max)
-        session.account, session.clean = account, asked.clean
+            session = Session(client, account, clean, limits.queue_messages_max, limits.queue_bytes_max)
+        session.account, session.clean = account, clean
         self._sessions[client] = session
         self._sessions.move_to_end(client)
         self._connections[client] = connection
@@ -203,12 +219,17 @@ class Broker:
         self._retained[message.topic] = message
         return True
 
+    def search_cost(self, wanted: str) -> int:
+        """How many messages a subscription counts as: it asks about every retained one, unless it names one topic."""
+        return 1 if is_name(wanted) else 1 + len(self._retained) // SEARCHED_A_MESSAGE
+
     def subscribe(self, session: Session, wanted: str, qos: int) -> int | None:
         """The quality granted; None beyond the bound. Retained messages are queued at once."""
         if wanted not in session.filters and len(session.filters) >= self.limits.subscriptions_max:
             return None
         granted = session.filters[wanted] = min(qos, 1)
-        for topic, message in self._retained.items():
-            if matches(wanted, topic) and session.account.may_read(topic):
+        for topic in [wanted] if is_name(wanted) else self._retained:
+            message = self._retained.get(topic)
+            if message is not None and matches(wanted, topic) and session.account.may_read(topic):
                 self._offer(session, message.at(granted, True))
         return granted

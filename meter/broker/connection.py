@@ -108,7 +108,10 @@ class Connection:
 
     async def _subscribe(self, session: Session, body: bytes) -> None:
         packet, wanted = packets.decode_subscribe(body)
-        granted = [self._broker.subscribe(session, each, qos) for each, qos in wanted]
+        granted: list[int | None] = []
+        for each, qos in wanted:
+            await self._pace(self._broker.search_cost(each))
+            granted.append(self._broker.subscribe(session, each, qos))
         codes = bytes(packets.REFUSED_SUBSCRIPTION if qos is None else qos for qos in granted)
         await self._send(packets.encode(Kind.SUBACK, packet.to_bytes(2, "big") + codes))
 
@@ -147,14 +150,17 @@ class Connection:
             raise Malformed(f"{kind.name} with flags {flags}")
         return kind, flags, await self._reader.readexactly(length)
 
-    async def _pace(self) -> None:
-        """A client that sends more than its share a second is read from no further for the rest of it."""
+    async def _pace(self, cost: int = 1) -> None:
+        """A client that sends more than its share a second is read from no further for the rest of it; what costs as
+        much as several messages counts as so many."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._budget_at_s >= 1.0:
             self._budget_at_s, self._budget = now_s, self._broker.limits.messages_per_s_max
-        self._budget -= 1
+        self._budget -= cost
         if self._budget < 0:
             await asyncio.sleep(self._budget_at_s + 1.0 - now_s)
+        else:
+            await asyncio.sleep(0)
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 PROTOCOL_NAME, PROTOCOL_LEVEL = "MQTT", 4
+FILTERS_MAX = 64
+"""Of one packet."""
 LENGTH_BYTES_MAX = 4
 """Of the remaining length, seven bits a byte."""
 TEXT_BYTES_MAX = 65_535
@@ -165,6 +167,8 @@ def decode_subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
     packet = _packet(cursor)
     wanted: list[tuple[str, int]] = []
     while not cursor.is_at_end or not wanted:
+        if len(wanted) == FILTERS_MAX:
+            raise Malformed(f"more than {FILTERS_MAX} filters")
         wanted.append((checked_filter(cursor.text()), cursor.number(1)))
     if any(qos > 2 for _, qos in wanted):
         raise Malformed("a quality above 2")
@@ -176,6 +180,8 @@ def decode_unsubscribe(body: bytes) -> tuple[int, list[str]]:
     packet = _packet(cursor)
     filters: list[str] = []
     while not cursor.is_at_end or not filters:
+        if len(filters) == FILTERS_MAX:
+            raise Malformed(f"more than {FILTERS_MAX} filters")
         filters.append(checked_filter(cursor.text()))
     return packet, filters
 
@@ -210,9 +216,14 @@ def encode_publish(message: Message, packet: int, duplicate: bool = False) -> by
     return encode(Kind.PUBLISH, body, duplicate << 3 | message.qos << 1 | message.retain)
 
 
+def is_name(topic: str) -> bool:
+    """Whether it is one topic's name: not empty, without wildcards."""
+    return bool(topic) and "+" not in topic and "#" not in topic
+
+
 def checked_topic(topic: str) -> str:
-    """A name to publish under: not empty, without wildcards."""
-    if not topic or "+" in topic or "#" in topic:
+    """A name to publish under."""
+    if not is_name(topic):
         raise Malformed(f"topic {topic!r} is no name")
     return topic
 

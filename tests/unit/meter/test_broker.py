@@ -13,6 +13,7 @@ from brokers import client, collect, embedded, owner, write_users
 
 from meter.broker.broker import BrokerLimits
 from meter.broker.packets import (
+    FILTERS_MAX,
     Connect,
     Kind,
     Malformed,
@@ -264,6 +265,51 @@ async def test_connections_are_bounded_and_strangers_never_fill_them(users: Path
         await node.publish("open/x", qos=1)
         assert broker.refused.labels("strangers")._value.get() == 1
         assert broker.refused.labels("connections_max")._value.get() == 1
+
+
+async def test_silent_connections_keep_nobody_out(users: Path) -> None:
+    """As many as the broker had places, and the node's own link was turned away."""
+    async with embedded(users, BrokerLimits(connections_max=8)) as (broker, port):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        async with owner(broker, port) as node, client(port, "alice", "secret a"):
+            more = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            await node.publish("open/x", qos=1)
+            async with client(port, "bob", "secret b"):
+                pass
+        for _, writer in silent + more:
+            writer.close()
+
+
+async def test_a_strangers_session_ends_with_its_connection(users: Path) -> None:
+    """Strangers' sessions pushed out those of people who were away, and their messages."""
+
+    def home(port: int) -> Client:
+        return client(port, "alice", "secret a", clean_session=False, identifier="home")
+
+    async with embedded(users, BrokerLimits(sessions_max=4)) as (broker, port), owner(broker, port) as node:
+        async with home(port) as alice:
+            await alice.subscribe("open/#", qos=1)
+        for number in range(8):
+            async with client(port, clean_session=False, identifier=f"stranger-{number}"):
+                pass
+        await node.publish("open/x", "kept", qos=1)
+        async with home(port) as alice:
+            assert [message.payload for message in await collect(alice, 1)] == [b"kept"]
+
+
+async def test_a_subscription_costs_what_it_searches(users: Path) -> None:
+    """One packet of thousands of filters, each looked for among all retained messages, stopped the node for seconds."""
+    async with embedded(users) as (broker, port), owner(broker, port) as node:
+        for number in range(100):
+            await node.publish(f"open/{number}", "x", retain=True)
+        await node.publish("open/last", "x", qos=1)
+        assert (broker.search_cost("open/1"), broker.search_cost("open/+")) == (1, 3)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CONNECT)
+        assert await reader.readexactly(4) == bytes.fromhex("20020000")
+        writer.write(encode(Kind.SUBSCRIBE, b"\0\1" + b"\0\1#\0" * (FILTERS_MAX + 1)))
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_retained_messages_and_subscriptions_are_bounded(users: Path) -> None:
