@@ -71,6 +71,8 @@ class Admissions:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._folder = authority.folder
+        self._asked: dict[tuple[str, int], int] = {}
+        """Of the lists that operators asked for lately: by whom and of when, and when that was here (ms)."""
 
     # ------------------------------------------------------------------------------------- who applies
 
@@ -135,8 +137,18 @@ class Admissions:
 
     def waiting_for(self, asked: WaitingList) -> tuple[Waiting, ...]:
         """All who wait, for an operator who proves to be one."""
-        self._operator(asked.certificate, asked.time_ms, asked.proof, waiting_text(asked.time_ms))
+        text = waiting_text(self._authority.key_id, asked.time_ms)
+        operator = self._operator(asked.certificate, asked.time_ms, asked.proof, text)
+        self._use_once(operator.signer, asked.time_ms)
         return self.waiting()
+
+    def _use_once(self, signer: str, time_ms: int) -> None:
+        """Who passed an operator's question on does not ask it again."""
+        now = now_ms()
+        self._asked = {key: at for key, at in self._asked.items() if now - at <= 2 * CLOCK_TOLERANCE_MS}
+        if (signer, time_ms) in self._asked:
+            raise AdmissionRefused("PROOF_USED", "this was asked before; sign anew")
+        self._asked[signer, time_ms] = now
 
     def waiting(self) -> tuple[Waiting, ...]:
         """All who wait, the oldest first."""
@@ -150,7 +162,7 @@ class Admissions:
 
     def decide(self, asked: Decision) -> Registration:
         """An operator's decision that came over the network: about who trades and meters."""
-        text = decision_text(asked.registration, asked.verdict, asked.reason, asked.time_ms)
+        text = decision_text(self._authority.key_id, asked.registration, asked.verdict, asked.reason, asked.time_ms)
         operator = self._operator(asked.certificate, asked.time_ms, asked.proof, text)
         role = self._line(asked.registration)["role"]
         if asked.verdict == "approve" and role not in MARKET_ROLES:

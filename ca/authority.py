@@ -31,7 +31,15 @@ from ca.certificates import (
 )
 from ca.codes import AdmissionRefused, Codes, CodeTerms, prove
 from ca.folder import AuthorityError, Folder
-from ca.issuing import NO_ATTRIBUTES, check_attributes, make_certificate, make_intermediate, make_root, make_server
+from ca.issuing import (
+    NO_ATTRIBUTES,
+    check_attributes,
+    key_id_of,
+    make_certificate,
+    make_intermediate,
+    make_root,
+    make_server,
+)
 from ca.keys import SigningKey, key_is_encrypted, signer_of
 from ca.likeness import likeness
 from ca.messages import REASON_CHARS_MAX
@@ -66,6 +74,7 @@ class Authority:
         """The CA's own certificate (DER), and its root's if that is another."""
         self.root_der = self.chain[-1]
         self.is_intermediate = kind == INTERMEDIATE
+        self.key_id = key_id_of(self.certificate)
         self._key = SigningKey.load(directory / f"{kind}.key", passphrase)
         self.revoked_elsewhere: Callable[[str], bool] = lambda serial: False
         """Whether a certificate is revoked, of which this directory need not know."""

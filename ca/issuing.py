@@ -124,6 +124,22 @@ def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(str(name.value) for name in names)
 
 
+def key_id_of(ca: x509.Certificate) -> str:
+    """By what a CA's certificates name the CA: its key's identifier (RFC 5280, section 4.2.1.2), in hex."""
+    public = ca.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey), "a CA of ours has such a key"
+    return x509.SubjectKeyIdentifier.from_public_key(public).digest.hex()
+
+
+def issuer_id_of(certificate: x509.Certificate) -> str:
+    """The identifier of the CA that issued a certificate, or nothing if that is not said."""
+    try:
+        named = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return ""
+    return (named.key_identifier or b"").hex()
+
+
 def check_attributes(attributes: Mapping[str, str]) -> None:
     """``InvalidCertificate`` for too many or too long ones."""
     texts = [text for pair in attributes.items() for text in pair]

@@ -137,9 +137,11 @@ def renewal_text(serial: str) -> bytes:
     return f"wattquorum/1 renew\n{serial}".encode()
 
 
-def waiting_text(time_ms: int) -> bytes:
-    return f"wattquorum/1 waiting\n{time_ms}".encode()
+def waiting_text(ca: str, time_ms: int) -> bytes:
+    """``ca``: for which CA it is meant, by its key's identifier (``ca.issuing.key_id_of``). Elsewhere it is nothing."""
+    return f"wattquorum/1 waiting\n{ca}\n{time_ms}".encode()
 
 
-def decision_text(registration: str, verdict: str, reason: str, time_ms: int) -> bytes:
-    return "\n".join(("wattquorum/1 decide", registration, verdict, str(time_ms), reason)).encode()
+def decision_text(ca: str, registration: str, verdict: str, reason: str, time_ms: int) -> bytes:
+    """``ca`` as in ``waiting_text``."""
+    return "\n".join(("wattquorum/1 decide", ca, registration, verdict, str(time_ms), reason)).encode()

@@ -21,6 +21,7 @@ from ca.admission import Admissions, Terms
 from ca.audit import Entry
 from ca.authority import CERTIFICATE_DAYS, Authority, AuthorityError, local_user, read_roots
 from ca.certificates import InvalidCertificate
+from ca.issuing import key_id_of
 from ca.keys import SigningKey
 from ca.messages import Registration, Waiting
 from ca.policy import load_policy
@@ -51,6 +52,9 @@ At = Annotated[str, typer.Option("--at", help="The URL of a CA, or of a node tha
 Roots = Annotated[Path | None, typer.Option("--roots", help="PEM file of the CA roots by which that is known.")]
 Key = Annotated[Path | None, typer.Option("--key", "-k", help="Your key, if not at the CA's own directory.")]
 CertificateFile = Annotated[Path | None, typer.Option("--certificate", help="Your certificate (PEM).")]
+CaFile = Annotated[
+    Path | None, typer.Option("--ca", help="The asked CA's certificate (PEM), if another one has certified you.")
+]
 RegistrationId = Annotated[str, typer.Argument(help="A registration's number, as `wattq ca waiting` shows it.")]
 T = TypeVar("T")
 
@@ -97,6 +101,7 @@ def waiting(
     roots: Roots = None,
     key: Key = None,
     certificate: CertificateFile = None,
+    ca: CaFile = None,
     as_json: Json = False,
 ) -> None:
     """List who waits for a decision: at the CA's directory, or as an operator from anywhere.
@@ -105,7 +110,7 @@ def waiting(
     """
     if at:
         operator, der = _operator(key, certificate)
-        found = _ask(at, roots, lambda ca: enrolment.waiting(ca, operator, der))
+        found = _ask(at, roots, lambda asked: enrolment.waiting(asked, operator, der, _ca_id(ca)))
     else:
         authority = open_ca(directory)
         with refusals():
@@ -129,6 +134,7 @@ def approve(
     roots: Roots = None,
     key: Key = None,
     certificate: CertificateFile = None,
+    ca: CaFile = None,
     as_json: Json = False,
 ) -> None:
     """Admit somebody who waits, after you have checked who it is. From afar, only sellers, buyers, prosumers, gateways.
@@ -137,7 +143,11 @@ def approve(
     """
     if at:
         operator, der = _operator(key, certificate)
-        decided = _ask(at, roots, lambda ca: enrolment.decide(ca, operator, der, registration, approve=True))
+
+        def work(asked: HttpTransport) -> Awaitable[Registration]:
+            return enrolment.decide(asked, operator, der, registration, approve=True, ca_id=_ca_id(ca))
+
+        decided = _ask(at, roots, work)
     else:
         authority = open_ca(directory)
         terms = Terms(days, tuple(host or ()), pairs_of(attribute))
@@ -155,6 +165,7 @@ def refuse(
     roots: Roots = None,
     key: Key = None,
     certificate: CertificateFile = None,
+    ca: CaFile = None,
     as_json: Json = False,
 ) -> None:
     """Turn somebody away who waits.
@@ -164,8 +175,8 @@ def refuse(
     if at:
         operator, der = _operator(key, certificate)
 
-        def work(ca: HttpTransport) -> Awaitable[Registration]:
-            return enrolment.decide(ca, operator, der, registration, approve=False, reason=reason)
+        def work(asked: HttpTransport) -> Awaitable[Registration]:
+            return enrolment.decide(asked, operator, der, registration, approve=False, reason=reason, ca_id=_ca_id(ca))
 
         decided = _ask(at, roots, work)
     else:
@@ -238,6 +249,11 @@ def _operator(key: Path | None, certificate: Path | None) -> tuple[SigningKey, b
         return load_key(key), certificate_der(certificate)
     except (OSError, InvalidCertificate) as error:
         fail(str(error), 2)
+
+
+def _ca_id(file: Path | None) -> str:
+    """Which CA is meant; nothing for the one that certified the operator."""
+    return "" if file is None else key_id_of(x509.load_pem_x509_certificate(file.read_bytes()))
 
 
 def _ask(at: str, roots: Path | None, work: Callable[[HttpTransport], Awaitable[T]]) -> T:

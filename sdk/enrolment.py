@@ -10,8 +10,12 @@ import asyncio
 import base64
 import time
 from dataclasses import dataclass
+from typing import Literal
+
+from cryptography import x509
 
 from ca.certificates import Role, create_request, request_facts
+from ca.issuing import issuer_id_of
 from ca.keys import SigningKey
 from ca.messages import Registration, Renewed, Waiting, decision_text, renewal_text, waiting_text
 from sdk import methods
@@ -85,27 +89,41 @@ async def renew(ca: Transport, key: SigningKey, serial: str) -> Renewed:
     return await ca.call(methods.RENEW, methods.RenewParams(serial=serial, proof=proof))
 
 
-async def waiting(ca: Transport, operator: SigningKey, certificate: bytes) -> tuple[Waiting, ...]:
-    """Who waits, for the operator whose ``certificate`` (DER) is for that key."""
-    now_ms = _now_ms()
-    asked = methods.WaitingParams(certificate=certificate, time_ms=now_ms, proof=operator.sign(waiting_text(now_ms)))
+async def waiting(ca: Transport, operator: SigningKey, certificate: bytes, ca_id: str = "") -> tuple[Waiting, ...]:
+    """Who waits, for the operator whose ``certificate`` (DER) is for that key. ``ca_id``: which CA is asked, as
+    ``ca.issuing.key_id_of`` tells; the one that certified the operator if it is empty."""
+    now_ms, meant = _now_ms(), ca_id or _issuer(certificate)
+    proof = operator.sign(waiting_text(meant, now_ms))
+    asked = methods.WaitingParams(certificate=certificate, time_ms=now_ms, proof=proof)
     return (await ca.call(methods.WAITING, asked)).waiting
 
 
 async def decide(
-    ca: Transport, operator: SigningKey, certificate: bytes, registration: str, *, approve: bool, reason: str = ""
+    ca: Transport,
+    operator: SigningKey,
+    certificate: bytes,
+    registration: str,
+    *,
+    approve: bool,
+    reason: str = "",
+    ca_id: str = "",
 ) -> Registration:
-    """Admit or refuse somebody who waits."""
-    now_ms, verdict = _now_ms(), "approve" if approve else "refuse"
+    """Admit or refuse somebody who waits. ``ca_id`` as in ``waiting``."""
+    now_ms, meant = _now_ms(), ca_id or _issuer(certificate)
+    verdict: Literal["approve", "refuse"] = "approve" if approve else "refuse"
     asked = methods.DecisionParams(
         certificate=certificate,
         registration=registration,
-        verdict="approve" if approve else "refuse",
+        verdict=verdict,
         reason=reason,
         time_ms=now_ms,
-        proof=operator.sign(decision_text(registration, verdict, reason, now_ms)),
+        proof=operator.sign(decision_text(meant, registration, verdict, reason, now_ms)),
     )
     return await ca.call(methods.DECIDE, asked)
+
+
+def _issuer(certificate: bytes) -> str:
+    return issuer_id_of(x509.load_der_x509_certificate(certificate))
 
 
 def _now_ms() -> int:

@@ -274,16 +274,16 @@ TEXTS: dict[str, MethodText] = {
     "waiting": MethodText(
         "identity",
         "Who waits for admission",
-        'For operators: `proof` is the signature over `"wattquorum/1 waiting\\n" + time_ms` by the key of '
-        "`certificate`.",
+        'For operators: `proof` is the signature over `"wattquorum/1 waiting\\n" + ca + "\\n" + time_ms` by the key of '
+        "`certificate`, where `ca` is the identifier of the CA's key (hex), and good once.",
         "signature",
-        DECIDERS,
+        ("PROOF_USED", *DECIDERS),
     ),
     "decide": MethodText(
         "identity",
         "Admit or refuse somebody who waits",
-        'For operators: `proof` is the signature over `"wattquorum/1 decide\\n" + registration + "\\n" + verdict + '
-        '"\\n" + time_ms + "\\n" + reason` by the key of `certificate`.',
+        'For operators: `proof` is the signature over `"wattquorum/1 decide\\n" + ca + "\\n" + registration + "\\n" + '
+        'verdict + "\\n" + time_ms + "\\n" + reason` by the key of `certificate`; `ca` as for the waiting list.',
         "signature",
         ("REGISTRATION_UNKNOWN", "ALREADY_DECIDED", "ROLE_NOT_FROM_AFAR", *DECIDERS),
     ),

@@ -66,6 +66,7 @@ _CALLS: dict[str, tuple[int, str]] = {
     "ADMISSION_REFUSED": (403, "The CA admits no such role or organisation, or an operator has refused. Ask why."),
     "PROOF_INVALID": (403, "The proof does not fit the key and what is said. Sign exactly the text that is described."),
     "ROLE_NOT_FROM_AFAR": (403, "Who governs or validates is admitted where the CA's key is: wattq ca approve."),
+    "PROOF_USED": (403, "This was asked before under the same signature. Sign it anew."),
     "CLOCK_OFF": (403, "Your clock is more than five minutes off the CA's. Set it, and sign again."),
     "HTTPS_REQUIRED": (
         403,

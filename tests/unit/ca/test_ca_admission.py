@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import ca.admission
 import ca.authority
@@ -15,7 +16,8 @@ from ca.authority import Authority, Issued
 from ca.certificates import InvalidCertificate, RequestFacts, Role, create_request
 from ca.codes import AdmissionRefused, prove
 from ca.folder import AuthorityError
-from ca.issuing import attributes_of, hosts_of
+from ca.intermediate import begin, install
+from ca.issuing import attributes_of, hosts_of, issuer_id_of
 from ca.keys import SigningKey
 from ca.messages import (
     Application,
@@ -79,9 +81,10 @@ def by_proof(key: SigningKey, name: str = "alice", role: str = "seller", code: s
 
 
 def decision(
-    operator: tuple[SigningKey, bytes], registration: str, verdict: Any = "approve", off_ms: int = 0
+    operator: tuple[SigningKey, bytes], registration: str, verdict: Any = "approve", off_ms: int = 0, ca_id: str = ""
 ) -> Decision:
     key, certificate = operator
+    meant = ca_id or issuer_id_of(x509.load_der_x509_certificate(certificate))
     time_ms = ca.authority.now_ms() + off_ms
     return Decision(
         certificate=certificate,
@@ -89,8 +92,13 @@ def decision(
         verdict=verdict,
         reason="r",
         time_ms=time_ms,
-        proof=key.sign(decision_text(registration, verdict, "r", time_ms)),
+        proof=key.sign(decision_text(meant, registration, verdict, "r", time_ms)),
     )
+
+
+def question(operator: tuple[SigningKey, bytes], ca_id: str) -> WaitingList:
+    now_ms = ca.authority.now_ms()
+    return WaitingList(certificate=operator[1], time_ms=now_ms, proof=operator[0].sign(waiting_text(ca_id, now_ms)))
 
 
 def renewal(key: SigningKey, serial: str) -> Renewal:
@@ -299,8 +307,7 @@ def test_an_operator_admits_from_afar(
     told = admissions.apply(by_proof(key))
     assert (told.state, told.certificate) == ("waiting", b"")
     assert admissions.apply(by_request(key)) == told
-    now_ms = ca.authority.now_ms()
-    asked = WaitingList(certificate=operator[1], time_ms=now_ms, proof=operator[0].sign(waiting_text(now_ms)))
+    asked = question(operator, authority.key_id)
     assert [(w.registration, w.name, w.signer) for w in admissions.waiting_for(asked)] == [
         (told.registration, "alice", key.signer)
     ]
@@ -309,6 +316,35 @@ def test_an_operator_admits_from_afar(
     assert admissions.find(told.registration) == decided == admissions.apply(by_proof(key))
     assert refused(admissions.decide, decision(operator, told.registration)) == "ALREADY_DECIDED"
     assert admissions.waiting() == ()
+
+
+def test_what_an_operator_signs_for_one_ca_is_nothing_to_another(
+    tmp_path: Path, authority: Authority, admissions: Admissions, key: SigningKey, operator: tuple[SigningKey, bytes]
+) -> None:
+    begin(tmp_path / "coop", "Coop")
+    request = create_request(SigningKey.load(tmp_path / "coop" / "intermediate.key"), "c", "c", Role.SELLER)
+    root = (authority.folder.directory / "root.crt").read_bytes()
+    made = x509.load_der_x509_certificate(authority.issue_intermediate(request, "Coop", 9)).public_bytes(Encoding.PEM)
+    install(tmp_path / "coop", made + root)
+    below = Authority.open(tmp_path / "coop")
+    told = Admissions(below).apply(by_proof(key))
+    assert refused(Admissions(below).waiting_for, question(operator, authority.key_id)) == "PROOF_INVALID"
+    assert refused(Admissions(below).decide, decision(operator, told.registration)) == "PROOF_INVALID"
+    assert len(Admissions(below).waiting_for(question(operator, below.key_id))) == 1
+    assert Admissions(below).decide(decision(operator, told.registration, ca_id=below.key_id)).state == "issued"
+
+
+def test_who_passes_an_operators_question_on_does_not_ask_it_again(
+    authority: Authority, admissions: Admissions, operator: tuple[SigningKey, bytes], clock: list[int]
+) -> None:
+    asked = question(operator, authority.key_id)
+    assert admissions.waiting_for(asked) == ()
+    assert refused(admissions.waiting_for, asked) == "PROOF_USED"
+    clock[0] = 299_000
+    assert refused(admissions.waiting_for, asked) == "PROOF_USED"
+    assert admissions.waiting_for(question(operator, authority.key_id)) == ()
+    clock[0] = 601_000
+    assert refused(admissions.waiting_for, asked) == "CLOCK_OFF"
 
 
 def test_an_operator_refuses_and_says_why(

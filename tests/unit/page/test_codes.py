@@ -1,13 +1,15 @@
-"""What the page sends of an admission code is what the CA takes."""
+"""What the page says to the CA, for those who apply and those who decide, is what the CA takes."""
 
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
-from page_calls import page_calls
+from page_calls import Call, page_calls
 
-from ca.certificates import RequestFacts
+from ca.authority import Authority
+from ca.certificates import RequestFacts, Role, create_request
 from ca.codes import prove
 from ca.keys import SigningKey
 
@@ -25,3 +27,13 @@ def test_the_page_shows_a_code_as_the_ca_reads_it(code: str) -> None:
 
 def test_without_a_code_nothing_is_shown() -> None:
     assert page_calls([("lib/codes.js", "shown", ["", {}])]) == [{"code_id": "", "code_proof": ""}]
+
+
+def test_the_page_names_the_ca_that_certified_the_operator(tmp_path: Path) -> None:
+    authority = Authority.init(tmp_path / "ca", "Grid North")
+    names = ("olga", "Grid", Role.OPERATOR)
+    issued = authority.issue(create_request(SigningKey.generate(), *names), *names)
+    text = base64.b64encode(issued.certificate_der).decode()
+    root = base64.b64encode(b"no certificate").decode()
+    calls: list[Call] = [("views/operations/admissions.js", "issuerOf", [each]) for each in (text, root)]
+    assert page_calls(calls) == [authority.key_id, ""]

@@ -1,7 +1,7 @@
 // Who waits for an operator's decision at the CA: the operator signs it with its key, and the CA issues or refuses.
 
 import { h, table } from "../../lib/dom.js";
-import { toBase64, utf8 } from "../../lib/bytes.js";
+import { fromBase64, toBase64, toHex, utf8 } from "../../lib/bytes.js";
 import { filePicker } from "../../parts/file.js";
 import { derOf } from "../../parts/inputs.js";
 
@@ -15,7 +15,7 @@ export async function waitingOf(context) {
     const certificate = await certificateOf(context);
     if (!certificate) return null;
     const time_ms = Date.now();
-    const proof = await proven(context, `wattquorum/1 waiting\n${time_ms}`);
+    const proof = await proven(context, `wattquorum/1 waiting\n${issuerOf(certificate)}\n${time_ms}`);
     return (await context.api.post("/v1/registrations/waiting", { certificate, time_ms, proof })).waiting;
   } catch (error) {
     if (SILENT.has(error.status)) return null;
@@ -28,6 +28,12 @@ async function certificateOf({ api, identity }) {
   const { certificate, registration } = identity.get().profile;
   if (certificate || !registration) return certificate;
   return (await api.ask(`/v1/registrations/${registration}`, { open: true })).certificate;
+}
+
+/** The identifier (hex) of the CA that issued a certificate (DER, base64): for it the operator's words are meant. */
+export function issuerOf(certificate) {
+  const found = /^(?:..)*?0603551d23041830168014((?:..){20})/.exec(toHex(fromBase64(certificate))); // AuthorityKeyIdentifier
+  return found ? found[1] : "";
 }
 
 const proven = async ({ identity }, text) => toBase64(await identity.get().sign(utf8(text)));
@@ -78,8 +84,9 @@ function decision(context, who, verdict) {
     async send({ registration, reason }, progress) {
       progress("signing");
       const time_ms = Date.now();
-      const proof = await proven(context, ["wattquorum/1 decide", registration, verdict, time_ms, reason].join("\n"));
       const certificate = await certificateOf(context);
+      const text = ["wattquorum/1 decide", issuerOf(certificate), registration, verdict, time_ms, reason].join("\n");
+      const proof = await proven(context, text);
       const body = { certificate, registration, verdict, reason, time_ms, proof };
       return { outcome: await context.api.post("/v1/registrations/decisions", body), verified: null };
     },
