@@ -25,6 +25,7 @@ from sdk import methods
 from sdk.calling import Call
 from sdk.calls import market, settlement
 from sdk.client import AsyncClient
+from sdk.listings import listing_as_shown
 
 PAGE_ROWS = 200
 app = typer.Typer(
@@ -110,13 +111,24 @@ def sell(
 
 
 @app.command()
-def take(ctx: Context, listing: Id, meter: Meter, energy_wh: EnergyWh, as_json: Json = False) -> None:
+def take(
+    ctx: Context,
+    listing: Id,
+    meter: Meter,
+    interval: Interval,
+    energy_wh: EnergyWh,
+    price: Annotated[str, typer.Argument(help="Its price per kWh, as the book showed it.")],
+    as_json: Json = False,
+) -> None:
     """Take all or part of a listing for your meter, at its price and the grid fee to you.
 
-    Example: wattq market take 000000000012-00000 MTR-2 300
+    Before anything is signed, the listing is proven to stand at that price: a node that shows a better one is caught.
+
+    Example: wattq market take 000000000012-00000 MTR-2 +4 300 0.18
     """
 
-    async def call(_: AsyncClient) -> Call:
+    async def call(client: AsyncClient) -> Call:
+        await listing_as_shown(client, await interval_of(client, interval), price_of(price), listing)
         return market.take_listing(listing=listing, meter=meter, energy_wh=energy_wh)
 
     ctx.obj.do(call, as_json, "trade {value}")

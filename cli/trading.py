@@ -21,7 +21,7 @@ from ledger.proofs import ProofInvalid
 from sdk.calling import Call
 from sdk.client import AsyncClient, Outcome
 from sdk.configuration import ConfigurationError
-from sdk.errors import Refused, SdkError
+from sdk.errors import NotAsShown, Refused, SdkError
 
 INTERVAL_MS = 900_000
 MICRO = 1_000_000
@@ -51,7 +51,7 @@ class Person:
 
         try:
             return asyncio.run(whole())
-        except (Refused, ProofInvalid) as error:
+        except (Refused, ProofInvalid, NotAsShown) as error:
             fail(str(error), 1)
         except (ConfigurationError, GenesisInvalid, InvalidKey, OSError, ValueError) as error:
             fail(str(error), 2)

@@ -38,6 +38,10 @@ class Refused(SdkError):
         self.problem = problem
 
 
+class NotAsShown(SdkError):
+    """A node has shown something that the certified chain does not say; nothing was signed."""
+
+
 class TransportError(SdkError):
     """An endpoint could not be reached, hung up, or answered what is no answer."""
 
