@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import msgspec
 
 from api.book import read_book, read_intervals
+from api.chain_reads import ChainReads
 from api.channel_records import channels_of
 from api.enrolment import NoOffice, Office
-from api.headers import header_record, not_held
 from api.operating import Operating
 from api.past import CHANGED, PastReader
 from api.pools import BoundedPool
@@ -27,28 +27,24 @@ from api.privacy import (
     is_public,
     may_call_view,
     may_read,
-    may_read_transaction,
 )
 from api.queries import Queries
+from api.refusals import forbidden, not_found, refused
 from api.sessions import Sessions
-from api.standing import identity_needed, is_revoked, who_is
+from api.standing import is_revoked, who_is
 from api.streams import Hub
 from api.submissions import Submissions
 from api.terms import read_terms
 from ca.messages import Roots
-from ledger.answers import BlockNotHeld
 from ledger.authentication import read_certificate, roots_of
-from ledger.block_proofs import block_proof_to_json
 from ledger.ledger import Ledger
 from ledger.proofs import KeyProof, to_json
-from ledger.receipts import receipt_to_json
 from ledger.statedb.documents import Document, StateDatabase, narrow
 from ledger.statedb.matching import selected
 from ledger.statedb.projector import Projector
 from ledger.values import decode_value
 from sdk import methods
 from sdk.diagnosis import Diagnosis
-from sdk.errors import Problem, Refused
 from sdk.methods import Method
 from sdk.rounds import Rounds
 from sdk.streams import StreamEvent, StreamParams
@@ -92,6 +88,7 @@ class NodeService:
         self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
         self._past = PastReader(ledger, self._reads)
+        chain = ChainReads(ledger, self._reads)
         self.hub = Hub(ledger)
         submissions.listeners += [self._past.on_certified, self.hub.on_certified]
         self._submissions = submissions
@@ -105,12 +102,12 @@ class NodeService:
             "status": self._do_status,
             "genesis": self._do_genesis,
             "submit": self._do_submit,
-            "transaction": self._do_transaction,
-            "receipt": self._do_receipt,
-            "headers": self._do_headers,
-            "block": self._do_block,
-            "block_by_hash": self._do_block_by_hash,
-            "certificate": self._do_certificate,
+            "transaction": chain.transaction,
+            "receipt": chain.receipt,
+            "headers": chain.headers,
+            "block": chain.block,
+            "block_by_hash": chain.block_by_hash,
+            "certificate": chain.certificate,
             "book": self._do_book,
             "listings": self._documents("listing"),
             "orders": self._documents("order"),
@@ -173,14 +170,6 @@ class NodeService:
     async def _do_submit(self, params: methods.SubmitParams, viewer: Viewer) -> methods.Submission:
         return await self._submissions.submit(params, viewer.origin)
 
-    async def _do_headers(self, params: methods.HeadersParams, _: Viewer) -> methods.Headers:
-        top = self._ledger.height
-        first = params.first or max(self._ledger.first_height, top - params.limit + 1)
-        self._check_held(first)
-        heights = range(first, end := min(first + params.limit, top + 1))
-        headers = await self._reads.run(lambda: tuple(header_record(self._ledger, height) for height in heights))
-        return methods.Headers(headers, end if first < end <= top else None)
-
     async def _do_book(self, params: methods.BookParams, _: Viewer) -> methods.Book:
         return await self._reads.run(read_book, self._ledger.reader(), params.interval, self._ledger.height)
 
@@ -217,60 +206,13 @@ class NodeService:
         view = await self._hand_over(params.message)
         if view is None:
             message = "The order is malformed, of another epoch, or signed by too few organisations' operators."
-            raise _refused("HANDOVER_REFUSED", message, 422)
+            raise refused("HANDOVER_REFUSED", message, 422)
         return methods.HandedOver(view)
 
     async def _do_channels(self, _: methods.Nothing, __: Viewer) -> methods.ChannelList:
         return methods.ChannelList(channels_of(self._ledger.reader()), self._ledger.height)
 
     # ------------------------------------------------------------------------------------------ private
-
-    async def _do_transaction(self, params: methods.TransactionParams, viewer: Viewer) -> methods.TransactionRecord:
-        try:
-            record = await self._reads.run(self._ledger.transaction, bytes.fromhex(params.tx_id))
-        except BlockNotHeld as error:
-            # Whose it was is in the block; a stranger learns nothing.
-            if viewer.signer:
-                self._check_held(error.height)
-            record = None
-        if record is None or not may_read_transaction(viewer, record.signers, record.args, record.result.value):
-            raise _not_found("transaction", params.tx_id)
-        return _transaction_record(record)
-
-    async def _do_receipt(self, params: methods.TransactionParams, viewer: Viewer) -> methods.ProofRecord:
-        await self._do_transaction(params, viewer)
-        receipt = await self._reads.run(self._ledger.receipt, bytes.fromhex(params.tx_id))
-        if receipt is None:
-            raise _refused("NOT_CERTIFIED_YET", "This block has no certificate yet. Try again shortly.", 503)
-        return methods.ProofRecord(receipt_to_json(receipt))
-
-    async def _do_block(self, params: methods.BlockParams, viewer: Viewer) -> methods.BlockRecord:
-        if not 1 <= params.height <= self._ledger.height:
-            raise _not_found("block", str(params.height))
-        self._check_held(params.height)
-        records = await self._reads.run(self._ledger.transactions_of, params.height)
-        seen = [r for r in records if may_read_transaction(viewer, r.signers, r.args, r.result.value)]
-        left = [r for r in seen if r.index >= int(params.bookmark or 0)]
-        header = await self._reads.run(header_record, self._ledger, params.height)
-        shown = tuple(map(_transaction_record, left[: params.limit]))
-        bookmark = str(left[params.limit].index) if len(left) > params.limit else ""
-        return methods.BlockRecord(header, shown, len(records) - len(seen), bookmark)
-
-    async def _do_block_by_hash(self, params: methods.BlockHashParams, viewer: Viewer) -> methods.BlockRecord:
-        height = await self._reads.run(self._ledger.height_of, bytes.fromhex(params.hash))
-        if height is None:
-            raise _not_found("block", params.hash)
-        asked = methods.BlockParams(height=height, limit=params.limit, bookmark=params.bookmark)
-        return await self._do_block(asked, viewer)
-
-    async def _do_certificate(self, params: methods.HeightParams, _: Viewer) -> methods.ProofRecord:
-        if not 1 <= params.height <= self._ledger.height:
-            raise _not_found("block", str(params.height))
-        self._check_held(params.height)
-        proof = await self._reads.run(self._ledger.block_proof, params.height)
-        if proof is None:
-            raise _refused("NOT_CERTIFIED_YET", "This block has no certificate yet. Try again shortly.", 503)
-        return methods.ProofRecord(block_proof_to_json(proof))
 
     async def _do_account(self, params: methods.SignerParams, viewer: Viewer) -> methods.Row:
         return self._state_row(f"credit/account/{params.signer}", viewer)
@@ -282,9 +224,9 @@ class NodeService:
         entry = self._ledger.reader().get(key)
         value = decode_value(entry.value) if entry is not None else None
         if not may_read(viewer, key, value):
-            raise _forbidden(viewer)
+            raise forbidden(viewer)
         if entry is None:
-            raise _not_found("document", key)
+            raise not_found("document", key)
         return methods.Row(key, entry.height, entry.index, narrow(value))
 
     def _documents(self, kind: str) -> Callable[[Any, Viewer], Coroutine[Any, Any, msgspec.Struct]]:
@@ -307,7 +249,7 @@ class NodeService:
 
     async def _do_query(self, params: methods.QueryParams, viewer: Viewer) -> methods.Rows:
         if not viewer.signer:
-            raise _forbidden(viewer)
+            raise forbidden(viewer)
         if not params.prove:
             page = await self._queries.find(params, viewer)
             rows = tuple(_row(document, params.fields) for document in page.documents)
@@ -318,34 +260,30 @@ class NodeService:
 
     async def _do_view(self, params: methods.ViewParams, viewer: Viewer) -> methods.ViewResult:
         if not may_call_view(viewer, params.contract, params.function, params.args):
-            raise _forbidden(viewer)
+            raise forbidden(viewer)
         result = await self._slow.run(
             self._ledger.view, params.contract, params.function, params.args, (viewer.signer,)
         )
         if result.code != "OK":
-            raise _refused(result.code, result.message, STATUS_OF_VIEW_CODE)
+            raise refused(result.code, result.message, STATUS_OF_VIEW_CODE)
         return methods.ViewResult(narrow(result.value), self._ledger.height)
 
     async def _do_proof(self, params: methods.ProofParams, viewer: Viewer) -> methods.ProofRecord:
         proof = await self._past.proof(params, viewer) if viewer.signer or is_public(params.key) else None
         if proof is None:
-            raise _forbidden(viewer)
+            raise forbidden(viewer)
         return methods.ProofRecord(proof)
 
     async def _do_history(self, params: methods.HistoryParams, viewer: Viewer) -> methods.History:
         if not viewer.signer and not is_public(params.key):
-            raise _forbidden(viewer)
+            raise forbidden(viewer)
         return await self._past.history(params, viewer)
 
     async def _do_value(self, params: methods.ValueParams, viewer: Viewer) -> methods.PastValue:
         found = await self._past.value(params, viewer) if viewer.signer or is_public(params.key) else None
         if found is None:
-            raise _forbidden(viewer)
+            raise forbidden(viewer)
         return found
-
-    def _check_held(self, height: int) -> None:
-        if height < (first := self._ledger.first_height):
-            raise not_held(first)
 
 
 def _row(document: Document, fields: tuple[str, ...]) -> methods.Row:
@@ -358,34 +296,5 @@ def _with_proof(row: methods.Row, proof: KeyProof | None) -> methods.Row:
     return msgspec.structs.replace(row, proof=to_json(proof))
 
 
-def _transaction_record(record: Any) -> methods.TransactionRecord:
-    return methods.TransactionRecord(
-        tx_id=record.tx_id.hex(),
-        height=record.height,
-        index=record.index,
-        time_ms=record.time_ms,
-        payload=record.payload,
-        code=record.result.code,
-        message=record.result.message,
-        value=narrow(record.result.value),
-        gas_used=record.result.gas_used,
-        events=[[contract, name, narrow(data)] for contract, name, data in record.result.events],
-    )
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _refused(code: str, message: str, status: int) -> Refused:
-    return Refused(Problem(code, message, status))
-
-
-def _not_found(what: str, name: str) -> Refused:
-    return _refused("NOT_FOUND", f"There is no {what} {name}, or it is not yours to read.", 404)
-
-
-def _forbidden(viewer: Viewer) -> Refused:
-    if viewer.signer:
-        return _refused("NOT_YOURS", "Only its parties, the operator and the regulator may read this.", 403)
-    return identity_needed(viewer, "Open a session with your key first (POST /v1/challenges).")
