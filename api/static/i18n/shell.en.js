@@ -32,7 +32,7 @@ export default {
   "shell.failed": "This page could not be shown",
   "shell.footer": "Your key never leaves this browser. What a quorum has signed is verified here, not by the node.",
   "shell.chain": "Network {network}, chain {chain}",
-  "shell.file.choose": "Choose the backup file",
+  "shell.file.choose": "Choose a file",
   "shell.file.none": "None chosen yet",
   "shell.all": "Show all {count}",
   "shell.table": "Show as a table",

@@ -32,7 +32,7 @@ export default {
   "shell.failed": "无法显示此页面",
   "shell.footer": "您的密钥不会离开此浏览器。法定多数签署的内容由本页面自行验证，而不是由节点验证。",
   "shell.chain": "网络 {network}，链 {chain}",
-  "shell.file.choose": "选择备份文件",
+  "shell.file.choose": "选择文件",
   "shell.file.none": "尚未选择",
   "shell.all": "显示全部 {count} 条",
   "shell.table": "以表格显示",

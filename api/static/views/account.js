@@ -35,8 +35,8 @@ class Account extends LiveView {
     super(root, context);
     this.powers = new Map();
     this.state = { person: null, day: "", rows: [], holds: [], certificates: [], mandate: false, policy: null, status: null };
-    const wide = new Set(["proposals", "day", "energy", "money", "rows", "trades", "certificates", "holds"]);
-    const names = ["balance", "power", "mandate", "signers", "proposals", "day", "energy", "money", "rows", "trades", "holds", "certificates", "statement"];
+    const wide = new Set(["proposals", "signers", "day", "energy", "money", "rows", "trades", "certificates", "holds"]);
+    const names = ["balance", "power", "mandate", "day", "energy", "money", "rows", "trades", "holds", "certificates", "proposals", "signers", "statement"];
     this.places = Object.fromEntries(names.map((name) => [name, h("div", { class: wide.has(name) ? "wide" : "" })]));
     this.places.statement.classList.add("wide");
   }
@@ -110,9 +110,8 @@ class Account extends LiveView {
   }
 
   async show() {
-    const { person } = this.state;
     const made = {
-      proposals: person.sells || person.buys ? await proposalsCard(this) : null,
+      proposals: await proposalsCard(this, { evenNone: false }),
       balance: balanceCard(this), mandate: mandateCard(this), signers: signersCard(this), day: dayCard(this), energy: energyCard(this), money: moneyCard(this),
       rows: rowsCard(this), trades: tradesCard(this), holds: holdsCard(this), certificates: certificatesCard(this),
       power: powerCard(this),

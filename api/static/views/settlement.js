@@ -12,7 +12,7 @@ import { adjustmentBar, adjustmentGain, disputable, settlementGain, sideOf, wait
 export const path = "/settlement";
 export const titleKey = "settlement.title";
 
-const RECENT_ROWS = 20;
+const RECENT_ROWS = 12;
 const OPEN = { $in: ["proposed", "overdue"] };
 
 export function render(root, context) {
@@ -99,7 +99,7 @@ class Settlement extends LiveView {
       return [
         format.intervalLabel(trade.interval, true), t(`settlement.${side}`), format.energy(trade.energy_wh),
         h("span", { class: short ? "warn" : "" }, format.energy(trade.delivered_wh)), format.price(trade.price),
-        format.money(settlementGain(trade, side)), t(`status.${trade.status}`),
+        format.money(settlementGain(trade, side), 6), t(`status.${trade.status}`),
         h("div", { class: "row" },
           this.button("settlement.sign", `sign-${trade.id}`, () => settlement.confirm(context, this, [trade]), "primary"),
           disputable(trade, side) > 0n && this.button("settlement.dispute", `dispute-${trade.id}`, () => settlement.dispute(context, this, trade), "quiet")),
@@ -124,7 +124,7 @@ class Settlement extends LiveView {
       const side = sideOf(each, person.signer);
       return [
         format.intervalLabel(each.interval, true), t(`settlement.${side}`), format.energy(each.before_wh), format.energy(each.after_wh),
-        format.money(adjustmentGain(each, side)),
+        format.money(adjustmentGain(each, side), 6),
         bar(each) === "" ? this.button("settlement.sign", `adjust-${each.id}`, () => settlement.confirmAdjustments(context, this, [each]), "primary") : t(`settlement.bar.${bar(each)}`),
       ];
     });
@@ -169,7 +169,7 @@ class Settlement extends LiveView {
     ];
     const rows = trades.sort((one, other) => other.interval - one.interval).map((trade) => {
       const side = sideOf(trade, person.signer);
-      return [format.intervalLabel(trade.interval, true), t(`settlement.${side}`), format.energy(trade.energy_wh), format.energy(trade.delivered_wh), format.price(trade.price), format.money(settlementGain(trade, side))];
+      return [format.intervalLabel(trade.interval, true), t(`settlement.${side}`), format.energy(trade.energy_wh), format.energy(trade.delivered_wh), format.price(trade.price), format.money(settlementGain(trade, side), 6)];
     });
     return h("section", { class: "card" }, h("h2", {}, t("settlement.recent")), table(t("settlement.recent"), columns, rows, ""));
   }
@@ -181,7 +181,7 @@ class Settlement extends LiveView {
     const columns = [{ label: t("fact.interval"), wide: true }, { label: t("settlement.as") }, { label: t("fact.delivered"), number: true }, { label: t("settlement.gain"), number: true }, { label: t("market.state") }];
     const rows = trades.map((trade) => [
       format.intervalLabel(trade.interval, true), t(`settlement.${sideOf(trade, person.signer)}`), format.energy(trade.delivered_wh),
-      format.money(settlementGain(trade, sideOf(trade, person.signer))), t("settlement.waits"),
+      format.money(settlementGain(trade, sideOf(trade, person.signer)), 6), t("settlement.waits"),
     ]);
     return h("section", { class: "card" }, h("h2", {}, t("settlement.others")), table(t("settlement.others"), columns, rows, ""));
   }

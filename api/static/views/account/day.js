@@ -86,7 +86,7 @@ export function rowsCard(view) {
     { label: t("account.paid"), number: true }, { label: t("market.state") }, { label: t("account.why"), wide: true },
   ];
   const energy = (value) => (value === null ? "–" : format.energy(value));
-  const amount = (value) => (value === 0n ? "–" : format.money(value));
+  const amount = (value) => (value === 0n ? "–" : format.money(value, 6));
   const shown = more(view, "rows", rows.toReversed());
   const cells = shown.rows.map((row) => [
     format.intervalLabel(row.interval), energy(row.export_wh), energy(row.import_wh), energy(row.sold_wh + row.bought_wh),

@@ -2,6 +2,7 @@
 
 import { h } from "../../lib/dom.js";
 import * as account from "../../acts/account.js";
+import { importing } from "../operations/proposals.js";
 
 export function signersCard(view) {
   const { context, context: { t, format }, state: { person, policy } } = view;
@@ -10,5 +11,6 @@ export function signersCard(view) {
   const said = policy === null ? t("signers.own") : t("signers.some", { threshold: policy.threshold, count: policy.keys.length });
   return h("section", { class: "card" }, h("h2", {}, t("signers.title")), h("p", { class: "soft" }, said),
     policy !== null && h("ul", { class: "signers" }, policy.keys.map((key) => h("li", {}, h("code", { title: key }, key === person.signer ? t("signers.you") : format.short(key))))),
-    h("div", { class: "row" }, button("act.pay", account.pay, "pay"), button("signers.change", account.setPolicy, "policy")));
+    h("div", { class: "row" }, button("act.pay", account.pay, "pay"), button("signers.change", account.setPolicy, "policy"),
+      h("button", { type: "button", dataset: { key: "take-in" }, on: { click: () => importing(view) } }, t("proposal.import"))));
 }

@@ -14,7 +14,7 @@ export function tradesCard(view) {
   ];
   const cells = found.rows.map(({ trade, side, delivered, gain, provisional }) => [
     format.intervalLabel(trade.interval), t(`settlement.${side}`), format.energy(trade.energy_wh), delivered === null ? "–" : format.energy(delivered),
-    format.price(trade.price), format.price(trade.grid_fee), gain === null ? "–" : format.money(gain), t(`status.${trade.status}`),
+    format.price(trade.price), format.price(trade.grid_fee), gain === null ? "–" : format.money(gain, 6), t(`status.${trade.status}`),
     mark(t, provisional), h("span", { class: "wrap" }, t(`price.${trade.source}.${side}`)),
   ]);
   return h("section", { class: "card" }, h("h2", {}, t("trades.title")), table(t("trades.title"), columns, cells, t("trades.none")), found.button);

@@ -7,11 +7,13 @@ import { drop, envelopeOf, keep, proposals, textOf } from "../../parts/proposals
 
 const LONG_CHARS = 300;
 
-export async function proposalsCard(view) {
+/** `evenNone`: also where nothing is under way. */
+export async function proposalsCard(view, { evenNone = true } = {}) {
   const { context: { t } } = view;
   const shown = await Promise.all((await proposals()).map((envelope) => proposalOf(view, envelope)));
+  if (shown.length === 0 && !evenNone) return null;
   return h("section", { class: "card" }, h("header", {}, h("h2", {}, t("proposal.title")),
-    h("button", { type: "button", dataset: { key: "import" }, on: { click: () => importing(view) } }, t("proposal.import"))),
+    evenNone && h("button", { type: "button", dataset: { key: "import" }, on: { click: () => importing(view) } }, t("proposal.import"))),
   h("p", { class: "hint" }, t("proposal.hint")),
   shown.length > 0 ? h("div", { class: "stack" }, shown) : h("p", { class: "soft" }, t("proposal.none")));
 }
@@ -85,7 +87,7 @@ function discard(view, envelope) {
 }
 
 /** Take in what another operator has sent: its text, or its file. */
-function importing(view) {
+export function importing(view) {
   const { context, context: { t, sentence } } = view;
   const text = h("textarea", { rows: 8, name: "proposal", spellcheck: "false" });
   const file = h("input", { type: "file", accept: "application/json,.json" });
