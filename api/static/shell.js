@@ -20,9 +20,18 @@ export function navigation(nav, views, current, identity) {
   const scrolled = known?.scrollLeft ?? 0;
   const focused = nav.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   fill(nav, h("ul", {}, views.map((view) => h("li", {}, link(view)))));
-  nav.querySelector("ul").scrollLeft = scrolled;
-  nav.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const list = nav.querySelector("ul");
+  list.scrollLeft = scrolled;
+  reveal(list, nav.querySelector('[aria-current="page"]'));
   if (focused) nav.querySelector(`a[href="${CSS.escape(focused).replaceAll("\\", "\\\\")}"]`)?.focus();
+}
+
+/** Scroll a list sideways until an item is seen. Not by scrollIntoView: browsers then begin there with the Tab key. */
+function reveal(list, item) {
+  if (item === null) return;
+  const [outer, inner] = [list.getBoundingClientRect(), item.getBoundingClientRect()];
+  if (inner.left < outer.left) list.scrollLeft -= outer.left - inner.left;
+  else if (inner.right > outer.right) list.scrollLeft += inner.right - outer.right;
 }
 
 export function tools(place) {

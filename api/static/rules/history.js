@@ -62,6 +62,14 @@ export function completenessPercent(rows, nowMs) {
   return over.length === 0 ? 100 : Math.floor((100 * over.filter((row) => row.metered).length) / over.length);
 }
 
+/** For how long no usable reading has come, in ms; null before the first one, and for a day that is over: `last` is its last
+ * interval. */
+export function silenceMs(rows, last, nowMs) {
+  const metered = rows.filter((row) => row.metered).at(-1);
+  const isOver = (last + 1) * INTERVAL_MS <= nowMs;
+  return metered === undefined || isOver ? null : nowMs - (metered.interval + 1) * INTERVAL_MS;
+}
+
 function emptyRow(interval) {
   return {
     interval,

@@ -185,3 +185,12 @@ def test_a_csv_file_is_read_back_as_it_was_and_holds_no_formula() -> None:
         ["a,b", 'say "no"', "line\nbreak", "-5", ""],
         ["'=1+1", "'@x", "-1.5", "'+2", ""],
     ]
+
+
+def test_a_meter_is_silent_by_the_day_that_is_on_and_not_by_one_that_is_over() -> None:
+    """A day gone by ended with a warning that its meter had been silent since."""
+    rows = [{"interval": 10, "metered": True}, {"interval": 11, "metered": False}]
+    end_ms, now_ms = 11 * 900_000, 20 * 900_000
+    asked = [(rows, 95), (rows, 19), ([], 95)]
+    found = page_calls([("rules/history.js", "silenceMs", [given, last, now_ms]) for given, last in asked])
+    assert found == [now_ms - end_ms, None, None]
