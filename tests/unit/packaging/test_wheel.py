@@ -28,6 +28,7 @@ DATA_PATTERNS = (
     "api/static/**/*",
     "demo/data/**/*",
     "cluster.toml",
+    "*/py.typed",
 )
 ROOMS = {
     "pbft", "ledger", "contracts", "ca", "meter", "sdk", "api", "sim", "bench", "demo", "cli",
