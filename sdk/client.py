@@ -373,7 +373,7 @@ class AsyncClient:
     async def status(self) -> NodeStatus:
         return await self._call(methods.STATUS, Nothing())
 
-    async def query(self, selector: Mapping[str, Any], **options: Any) -> Rows:
+    async def query(self, /, selector: Mapping[str, Any], **options: Any) -> Rows:
         """Documents that match a Mango selector and that this identity may read.
 
         With ``prove=True`` each row has been checked against its proof, or says in ``unproven`` why it has none; raises
@@ -397,7 +397,7 @@ class AsyncClient:
             raise ProofInvalid(ProofFault.RECORD, "it is another key's, or older than was asked for")
         return found, answer.proof
 
-    async def history(self, key: str, **options: Any) -> methods.History:
+    async def history(self, /, key: str, **options: Any) -> methods.History:
         """Versions of a key that this identity may read, newest first."""
         return await self.call(methods.HISTORY, methods.HistoryParams(key=key, **options))
 
@@ -417,7 +417,7 @@ class AsyncClient:
     async def book(self, interval: int) -> methods.Book:
         return await self._call(methods.BOOK, BookParams(interval=interval))
 
-    async def documents(self, method: Method[methods.DocumentsParams, Rows], **options: Any) -> Rows:
+    async def documents(self, /, method: Method[methods.DocumentsParams, Rows], **options: Any) -> Rows:
         """Listings, orders, trades, adjustments or readings: pass ``methods.LISTINGS`` and so on. ``prove=True`` as in
         ``query``."""
         rows = await self._identified(method, methods.DocumentsParams(**options))

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ca.keys import SigningKey
 from ledger.genesis import Genesis
-from sdk.calling import Call, View
+from sdk.calling import Call
 from sdk.client import AsyncClient, Outcome
 from sdk.errors import SdkError
 from sdk.many import IN_FLIGHT_MAX
-from sdk.methods import Book, NodeStatus, Row, Rows
 from sdk.streams import StreamEvent, Topic
-from sdk.transports import connect
+from sdk.transports import Transport, connect
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """The same method, with the same parameters, that returns when it is done."""
+
+    def blocking(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(method, *args, **kwargs)
+
+    functools.update_wrapper(blocking, method)
+    return blocking
+
+
 class Client:
-    """``AsyncClient`` for programs without an event loop. Use as a context manager."""
+    """``AsyncClient`` for programs without an event loop: what that offers, each as documented there. Use as a context
+    manager, from one thread at a time."""
 
     def __init__(
-        self, endpoints: Sequence[str], genesis: Genesis, key: SigningKey | None = None, channel: str = ""
+        self,
+        endpoints: Sequence[str | Transport],
+        genesis: Genesis,
+        key: SigningKey | None = None,
+        channel: str = "",
     ) -> None:
         async def make() -> AsyncClient:
-            return AsyncClient([connect(endpoint) for endpoint in endpoints], genesis, key, channel)
+            made = [connect(each) if isinstance(each, str) else each for each in endpoints]
+            return AsyncClient(made, genesis, key, channel)
 
         self._begin(make())
 
@@ -76,32 +95,36 @@ class Client:
         self._thread.join()
         self._loop.close()
 
-    def invoke(
+    def run(
         self,
-        contract: str,
-        function: str,
-        args: Mapping[str, Any] | None = None,
-        *,
-        co_signers: Sequence[SigningKey] = (),
-        gas_limit: int | None = None,
-        timeout_s: float = 60.0,
-    ) -> Outcome:
-        """See ``AsyncClient.invoke``."""
-        invoked = self._client.invoke(
-            contract, function, args, co_signers=co_signers, gas_limit=gas_limit, timeout_s=timeout_s
-        )
-        return self._run(invoked)
+        work: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Anything written for the asynchronous client, as ``client.run(sdk.enrolment.register, key, applicant)``."""
+        return self._run(work(self._client, *args, **kwargs))
 
-    def do(
-        self,
-        call: Call,
-        *,
-        co_signers: Sequence[SigningKey] = (),
-        gas_limit: int | None = None,
-        timeout_s: float = 60.0,
-    ) -> Outcome:
-        """See ``AsyncClient.do``."""
-        return self._run(self._client.do(call, co_signers=co_signers, gas_limit=gas_limit, timeout_s=timeout_s))
+    @property
+    def signer(self) -> str:
+        return self._client.signer
+
+    sign = _blocking(AsyncClient.sign)
+    invoke = _blocking(AsyncClient.invoke)
+    do = _blocking(AsyncClient.do)
+    submit = _blocking(AsyncClient.submit)
+    enrol = _blocking(AsyncClient.enrol)
+    status = _blocking(AsyncClient.status)
+    query = _blocking(AsyncClient.query)
+    proof = _blocking(AsyncClient.proof)
+    history = _blocking(AsyncClient.history)
+    value_at = _blocking(AsyncClient.value_at)
+    view = _blocking(AsyncClient.view)
+    see = _blocking(AsyncClient.see)
+    book = _blocking(AsyncClient.book)
+    documents = _blocking(AsyncClient.documents)
+    account = _blocking(AsyncClient.account)
+    call = _blocking(AsyncClient.call)
+    call_plain = _blocking(AsyncClient.call_plain)
 
     def do_many(
         self, calls: Iterable[Call], *, in_flight_max: int = IN_FLIGHT_MAX, timeout_s: float = 60.0
@@ -114,29 +137,6 @@ class Client:
 
         while (each := self._run(following())) is not None:
             yield each
-
-    def see(self, view: View) -> Any:
-        """See ``AsyncClient.see``."""
-        return self._run(self._client.see(view))
-
-    @property
-    def signer(self) -> str:
-        return self._client.signer
-
-    def status(self) -> NodeStatus:
-        return self._run(self._client.status())
-
-    def query(self, selector: Mapping[str, Any], **options: Any) -> Rows:
-        return self._run(self._client.query(selector, **options))
-
-    def view(self, contract: str, function: str, args: Mapping[str, Any] | None = None) -> Any:
-        return self._run(self._client.view(contract, function, args))
-
-    def book(self, interval: int) -> Book:
-        return self._run(self._client.book(interval))
-
-    def account(self, signer: str | None = None) -> Row:
-        return self._run(self._client.account(signer))
 
     def stream(self, topics: Sequence[Topic], **options: Any) -> Generator[StreamEvent]:
         """See ``AsyncClient.stream``. Closing the iterator, or leaving the loop that holds it, ends the stream."""
