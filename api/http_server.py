@@ -8,7 +8,8 @@ import ssl
 from aiohttp import web
 
 from api.connections import Connection, Hall
-from api.doorkeeper import Doorkeeper
+from api.doorkeeper import doorkeeper
+from ca.listening import Listener
 
 SHUTDOWN_S = 1.0
 """How long one that ends waits for answers under way: what waits for a block will get none any more."""
@@ -22,7 +23,7 @@ class HttpServer:
         self._connections_max = connections_max
         self.hall = Hall(connections_max)
         self._server: asyncio.Server | None = None
-        self._doorkeeper: Doorkeeper | None = None
+        self._doorkeeper: Listener | None = None
 
     @property
     def app(self) -> web.Application:
@@ -39,7 +40,7 @@ class HttpServer:
             return Connection(manager, loop, self.hall, plain)
 
         if context is not None:
-            self._doorkeeper = Doorkeeper(accept, context, Hall(self._connections_max))
+            self._doorkeeper = doorkeeper(accept, context, Hall(self._connections_max))
             return await self._doorkeeper.listen(host, port)
         self._server = await loop.create_server(accept, host, port, reuse_address=True)
         return int(self._server.sockets[0].getsockname()[1])

@@ -17,6 +17,7 @@ import msgspec
 
 from api.faults import our_fault
 from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
+from ca.listening import Listener, tls_listener
 from sdk import request_ids, wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
@@ -39,6 +40,7 @@ IN_FLIGHT_MAX = 2_048
 ADDRESS_SHARE = 4
 """An address has the connections' fourth part at most; the Unix socket's users, who have none, have them all."""
 WRITE_BUFFER_BYTES_MAX = 16 << 20
+HANDSHAKE_S = 10.0
 
 log = logging.getLogger("wattq.socket")
 
@@ -64,6 +66,7 @@ class SocketServer:
         self._max = connections_max
         self._open: set[_Caller] = set()
         self._servers: list[asyncio.AbstractServer] = []
+        self._listeners: list[Listener] = []
         self._paths: list[Path] = []
 
     async def listen_unix(self, path: Path) -> None:
@@ -76,8 +79,9 @@ class SocketServer:
 
     async def listen_tls(
         self, host: str, port: int, context: ssl.SSLContext, roots: Callable[[], Sequence[bytes]] = tuple
-    ) -> None:
-        """``roots()``: the CA roots (DER) whose certificates callers may show; they may change at any time."""
+    ) -> int:
+        """``roots()``: the CA roots (DER) whose certificates callers may show; they may change at any time. The
+        port is returned."""
         trusted: set[bytes] = set()
 
         def accept() -> _Caller:
@@ -86,12 +90,15 @@ class SocketServer:
                 context.load_verify_locations(cadata=b"".join(sorted(fresh)))
             return self._accept()
 
-        server = await asyncio.get_running_loop().create_server(accept, host, port, ssl=context)
-        self._servers.append(server)
+        listener = tls_listener(accept, context, HANDSHAKE_S)
+        self._listeners.append(listener)
+        return await listener.listen(host, port)
 
     async def close(self) -> None:
         for server in self._servers:
             server.close()
+        for listener in self._listeners:
+            await listener.close()
         for caller in list(self._open):
             caller.hang_up()
         await asyncio.gather(*(server.wait_closed() for server in self._servers))

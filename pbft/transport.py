@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ca.certificates import CertificateFacts, InvalidCertificate, Role, certificate_facts
+from ca.listening import Listener, tls_listener
 from pbft.epoch import Validator
 from pbft.link import HELLO_TIMEOUT_S, Hello, Link, frame
 from pbft.peers import Budget, Faults, Peer, SendQueue
@@ -107,7 +108,7 @@ class Transport:
         self._equals: frozenset[bytes] = frozenset()
         self._main: frozenset[bytes] = frozenset()
         self._scheduled: set[bytes] = set()
-        self._server: asyncio.AbstractServer | None = None
+        self._listener: Listener | None = None
         self._dialling: dict[tuple[bytes, str], asyncio.Task[None]] = {}
 
     def set_validators(
@@ -130,14 +131,12 @@ class Transport:
                 self._peer(key)
         self._forget_strangers()
         self._share_budget()
-        if self._server is not None:
+        if self._listener is not None:
             self._dial_all()
 
     async def start(self, host: str, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: self._begin(None), host, port, ssl=self._server_tls, ssl_handshake_timeout=HELLO_TIMEOUT_S
-        )
+        self._listener = tls_listener(lambda: self._begin(None), self._server_tls, HELLO_TIMEOUT_S)
+        await self._listener.listen(host, port)
         self._dial_all()
 
     def _begin(self, dialled: bytes | None) -> Link:
@@ -156,12 +155,10 @@ class Transport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            await self._listener.close()
         for link in list(self._links):
             link.drop("stopping")
-        if self._server is not None:
-            await self._server.wait_closed()
 
     def connected(self, key: bytes) -> bool:
         peer = self._peers.get(key)

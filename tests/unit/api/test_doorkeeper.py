@@ -121,7 +121,7 @@ def test_who_says_nothing_or_nonsense_is_not_waited_for(
 
         async def has_left() -> bool:
             assert house.rest._doorkeeper is not None
-            return house.rest._doorkeeper._hall.count == 0 and house.rest.hall.count == 0
+            return house.rest._doorkeeper.count == 0 and house.rest.hall.count == 0
 
         await until(has_left, 20)
         assert (await house.ask("/v1/headers", tls=True)).startswith(b"HTTP/1.1 200 OK")

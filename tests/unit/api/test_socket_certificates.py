@@ -62,9 +62,7 @@ class House:
     async def start(self) -> None:
         files = self.files(self.ours, "node", Role.NODE, SigningKey.generate())
         context = welcoming_server_context(*files, pem_of(self.roots))
-        await self.server.listen_tls("127.0.0.1", 0, context, lambda: self.roots)
-        listening: Any = self.server._servers[0]
-        self.port = listening.sockets[0].getsockname()[1]
+        self.port = await self.server.listen_tls("127.0.0.1", 0, context, lambda: self.roots)
 
     async def token(self, context: ssl.SSLContext, shown: str = "") -> str:
         """With which session the server believes that a caller comes."""

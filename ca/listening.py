@@ -1,0 +1,126 @@
+"""Accepting connections, of which so many at most are on the threshold: accepted, and not yet through their handshake.
+
+TLS tells nobody of a connection before its handshake is done: whoever knocks and says nothing would be counted nowhere,
+and take file after file until the node has none left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
+
+BACKLOG = 256
+RESPITE_S = 0.1
+"""How long nobody is let in after the system had no room for one more."""
+THRESHOLD_MAX, THRESHOLD_EACH_MAX = 256, 32
+"""Connections before their handshake, in all and of one address; further ones are hung up on."""
+
+Open = Callable[[socket.socket], Awaitable[None]]
+"""Takes an accepted connection through its handshake. ``OSError`` or ``TimeoutError`` if it does not come so far."""
+
+
+class Places(Protocol):
+    """Who is on the threshold."""
+
+    def enter(self, address: str) -> bool: ...
+
+    def leave(self, address: str) -> None: ...
+
+
+class Threshold:
+    """So many in all, and so many of one address."""
+
+    def __init__(self, most: int = THRESHOLD_MAX, each: int = THRESHOLD_EACH_MAX) -> None:
+        self._most, self._each = most, each
+        self._here: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        if self._here.total() >= self._most or self._here[address] >= self._each:
+            return False
+        self._here[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        self._here[address] -= 1
+        self._here += Counter()  # forgets those at zero
+
+
+class Listener:
+    """Listens on one address from ``listen`` until ``close``."""
+
+    def __init__(self, open_: Open, places: Places) -> None:
+        self._open, self._places = open_, places
+        self._listening: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Begin to serve; the port, which the system chose if ``port`` is 0. ``OSError`` if it cannot be had."""
+        loop = asyncio.get_running_loop()
+        (family, kind, protocol, _, address), *_ = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self._listening = listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setblocking(False)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        self._start(self._accept(listening))
+        return int(listening.getsockname()[1])
+
+    @property
+    def count(self) -> int:
+        """How many are on the threshold."""
+        return len(self._tasks) - 1
+
+    async def close(self) -> None:
+        """Let nobody in any more; those who are through their handshake stay."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.close()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connected, address = await loop.sock_accept(listening)
+            except OSError:
+                await asyncio.sleep(RESPITE_S)
+                continue
+            if self._places.enter(str(address[0])):
+                self._start(self._admit(connected, str(address[0])))
+            else:
+                connected.close()
+
+    async def _admit(self, connected: socket.socket, address: str) -> None:
+        try:
+            await self._open(connected)
+        except (OSError, TimeoutError):  # hung up, silent, or no TLS after all
+            connected.close()
+        except asyncio.CancelledError:
+            connected.close()
+            raise
+        finally:
+            self._places.leave(address)
+
+
+def tls_listener(make: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext, handshake_s: float) -> Listener:
+    """One whose connections all speak TLS; ``make()`` is each one's protocol."""
+
+    async def open_(connected: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(make, connected, ssl=context, ssl_handshake_timeout=handshake_s)
+
+    return Listener(open_, Threshold())
