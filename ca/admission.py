@@ -7,10 +7,10 @@ replays one gains nothing. What is refused changes nothing.
 from __future__ import annotations
 
 import base64
-import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ca.applications import entry_of, facts_of
 from ca.authority import Authority, Issued, now_ms
 from ca.certificates import (
     MARKET_ROLES,
@@ -18,14 +18,12 @@ from ca.certificates import (
     InvalidCertificate,
     RequestFacts,
     Role,
-    asked_facts,
     certificate_facts,
-    request_facts,
 )
 from ca.codes import AdmissionRefused, CodeProof
 from ca.folder import AuthorityError
 from ca.issuing import NO_ATTRIBUTES, attributes_of, hosts_of
-from ca.keys import InvalidKey, public_key_from, signer_of
+from ca.keys import signer_of
 from ca.likeness import is_mixed
 from ca.messages import (
     REASON_CHARS_MAX,
@@ -35,7 +33,6 @@ from ca.messages import (
     Renewal,
     Waiting,
     WaitingList,
-    application_text,
     decision_text,
     renewal_text,
     waiting_text,
@@ -78,14 +75,14 @@ class Admissions:
 
     def apply(self, asked: Application, origin: str = "") -> Registration:
         """Certify, keep waiting or refuse; ``InvalidCertificate`` for what is no application."""
-        facts = _facts_of(asked)
+        facts = facts_of(asked)
         with self._authority.locked():
             self._authority.refuse_barred(signer_of(facts.public_key))
             code = self._code(asked, facts)
             known = self._known(facts, code)
             if known is not None:
                 return self._told(known)
-            entry = {**self._entry(facts, code), "origin": origin, "caller": asked.caller}
+            entry = {**entry_of(facts, code, now_ms()), "origin": origin, "caller": asked.caller}
             if code:
                 issued = self._had_for(facts, code) or self._authority.admit_by_code(facts, code)
                 return self._issued(entry, issued)
@@ -267,18 +264,6 @@ class Admissions:
             return issued is None or issued.not_after_ms < now_ms() or self._authority.is_revoked(issued.serial)
         return now_ms() - int(line["time_ms"]) > WAITING_MS_MAX
 
-    def _entry(self, facts: RequestFacts, code: str) -> dict[str, Any]:
-        return {
-            "registration": secrets.token_hex(16),
-            "signer": signer_of(facts.public_key),
-            "public_key": base64.b64encode(facts.public_key).decode(),
-            "name": facts.name,
-            "organisation": facts.organisation,
-            "role": facts.role,
-            "code": code,
-            "time_ms": now_ms(),
-        }
-
     def _wait(self, entry: dict[str, Any]) -> Registration:
         waiting = [line for line in self._lines().values() if _waits(line)]
         from_there = [line.get("caller", "") for line in waiting if line["origin"] == entry["origin"]]
@@ -308,22 +293,3 @@ class Admissions:
 
 def _waits(line: Mapping[str, Any]) -> bool:
     return bool(line["state"] == "waiting" and now_ms() - line["time_ms"] <= WAITING_MS_MAX)
-
-
-def _facts_of(asked: Application) -> RequestFacts:
-    """What is asked for, once possession of the key is proven; ``InvalidCertificate`` otherwise."""
-    if bool(asked.request) == bool(asked.public_key):
-        raise InvalidCertificate("an application has either a request, or a public key with names and a proof")
-    if bool(asked.code_id) != bool(asked.code_proof):
-        raise InvalidCertificate("an admission code has both its name and its proof")
-    if asked.request:
-        return request_facts(asked.request)
-    try:
-        point = public_key_from(asked.public_key)
-    except InvalidKey as error:
-        raise InvalidCertificate(str(error)) from None
-    facts = asked_facts(asked.name, asked.organisation, asked.role, point)
-    text = application_text(asked.name, asked.organisation, asked.role, asked.code_id)
-    if not verify(point, asked.proof, text):
-        raise AdmissionRefused("PROOF_INVALID", "the signature does not fit the key and the names")
-    return facts

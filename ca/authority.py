@@ -25,7 +25,6 @@ from ca.certificates import (
     RequestFacts,
     Role,
     certificate_facts,
-    check_name,
     request_facts,
     requested_key,
 )
@@ -33,7 +32,6 @@ from ca.codes import AdmissionRefused, Codes, CodeTerms, prove
 from ca.folder import AuthorityError, Folder
 from ca.issuing import (
     NO_ATTRIBUTES,
-    check_attributes,
     key_id_of,
     make_certificate,
     make_intermediate,
@@ -216,13 +214,10 @@ class Authority:
     ) -> str:
         """A one-time code that admits one holder with ``role`` and, if given, ``name`` and ``organisation``; only its
         hash is kept. ``InvalidCertificate`` for a code that would admit nobody, or a vote of any organisation."""
-        check_attributes(attributes)
-        for text in filter(None, (name, organisation)):
-            check_name(text)
-        if role not in MARKET_ROLES and (self.is_intermediate or not organisation):
-            why = "only a root CA admits" if self.is_intermediate else "name the organisation of"
-            raise InvalidCertificate(f"{why} who is to be {role}")
+        if self.is_intermediate and role not in MARKET_ROLES:
+            raise InvalidCertificate(f"only a root CA admits who is to be {role}")
         terms = CodeTerms(Role(role), name, organisation, now_ms() + valid_hours * HOUR_MS, attributes)
+        terms.check()
         with self.locked():
             facts = {"role": terms.role.value, "name": name, "organisation": organisation}
             self.audit.note(now_ms(), "code", local_user(), **facts)

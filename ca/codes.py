@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from ca.certificates import MARKET_ROLES, RequestFacts, Role
+from ca.certificates import MARKET_ROLES, InvalidCertificate, RequestFacts, Role, check_name
 from ca.folder import Folder
+from ca.issuing import check_attributes
 from ca.keys import signer_of
 from ca.messages import code_text
 
@@ -42,6 +43,14 @@ class CodeTerms:
     organisation: str
     expires_ms: int
     attributes: Mapping[str, str]
+
+    def check(self) -> None:
+        """``InvalidCertificate`` for terms that nobody could meet, or that would give a vote of any organisation."""
+        check_attributes(self.attributes)
+        for text in filter(None, (self.name, self.organisation)):
+            check_name(text)
+        if self.role not in MARKET_ROLES and not self.organisation:
+            raise InvalidCertificate(f"name the organisation of who is to be {self.role}")
 
     @property
     def names_one(self) -> bool:
