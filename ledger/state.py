@@ -25,6 +25,10 @@ Write: TypeAlias = tuple[str, int, bytes | None]
 """A key, the index in its block of what wrote it, and the encoded value, None for a deletion."""
 
 
+UNKNOWN = Entry(-1, -1, b"")
+"""Stands for what a reader has to be asked for."""
+
+
 class StateReader(Protocol):
     """Committed state, or a view of it."""
 
@@ -37,6 +41,9 @@ class StateReader(Protocol):
 Version: TypeAlias = tuple[int, int]
 """The height, and the index in its block, of what wrote a key."""
 Rows: TypeAlias = "Sequence[tuple[str, Entry]]"
+
+INSORT_MAX = 32
+"""New keys that are put in their places one by one; sorting anew is quicker for more."""
 
 
 class RangeRead:
@@ -63,76 +70,56 @@ def digest_of(rows: Rows) -> bytes:
     return sha256(_pack([(key, entry.height, entry.index) for key, entry in rows])).digest()
 
 
-class Sorted:
-    """Keys in order, as soon as somebody asks for them."""
+class _Sorted:
+    """Changed keys that begin with ``root``, in order. ``seen``: so many of the changes were looked at."""
 
-    __slots__ = ("_keys", "fresh")
+    __slots__ = ("keys", "root", "seen")
 
-    INSORT_MAX = 32
-    """New keys that are put in their places one by one; sorting anew is quicker for more."""
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.seen = 0
+        self.keys: list[str] = []
 
-    def __init__(self, *fresh: str) -> None:
-        self._keys: list[str] = []
-        self.fresh = list(fresh)
-
-    def keys(self) -> list[str]:
-        fresh = self.fresh
-        if fresh:
-            if len(fresh) <= self.INSORT_MAX:
-                for key in fresh:
-                    insort(self._keys, key)
-            else:
-                self._keys += fresh
-                self._keys.sort()
-            fresh.clear()
-        return self._keys
+    def add(self, fresh: list[str]) -> None:
+        if len(fresh) <= INSORT_MAX:
+            for key in fresh:
+                insort(self.keys, key)
+        else:
+            self.keys += fresh
+            self.keys.sort()
 
 
 class Layer:
     """The keys of changes, to which keys are added only, in order below what somebody scans.
 
-    Keys are kept apart by their root, the first two parts as `market/ask/`, so that a scan puts few in order; all of
-    them are under ''.
+    Keys are kept by the root of what is scanned, its first two parts as `market/ask/`, so that a scan puts few in
+    order. Whoever comes after ``ROOTS_MAX`` roots shares the order of all keys, that of ''.
     """
 
-    __slots__ = ("_changes", "_placed", "_sorted")
+    __slots__ = ("_changes", "_sorted")
+
+    ROOTS_MAX = 8
+    """Each one looks through all changes."""
 
     def __init__(self, changes: dict[str, Any]) -> None:
         self._changes = changes
-        self._placed = 0
-        self._sorted: dict[str, Sorted] = {"": Sorted()}
+        self._sorted: dict[str, _Sorted] = {}
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Changed keys, ascending: all of the prefix's root."""
-        by_root = self._sorted
-        more = len(self._changes) - self._placed
+        """Changed keys, ascending: at least those with the prefix."""
+        root = prefix[: prefix.find("/", prefix.find("/") + 1) + 1]
+        below = self._sorted.get(root) or self._begun(root)
+        more = len(self._changes) - below.seen
         if more:
-            self._placed += more
-            fresh = list(islice(reversed(self._changes), more))
-            by_root[""].fresh += fresh
-            for key in fresh:
-                root = key[: key.find("/", key.find("/") + 1) + 1]
-                if root:
-                    try:
-                        by_root[root].fresh.append(key)
-                    except KeyError:
-                        by_root[root] = Sorted(key)
-        below = by_root.get(prefix[: prefix.find("/", prefix.find("/") + 1) + 1])
-        return [] if below is None else below.keys()
+            below.seen += more
+            root = below.root
+            below.add([key for key in islice(reversed(self._changes), more) if key.startswith(root)])
+        return below.keys
 
-
-class _Known(dict[str, Entry | None]):
-    """What is known of keys; a reader is asked once for each other one."""
-
-    __slots__ = ("_ask",)
-
-    def __init__(self, ask: Callable[[str], Entry | None], known: Mapping[str, Entry | None]) -> None:
-        super().__init__(known)
-        self._ask = ask
-
-    def __missing__(self, key: str) -> Entry | None:
-        entry = self[key] = self._ask(key)
-        return entry
+    def _begun(self, root: str) -> _Sorted:
+        if len(self._sorted) >= self.ROOTS_MAX:
+            root = ""
+        return self._sorted.setdefault(root, _Sorted(root))
 
 
 class Overlay:
@@ -142,16 +129,23 @@ class Overlay:
     def __init__(self, base: StateReader, changes: dict[str, Entry | None] | None = None) -> None:
         self.base = base
         self.changes: dict[str, Entry | None] = {} if changes is None else changes
-        self._known = _Known(base.get, self.changes)
+        self._known = dict(self.changes)
+        """What a key holds, so that ``base`` is asked once for each."""
         self._layer = Layer(self.changes)
         self.writes: list[Write] = []
 
     def get(self, key: str) -> Entry | None:
-        return self._known[key]
+        entry = self._known.get(key, UNKNOWN)
+        return self.fetch(key) if entry is UNKNOWN else entry
 
-    def finder(self) -> Callable[[str], Entry | None]:
-        """The same as ``get`` without a frame of Python's."""
-        return self._known.__getitem__
+    def fetch(self, key: str) -> Entry | None:
+        """What ``get`` finds that did not know it."""
+        entry = self._known[key] = self.base.get(key)
+        return entry
+
+    def finder(self) -> Callable[[str, Entry], Entry | None]:
+        """What is known of a key, or else what is given: the quick part of ``get``."""
+        return self._known.get
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         return merged_scan(self.base, self._layer.keys(prefix), self.changes.__getitem__, prefix, after, limit)
@@ -205,11 +199,11 @@ def merged_scan(
 class TransactionView:
     """What one transaction sees and does. Records reads with versions, range queries with digests, and writes."""
 
-    __slots__ = ("_beneath", "_layer", "base", "ranges", "reads", "writes")
+    __slots__ = ("_fetch", "_find", "_layer", "base", "ranges", "reads", "writes")
 
     def __init__(self, base: StateReader) -> None:
         self.base = base
-        self._beneath = base.finder() if type(base) is Overlay else base.get
+        self._find, self._fetch = (base.finder(), base.fetch) if type(base) is Overlay else (_nothing, base.get)
         self.reads: dict[str, Version | None] = {}
         self.ranges: list[RangeRead] = []
         self.writes: dict[str, bytes | None] = {}
@@ -227,7 +221,9 @@ class TransactionView:
         writes = self.writes
         if key in writes:
             return writes[key]
-        entry = self._beneath(key)
+        entry = self._find(key, UNKNOWN)
+        if entry is UNKNOWN:
+            entry = self._fetch(key)
         if entry is None:
             self.reads[key] = None
             return None
@@ -246,7 +242,7 @@ class TransactionView:
 
     def _keys(self, prefix: str) -> list[str]:
         """Written keys, ascending, those with ``prefix`` at least: few are looked through, many are kept in order."""
-        if len(self.writes) <= Sorted.INSORT_MAX:
+        if len(self.writes) <= INSORT_MAX:
             return sorted([key for key in self.writes if key.startswith(prefix)])
         if self._layer is None:
             self._layer = Layer(self.writes)
@@ -255,6 +251,10 @@ class TransactionView:
     def _own(self, key: str) -> Entry | None:
         value = self.writes[key]
         return None if value is None else Entry(0, 0, value)
+
+
+def _nothing(key: str, otherwise: Entry) -> Entry:
+    return otherwise
 
 
 class MemoryState:

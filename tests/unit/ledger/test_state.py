@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.state import Entry, MemoryState, Overlay, RangeRead, TransactionView, Version
+from ledger.state import Entry, Layer, MemoryState, Overlay, RangeRead, TransactionView, Version
 
 KEYS = st.text("ab/", min_size=1, max_size=3)
 ENTRIES = st.dictionaries(KEYS, st.binary(max_size=1), max_size=8)
@@ -107,3 +107,17 @@ def test_what_somebody_says_was_read_can_be_asked_again(
     view.reads.update(reads)
     view.ranges += ranges
     assert view.is_true() is true
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 5), st.booleans()), max_size=60))
+def test_more_roots_than_are_kept_in_order_are_scanned_all_the_same(steps: list[tuple[int, int, bool]]) -> None:
+    """Each write is followed by a scan below its root, of which there are more than ``Layer.ROOTS_MAX``."""
+    assert Layer.ROOTS_MAX < 12
+    overlay = Overlay(MemoryState())
+    model: dict[str, bytes | None] = {}
+    for number, (root, key, kept) in enumerate(steps):
+        change = {f"c/{root}/{key}": bytes([number]) if kept else None}
+        overlay.apply(change, 1, number)
+        model |= change
+        place = (f"c/{root}/", "", 9)
+        assert [(each, entry.value) for each, entry in overlay.scan(*place)] == expected(merged({}, model), place)
