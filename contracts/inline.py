@@ -1,5 +1,5 @@
-"""Operations on integers, written out in place: what a guard would find nearly always is looked for there, and it is
-called only otherwise, with operands that are computed once.
+"""Operations on integers, and on dictionaries by a text that the tree knows, written out in place: what a guard would
+find nearly always is looked for there, and it is called only otherwise, with operands that are computed once.
 
 Guards charge nothing for what is written out here, so gas is the same either way.
 """
@@ -7,20 +7,21 @@ Guards charge nothing for what is written out here, so gas is the same either wa
 from __future__ import annotations
 
 import ast
-from collections.abc import Set
+from collections.abc import Mapping
+from typing import TypeGuard
 
-from contracts.guards.meter import NUMBER_MAX
+from contracts.guards.meter import KEY_CHARS_FREE, LENGTH_MAX, NUMBER_MAX
 
-OPERAND, RESULT = "_operand", "_number"
+OPERAND, RESULT, OLD = "_operand", "_number", "_old"
 """Where a written-out operation keeps what it computes."""
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _EQUALITIES = (ast.Eq, ast.NotEq)
 
 
 class Inliner:
-    """For one function. ``numbers``: its names of the module's integers below 2^63, which are nothing else there."""
+    """For one function. ``numbers``: the module's integers below 2^63 by their names, which are nothing else there."""
 
-    def __init__(self, numbers: Set[str]) -> None:
+    def __init__(self, numbers: Mapping[str, int]) -> None:
         self._numbers = numbers
 
     def compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr, guard: str) -> ast.expr:
@@ -28,9 +29,9 @@ class Inliner:
         known = self._is_number(left) or self._is_number(right)
         if not isinstance(op, _ORDERS) and not (known and isinstance(op, _EQUALITIES)):
             return _call(guard, left, right)
-        if self._is_number(left) and not _is_simple(right):
+        if self._is_number(left) and not is_simple(right):
             tests, right = self._kept(right)
-        elif _is_simple(right):
+        elif is_simple(right):
             tests, left = self._kept(left)
             tests += self._tests(right)
         else:
@@ -39,21 +40,33 @@ class Inliner:
 
     def computed(self, left: ast.expr, op: ast.operator, right: ast.expr, guard: str) -> ast.expr:
         """``left op right`` of integers below 2^63 in place, or else the guard's."""
-        if not _is_simple(right):
+        if not is_simple(right):
             return _call(guard, left, right)
         if isinstance(op, ast.Add | ast.Sub | ast.Mult):
             tests, left = self._kept(left)
             made = _within(ast.NamedExpr(ast.Name(RESULT, ast.Store()), ast.BinOp(left, op, right)))
             tests += [*self._tests(right), made]
             return _either(tests, ast.Name(RESULT, ast.Load()), _call(guard, left, right))
-        if isinstance(right, ast.Constant) and self._is_number(right) and right.value > 0:  # type: ignore[operator]
+        if self._is_positive(right):
             tests, left = self._kept(left)
             return _either([*tests, _within(left)], ast.BinOp(left, op, right), _call(guard, left, right))
         return _call(guard, left, right)
 
+    def updated(self, place: ast.Name, key: ast.Constant, op: ast.operator, value: ast.expr, guard: str) -> ast.stmt:
+        """``place[key] op= value`` of a dictionary in place, or else the guards'. The value is a name or a number."""
+        old = ast.Name(OLD, ast.Load())
+        return ast.If(
+            _is_dictionary(place),
+            [
+                ast.Assign([ast.Name(OLD, ast.Store())], ast.Subscript(place, key, ast.Load())),
+                ast.Assign([ast.Subscript(place, key, ast.Store())], self.computed(old, op, value, guard)),
+            ],
+            [ast.Expr(_call("_set", place, key, _call(guard, _call("_item", place, key), value)))],
+        )
+
     def _kept(self, value: ast.expr) -> tuple[list[ast.expr], ast.expr]:
         """Tests that it is an integer, and what it can be reached by after them any number of times."""
-        if _is_simple(value):
+        if is_simple(value):
             return self._tests(value), value
         kept = ast.NamedExpr(ast.Name(OPERAND, ast.Store()), value)
         return [_is_integer(kept)], ast.Name(OPERAND, ast.Load())
@@ -61,20 +74,61 @@ class Inliner:
     def _tests(self, value: ast.expr) -> list[ast.expr]:
         return [] if self._is_number(value) else [_is_integer(value)]
 
+    def _is_positive(self, node: ast.expr) -> bool:
+        value = self._numbers.get(node.id) if isinstance(node, ast.Name) else getattr(node, "value", None)
+        return is_small(value) and value > 0
+
     def _is_number(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Name):
             return node.id in self._numbers
         return isinstance(node, ast.Constant) and is_small(node.value)
 
 
-def is_small(value: object) -> bool:
+def is_small(value: object) -> TypeGuard[int]:
     """An integer below 2^63, as nearly all are."""
     return type(value) is int and -NUMBER_MAX < value < NUMBER_MAX
 
 
-def _is_simple(node: ast.expr) -> bool:
+def is_simple(node: ast.expr) -> bool:
     """What can be looked at again and again: nothing happens by it."""
     return isinstance(node, ast.Name) or (isinstance(node, ast.Constant) and is_small(node.value))
+
+
+def is_plain_key(node: ast.expr) -> TypeGuard[ast.Constant]:
+    """A text that a dictionary is asked for as it is, and for nothing."""
+    return isinstance(node, ast.Constant) and type(node.value) is str and len(node.value) <= KEY_CHARS_FREE
+
+
+def item(place: ast.expr, key: ast.expr) -> ast.expr:
+    """``place[key]`` in place if that is a dictionary's by a short text, or a list's by a number that the tree knows;
+    or else the guard's. A key that lacks is found out by the machine."""
+    guarded = _call("_item", place, key)
+    if isinstance(place, ast.Constant):
+        return guarded  # Python warns of it when it compiles
+    kept = place
+    if not is_simple(place):
+        kept, place = ast.NamedExpr(ast.Name(OPERAND, ast.Store()), place), ast.Name(OPERAND, ast.Load())
+    if is_plain_key(key):
+        tests = [_is_dictionary(kept)]
+    elif isinstance(key, ast.Constant) and is_small(key.value) and key.value >= 0:
+        tests = [_is(kept, "_list_type"), ast.Compare(_call("_length", place), [ast.Gt()], [key])]
+    elif isinstance(key, ast.Name) and kept is place:
+        short = ast.Compare(_call("_length", key), [ast.LtE()], [ast.Constant(KEY_CHARS_FREE)])
+        tests = [_is_dictionary(place), _is(key, "_str_type"), short]
+    else:
+        return guarded
+    return _either(tests, ast.Subscript(place, key, ast.Load()), _call("_item", place, key))
+
+
+def stored(place: ast.Name, key: ast.Constant, value: ast.expr) -> ast.stmt:
+    """``place[key] = value`` in a dictionary in place, or else the guard's."""
+    full = ast.Compare(_call("_length", place), [ast.Gt()], [ast.Constant(LENGTH_MAX)])
+    put = ast.Assign([ast.Subscript(place, key, ast.Store())], value)
+    return ast.If(
+        _is_dictionary(place),
+        [put, ast.If(full, [ast.Expr(_call("_full"))], [])],
+        [ast.Expr(_call("_set", place, key, value))],
+    )
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:
@@ -82,7 +136,15 @@ def _call(name: str, *args: ast.expr) -> ast.Call:
 
 
 def _is_integer(value: ast.expr) -> ast.expr:
-    return ast.Compare(_call("_type", value), [ast.Is()], [ast.Name("_int_type", ast.Load())])
+    return _is(value, "_int_type")
+
+
+def _is_dictionary(value: ast.expr) -> ast.expr:
+    return _is(value, "_dict_type")
+
+
+def _is(value: ast.expr, type_name: str) -> ast.expr:
+    return ast.Compare(_call("_type", value), [ast.Is()], [ast.Name(type_name, ast.Load())])
 
 
 def _within(value: ast.expr) -> ast.expr:

@@ -8,11 +8,11 @@ itself says that a guard would find nothing, or what it would find nearly always
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping
 
-from contracts.guards.meter import CALLS_MAX, KEY_CHARS_FREE, TEXT_CHARS_FREE
+from contracts.guards.meter import CALLS_MAX, TEXT_CHARS_FREE
 from contracts.guards.methods import METHOD
-from contracts.inline import Inliner, is_small
+from contracts.inline import Inliner, is_plain_key, is_simple, is_small, item, stored
 from contracts.language import Checked, Function
 
 CHARGE = "_charge"
@@ -31,7 +31,7 @@ Pay = Callable[[int], list[ast.stmt]]
 def rewrite(checked: Checked, pay: Pay) -> ast.Module:
     """The module to compile: the contract's functions, rewritten, and nothing else."""
     deep = nesting(checked) > CALLS_MAX
-    numbers = {name for name, value in checked.constants.items() if is_small(value)}
+    numbers = {name: value for name, value in checked.constants.items() if is_small(value)}
     body: list[ast.stmt] = [
         _FunctionRewriter(function, deep, pay, numbers).rewritten() for function in checked.functions.values()
     ]
@@ -66,12 +66,14 @@ def _number(value: int) -> ast.Constant:
 
 
 def pay_at_once(amount: int) -> list[ast.stmt]:
-    """``_gas[0] -= amount``, and the end of it all if nothing is left."""
-    left = ast.Subscript(ast.Name("_gas", ast.Load()), _number(0), ast.Load())
-    spend = ast.AugAssign(
-        ast.Subscript(ast.Name("_gas", ast.Load()), _number(0), ast.Store()), ast.Sub(), _number(amount)
-    )
-    return [spend, ast.If(ast.Compare(left, [ast.Lt()], [_number(0)]), [ast.Expr(_call("_spent"))], [])]
+    """``_left = _gas[0] = _gas[0] - amount``, and the end of it all if less than nothing is left."""
+    gas = ast.Subscript(ast.Name("_gas", ast.Load()), _number(0), ast.Load())
+    kept = [ast.Name("_left", ast.Store()), ast.Subscript(ast.Name("_gas", ast.Load()), _number(0), ast.Store())]
+    left = ast.Compare(ast.Name("_left", ast.Load()), [ast.Lt()], [_number(0)])
+    return [
+        ast.Assign(kept, ast.BinOp(gas, ast.Sub(), _number(amount))),
+        ast.If(left, [ast.Expr(_call("_spent"))], []),
+    ]
 
 
 def pay_by_call(amount: int) -> list[ast.stmt]:
@@ -99,14 +101,15 @@ _COMPARE = {
 
 
 class _FunctionRewriter:
-    def __init__(self, function: Function, deep: bool, pay: Pay, numbers: Set[str]) -> None:
+    def __init__(self, function: Function, deep: bool, pay: Pay, numbers: Mapping[str, int]) -> None:
         self._function, self._deep, self._pay = function, deep, pay
         stored = {
             node.id
             for node in ast.walk(function.node)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
-        self._inliner = Inliner(numbers - stored - set(function.parameters))
+        own = stored | set(function.parameters)
+        self._inliner = Inliner({name: value for name, value in numbers.items() if name not in own})
 
     def rewritten(self) -> ast.FunctionDef:
         """``def f(a): _enter(); ...; _leave()``: where calls may nest too deeply, the depth is counted, and each return
@@ -163,6 +166,8 @@ class _FunctionRewriter:
 
     def _assign(self, target: ast.expr, value: ast.expr) -> ast.stmt:
         match target:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant() as key) if is_plain_key(key):
+                return stored(ast.Name(name, ast.Load()), key, value)
             case ast.Subscript(value=place, slice=index):
                 return ast.Expr(_call("_set", self._expression(place), self._expression(index), value))
             case ast.Tuple(elts=elements):
@@ -171,19 +176,23 @@ class _FunctionRewriter:
                 return ast.Assign([self._names(target)], value)
 
     def _augmented(self, target: ast.expr, op: ast.operator, value: ast.expr) -> list[ast.stmt]:
+        guard = _BINARY[type(op)]
+        value = self._expression(value)
         if isinstance(target, ast.Subscript):
             place, index = self._expression(target.value), self._expression(target.slice)
+            if isinstance(place, ast.Name) and is_plain_key(index) and is_simple(value):
+                return [self._inliner.updated(place, index, op, value, guard)]
             load = ast.Name("_place", ast.Load())
             at = ast.Name("_index", ast.Load())
             old = _call("_item", load, at)
             return [
                 ast.Assign([ast.Name("_place", ast.Store())], place),
                 ast.Assign([ast.Name("_index", ast.Store())], index),
-                ast.Expr(_call("_set", load, at, _call(_BINARY[type(op)], old, self._expression(value)))),
+                ast.Expr(_call("_set", load, at, _call(guard, old, value))),
             ]
         assert isinstance(target, ast.Name), "the checker lets only names and subscripts through"
         name = ast.Name(target.id, ast.Load())
-        new = self._inliner.computed(name, op, self._expression(value), _BINARY[type(op)])
+        new = self._inliner.computed(name, op, value, guard)
         return [ast.Assign([ast.Name(target.id, ast.Store())], new)]
 
     def _names(self, target: ast.expr) -> ast.expr:
@@ -216,6 +225,8 @@ class _FunctionRewriter:
             case ast.UnaryOp(op=op, operand=operand):
                 return ast.UnaryOp(op, self._expression(operand))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
+                if isinstance(op, ast.Is | ast.IsNot) and _is_negative(left):
+                    return ast.Constant(isinstance(op, ast.IsNot))  # Python warns of it when it compiles
                 if isinstance(op, ast.Is | ast.IsNot) or (isinstance(op, ast.Eq | ast.NotEq) and _is_short(right)):
                     return ast.Compare(self._expression(left), [op], [right])
                 return self._inliner.compared(self._expression(left), op, self._expression(right), _COMPARE[type(op)])
@@ -236,15 +247,8 @@ class _FunctionRewriter:
                 low = ast.Constant(None) if lower is None else self._expression(lower)
                 high = ast.Constant(None) if upper is None else self._expression(upper)
                 return _call("_slice", self._expression(value), low, high)
-            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if (
-                len(key) <= KEY_CHARS_FREE
-            ):
-                place = ast.Name(name, ast.Load())
-                plain = ast.Compare(_call("_type", place), [ast.Is()], [ast.Name("_dict_type", ast.Load())])
-                found = ast.Subscript(place, ast.Constant(key), ast.Load())
-                return ast.IfExp(plain, found, _call("_item", place, ast.Constant(key)))
             case ast.Subscript(value=value, slice=index):
-                return _call("_item", self._expression(value), self._expression(index))
+                return item(self._expression(value), self._expression(index))
             case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
                 rest = [self._expression(argument) for argument in args]
                 return _call(METHOD + name, self._expression(value), *rest)
@@ -265,6 +269,16 @@ def _summands(node: ast.expr) -> list[ast.expr]:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is str
+
+
+def _is_negative(node: ast.expr) -> bool:
+    """A literal below nothing, which is not `None`."""
+    return (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and isinstance(node.operand, ast.Constant)
+        and type(node.operand.value) is int
+    )
 
 
 def _is_short(node: ast.expr) -> bool:

@@ -11,7 +11,7 @@ from contracts.guards.arithmetic import make_arithmetic
 from contracts.guards.comparison import make_comparisons
 from contracts.guards.containers import make_access, make_dict_key, make_loops
 from contracts.guards.conversions import make_conversions
-from contracts.guards.meter import LIMIT, Meter, make_charges, spent
+from contracts.guards.meter import LIMIT, Meter, full, make_charges, spent
 from contracts.guards.methods import make_methods
 from contracts.guards.sequences import make_sequences
 
@@ -32,6 +32,10 @@ def make_guards(meter: Meter) -> dict[str, Any]:
         "_type": type,
         "_dict_type": dict,
         "_int_type": int,
+        "_list_type": list,
+        "_str_type": str,
+        "_length": len,
+        "_full": full,
         **arithmetic,
         **comparisons,
         **make_access(charges, dict_key, eq),

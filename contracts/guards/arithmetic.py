@@ -53,19 +53,19 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
 
     def joined(*parts: Any) -> Any:
         """``a + b + c``: texts are put together at once."""
-        if type(parts[0]) is str:
-            try:
-                made = "".join(parts)
-            except TypeError:
+        try:
+            made = "".join(parts)
+        except TypeError:
+            if type(parts[0]) is str:
                 raise mismatch() from None
-            length = len(made)
-            if length > LENGTH_MAX:
-                raise Trap(TrapCode.TOO_LARGE)
-            left = gas[0] = gas[0] - len(parts) - length // 8
-            if left < 0:
-                raise out_of_gas()
-            return made
-        return reduce(add, parts)
+            return reduce(add, parts)
+        length = len(made)
+        if length > LENGTH_MAX:
+            raise Trap(TrapCode.TOO_LARGE)
+        left = gas[0] = gas[0] - len(parts) - length // 8
+        if left < 0:
+            raise out_of_gas()
+        return made
 
     def sub(a: Any, b: Any) -> int:
         if type(a) is int and type(b) is int:

@@ -18,7 +18,8 @@ def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., 
         kind = type(a)
         if kind is type(b):
             if kind is str:
-                left = gas[0] = gas[0] - 1 - min(len(a), len(b)) // 32
+                here, there = len(a), len(b)
+                left = gas[0] = gas[0] - 1 - (here if here < there else there) // 32
                 if left < 0:
                     raise out_of_gas()
             elif kind is list or kind is dict:

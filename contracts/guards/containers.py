@@ -105,9 +105,8 @@ def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bo
     def slice_of(place: Any, low: Any, high: Any) -> Any:
         if type(place) not in (list, str):
             raise mismatch()
-        for bound in (low, high):
-            if bound is not None and type(bound) is not int:
-                raise mismatch()
+        if (low is not None and type(low) is not int) or (high is not None and type(high) is not int):
+            raise mismatch()
         return sized(place[low:high])
 
     return {"_in": contains, "_notin": lacks, "_item": item, "_set": set_item, "_slice": slice_of}

@@ -11,10 +11,13 @@ from contracts.guards.meter import DIGITS_MAX, NUMBER_MAX, Charges, bounded, mis
 
 DIGITS_GAS = 40
 """Of numbers beyond a machine's word."""
+PADDED_MAX = 1_024
+"""Padded numbers that are kept: the parts of keys come again and again."""
 
 
 def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> dict[str, Callable[..., Any]]:
     charge, gas = charges.charge, charges.gas
+    padded = dict[tuple[int, int], str]()
 
     def to_text(value: Any) -> str:
         if type(value) is int:
@@ -52,16 +55,25 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
         return dict(values[0])
 
     def pad(number: Any, width: Any) -> str:
-        if type(number) is not int or type(width) is not int or number < 0:
+        if type(number) is not int or type(width) is not int:
+            raise mismatch()
+        text = padded.get((number, width)) or fresh(number, width)
+        left = gas[0] = gas[0] - (6 if number < NUMBER_MAX else DIGITS_GAS)
+        if left < 0:
+            raise out_of_gas()
+        return text
+
+    def fresh(number: int, width: int) -> str:
+        if number < 0:
             raise mismatch()
         if width > DIGITS_MAX:
             raise Trap(TrapCode.VALUE_INVALID)
         text = str(number).zfill(width)
         if len(text) != width:
             raise Trap(TrapCode.VALUE_INVALID)
-        left = gas[0] = gas[0] - (6 if number < NUMBER_MAX else DIGITS_GAS)
-        if left < 0:
-            raise out_of_gas()
+        if len(padded) >= PADDED_MAX:
+            padded.clear()
+        padded[number, width] = text
         return text
 
     def digest(text: Any) -> str:

@@ -39,7 +39,8 @@ class Meter:
         self.depth = [0]
 
     def charge(self, amount: int) -> None:
-        left = self.gas[0] = self.gas[0] - amount
+        gas = self.gas
+        left = gas[0] = gas[0] - amount
         if left < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
 
@@ -53,8 +54,8 @@ class Meter:
             return 1
         if left == 0:
             raise Trap(TrapCode.TOO_DEEP)
-        total = 1 + len(value)
         gas = self.gas
+        total = 1 + len(value)
         rest = gas[0] = gas[0] - total
         if rest < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
@@ -109,7 +110,9 @@ def make_charges(meter: Meter) -> Charges:
         """Charge for a fresh text or list, by its length."""
         if len(value) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        charge(1 + len(value) // 8)
+        left = gas[0] = gas[0] - 1 - len(value) // 8
+        if left < 0:
+            raise Trap(TrapCode.OUT_OF_GAS)
         return value
 
     def sought(value: str, part: str) -> None:
@@ -126,6 +129,11 @@ def out_of_gas() -> Trap:
 def spent() -> None:
     """What a contract's code ends with that finds no gas left."""
     raise out_of_gas()
+
+
+def full() -> None:
+    """What a contract's code ends with that has put too much into a dictionary."""
+    raise Trap(TrapCode.TOO_LARGE)
 
 
 def mismatch() -> Trap:

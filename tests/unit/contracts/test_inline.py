@@ -58,3 +58,89 @@ def test_numbers_that_the_tree_knows(op: str, fixed: str) -> None:
         for first in (0, 2):
             plain, guarded = run(state, first, x, 0), run(state, first + 1, x, 0)
             assert (plain.code, plain.value) == (guarded.code, guarded.value), (op, x, fixed)
+
+
+PLACES: tuple[Any, ...] = ({"k": 5}, {}, {"k": "a"}, {"k": None}, [], [5], [5, 6], "", "ab", 7, None, {"1": {"k": 1}})
+
+
+def test_items_in_place_and_by_the_guard_agree() -> None:
+    """A key that is a call's result is the guard's; of numbers a list is asked for, and a dictionary refuses them."""
+    state = state_of(
+        ["x['k']", "x[same('k')]", "x[0]", "x[same(0)]", "x[1]", "x[same(1)]", "x[y]", "x[same(y)]",
+         "same(x)['k']", "same(x)[same('k')]", "same(x)[1]", "same(x)[same(1)]", "7['k']", "7[same('k')]",
+         "'ab'[1]", "'ab'[same(1)]", "SEVEN[0]", "SEVEN[same(0)]", "None['k']", "None[same('k')]"]
+    )  # fmt: skip
+    for x, y, first in product(PLACES, ("k", "z", "k" * 257, 0, 1, -1, True, None, [1]), range(0, 20, 2)):
+        plain, guarded = run(state, first, x, y), run(state, first + 1, x, y)
+        assert (plain.code, plain.value) == (guarded.code, guarded.value), (x, y, first)
+
+
+STORED = """
+@export('*')
+def f0(t: list):
+    x = t[0]
+    y = t[1]
+    {0}
+    return x
+
+
+@export('*')
+def f1(t: list):
+    x = t[0]
+    y = t[1]
+    {1}
+    return x
+
+
+@export('*')
+def f2(t: list):
+    x = {{}}
+    for n in range(100000):
+        x['k' + str(n)] = n
+    {0}
+
+
+@export('*')
+def f3(t: list):
+    x = {{}}
+    for n in range(100000):
+        x['k' + str(n)] = n
+    {1}
+
+
+def same(x):
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("plain", "guarded"),
+    [
+        ("x['k'] = y", "x[same('k')] = y"),
+        ("x['k'] = x['k']", "x[same('k')] = x[same('k')]"),
+        *((f"x['k'] {op}= y", f"x[same('k')] {op}= y") for op in ("+", "-", "*", "//", "%")),
+        *((f"x['k'] {op}= 7", f"x[same('k')] {op}= 7") for op in ("+", "-", "*", "//", "%")),
+        ("x['more'] = 1", "x[same('more')] = 1"),
+    ],
+)
+def test_what_is_stored_in_place_and_by_the_guard_agrees(plain: str, guarded: str) -> None:
+    record = {"source": STORED.format(plain, guarded), "sha256": "", "version": 1}
+    state = MemoryState({"governance/contract/c": Entry(0, 0, encode_value(record))})
+    for x, y in product((*PLACES, {"k": 2**63 - 1}, {"k": 2**255}), (*NUMBERS, *OTHERS)):
+        found, wanted = run(state, 0, x, y), run(state, 1, x, y)
+        assert (found.code, found.value) == (wanted.code, wanted.value), (plain, x, y)
+
+
+def test_a_dictionary_in_place_holds_no_more_than_it_may() -> None:
+    source = STORED.format("x['more'] = 1", "x[same('more')] = 1")
+    record = {"source": source, "sha256": "", "version": 1}
+    state = MemoryState({"governance/contract/c": Entry(0, 0, encode_value(record))})
+    for number in (2, 3):
+        call = Call("c", f"f{number}", {"t": []}, ("s",), "", 10_000_000, 1, 1, 0, "transaction")
+        assert MACHINE.run(call, TransactionView(state)).code == "TOO_LARGE"
+
+
+def test_a_negative_literal_is_not_none() -> None:
+    """Regression: Python warned of it when it compiled, and where warnings are errors the contract failed to load."""
+    state = state_of(["-5 is None", "-5 is not None"])
+    assert [run(state, number, 0, 0).value for number in (0, 1)] == [False, True]
