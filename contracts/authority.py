@@ -43,6 +43,7 @@ class Authority:
         encoded: Callable[[Value], bytes],
     ) -> None:
         self._now, self._charge, self._reads, self._encoded = now, charge, reads, encoded
+        self._shared = reads.shared
         self._users, self._contracts = Keys(USER_PREFIX), Keys(CONTRACT_PREFIX)
 
     def functions_for(self, contract: str) -> dict[str, Callable[..., Any]]:
@@ -72,16 +73,14 @@ class Authority:
             raise Trap(TrapCode.TYPE_MISMATCH)
         self._charge(AUTHENTICATE_GAS + len(roles))
         try:
-            user = self._reads.shared(self._users[signer])
+            user = self._shared(self._users[signer])
         except Trap:  # no user is known by what is no key
             user = None
         if user is None:
             return str(RefusalCode.NOT_REGISTERED)
-        refusal = standing(user, roles, self._now[0].call.block_time_ms, self._is_there)
+        session = self._now[0]
+        refusal = standing(user, roles, session.call.block_time_ms, session.view.get)
         return "" if refusal is None else str(refusal)
-
-    def _is_there(self, key: str) -> bool:
-        return self._now[0].view.get(key) is not None
 
     def certificate(self, text: Any) -> Value:
         der = self._bytes_of(text, TrapCode.CERTIFICATE_INVALID)

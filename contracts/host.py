@@ -21,6 +21,7 @@ from contracts.session import (
     CALL_GAS,
     EMIT_GAS,
     EVENTS_MAX,
+    KEPT_RATE,
     KEY_CHARS_MAX,
     NAME_CHARS_MAX,
     PUT_GAS,
@@ -59,6 +60,7 @@ class Host:
         """The call in progress; contracts run only inside one."""
         self.encoded = make_encoded(meter)
         self._reads = make_reads(meter, self._now)
+        self._read = self._reads.read
         self._authority = Authority(self._now, meter.charge, self._reads, self.encoded)
         self._parameters = Keys("governance/parameter/")
 
@@ -104,18 +106,18 @@ class Host:
 
         def put(key: Any, value: Any) -> None:
             try:
-                full = own.get(key) or own.checked(key)
+                full = own.get(key) or prefix + check_key(key)
             except TypeError:  # not even hashable
                 raise Trap(TrapCode.KEY_INVALID) from None
-            data = encoded(value, PUT_GAS, 1)
+            data = encoded(value, PUT_GAS, KEPT_RATE)
             session = now[0]
             if session.read_only:
                 raise Trap(TrapCode.WRITE_IN_VIEW)
-            session.view.put(full, data)
+            session.view.writes[full] = data
 
         def delete(key: Any) -> None:
             charge(PUT_GAS)
-            self._writable().view.delete(own.checked(key))
+            self._writable().view.delete(prefix + check_key(key))
 
         def scan(start: Any, after: Any, limit: Any) -> Value:
             if type(start) is not str or type(after) is not str or type(limit) is not int:
@@ -153,12 +155,14 @@ class Host:
                 names.add(name)
 
         def emit(name: Any, data: Any) -> None:
-            session = self._writable()
+            session = now[0]
+            if session.read_only:
+                raise Trap(TrapCode.WRITE_IN_VIEW)
             if type(data) is not dict or len(session.events) >= EVENTS_MAX:
                 raise Trap(TrapCode.VALUE_INVALID)
             if type(name) is not str or name not in names:
                 check_name(name)
-            told = encoded(data, EMIT_GAS, 1)
+            told = encoded(data, EMIT_GAS, KEPT_RATE)
             session.events.append(Event(contract, name, data.copy() if is_flat(data) else decode_value(told)))
 
         def call(other: Any, function: Any, args: Any) -> Value:
@@ -203,13 +207,13 @@ class Host:
             raise Trap(TrapCode.TYPE_MISMATCH)
         if not 0 <= at_ms <= TIME_MS_MAX or session.schedules >= SCHEDULES_MAX:
             raise Trap(TrapCode.VALUE_INVALID)
-        data = self.encoded({"contract": contract, "function": function, "args": args}, SCHEDULE_GAS, 1)
+        data = self.encoded({"contract": contract, "function": function, "args": args}, SCHEDULE_GAS, KEPT_RATE)
         place = f"{at_ms:015d}/{session.call.height:012d}/{session.call.index:05d}/{session.schedules:03d}"
         session.schedules += 1
         self._writable().view.put(DEADLINE_PREFIX + place, data)
 
     def _parameter(self, name: Any) -> int:
-        found = self._reads.read(self._parameters, name)
+        found = self._read(self._parameters, name, False)
         if found is None:
             raise Trap(TrapCode.PARAMETER_UNKNOWN)
         return int(found["value"])

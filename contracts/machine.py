@@ -89,7 +89,7 @@ class _Engine:
     def run(self, call: Call, view: TransactionView) -> CallResult:
         self.meter.gas[0] = call.gas_limit
         self.meter.depth[0] = 0
-        session = Session(call, view, [call.contract], caller=call.signers[0] if call.signers else "")
+        session = Session(call, view, [call.contract], call.signers[0] if call.signers else "", [], {})
         self.host.begin(session)
         try:
             returned = self._run(call, session)
@@ -188,7 +188,7 @@ def arguments(function: Function, args: dict[str, Value] | list[Value]) -> list[
 def _by_name(function: Function, args: dict[str, Value]) -> list[Value]:
     try:
         if len(args) == len(function.parameters):
-            return [args[name] for name in function.parameters]
+            return [*map(args.__getitem__, function.parameters)]
     except KeyError:
         pass
     wanted = ", ".join(function.parameters) or "no arguments"

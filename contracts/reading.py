@@ -17,8 +17,9 @@ SCALARS = frozenset({str, int, bool, type(None)})
 KEYS_MAX = 4_096
 KNOWN_MAX, KNOWN_BYTES_MAX = 4_096, 1_024
 
-Known: TypeAlias = "tuple[bytes, int, dict[str, Value] | list[Value] | None]"
-"""A stored value: its bytes, what its nodes cost, and if it is flat, itself, to be copied and left as it is."""
+Known: TypeAlias = "tuple[bytes, int, int, dict[str, Value] | list[Value] | None]"
+"""A stored value: its bytes, what its nodes cost, what reading it costs in all, and if it is flat, itself, to be copied
+and left as it is."""
 
 
 class Keys(dict[Any, str]):
@@ -30,12 +31,8 @@ class Keys(dict[Any, str]):
         super().__init__()
         self._prefix = prefix
 
-    def checked(self, key: Any) -> str:
-        """The state's key, not kept: what is written is new most of the time, and the memory is better used again."""
-        return self._prefix + check_key(key)
-
     def __missing__(self, key: Any) -> str:
-        full = self.checked(key)
+        full = self._prefix + check_key(key)
         if len(self) >= KEYS_MAX:
             self.clear()
         self[key] = full
@@ -47,8 +44,8 @@ class Reads:
     """A thread's ways to what is stored. While a key holds the same bytes, they are not weighed again, nor decoded
     again if they are flat."""
 
-    read: Callable[[Keys, Any], Value]
-    """A fresh copy of what a key holds, charged."""
+    read: Callable[..., Value]
+    """``read(keys, key, copied=True)``: what a key holds, charged; a copy, or else not to be changed."""
     decoded: Callable[[str, bytes], Value]
     """A fresh copy of what these bytes, of this key, say; charged by its nodes, of which a byte may become many."""
     shared: Callable[[str], Value]
@@ -58,19 +55,13 @@ class Reads:
 def make_reads(meter: Meter, now: list[Session]) -> Reads:
     """``now``: the session in progress."""
     gas, charge, known_by_key = meter.gas, meter.charge, dict[str, Known]()
+    known_of = known_by_key.get
 
-    def keep(key: str, known: Known) -> None:
-        if len(known[0]) <= KNOWN_BYTES_MAX:
+    def keep(key: str, data: bytes, nodes_gas: int, flat: dict[str, Value] | list[Value] | None) -> None:
+        if len(data) <= KNOWN_BYTES_MAX:
             if len(known_by_key) >= KNOWN_MAX:
                 known_by_key.clear()
-            known_by_key[key] = known
-
-    def made(known: Known, price: int) -> Value:
-        left = gas[0] = gas[0] - price - known[1]
-        if left < 0:
-            raise out_of_gas()
-        flat = known[2]
-        return decode_value(known[0]) if flat is None else flat.copy()
+            known_by_key[key] = (data, nodes_gas, GET_GAS + len(data) // 16 + nodes_gas, flat)
 
     def weighed(data: bytes) -> tuple[Value, bool]:
         """A value, charged by its nodes, and whether it is flat."""
@@ -82,39 +73,54 @@ def make_reads(meter: Meter, now: list[Session]) -> Reads:
         return value, flat
 
     def decoded(key: str, data: bytes) -> Value:
-        known = known_by_key.get(key)
-        return made(known, 0) if known is not None and known[0] == data else weighed(data)[0]
+        known = known_of(key)
+        if known is None or known[0] != data:
+            return weighed(data)[0]
+        charge(known[1])
+        flat = known[3]
+        return decode_value(data) if flat is None else flat.copy()
 
-    def read(keys: Keys, key: Any) -> Value:
+    def read(keys: Keys, key: Any, copied: bool = True) -> Value:
         try:
             full = keys[key]
         except TypeError:  # not even hashable
             raise Trap(TrapCode.KEY_INVALID) from None
         data = now[0].view.get(full)
-        price = GET_GAS if data is None else GET_GAS + len(data) // 16
-        known = known_by_key.get(full)
-        if known is not None and known[0] == data:
-            return made(known, price)
-        left = gas[0] = gas[0] - price  # before the work
-        if left < 0:
-            raise out_of_gas()
         if data is None:
+            left = gas[0] = gas[0] - GET_GAS
+            if left < 0:
+                raise out_of_gas()
             return None
+        known = known_of(full)
+        if known is not None and known[0] == data:
+            left = gas[0] = gas[0] - known[2]
+            if left < 0:
+                raise out_of_gas()
+            flat = known[3]
+            if flat is None:
+                return decode_value(data)
+            return flat.copy() if copied else flat
+        return fresh(full, data)
+
+    def fresh(key: str, data: bytes) -> Value:
+        """What a key holds that is not known."""
+        charge(GET_GAS + len(data) // 16)  # before the work
+        left = gas[0]
         value, flat = weighed(data)
         if type(value) not in SCALARS:
-            keep(full, (data, left - gas[0], value.copy() if flat else None))
+            keep(key, data, left - gas[0], value.copy() if flat else None)
         return value
 
     def shared(key: str) -> Value:
         data = now[0].view.get(key)
         if data is None:
             return None
-        known = known_by_key.get(key)
-        if known is not None and known[0] == data and known[2] is not None:
-            return known[2]
+        known = known_of(key)
+        if known is not None and known[0] == data and known[3] is not None:
+            return known[3]
         value = decode_value(data)
         if type(value) is dict and is_flat(value):
-            keep(key, (data, NODE_GAS * len(value), value))
+            keep(key, data, NODE_GAS * len(value), value)
         return value
 
     return Reads(read, decoded, shared)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from contracts.codes import Trap, TrapCode
 from ledger.execution import Call, Event
@@ -22,6 +23,8 @@ SCHEDULES_MAX = 999
 TIME_MS_MAX = 10**15 - 1
 
 GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 300
+PASSED_RATE, KEPT_RATE = 1, 17
+"""What 16 bytes cost of a value that is passed on, and of one that is stored or told."""
 ROW_GAS = 100
 """What a row of a scan costs beside its bytes and nodes: more than reading a key, since it is made a row too."""
 NODE_GAS = 4
@@ -32,19 +35,18 @@ AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 20_000, 400
 SIGNATURE_GAS = 5_000
 
 
-@dataclass(slots=True)
-class Session:
+class Session(msgspec.Struct):
     """One top-level call in progress. ``stack``: the contracts that are running, outermost first."""
 
     call: Call
     view: TransactionView
     stack: list[str]
-    events: list[Event] = field(default_factory=list)
-    modules: dict[str, Any] = field(default_factory=dict)
+    caller: str
+    events: list[Event]
+    modules: dict[str, Any]
     """The other contracts that were called, compiled."""
     code_hash: str = ""
     schedules: int = 0
-    caller: str = ""
     read_only: int = 0
     """How many view functions are on the stack: while there is one, nothing may be written."""
 

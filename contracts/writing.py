@@ -8,7 +8,7 @@ from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from contracts.guards.meter import out_of_gas
 from contracts.reading import SCALARS
-from contracts.session import NODE_GAS, VALUE_BYTES_MAX
+from contracts.session import NODE_GAS, PASSED_RATE, VALUE_BYTES_MAX
 from ledger.values import Value, ValueInvalid, encode_plain, encode_value
 
 FLAT_MAX = 64
@@ -17,10 +17,10 @@ than a value may have ends the call, and whoever has such texts has paid for the
 
 
 def make_encoded(meter: Meter) -> Callable[..., bytes]:
-    """``encoded(value, gas, byte_gas)``: canonical bytes, for ``gas``, so much a byte, and what the nodes cost."""
+    """``encoded(value, gas, rate)``: canonical bytes, for ``gas``, so much for 16 bytes, and what the nodes cost."""
     gas, charge, weigh = meter.gas, meter.charge, meter.weigh
 
-    def encoded(value: Value, price: int = 0, byte_gas: int = 0) -> bytes:
+    def encoded(value: Value, price: int = 0, rate: int = PASSED_RATE) -> bytes:
         kind = type(value)
         if kind is dict and len(value) <= FLAT_MAX and SCALARS.issuperset(map(type, value.values())):
             price += NODE_GAS * len(value)
@@ -35,7 +35,7 @@ def make_encoded(meter: Meter) -> Callable[..., bytes]:
         except (TypeError, OverflowError, UnicodeEncodeError):
             data = _bytes_of(value)
         size = len(data)
-        left = gas[0] = gas[0] - price - size // 16 - byte_gas * size
+        left = gas[0] = gas[0] - price - size * rate // 16
         if left < 0:
             raise out_of_gas()
         if size > VALUE_BYTES_MAX:

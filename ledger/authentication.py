@@ -27,16 +27,16 @@ def authenticate(reader: StateReader, signer: str, roles: Sequence[str], time_ms
     entry = reader.get(USER_PREFIX + signer)
     if entry is None:
         return RefusalCode.NOT_REGISTERED
-    return standing(decode_value(entry.value), roles, time_ms, lambda key: reader.get(key) is not None)
+    return standing(decode_value(entry.value), roles, time_ms, reader.get)
 
 
-def standing(user: Value, roles: Sequence[str], time_ms: int, is_there: Callable[[str], bool]) -> RefusalCode | None:
-    """Why a registered user may not act, or None. ``is_there`` says whether the state has a key."""
+def standing(user: Value, roles: Sequence[str], time_ms: int, get: Callable[[str], object]) -> RefusalCode | None:
+    """Why a registered user may not act, or None. ``get``: what the state has under a key, or None."""
     if time_ms < user["not_before_ms"]:
         return RefusalCode.CERTIFICATE_NOT_YET_VALID
     if time_ms > user["not_after_ms"]:
         return RefusalCode.CERTIFICATE_EXPIRED
-    if is_there(f"governance/revoked/{user['serial']}"):
+    if get(f"governance/revoked/{user['serial']}") is not None:
         return RefusalCode.CERTIFICATE_REVOKED
     if user["suspended"]:
         return RefusalCode.SUSPENDED
