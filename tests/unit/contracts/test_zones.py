@@ -148,6 +148,33 @@ def test_products_have_books_of_their_own(zones: Market) -> None:
     assert zones.get(f"market/top/bid/{zones.interval:010d}/valley") is None
 
 
+@pytest.mark.parametrize("count", [40, 41, 90])
+def test_a_closing_gate_leaves_no_best_order_of_however_many_products(count: int) -> None:
+    """They are cleared forty a block: one that stayed would name an order that rests no longer, and whoever met it once
+    the gate is open again would fail. Orders are withdrawn meanwhile with their best order cleared and not yet."""
+    market = Market({"gate_closure_s": 3_600})
+    market.interval += 1
+    orders = []
+    for number in range(count):
+        zone = f"z{number:02d}"
+        market.bind(f"m-{zone}", "sol", zone=zone)
+        market.ok("governance", "set_product", product(name=f"p{number:02d}", zones=[zone]), "op1", "op2")
+        terms = {**market.order_args("ask", zone, 10, MID), "price": MID + number}
+        orders.append(market.ok("market", "place_order", terms, "sol")["order"])
+    gate_ms = market.interval * INTERVAL_MS - 3_600_000
+    assert [code for code, _ in market.chain.block(gate_ms - market.chain.time_ms)] == ["OK"]
+    assert len(market.records("market/top/")) == count - 40
+    for order in (orders[0], orders[-1]):
+        market.ok("market", "cancel_order", {"order": order}, "sol")
+    market.to(gate_ms)
+    assert market.records("market/top/") == market.records("market/ask/") == []
+    assert {status(market, order) for order in orders[1:-1]} == {("expired", 10)}
+    assert market.held("sol") == 0
+    market.ok("governance", "set_parameter", {"name": "gate_closure_s", "value": 60}, "op1", "op2")
+    market.bind("m-bea", "bea", zone=f"z{count - 1:02d}")
+    assert market.order("bid", "bea", 10, HIGH)[1] == []
+
+
 def test_a_zone_that_trades_by_auction_has_no_continuous_book(zones: Market) -> None:
     zones.ok("governance", "set_product", product(mechanism="auction"), "op1", "op2")
     args = zones.order_args("bid", "bea", 10, HIGH)
