@@ -41,7 +41,7 @@ from contracts.sandbox.walls import raise_walls
 from ledger.authentication import read_certificate
 from ledger.execution import OK, Call
 from ledger.state import Entry, MemoryState, Overlay, TransactionView
-from ledger.values import Value, decode_value, encode_value
+from ledger.values import Value, decode_value, encode_plain, encode_value
 
 GC_THRESHOLD = 50_000
 READ_BYTES = 1 << 20
@@ -137,10 +137,10 @@ class Worker:
         return Outcome(
             result.code,
             result.message,
-            encode_value(result.value),
+            encoded(result.value),
             result.gas_used,
             result.code_hash,
-            [(event.contract, event.name, encode_value(event.data)) for event in result.events],
+            [(event.contract, event.name, encoded(event.data)) for event in result.events],
             view.writes,
             view.reads,
             [(each.prefix, each.after, each.limit, each.digest) for each in view.ranges],
@@ -160,6 +160,14 @@ class Worker:
             index=planned.index,
             kind=planned.kind,  # type: ignore[arg-type]  # the node sends what it got
         )
+
+
+def encoded(value: Value) -> bytes:
+    """The canonical bytes of what the machine gave, which holds nothing but values."""
+    try:
+        return encode_plain(value)
+    except OverflowError:
+        return encode_value(value)
 
 
 def load_everything() -> None:
