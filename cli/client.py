@@ -15,8 +15,10 @@ from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.proofs import ProofInvalid
 from sdk import methods
 from sdk.client import AsyncClient
+from sdk.configuration import ConfigurationError
+from sdk.connection import tls_of
 from sdk.errors import Refused, SdkError
-from sdk.transports import connect
+from sdk.transports import Transport, connect
 
 app = typer.Typer(
     help="Submit transactions, fetch receipts.\n\n"
@@ -95,6 +97,18 @@ def genesis_of(genesis: Path, channel: str) -> Genesis:
     return load_genesis(beside if channel and genesis.name == GENESIS.name else genesis)
 
 
+def endpoints_of(nodes: list[str], genesis: Genesis, key: Path) -> list[Transport]:
+    """Those at ``tls://`` are known by the network's roots, and know who asks by the certificate beside the key, where
+    ``wattq register`` puts it. ``ConfigurationError`` if that is another key's."""
+    certificate = key.with_suffix(".crt")
+    shown = certificate if certificate.exists() else None
+    if not any(url.startswith("tls://") for url in nodes):
+        return [connect(url) for url in nodes]
+    tls = tls_of(genesis.roots, shown, key)
+    known = {url: (tls if url.startswith("tls://") else None) for url in nodes}
+    return [connect(url, trust, vouched=shown is not None) for url, trust in known.items()]
+
+
 def ask(
     work: Callable[[AsyncClient], Awaitable[T]],
     nodes: list[str],
@@ -106,16 +120,15 @@ def ask(
     """Do ``work`` as the holder of a key; what goes wrong is told by ``fail``, with the exit code for it."""
 
     async def whole() -> T:
-        endpoints = [connect(url) for url in nodes]
         trusted = genesis_of(genesis, channel)
-        async with AsyncClient(endpoints, trusted, SigningKey.load(key), channel) as client:
+        async with AsyncClient(endpoints_of(nodes, trusted, key), trusted, SigningKey.load(key), channel) as client:
             return await work(client)
 
     try:
         return asyncio.run(whole())
     except (Refused, ProofInvalid) as error:
         fail(str(error), 1)
-    except (GenesisInvalid, InvalidKey, OSError, ValueError) as error:
+    except (ConfigurationError, GenesisInvalid, InvalidKey, OSError, ValueError) as error:
         fail(str(error), 2)
     except SdkError as error:
         fail(str(error), 3)

@@ -7,6 +7,7 @@ A connection file::
     key = "alice.key"        # left out: nothing is signed, and only what is public is read
     channel = ""             # another channel than the main one
     roots = "roots.pem"      # CA roots beside those of the genesis file, which HTTPS and tls:// nodes are known by
+    certificate = "alice.crt"  # the key's certificate: tls:// nodes know who connects by it, and no session is opened
 
 Paths are relative to the file.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import ssl
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +26,7 @@ from msgspec import Meta
 
 from ca.authority import AuthorityError, read_roots
 from ca.keys import SigningKey
-from ca.tls import pem_of, trusting_context
+from ca.tls import pem_of, trusting_context, user_context
 from ledger.genesis import GENESIS_FILE_NAME, Genesis, load_genesis
 from sdk.configuration import LOOPBACK, Configuration, ConfigurationError, load
 from sdk.transports import Transport, connect
@@ -40,6 +42,7 @@ class ConnectionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     key: str = ""
     channel: str = ""
     roots: str = ""
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,15 @@ class Connection:
     key: SigningKey | None
     channel: str
     tls: ssl.SSLContext
+    vouched: bool
+    """``tls`` shows the certificate of ``key``."""
 
     def transports(self) -> list[Transport]:
-        return [connect(endpoint, self.tls) for endpoint in self.endpoints]
+        return [connect(endpoint, self.tls, vouched=self.vouched) for endpoint in self.endpoints]
 
 
 def read_connection(file: Path, key: Path | None = None) -> Connection:
-    """What ``file`` says; ``key`` instead of the key that it names.
+    """What ``file`` says; ``key`` instead of the key that it names, and then without the file's certificate.
 
     Raises ``ConfigurationError`` naming file and key, ``GenesisInvalid``, or ``InvalidKey``.
     """
@@ -72,13 +77,28 @@ def read_connection(file: Path, key: Path | None = None) -> Connection:
     except AuthorityError as error:
         raise ConfigurationError(f"{file}: roots: {error}") from None
     chosen = key or (file.parent / said.key if said.key else None)
+    shown = file.parent / said.certificate if said.certificate and key is None else None
     return Connection(
         endpoints=said.nodes,
         genesis=genesis,
         key=SigningKey.load(chosen) if chosen is not None else None,
         channel=said.channel,
-        tls=trusting_context(pem_of((*genesis.roots, *vouched))),
+        tls=tls_of((*genesis.roots, *vouched), shown, chosen),
+        vouched=shown is not None,
     )
+
+
+def tls_of(roots: Iterable[bytes], certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    """Trusts these roots (DER) alone, and shows ``certificate`` of ``key`` if there is one. ``ConfigurationError`` if
+    that cannot be read, or is another key's."""
+    if certificate is None:
+        return trusting_context(pem_of(roots))
+    if key is None:
+        raise ConfigurationError(f"{certificate}: a certificate is shown with its key; name that too")
+    try:
+        return user_context(pem_of(roots), certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"{certificate}: no certificate of {key}: {error}") from None
 
 
 def _checked(tree: dict[str, object], file: Path) -> ConnectionFile:

@@ -13,6 +13,7 @@ from sdk.streaming import Inbox
 
 IN_FLIGHT_MAX = 1_024
 ANSWER_BYTES_MAX = 16 << 20
+CLOSE_TIMEOUT_S = 2.0
 
 
 class SocketConnection(asyncio.Protocol):
@@ -26,6 +27,7 @@ class SocketConnection(asyncio.Protocol):
         self._next_id = 0
         self._transport: asyncio.Transport | None = None
         self.closed = False
+        self._lost = asyncio.Event()
 
     async def ask(self, request: wire.Request, timeout_s: float) -> wire.Reply:
         """The reply to a request, which gets its number here."""
@@ -85,6 +87,7 @@ class SocketConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._lost.set()
         self._fail(TransportError(f"{self._endpoint}: the connection was lost"))
 
     def _fail(self, error: TransportError) -> None:
@@ -99,3 +102,13 @@ class SocketConnection(asyncio.Protocol):
         if self._transport is not None:
             with contextlib.suppress(RuntimeError):
                 self._transport.close()
+
+    async def close(self) -> None:
+        """Hang up, and wait for the other end: TLS says goodbye, which a loop that ends at once would leave open."""
+        self.hang_up()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._lost.wait()
+        except TimeoutError:
+            if self._transport is not None:
+                self._transport.abort()

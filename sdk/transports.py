@@ -234,4 +234,4 @@ class SocketTransport:
 
     async def close(self) -> None:
         if self._connection is not None:
-            self._connection.hang_up()
+            await self._connection.close()
