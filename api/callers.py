@@ -11,6 +11,7 @@ from api.buckets import Paces
 from api.connections import HEALTH_PATHS
 from api.options import RestOptions
 from api.problems import Respond
+from ca.listening import whose_address
 
 GONE = "gone"
 """The address of whoever has hung up before the system could say where it was."""
@@ -59,8 +60,8 @@ class Callers:
 
 
 def address_of(request: web.Request) -> str:
-    """From where a request comes; never empty, since only users of this machine's own have no address."""
-    return request.remote or GONE
+    """From where a request comes, by `whose_address`; never empty, since only this machine's own users have none."""
+    return whose_address(request.remote or GONE)
 
 
 def header_of(request: web.Request, name: str) -> str:

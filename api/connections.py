@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from api.faults import our_fault
 from api.problems import Respond, problem_response
+from ca.listening import whose_address
 from sdk.errors import Problem
 
 ADDRESS_SHARE = 4
@@ -23,7 +23,7 @@ ADDRESS_SHARE = 4
 HEALTH_CONNECTIONS_MAX = 16
 """Connections beyond the others that are answered about health only."""
 IDLE_S, HEALTH_IDLE_S = 75.0, 5.0
-"""How long a connection without a request keeps its place."""
+"""How long a connection without a request keeps its place; one that is heard about health only, in all."""
 
 HEALTH, ALIVE, READY = "/v1/health", "/healthz", "/readyz"
 HEALTH_PATHS = frozenset({HEALTH, ALIVE, READY})
@@ -31,34 +31,60 @@ HEALTH_PATHS = frozenset({HEALTH, ALIVE, READY})
 log = logging.getLogger("wattq.rest")
 
 
+class Guest(Protocol):
+    """A connection, as the hall sees it."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it asks nothing now."""
+
+    def give_way(self) -> None:
+        """Make room for somebody else."""
+
+
 class Hall:
-    """Who is connected: how many in all, and from each address."""
+    """Who is connected: how many in all, and from each address. In a full hall the address with the most connections
+    gives up those that ask nothing, the oldest first, to whoever has fewer: so no few addresses close it to the others.
+    """
 
     def __init__(self, connections_max: int) -> None:
         self._max = connections_max
         self._address_max = max(1, connections_max // ADDRESS_SHARE)
-        self._inside: Counter[str] = Counter()
+        self._inside: dict[str, dict[Guest, None]] = {}
 
     @property
-    def is_full(self) -> bool:
-        return self._inside.total() >= self._max
+    def is_crowded(self) -> bool:
+        """Whether there are more than there is room for, who are heard about health only."""
+        return self.count > self._max
 
     @property
     def count(self) -> int:
-        return self._inside.total()
+        return sum(map(len, self._inside.values()))
 
-    def enter(self, address: str) -> bool:
+    def enter(self, address: str, guest: Guest) -> bool:
         """Count a connection; False if there is no room for it."""
-        beyond = self._inside.total() >= self._max + HEALTH_CONNECTIONS_MAX
-        if beyond or self._inside[address] >= self._address_max:
+        whose = whose_address(address)
+        own = len(self._inside.get(whose, ()))
+        if self.count >= self._max:
+            self._make_room(own)
+        if self.count >= self._max + HEALTH_CONNECTIONS_MAX or own >= self._address_max:
             return False
-        self._inside[address] += 1
+        self._inside.setdefault(whose, {})[guest] = None
         return True
 
-    def leave(self, address: str) -> None:
-        self._inside[address] -= 1
-        if not self._inside[address]:
-            del self._inside[address]
+    def _make_room(self, own: int) -> None:
+        most = max(self._inside, key=lambda whose: len(self._inside[whose]))
+        idle = next((guest for guest in self._inside[most] if guest.is_idle), None)
+        if idle is not None and len(self._inside[most]) > own + 1:
+            self.leave(most, idle)
+            idle.give_way()
+
+    def leave(self, address: str, guest: Guest) -> None:
+        whose = whose_address(address)
+        inside = self._inside.get(whose, {})
+        inside.pop(guest, None)
+        if not inside:
+            self._inside.pop(whose, None)
 
 
 class Connection(web.RequestHandler):
@@ -71,26 +97,35 @@ class Connection(web.RequestHandler):
 
     def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop, hall: Hall, plain: bool = False) -> None:
         self.plain = plain
-        self.for_health_only = hall.is_full
-        idle_s = HEALTH_IDLE_S if self.for_health_only else IDLE_S
+        self.for_health_only = False
         access_log: Any = None  # it keeps none
-        super().__init__(manager, loop=loop, access_log=access_log, keepalive_timeout=idle_s)
+        super().__init__(manager, loop=loop, access_log=access_log, keepalive_timeout=IDLE_S)
         self._hall = hall
         self._address: str | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return self._current_request is None
+
+    def give_way(self) -> None:
+        self.force_close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         name = transport.get_extra_info("peername")
         address = str(name[0]) if isinstance(name, tuple) else ""
-        if self._hall.enter(address):
-            self._address = address
-        else:
+        if not self._hall.enter(address, self):
             self.force_close()
+            return
+        self._address = address
+        if self._hall.is_crowded:
+            self.for_health_only = True
+            asyncio.get_running_loop().call_later(HEALTH_IDLE_S, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self._address is not None:
-            self._hall.leave(self._address)
+            self._hall.leave(self._address, self)
 
     def handle_error(
         self,

@@ -6,16 +6,24 @@ somebody's browser, what only that browser can reach.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from aiohttp import web
 
 from api.problems import Respond
 from sdk import request_ids
+from sdk.errors import Problem, Refused
 
 VERBS = "GET, POST"
 HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, " + request_ids.HEADER
 EXPOSED = "ETag, Retry-After, Idempotent-Replay, " + request_ids.HEADER
 PREFLIGHT_S = 600
 """How long a browser may go by an answer."""
+
+
+def _is_websocket(request: web.Request) -> bool:
+    """Browsers ask for no leave before they open one."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 class Cors:
@@ -27,6 +35,9 @@ class Cors:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Respond) -> web.StreamResponse:
         """Answer a browser that asks beforehand."""
+        if _is_websocket(request) and not self._is_own(request) and not self._allows(request):
+            message = "Pages of this origin may not read here. The operator names those that may: rest.cors_origins."
+            raise Refused(Problem("ORIGIN_NOT_ALLOWED", message, 403))
         asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if not asks or not self._allows(request):
             return await handler(request)
@@ -44,6 +55,12 @@ class Cors:
         if self._allows(request):
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
             response.headers["Access-Control-Expose-Headers"] = EXPOSED
+
+    @staticmethod
+    def _is_own(request: web.Request) -> bool:
+        """Whether it is no browser's, or of a page that this node has served."""
+        origin = request.headers.get("Origin")
+        return origin is None or urlsplit(origin).netloc == request.host
 
     def _allows(self, request: web.Request) -> bool:
         return request.headers.get("Origin", "") in self._origins

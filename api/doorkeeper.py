@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from api.connections import Connection, Hall
+from api.connections import Connection
 from api.pages import PAGES
 from api.problems import Respond, problem_response
-from ca.listening import Listener
+from ca.listening import Listener, Threshold
 from sdk.errors import Problem
 
 FIRST_BYTE_S = 10.0
@@ -28,8 +28,8 @@ Make = Callable[[bool], Connection]
 """``make(plain)``: the protocol of a new connection."""
 
 
-def doorkeeper(make: Make, context: ssl.SSLContext, hall: Hall) -> Listener:
-    """``hall``: who has connected and not yet said how it means to go on."""
+def doorkeeper(make: Make, context: ssl.SSLContext, threshold: Threshold) -> Listener:
+    """``threshold``: who has connected and not yet said how it means to go on."""
 
     async def open_(connected: socket.socket) -> None:
         async with asyncio.timeout(FIRST_BYTE_S):
@@ -41,7 +41,7 @@ def doorkeeper(make: Make, context: ssl.SSLContext, hall: Hall) -> Listener:
             ssl_handshake_timeout=None if plain else FIRST_BYTE_S,
         )
 
-    return Listener(open_, hall)
+    return Listener(open_, threshold)
 
 
 async def _first_byte(connected: socket.socket) -> bytes:

@@ -7,9 +7,9 @@ import ssl
 
 from aiohttp import web
 
-from api.connections import Connection, Hall
+from api.connections import ADDRESS_SHARE, Connection, Hall
 from api.doorkeeper import doorkeeper
-from ca.listening import Listener
+from ca.listening import Listener, Threshold
 
 SHUTDOWN_S = 1.0
 """How long one that ends waits for answers under way: what waits for a block will get none any more."""
@@ -40,7 +40,8 @@ class HttpServer:
             return Connection(manager, loop, self.hall, plain)
 
         if context is not None:
-            self._doorkeeper = doorkeeper(accept, context, Hall(self._connections_max))
+            threshold = Threshold(self._connections_max, max(1, self._connections_max // ADDRESS_SHARE))
+            self._doorkeeper = doorkeeper(accept, context, threshold)
             return await self._doorkeeper.listen(host, port)
         self._server = await loop.create_server(accept, host, port, reuse_address=True)
         return int(self._server.sockets[0].getsockname()[1])

@@ -26,6 +26,8 @@ from sdk.methods import STATUS, Method, NodeStatus, Nothing, P, R
 
 METRICS = "/metrics"
 READY_TIMEOUT_S = 3.0
+READY_KEPT_S = 0.5
+"""How long an answer is good for whoever else asks."""
 """In which the node has to say how it is; a kubelet waits for less."""
 CONNECTIONS_MAX = 32
 """To the metrics' own port; an address has a quarter of them."""
@@ -54,6 +56,8 @@ class Operations:
         self._node = node
         self._registry = registry
         self._measures = measures
+        self._readiness: asyncio.Future[Readiness] | None = None
+        self._asked_s = 0.0
 
     def attach(self, app: web.Application) -> None:
         """Put the routes on REST's application and count what it answers, before it begins to serve."""
@@ -75,11 +79,19 @@ class Operations:
         return web.json_response({"alive": True})
 
     async def _ready(self, _: web.Request) -> web.StreamResponse:
+        """The node is asked twice a second at most, however many ask: this is answered at any pace."""
+        now_s = time.monotonic()
+        if self._readiness is None or now_s > self._asked_s + READY_KEPT_S:
+            self._asked_s = now_s
+            self._readiness = asyncio.ensure_future(self._ask())
+        return _told(await asyncio.shield(self._readiness))
+
+    async def _ask(self) -> Readiness:
         try:
             status = await self._node.call(STATUS, Nothing(), "", READY_TIMEOUT_S)
         except (TransportError, Refused) as error:
-            return _told(Readiness(False, (f"The node does not say how it is: {error}.",)))
-        return _told(readiness(status))
+            return Readiness(False, (f"The node does not say how it is: {error}.",))
+        return readiness(status)
 
     async def _metrics_to_this_machine(self, request: web.Request) -> web.StreamResponse:
         if not _is_loopback(request.remote):

@@ -7,11 +7,11 @@ and take file after file until the node has none left.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Protocol
 
 BACKLOG = 256
 RESPITE_S = 0.1
@@ -19,16 +19,21 @@ RESPITE_S = 0.1
 THRESHOLD_MAX, THRESHOLD_EACH_MAX = 256, 32
 """Connections before their handshake, in all and of one address; further ones are hung up on."""
 
+def whose_address(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 of an IPv6 one, which a single household has."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
 Open = Callable[[socket.socket], Awaitable[None]]
 """Takes an accepted connection through its handshake. ``OSError`` or ``TimeoutError`` if it does not come so far."""
-
-
-class Places(Protocol):
-    """Who is on the threshold."""
-
-    def enter(self, address: str) -> bool: ...
-
-    def leave(self, address: str) -> None: ...
 
 
 class Threshold:
@@ -52,7 +57,7 @@ class Threshold:
 class Listener:
     """Listens on one address from ``listen`` until ``close``."""
 
-    def __init__(self, open_: Open, places: Places) -> None:
+    def __init__(self, open_: Open, places: Threshold) -> None:
         self._open, self._places = open_, places
         self._listening: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,12 +104,13 @@ class Listener:
             except OSError:
                 await asyncio.sleep(RESPITE_S)
                 continue
-            if self._places.enter(str(address[0])):
-                self._start(self._admit(connected, str(address[0])))
+            whose = whose_address(str(address[0]))
+            if self._places.enter(whose):
+                self._start(self._admit(connected, whose))
             else:
                 connected.close()
 
-    async def _admit(self, connected: socket.socket, address: str) -> None:
+    async def _admit(self, connected: socket.socket, whose: str) -> None:
         try:
             await self._open(connected)
         except (OSError, TimeoutError):  # hung up, silent, or no TLS after all
@@ -113,7 +119,7 @@ class Listener:
             connected.close()
             raise
         finally:
-            self._places.leave(address)
+            self._places.leave(whose)
 
 
 def tls_listener(make: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext, handshake_s: float) -> Listener:

@@ -72,6 +72,7 @@ _CALLS: dict[str, tuple[int, str]] = {
         403,
         "Beyond its own machine a node is reached by https only. Use https:// with the same host and port.",
     ),
+    "ORIGIN_NOT_ALLOWED": (403, "The page is of an origin that may not read here. See rest.cors_origins."),
     "OPERATOR_REQUIRED": (403, "Only an operator of the main channel, or the user that runs the node, may do this."),
     "METRICS_ELSEWHERE": (
         403,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from api import operations
 from api.measures import PHASES
 from api.metrics import NodeMetrics
 from api.operations import CONNECTIONS_MAX, Operations, OperationsServer
@@ -133,9 +135,21 @@ async def rest(site: Site) -> AsyncIterator[TestClient[Any, Any]]:
         yield client
 
 
-async def test_alive_whatever_the_node_says_and_ready_only_if_it_says_so(
-    site: Site, rest: TestClient[Any, Any]
+async def test_however_many_ask_the_node_is_asked_twice_a_second(
+    site: Site, rest: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two thousand a second of one address were asked of the node, since probes have no pace."""
+    monkeypatch.setattr(operations, "READY_KEPT_S", 60.0)
+    answers = await asyncio.gather(*(rest.get("/readyz") for _ in range(20)))
+    assert [answer.status for answer in answers] == [200] * 20
+    site.node.answer = TransportError("gone")
+    assert (await rest.get("/readyz")).status == 200
+
+
+async def test_alive_whatever_the_node_says_and_ready_only_if_it_says_so(
+    site: Site, rest: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "READY_KEPT_S", -1.0)
     assert (await rest.get("/readyz")).status == 200
     for answer in (TransportError("gone"), Refused(Problem("TOO_BUSY", "Too busy", 503)), status_of(whole=False)):
         site.node.answer = answer

@@ -20,6 +20,7 @@ from api.rest import RestServer
 from api.routes import ADDRESS_CALLS_MAX
 from api.socket import SocketServer
 from api.stream_doors import stream_routes
+from ca.listening import whose_address
 from sdk import methods, request_ids, wire
 from sdk.transports import SocketTransport
 
@@ -199,6 +200,20 @@ async def connected(server: Wire, count: int) -> AsyncIterator[list[asyncio.Stre
         writer.close()
 
 
+class Seated:
+    """Somebody in the hall."""
+
+    def __init__(self, idle: bool = False) -> None:
+        self.idle, self.gone = idle, False
+
+    @property
+    def is_idle(self) -> bool:
+        return self.idle
+
+    def give_way(self) -> None:
+        self.gone = True
+
+
 async def test_one_address_has_a_share_of_the_connections(server: Wire) -> None:
     server.rest.hall = Hall(4 * ADDRESS_SHARE)
     async with connected(server, 4):
@@ -206,25 +221,51 @@ async def test_one_address_has_a_share_of_the_connections(server: Wire) -> None:
         async with asyncio.timeout(10):
             assert await reader.read() == b"", "closed, unheard"
         writer.close()
-        assert server.rest.hall.enter("10.0.0.1"), "others are let in"
+        other = Seated()
+        assert server.rest.hall.enter("10.0.0.1", other), "others are let in"
     await eventually(lambda: server.rest.hall.count == 1)
     async with connected(server, 4):
         pass
+
+
+async def test_in_a_full_house_the_biggest_party_gives_up_who_asks_nothing() -> None:
+    """Four addresses with a quarter each, and nothing to ask, shut everybody else out; or one household, by IPv6."""
+    hall = Hall(16)
+    parties = {number: [Seated(idle=True) for _ in range(4)] for number in range(4)}
+    parties[0][0].idle = False
+    for number, party in parties.items():
+        assert all(hall.enter(f"10.0.0.{number}", guest) for guest in party)
+    newcomers = [Seated() for _ in range(4)]
+    for number, newcomer in enumerate(newcomers):
+        assert hall.enter(f"10.0.9.{number}", newcomer)
+        assert (hall.count, hall.is_crowded) == (16, False)
+    gone = [[guest.gone for guest in party] for party in parties.values()]
+    assert gone == [[False, True, False, False], *[[True, False, False, False]] * 3]
+    assert not any(newcomer.gone for newcomer in newcomers)
+
+
+def test_a_household_is_one_address() -> None:
+    hall = Hall(16)
+    entered = [hall.enter(f"2001:db8:0:7::{number:x}", Seated()) for number in range(5)]
+    assert entered == [True] * 4 + [False]
+    assert hall.enter("2001:db8:0:8::1", Seated())
+    assert hall.enter("::ffff:10.0.0.1", Seated())
+    assert whose_address("::ffff:10.0.0.1") == whose_address("10.0.0.1")
 
 
 async def test_a_full_house_still_says_how_it_is(server: Wire) -> None:
     """Found by a tester: one client's calls shut everybody out, and whoever looked after the node's health too."""
     server.rest.hall = hall = Hall(8)
     for number in range(8):
-        assert hall.enter(f"10.0.0.{number}")
+        assert hall.enter(f"10.0.0.{number}", Seated())
     assert problem(await server.send(ASK)) == (503, "TOO_MANY_CONNECTIONS")
     before = len(server.calls)
     _, headers, _ = await server.send(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert headers["connection"] == "close"
     assert server.calls[before:] == ["status"]
     for number in range(HEALTH_CONNECTIONS_MAX):
-        assert hall.enter(f"10.0.1.{number}")
-    assert not hall.enter("10.0.2.0")
+        assert hall.enter(f"10.0.1.{number}", Seated())
+    assert not hall.enter("10.0.2.0", Seated())
 
 
 async def test_an_address_has_so_many_calls_under_way(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

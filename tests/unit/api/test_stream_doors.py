@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 from desk import Desk, made_desk
 from ledgers import ALICE, GENESIS, BoxMachine, envelope, run_block, user_value
 from network import until
 
 from api import stream_doors, streams
+from api.cors import Cors
 from api.members import Door, Doorstep
 from api.problems import problems
 from api.sessions import Sessions
@@ -28,6 +29,7 @@ from sdk.transports import HttpTransport, SocketTransport
 
 WITHIN_S = 20.0
 WS = "/v1/streams"
+PAGE = "https://page.example"
 
 
 class House:
@@ -45,7 +47,7 @@ class House:
 
     async def start(self) -> None:
         await self.server.listen_unix(self.path)
-        app = web.Application(middlewares=[problems])
+        app = web.Application(middlewares=[problems, Cors((PAGE,)).middleware])
         app.add_routes(stream_routes(self.node))
         self.web: TestClient[Any, Any] = TestClient(TestServer(app))
         await self.web.start_server()
@@ -63,8 +65,8 @@ class House:
         self.desk.certify(ledger.height)
         return ledger.height
 
-    async def open(self, path: str = WS, first: Any = None) -> ClientWebSocketResponse:
-        socket = await self.web.ws_connect(path)
+    async def open(self, path: str = WS, first: Any = None, **headers: str) -> ClientWebSocketResponse:
+        socket = await self.web.ws_connect(path, headers=headers)
         if first is not None:
             await socket.send_str(first if isinstance(first, str) else json.dumps(first))
         return socket
@@ -110,6 +112,17 @@ async def problem(socket: ClientWebSocketResponse) -> str:
 
 
 # ----------------------------------------------------------------------------------------------- WebSocket
+
+
+async def test_a_page_from_elsewhere_opens_none_unless_it_is_named(house: House) -> None:
+    """Browsers ask for no leave before they open a WebSocket: any page read what only that browser could reach."""
+    own = f"http://{house.web.host}:{house.web.port}"
+    for origin in (PAGE, own):
+        await (await house.open(Origin=origin)).close()
+    for origin in ("https://evil.example", "null", f"{own}.evil.example"):
+        with pytest.raises(WSServerHandshakeError) as caught:
+            await house.open(Origin=origin)
+        assert caught.value.status == 403
 
 
 async def test_a_websocket_tells_blocks_from_a_height_on(house: House) -> None:
