@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from network import Network
 from page_guests import go, url, verified
-from page_people import WAIT_MS, Visitor, visit
+from page_people import WAIT_MS, Visitor, at_page, visit
 from playwright.async_api import Browser, Page, expect
 
 pytestmark = [
@@ -60,6 +60,22 @@ async def test_nothing_is_wider_than_a_phone(page_network: Network, page_browser
         assert await guest.page.evaluate(TOO_WIDE) == [], path
         assert await guest.page.evaluate(CHECKS) == [], path
         await guest.photograph(f"phone-{width}-{path.removeprefix('#/').replace('/', '-')}")
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("alice", "dark"), ("operator1", "light")])
+async def test_what_members_see_is_readable_and_fits_a_phone(
+    page_network: Network, page_browser: Browser, name: str, scheme: Literal["light", "dark"]
+) -> None:
+    key = next(person.key for person in page_network.people if person.name == name)
+    member = await at_page(page_browser, name, key, page_network.cluster, 1)
+    await member.page.emulate_media(color_scheme=scheme)
+    await member.page.set_viewport_size({"width": 390, "height": 844})
+    for path in await paths(member.page):
+        await go(member, path.removeprefix("#/"))
+        assert await member.page.evaluate(TOO_WIDE) == [], path
+        assert await member.page.evaluate(CHECKS) == [], path
+        await member.photograph(f"phone-{name}-{path.removeprefix('#/').replace('/', '-')}")
+    assert member.faults == []
 
 
 async def test_the_keyboard_reaches_everything(page_network: Network, page_browser: Browser) -> None:
