@@ -115,14 +115,15 @@ def add_total(amount):
 
 def change(account, available, held, spare):
     """Add to both parts of an account; `spare` at least stays available, and no less than nothing is held."""
-    record = get("account/" + account)
+    place = "account/" + account
+    record = get(place)
     if record is None:
         record = {"type": "account", "signer": account, "available": 0, "held": 0}
     record["available"] += available
     record["held"] += held
     require(record["available"] >= spare, "INSUFFICIENT_FUNDS", "The account has not enough available money.")
     require(record["held"] >= 0, "INSUFFICIENT_HOLD", "Less is held than this would use.")
-    put("account/" + account, record)
+    put(place, record)
 
 
 @internal("market", "auction", "offers")

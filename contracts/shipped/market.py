@@ -242,8 +242,9 @@ def stand(record, book):
     elif end < best[zone]:
         best[zone] = end
         put(place, best)
-    put(side + "/" + book + "/" + zone + "/" + end, record["id"])
-    put("order/" + record["id"], record)
+    order = record["id"]
+    put(side + "/" + book + "/" + zone + "/" + end, order)
+    put("order/" + order, record)
 
 
 def match(record, book):
@@ -439,13 +440,14 @@ def check_terms(interval, energy_wh, price):
 
 def check_open(interval):
     """An interval trades from a week ahead until its gate closes."""
-    require(block_time() < gate_ms(interval), "INTERVAL_CLOSED", "The gate of this interval has closed.")
-    far = block_time() // INTERVAL_MS + AHEAD_MAX
-    require(interval <= far, "INTERVAL_TOO_FAR", "An interval opens a week ahead.")
+    now = block_time()
+    require(now < gate_ms(interval), "INTERVAL_CLOSED", "The gate of this interval has closed.")
+    require(interval <= now // INTERVAL_MS + AHEAD_MAX, "INTERVAL_TOO_FAR", "An interval opens a week ahead.")
 
 
 def gate_ms(interval):
-    return interval * INTERVAL_MS - parameter("gate_closure_s") * 1000
+    closure_s = parameter("gate_closure_s")
+    return interval * INTERVAL_MS - closure_s * 1000
 
 
 def new_id():

@@ -44,15 +44,15 @@ def open_trade(
     """
     require(0 <= grid_fee and grid_fee <= price, "GRID_FEE_INVALID", "The grid fee is a part of the price.")
     time = "/" + pad(interval, 10)
-    place = meter + time
-    count = get("count/" + place)
+    place = "count/" + meter + time
+    count = get(place)
     if count is None:
         count = 0
         end_ms = (interval + 1) * INTERVAL_MS
         schedule(end_ms + parameter("metering_deadline_s") * 1000, "close_metering", [meter, interval])
     require(count < TRADES_MAX, "TOO_MANY_TRADES", "This meter's interval has too many trades.")
-    put("count/" + place, count + 1)
-    time += "/" + trade
+    put(place, count + 1)
+    time = time + "/" + trade
     put("share/" + meter + time, [energy_wh, None, 0])
     put("party/" + seller + time, "seller")
     put("party/" + buyer + time, "buyer")
