@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import ssl
+from collections import Counter as Counts
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,11 @@ log = logging.getLogger(__name__)
 
 PASSWORDS_AT_ONCE = 2
 """How many passwords are checked side by side; each takes a thread for some 50 ms, and 16 MB."""
+SLICE_TOPICS = 250
+"""Retained topics that a subscription is held against in one go: less than a millisecond."""
+WAITING_MAX = 32
+"""Connections that have not said yet who they are; beyond it the oldest of the address with the most is hung up on."""
 OWNER_NAME = "wattquorum"
-SEARCHED_A_MESSAGE = 50
-"""Retained messages that are looked at for the price of one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,7 @@ class Broker:
         self._users = load_users(users)
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._connections: dict[str, Connection] = {}
-        self._strangers: OrderedDict[Connection, None] = OrderedDict()
-        """Those who have not said yet who they are, the oldest first."""
+        self._waiting: dict[Connection, None] = {}
         self._retained: dict[str, Message] = {}
         self._checks = asyncio.Semaphore(PASSWORDS_AT_ONCE)
         self._servers: list[asyncio.Server] = []
@@ -84,7 +86,7 @@ class Broker:
         """End every connection, without anybody's will: the broker's own end is seen by all."""
         for server in self._servers:
             server.close()
-        ending = [*self._connections.values(), *self._strangers]
+        ending = [*self._connections.values(), *self._waiting]
         for connection in ending:
             connection.abort()
         await asyncio.gather(*(connection.ended.wait() for connection in ending))
@@ -93,26 +95,21 @@ class Broker:
 
     async def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(self, reader, writer)
-        if not self._has_place():
-            self.refused.labels("connections_max").inc()
-            writer.transport.abort()
-            return
-        self._strangers[connection] = None
+        self._waiting[connection] = None
+        if len(self._waiting) > WAITING_MAX:
+            self._hang_up_on_one()
         try:
             await connection.run()
         finally:
-            self._strangers.pop(connection, None)
+            self._waiting.pop(connection, None)
 
-    def _has_place(self) -> bool:
-        """Whether there is room for another connection. Who has said longest nothing of itself gives way: whoever has
-        something to say says it at once, and so nobody is kept out by connections that are silent."""
-        most = self.limits.connections_max
-        if self._strangers and (
-            len(self._strangers) >= most // 2 or len(self._connections) + len(self._strangers) >= most
-        ):
-            self.refused.labels("silent").inc()
-            self._strangers.popitem(last=False)[0].abort()
-        return len(self._connections) + len(self._strangers) < most
+    def _hang_up_on_one(self) -> None:
+        """Of those who wait: so a crowd from one place never keeps out who comes from another."""
+        crowds = Counts(connection.address for connection in self._waiting)
+        oldest = max(self._waiting, key=lambda connection: crowds[connection.address])
+        del self._waiting[oldest]
+        self.refused.labels("connections_waiting").inc()
+        oldest.abort()
 
     # ------------------------------------------------------------------------------------------------- people
 
@@ -128,14 +125,23 @@ class Broker:
             why = Answer.BAD_PASSWORD if asked.user is not None else Answer.NOT_AUTHORISED
             self.refused.labels(why.name.lower()).inc()
             return why, nobody
-        strangers = sum(not self._sessions[client].account.name for client in self._connections)
-        if not account.name and strangers >= self.limits.connections_max // 2:
-            self.refused.labels("strangers").inc()
+        if full := self._is_full_for(account, asked.client):
+            self.refused.labels(full).inc()
             return Answer.UNAVAILABLE, nobody
         holder = self._sessions.get(asked.client)
         if holder is not None and holder.account.name != account.name:
             return Answer.IDENTIFIER_REJECTED, nobody  # nobody takes over another's session
         return Answer.ACCEPTED, account
+
+    def _is_full_for(self, account: Account, client: str) -> str:
+        """Which bound keeps an account out, if one does: never the node itself, nor who only changes its connection."""
+        if account.owner or client in self._connections:
+            return ""
+        seated = [self._sessions[client].account for client in self._connections]
+        if sum(not seat.owner for seat in seated) >= self.limits.connections_max:
+            return "connections_max"
+        strangers = sum(not seat.name for seat in seated)
+        return "strangers" if not account.name and strangers >= self.limits.connections_max // 2 else ""
 
     async def _account(self, asked: Connect) -> Account | None:
         if asked.user is None:
@@ -159,7 +165,7 @@ class Broker:
         if before is not None:
             before.abort()
             await before.ended.wait()
-        self._strangers.pop(connection, None)
+        self._waiting.pop(connection, None)
         # Only who has a name here is remembered: strangers' sessions would push out those of people.
         clean = asked.clean or not account.name
         session = None if clean else self._sessions.get(client)
@@ -175,10 +181,14 @@ class Broker:
         return session, old
 
     def _make_room(self) -> None:
-        """Sessions of clients that are away longest end first."""
-        away = [client for client in self._sessions if client not in self._connections]
-        for client in away[: max(0, len(self._sessions) - self.limits.sessions_max)]:
-            del self._sessions[client]
+        """Of the clients that are away one of whoever has the most loses its session: the one away longest."""
+        while len(self._sessions) > self.limits.sessions_max:
+            away = [session for client, session in self._sessions.items() if client not in self._connections]
+            if not away:
+                return
+            held = Counts(session.account.name for session in away)
+            ending = max(away, key=lambda session: held[session.account.name])
+            del self._sessions[ending.client]
 
     def leave(self, connection: Connection, session: Session, will: Message | None) -> None:
         """A connection ended; ``will`` unless in order."""
@@ -219,17 +229,21 @@ class Broker:
         self._retained[message.topic] = message
         return True
 
-    def search_cost(self, wanted: str) -> int:
-        """How many messages a subscription counts as: it asks about every retained one, unless it names one topic."""
-        return 1 if is_name(wanted) else 1 + len(self._retained) // SEARCHED_A_MESSAGE
-
     def subscribe(self, session: Session, wanted: str, qos: int) -> int | None:
-        """The quality granted; None beyond the bound. Retained messages are queued at once."""
+        """The quality granted; None beyond the bound. ``say_again`` is to follow."""
         if wanted not in session.filters and len(session.filters) >= self.limits.subscriptions_max:
             return None
         granted = session.filters[wanted] = min(qos, 1)
-        for topic in [wanted] if is_name(wanted) else self._retained:
-            message = self._retained.get(topic)
-            if message is not None and matches(wanted, topic) and session.account.may_read(topic):
-                self._offer(session, message.at(granted, True))
         return granted
+
+    async def say_again(self, session: Session, wanted: str, qos: int) -> int:
+        """Queue the retained messages of a filter, in slices between which others have their turn; how many topics
+        were looked at."""
+        topics = [wanted] if is_name(wanted) else list(self._retained)
+        for start in range(0, len(topics), SLICE_TOPICS):
+            for topic in topics[start : start + SLICE_TOPICS]:
+                message = self._retained.get(topic)
+                if message is not None and matches(wanted, topic) and session.account.may_read(topic):
+                    self._offer(session, message.at(qos, True))
+            await asyncio.sleep(0)
+        return len(topics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S_MAX = 600.0
 """Silence that is borne of a client that asked for no bound of its own."""
+BURST_S = 1.0
+"""What a client did not use of the last second it may use at once."""
+LOOKS_PER_MESSAGE = 10
+"""Retained topics that a subscription is held against for the price of one message."""
 WRITE_TIMEOUT_S = 30.0
 """A client that reads nothing for so long is hung up on."""
 
@@ -29,7 +34,9 @@ class Connection:
         self._broker = broker
         self._reader, self._writer = reader, writer
         self._more = asyncio.Event()
-        self._budget_at_s, self._budget = 0.0, 0
+        self._paid_until_s = 0.0
+        self._hung_up = asyncio.Event()
+        self.address = address_of(writer)
         self.ended = asyncio.Event()
 
     def wake(self) -> None:
@@ -37,6 +44,7 @@ class Connection:
         self._more.set()
 
     def abort(self) -> None:
+        self._hung_up.set()
         self._writer.transport.abort()
 
     async def run(self) -> None:
@@ -110,8 +118,11 @@ class Connection:
         packet, wanted = packets.decode_subscribe(body)
         granted: list[int | None] = []
         for each, qos in wanted:
-            await self._pace(self._broker.search_cost(each))
             granted.append(self._broker.subscribe(session, each, qos))
+            looked_at = 0
+            if granted[-1] is not None:
+                looked_at = await self._broker.say_again(session, each, granted[-1])
+            await self._pace(1 + looked_at / LOOKS_PER_MESSAGE)
         codes = bytes(packets.REFUSED_SUBSCRIPTION if qos is None else qos for qos in granted)
         await self._send(packets.encode(Kind.SUBACK, packet.to_bytes(2, "big") + codes))
 
@@ -150,19 +161,24 @@ class Connection:
             raise Malformed(f"{kind.name} with flags {flags}")
         return kind, flags, await self._reader.readexactly(length)
 
-    async def _pace(self, cost: int = 1) -> None:
-        """A client that sends more than its share a second is read from no further for the rest of it; what costs as
-        much as several messages counts as so many."""
+    async def _pace(self, cost: float = 1.0) -> None:
+        """Whoever costs more than its share is read from no further until that is made up for."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._budget_at_s >= 1.0:
-            self._budget_at_s, self._budget = now_s, self._broker.limits.messages_per_s_max
-        self._budget -= cost
-        if self._budget < 0:
-            await asyncio.sleep(self._budget_at_s + 1.0 - now_s)
-        else:
-            await asyncio.sleep(0)
+        spent_s = cost / self._broker.limits.messages_per_s_max
+        self._paid_until_s = max(self._paid_until_s, now_s) + spent_s
+        wait_s = self._paid_until_s - now_s - BURST_S
+        if wait_s > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._hung_up.wait()
+                raise EOFError("hung up on")
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)
         async with asyncio.timeout(WRITE_TIMEOUT_S):
             await self._writer.drain()
+
+
+def address_of(writer: asyncio.StreamWriter) -> str:
+    name = writer.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) else ""

@@ -5,15 +5,16 @@ Decoding is strict: whatever the specification forbids is ``Malformed``, upon wh
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 PROTOCOL_NAME, PROTOCOL_LEVEL = "MQTT", 4
-FILTERS_MAX = 64
-"""Of one packet."""
 LENGTH_BYTES_MAX = 4
 """Of the remaining length, seven bits a byte."""
 TEXT_BYTES_MAX = 65_535
+FILTERS_MAX = 1_000
+"""Of one packet; clients that subscribe in bulk send some hundreds."""
 
 
 class Malformed(Exception):
@@ -167,8 +168,7 @@ def decode_subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
     packet = _packet(cursor)
     wanted: list[tuple[str, int]] = []
     while not cursor.is_at_end or not wanted:
-        if len(wanted) == FILTERS_MAX:
-            raise Malformed(f"more than {FILTERS_MAX} filters")
+        _check_room(wanted)
         wanted.append((checked_filter(cursor.text()), cursor.number(1)))
     if any(qos > 2 for _, qos in wanted):
         raise Malformed("a quality above 2")
@@ -180,10 +180,14 @@ def decode_unsubscribe(body: bytes) -> tuple[int, list[str]]:
     packet = _packet(cursor)
     filters: list[str] = []
     while not cursor.is_at_end or not filters:
-        if len(filters) == FILTERS_MAX:
-            raise Malformed(f"more than {FILTERS_MAX} filters")
+        _check_room(filters)
         filters.append(checked_filter(cursor.text()))
     return packet, filters
+
+
+def _check_room(filters: Sized) -> None:
+    if len(filters) >= FILTERS_MAX:
+        raise Malformed(f"more than {FILTERS_MAX} filters")
 
 
 def decode_puback(body: bytes) -> int:
