@@ -27,7 +27,7 @@ def who_is(reader: StateReader, signer: str, time_ms: int) -> Viewer:
     user = decode_value(entry.value)
     if is_revoked(reader, user["serial"]):
         return REVOKED
-    if standing(user, (), time_ms, lambda key: reader.get(key) is not None) is not None:
+    if standing(user, (), time_ms, reader.get) is not None:
         return Viewer(signer)
     role = user["role"]
     return Viewer(signer, role, decides=role == Role.ARBITER and is_arbiter(reader, signer))
