@@ -1,13 +1,17 @@
-"""NDJSON for schemathesis, which knows it not: loaded by its configuration, never imported."""
+"""For schemathesis, loaded by its configuration, never imported: NDJSON, which it knows not, and what was accepted."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import schemathesis
 
 NDJSON = "application/x-ndjson"
+ACCEPTED = Path("accepted.txt")
+"""Beside the configuration: the operations that have answered 2xx, a line each."""
+_known: set[str] = set()
 
 
 @schemathesis.serializer(NDJSON)
@@ -20,3 +24,12 @@ def lines(_: Any, value: Any) -> bytes:
 @schemathesis.deserializer(NDJSON)
 def items(_: Any, response: Any) -> list[Any]:
     return [json.loads(line) for line in response.content.splitlines()]
+
+
+@schemathesis.hook
+def after_call(_: Any, case: Any, response: Any) -> None:
+    operation = f"{case.operation.method.upper()} {case.operation.path}"
+    if 200 <= response.status_code < 300 and operation not in _known:
+        _known.add(operation)
+        with ACCEPTED.open("a", encoding="utf-8") as file:
+            file.write(operation + "\n")

@@ -9,14 +9,16 @@ from asyncio import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import acceptance
+
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 NOT_FUZZED = "streams"
 """The tag of what never ends: these have tests of their own."""
 DOCUMENTED_5XX = (503, 504)
 """No fault of the node's: not certified yet, too busy, no quorum in time."""
 REFUSALS = (400, 401, 403, 404, 409, 410, 413, 421, 422, 429, 431, *DOCUMENTED_5XX)
-"""A schema says what a call looks like. Whether that is a key, a height or a transaction is decided behind it; whether
-a line of the head is too long (431), before it."""
+"""What has another shape than the schema's is refused with one of these, which of them is another matter; what has its
+shape: see ``acceptance``."""
 BATCHES = "/batch$"
 """What is wrong in one line is told in that line's answer: the whole is 200."""
 
@@ -47,12 +49,13 @@ class Fuzz:
             "[auth.openapi]",
             f'session = {{ bearer = "{self.token}" }}',
             "[checks]",
+            f"positive_data_acceptance.expected-statuses = {acceptance.expected()}",
             f"not_a_server_error.expected-statuses = {['2xx', '3xx', '4xx', *DOCUMENTED_5XX]}",
-            f"positive_data_acceptance.expected-statuses = {['2xx', '3xx', *REFUSALS]}",
             f"negative_data_rejection.expected-statuses = {[*REFUSALS, 405, 415]}",
             "[[operations]]",
             f"include-path-regex = {json.dumps(BATCHES)}",
             "checks.negative_data_rejection.enabled = false",
+            *acceptance.exceptions(),
             "[dictionaries]",
             *dictionaries,
             "[parameters]",
