@@ -19,6 +19,7 @@ from ca.authority import Issued as Certificate
 from ca.certificates import InvalidCertificate
 from ca.issuing import attributes_of
 from ca.keys import InvalidKey, SigningKey
+from cli import failing
 
 DIRECTORY = Path("wattquorum/ca")
 DAYS_MAX = 36_500
@@ -154,5 +155,4 @@ def _text(value: object) -> str:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq ca: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq ca", message, code)

@@ -15,6 +15,7 @@ from rich.console import Console
 import cluster as local
 from ca.certificates import InvalidCertificate
 from ca.keys import InvalidKey
+from cli import failing
 from cli.cluster import DIRECTORY, Directory, Json, show_statuses
 from cli.founding import Founding, Plan, place_genesis
 from ledger.genesis import GenesisInvalid, load_genesis
@@ -158,5 +159,4 @@ def _run(directory: Path, work: Callable[[Founding], Awaitable[T]]) -> T:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq channel: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq channel", message, code)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from ca.keys import InvalidKey, SigningKey
+from cli import failing
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from ledger.proofs import ProofInvalid
 from sdk import methods
@@ -146,5 +147,4 @@ def json_object(text: str, what: str, fail: Callable[[str, int], NoReturn]) -> d
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq tx: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq tx", message, code)

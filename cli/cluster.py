@@ -17,6 +17,7 @@ from rich.table import Table
 import cluster as local
 from ca.authority import AuthorityError
 from ca.keys import InvalidKey
+from cli import failing
 from cli.checks import check_configuration
 from cli.contracts import shipped_contracts
 from cli.membership import Membership
@@ -341,5 +342,4 @@ def _say(told: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq cluster: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq cluster", message, code)

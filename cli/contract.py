@@ -16,6 +16,7 @@ import typer
 
 from ca.certificates import InvalidCertificate
 from ca.keys import InvalidKey
+from cli import failing
 from cli.client import GENESIS, NODES, Channel, GenesisFile, Node
 from cli.governing import Proposal
 from cluster import ClusterError
@@ -279,5 +280,4 @@ def _checked(file: Path, *, shipped: bool = False) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq contract: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq contract", message, code)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ca.signatures import verify as verify_signature
+from cli import failing
 from cli.cluster import DIRECTORY
 from cluster import no_network
 from ledger.certificates import CertificateInvalid, follow
@@ -113,5 +114,4 @@ def _refuse(text: str, told: dict[str, Any], as_json: bool) -> NoReturn:
 
 
 def _unreadable(message: str) -> NoReturn:
-    typer.echo(f"wattq evidence: {message}", err=True)
-    raise typer.Exit(2)
+    failing.fail("wattq evidence", message, 2)

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from cli import failing
 from cli.homes import (
     Certificates,
     Place,
@@ -274,5 +275,4 @@ def _until_torn(blocks: Iterator[StoredBlock], directory: Path) -> Iterator[Stor
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"{COMMAND}: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail(COMMAND, message, code)

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from cli import failing
+
 # Single commands, `wattq NAME`: the module in cli/ and its function.
 COMMANDS = {
     "bench": ("bench", "bench"),
@@ -43,6 +45,10 @@ GROUPS = {
 
 class Shelf(TyperGroup):
     """All commands by name. Importing every one of them takes a second of processor time, which only help needs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        failing.wants_json.set("--json" in args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(COMMANDS) + sorted(GROUPS)

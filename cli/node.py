@@ -12,6 +12,7 @@ import typer
 
 import cluster as local
 from ca.keys import InvalidKey, SigningKey
+from cli import failing
 from cli.client import Json
 from ledger.genesis import GENESIS_FILE_NAME, GenesisInvalid, load_genesis
 from sdk.client import AsyncClient
@@ -88,5 +89,4 @@ async def _set(endpoint: Transport, directory: Path, key: Path | None, params: L
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq node: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq node", message, code)

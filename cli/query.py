@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from cli import failing
 from cli.client import GENESIS, NODES, Channel, GenesisFile, Json, Key, Node, ask, json_object
 from ledger.genesis import GenesisInvalid, load_genesis
 from ledger.proofs import ProofInvalid, VerifiedEntry, state_proof_from_json, verify_state_proof
@@ -198,5 +199,4 @@ def _go_on(bookmark: str) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq query: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq query", message, code)

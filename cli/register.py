@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca.certificates import InvalidCertificate, Role, check_name
 from ca.keys import InvalidKey, SigningKey
 from ca.tls import pem_of, trusting_context
+from cli import failing
 from cli.client import GENESIS, NODES, GenesisFile, Json, Node
 from cli.operators import certificate_der
 from ledger.genesis import GenesisInvalid, load_genesis
@@ -86,7 +87,8 @@ def register(
         outcome = asyncio.run(whole())
         notes.unlink(missing_ok=True)
     except AdmissionWaiting as error:
-        _fail(f"{error}; run wattq register --key {key} again later", WAITING)
+        message = f"{error}; run wattq register --key {key} again later"
+        failing.fail("wattq register", message, WAITING, registration=error.registration)
     except Refused as error:
         if error.code in NOT_OURS and held is None:
             place.unlink(missing_ok=True)
@@ -139,5 +141,4 @@ def _keep(path: Path, der: bytes) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq register: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq register", message, code)

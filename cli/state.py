@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from api.statedb import open_state_database
+from cli import failing
 from cli.homes import damage_told
 from cluster import CONFIGURATION_FILE, GENESIS_FILE, node_home
 from ledger.genesis import Genesis, GenesisInvalid, load_genesis
@@ -285,5 +286,4 @@ def _teller(as_json: bool, what: str) -> Callable[[int], None]:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"wattq state: {message}", err=True)
-    raise typer.Exit(2)
+    failing.fail("wattq state", message, 2)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ca.keys import InvalidKey
+from cli import failing
 from ledger.genesis import GenesisInvalid
 from ledger.proofs import ProofInvalid
 from sdk.calling import Call
@@ -72,8 +73,7 @@ class Person:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq market: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq market", message, code)
 
 
 def price_of(text: str) -> int:

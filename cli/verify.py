@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cli import failing
 from cli.homes import Place, held_certificates, place_of, progress
 from cli.query import verify_proof
 from contracts.machine import PythonMachine
@@ -194,5 +195,4 @@ def _refuse(text: str, told: dict[str, Any], as_json: bool) -> NoReturn:
 
 
 def _unreadable(message: str) -> NoReturn:
-    typer.echo(f"wattq verify: {message}", err=True)
-    raise typer.Exit(2)
+    failing.fail("wattq verify", message, 2)

@@ -12,6 +12,7 @@ import typer
 
 import cluster as local
 from ca.keys import InvalidKey, SigningKey
+from cli import failing
 from cli.client import Channel, Json, genesis_of
 from ledger.genesis import Genesis, GenesisInvalid
 from sdk.client import AsyncClient
@@ -118,5 +119,4 @@ def _text(finding: Finding) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"wattq why: {message}", err=True)
-    raise typer.Exit(code)
+    failing.fail("wattq why", message, code)

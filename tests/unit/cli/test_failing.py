@@ -1,0 +1,75 @@
+"""With ``--json`` a program is told why a command failed: a code on standard output, beside a person's sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ledgers import ALICE, GENESIS
+from typer.testing import CliRunner
+
+from cli.failing import CODED
+from cli.main import app
+from ledger.genesis import write_genesis
+from sdk import enrolment
+from sdk.admission import AdmissionWaiting
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_genesis(tmp_path / "genesis.json", GENESIS)
+    ALICE.save(tmp_path / "alice.key")
+    (tmp_path / "connection.toml").write_text(f'nodes = ["{NOWHERE}"]\nkey = "alice.key"\n')
+    (tmp_path / "empty.json").touch()
+    return tmp_path
+
+
+def told(home: Path, *words: str) -> tuple[int, dict[str, str], str]:
+    command = [word.replace("HOME", str(home)) for word in words]
+    result = CliRunner().invoke(app, command)
+    return result.exit_code, json.loads(result.stdout)["error"], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "code"),
+    [
+        ("market -c HOME/connection.toml account --json", 3, "NO_QUORUM"),
+        ("market -c HOME/none.toml account --json", 2, "ARGUMENTS_INVALID"),
+        ("verify receipt HOME/empty.json --genesis HOME/genesis.json --json", 2, "ARGUMENTS_INVALID"),
+        (f"tx submit nothing {{}} --key HOME/alice.key --genesis HOME/genesis.json --node {NOWHERE} --json", 2,
+         "ARGUMENTS_INVALID"),
+        (f"query find {{}} --key HOME/alice.key --genesis HOME/genesis.json --node {NOWHERE} --json", 3, "NO_QUORUM"),
+    ],
+)  # fmt: skip
+def test_a_program_learns_why_a_command_failed(home: Path, words: str, exit_code: int, code: str) -> None:
+    """There was nothing at all on standard output."""
+    found, error, sentence = told(home, *words.split())
+    assert (found, error["code"]) == (exit_code, code)
+    assert error["message"] in sentence
+
+
+def test_who_waits_for_an_operator_is_told_the_registration(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number was in an English sentence only."""
+
+    async def waits(*_: object) -> None:
+        raise AdmissionWaiting("0a1b")
+
+    monkeypatch.setattr(enrolment, "reach", waits)
+    words = f"register --key HOME/new.key --name n --organisation o --genesis HOME/genesis.json --node {NOWHERE} --json"
+    code, error, _ = told(home, *words.split())
+    assert (code, error["code"], error["registration"]) == (4, "WAITING", "0a1b")
+
+
+def test_a_refusal_keeps_the_code_of_the_node(home: Path) -> None:
+    coded = CODED.match("INSUFFICIENT_FUNDS: There is not enough.")
+    assert coded is not None
+    assert coded[1] == "INSUFFICIENT_FUNDS"
+    assert CODED.match("no quorum of answers: x") is None
+
+
+def test_without_json_standard_output_stays_empty(home: Path) -> None:
+    result = CliRunner().invoke(app, ["market", "-c", str(home / "none.toml"), "account"])
+    assert (result.exit_code, result.stdout) == (2, "")
