@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 256
 RESPITE_S = 0.1
 """How long nobody is let in after the system had no room for one more."""
 THRESHOLD_MAX, THRESHOLD_EACH_MAX = 256, 32
 """Connections before their handshake, in all and of one address; further ones are hung up on."""
+
 
 def whose_address(address: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 of an IPv6 one, which a single household has."""
@@ -32,26 +35,46 @@ def whose_address(address: str) -> str:
     return str(ipaddress.ip_network((found, 64), strict=False))
 
 
-Open = Callable[[socket.socket], Awaitable[None]]
+Open = Callable[[socket.socket], Coroutine[None, None, None]]
 """Takes an accepted connection through its handshake. ``OSError`` or ``TimeoutError`` if it does not come so far."""
+Knock = asyncio.Task[None]
+"""What one on the threshold is at."""
 
 
 class Threshold:
-    """So many in all, and so many of one address."""
+    """So many in all, and so many of one address. On a full one the address with the most gives up its oldest to
+    whoever has fewer: so no few addresses close it to the others."""
 
     def __init__(self, most: int = THRESHOLD_MAX, each: int = THRESHOLD_EACH_MAX) -> None:
         self._most, self._each = most, each
-        self._here: Counter[str] = Counter()
+        self._here: dict[str, dict[Knock, None]] = {}
 
-    def enter(self, address: str) -> bool:
-        if self._here.total() >= self._most or self._here[address] >= self._each:
+    @property
+    def count(self) -> int:
+        return sum(map(len, self._here.values()))
+
+    def enter(self, address: str, knock: Knock) -> bool:
+        own = len(self._here.get(address, ()))
+        if own >= self._each or (self.count >= self._most and not self._make_room(own)):
             return False
-        self._here[address] += 1
+        self._here.setdefault(address, {})[knock] = None
         return True
 
-    def leave(self, address: str) -> None:
-        self._here[address] -= 1
-        self._here += Counter()  # forgets those at zero
+    def _make_room(self, own: int) -> bool:
+        most = max(self._here, key=lambda address: len(self._here[address]))
+        if len(self._here[most]) <= own:
+            return False
+        oldest = next(iter(self._here[most]))
+        self.leave(most, oldest)
+        oldest.cancel()
+        return True
+
+    def leave(self, address: str, knock: Knock) -> None:
+        """Does nothing for one that had to give way."""
+        here = self._here.get(address, {})
+        here.pop(knock, None)
+        if not here:
+            self._here.pop(address, None)
 
 
 class Listener:
@@ -91,10 +114,11 @@ class Listener:
         if self._listening is not None:
             self._listening.close()
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> Knock:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -104,22 +128,22 @@ class Listener:
             except OSError:
                 await asyncio.sleep(RESPITE_S)
                 continue
-            whose = whose_address(str(address[0]))
-            if self._places.enter(whose):
-                self._start(self._admit(connected, whose))
-            else:
+            self._knock(connected, whose_address(str(address[0])))
+
+    def _knock(self, connected: socket.socket, whose: str) -> None:
+        knock = self._start(self._open(connected))
+
+        def ended(_: Knock) -> None:
+            self._places.leave(whose, knock)
+            error = None if knock.cancelled() else knock.exception()
+            if error is not None and not isinstance(error, (OSError, TimeoutError)):
+                log.error("a handshake failed", exc_info=error)
+            if knock.cancelled() or error is not None:  # hung up, silent, no TLS after all, or no room
                 connected.close()
 
-    async def _admit(self, connected: socket.socket, whose: str) -> None:
-        try:
-            await self._open(connected)
-        except (OSError, TimeoutError):  # hung up, silent, or no TLS after all
-            connected.close()
-        except asyncio.CancelledError:
-            connected.close()
-            raise
-        finally:
-            self._places.leave(whose)
+        knock.add_done_callback(ended)
+        if not self._places.enter(whose, knock):
+            knock.cancel()
 
 
 def tls_listener(make: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext, handshake_s: float) -> Listener:

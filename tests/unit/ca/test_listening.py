@@ -122,3 +122,20 @@ def test_silence_ends_and_those_within_are_not_counted(
             writer.close()
 
     in_house(tmp_path, factory, work, handshake_s=0.5)
+
+
+async def test_a_full_threshold_is_closed_to_nobody_who_has_fewer() -> None:
+    """Four addresses, or eight at the peers' port, that kept silent had closed it to everybody else."""
+    places = Threshold(most=4, each=2)
+    knocks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(6)]
+    for knock, whose in zip(knocks, ("one", "one", "two", "two"), strict=False):
+        assert places.enter(whose, knock)
+    assert not places.enter("one", knocks[4])
+    assert places.enter("three", knocks[4])
+    assert places.enter("four", knocks[5])
+    await asyncio.gather(knocks[0], knocks[2], return_exceptions=True)
+    assert [knock.cancelled() for knock in knocks] == [True, False, True, False, False, False]
+    for knock, whose in zip(knocks, ("one", "one", "two", "two", "three", "four"), strict=True):
+        places.leave(whose, knock)
+        knock.cancel()
+    assert places.count == 0
