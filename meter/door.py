@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from ca.listening import Listener, Threshold
 from meter.feed import STATUS, FeedDesk
 from meter.gateway import Gateway
 from sdk.errors import Problem, Refused
@@ -23,7 +27,9 @@ from sdk.replacement import ReplacementOrder, replacement_of
 BODY_BYTES_MAX = 16_384
 REQUESTS_AT_ONCE_MAX = 32
 """More are told to come back; idle connections end by themselves."""
-KEEPALIVE_S = 30.0
+CONNECTIONS_MAX, CONNECTIONS_EACH_MAX = 64, 32
+"""In all, and of one address."""
+KEEPALIVE_S, HANDSHAKE_S = 30.0, 10.0
 SHUTDOWN_S = 2.0
 TOKEN_CHARS_MIN = 16
 log = logging.getLogger(__name__)
@@ -42,6 +48,7 @@ class Door:
         self._chain, self._replacers = chain, replacers
         self._under_way = 0
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Returns the port. Raises ``OSError`` if it is taken."""
@@ -49,17 +56,29 @@ class Door:
         application.router.add_post("/v1/meters/{serial}/samples", self._sample)
         application.router.add_post("/v1/replacements", self._replace)
         application.router.add_get("/v1/meters", self._meters)
-        self._runner = web.AppRunner(
-            application, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S
-        )
+        self._runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        self._listener = Listener(partial(self._open, tls), Threshold(CONNECTIONS_MAX, CONNECTIONS_EACH_MAX))
+        return await self._listener.listen(host, port)
+
+    async def _open(self, tls: ssl.SSLContext | None, connected: socket.socket) -> None:
+        """Keep the connection's place until it ends, and end it if it has to give way."""
+        assert self._runner is not None
+        loop, manager = asyncio.get_running_loop(), self._runner.server
+        assert manager is not None, "it has been set up"
+        transport, caller = await loop.connect_accepted_socket(
+            lambda: _Caller(manager, loop), connected, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S if tls else None
+        )
+        try:
+            await caller.gone.wait()
+        except asyncio.CancelledError:
+            transport.abort()
 
     async def close(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.close()
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,6 +120,21 @@ class Door:
 
     async def _meters(self, _: web.Request) -> web.Response:
         return _json(self._gateway.told(), 200)
+
+
+class _Caller(web.RequestHandler):
+    """A connection that tells when it is gone."""
+
+    __slots__ = ("gone",)
+
+    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        access_log: Any = None  # it keeps none
+        super().__init__(manager, loop=loop, access_log=access_log, keepalive_timeout=KEEPALIVE_S)
+        self.gone = asyncio.Event()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.gone.set()
 
 
 def _json(body: object, status: int) -> web.Response:

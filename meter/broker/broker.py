@@ -17,6 +17,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter
 
+from ca.listening import Listener, tls_listener
 from meter.broker.connection import CONNECT_TIMEOUT_S, Connection
 from meter.broker.packets import Answer, Connect, Message, is_name, matches
 from meter.broker.session import Session
@@ -65,6 +66,7 @@ class Broker:
         self._retained: dict[str, Message] = {}
         self._checks = asyncio.Semaphore(PASSWORDS_AT_ONCE)
         self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         registry = registry or CollectorRegistry()
         self.dropped = Counter(
             "wattq_mqtt_broker_dropped_total", "Messages that the embedded broker dropped.", ["why"], registry=registry
@@ -77,15 +79,22 @@ class Broker:
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen there too; returns the port. Raises ``OSError`` if it is taken."""
-        handshake_s = CONNECT_TIMEOUT_S if tls else None
-        server = await asyncio.start_server(self._arrived, host, port, ssl=tls, ssl_handshake_timeout=handshake_s)
+        if tls is not None:
+            listener = tls_listener(self._protocol, tls, CONNECT_TIMEOUT_S)
+            self._listeners.append(listener)
+            return await listener.listen(host, port)
+        server = await asyncio.start_server(self._arrived, host, port)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._arrived)
 
     async def close(self) -> None:
         """End every connection, without anybody's will: the broker's own end is seen by all."""
         for server in self._servers:
             server.close()
+        await asyncio.gather(*(listener.close() for listener in self._listeners))
         ending = [*self._connections.values(), *self._waiting]
         for connection in ending:
             connection.abort()

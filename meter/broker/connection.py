@@ -7,6 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from ca.listening import whose_address
 from meter.broker import packets
 from meter.broker.packets import Answer, Connect, Kind, Malformed
 from meter.broker.session import Session
@@ -181,4 +182,4 @@ class Connection:
 
 def address_of(writer: asyncio.StreamWriter) -> str:
     name = writer.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) else ""
+    return whose_address(str(name[0])) if isinstance(name, tuple) else ""

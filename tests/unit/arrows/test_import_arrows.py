@@ -36,7 +36,7 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     "sdk": frozenset({"ca", "ledger", "pbft.client"}),
-    "meter": frozenset({"sdk"}),
+    "meter": frozenset({"sdk", "ca.listening"}),
     "api": frozenset({"ca", "sdk", "ledger"}),
     "sim": frozenset({"pbft", "ledger", "contracts", "ca"}),
     "faults": frozenset({"sim", "sdk", "cluster"}),

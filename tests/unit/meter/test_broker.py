@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 from brokers import client, collect, embedded, owner, write_users
 
+from ca.listening import THRESHOLD_EACH_MAX
 from meter.broker.broker import WAITING_MAX, BrokerLimits
 from meter.broker.packets import (
     FILTERS_MAX,
@@ -281,6 +283,16 @@ async def test_silent_connections_keep_nobody_out(users: Path) -> None:
                 pass
         for _, writer in silent + more:
             writer.close()
+
+
+async def test_silence_before_a_handshake_is_bounded(users: Path) -> None:
+    async with embedded(users) as (broker, _), contextlib.AsyncExitStack() as silent:
+        port = await broker.listen("127.0.0.1", 0, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        for _ in range(THRESHOLD_EACH_MAX + 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            silent.callback(writer.close)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
 
 
 async def test_a_strangers_session_ends_with_its_connection(users: Path) -> None:

@@ -18,7 +18,7 @@ from brokers import client, collect, write_users
 from ca.keys import SigningKey
 from meter.block_clock import BlockClock
 from meter.buffer import ReadingBuffer
-from meter.door import BODY_BYTES_MAX, Door
+from meter.door import BODY_BYTES_MAX, CONNECTIONS_EACH_MAX, Door
 from meter.errors import ProfileError
 from meter.feed import SAMPLES_PER_S_MAX, FeedDesk
 from meter.gateway import Gateway
@@ -185,6 +185,27 @@ async def test_samples_over_http(desk: Desk) -> None:
         ("FED", True, 0),
         ("POLLED", False, 0),
     ]
+
+
+async def test_silent_connections_do_not_close_the_door(desk: Desk) -> None:
+    """They were counted nowhere, and took every file that the gateway may open."""
+    async with opened(desk) as session, contextlib.AsyncExitStack() as silent:
+        assert session._base_url is not None
+        port = session._base_url.port
+        readers = []
+        for _ in range(CONNECTIONS_EACH_MAX + 8):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            silent.callback(writer.close)
+            readers.append(reader)
+        async with asyncio.timeout(5):
+            for reader in readers[CONNECTIONS_EACH_MAX:]:
+                assert await reader.read() == b""
+        elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with (
+            aiohttp.ClientSession(connector=elsewhere, headers=session.headers) as another,
+            another.get(f"http://127.0.0.1:{port}/v1/meters") as answer,
+        ):
+            assert answer.status == 200
 
 
 def test_a_door_that_nobody_should_open() -> None:
