@@ -108,6 +108,15 @@ def prepare(directory: Path, configuration: Configuration, text: str, contracts:
     )
 
 
+def check_ports(nodes: Mapping[str, NodeSection], file: str) -> None:
+    """``ClusterError`` naming the key, to be changed in ``file``, if one of these nodes cannot listen on its port."""
+    for name, node in nodes.items():
+        for key in PORT_KEYS:
+            port = getattr(node, key)
+            if port and (fault := port_fault(node.host, port)):
+                raise ClusterError(f"node.{name}.{key}: {fault}; end what uses it, or change it in {file}")
+
+
 def gateway_name(node: str) -> str:
     """The name of the gateway identity that signs the readings taken at ``node``."""
     return f"gateway-{node}"
@@ -265,14 +274,8 @@ class Cluster:
 
     def check_ports(self) -> None:
         """``ClusterError`` naming the key if a stopped node cannot listen on its port."""
-        for name in self.names:
-            node = self.section(name)
-            if self.pid(name) is not None:
-                continue
-            for key in PORT_KEYS:
-                port = getattr(node, key)
-                if port and (fault := port_fault(node.host, port)):
-                    raise ClusterError(f"node.{name}.{key}: {fault}; change it in {CONFIGURATION_FILE}")
+        stopped = {name: self.section(name) for name in self.names if self.pid(name) is None}
+        check_ports(stopped, str(self.directory / CONFIGURATION_FILE))
 
     def start(self, name: str) -> None:
         """Start one node process, detached, its standard error in ``stderr.log``."""

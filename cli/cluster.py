@@ -22,7 +22,7 @@ from cli.checks import check_configuration
 from cli.contracts import shipped_contracts
 from cli.membership import Membership
 from ledger.genesis import GenesisInvalid
-from sdk.configuration import ConfigurationError, load
+from sdk.configuration import Configuration, ConfigurationError, load
 from sdk.errors import SdkError
 from sdk.methods import NodeStatus, StateDatabaseStatus
 from sdk.process import ending_signals
@@ -84,9 +84,14 @@ def up(
     try:
         configuration = load(config)
         check_configuration(configuration, str(config))
-        local.prepare(directory, configuration, config.read_text(encoding="utf-8"), shipped_contracts())
+        text, kept = config.read_text(encoding="utf-8"), directory / local.CONFIGURATION_FILE
+        if not (directory / local.GENESIS_FILE).exists():
+            _check_ports(configuration, config)
+        elif config != SAMPLE and text != kept.read_text(encoding="utf-8"):
+            typer.echo(f"wattq cluster: this network is made, and {kept} says how it runs; not {config}", err=True)
+        local.prepare(directory, configuration, text, shipped_contracts())
         network = local.Cluster(directory)
-        check_configuration(network.configuration, str(directory / local.CONFIGURATION_FILE))
+        check_configuration(network.configuration, str(kept))
         started = asyncio.run(_up(network))
     except UNUSABLE as error:
         _fail(str(error), 2)
@@ -96,6 +101,12 @@ def up(
         raise typer.Exit(INTERRUPTED)
     urls = {name: network.rest_url(name) for name in network.names}
     _say({"nodes": urls}, "\n".join(f"{name}  {url}" for name, url in urls.items()), as_json)
+
+
+def _check_ports(configuration: Configuration, config: Path) -> None:
+    """Before anything is made, so that a port in use leaves nothing behind."""
+    own = "a file of your own (wattq init cluster.toml), and name that with --config cluster.toml"
+    local.check_ports(configuration.node, own if config == SAMPLE else str(config))
 
 
 async def _up(network: local.Cluster) -> bool:
