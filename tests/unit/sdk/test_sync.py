@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -58,3 +60,10 @@ async def test_what_is_asked_is_answered_when_the_call_returns(desk: Desk, tmp_p
 
     told = await asyncio.to_thread(ask)
     assert told == (True, ["market/trade/1"], [1], 1, 7, -1, 5)
+
+
+def test_the_example_without_its_arguments_says_what_it_takes() -> None:
+    example = Path(__file__).parents[3] / "examples" / "many_orders.py"
+    ended = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "many_orders.py wattquorum/cluster.toml alice.key METER" in ended.stderr
