@@ -36,7 +36,7 @@ class Guest(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it asks nothing now."""
+        """Whether it asks nothing now, or has not sent all of it."""
 
     def give_way(self) -> None:
         """Make room for somebody else."""
@@ -44,7 +44,8 @@ class Guest(Protocol):
 
 class Hall:
     """Who is connected: how many in all, and from each address. In a full hall the address with the most connections
-    gives up those that ask nothing, the oldest first, to whoever has fewer: so no few addresses close it to the others.
+    gives up those that have asked nothing, or not all, the oldest first, to whoever has fewer: so no few addresses
+    close it to the others.
     """
 
     def __init__(self, connections_max: int) -> None:
@@ -105,7 +106,8 @@ class Connection(web.RequestHandler):
 
     @property
     def is_idle(self) -> bool:
-        return self._current_request is None
+        asked = self._current_request
+        return asked is None or not asked.content.is_eof()
 
     def give_way(self) -> None:
         self.force_close()

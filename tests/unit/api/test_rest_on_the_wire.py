@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from network import until
 
-from api.connections import ADDRESS_SHARE, HEALTH_CONNECTIONS_MAX, Hall
+from api.connections import ADDRESS_SHARE, HEALTH_CONNECTIONS_MAX, Connection, Hall
 from api.options import RestOptions
 from api.problems import SECURITY_HEADERS
 from api.rest import RestServer
@@ -242,6 +242,21 @@ async def test_in_a_full_house_the_biggest_party_gives_up_who_asks_nothing() -> 
     gone = [[guest.gone for guest in party] for party in parties.values()]
     assert gone == [[False, True, False, False], *[[True, False, False, False]] * 3]
     assert not any(newcomer.gone for newcomer in newcomers)
+
+
+async def test_whoever_sends_a_body_drop_by_drop_gives_way_too(server: Wire) -> None:
+    """Four addresses that never ended their bodies filled the house for everybody else."""
+    server.rest.hall = hall = Hall(2 * ADDRESS_SHARE)
+    async with AsyncExitStack() as stack:
+        for number in range(2 * ADDRESS_SHARE):
+            local = (f"127.0.0.{2 + number // 2}", 0)
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=local)
+            stack.callback(writer.close)
+            writer.write(b"POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        await eventually(lambda: hall.count == 2 * ADDRESS_SHARE)
+        guests = [cast(Connection, guest) for party in hall._inside.values() for guest in party]
+        await eventually(lambda: all(guest._current_request is not None for guest in guests))
+        assert (await server.send(ASK))[0] == 200
 
 
 def test_a_household_is_one_address() -> None:
