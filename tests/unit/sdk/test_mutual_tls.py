@@ -63,9 +63,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     service = made.desk.service
     made.desk.plant({"governance/root/1": {"certificate": base64.b64encode(authority.root_der).decode()}})
     server = SocketServer(made.handle, 16, None, lambda _: service, service.identify)
-    await server.listen_tls("127.0.0.1", 0, welcoming_server_context(*node, pem_of(roots)), lambda: roots)
-    listening: Any = server._servers[0]
-    port = listening.sockets[0].getsockname()[1]
+    context = welcoming_server_context(*node, pem_of(roots))
+    port = await server.listen_tls("127.0.0.1", 0, context, lambda: roots)
     made.file = tmp_path / "connection.toml"
     lines = [f'nodes = ["tls://127.0.0.1:{port}"]', 'roots = "roots.pem"', 'key = "alice.key"']
     made.file.write_text("\n".join([*lines, 'certificate = "alice.crt"', ""]))
