@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 
 from api.faults import our_fault
 from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
-from ca.listening import Listener, tls_listener
+from ca.listening import Listener, tls_listener, whose_address
 from sdk import request_ids, wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
@@ -137,15 +138,31 @@ class _Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports do not inherit asyncio's
         address = transport.get_extra_info("peername")
-        self._address = str(address[0]) if isinstance(address, tuple) else ""
-        same = sum(1 for peer in self._peers if peer._address == self._address) if self._address else 0
-        if len(self._peers) >= self._peers_max or same >= max(1, self._peers_max // ADDRESS_SHARE):
+        self._address = whose_address(str(address[0])) if isinstance(address, tuple) else ""
+        if not self._has_place():
             self.hang_up()
             return
         self._peers.add(self)
         session = transport.get_extra_info("ssl_object")
         certificate = session.getpeercert(binary_form=True) if session is not None else None
         self._signer = self._server.identify(certificate) if certificate else ""
+
+    def _has_place(self) -> bool:
+        """Whether there is room; in a full house the address with the most gives up one that asks nothing, and that
+        showed no certificate, to whoever has fewer."""
+        held = Counter(peer._address for peer in self._peers if peer._address)
+        own = held[self._address]
+        if own >= max(1, self._peers_max // ADDRESS_SHARE):
+            return False
+        if len(self._peers) < self._peers_max:
+            return True
+        idle = [peer for peer in self._peers if held[peer._address] > own and not peer._tasks and not peer._signer]
+        if not idle:
+            return False
+        leaving = max(idle, key=lambda peer: held[peer._address])
+        self._peers.discard(leaving)
+        leaving.hang_up()
+        return True
 
     def pause_writing(self) -> None:
         self._writable.clear()
