@@ -18,9 +18,11 @@ from ca.certificates import Role, create_request, request_facts
 from ca.issuing import issuer_id_of
 from ca.keys import SigningKey
 from ca.messages import Registration, Renewed, Waiting, decision_text, renewal_text, waiting_text
+from ledger.codes import RefusalCode
 from sdk import methods
 from sdk.admission import application_of, certificate_in, check_fits
 from sdk.client import AsyncClient, Outcome
+from sdk.errors import Refused
 from sdk.transports import Transport
 
 POLL_S, POLL_S_MAX = 1.0, 15.0
@@ -78,9 +80,18 @@ async def enrol(
 
 
 async def enter(client: AsyncClient, certificate: bytes) -> Outcome:
-    """The second half: have the chain know the certificate, be it the first one or a renewed one."""
-    text = base64.b64encode(certificate).decode()
-    return await client.invoke("registry", "register", {"certificate_der": text})
+    """The second half: have the chain know the certificate, be it the first one or a renewed one.
+
+    Signed once more if the nonce was used: the node that named it may not have executed our last transaction yet, and
+    to register twice does nothing.
+    """
+    args = {"certificate_der": base64.b64encode(certificate).decode()}
+    try:
+        return await client.invoke("registry", "register", args)
+    except Refused as refusal:
+        if refusal.code != RefusalCode.NONCE_USED:
+            raise
+    return await client.invoke("registry", "register", args)
 
 
 async def renew(ca: Transport, key: SigningKey, serial: str) -> Renewed:
