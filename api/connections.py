@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from api.faults import our_fault
 from api.problems import Respond, problem_response
-from ca.listening import whose_address
+from ca.listening import giving_way, whose_address
 from sdk.errors import Problem
 
 ADDRESS_SHARE = 4
@@ -43,9 +43,8 @@ class Guest(Protocol):
 
 
 class Hall:
-    """Who is connected: how many in all, and from each address. In a full hall the address with the most connections
-    gives up those that have asked nothing, or not all, the oldest first, to whoever has fewer: so no few addresses
-    close it to the others.
+    """Who is connected: how many in all, and from each address. In a full hall those give way (``ca.listening``) that
+    have asked nothing, or not all, to whoever has fewer even with its new one.
     """
 
     def __init__(self, connections_max: int) -> None:
@@ -74,11 +73,10 @@ class Hall:
         return True
 
     def _make_room(self, own: int) -> None:
-        most = max(self._inside, key=lambda whose: len(self._inside[whose]))
-        idle = next((guest for guest in self._inside[most] if guest.is_idle), None)
-        if idle is not None and len(self._inside[most]) > own + 1:
-            self.leave(most, idle)
-            idle.give_way()
+        found = giving_way(self._inside, own + 1, lambda guest: guest.is_idle)
+        if found is not None:
+            self.leave(*found)
+            found[1].give_way()
 
     def leave(self, address: str, guest: Guest) -> None:
         whose = whose_address(address)

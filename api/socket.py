@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -18,7 +17,7 @@ import msgspec
 
 from api.faults import our_fault
 from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
-from ca.listening import Listener, tls_listener, whose_address
+from ca.listening import Listener, giving_way, tls_listener, whose_address
 from sdk import request_ids, wire
 from sdk.errors import Problem, Refused
 from sdk.methods import METHODS, Params
@@ -65,7 +64,7 @@ class SocketServer:
         self.identify = identify
         self.charge = charge
         self._max = connections_max
-        self._open: set[_Caller] = set()
+        self._open: dict[_Caller, None] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._listeners: list[Listener] = []
         self._paths: list[Path] = []
@@ -120,7 +119,7 @@ class SocketServer:
 class _Caller(asyncio.Protocol):
     """One connection. Reading pauses while too many calls are in flight or answers pile up unread."""
 
-    def __init__(self, server: SocketServer, peers: set[_Caller], peers_max: int) -> None:
+    def __init__(self, server: SocketServer, peers: dict[_Caller, None], peers_max: int) -> None:
         self._server = server
         self._peers = peers
         self._peers_max = peers_max
@@ -142,27 +141,28 @@ class _Caller(asyncio.Protocol):
         if not self._has_place():
             self.hang_up()
             return
-        self._peers.add(self)
+        self._peers[self] = None
         session = transport.get_extra_info("ssl_object")
         certificate = session.getpeercert(binary_form=True) if session is not None else None
         self._signer = self._server.identify(certificate) if certificate else ""
 
     def _has_place(self) -> bool:
-        """Whether there is room; in a full house the address with the most gives up one that asks nothing, and that
-        showed no certificate, to whoever has fewer."""
-        held = Counter(peer._address for peer in self._peers if peer._address)
-        own = held[self._address]
+        """Whether there is room; in a full house one gives way (``ca.listening``) that asks nothing and showed no
+        certificate."""
+        held: dict[str, list[_Caller]] = {}
+        for peer in self._peers:
+            if peer._address:
+                held.setdefault(peer._address, []).append(peer)
+        own = len(held.get(self._address, ()))
         if own >= max(1, self._peers_max // ADDRESS_SHARE):
             return False
         if len(self._peers) < self._peers_max:
             return True
-        idle = [peer for peer in self._peers if held[peer._address] > own and not peer._tasks and not peer._signer]
-        if not idle:
-            return False
-        leaving = max(idle, key=lambda peer: held[peer._address])
-        self._peers.discard(leaving)
-        leaving.hang_up()
-        return True
+        found = giving_way(held, own, lambda peer: not peer._tasks and not peer._signer)
+        if found is not None:
+            del self._peers[found[1]]
+            found[1].hang_up()
+        return found is not None
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -171,7 +171,7 @@ class _Caller(asyncio.Protocol):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._peers.discard(self)
+        self._peers.pop(self, None)
         for task in self._tasks:
             task.cancel()
 

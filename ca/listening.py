@@ -11,7 +11,8 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,23 @@ def whose_address(address: str) -> str:
     return str(ipaddress.ip_network((found, 64), strict=False))
 
 
+G = TypeVar("G")
+
+
+def giving_way(
+    inside: Mapping[str, Collection[G]], own: int, is_idle: Callable[[G], bool] = lambda _: True
+) -> tuple[str, G] | None:
+    """Who makes room where there is none left: the oldest idle one of the address with the most, if that has more than
+    ``own``. So no few addresses keep the others out. ``inside``: who is here, by address, the oldest first."""
+    for address in sorted(inside, key=lambda each: len(inside[each]), reverse=True):
+        if len(inside[address]) <= own:
+            return None
+        for guest in inside[address]:
+            if is_idle(guest):
+                return address, guest
+    return None
+
+
 Open = Callable[[socket.socket], Coroutine[None, None, None]]
 """Takes an accepted connection through its handshake. ``OSError`` or ``TimeoutError`` if it does not come so far."""
 Knock = asyncio.Task[None]
@@ -42,8 +60,7 @@ Knock = asyncio.Task[None]
 
 
 class Threshold:
-    """So many in all, and so many of one address. On a full one the address with the most gives up its oldest to
-    whoever has fewer: so no few addresses close it to the others."""
+    """So many in all, and so many of one address; on a full one ``giving_way`` says who makes room."""
 
     def __init__(self, most: int = THRESHOLD_MAX, each: int = THRESHOLD_EACH_MAX) -> None:
         self._most, self._each = most, each
@@ -61,13 +78,11 @@ class Threshold:
         return True
 
     def _make_room(self, own: int) -> bool:
-        most = max(self._here, key=lambda address: len(self._here[address]))
-        if len(self._here[most]) <= own:
-            return False
-        oldest = next(iter(self._here[most]))
-        self.leave(most, oldest)
-        oldest.cancel()
-        return True
+        found = giving_way(self._here, own)
+        if found is not None:
+            self.leave(*found)
+            found[1].cancel()
+        return found is not None
 
     def leave(self, address: str, knock: Knock) -> None:
         """Does nothing for one that had to give way."""
