@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -24,7 +26,7 @@ from sdk.admission import AdmissionWaiting, CertificateUnfit
 from sdk.client import AsyncClient, Outcome
 from sdk.enrolment import Applicant
 from sdk.errors import Refused, SdkError
-from sdk.transports import connect
+from sdk.transports import Transport, connect
 
 WAITING = 4
 """The exit code when an operator has still to decide."""
@@ -64,23 +66,11 @@ def register(
         held = _held(place, signing)
         tls = trusting_context(pem_of(trusted.roots))
 
-        async def certified(client: AsyncClient) -> bytes:
-            applicant = _applicant(notes, name, organisation, role)
-            await enrolment.reach(client, signing)
-            _begin(key, signing, notes, applicant)
-            authority = connect(ca, tls) if ca else None
-            try:
-                return await enrolment.enrol(authority or client, signing, applicant, code, wait_s)
-            except Refused:
-                notes.unlink()
-                raise
-            finally:
-                if authority is not None:
-                    await authority.close()
+        applying = _Applying(key, signing, notes, lambda: _applicant(notes, name, organisation, role), code, wait_s)
 
         async def whole() -> Outcome:
             async with AsyncClient([connect(url, tls) for url in node], trusted, signing) as client:
-                der = held or await certified(client)
+                der = held or await applying.certified(client, connect(ca, tls) if ca else None)
                 await asyncio.to_thread(_keep, place, der)
                 return await enrolment.enter(client, der)
 
@@ -102,6 +92,39 @@ def register(
     told = {"signer": signing.signer, "certificate": str(place), "height": outcome.height, "tx_id": outcome.tx_id}
     text = f"registered in block {outcome.height} as {signing.signer}; certificate: {place}"
     typer.echo(json.dumps(told) if as_json else text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Applying:
+    """An application for a certificate. The key, and who applies, are kept before anybody is asked: the same is asked
+    again after an interruption. ``applicant()``: who that is, looked at only where there is no certificate yet."""
+
+    key: Path
+    signing: SigningKey
+    notes: Path
+    applicant: Callable[[], Applicant]
+    code: str
+    wait_s: int
+
+    async def certified(self, client: AsyncClient, authority: Transport | None) -> bytes:
+        """The certificate (DER), from the CA ``authority`` or from one that a node passes on to."""
+        try:
+            applicant = self.applicant()
+            await enrolment.reach(client, self.signing)
+            if not self.key.exists():
+                self.signing.save(self.key)
+            self.notes.write_bytes(msgspec.json.encode(applicant))
+            return await self._enrolled(authority or client, applicant)
+        finally:
+            if authority is not None:
+                await authority.close()
+
+    async def _enrolled(self, at: AsyncClient | Transport, applicant: Applicant) -> bytes:
+        try:
+            return await enrolment.enrol(at, self.signing, applicant, self.code, self.wait_s)
+        except Refused:
+            self.notes.unlink()
+            raise
 
 
 def _held(path: Path, key: SigningKey) -> bytes | None:
@@ -127,13 +150,6 @@ def _applicant(notes: Path, name: str, organisation: str, role: Role | None) -> 
         who = f"{begun.name}, {begun.organisation}, as {begun.role}"
         raise ValueError(f"this key has applied for {who}; leave the names out, or remove {notes} to apply anew")
     return begun
-
-
-def _begin(key: Path, signing: SigningKey, notes: Path, applicant: Applicant) -> None:
-    """Keep the key, and who applies, before anybody is asked: the same is asked again after an interruption."""
-    if not key.exists():
-        signing.save(key)
-    notes.write_bytes(msgspec.json.encode(applicant))
 
 
 def _keep(path: Path, der: bytes) -> None:
