@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lying_node import Elsewhere, Liar
 from network import Network
-from page_guests import NOT_LOOPBACK, go, url, verified
+from page_guests import NOT_LOOPBACK, SHARED_PAGE, go, url, verified
 from page_people import PASSPHRASE, WAIT_MS, visit
 from playwright.async_api import Browser, Page, expect
 
@@ -17,14 +17,7 @@ from ca.authority import Authority
 from ca.backup import backup_of
 from ca.certificates import Role
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.full,
-    pytest.mark.needs("chromium"),
-    pytest.mark.timeout(600),
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.usefixtures("leaving"),
-]
+pytestmark = SHARED_PAGE
 IS_EXTRACTABLE = """async () => {
   const asked = (request) => new Promise((done) => { request.onsuccess = () => done(request.result); });
   const opened = await asked(indexedDB.open("wattquorum"));

@@ -9,18 +9,11 @@ from typing import Any, Literal
 
 import pytest
 from network import Network
-from page_guests import go, url, verified
+from page_guests import SHARED_PAGE, go, url, verified
 from page_people import WAIT_MS, Visitor, at_page, visit
 from playwright.async_api import Browser, Page, expect
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.full,
-    pytest.mark.needs("chromium"),
-    pytest.mark.timeout(600),
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.usefixtures("leaving"),
-]
+pytestmark = SHARED_PAGE
 CHECKS = (Path(__file__).resolve().parents[1] / "support" / "page_checks.js").read_text(encoding="utf-8")
 TOO_WIDE = """() => {
   if (document.documentElement.scrollWidth <= innerWidth) return [];

@@ -6,23 +6,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from network import DEPOSIT, Network
+from page_guests import SHARED_PAGE
 from page_people import WAIT_MS, Visitor, at_page, fill
 from playwright.async_api import Browser, Locator, expect
 
 from ca.authority import Authority
 from sdk import methods
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.full,
-    pytest.mark.needs("chromium"),
-    pytest.mark.timeout(600),
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.usefixtures("leaving"),
-]
+pytestmark = SHARED_PAGE
 TARIFFS = Path(__file__).resolve().parents[2] / "examples" / "contracts" / "tariffs.py"
 
 

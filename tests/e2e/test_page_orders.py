@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pytest
 from network import Network, Person
+from page_guests import SHARED_PAGE
 from page_people import WAIT_MS, at_page, fact, fill
 from playwright.async_api import Browser, expect
 
@@ -17,14 +18,7 @@ from ca.certificates import create_request
 from ca.keys import SigningKey
 from sdk import methods
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.full,
-    pytest.mark.needs("chromium"),
-    pytest.mark.timeout(600),
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.usefixtures("leaving"),
-]
+pytestmark = SHARED_PAGE
 ASKED_WH = 1_000
 LASTS_DAYS = 60
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 from network import Network
 from page_people import WAIT_MS, Visitor
 from playwright.async_api import Page, expect
 
 NOT_LOOPBACK = "node.example"
 """A name for this machine that no browser takes for it."""
+SHARED_PAGE = [
+    pytest.mark.e2e,
+    pytest.mark.full,
+    pytest.mark.needs("chromium"),
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.usefixtures("leaving"),
+]
+"""Marks of a file of tests that share one network and one browser."""
 
 
 def url(network: Network, node: int = 1) -> str:
