@@ -5,28 +5,32 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const [root] = process.argv.slice(2);
-const load = (name) => import(pathToFileURL(`${root}/lib/${name}.js`).href);
-const [verify, msgpack, bytes, proven] = await Promise.all(["verify", "msgpack", "bytes", "proven"].map(load));
+const load = (name) => import(pathToFileURL(`${root}/${name}.js`).href);
+const [verify, msgpack, bytes, proven, acts, parts] = await Promise.all(
+  ["lib/verify", "lib/msgpack", "lib/bytes", "lib/proven", "acts/shown", "parts/documents"].map(load));
 const asked = JSON.parse(readFileSync(0, "utf8"));
-const checks = { receipt: verify.verifyReceipt, block: verify.verifyBlock, state: verify.verifyState, rows: verify.verifyRows, shown };
 
-/** Whether what a node showed is what it proves: {key, shown, proof} and the height that the page has verified before. */
-async function shown({ key, shown: said, proof, newest }, genesis) {
-  const trust = { genesis, newest: newest && { height: newest }, judge: (_, check) => check() };
-  try {
-    await proven.asShown({ trust, api: { ask: async () => ({ proof }) } }, key, said);
-    return { key };
-  } catch (error) {
-    if (error.code) return { code: error.code };
-    throw error;
-  }
-}
+/** The page's context where a node answers with this, and the page has verified a block at `newest` before. */
+const context = (genesis, answer, newest = null) => ({
+  trust: { genesis, newest: newest && { height: newest }, judge: (_, check) => check() },
+  api: { ask: async () => answer, post: async () => answer },
+});
+
+/** Whether what a node showed is what it proves. */
+const checks = {
+  receipt: verify.verifyReceipt, block: verify.verifyBlock, state: verify.verifyState, rows: verify.verifyRows,
+  shown: ({ key, shown, proof, newest }, genesis) => proven.asShown(context(genesis, { proof }, newest), key, shown),
+  listing: ({ listing, interval, proof }, genesis) => acts.listingAsShown(context(genesis, { proof }), listing, interval),
+  grid_fee: ({ zones, interval, fee, proof }, genesis) => acts.gridFeeAsShown(context(genesis, { proof }), zones, interval, BigInt(fee)),
+  documents: ({ type, answer }, genesis) => parts.documents(context(genesis, answer), type),
+};
 
 async function judged(genesis, [kind, tree]) {
   try {
-    return await checks[kind](tree, genesis);
+    return await checks[kind](tree, genesis) ?? { holds: true };
   } catch (error) {
     if (error instanceof verify.NotProven) return { fault: error.fault };
+    if (error.code) return { code: error.code };
     throw error;
   }
 }

@@ -18,7 +18,8 @@ TIMEOUT_S = 120
 
 
 def judge(genesis: Genesis, claims: Sequence[tuple[str, Any]]) -> list[dict[str, Any]]:
-    """For each (kind, JSON tree) what it proves, or {"fault": ...}. Kinds: receipt, block, state, rows, shown."""
+    """For each (kind, JSON tree) what it proves, or {"fault": ...}. Kinds: receipt, block, state, rows, and what
+    the page asks before it signs: shown, listing, grid_fee, documents."""
     told = _run({"genesis": base64.b64encode(genesis.raw).decode(), "claims": claims, "encodings": []})
     assert told["chain"] == genesis.chain_id.hex()
     return list(told["said"])

@@ -285,6 +285,16 @@ async def test_silent_connections_keep_nobody_out(users: Path) -> None:
             writer.close()
 
 
+async def test_the_nodes_own_link_has_a_place_where_people_have_taken_all(users: Path) -> None:
+    async with (
+        embedded(users, BrokerLimits(connections_max=2)) as (broker, port),
+        client(port, "alice", "secret a"),
+        client(port, "bob", "secret b"),
+        owner(broker, port) as node,
+    ):
+        await node.publish("open/x", qos=1)
+
+
 async def test_silence_before_a_handshake_is_bounded(users: Path) -> None:
     async with embedded(users) as (broker, _), contextlib.AsyncExitStack() as silent:
         port = await broker.listen("127.0.0.1", 0, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))

@@ -23,6 +23,7 @@ from ledger.receipts import ReceiptInvalid, receipt_from_json, receipt_to_json, 
 
 pytestmark = pytest.mark.needs("node")
 
+HOLDS = {"holds": True}
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 KEYS = [f"k{number}" for number in range(40)]
 PUTS = [envelope(nonce=int(key[1:]), args={"key": key, "value": int(key[1:])}) for key in KEYS]
@@ -143,7 +144,7 @@ def test_nothing_is_signed_for_what_was_shown_otherwise_than_it_is_certified(led
     value = judge(GENESIS, [("state", state_proof(ledger, key))])[0]["value"]
     truth = {"key": key, "shown": value, "proof": state_proof(ledger, key), "newest": None}
     none = {"key": absent, "shown": None, "proof": state_proof(ledger, absent), "newest": 66}
-    assert judge(GENESIS, [("shown", truth), ("shown", none)]) == [{"key": key}, {"key": absent}]
+    assert judge(GENESIS, [("shown", truth), ("shown", none)]) == [HOLDS, HOLDS]
     lies: list[tuple[dict[str, Any], dict[str, str]]] = [
         ({"shown": {**value, "number": 7}}, {"code": "NOT_AS_SHOWN"}),
         ({"shown": {**value, "price": 1}}, {"code": "NOT_AS_SHOWN"}),
@@ -154,6 +155,34 @@ def test_nothing_is_signed_for_what_was_shown_otherwise_than_it_is_certified(led
     ]
     assert judge(GENESIS, [("shown", truth | lie) for lie, _ in lies]) == [fault for _, fault in lies]
     assert judge(GENESIS, [("shown", none | {"shown": {"role": "buyer"}})]) == [{"code": "NOT_AS_SHOWN"}]
+
+
+def test_a_listing_and_a_grid_fee_that_are_not_there_are_not_as_shown(ledger: Ledger) -> None:
+    listing = {"listing": "7", "zone": "north", "price": 90, "lot_wh": 100}
+    gone = state_proof(ledger, "market/offer/0000000005/0000000090/7")
+    other = state_proof(ledger, "market/offer/0000000005/0000000900/7")
+    free = {"zones": ["north", "south"], "interval": 5, "proof": state_proof(ledger, "governance/grid_fee/north/south")}
+    claims = [
+        ("listing", {"listing": listing, "interval": 5, "proof": gone}),
+        ("listing", {"listing": listing, "interval": 5, "proof": other}),
+        ("grid_fee", free | {"fee": 0}),
+        ("grid_fee", free | {"fee": 5}),
+        ("grid_fee", free | {"fee": 0, "proof": gone}),
+    ]
+    not_shown = {"code": "NOT_AS_SHOWN"}
+    assert judge(GENESIS, claims) == [not_shown, {"fault": "record"}, HOLDS, not_shown, {"fault": "record"}]
+
+
+def test_documents_are_proven_and_of_the_type_that_was_asked_for(ledger: Ledger) -> None:
+    """A node could answer a question for trades with anything that it can prove."""
+    whole = state_proof(ledger, "governance/epoch")
+    value = judge(GENESIS, [("state", whole)])[0]
+    height, index = value["version"]
+    row = {"key": whole["entry"]["key"], "height": height, "index": index, "value": value["value"]}
+    answer = {"rows": [{**row, "proof": whole["entry"]}], "anchor": whole["anchor"], "bookmark": ""}
+    assert judge(GENESIS, [("documents", {"type": "trade", "answer": answer})]) == [{"fault": "record"}]
+    forged = {**answer, "rows": [{**row, "value": {"type": "trade"}, "proof": whole["entry"]}]}
+    assert judge(GENESIS, [("documents", {"type": "trade", "answer": forged})]) == [{"fault": "record"}]
 
 
 def test_rows_are_what_is_proven_or_refused(ledger: Ledger) -> None:
