@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from ledger.chain import ChainCorrupt
@@ -22,7 +23,7 @@ FORMAT_VERSION = 1
 STAMP = "format"
 CURRENT = "current"
 LOCK = "lock"
-_STAMP = re.compile(rb"wattquorum data [0-9]+\nchain [0-9a-f]{64}\n")
+_STAMP = re.compile(rb"(wattquorum data [0-9]+\nchain [0-9a-f]{64}\n)(?:sum ([0-9a-f]{16})\n)?")
 
 
 class DirectoryUnusable(Exception):
@@ -60,13 +61,15 @@ def disk_storage(directory: Path, files: Files) -> Storage:
 def check_stamp(files: Files, genesis: Genesis) -> None:
     """Stamp a new directory; ``DirectoryUnusable`` if it is another chain's or format's, ``ChainCorrupt`` if the stamp
     is damaged: nobody knows then what the data are."""
-    expected = f"wattquorum data {FORMAT_VERSION}\nchain {genesis.chain_id.hex()}\n".encode()
+    text = f"wattquorum data {FORMAT_VERSION}\nchain {genesis.chain_id.hex()}\n".encode()
+    expected = text + b"sum %s\n" % _sum(text)
     found = files.read(STAMP) if STAMP in files.names() else b""
     if found == expected:
         return
-    # A crash while the stamp was made leaves its beginning, and perhaps zeros: there are no data yet.
+    # A crash while the stamp was made leaves its beginning, and perhaps zeros: there are no data yet. A stamp without
+    # a sum is of an earlier version, and is completed.
     if not expected.startswith(found.rstrip(b"\0")):
-        if _STAMP.fullmatch(found) is None:
+        if not _is_whole(found):
             raise ChainCorrupt(f"{STAMP}: damaged: {found!r}")
         raise DirectoryUnusable(f"the directory holds another chain or format: {found.decode()!r}")
     if found:
@@ -76,6 +79,16 @@ def check_stamp(files: Files, genesis: Genesis) -> None:
     file.sync()
     file.close()
     files.sync_names()
+
+
+def _sum(text: bytes) -> bytes:
+    """Tells a damaged stamp from another chain's."""
+    return sha256(text).hexdigest()[:16].encode()
+
+
+def _is_whole(stamp: bytes) -> bool:
+    parts = _STAMP.fullmatch(stamp)
+    return parts is not None and parts[2] in (None, _sum(parts[1]))
 
 
 # --------------------------------------------------------------------------------------------- generations
@@ -125,7 +138,7 @@ def set_aside(storage: Storage) -> None:
     if following >= 2:
         remove_generation(storage, following - 2)
     files = storage.files
-    if STAMP in files.names() and _STAMP.fullmatch(files.read(STAMP)) is None:
+    if STAMP in files.names() and not _is_whole(files.read(STAMP)):
         files.remove(STAMP)
         files.sync_names()
     storage.release()

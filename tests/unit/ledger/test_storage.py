@@ -48,12 +48,29 @@ def test_another_chains_directory_is_refused(storage: Storage) -> None:
         check_stamp(storage.files, GENESIS)
 
 
-def test_a_stamp_in_which_a_bit_turned_means_damage_which_setting_aside_ends(storage: Storage) -> None:
-    whole = bytearray(stamp(storage))
-    whole[3] ^= 1
-    put(storage, bytes(whole))
-    with pytest.raises(ChainCorrupt):
-        check_stamp(storage.files, GENESIS)
+def test_any_turned_bit_of_a_stamp_means_damage_which_setting_aside_ends(storage: Storage) -> None:
+    """A digit turned into another digit was taken for another chain's stamp: the node never started again."""
+    whole = stamp(storage)
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        put(storage, bytes(damaged))
+        with pytest.raises(ChainCorrupt):
+            check_stamp(storage.files, GENESIS)
     set_aside(storage)
     check_stamp(storage.files, GENESIS)
     assert generation_of(storage.files) == 1
+
+
+def test_a_stamp_from_before_stamps_had_sums_is_completed(storage: Storage) -> None:
+    whole = stamp(storage)
+    put(storage, whole[: whole.index(b"sum")])
+    assert stamp(storage) == whole
+
+
+def test_another_chains_stamp_from_before_stamps_had_sums_is_refused(storage: Storage) -> None:
+    check_stamp(storage.files, OTHER)
+    others = storage.files.read(STAMP)
+    put(storage, others[: others.index(b"sum")])
+    with pytest.raises(DirectoryUnusable):
+        check_stamp(storage.files, GENESIS)
