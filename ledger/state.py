@@ -211,8 +211,11 @@ class TransactionView:
 
     def is_true(self) -> bool:
         """Whether ``base`` answers every read and range query as is written here, perhaps by somebody else."""
+        find, fetch = self._find, self._fetch
         for key, version in self.reads.items():
-            entry = self.base.get(key)
+            entry = find(key, UNKNOWN)
+            if entry is UNKNOWN:
+                entry = fetch(key)
             if version != (None if entry is None else (entry.height, entry.index)):
                 return False
         return all(digest_of(self.base.scan(r.prefix, r.after, r.limit)) == r.digest for r in self.ranges)

@@ -142,19 +142,14 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
     told.ranges = [RangeRead(prefix, after, limit, digest=digest) for prefix, after, limit, digest in outcome.ranges]
     if not _is_bounded(told) or not told.is_true():
         raise WorkerFailed(f"it ran {call.contract}.{call.function} on another state")
-    if not all(key.isascii() for key in outcome.writes):
+    if not "".join(outcome.writes).isascii():
         raise WorkerFailed(f"it let {call.contract}.{call.function} write under a key that no contract can have")
     try:
         value = decode_value(outcome.value)
         events = tuple(Event(contract, name, decode_value(data)) for contract, name, data in outcome.events)
     except ValueError as error:
         raise WorkerFailed(f"it returned no values: {error}") from None
-    view.reads, view.ranges = told.reads, told.ranges
-    for key, data in outcome.writes.items():
-        if data is None:
-            view.delete(key)
-        else:
-            view.put(key, data)
+    view.reads, view.ranges, view.writes = told.reads, told.ranges, outcome.writes
     return CallResult(
         code=outcome.code,
         message=outcome.message,
