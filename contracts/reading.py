@@ -16,6 +16,9 @@ SCALARS = frozenset({str, int, bool, type(None)})
 """What needs no copy, since nothing can change it."""
 KEYS_MAX = 4_096
 KNOWN_MAX, KNOWN_BYTES_MAX = 4_096, 1_024
+UNWEIGHED_BYTES_MAX = 1_024
+"""A longer value is decoded only if the gas at hand would pay for a node in each of its bytes: else a call without gas
+could have much decoded for nothing."""
 
 Known: TypeAlias = "tuple[bytes, int, int, dict[str, Value] | list[Value] | None]"
 """A stored value: its bytes, what its nodes cost, what reading it costs in all, and if it is flat, itself, to be copied
@@ -65,6 +68,9 @@ def make_reads(meter: Meter, now: list[Session]) -> Reads:
 
     def weighed(data: bytes) -> tuple[Value, bool]:
         """A value, charged by its nodes, and whether it is flat."""
+        if len(data) > UNWEIGHED_BYTES_MAX and gas[0] < NODE_GAS * len(data):
+            gas[0] = 0
+            raise out_of_gas()
         value = decode_value(data)
         if type(value) in SCALARS:
             return value, False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from contract_market import Run
 
+from contracts import reading
 from contracts.testing import Chain
+from ledger.values import Value, decode_value
 
 
 def test_values_are_copied_both_ways(run: Run) -> None:
@@ -156,3 +158,23 @@ def test_money_for_storage_is_gas(run: Run) -> None:
     small, large = run("put('k', 'a')").gas_used, run("put('k', 'a' * 1001)").gas_used
     assert large - small >= 1_000
     assert run("get('k')").gas_used >= 50
+
+
+@pytest.mark.parametrize("use", ["get('k')", "scan('', '', 9)"])
+def test_a_long_value_is_decoded_only_for_gas_at_hand(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    """A call that could not pay for the nodes had them made all the same, for a sixteenth of the price of its bytes."""
+    source = "@export('*')\ndef fill():\n    put('k', [0] * 60000)\n@export('*')\ndef look():\n    return len({use})\n"
+    chain = Chain({"main": source.replace("{use}", use)}, {})
+    assert chain.call("main", "fill", {}, ["a"]).code == "OK"
+    decoded: list[int] = []
+
+    def counted(data: bytes) -> Value:
+        decoded.append(len(data))
+        return decode_value(data)
+
+    monkeypatch.setattr(reading, "decode_value", counted)
+    poor = chain.call("main", "look", {}, ["a"], gas=200_000)
+    assert (poor.code, poor.gas_used, max(decoded, default=0) > 1_024) == ("OUT_OF_GAS", 200_000, False)
+    rich = chain.call("main", "look", {}, ["a"], gas=600_000)
+    assert (rich.code, max(decoded) > 60_000) == ("OK", True)
+    assert rich.gas_used < 600_000
