@@ -2,7 +2,7 @@
 
 Each peer is served one request after another, few may wait, and nothing is read for a peer whose queue is still
 full of what it asked for before: a peer that asks faster than it takes costs nothing. Between two answers there is a
-rest, so that one that takes as fast as it can has a twentieth of our time at most.
+rest, so that one that takes as fast as it can has a fifth of our time at most.
 """
 
 from __future__ import annotations
