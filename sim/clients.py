@@ -32,6 +32,13 @@ RETRY_MS = 1_000
 PAUSE_MS_MAX = 500
 """Between an answer and the next operation."""
 CELLS = ("a", "b")
+WORKLOADS: dict[str, tuple[float, float, float, float]] = {
+    "mixed": (0.3, 0.5, 0.7, 0.8),
+    "registers": (0.4, 0.7, 1.0, 1.0),
+    "reads": (0.85, 1.0, 1.0, 1.0),
+    "counter": (0.0, 0.0, 0.0, 0.0),
+}
+"""By name: below which chance a client reads, writes, swaps or adds to a cell; else it adds one to the total."""
 
 decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
@@ -70,6 +77,7 @@ class SimClient:
         self._genesis: Genesis = world.genesis
         self._key = key
         self._chance = chance
+        self._shares = WORKLOADS[world.plan.workload]
         self._envelope: Envelope | None = None
 
     @property
@@ -97,6 +105,7 @@ class SimClient:
             Operation(self.number, function, arguments, envelope.tx_id, world.moment(), asked_ms=world.now_ms)
         )
         world.submitted.add(envelope.tx_id)
+        world.made.append(envelope)
         self._ask(envelope)
         return envelope
 
@@ -126,14 +135,14 @@ class SimClient:
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         chance, cell = self._chance, self._chance.choice(CELLS)
-        kind = chance.random()
-        if kind < 0.3:
+        kind, (read, write, swap, add) = chance.random(), self._shares
+        if kind < read:
             return "read", {"cell": cell}
-        if kind < 0.5:
+        if kind < write:
             return "write", {"cell": cell, "value": chance.randrange(1_000)}
-        if kind < 0.7:
+        if kind < swap:
             return "swap", {"cell": cell, "old": chance.choice([0, 1, 2, 3]), "new": chance.randrange(4)}
-        if kind < 0.8:
+        if kind < add:
             return "add", {"cell": cell, "amount": 1 + chance.randrange(3)}
         return "add", {"cell": contract.TOTAL, "amount": 1}
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from sim import nuisance
 from sim.plan import Fault
 
 if TYPE_CHECKING:
@@ -18,6 +21,40 @@ if TYPE_CHECKING:
 
 LOSSES = frozenset({"rot", "lose_log", "lose_ledger"})
 """After these a replica may have to keep silent for a while."""
+
+
+PRIMARY = -1
+"""In a fault's groups: whoever leads when it strikes."""
+UNDONE_BY = {
+    "crash": "start",
+    "rot": "start",
+    "lose_log": "start",
+    "lose_ledger": "start",
+    "begin_anew": "start",
+    "partition": "join",
+    "isolate": "join",
+    "ring": "join",
+    "cut": "join",
+    "clog": "unclog",
+    "weather": "fair",
+    "clock": "clock_back",
+}
+"""What a fault that lasts ``for_ms`` ends by; the kinds that are not named pass by themselves."""
+
+
+def resolved(world: World, fault: Fault) -> Fault:
+    """The fault with the place of whoever leads now where ``PRIMARY`` stands."""
+    if not any(PRIMARY in group for group in fault.groups):
+        return fault
+    leader = world.primary
+    groups = tuple(tuple(leader if place == PRIMARY else place for place in group) for group in fault.groups)
+    return msgspec.structs.replace(fault, groups=groups)
+
+
+def undo_fault(world: World, fault: Fault) -> None:
+    """End a fault whose time is over."""
+    if fault.kind in UNDONE_BY:
+        KINDS[UNDONE_BY[fault.kind]](world, fault)
 
 
 def apply_fault(world: World, fault: Fault) -> None:
@@ -51,6 +88,50 @@ def _power_cut(world: World, fault: Fault) -> None:
 
 def _partition(world: World, fault: Fault) -> None:
     world.network.partition(fault.groups)
+
+
+def _isolate(world: World, fault: Fault) -> None:
+    """Each group is cut off from all others."""
+    inside = {place for group in fault.groups for place in group}
+    rest = tuple(node.place for node in world.nodes if node.place not in inside)
+    world.network.partition((*fault.groups, rest))
+
+
+def _weather(world: World, fault: Fault) -> None:
+    """The links of the places in ``groups``, both ways, or all links, have this weather."""
+    world.network.change_weather(_links(world, fault), fault.weather)
+
+
+def _fair(world: World, fault: Fault) -> None:
+    """Such links have the network's own weather again."""
+    world.network.change_weather(_links(world, fault), None)
+
+
+def _links(world: World, fault: Fault) -> list[tuple[int, int]]:
+    named = {place for group in fault.groups for place in group}
+    places = [node.place for node in world.nodes]
+    return [(a, b) for a in places for b in places if a != b and (not named or a in named or b in named)]
+
+
+def _clock(world: World, fault: Fault) -> None:
+    """The places' clocks jump by ``amount`` ms, which may be below zero."""
+    for node in _named(world, fault):
+        node.skew_ms += fault.amount
+
+
+def _clock_back(world: World, fault: Fault) -> None:
+    for node in _named(world, fault):
+        node.skew_ms -= fault.amount
+
+
+def _bad_requests(world: World, fault: Fault) -> None:
+    """A client sends requests with something wrong to every node, for ``for_ms``."""
+    nuisance.send_bad_requests(world, world.now_ms + fault.for_ms)
+
+
+def _resubmit(world: World, fault: Fault) -> None:
+    """Every transaction so far is sent to every node again."""
+    nuisance.send_again(world)
 
 
 def _ring(world: World, fault: Fault) -> None:
@@ -121,6 +202,7 @@ KINDS: dict[str, Callable[[World, Fault], None]] = {
     "start": _start,
     "power_cut": _power_cut,
     "partition": _partition,
+    "isolate": _isolate,
     "ring": _ring,
     "cut": _cut,
     "join": _join,
@@ -130,6 +212,12 @@ KINDS: dict[str, Callable[[World, Fault], None]] = {
     "lose_log": _lose_log,
     "lose_ledger": _lose_ledger,
     "begin_anew": _begin_anew,
+    "weather": _weather,
+    "fair": _fair,
+    "clock": _clock,
+    "clock_back": _clock_back,
+    "bad_requests": _bad_requests,
+    "resubmit": _resubmit,
     "validators": _validators,
     "hand_over": _hand_over,
 }

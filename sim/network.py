@@ -22,6 +22,8 @@ class SimNetwork:
         self._chance = chance
         self.weather = weather
         self._cut: frozenset[Link] = frozenset()
+        self._of_links: dict[Link, Weather] = {}
+        """Links whose weather is not the network's."""
         self._clogged: dict[Link, list[Callable[[], None]]] = {}
 
     # -------------------------------------------------------------------------------------------- links
@@ -51,9 +53,17 @@ class SimNetwork:
             for deliver in self._clogged.pop(link, []):
                 deliver()
 
+    def change_weather(self, links: Iterable[Link], weather: Weather | None) -> None:
+        """Give these links a weather of their own; None: the network's again."""
+        for link in links:
+            self._of_links.pop(link, None)
+            if weather is not None:
+                self._of_links[link] = weather
+
     def heal(self) -> None:
         """Everything reaches everything, in calm weather."""
         self._cut = frozenset()
+        self._of_links.clear()
         self.weather = CALM
         self.unclog(list(self._clogged))
 
@@ -65,19 +75,21 @@ class SimNetwork:
 
     def arrivals_ms(self, sender: int, receiver: int) -> Sequence[int]:
         """Delays after which copies of a message arrive: none when it is lost, two when it is duplicated."""
-        return () if (sender, receiver) in self._cut else self.delays_ms()
+        if (sender, receiver) in self._cut:
+            return ()
+        return self.delays_ms(self._of_links.get((sender, receiver)))
 
-    def delays_ms(self) -> Sequence[int]:
-        """As above, for a link that nothing cuts: a client's."""
-        weather, chance = self.weather, self._chance
+    def delays_ms(self, own: Weather | None = None) -> Sequence[int]:
+        """As above, for a link that nothing cuts: a client's. ``own``: the link's own weather."""
+        weather, chance = own or self.weather, self._chance
         if weather.loss and chance.random() < weather.loss:
             return ()
         if weather.duplication and chance.random() < weather.duplication:
-            return (self._delay_ms(), self._delay_ms())
-        return (self._delay_ms(),)
+            return (self._delay_ms(weather), self._delay_ms(weather))
+        return (self._delay_ms(weather),)
 
-    def _delay_ms(self) -> int:
-        weather, chance = self.weather, self._chance
+    def _delay_ms(self, weather: Weather) -> int:
+        chance = self._chance
         span = weather.delay_ms_max - weather.delay_ms_min + 1
         delay_ms = weather.delay_ms_min + int(chance.random() * span)
         if weather.slow and chance.random() < weather.slow:

@@ -339,6 +339,8 @@ class SimNode:
             self._durable(output)
         if output.wake_at_ms is not None and not self._ending:
             self._wake(output.wake_at_ms)
+        if self._world.watch is not None:
+            self._world.watch.stepped(self)
 
     def _note(self, output: Output) -> None:
         if output.alarms:

@@ -55,13 +55,34 @@ class Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """For each transaction of a block in addition."""
 
 
+class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a fault waits for (``sim/watch.py``): one of a height, a view, an epoch, or a message that is sent."""
+
+    height: int | None = None
+    """An honest node has executed it."""
+    view: int | None = None
+    """An honest node is active in it, or in a later one. With ``sent``: only messages of this view."""
+    epoch: int | None = None
+    """An honest node has begun it, or a later one."""
+    sent: str = ""
+    """A kind of message (``sim.watch.MESSAGES``), of which ``copies`` have left for different receivers."""
+    sequence: int | None = None
+    """With ``sent``: only messages of this sequence or height."""
+    copies: int = 1
+
+
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the timeline; see ``sim/faults.py`` for the kinds and what they make of the fields."""
 
     at_ms: int
+    """Since the start; with ``when``, since that came."""
     kind: str
     groups: tuple[tuple[int, ...], ...] = ()
     amount: int = 0
+    when: Trigger | None = None
+    for_ms: int = 0
+    """After so long it is undone, as ``sim.faults.UNDONE_BY`` says; 0: it is not."""
+    weather: Weather | None = None
 
 
 class Liar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -101,6 +122,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     clients: int = 3
     operations: int = 8
     """How many operations each client does, one after another."""
+    workload: str = "mixed"
+    """What they do: ``sim.clients.WORKLOADS``."""
     chaos_ms: int = 5_000
     """When weather, disks and network become good for ever, and everyone who is down starts."""
     calm_ms_max: int = CALM_TIMEOUTS_MAX * TIMEOUT_MS_MAX

@@ -49,8 +49,13 @@ def run_seed(seed: int, nodes: int = 4, adversary: str = MIXED) -> Verdict:
 
 def run_plan(plan: Plan) -> Verdict:
     """Play one plan and check it."""
+    return judged(World(plan, stage_of(plan)))
+
+
+def judged(world: World) -> Verdict:
+    """``judge``, where a signature that was checked once is known."""
     with remembering():
-        return judge(World(plan, stage_of(plan)))
+        return judge(world)
 
 
 def judge(world: World) -> Verdict:

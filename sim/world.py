@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ledger.envelope import Envelope
 from pbft.config import OBSERVER, ReplicaConfig
 from pbft.epoch import Epoch
 from pbft.events import Send
@@ -24,13 +25,14 @@ from pbft.messages import Handover, Message, Scope, encode_frame
 from sim.behaviour import BEHAVIOURS, Stand
 from sim.clients import SimClient
 from sim.disk import PowerCut
-from sim.faults import LOSSES, apply_fault
+from sim.faults import LOSSES, apply_fault, resolved, undo_fault
 from sim.frames import Frames
 from sim.history import Operation
 from sim.network import SimNetwork
 from sim.node import SimNode
 from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Fault, Plan, chance_of
 from sim.setting import Stage
+from sim.watch import StruckDown, Watch
 from sim.wires import WIRES
 
 REPORT_TURN_MS = 200
@@ -64,10 +66,19 @@ class Arrived(NamedTuple):
     frame: bytes
 
 
-class World:
-    """Plays a plan. Nodes with a key in ``plan.byzantine`` are exempt from the checkers."""
+class Struck(NamedTuple):
+    """A fault that happened: its number in the plan's timeline, and itself with whom it met."""
 
-    def __init__(self, plan: Plan, stage: Stage) -> None:
+    at_ms: int
+    number: int
+    fault: Fault
+
+
+class World:
+    """Plays a plan. Nodes with a key in ``plan.byzantine`` are exempt from the checkers. ``watched``: what nodes do is
+    recorded in ``watch``, as it is wherever a fault waits for something."""
+
+    def __init__(self, plan: Plan, stage: Stage, *, watched: bool = False) -> None:
         self.plan = plan
         self.stage = stage
         self.genesis = stage.genesis
@@ -87,6 +98,11 @@ class World:
         """Faults of the timeline, and power cuts."""
         self.submitted: set[bytes] = set()
         """Ids of the transactions that clients made."""
+        self.made: list[Envelope] = []
+        """The transactions themselves, in order."""
+        self.struck: list[Struck] = []
+        """Faults of the timeline that happened."""
+        self.watch = Watch(self, self._fault) if watched or any(fault.when for fault in plan.faults) else None
         self.settled_ms: int | None = None
         """How long after the last fault everything had happened; None if it never had."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -174,6 +190,8 @@ class World:
                 self.note(str(cut))
                 self.befallen += 1
                 self.nodes[cut.place].power_cut()
+            except StruckDown as death:
+                self.note(str(death))
             if self._count > EVENTS_MAX:
                 raise Storm(f"storm: more than {EVENTS_MAX} events before {end_ms} ms")
         self.now_ms = end_ms
@@ -194,6 +212,16 @@ class World:
     @property
     def honest(self) -> list[SimNode]:
         return [node for node in self.nodes if node.owner not in self.plan.byzantine]
+
+    @property
+    def primary(self) -> int:
+        """The place of the primary of the view that most honest nodes are in; of those that run, if any does."""
+        voting = [node for node in self.honest if node.up and node.config.index != OBSERVER] or self.honest
+        views = Counter((node.config.scope.epoch, node.replica.view) for node in voting)
+        (epoch, view), _ = max(views.items(), key=lambda item: (item[1], item[0]))
+        config = next(node for node in voting if (node.config.scope.epoch, node.replica.view) == (epoch, view)).config
+        key = config.validators[config.primary(view)]
+        return next(node.place for node in self.nodes if node.key.public_key == key)
 
     @property
     def everyone(self) -> tuple[SimClient, ...]:
@@ -220,6 +248,8 @@ class World:
                 self._through_wires(node, place, message)
             else:
                 self._travel(node, place, frame)
+            if self.watch is not None:
+                self.watch.left(node, place, message)
 
     def _through_wires(self, node: SimNode, to: int, message: Message) -> None:
         carried: Sequence[Message] = (message,)
@@ -298,14 +328,26 @@ class World:
             self.later(0, node.start)
         for client in self.clients:
             client.start()
-        for fault in self.plan.faults:
-            self.later(fault.at_ms, partial(self._fault, fault))
+        for number, fault in enumerate(self.plan.faults):
+            if fault.when is None:
+                self.later(fault.at_ms, partial(self._fault, number))
+            elif self.watch is not None:
+                self.watch.wait(number, fault)
 
-    def _fault(self, fault: Fault) -> None:
+    def _fault(self, number: int) -> None:
         if self._chaos:
+            fault = resolved(self, self.plan.faults[number])
             self.befallen += 1
+            self.struck.append(Struck(self.now_ms, number, fault))
             self.note(f"fault: {fault.kind} {fault.groups} {fault.amount or ''}")
+            if fault.for_ms:
+                self.later(fault.for_ms, partial(self._undo, fault))
             apply_fault(self, fault)
+
+    def _undo(self, fault: Fault) -> None:
+        if self._chaos:
+            self.note(f"over: {fault.kind} {fault.groups}")
+            undo_fault(self, fault)
 
     def calm(self) -> None:
         """The faults end for good: links and disks are well, and everyone is up."""
@@ -344,7 +386,6 @@ class World:
     def _is_excused(self, node: SimNode) -> bool:
         """Whether it may keep silent: as no validator; and where its disk lost something while somebody lies, who can
         have it wait for heights that nobody reaches."""
-        places = {
-            place for fault in self.plan.faults if fault.kind in LOSSES for group in fault.groups for place in group
-        }
+        faults = (*self.plan.faults, *(struck.fault for struck in self.struck))
+        places = {place for fault in faults if fault.kind in LOSSES for group in fault.groups for place in group}
         return node.config.index == OBSERVER or (bool(self.plan.byzantine) and node.place in places)
