@@ -27,11 +27,13 @@ DATA_PATTERNS = (
     "meter/profiles/*.toml",
     "api/static/**/*",
     "demo/data/**/*",
+    "faults/library/*.toml",
+    "faults/template.toml",
     "cluster.toml",
     "*/py.typed",
 )
 ROOMS = {
-    "pbft", "ledger", "contracts", "ca", "meter", "sdk", "api", "sim", "bench", "demo", "cli",
+    "pbft", "ledger", "contracts", "ca", "meter", "sdk", "api", "sim", "faults", "bench", "demo", "cli",
     "node.py", "seat.py", "witness.py", "cluster.py", "cluster.toml",
 }  # fmt: skip
 STRIPPED = {"PYTHONPATH", "VIRTUAL_ENV"}

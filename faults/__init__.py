@@ -1,0 +1,1 @@
+"""The lab for testers: scenarios of faults, the targets that run them, and one verdict."""

@@ -1,0 +1,50 @@
+"""Verdicts as JUnit XML, which continuous integration shows: a suite a scenario, a case a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from faults.verdict import Run, Verdict
+
+
+def junit(verdicts: Sequence[Verdict]) -> str:
+    """The whole document. What is to be seen to break fails as one case, if no seed shows it."""
+    cases = sum(len(verdict.runs) for verdict in verdicts)
+    failures = sum(len(_failures(verdict)) for verdict in verdicts)
+    root = ElementTree.Element("testsuites", name="wattq faults", tests=str(cases), failures=str(failures))
+    for verdict in verdicts:
+        failed = _failures(verdict)
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=verdict.scenario, tests=str(len(verdict.runs)), failures=str(len(failed))
+        )
+        properties = ElementTree.SubElement(suite, "properties")
+        for name, value in (("title", verdict.title), ("rows", ",".join(map(str, verdict.covers)))):
+            ElementTree.SubElement(properties, "property", name=name, value=value)
+        for run in verdict.runs:
+            _case(suite, run, failed.get(run.seed, []))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def _failures(verdict: Verdict) -> dict[int, list[str]]:
+    """Seed -> sentences."""
+    found: dict[int, list[str]] = {}
+    for seed, check in verdict.unmet:
+        found.setdefault(seed, []).append(f"{check.key}: {check.said}")
+    return found
+
+
+def _case(suite: ElementTree.Element, run: Run, failed: list[str]) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=f"faults.{run.scenario}", name=f"seed {run.seed}")
+    if failed:
+        failure = ElementTree.SubElement(case, "failure", message=_clean(failed[0]), type=run.words)
+        failure.text = _clean("\n".join(failed))
+    lied = "; ".join(f"node {liar.node} lied: {liar.of}, held by nodes {list(liar.by)}" for liar in run.liars)
+    told = f"{run.words}; recovered after {run.recovered_ms} ms; {lied or 'nobody is convicted of a lie'}"
+    ElementTree.SubElement(case, "system-out").text = _clean(told)
+
+
+def _clean(text: str) -> str:
+    """Without characters that XML cannot hold."""
+    return "".join(char for char in text if char >= " " or char in "\n\t")

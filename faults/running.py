@@ -1,0 +1,80 @@
+"""Many runs, in several processes: scenarios times seeds, each run's observation as it comes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeAlias
+
+from faults.observation import Observation
+from faults.scenario import Scenario
+from faults.simulated import SimTarget
+from faults.target import Target
+from faults.verdict import Run, Verdict, judge, judge_run
+from sim.worker import begin, born_deaf
+
+AHEAD = 4
+"""How many runs a process is given ahead: an interrupt waits for those that run only."""
+TARGETS: dict[str, Callable[[], Target]] = {SimTarget.name: SimTarget}
+"""Whatever scenarios can run on, by name."""
+
+Task: TypeAlias = tuple[str, Scenario, int]
+"""(target's name, scenario, seed)."""
+
+
+def seeds_of(scenario: Scenario, count: int | None) -> tuple[int, ...]:
+    """The scenario's own seeds, or ``count`` of them: its own first, then those that follow its last."""
+    own = scenario.seeds
+    if count is None:
+        return own
+    top = max(own)
+    return (*own, *range(top + 1, top + 1 + max(0, count - len(own))))[:count]
+
+
+def tasks_of(scenarios: Iterable[Scenario], count: int | None, target: str) -> list[Task]:
+    """Every run. Raises ``Unfit`` before any has begun."""
+    checking, scenarios = TARGETS[target](), list(scenarios)
+    for scenario in scenarios:
+        checking.check(scenario)
+    return [(target, scenario, seed) for scenario in scenarios for seed in seeds_of(scenario, count)]
+
+
+def observe(task: Task) -> Observation:
+    """One run."""
+    target, scenario, seed = task
+    return TARGETS[target]().run(scenario, seed)
+
+
+def observe_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Observation]]:
+    """Each run and what it came to, in order. One job runs in this very process."""
+    if jobs == 1:
+        yield from ((task, observe(task)) for task in tasks)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin) as pool:
+        running: deque[tuple[Task, Future[Observation]]] = deque()
+        try:
+            for task in tasks:
+                with born_deaf():  # a worker starts when there is work for it
+                    running.append((task, pool.submit(observe, task)))
+                if len(running) >= jobs * AHEAD:
+                    done, future = running.popleft()
+                    yield done, future.result()
+            while running:
+                done, future = running.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def run_all(tasks: Sequence[Task], jobs: int, tell: Callable[[Run], None]) -> list[Verdict]:
+    """Verdicts of all scenarios, in order; ``tell`` hears of each run."""
+    runs: dict[str, list[Run]] = {}
+    scenarios: dict[str, Scenario] = {}
+    for (_, scenario, _), observation in observe_all(tasks, jobs):
+        scenarios[scenario.name] = scenario
+        run = judge_run(scenario, observation)
+        runs.setdefault(scenario.name, []).append(run)
+        tell(run)
+    return [judge(scenarios[name], runs[name]) for name in scenarios]

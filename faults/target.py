@@ -1,0 +1,24 @@
+"""Where scenarios run: whatever can turn a scenario and a seed into an observation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from faults.observation import Observation
+from faults.scenario import Scenario
+
+
+class Unfit(Exception):
+    """The scenario asks for something that this target cannot do; the sentence says what."""
+
+
+class Target(Protocol):
+    """``run`` may be called in any process; it starts, and ends, whatever it needs."""
+
+    name: str
+
+    def check(self, scenario: Scenario) -> None:
+        """Raises ``Unfit`` for a scenario that cannot be run here."""
+
+    def run(self, scenario: Scenario, seed: int) -> Observation:
+        """One run of the scenario, whose chance comes from ``seed`` as far as the target can have it so."""

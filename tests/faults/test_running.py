@@ -1,0 +1,97 @@
+"""Many runs in processes: in order, the same as alone, and all ended by an interrupt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from faults.running import observe, observe_all, run_all, seeds_of, tasks_of
+from faults.scenario import Byzantine, Topology
+from faults.shelf import library
+from faults.target import Unfit
+from faults.verdict import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+WAIT_S = 60
+TURN_S = 0.05
+
+
+def test_seeds_are_the_scenarios_own_and_those_that_follow() -> None:
+    scenario = msgspec.structs.replace(library()["bad-weather"], seeds=(7, 3))
+    assert seeds_of(scenario, None) == (7, 3)
+    assert seeds_of(scenario, 1) == (7,)
+    assert seeds_of(scenario, 4) == (7, 3, 8, 9)
+
+
+def test_processes_give_in_order_what_one_gives() -> None:
+    names = ("double-voter", "storm-of-views")
+    tasks = tasks_of([library()[name] for name in names], 2, "sim")
+    assert list(observe_all(tasks, 2)) == [(task, observe(task)) for task in tasks]
+
+
+def test_each_run_is_told_and_each_scenario_judged() -> None:
+    told: list[Run] = []
+    verdicts = run_all(tasks_of([library()["double-voter"]], 2, "sim"), 1, told.append)
+    assert [run.seed for run in told] == [1, 2]
+    assert [(verdict.scenario, len(verdict.runs)) for verdict in verdicts] == [("double-voter", 2)]
+
+
+@pytest.mark.parametrize(
+    ("liar", "said"),
+    [
+        (Byzantine(node=0, behaviour="fibs"), "there is no 'fibs'; allowed: amnesia, "),
+        (Byzantine(node=0, behaviour="mute", options={"loud": 1}), "mute has no 'loud'; allowed: none"),
+        (Byzantine(node=0, behaviour="flood", options={"cuont": 1}), "flood has no 'cuont'; allowed: count"),
+    ],
+)
+def test_what_the_simulator_cannot_do_is_told_before_anything_runs(liar: Byzantine, said: str) -> None:
+    scenario = msgspec.structs.replace(library()["double-voter"], topology=Topology(byzantine=(liar,)))
+    with pytest.raises(Unfit, match=r"topology.byzantine\[0\]") as caught:
+        tasks_of([library()["bad-weather"], scenario], None, "sim")
+    assert said in str(caught.value)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
+def test_an_interrupt_ends_everything() -> None:
+    command = [sys.executable, "-m", "cli", "faults", "run", "--all", "--seeds", "50", "--jobs", "2"]
+    began = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + WAIT_S
+    while len(children_of(began.pid)) < 2:  # its workers, and multiprocessing's own helper
+        assert time.monotonic() < deadline
+        time.sleep(TURN_S)
+    children = children_of(began.pid)
+    os.killpg(began.pid, signal.SIGINT)
+    printed, said = began.communicate(timeout=WAIT_S)
+    assert began.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert printed == ""
+    while any(map(is_alive, children)):
+        assert time.monotonic() < deadline
+        time.sleep(TURN_S)
