@@ -29,6 +29,7 @@ GROUPS = {
     "config": "config",
     "contract": "contract",
     "evidence": "evidence",
+    "faults": "faults",
     "key": "key",
     "ledger": "ledger",
     "market": "market",

@@ -1,0 +1,388 @@
+"""`wattq faults`: the fault-injection lab."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cli.failing import fail
+from faults.figures import Figures, figures_of, write_record
+from faults.junit import junit
+from faults.observation import Observation
+from faults.reading import SUFFIX, BadScenario, parse_scenario
+from faults.report import Chapter, report, shown_run
+from faults.running import Task, observe, observe_all, run_all, tasks_of
+from faults.scenario import Scenario
+from faults.shelf import find, library, template
+from faults.shrinking import shrink as shrink_scenario
+from faults.simulated import SimTarget, picture, told
+from faults.target import Unfit
+from faults.verdict import Run, Verdict, judge, judge_run
+from faults.writing import write_scenario
+
+app = typer.Typer(
+    help="Break the network on purpose, and judge what comes of it.\n\n"
+    "Scenarios run in the simulator for now; real processes are to come.\n\n"
+    "Exit codes: 0 everything came as expected, 1 something did not, 2 bad arguments or a bad scenario, "
+    "130 interrupted.",
+    no_args_is_help=True,
+)
+COMMAND = "wattq faults"
+INTERRUPTED = 130
+LINES = 60
+SHOWN_MAX = 6
+"""Sentences about one scenario that did not come as expected."""
+
+Wanted = Annotated[list[str] | None, typer.Argument(metavar="[NAME|FILE]...", help="Of the library, or TOML files.")]
+Every = Annotated[bool, typer.Option("--all", help="The whole library.")]
+Seeds = Annotated[int | None, typer.Option(min=1, max=10_000, help="Runs of each scenario, instead of its own seeds.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Processes.")]
+Sim = Annotated[bool, typer.Option("--sim", help="In the simulator: the default, and the only target yet.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Which seed; the scenario's first unless given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def lab() -> None:
+    """Break the network on purpose, and judge what comes of it."""
+
+
+@app.command()
+def run(
+    wanted: Wanted = None,
+    every: Every = False,
+    seeds: Seeds = None,
+    jobs: Jobs = 2,
+    sim: Sim = True,
+    junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
+    figures_file: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="FILE", help="Write the figures, as docs/RELIABILITY.md has them."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run scenarios and give one verdict each: SAFE or UNSAFE, LIVE or STALLED, who lied, and every expectation.
+
+    Example: wattq faults run --all --junit faults.xml
+    """
+    scenarios = _scenarios(wanted, every)
+    tasks = _tasks(scenarios, seeds)
+    try:
+        with _progress(as_json) as progress:
+            bar = progress.add_task("runs", total=len(tasks), failed="")
+            verdicts = run_all(tasks, jobs, lambda done: progress.update(bar, advance=1, failed=_failing(done)))
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    if junit_file is not None:
+        _write(junit_file, junit(verdicts))
+    if figures_file is not None:
+        try:
+            write_record(figures_file, verdicts)
+        except OSError as error:
+            fail(COMMAND, str(error), 2)
+    _tell(verdicts, as_json)
+    if not all(verdict.as_expected for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_scenarios(
+    row: Annotated[int | None, typer.Option(min=1, max=21, help="Only those of this row of the table.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The library: what each scenario does, and which rows of docs/RELIABILITY.md it covers.
+
+    Example: wattq faults list --row 19
+    """
+    found = [scenario for scenario in library().values() if row is None or row in scenario.covers]
+    if as_json:
+        typer.echo(json.dumps([_about(scenario) for scenario in found]))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for title in ("scenario", "rows", "what goes wrong"):
+        table.add_column(title, no_wrap=title != "what goes wrong")
+    for scenario in found:
+        must_break = " [magenta](must break)[/]" if scenario.expect.outcome == "breaks" else ""
+        table.add_row(scenario.name, ", ".join(map(str, scenario.covers)), escape(scenario.title) + must_break)
+    Console().print(table)
+    typer.echo(f"{len(found)} scenarios")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the scenario: small letters, digits and hyphens.")],
+    out: Annotated[Path | None, typer.Option(help="The file; NAME.toml unless given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented scenario that runs as it is, to be changed.
+
+    Example: wattq faults new my-partition
+    """
+    path = out or Path(name + SUFFIX)
+    text = template().replace("NAME", name)
+    try:
+        parse_scenario(text, str(path))
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except (BadScenario, OSError) as error:
+        fail(COMMAND, str(error), 2)
+    if as_json:
+        typer.echo(json.dumps({"file": str(path)}))
+    else:
+        typer.echo(f"{path}\nrun it: wattq faults run {path}")
+
+
+@app.command()
+def replay(
+    wanted: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Of the library, or a TOML file.")],
+    seed: Seed = None,
+    transcript: Annotated[bool, typer.Option("--transcript", help="Print who sent what to whom.")] = False,
+    lines: Annotated[int, typer.Option(min=1, help="How much of the transcript, from its end.")] = LINES,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the messages round the first fault.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one seed of one scenario again, exactly as before, and tell everything about it.
+
+    Example: wattq faults replay isolated-primary --seed 2 --transcript --svg fault.svg
+    """
+    scenario, task = _one(wanted, seed)
+    observation = observe(task)
+    verdict = judge(scenario, [judge_run(scenario, observation)])
+    if svg is not None:
+        _write(svg, picture(scenario, task[2]))
+    if as_json:
+        typer.echo(json.dumps({"run": _tree(verdict.runs[0]), "observation": msgspec.to_builtins(observation)}))
+    else:
+        if transcript:
+            typer.echo(told(scenario, task[2], lines))
+        _tell_run(verdict)
+    if not verdict.as_expected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def shrink(
+    wanted: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Of the library, or a TOML file.")],
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the small scenario here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drop from a scenario that breaks something whatever that does not need.
+
+    Example: wattq faults shrink two-colluders --seed 1 --out small.toml
+    """
+    scenario, (target, _, chosen) = _one(wanted, seed)
+    scenario = msgspec.structs.replace(scenario, seeds=(chosen,))
+
+    def play(smaller: Scenario) -> Run:
+        return judge_run(smaller, observe((target, smaller, chosen)))
+
+    first = play(scenario)
+    if not first.broken:
+        fail(COMMAND, f"{scenario.name}, seed {chosen}: everything holds, so there is nothing to shrink", 2)
+    try:
+        with _progress(as_json) as progress:
+            bar = progress.add_task("runs", total=None, failed="")
+
+            def counted(smaller: Scenario) -> Run:
+                progress.update(bar, advance=1)
+                return play(smaller)
+
+            small = shrink_scenario(scenario, first, counted)
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    text = write_scenario(small.scenario)
+    if out is not None:
+        _write(out, text)
+    broken = sorted(small.run.broken)
+    if as_json:
+        typer.echo(json.dumps({"scenario": text, "runs": small.runs, "broken": broken}))
+    else:
+        typer.echo(f"# after {small.runs} runs, still broken: {', '.join(broken)}\n{text}", nl=False)
+
+
+@app.command("report")
+def write_report(
+    wanted: Wanted = None,
+    every: Every = False,
+    seeds: Seeds = None,
+    jobs: Jobs = 2,
+    sim: Sim = True,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file.")] = Path("faults.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Run scenarios and write one HTML file: verdicts, throughput, views, and the messages round each fault.
+
+    Example: wattq faults report isolated-primary two-colluders --out faults.html
+    """
+    scenarios = _scenarios(wanted, every)
+    tasks = _tasks(scenarios, seeds)
+    observations: dict[str, list[Observation]] = {}
+    try:
+        with _progress(as_json) as progress:
+            bar = progress.add_task("runs", total=len(tasks), failed="")
+            for (_, scenario, _), observation in observe_all(tasks, jobs):
+                observations.setdefault(scenario.name, []).append(observation)
+                progress.update(bar, advance=1)
+        chapters = [_chapter(scenario, observations[scenario.name]) for scenario in scenarios]
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    _write(out, report(chapters, version("wattquorum")))
+    verdicts = [chapter.verdict for chapter in chapters]
+    if as_json:
+        typer.echo(json.dumps({"file": str(out), "as_expected": all(verdict.as_expected for verdict in verdicts)}))
+    else:
+        _tell(verdicts, as_json=False)
+        typer.echo(out)
+    if not all(verdict.as_expected for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+# ----------------------------------------------------------------------------------------------------- inside
+
+
+def _scenarios(wanted: Sequence[str] | None, every: bool) -> list[Scenario]:
+    if bool(wanted) == every:
+        fail(COMMAND, "name scenarios or files, or say --all", 2)
+    try:
+        found = find(wanted or ())
+    except BadScenario as error:
+        fail(COMMAND, str(error), 2)
+    names = [scenario.name for scenario in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        fail(COMMAND, f"two scenarios are named {twice[0]}", 2)
+    return found
+
+
+def _tasks(scenarios: Sequence[Scenario], seeds: int | None) -> list[Task]:
+    try:
+        return tasks_of(scenarios, seeds, SimTarget.name)
+    except Unfit as error:
+        fail(COMMAND, str(error), 2)
+
+
+def _one(wanted: str, seed: int | None) -> tuple[Scenario, Task]:
+    (scenario,) = _scenarios([wanted], every=False)
+    _tasks([scenario], None)
+    return scenario, (SimTarget.name, scenario, scenario.seeds[0] if seed is None else seed)
+
+
+def _chapter(scenario: Scenario, observations: Sequence[Observation]) -> Chapter:
+    verdict = judge(scenario, [judge_run(scenario, observation) for observation in observations])
+    seed = shown_run(verdict).seed
+    shown = next(observation for observation in observations if observation.seed == seed)
+    return Chapter(scenario, verdict, shown, picture(scenario, seed))
+
+
+def _interrupted() -> typer.Exit:
+    typer.echo(f"{COMMAND}: interrupted", err=True)
+    return typer.Exit(INTERRUPTED)
+
+
+def _progress(quiet: bool) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[red]{task.fields[failed]}"),
+    )
+    return Progress(*columns, transient=True, disable=quiet, console=Console(file=sys.stderr))
+
+
+def _failing(done: Run) -> str:
+    return f"{done.scenario}: {done.unmet[0].key}" if done.unmet else ""
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(COMMAND, str(error), 2)
+
+
+def _about(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "name": scenario.name,
+        "title": scenario.title,
+        "covers": list(scenario.covers),
+        "outcome": scenario.expect.outcome,
+        "seeds": list(scenario.seeds),
+        "about": scenario.about,
+    }
+
+
+def _tree(run: Run) -> dict[str, Any]:
+    tree: dict[str, Any] = msgspec.to_builtins(run)
+    return tree
+
+
+def _tell(verdicts: Sequence[Verdict], as_json: bool) -> None:
+    figures = figures_of(verdicts)
+    if as_json:
+        tree = {"figures": msgspec.to_builtins(figures), "verdicts": msgspec.to_builtins(verdicts)}
+        typer.echo(json.dumps(tree))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{'':5}{'verdict':<15}{'runs':>4} {'recovered':>10}  scenario", style="bold")
+    for verdict in verdicts:
+        console.print(_line(verdict))
+    for verdict in verdicts:
+        for seed, check in verdict.unmet[:SHOWN_MAX]:
+            typer.echo(f"FAIL {verdict.scenario}, seed {seed}: {check.key}: {check.said}")
+        if verdict.unmet:
+            typer.echo(f"     again: wattq faults replay {verdict.scenario} --seed {verdict.unmet[0][0]} --transcript")
+    typer.echo(_sum(figures))
+
+
+def _line(verdict: Verdict) -> str:
+    """Result, verdict, how many runs, the longest recovery, the name; below it what else there is to say."""
+    result = "[green]ok  [/]" if verdict.as_expected else "[red]FAIL[/]"
+    wanted = "magenta" if verdict.outcome == "breaks" else "red"
+    safe = "[green]SAFE  [/]" if verdict.safe else f"[{wanted}]UNSAFE[/]"
+    live = "[green]LIVE   [/]" if verdict.live else f"[{wanted}]STALLED[/]"
+    recovered = "never" if verdict.recovered_ms is None else f"{verdict.recovered_ms:,} ms"
+    notes = [f"node {node} lied: {', '.join(kinds)}" for node, kinds in verdict.convicted.items()]
+    if verdict.outcome == "breaks":
+        notes.insert(0, f"must break: seen in {verdict.seen} of {len(verdict.runs)} runs")
+    lines = [f"{result} {safe} {live} {len(verdict.runs):>4} {recovered:>10}  {verdict.scenario}"]
+    return "\n".join([*lines, *(f"{'':36}[dim]{note}[/]" for note in notes)])
+
+
+def _sum(figures: Figures) -> str:
+    unexpected = f"{figures.unexpected} NOT AS EXPECTED" if figures.unexpected else "all as expected"
+    return (
+        f"{figures.scenarios} scenarios, {figures.runs} runs, {unexpected}: {figures.faults:,} faults struck, "
+        f"{figures.acknowledged:,} operations acknowledged, {figures.lost} lost, recovered in "
+        f"{figures.recovered_ms_p50:,} ms (p50), {figures.recovered_ms_p99:,} ms (p99)"
+    )
+
+
+def _tell_run(verdict: Verdict) -> None:
+    """One run: expectation by expectation, what broke, and who lied."""
+    (run,) = verdict.runs
+    never = run.recovered_ms is None
+    recovered = "never recovered" if never else f"recovered {run.recovered_ms:,} ms after the faults' end"
+    typer.echo(f"{run.scenario}, seed {run.seed}: {run.words}, {recovered}")
+    typer.echo(
+        f"  {run.blocks} blocks, {run.acknowledged} of {run.asked} operations acknowledged, {run.faults} faults, "
+        f"{run.view_changes} view changes, {run.messages:,} messages, trace {run.trace[:16]}"
+    )
+    for check in run.checks:
+        typer.echo(f"  {'met    ' if check.met else 'NOT MET'} {check.key}: {check.said}")
+    for violation in run.violations:
+        typer.echo(f"  BROKEN  {violation}")
+    for liar in run.liars:
+        typer.echo(f"  LIED    node {liar.node}: {liar.of}, by evidence that nodes {list(liar.by)} hold")
+    typer.echo("as expected" if verdict.as_expected else "NOT AS EXPECTED")
