@@ -133,6 +133,23 @@ class TwoProposals(Behaviour):
         return sends
 
 
+class AskTwice(Behaviour):
+    """As primary, one batch to everyone and another for the same sequence ``later_ms`` after it: whoever has forgotten
+    its vote meanwhile, or never minded, votes again."""
+
+    def __init__(self, stand: Stand, later_ms: int = 25) -> None:
+        super().__init__(stand)
+        self._later_ms = later_ms
+
+    def outgoing(self, send: Send) -> Sequence[Send]:
+        message, stand = send.message, self.stand
+        if isinstance(message, Proposal) and send.to is None and message.pre_prepare.sender == stand.me:
+            twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
+            twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
+            stand.later(self._later_ms, lambda: stand.emit(Send(None, twin)))
+        return (send,)
+
+
 def votes_for(stand: Stand, proposal: PrePrepare) -> tuple[Prepare, Commit]:
     """Our votes of both phases for a proposal, whatever we voted before."""
     what = (proposal.view, proposal.sequence, proposal.digest, stand.me)

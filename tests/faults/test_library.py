@@ -103,6 +103,11 @@ PLANTED = {
     "quorum f + 1": ("two-against-two", "agreement"),
     "view change forgets what prepared": ("forgotten-p-sets", "agreement"),
     "proposals below the base, in whole worlds": ("below-the-base", "assertion"),
+    "nothing persisted before PREPARE": ("backup-dies-as-it-votes", "one vote"),
+    "votes in spite of amnesia": ("lost-log-under-a-two-faced-primary", "one vote"),
+    "prepare accepted as commit": ("only-one-hears-the-votes", "agreement"),
+    "nobody is judged while blocks wait for execution": ("old-requests-proposed-again", "censorship"),
+    "nonce window ignored": ("old-requests-proposed-again", "exactly once"),
     "one complaint changes the view": ("storm-of-views", "no_view_change"),
     "one VIEW-CHANGE is followed": ("storm-of-views", "no_view_change"),
     "the primary's clock believed": ("the-primarys-clock-leaps-into-tomorrow", "view_change"),
@@ -120,8 +125,7 @@ def test_a_planted_bug_is_caught_by_the_library(bug: str, monkeypatch: pytest.Mo
     (mutant,) = (mutant for mutant in MUTANTS if mutant.name == bug)
     with monkeypatch.context() as patch:
         mutant.plant(patch)
-        broken = {key for run in runs_of(SCENARIOS[name], SCENARIOS[name].seeds) for key in run.broken}
-    assert key in broken
+        assert any(key in runs_of(SCENARIOS[name], (seed,))[0].broken for seed in SCENARIOS[name].seeds)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
