@@ -15,8 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from faults.figures import read_record
+from faults.scenario import Scenario
+from faults.shelf import library
+
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "RELIABILITY.md"
+FIGURES = ROOT / "bench" / "figures" / "faults.json"
+REFRESH = "wattq faults run --all --seeds 10 --figures bench/figures/faults.json"
 LONG = ("full", "soak")
 """Marks of tests that `make test` leaves out."""
 
@@ -106,8 +112,48 @@ def planted() -> list[str]:
     return [f"| {mutant.name} | `{mutant.hunt.__name__}` | {mutant.seeds} |" for mutant in MUTANTS]
 
 
+def lab(scenarios: dict[str, Scenario]) -> list[str]:
+    """What the library's last recorded runs came to, and which scenario is about what."""
+    figures = read_record(FIGURES).figures
+    shown = (
+        ("scenarios", figures.scenarios),
+        ("runs", figures.runs),
+        ("faults that struck, power cuts included", figures.faults),
+        ("runs in which somebody was convicted of a lie", figures.byzantine_runs),
+        ("operations acknowledged, where everything must hold", figures.acknowledged),
+        ("of these lost", figures.lost),
+        ("ms to recover after the faults' end, p50", figures.recovered_ms_p50),
+        ("ms to recover, p99", figures.recovered_ms_p99),
+        ("runs with more liars than may be, and seen to break", f"{figures.seen_to_break} of {figures.must_break}"),
+        ("scenarios that did not come as expected", figures.unexpected),
+    )
+    rows = (f"| {name} | {', '.join(map(str, item.covers))} | {item.title} |" for name, item in scenarios.items())
+    return [
+        "## The fault-injection lab",
+        "",
+        f"What [the lab's](FAULTS.md) library came to in the simulator (`{REFRESH}`).",
+        "Times are virtual, from the faults' end until all that clients had asked for, and one request more, has",
+        "happened. It is looked every 100 ms, so that 200 ms is the least.",
+        "",
+        "| Figure | |",
+        "|---|---|",
+        *(f"| {name} | {value if isinstance(value, str) else f'{value:,}'} |" for name, value in shown),
+        "",
+        "| Scenario | Rows | What goes wrong |",
+        "|---|---|---|",
+        *rows,
+    ]
+
+
+def stale_figures(scenarios: dict[str, Scenario]) -> list[str]:
+    """Whether the library has changed since its runs were recorded."""
+    changed = sorted(set(scenarios) ^ set(read_record(FIGURES).runs))
+    return [f"{FIGURES.name} is not of this library ({', '.join(changed)}): run {REFRESH}"] if changed else []
+
+
 def text_of(collector: Collector) -> str:
     """The whole document."""
+    scenarios = library()
     lines = [
         "# Reliability: scenario, invariant, tests",
         "",
@@ -131,12 +177,16 @@ def text_of(collector: Collector) -> str:
         "| Bug | Caught by | Seeds at most |",
         "|---|---|---|",
         *planted(),
+        "",
+        *lab(scenarios),
     ]
     for number, (scenario, _) in ROWS.items():
         lines += ["", f"## Row {number}", "", f"{scenario}.", ""]
         for name, cases in sorted(collector.rows[number].items()):
             path, _, function = name.partition("::")
             lines.append(f"- `{path}` {_sentence(function)}: {_times(cases)}")
+        names = ", ".join(f"`{name}`" for name, item in scenarios.items() if number in item.covers)
+        lines += ["", f"Scenarios of the lab: {names}."]
     return "\n".join(lines) + "\n"
 
 
@@ -152,7 +202,11 @@ def _times(cases: Cases) -> str:
 
 def main(arguments: list[str]) -> int:
     collector = collect()
-    faults = [*collector.unknown, *(f"row {number} has no test" for number in ROWS if not collector.rows[number])]
+    faults = [
+        *collector.unknown,
+        *stale_figures(library()),
+        *(f"row {number} has no test" for number in ROWS if not collector.rows[number]),
+    ]
     text = text_of(collector)
     if arguments == ["--check"]:
         if not TARGET.exists() or TARGET.read_text("utf-8") != text:

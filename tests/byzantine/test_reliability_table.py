@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.shelf import library
 from scripts import reliability
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,3 +29,11 @@ def test_a_row_without_a_test_and_a_mark_without_a_row_are_faults(
     assert "row 7 has no test" in said
     assert "there is no row 22" in said
     assert "stale" in said
+
+
+def test_figures_of_another_library_are_stale() -> None:
+    scenarios = library()
+    assert reliability.stale_figures(scenarios) == []
+    (said,) = reliability.stale_figures({name: item for name, item in scenarios.items() if name != "bit-rot"})
+    assert "(bit-rot)" in said
+    assert reliability.REFRESH in said
