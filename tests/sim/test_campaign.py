@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from sim.campaign import Campaign, load, parse_nodes, parse_seeds, run_resumably, save, work
 from sim.plan import Plan
 from sim.run import Verdict, run_seed
+from sim.worker import born_deaf
 
 ENDED_S = 60
 WORKING = """
@@ -156,6 +158,29 @@ def test_an_interrupt_is_the_parents_alone_from_the_workers_first_line_on(wait_s
             raise
         assert began.returncode == 130, said
         assert said == ""
+
+
+def test_an_interrupt_that_another_thread_takes_waits_until_a_worker_has_begun() -> None:
+    """A progress bar's thread took it, the main thread heard of it, and a worker half begun printed a traceback."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    end, begun = Event(), Event()
+    thread = Thread(target=end.wait)
+    thread.start()
+
+    def begin_a_worker() -> None:
+        with born_deaf():
+            assert thread.ident is not None
+            signal.pthread_kill(thread.ident, signal.SIGINT)
+            end.set()
+            thread.join()
+            begun.set()
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            begin_a_worker()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert begun.is_set()
 
 
 def test_seeds_and_nodes_are_read_from_text() -> None:
