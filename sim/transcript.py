@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from pbft.messages import (
     NULL_DIGEST,
     BatchBody,
@@ -57,7 +59,7 @@ def told(message: Message) -> str:
     """A message in a few words."""
     match message:
         case Proposal(pre_prepare, body):
-            return f"PRE-PREPARE {_place(pre_prepare)} with {len(decode_batch(body).envelopes)} requests"
+            return f"PRE-PREPARE {_place(pre_prepare)} with {_requests(body)}"
         case Prepare() | Commit():
             return f"{type(message).__name__.upper()} {_place(message)}"
         case Outcome(statement, _, _):
@@ -89,7 +91,7 @@ def _told_transfer(message: Message) -> str:
         case FetchBatch(digest):
             return f"FETCH-BATCH {digest.hex()[:6]}"
         case BatchBody(body):
-            return f"BATCH-BODY of {len(decode_batch(body).envelopes)} requests"
+            return f"BATCH-BODY of {_requests(body)}"
         case FetchManifest(height):
             return f"FETCH-MANIFEST from h{height} on"
         case Manifest():
@@ -102,6 +104,14 @@ def _told_transfer(message: Message) -> str:
             return f"FORWARD {len(envelopes)} requests"
         case _:
             return type(message).__name__
+
+
+def _requests(body: bytes) -> str:
+    """How many; a liar's body may be anything."""
+    try:
+        return f"{len(decode_batch(body).envelopes)} requests"
+    except msgspec.DecodeError:
+        return f"{len(body)} bytes that are no batch"
 
 
 def _place(vote: PrePrepare | Prepare | Commit) -> str:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ca.signatures import remembering
 from cli.main import app
-from pbft.messages import Commit, Message, Prepare
+from pbft.messages import BatchBody, Commit, Message, Prepare, PrePrepare, Proposal
 from sim.campaign import Campaign
 from sim.catalogue import ADVERSARIES, plan_of
 from sim.diagram import diagram
@@ -123,6 +123,14 @@ def test_a_transcript_keeps_the_last_messages(world: World) -> None:
 )
 def test_votes_are_told_in_a_few_words(message: Message, words: str) -> None:
     assert told(message) == words
+
+
+@pytest.mark.parametrize("body", [b"", b"\x07", b"\xff" * 40])
+def test_a_body_that_is_no_batch_is_told_like_any_other(body: bytes) -> None:
+    """A flood's garbage in a proposal ended the transcript, and the diagram with it."""
+    proposal = Proposal(PrePrepare(0, 1, bytes(32), 0), body)
+    assert told(proposal).endswith(f"with {len(body)} bytes that are no batch")
+    assert told(BatchBody(body)) == f"BATCH-BODY of {len(body)} bytes that are no batch"
 
 
 def test_a_diagram_is_well_formed_and_has_a_column_a_node_and_an_arrow_a_message(world: World) -> None:
