@@ -22,7 +22,7 @@ from faults.junit import junit
 from faults.observation import Observation
 from faults.reading import SUFFIX, BadScenario, parse_scenario
 from faults.report import Chapter, report, shown_run
-from faults.running import Task, observe, observe_all, run_all, tasks_of
+from faults.running import Task, draw, in_processes, observe, run_all, tasks_of
 from faults.scenario import Scenario
 from faults.shelf import find, library, template
 from faults.shrinking import shrink as shrink_scenario
@@ -91,7 +91,7 @@ def run(
             write_record(figures_file, verdicts)
         except OSError as error:
             fail(COMMAND, str(error), 2)
-    _tell(verdicts, as_json)
+    _tell(verdicts, dict(zip([item.name for item in scenarios], wanted or (), strict=False)), as_json)
     if not all(verdict.as_expected for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -231,19 +231,24 @@ def write_report(
     observations: dict[str, list[Observation]] = {}
     try:
         with _progress(as_json) as progress:
-            bar = progress.add_task("runs", total=len(tasks), failed="")
-            for (_, scenario, _), observation in observe_all(tasks, jobs):
+            bar = progress.add_task("runs", total=len(tasks) + len(scenarios), failed="")
+            for (_, scenario, _), observation in in_processes(observe, tasks, jobs):
                 observations.setdefault(scenario.name, []).append(observation)
                 progress.update(bar, advance=1)
-        chapters = [_chapter(scenario, observations[scenario.name]) for scenario in scenarios]
+            chapters = [_chapter(scenario, observations[scenario.name]) for scenario in scenarios]
+            shown = [(SimTarget.name, chapter.scenario, chapter.shown.seed) for chapter in chapters]
+            pictures: list[str] = []
+            for _, drawn in in_processes(draw, shown, jobs):
+                pictures.append(drawn)
+                progress.update(bar, advance=1)
     except KeyboardInterrupt:
         raise _interrupted() from None
-    _write(out, report(chapters, version("wattquorum")))
+    _write(out, report(chapters, pictures, version("wattquorum")))
     verdicts = [chapter.verdict for chapter in chapters]
     if as_json:
         typer.echo(json.dumps({"file": str(out), "as_expected": all(verdict.as_expected for verdict in verdicts)}))
     else:
-        _tell(verdicts, as_json=False)
+        _tell(verdicts, dict(zip([item.name for item in scenarios], wanted or (), strict=False)), as_json=False)
         typer.echo(out)
     if not all(verdict.as_expected for verdict in verdicts):
         raise typer.Exit(1)
@@ -282,7 +287,7 @@ def _chapter(scenario: Scenario, observations: Sequence[Observation]) -> Chapter
     verdict = judge(scenario, [judge_run(scenario, observation) for observation in observations])
     seed = shown_run(verdict).seed
     shown = next(observation for observation in observations if observation.seed == seed)
-    return Chapter(scenario, verdict, shown, picture(scenario, seed))
+    return Chapter(scenario, verdict, shown)
 
 
 def _interrupted() -> typer.Exit:
@@ -328,7 +333,8 @@ def _tree(run: Run) -> dict[str, Any]:
     return tree
 
 
-def _tell(verdicts: Sequence[Verdict], as_json: bool) -> None:
+def _tell(verdicts: Sequence[Verdict], called: dict[str, str], as_json: bool) -> None:
+    """``called``: a scenario's name -> what it was asked for by, which may be a file."""
     figures = figures_of(verdicts)
     if as_json:
         tree = {"figures": msgspec.to_builtins(figures), "verdicts": msgspec.to_builtins(verdicts)}
@@ -342,7 +348,8 @@ def _tell(verdicts: Sequence[Verdict], as_json: bool) -> None:
         for seed, check in verdict.unmet[:SHOWN_MAX]:
             typer.echo(f"FAIL {verdict.scenario}, seed {seed}: {check.key}: {check.said}")
         if verdict.unmet:
-            typer.echo(f"     again: wattq faults replay {verdict.scenario} --seed {verdict.unmet[0][0]} --transcript")
+            again = called.get(verdict.scenario, verdict.scenario)
+            typer.echo(f"     again: wattq faults replay {again} --seed {verdict.unmet[0][0]} --transcript")
     typer.echo(_sum(figures))
 
 

@@ -38,12 +38,11 @@ svg { max-width: 100%; height: auto; font-family: system-ui, sans-serif; }
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One scenario: its verdict, and the run that is shown. ``picture``: messages round the fault, as SVG."""
+    """One scenario: its verdict, and the run that is shown."""
 
     scenario: Scenario
     verdict: Verdict
     shown: Observation
-    picture: str = ""
 
 
 def shown_run(verdict: Verdict) -> Run:
@@ -52,11 +51,12 @@ def shown_run(verdict: Verdict) -> Run:
     return max(verdict.runs, key=lambda run: (run.seed in failed, run.recovered_ms or 0, -run.seed))
 
 
-def report(chapters: Sequence[Chapter], version: str) -> str:
-    """The whole page; it loads nothing from anywhere."""
+def report(chapters: Sequence[Chapter], pictures: Sequence[str], version: str) -> str:
+    """The whole page; it loads nothing from anywhere. ``pictures``: of each chapter, the messages round its fault as
+    SVG, or nothing."""
     verdicts = [chapter.verdict for chapter in chapters]
     failed = sum(not verdict.as_expected for verdict in verdicts)
-    title = f"{failed} of {len(verdicts)} scenarios failed" if failed else f"{len(verdicts)} scenarios as expected"
+    title = f"{failed or 'None'} of {len(verdicts)} scenarios failed"
     open_all = len(chapters) == 1
     parts = [
         "<!doctype html>",
@@ -65,7 +65,11 @@ def report(chapters: Sequence[Chapter], version: str) -> str:
         "<h1>Fault-injection lab</h1>",
         f'<p class="lead">{title}. Wattquorum {escape(version)}, target {escape(chapters[0].shown.target)}.</p>',
         _figures(verdicts),
-        *(part for chapter in chapters for part in _chapter(chapter, is_open=open_all)),
+        *(
+            part
+            for chapter, picture in zip(chapters, pictures, strict=True)
+            for part in _chapter(chapter, picture, is_open=open_all)
+        ),
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -84,7 +88,7 @@ def _figures(verdicts: Sequence[Verdict]) -> str:
     return f'<div class="figures">{"".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in shown)}</div>'
 
 
-def _chapter(chapter: Chapter, *, is_open: bool) -> Iterator[str]:
+def _chapter(chapter: Chapter, picture: str, *, is_open: bool) -> Iterator[str]:
     scenario, verdict = chapter.scenario, chapter.verdict
     opened = " open" if is_open or not verdict.as_expected else ""
     yield f'<details class="scenario" id="{scenario.name}"{opened}><summary>{_tags(verdict)} <h2>{scenario.name}</h2>'
@@ -97,9 +101,9 @@ def _chapter(chapter: Chapter, *, is_open: bool) -> Iterator[str]:
     yield f"<p>Pictures of seed {chapter.shown.seed}; red: a fault lasts.</p>"
     yield charts.throughput(chapter.shown)
     yield charts.views(chapter.shown)
-    if chapter.picture:
+    if picture:
         yield "<details><summary>Messages round the fault</summary>"
-        yield f'<div class="picture">{chapter.picture}</div></details>'
+        yield f'<div class="picture">{picture}</div></details>'
     yield f"<details><summary>The scenario's file</summary><pre>{escape(write_scenario(scenario))}</pre></details>"
     yield "</details>"
 

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from faults.observation import Observation
 from faults.scenario import Scenario
-from faults.simulated import SimTarget
+from faults.simulated import SimTarget, picture
 from faults.target import Target
 from faults.verdict import Run, Verdict, judge, judge_run
 from sim.worker import begin, born_deaf
@@ -22,6 +22,7 @@ TARGETS: dict[str, Callable[[], Target]] = {SimTarget.name: SimTarget}
 
 Task: TypeAlias = tuple[str, Scenario, int]
 """(target's name, scenario, seed)."""
+Result = TypeVar("Result")
 
 
 def seeds_of(scenario: Scenario, count: int | None) -> tuple[int, ...]:
@@ -47,17 +48,23 @@ def observe(task: Task) -> Observation:
     return TARGETS[target]().run(scenario, seed)
 
 
-def observe_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Observation]]:
-    """Each run and what it came to, in order. One job runs in this very process."""
+def draw(task: Task) -> str:
+    """The messages round the first fault of a run, as SVG."""
+    _, scenario, seed = task
+    return picture(scenario, seed)
+
+
+def in_processes(call: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Result]]:
+    """Each task and what ``call`` makes of it, in order. One job runs in this very process."""
     if jobs == 1:
-        yield from ((task, observe(task)) for task in tasks)
+        yield from ((task, call(task)) for task in tasks)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin) as pool:
-        running: deque[tuple[Task, Future[Observation]]] = deque()
+        running: deque[tuple[Task, Future[Result]]] = deque()
         try:
             for task in tasks:
                 with born_deaf():  # a worker starts when there is work for it
-                    running.append((task, pool.submit(observe, task)))
+                    running.append((task, pool.submit(call, task)))
                 if len(running) >= jobs * AHEAD:
                     done, future = running.popleft()
                     yield done, future.result()
@@ -72,7 +79,7 @@ def run_all(tasks: Sequence[Task], jobs: int, tell: Callable[[Run], None]) -> li
     """Verdicts of all scenarios, in order; ``tell`` hears of each run."""
     runs: dict[str, list[Run]] = {}
     scenarios: dict[str, Scenario] = {}
-    for (_, scenario, _), observation in observe_all(tasks, jobs):
+    for (_, scenario, _), observation in in_processes(observe, tasks, jobs):
         scenarios[scenario.name] = scenario
         run = judge_run(scenario, observation)
         runs.setdefault(scenario.name, []).append(run)

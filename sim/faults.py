@@ -51,6 +51,12 @@ def resolved(world: World, fault: Fault) -> Fault:
     return msgspec.structs.replace(fault, groups=groups)
 
 
+def told(fault: Fault) -> str:
+    """The fault in a few words: its kind, places (groups and links with bars between) and amount."""
+    groups = " | ".join(" ".join(map(str, group)) for group in fault.groups)
+    return " ".join(filter(None, (fault.kind, groups, f"by {fault.amount}" if fault.amount else "")))
+
+
 def undo_fault(world: World, fault: Fault) -> None:
     """End a fault whose time is over."""
     if fault.kind in UNDONE_BY:

@@ -25,7 +25,7 @@ from pbft.messages import Handover, Message, Scope, encode_frame
 from sim.behaviour import BEHAVIOURS, Stand
 from sim.clients import SimClient
 from sim.disk import PowerCut
-from sim.faults import LOSSES, apply_fault, resolved, undo_fault
+from sim.faults import LOSSES, apply_fault, resolved, told, undo_fault
 from sim.frames import Frames
 from sim.history import Operation
 from sim.network import SimNetwork
@@ -339,14 +339,14 @@ class World:
             fault = resolved(self, self.plan.faults[number])
             self.befallen += 1
             self.struck.append(Struck(self.now_ms, number, fault))
-            self.note(f"fault: {fault.kind} {fault.groups} {fault.amount or ''}")
+            self.note(f"fault: {told(fault)}")
             if fault.for_ms:
                 self.later(fault.for_ms, partial(self._undo, fault))
             apply_fault(self, fault)
 
     def _undo(self, fault: Fault) -> None:
         if self._chaos:
-            self.note(f"over: {fault.kind} {fault.groups}")
+            self.note(f"over: {told(fault)}")
             undo_fault(self, fault)
 
     def calm(self) -> None:

@@ -83,7 +83,8 @@ def test_the_report_is_one_file_that_loads_nothing(scenario: Scenario, verdicts:
     runs = [msgspec.structs.replace(shown, seed=shown_run(verdict).seed) for verdict in verdicts]
     assert [run.seed for run in runs] == [1, 2], "the one that failed"
     picked = zip(verdicts, runs, strict=True)
-    page = report([Chapter(scenario, verdict, run, picture(scenario, 1)) for verdict, run in picked], "1.2.3")
+    chapters = [Chapter(scenario, verdict, run) for verdict, run in picked]
+    page = report(chapters, [picture(scenario, 1), ""], "1.2.3")
     reader = Loads()
     reader.feed(page.partition("<!doctype html>")[2])
     assert reader.loaded == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from faults.running import observe, observe_all, run_all, seeds_of, tasks_of
+from faults.running import in_processes, observe, run_all, seeds_of, tasks_of
 from faults.scenario import Byzantine, Topology
 from faults.shelf import library
 from faults.target import Unfit
@@ -33,7 +33,7 @@ def test_seeds_are_the_scenarios_own_and_those_that_follow() -> None:
 def test_processes_give_in_order_what_one_gives() -> None:
     names = ("double-voter", "storm-of-views")
     tasks = tasks_of([library()[name] for name in names], 2, "sim")
-    assert list(observe_all(tasks, 2)) == [(task, observe(task)) for task in tasks]
+    assert list(in_processes(observe, tasks, 2)) == [(task, observe(task)) for task in tasks]
 
 
 def test_each_run_is_told_and_each_scenario_judged() -> None:

@@ -50,7 +50,7 @@ def test_what_does_not_come_as_expected_ends_with_1(impossible: Path, tmp_path: 
     done = invoke("run", str(impossible), "--jobs", "1", "--junit", str(tmp_path / "junit.xml"))
     assert done.exit_code == 1
     assert "FAIL impossible, seed 1: blocks_min: " in done.stdout
-    assert "wattq faults replay impossible --seed 1 --transcript" in done.stdout
+    assert f"wattq faults replay {impossible} --seed 1 --transcript" in done.stdout
     assert ElementTree.fromstring((tmp_path / "junit.xml").read_bytes()).get("failures") == "1"
 
 
