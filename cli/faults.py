@@ -392,4 +392,6 @@ def _tell_run(verdict: Verdict) -> None:
         typer.echo(f"  BROKEN  {violation}")
     for liar in run.liars:
         typer.echo(f"  LIED    node {liar.node}: {liar.of}, by evidence that nodes {list(liar.by)} hold")
+        for line in liar.said:
+            typer.echo(f"          {line}")
     typer.echo("as expected" if verdict.as_expected else "NOT AS EXPECTED")

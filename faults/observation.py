@@ -50,6 +50,10 @@ class Accusation(msgspec.Struct, frozen=True):
     node: int
     of: str
     by: tuple[int, ...]
+    said: tuple[str, ...] = ()
+    """What the accused signed, in words, of one such proof."""
+    proof: str = ""
+    """That proof as nodes keep it, in base64: whoever knows the network's keys can check it."""
 
 
 class Cry(msgspec.Struct, frozen=True):

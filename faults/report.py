@@ -154,8 +154,13 @@ def _expectations(verdict: Verdict, seed: int) -> str:
 def _accused(verdict: Verdict) -> str:
     if not verdict.convicted:
         return "<p>Nobody is convicted of a lie.</p>"
-    rows = [(f"node {node}", ", ".join(kinds)) for node, kinds in verdict.convicted.items()]
-    return _table(("who lied", "signed evidence that honest nodes hold"), rows)
+    said = {(liar.node, liar.of): liar.said for run in reversed(verdict.runs) for liar in run.liars}
+    rows = [
+        (f"node {node}", kind, "; ".join(said[node, kind]))
+        for node, kinds in verdict.convicted.items()
+        for kind in kinds
+    ]
+    return _table(("who lied", "signed evidence that honest nodes hold", "it signed both"), rows)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], first_number: int = 99) -> str:

@@ -18,7 +18,7 @@ from sim.catalogue import BEHAVIOURS
 from sim.diagram import diagram
 from sim.run import Verdict, judged
 from sim.setting import stage_of
-from sim.transcript import transcript
+from sim.transcript import encoded_evidence, told_evidence, transcript
 from sim.world import World
 
 GENESIS = ("checkpoint_interval_blocks", "window_blocks")
@@ -230,12 +230,16 @@ def _operations(world: World) -> Iterator[Operation]:
 def _accusations(world: World) -> Iterator[Accusation]:
     owners = {node.key.public_key: node.owner for node in world.nodes}
     holders: dict[tuple[int, str], list[int]] = {}
+    proofs: dict[tuple[int, str], tuple[tuple[str, ...], str]] = {}
     for node in world.honest:
         epochs = {epoch.number: epoch for epoch in node.epochs}
         for evidence in node.evidence:
             accused = owners[epochs[evidence.scope.epoch].keys[evidence.accused]]
-            held = holders.setdefault((accused, str(evidence.kind)), [])
+            case = (accused, str(evidence.kind))
+            held = holders.setdefault(case, [])
+            if case not in proofs:
+                proofs[case] = told_evidence(evidence), encoded_evidence(evidence)
             if node.place not in held:
                 held.append(node.place)
     for (accused, kind), held in sorted(holders.items()):
-        yield Accusation(accused, kind, tuple(held))
+        yield Accusation(accused, kind, tuple(held), *proofs[accused, kind])

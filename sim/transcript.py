@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from pbft.evidence import Conflicting, Evidence, encode_evidence
 from pbft.messages import (
     NULL_DIGEST,
     BatchBody,
@@ -60,6 +62,8 @@ def told(message: Message) -> str:
     match message:
         case Proposal(pre_prepare, body):
             return f"PRE-PREPARE {_place(pre_prepare)} with {_requests(body)}"
+        case PrePrepare():
+            return f"PRE-PREPARE {_place(message)}"
         case Prepare() | Commit():
             return f"{type(message).__name__.upper()} {_place(message)}"
         case Outcome(statement, _, _):
@@ -104,6 +108,17 @@ def _told_transfer(message: Message) -> str:
             return f"FORWARD {len(envelopes)} requests"
         case _:
             return type(message).__name__
+
+
+def told_evidence(evidence: Evidence) -> tuple[str, ...]:
+    """What the accused signed, a line a message, with the beginning of each signature."""
+    signed: tuple[Conflicting | Complaint, ...] = (*evidence.messages, *evidence.complaints)
+    return tuple(f"{told(message)}, signature {message.signature.hex()[:16]}..." for message in signed)
+
+
+def encoded_evidence(evidence: Evidence) -> str:
+    """The whole proof in base64, as nodes keep it and governance takes it."""
+    return base64.b64encode(encode_evidence(evidence)).decode()
 
 
 def _requests(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from ca.signatures import verify
 from faults import charts
 from faults.expectations import Check
 from faults.figures import read_record, record_of, write_record
@@ -21,6 +23,8 @@ from faults.shrinking import shrink, smaller_scenarios
 from faults.simulated import SimTarget, picture, told
 from faults.verdict import Run, Verdict, judge, judge_run
 from faults.writing import write_scenario
+from pbft.evidence import decode_evidence, verify_evidence
+from sim.setting import node_keys
 
 VOID = {"meta"}
 
@@ -92,6 +96,17 @@ def test_the_report_is_one_file_that_loads_nothing(scenario: Scenario, verdicts:
     for text in ("Throughput through the fault", "View over time", "Messages round the fault", "FAILED", "NOT MET"):
         assert text in page
     assert "&lt;late&gt; &amp;" in page
+
+
+def test_an_accusation_has_what_the_accused_signed_and_a_proof_that_convicts() -> None:
+    run = judge_run(library()["double-voter"], SimTarget().run(library()["double-voter"], 1))
+    keys = tuple(key.public_key for key in node_keys(4))
+    assert {liar.of for liar in run.liars} == {"two_prepares", "two_commits"}
+    for liar in run.liars:
+        evidence = decode_evidence(base64.b64decode(liar.proof))
+        assert verify_evidence(evidence, keys, lambda view: view % 4, verify)
+        assert not verify_evidence(evidence, keys[::-1], lambda view: view % 4, verify), "another's keys"
+        assert [words.split()[0] for words in liar.said] == [liar.of.removeprefix("two_").removesuffix("s").upper()] * 2
 
 
 def test_charts_are_drawn_of_a_run_in_which_nothing_happened() -> None:
