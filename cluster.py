@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ CERTIFICATE_DAYS = 365
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 POLL_S = 0.05
+NODE, LAB_NODE = "node", "faults.real.node"
+"""What a node's process runs."""
 
 NEW_MARK = "node.new"
 """In a node's home until its first log is durable: so a lost log is told from one that never was."""
@@ -277,8 +279,9 @@ class Cluster:
         stopped = {name: self.section(name) for name in self.names if self.pid(name) is None}
         check_ports(stopped, str(self.directory / CONFIGURATION_FILE))
 
-    def start(self, name: str) -> None:
-        """Start one node process, detached, its standard error in ``stderr.log``."""
+    def start(self, name: str, module: str = NODE, options: Sequence[str] = ()) -> None:
+        """Start one node process, detached, its standard error in ``stderr.log``. ``module``: ``LAB_NODE`` for one
+        that takes a lab's ``options``."""
         if self.pid(name) is not None:
             return
         home = self.home(name)
@@ -288,9 +291,10 @@ class Cluster:
                     sys.executable,
                     "-P",
                     "-m",
-                    "node",
+                    module,
                     "--config",
                     str(self.directory / CONFIGURATION_FILE),
+                    *options,
                     "--name",
                     name,
                 ],
@@ -303,11 +307,15 @@ class Cluster:
             )
         (home / "node.pid").write_text(str(process.pid))
 
-    async def up(self, names: list[str] | None = None) -> None:
-        """Start nodes and wait until each answers; ``ClusterError`` with its last words if one dies."""
+    async def up(self, names: list[str] | None = None, lab: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Start nodes and wait until each answers; ``ClusterError`` with its last words if one dies. ``lab``: as nodes
+        of a lab, with the options that are given for each."""
         self.check_ports()
         for name in names or self.names:
-            self.start(name)
+            if lab is None:
+                self.start(name)
+            else:
+                self.start(name, LAB_NODE, lab.get(name, ()))
         await asyncio.gather(*(self.wait_ready(name) for name in names or self.names))
 
     async def wait_ready(self, name: str, timeout_s: float = START_TIMEOUT_S) -> NodeStatus:
@@ -383,7 +391,7 @@ def without_section(text: str, name: str) -> str:
 
 def _is_our_node(pid: int, name: str) -> bool:
     words = _command_line(pid)
-    return "node" in words and words[-2:] == ["--name", name]
+    return bool({NODE, LAB_NODE} & set(words)) and words[-2:] == ["--name", name]
 
 
 def _command_line(pid: int) -> list[str]:

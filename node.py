@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -87,7 +88,7 @@ class Node:
         log.info("%s", self.sandbox)
         self.site.watch.tell_sandbox(self.sandbox.mode)
         self.transport = self._transport()
-        self.exchange = Exchange(self.transport)
+        self.exchange = self._exchange()
         self.main = Seat(self._open(genesis, home / "data", ""), home, self.exchange)
         self.submit, self.hand_over, self.epoch = self.main.submit, self.main.hand_over, self.main.epoch
         self.diagnosis, self.rounds = self.main.diagnosis, self.main.rounds
@@ -130,6 +131,9 @@ class Node:
         )
         transport.is_revoked = self._is_revoked
         return transport
+
+    def _exchange(self) -> Exchange:
+        return Exchange(self.transport)
 
     def _whose(self, channel: str, token: str) -> str:
         """The signer whose session a token is."""
@@ -216,14 +220,14 @@ class Node:
         return replace(told, rejects=rejects, alarms=alarms, certificates=ends, warnings=watch.warnings())
 
 
-async def serve(config: Path, name: str) -> None:
+async def serve(config: Path, name: str, make: Callable[[Path, Configuration, str], Node]) -> None:
     """Run a node until a signal ends it."""
     configuration = load(config)
     section, limits = configuration.section(name), configuration.limits
     directory = config.parent
     file = directory / (section.directory or name) / "log" / "node.log"
     set_up_logs(file, section.log_level, section.log_format, limits.log_file_bytes_max, limits.log_files_max)
-    node = Node(directory, configuration, name)
+    node = make(directory, configuration, name)
     for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, node.stop)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, reread_log_level, config, name)
@@ -241,21 +245,31 @@ def reread_log_level(config: Path, name: str) -> None:
     log.warning("the log level is %s now", level)
 
 
-def main() -> int:
-    """The process's entry; see the module's text."""
-    parser = argparse.ArgumentParser(prog="node", description="Run one Wattquorum node.")
+def arguments(prog: str) -> argparse.ArgumentParser:
+    """What every node process is told."""
+    parser = argparse.ArgumentParser(prog=prog, description="Run one Wattquorum node.")
     parser.add_argument("--config", type=Path, required=True, help="the network's cluster.toml")
     parser.add_argument("--name", required=True, help="which node of it, for example node1")
-    options = parser.parse_args()
+    return parser
+
+
+def run(config: Path, name: str, make: Callable[[Path, Configuration, str], Node] = Node) -> int:
+    """A node's process from begin to end; the exit code."""
     gc.set_threshold(GC_THRESHOLD)
     follow_leash()
     try:
-        with asyncio.Runner(loop_factory=event_loop_factory()) as run:
-            run.run(serve(options.config.resolve(), options.name))
+        with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+            runner.run(serve(config.resolve(), name, make))
     except UNUSABLE as error:
-        print(f"node {options.name}: {error}", file=sys.stderr)
+        print(f"node {name}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def main() -> int:
+    """The process's entry; see the module's text."""
+    options = arguments("node").parse_args()
+    return run(options.config, options.name)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -92,7 +92,7 @@ def up(
         local.prepare(directory, configuration, text, shipped_contracts())
         network = local.Cluster(directory)
         check_configuration(network.configuration, str(kept))
-        started = asyncio.run(_up(network))
+        started = asyncio.run(start(network))
     except UNUSABLE as error:
         _fail(str(error), 2)
     except local.ClusterError as error:
@@ -109,13 +109,14 @@ def _check_ports(configuration: Configuration, config: Path) -> None:
     local.check_ports(configuration.node, own if config == SAMPLE else str(config))
 
 
-async def _up(network: local.Cluster) -> bool:
-    """Start what does not run. False if a signal came meanwhile: then what was started has been ended again."""
+async def start(network: local.Cluster, lab: Mapping[str, Sequence[str]] | None = None) -> bool:
+    """Start what does not run. False if a signal came meanwhile: then what was started has been ended again. ``lab``:
+    as nodes of a lab, with options by name."""
     absent = [name for name in network.names if network.pid(name) is None]
     stop = asyncio.Event()
     for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    work, stopping = asyncio.create_task(network.up()), asyncio.create_task(stop.wait())
+    work, stopping = asyncio.create_task(network.up(lab=lab)), asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if work.done():

@@ -31,6 +31,7 @@ GROUPS = {
     "evidence": "evidence",
     "faults": "faults",
     "key": "key",
+    "lab": "lab",
     "ledger": "ledger",
     "market": "market",
     "meter": "meter",

@@ -106,8 +106,12 @@ class Exchange:
         channel_id = chain_id[:CHANNEL_ID_BYTES]
         if channel_id in self._ports:
             raise ChannelOpen(f"a channel with the id {channel_id.hex()} is open already")
-        port = self._ports[channel_id] = Port(self, channel_id, admits)
+        port = self._ports[channel_id] = self.port(channel_id, admits)
         return port
+
+    def port(self, channel_id: bytes, admits: Admits) -> Port:
+        """A new port; a lab's exchange has others."""
+        return Port(self, channel_id, admits)
 
     def close(self, port: Port) -> None:
         """Nothing comes through the port any more, and nobody waits for it."""

@@ -1,0 +1,75 @@
+"""A node of a lab: the same node, whose links do what a tester orders, and which lies if it is told to.
+
+``python -m faults.real.node --config cluster.toml [--byzantine equivocate,mute] [--seed 1] --name node1``. Only a
+network with ``network.lab = true`` has such nodes. Exit codes as ``node``'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from faults.real.control import ControlServer, lab_socket
+from faults.real.exchange import LabExchange, LabPort
+from faults.real.liar import Liar, Place
+from faults.real.links import EVERYBODY, Links
+from node import Node, arguments, run
+from pbft.exchange import Exchange
+from sdk.clock import clock_of
+from sdk.configuration import Configuration, ConfigurationError
+
+
+class LabNode(Node):
+    """``byzantine``: behaviours of its replica of the main channel, none for an honest one."""
+
+    def __init__(
+        self, directory: Path, configuration: Configuration, name: str, byzantine: Sequence[str] = (), seed: int = 0
+    ) -> None:
+        self._links = Links(self._name_of, seed)
+        super().__init__(directory, configuration, name)
+        if not self.genesis.lab:
+            raise ConfigurationError(f"node.{name}: only a network with network.lab = true has lab nodes")
+        self._control = ControlServer(self._links, frozenset({*configuration.node, EVERYBODY}) - {name})
+        self._liar = self._lying(byzantine, seed) if byzantine else None
+
+    def _exchange(self) -> Exchange:
+        self._lab = LabExchange(self.transport, self._links)
+        return self._lab
+
+    def _name_of(self, key: bytes) -> str:
+        validators = self.main.driver.session.epoch.validators
+        return next((validator.name for validator in validators if validator.public_key == key), "")
+
+    def _lying(self, names: Sequence[str], seed: int) -> Liar:
+        driver, port = self.main.driver, self.main.port
+        assert isinstance(port, LabPort), "our exchange made it"
+        place = Place(driver, self.site.key, clock_of(self.site.configuration.clock).now_ms)
+        liar = Liar(names, driver, place, port.carry, seed)
+        self._lab.liars[port.channel_id] = liar
+        return liar
+
+    async def run(self) -> None:
+        await self._control.listen(lab_socket(self.home))
+        if self._liar is not None:
+            self._liar.begin()
+        try:
+            await super().run()
+        finally:
+            await self._control.close()
+            lab_socket(self.home).unlink(missing_ok=True)
+
+
+def main() -> int:
+    """The process's entry; see the module's text."""
+    parser = arguments("faults.real.node")
+    parser.add_argument("--byzantine", default="", help="how it lies: names with commas between them")
+    parser.add_argument("--seed", type=int, default=0, help="of what befalls its links, and of its lies")
+    options = parser.parse_args()
+    names = tuple(name for name in options.byzantine.split(",") if name)
+    return run(options.config, options.name, partial(LabNode, byzantine=names, seed=options.seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
