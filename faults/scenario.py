@@ -26,7 +26,7 @@ Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_l
 Row: TypeAlias = Annotated[int, Meta(ge=1, le=ROWS)]
 Node: TypeAlias = int | Literal["primary"]
 Property: TypeAlias = Literal[
-    "agreement", "kept", "validity", "integrity", "one vote", "membership", "exactly once", "linearizable",
+    "agreement", "kept", "validity", "integrity", "one vote", "membership", "exactly once", "linearizable", "money",
     "acknowledged", "innocent", "quiet", "termination", "censorship", "storm", "assertion", "error",
 ]  # fmt: skip
 """What checkers look after; the last two: a node ended by itself."""
@@ -145,9 +145,9 @@ class Topology(Strict, frozen=True, kw_only=True):
 class Workload(Strict, frozen=True, kw_only=True):
     """What clients do, each one operation after another. All histories are checked: ``registers`` reads, writes and
     compares-and-swaps two cells; ``counter`` adds to one that must count exactly; ``reads`` mostly reads; ``mixed``
-    does all of it."""
+    does all of it; ``bank`` moves money between four accounts, and asks for all of it."""
 
-    kind: Literal["mixed", "registers", "counter", "reads"] = "mixed"
+    kind: Literal["mixed", "registers", "counter", "reads", "bank"] = "mixed"
     clients: Annotated[int, Meta(ge=1, le=5)] = 3
     operations: Annotated[int, Meta(ge=1, le=200)] = 8
 

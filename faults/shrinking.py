@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from faults.scenario import Disks, Execution, Expect, Scenario, Topology, Tuning, Weather
+from faults.scenario import Disks, Execution, Expect, Scenario, Topology, Tuning, Weather, Workload
 from faults.verdict import Run
 
 RUNS_MAX = 150
@@ -75,6 +75,8 @@ def _changes(scenario: Scenario) -> Iterator[dict[str, Any]]:
             yield {"topology": _replace(topology, **{field: plain})}
     if topology.nodes > Topology().nodes:
         yield {"topology": _replace(topology, nodes=Topology().nodes)}
+    if workload.kind != Workload().kind:
+        yield {"workload": _replace(workload, kind=Workload().kind)}
     for clients in sorted({1, workload.clients - 1}):
         if 1 <= clients < workload.clients:
             yield {"workload": _replace(workload, clients=clients)}

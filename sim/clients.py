@@ -32,6 +32,8 @@ RETRY_MS = 1_000
 PAUSE_MS_MAX = 500
 """Between an answer and the next operation."""
 CELLS = ("a", "b")
+TOTALS = 0.3
+"""How often a client of the bank asks for all money, and moves none."""
 WORKLOADS: dict[str, tuple[float, float, float, float]] = {
     "mixed": (0.3, 0.5, 0.7, 0.8),
     "registers": (0.4, 0.7, 1.0, 1.0),
@@ -77,7 +79,7 @@ class SimClient:
         self._genesis: Genesis = world.genesis
         self._key = key
         self._chance = chance
-        self._shares = WORKLOADS[world.plan.workload]
+        self._shares = WORKLOADS.get(world.plan.workload, WORKLOADS["counter"])
         self._envelope: Envelope | None = None
 
     @property
@@ -94,7 +96,10 @@ class SimClient:
         if self._envelope is not None or not self.left:
             return
         self.left -= 1
-        self.invoke(*self._choose())
+        if self._world.plan.workload == contract.BANK:
+            self.invoke(*self._choose_at_the_bank(), contract.BANK)
+        else:
+            self.invoke(*self._choose())
 
     def invoke(self, function: str, arguments: dict[str, Any], contract_name: str = contract.NAME) -> Envelope:
         """Begin one operation, and pursue it until a receipt proves its end."""
@@ -145,6 +150,13 @@ class SimClient:
         if kind < add:
             return "add", {"cell": cell, "amount": 1 + chance.randrange(3)}
         return "add", {"cell": contract.TOTAL, "amount": 1}
+
+    def _choose_at_the_bank(self) -> tuple[str, dict[str, Any]]:
+        chance = self._chance
+        if chance.random() < TOTALS:
+            return "total", {}
+        source, target = chance.sample(contract.ACCOUNTS, 2)
+        return "transfer", {"source": source, "target": target, "amount": 1 + chance.randrange(80)}
 
     # -------------------------------------------------------------------------------------------- asking
 

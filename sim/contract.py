@@ -46,3 +46,36 @@ def value_of(cell):
         return 0
     return record["value"]
 '''
+
+BANK = "bank"
+ACCOUNTS = ("a", "b", "c", "d")
+ENDOWMENT = 100
+"""What each account holds at first."""
+ACCOUNT_KEY = BANK + "/account/"
+BANK_SOURCE = '''"""Accounts whose money moves and never grows or shrinks."""
+
+
+@export("operator")
+def transfer(source: str, target: str, amount: int):
+    """Move money; what the source has left. Errors: POOR."""
+    left = balance(source) - amount
+    require(amount > 0 and left >= 0, "POOR", "The account holds less.")
+    put("account/" + source, {"balance": left})
+    put("account/" + target, {"balance": balance(target) + amount})
+    return left
+
+
+@export("operator")
+def total():
+    """All money."""
+    return balance("a") + balance("b") + balance("c") + balance("d")
+
+
+def balance(account):
+    """What an account holds; 100 at first."""
+    record = get("account/" + account)
+    if record is None:
+        return 100
+    return record["balance"]
+'''
+"""The second contract, of plans whose workload is the bank."""

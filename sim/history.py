@@ -31,3 +31,8 @@ class Operation:
     def cell(self) -> str:
         cell: str = self.arguments["cell"]
         return cell
+
+    @property
+    def is_of_a_cell(self) -> bool:
+        """Whether it is a call of the cells, and none of the bank's."""
+        return "cell" in self.arguments

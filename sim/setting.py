@@ -90,13 +90,14 @@ class Stage:
 
 def stage_of(plan: Plan) -> Stage:
     """The stage that a plan is played on; made once a process for all plans that agree on it."""
-    return _stage(plan.nodes, plan.newcomers, tuple(sorted(plan.genesis.items())))
+    return _stage(plan.nodes, plan.newcomers, tuple(sorted(plan.genesis.items())), plan.workload == contract.BANK)
 
 
 @lru_cache(maxsize=STAGES_KEPT_MAX)
-def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...]) -> Stage:
+def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...], has_bank: bool) -> Stage:
     keys, operators, machine = node_keys(nodes + newcomers), operator_keys(), PythonMachine()
-    genesis = make_genesis(keys, nodes, operators, dict(limits))
+    bank = {contract.BANK: contract.BANK_SOURCE} if has_bank else {}
+    genesis = make_genesis(keys, nodes, operators, dict(limits), bank)
     return Stage(genesis, keys, operators, machine, _pairs(genesis, machine))
 
 
@@ -108,7 +109,11 @@ def _pairs(genesis: Genesis, machine: PythonMachine) -> dict[bytes, bytes | None
 
 
 def make_genesis(
-    keys: list[SigningKey], validators: int, operators: list[SigningKey], limits: Mapping[str, int]
+    keys: list[SigningKey],
+    validators: int,
+    operators: list[SigningKey],
+    limits: Mapping[str, int],
+    more_contracts: Mapping[str, str],
 ) -> Genesis:
     """Small limits, so that windows and checkpoints matter in short runs. The first ``validators`` keys vote."""
     root_key = SigningKey.from_seed(b"root")
@@ -128,7 +133,7 @@ def make_genesis(
         roots=(root,),
         users=tuple(users),
         parameters={"skip_blocks": SKIP_BLOCKS},
-        contracts={"governance": shipped_sources()["governance"], contract.NAME: contract.SOURCE},
+        contracts={"governance": shipped_sources()["governance"], contract.NAME: contract.SOURCE, **more_contracts},
         limits=GenesisLimits(**{**LIMITS, **limits}),
     )
 

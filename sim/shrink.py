@@ -18,6 +18,7 @@ PLAIN: dict[str, Any] = {
     "disks": Disks(),
     "execution": Execution(),
     "reports": False,
+    "workload": "mixed",
     "options": {},
     "twins": (),
 }

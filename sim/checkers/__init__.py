@@ -9,6 +9,7 @@ from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
 from sim.checkers.linearizable import linearizable
 from sim.checkers.liveness import censorship, quiet, termination
+from sim.checkers.money import money
 from sim.checkers.promises import acknowledged
 from sim.checkers.votes import innocent, integrity, membership, one_vote
 from sim.world import World
@@ -25,6 +26,7 @@ CHECKERS: tuple[Checker, ...] = (
     membership,
     exactly_once,
     linearizable,
+    money,
     acknowledged,
     termination,
     censorship,

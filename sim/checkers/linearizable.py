@@ -21,7 +21,7 @@ _NEVER = 1 << 62
 
 def linearizable(world: World) -> list[str]:
     """For every cell there is an order of all operations, each within its own time, that gives what clients got."""
-    history = [operation for client in world.clients for operation in client.history]
+    history = [operation for client in world.clients for operation in client.history if operation.is_of_a_cell]
     return [
         f"linearizable: no order of the operations on cell {cell} explains what clients saw: {_told(history, cell)}"
         for cell in sorted({operation.cell for operation in history})

@@ -42,7 +42,7 @@ BAD = [
         HEAD + "[[topology.byzantine]]\nnode = 9\nbehaviour = 'mute'",
         "topology: node 9 is no validator; those are 0 to 3",
     ),
-    (HEAD + "[workload]\nkind = 'bank'", "workload.kind: invalid enum value 'bank'; allowed: "),
+    (HEAD + "[workload]\nkind = 'shop'", "workload.kind: invalid enum value 'shop'; allowed: "),
     (
         HEAD + "[[timeline]]\nfault = 'explode'\nat_ms = 1",
         "timeline[0].fault: invalid enum value 'explode'; allowed: ",

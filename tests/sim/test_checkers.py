@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 
@@ -12,12 +14,14 @@ from pbft.core import Core
 from pbft.events import Alarm, AlarmKind
 from pbft.evidence import Evidence, EvidenceKind, conflict
 from pbft.messages import Commit, Complaint, Prepare, Proposal
+from sim import contract, setting
 from sim.catalogue import plan_of
 from sim.checkers import CHECKERS, check
 from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
 from sim.checkers.linearizable import has_order, linearizable
 from sim.checkers.liveness import censorship, quiet, served_ms_max, termination
+from sim.checkers.money import balances, money
 from sim.checkers.promises import acknowledged
 from sim.checkers.votes import innocent, integrity, membership, one_vote
 from sim.history import Operation
@@ -46,6 +50,35 @@ def world() -> World:
 
 def last_vote(world: World, place: int) -> Sent:
     return next(sent for sent in reversed(world.sent) if sent.place == place and isinstance(sent.message, Prepare))
+
+
+@pytest.fixture
+def coining(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bank whose transfers make money."""
+    setting._stage.cache_clear()
+    source = contract.BANK_SOURCE
+    coins = source.replace("balance(target) + amount}", "balance(target) + amount + 1}")
+    assert coins != source
+    monkeypatch.setattr(contract, "BANK_SOURCE", coins)
+    yield
+    setting._stage.cache_clear()
+
+
+@pytest.mark.row(21)
+@pytest.mark.usefixtures("coining")
+def test_money_sees_a_bank_that_makes_money() -> None:
+    faults = money(played(Plan(1, "bank", clients=3, operations=10, workload="bank")))
+    assert any("node 0 has" in fault for fault in faults)
+    assert any("was told of" in fault for fault in faults)
+
+
+@pytest.mark.row(20)
+def test_money_moves_and_its_sum_stays() -> None:
+    world = play(Plan(1, "bank", clients=3, operations=10, workload="bank"))
+    assert balances(world.nodes[0]) != [contract.ENDOWMENT] * len(contract.ACCOUNTS)
+    answered = [operation for client in world.clients for operation in client.history]
+    assert {operation.value for operation in answered if operation.function == "total"} == {400}
+    assert "POOR" in {operation.code for operation in answered}
 
 
 def test_agreement_sees_another_outcome_at_one_height(world: World) -> None:
@@ -235,7 +268,7 @@ def test_censorship_counts_from_the_last_fault_where_there_was_one(world: World)
 
 def test_every_checker_is_shown_failing() -> None:
     shown = {
-        agreement, kept, validity, integrity, one_vote, membership, exactly_once, linearizable, acknowledged,
+        agreement, kept, validity, integrity, one_vote, membership, exactly_once, linearizable, money, acknowledged,
         termination, censorship, innocent, quiet,
     }  # fmt: skip
     assert set(CHECKERS) == shown
