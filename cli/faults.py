@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cli.failing import fail
-from faults.figures import Figures, figures_of, write_record
+from cli.faults_telling import tell, tell_run
+from faults.figures import write_record
 from faults.junit import junit
 from faults.observation import Observation
 from faults.reading import SUFFIX, BadScenario, parse_scenario
@@ -28,7 +29,7 @@ from faults.shelf import find, library, template
 from faults.shrinking import shrink as shrink_scenario
 from faults.simulated import SimTarget, picture, told
 from faults.target import Unfit
-from faults.verdict import Run, Verdict, judge, judge_run
+from faults.verdict import Run, judge, judge_run
 from faults.writing import write_scenario
 
 app = typer.Typer(
@@ -41,8 +42,6 @@ app = typer.Typer(
 COMMAND = "wattq faults"
 INTERRUPTED = 130
 LINES = 60
-SHOWN_MAX = 6
-"""Sentences about one scenario that did not come as expected."""
 
 Wanted = Annotated[list[str] | None, typer.Argument(metavar="[NAME|FILE]...", help="Of the library, or TOML files.")]
 Every = Annotated[bool, typer.Option("--all", help="The whole library.")]
@@ -91,7 +90,7 @@ def run(
             write_record(figures_file, verdicts)
         except OSError as error:
             fail(COMMAND, str(error), 2)
-    _tell(verdicts, dict(zip([item.name for item in scenarios], wanted or (), strict=False)), as_json)
+    tell(verdicts, _called(scenarios, wanted), as_json)
     if not all(verdict.as_expected for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -166,7 +165,7 @@ def replay(
     else:
         if transcript:
             typer.echo(told(scenario, task[2], lines))
-        _tell_run(verdict)
+        tell_run(verdict)
     if not verdict.as_expected:
         raise typer.Exit(1)
 
@@ -248,7 +247,7 @@ def write_report(
     if as_json:
         typer.echo(json.dumps({"file": str(out), "as_expected": all(verdict.as_expected for verdict in verdicts)}))
     else:
-        _tell(verdicts, dict(zip([item.name for item in scenarios], wanted or (), strict=False)), as_json=False)
+        tell(verdicts, _called(scenarios, wanted), as_json=False)
         typer.echo(out)
     if not all(verdict.as_expected for verdict in verdicts):
         raise typer.Exit(1)
@@ -268,6 +267,11 @@ def _scenarios(wanted: Sequence[str] | None, every: bool) -> list[Scenario]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         fail(COMMAND, f"two scenarios are named {twice[0]}", 2)
     return found
+
+
+def _called(scenarios: Sequence[Scenario], wanted: Sequence[str] | None) -> dict[str, str]:
+    """A scenario's name -> what it was asked for by."""
+    return dict(zip([scenario.name for scenario in scenarios], wanted, strict=True)) if wanted else {}
 
 
 def _tasks(scenarios: Sequence[Scenario], seeds: int | None) -> list[Task]:
@@ -331,67 +335,3 @@ def _about(scenario: Scenario) -> dict[str, Any]:
 def _tree(run: Run) -> dict[str, Any]:
     tree: dict[str, Any] = msgspec.to_builtins(run)
     return tree
-
-
-def _tell(verdicts: Sequence[Verdict], called: dict[str, str], as_json: bool) -> None:
-    """``called``: a scenario's name -> what it was asked for by, which may be a file."""
-    figures = figures_of(verdicts)
-    if as_json:
-        tree = {"figures": msgspec.to_builtins(figures), "verdicts": msgspec.to_builtins(verdicts)}
-        typer.echo(json.dumps(tree))
-        return
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{'':5}{'verdict':<15}{'runs':>4} {'recovered':>10}  scenario", style="bold")
-    for verdict in verdicts:
-        console.print(_line(verdict))
-    for verdict in verdicts:
-        for seed, check in verdict.unmet[:SHOWN_MAX]:
-            typer.echo(f"FAIL {verdict.scenario}, seed {seed}: {check.key}: {check.said}")
-        if verdict.unmet:
-            again = called.get(verdict.scenario, verdict.scenario)
-            typer.echo(f"     again: wattq faults replay {again} --seed {verdict.unmet[0][0]} --transcript")
-    typer.echo(_sum(figures))
-
-
-def _line(verdict: Verdict) -> str:
-    """Result, verdict, how many runs, the longest recovery, the name; below it what else there is to say."""
-    result = "[green]ok  [/]" if verdict.as_expected else "[red]FAIL[/]"
-    wanted = "magenta" if verdict.outcome == "breaks" else "red"
-    safe = "[green]SAFE  [/]" if verdict.safe else f"[{wanted}]UNSAFE[/]"
-    live = "[green]LIVE   [/]" if verdict.live else f"[{wanted}]STALLED[/]"
-    recovered = "never" if verdict.recovered_ms is None else f"{verdict.recovered_ms:,} ms"
-    notes = [f"node {node} lied: {', '.join(kinds)}" for node, kinds in verdict.convicted.items()]
-    if verdict.outcome == "breaks":
-        notes.insert(0, f"must break: seen in {verdict.seen} of {len(verdict.runs)} runs")
-    lines = [f"{result} {safe} {live} {len(verdict.runs):>4} {recovered:>10}  {verdict.scenario}"]
-    return "\n".join([*lines, *(f"{'':36}[dim]{note}[/]" for note in notes)])
-
-
-def _sum(figures: Figures) -> str:
-    unexpected = f"{figures.unexpected} NOT AS EXPECTED" if figures.unexpected else "all as expected"
-    return (
-        f"{figures.scenarios} scenarios, {figures.runs} runs, {unexpected}: {figures.faults:,} faults struck, "
-        f"{figures.acknowledged:,} operations acknowledged, {figures.lost} lost, recovered in "
-        f"{figures.recovered_ms_p50:,} ms (p50), {figures.recovered_ms_p99:,} ms (p99)"
-    )
-
-
-def _tell_run(verdict: Verdict) -> None:
-    """One run: expectation by expectation, what broke, and who lied."""
-    (run,) = verdict.runs
-    never = run.recovered_ms is None
-    recovered = "never recovered" if never else f"recovered {run.recovered_ms:,} ms after the faults' end"
-    typer.echo(f"{run.scenario}, seed {run.seed}: {run.words}, {recovered}")
-    typer.echo(
-        f"  {run.blocks} blocks, {run.acknowledged} of {run.asked} operations acknowledged, {run.faults} faults, "
-        f"{run.view_changes} view changes, {run.messages:,} messages, trace {run.trace[:16]}"
-    )
-    for check in run.checks:
-        typer.echo(f"  {'met    ' if check.met else 'NOT MET'} {check.key}: {check.said}")
-    for violation in run.violations:
-        typer.echo(f"  BROKEN  {violation}")
-    for liar in run.liars:
-        typer.echo(f"  LIED    node {liar.node}: {liar.of}, by evidence that nodes {list(liar.by)} hold")
-        for line in liar.said:
-            typer.echo(f"          {line}")
-    typer.echo("as expected" if verdict.as_expected else "NOT AS EXPECTED")

@@ -1,4 +1,9 @@
-"""Where scenarios run: whatever can turn a scenario and a seed into an observation."""
+"""Where scenarios run: whatever can turn a scenario and a seed into an observation.
+
+Every target gives nodes the limits of ``sim/world.py`` and ``sim/setting.py`` where the scenario tunes none, since
+expectations count on their time-outs. What it cannot do (a fault, a behaviour) it refuses in ``check``, before anything
+runs; what a scenario expects is judged elsewhere, from the observation alone. ``faults/running.py`` has the targets.
+"""
 
 from __future__ import annotations
 
