@@ -1,9 +1,10 @@
 """The write-ahead log: records appended in segments, made durable in groups, before anything is sent.
 
-A record is length, CRC-32 and bytes. A torn tail of the last segment is cut; damage elsewhere is ``WalCorrupt``
-with file and offset. Whole segments are dropped once all their records lie below the stable checkpoint, and not
-before the log says so; each new segment starts with the records that say which view we are in and how far the log is
-cut, so that no truncation can forget it.
+A record is length, CRC-32, bytes and an end mark. A torn tail of the last segment is cut; damage is ``WalCorrupt`` with
+file and offset, in the last record too: what was synced may have been sent. The two are told apart by what a crash
+leaves, a beginning or bytes never written, and damage does not. Whole segments are dropped once all their records lie
+below the stable checkpoint, and not before the log says so; each new segment starts with the records that say which
+view we are in and how far the log is cut, so that no truncation can forget it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ from pbft.torn import has_record_behind
 
 SEGMENT_BYTES_MAX = 16 << 20
 RECORD_BYTES_MAX = 64 << 20
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MAGIC = b"WQWAL" + bytes([FORMAT_VERSION])
+UNMARKED = b"WQWAL" + bytes([3])
+"""Of segments from before records had end marks: read, never appended to."""
+END = b"\xe5"
+SECTOR_BYTES, UNWRITTEN_BYTES_MIN = 512, 64
+"""So many zeros in one sector are bytes that a crash kept from being written."""
 SUFFIX = ".wal"
 _HEAD = struct.Struct(">II")
 _TAGS = [msgspec.msgpack.encode(kind.__struct_config__.tag) for kind in get_args(Record)]
@@ -107,7 +113,10 @@ class WriteAheadLog:
 
     def _reopened(self) -> AppendFile:
         """The last segment. What a killed process wrote there without syncing it was read, and is acted on."""
-        file = self._files.append(_name(self._number))
+        name = _name(self._number)
+        if self._files.read(name, 0, len(MAGIC)) == UNMARKED:
+            return self._new_segment()
+        file = self._files.append(name)
         self._files.sync_names()
         file.sync()
         return file
@@ -139,7 +148,8 @@ class WriteAheadLog:
     def _read(self, number: int, *, last: bool) -> list[Record]:
         name = _name(number)
         data = self._files.read(name)
-        if not data.startswith(MAGIC):
+        mark = len(END) if data.startswith(MAGIC) else 0
+        if not data.startswith((MAGIC, UNMARKED)):
             if last and _is_torn_beginning(data):
                 self._begin_again(name)
                 return []
@@ -147,13 +157,14 @@ class WriteAheadLog:
         records: list[Record] = []
         offset = len(MAGIC)
         while offset < len(data):
-            end = _record_end(data, offset)
+            end = _record_end(data, offset, mark)
             if end is None:
-                if not last or has_record_behind(data, offset, _BEGINNING, _is_content):
+                is_torn = last and (not mark or _is_unfinished(data, offset))
+                if not is_torn or has_record_behind(data, offset, _BEGINNING, _is_content):
                     raise WalCorrupt(f"{name}: damaged record at {offset}")
                 self._files.truncate(name, offset)
                 break
-            records.append(_decoded(data[offset + _HEAD.size : end], name, offset))
+            records.append(_decoded(data[offset + _HEAD.size : end - mark], name, offset))
             offset = end
         return records
 
@@ -174,7 +185,7 @@ def _framed(records: Iterable[Record]) -> bytes:
     chunks = []
     for record in records:
         data = encode_record(record)
-        chunks.append(_HEAD.pack(len(data), zlib.crc32(data)) + data)
+        chunks.append(_HEAD.pack(len(data), zlib.crc32(data)) + data + END)
     return b"".join(chunks)
 
 
@@ -184,15 +195,26 @@ def _is_torn_beginning(data: bytes) -> bool:
     return len(written) < len(MAGIC) and MAGIC.startswith(written)
 
 
-def _record_end(data: bytes, offset: int) -> int | None:
-    """Where the record at ``offset`` ends, or None if it is torn or damaged. An empty one is unwritten zeros."""
+def _record_end(data: bytes, offset: int, mark: int) -> int | None:
+    """Where the record at ``offset`` ends, its end mark of so many bytes included, or None if it is torn or damaged. An
+    empty one is unwritten zeros."""
     if offset + _HEAD.size > len(data):
         return None
     length, checksum = _HEAD.unpack_from(data, offset)
     end = offset + _HEAD.size + length
-    if not 0 < length <= RECORD_BYTES_MAX or end > len(data) or zlib.crc32(data[offset + _HEAD.size : end]) != checksum:
+    if not 0 < length <= RECORD_BYTES_MAX or end + mark > len(data):
         return None
-    return int(end)
+    return int(end) + mark if zlib.crc32(data[offset + _HEAD.size : end]) == checksum else None
+
+
+def _is_unfinished(data: bytes, offset: int) -> bool:
+    """Whether a crash ended the writing of what begins at ``offset``: the last end mark is not there, or a sector was
+    never written. A mark that is damaged alone belongs to a whole record, which nobody asks about."""
+    if not data.endswith(END):
+        return True
+    first = offset - offset % SECTOR_BYTES
+    sectors = (data[max(at, offset) : at + SECTOR_BYTES] for at in range(first, len(data), SECTOR_BYTES))
+    return any(len(sector) >= UNWRITTEN_BYTES_MIN and not any(sector) for sector in sectors)
 
 
 def _is_content(data: bytes) -> bool:

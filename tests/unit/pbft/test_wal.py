@@ -12,7 +12,7 @@ import pytest
 from pbft.disk import DiskFiles
 from pbft.messages import NewView, PrePrepare, ViewChange
 from pbft.records import Accepted, Cut, Entered, Left, Muted, Record
-from pbft.wal import MAGIC, SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
+from pbft.wal import END, MAGIC, SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
 
 NAME = "00000001.wal"
 
@@ -36,8 +36,8 @@ def reopened(directory: Path) -> tuple[Record, ...]:
 
 
 def framed(data: bytes) -> bytes:
-    """Bytes as a record is written: length, checksum, bytes."""
-    return struct.pack(">II", len(data), zlib.crc32(data)) + data
+    """Bytes as a record is written: length, checksum, bytes, end mark."""
+    return struct.pack(">II", len(data), zlib.crc32(data)) + data + END
 
 
 def test_what_was_appended_is_read_again_in_order(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_whole_record_that_is_none_of_ours_is_named_with_file_and_offset(tmp_p
 def test_a_torn_record_whose_content_looks_framed_is_still_a_torn_tail(tmp_path: Path) -> None:
     """A batch is clients' bytes: a right checksum inside it, without a record behind, does not make it damage."""
     data = written(tmp_path, accepted(1))
-    torn = struct.pack(">II", 1_000, 0) + framed(b"a client's bytes")
+    torn = struct.pack(">II", 1_000, 0) + framed(b"a client's bytes") + b"more"
     (tmp_path / NAME).write_bytes(data + torn)
     assert reopened(tmp_path) == (accepted(1),)
     assert (tmp_path / NAME).read_bytes() == data
