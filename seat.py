@@ -17,7 +17,7 @@ from pbft.disk import DiskFiles
 from pbft.driver import Driver
 from pbft.epoch import Epoch
 from pbft.epoch_logs import EpochLogs
-from pbft.evidence import Evidence, encode_evidence
+from pbft.evidence import Evidence, EvidenceKind, encode_evidence
 from pbft.evidence_store import EvidenceStore
 from pbft.exchange import Exchange
 from pbft.messages import ExecutionCertificate, Scope
@@ -104,6 +104,9 @@ class Seat:
         self.unit.submissions.on_certified(certificates[-1].statement.height)
 
     def _proven(self, evidence: Evidence) -> None:
+        """Report it, unless it is no reason to skip anybody: see ``ledger.accusations``."""
+        if evidence.kind is EvidenceKind.TWO_OUTCOMES:
+            return
         place = self.driver.session.config.index
         if self._site.configuration.primary.report_primaries and place != OBSERVER:
             self.unit.report(Report(evidence.scope.epoch, encode_evidence(evidence), place))

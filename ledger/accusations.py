@@ -40,8 +40,9 @@ def read_evidence(data: bytes) -> Evidence | None:
 def judge(reader: StateReader, evidence: Evidence) -> Accusation | None:
     """What it proves in this network and an epoch that is remembered, or None.
 
-    Lies stay lies. Complaints are of the epoch in which they were made: whoever kept some back could otherwise have one
-    epoch after another end for what is long over.
+    Lies stay lies, but two outcomes of one height prove none: a replica whose ledger operators rolled back signs
+    another one lawfully. Complaints are of the epoch in which they were made: whoever kept some back could otherwise
+    have one epoch after another end for what is long over.
     """
     entry = reader.get(NETWORK_KEY)
     if entry is None:
@@ -51,6 +52,8 @@ def judge(reader: StateReader, evidence: Evidence) -> Accusation | None:
         return None
     epoch = past_epoch_of(reader, scope.epoch)
     if epoch is None or not verify_evidence(evidence, epoch.keys, lambda view: _primary(epoch, view), verify):
+        return None
+    if evidence.kind is EvidenceKind.TWO_OUTCOMES:
         return None
     if evidence.kind is EvidenceKind.COMPLAINTS and epoch.number != epoch_of(reader).number:
         return None

@@ -15,7 +15,17 @@ from typing import TypeAlias
 
 import msgspec
 
-from pbft.messages import Commit, Complaint, NewView, Outcome, Prepare, PrePrepare, Scope, ViewChange
+from pbft.messages import (
+    COMPLAINT_BLOCKS,
+    Commit,
+    Complaint,
+    NewView,
+    Outcome,
+    Prepare,
+    PrePrepare,
+    Scope,
+    ViewChange,
+)
 from pbft.quorum import weak_quorum
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
@@ -105,11 +115,14 @@ _ANY = Scope(b"", "", 0)
 
 
 def _are_complaints(evidence: Evidence, keys: tuple[bytes, ...], primary: Callable[[int], int], verify: Verify) -> bool:
-    """f + 1 distinct validators complain about one view, which the accused leads."""
+    """f + 1 distinct validators complain about one view, which the accused leads, at about one height."""
     complaints = evidence.complaints
     senders = [complaint.sender for complaint in complaints]
     views = {complaint.view for complaint in complaints}
     if len(senders) < weak_quorum(len(keys)) or senders != sorted(set(senders)) or len(views) != 1:
+        return False
+    heights = [complaint.height for complaint in complaints]
+    if max(heights) - min(heights) > 2 * COMPLAINT_BLOCKS:
         return False
     if primary(complaints[0].view) != evidence.accused or not all(0 <= sender < len(keys) for sender in senders):
         return False

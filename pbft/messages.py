@@ -162,15 +162,22 @@ class NewView(msgspec.Struct, frozen=True, array_like=True, tag="new-view"):
         return signed_bytes("new-view", scope, self.view, 0, content, self.sender)
 
 
+COMPLAINT_BLOCKS = 64
+"""How far from a complaint's height its view is still what it was about. Whoever goes on complaining signs anew with
+each status: these are the blocks of about a second, or of a minute where nobody trades."""
+
+
 class Complaint(msgspec.Struct, frozen=True, array_like=True, tag="complaint"):
-    """A replica asks to leave ``view``; f + 1 of them make everyone leave (DESIGN "Leaving a view")."""
+    """A replica asks to leave ``view``; f + 1 of them make everyone leave (DESIGN "Leaving a view"). ``height``: the
+    highest certified block that it knows, so that a complaint is void once the view has gone on."""
 
     view: Number
     sender: Number
     signature: Signature = b""
+    height: Number = 0
 
     def signed(self, scope: Scope) -> bytes:
-        return signed_bytes("complaint", scope, self.view, 0, NULL_DIGEST, self.sender)
+        return signed_bytes("complaint", scope, self.view, self.height, NULL_DIGEST, self.sender)
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

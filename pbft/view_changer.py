@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pbft.core import Core
 from pbft.events import RejectReason
 from pbft.evidence import EvidenceKind
-from pbft.messages import Complaint, Complaints, Handover, NewView, PrePrepare, ViewChange
+from pbft.messages import COMPLAINT_BLOCKS, Complaint, Complaints, Handover, NewView, PrePrepare, ViewChange
 from pbft.normal_case import NormalCase
 from pbft.records import Entered, Left
 from pbft.view_change import bare, base_of, chosen, is_new_view, is_view_change, open_sequences
@@ -73,8 +73,11 @@ class ViewChanger:
         return left or any(self._changes[s].view > core.view for s in self._changes if s != core.me)
 
     def _is_about_us(self, complaint: Complaint) -> bool:
-        """Whether it speaks against our view: it names that one or one of the next, not any that is far away."""
-        return self._core.view <= complaint.view < self._core.view + self._core.config.n
+        """Whether it speaks against our view: it names that one or one of the next, not any that is far away, and was
+        made about where we are. A withdrawn one stays signed, for a liar to put beside its own when all is well."""
+        core = self._core
+        is_near = abs(complaint.height - core.outcomes.certified) <= COMPLAINT_BLOCKS
+        return is_near and core.view <= complaint.view < core.view + core.config.n
 
     def check_primary(self) -> None:
         """Complain when the primary owes us something for too long, censors a client, is slow, or was caught lying."""
@@ -86,9 +89,13 @@ class ViewChanger:
         late = due is not None and due <= core.now.timer_ms
         caught = core.caught_view == core.view and not core.is_primary
         if not self._has_complained() and (late or caught or core.monitor.slow or self._sees_censorship()):
-            self._complaints[core.me] = core.sign(Complaint(core.view, core.me))
-            self.repeat_complaint()
+            self._complain()
+            core.broadcast(self._complaints[core.me])
             self._count_complaints()
+
+    def _complain(self) -> None:
+        core = self._core
+        self._complaints[core.me] = core.sign(Complaint(core.view, core.me, height=core.outcomes.certified))
 
     def _measure(self) -> None:
         core = self._core
@@ -112,9 +119,12 @@ class ViewChanger:
         return own is not None and own.view == self._core.view
 
     def repeat_complaint(self) -> None:
-        """Send our complaint about the current view, if we have one."""
-        if self._core.active and self._has_complained():
-            self._core.broadcast(self._complaints[self._core.me])
+        """Send our complaint about the current view, if we have one, as of now."""
+        core = self._core
+        if core.active and self._has_complained():
+            if self._complaints[core.me].height != core.outcomes.certified:
+                self._complain()
+            core.broadcast(self._complaints[core.me])
 
     def withdraw(self) -> None:
         """The view makes progress: our complaint is void, and the next time-out is the shortest again."""
@@ -130,7 +140,7 @@ class ViewChanger:
         if complaint.view < self._core.view:
             self._core.reject(sender, RejectReason.WRONG_VIEW)
             return
-        if known is not None and known.view >= complaint.view:
+        if known is not None and _when(known) >= _when(complaint):
             return
         self._complaints[sender] = complaint
         self._count_complaints()
@@ -149,7 +159,7 @@ class ViewChanger:
         """Somebody left our view and shows why; ours may be among them, withdrawn but signed."""
         for complaint in message.complaints:
             known = self._complaints.get(complaint.sender)
-            if complaint.view >= self._core.view and (known is None or known.view < complaint.view):
+            if complaint.view >= self._core.view and (known is None or _when(known) < _when(complaint)):
                 self._complaints[complaint.sender] = complaint
         self._count_complaints()
 
@@ -258,9 +268,8 @@ class ViewChanger:
         core = self._core
         if self._deadline_ms is not None and not core.active and self._deadline_ms <= core.now.timer_ms and core.votes:
             self._failed_views += 1
-            complaint = core.sign(Complaint(core.view, core.me))
-            self._complaints[core.me] = complaint
-            self.leave(self._next_view(), Complaints((complaint,)))
+            self._complain()
+            self.leave(self._next_view(), Complaints((self._complaints[core.me],)))
 
     def _next_view(self) -> int:
         """The next one; but where so many are ahead that none below can gather q, the lowest that can, if it is near.
@@ -376,3 +385,8 @@ class ViewChanger:
             core.view, core.active = message.view, False
             self._changes[core.me] = message
             self.reason = reason
+
+
+def _when(complaint: Complaint) -> tuple[int, int]:
+    """Later complaints of a replica take the place of earlier ones."""
+    return complaint.view, complaint.height

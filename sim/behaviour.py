@@ -63,6 +63,11 @@ class Stand:
         return [node for node in self.world.nodes if node.owner in self.world.plan.byzantine]
 
     @property
+    def certified(self) -> int:
+        """The highest certified block that our replica knows."""
+        return self.node.replica.core.outcomes.certified
+
+    @property
     def leads(self) -> bool:
         """Whether our replica is the primary of a view that has begun."""
         core = self.node.replica.core

@@ -41,7 +41,7 @@ class Flood(Behaviour):
             self._outcome,
             self._proposal,
             self._view_change,
-            lambda: stand.sign(Complaint(self._view(), stand.me)),
+            lambda: stand.sign(Complaint(self._view(), stand.me, height=stand.certified)),
             lambda: BatchBody(stand.chance.randbytes(BODY_BYTES)),
             lambda: Forward((stand.chance.randbytes(BODY_BYTES),)),
             lambda: FetchBatch(stand.chance.randbytes(32)),

@@ -174,7 +174,7 @@ class ViewStorm(Behaviour):
     def _storm(self) -> None:
         stand = self.stand
         view = stand.node.replica.view
-        stand.emit(Send(None, stand.sign(Complaint(view, stand.me))))
+        stand.emit(Send(None, stand.sign(Complaint(view, stand.me, height=stand.certified))))
         ahead = view + stand.chance.randrange(1, 9)
         stand.emit(Send(None, stand.sign(ViewChange(ahead, None, (), stand.me))))
         if stand.world.now_ms < stand.world.plan.chaos_ms:
@@ -193,7 +193,7 @@ class FarViews(Behaviour):
         distance = stand.chance.choice([1, stand.config.n, stand.config.n + 1, 10_000, NUMBER_MAX])
         view = min(NUMBER_MAX, stand.node.replica.view + distance)
         if stand.chance.random() < FAR_COMPLAINTS:
-            stand.emit(Send(None, stand.sign(Complaint(view, stand.me))))
+            stand.emit(Send(None, stand.sign(Complaint(view, stand.me, height=stand.certified))))
         else:
             stand.emit(Send(None, stand.sign(ViewChange(view, None, (), stand.me))))
         stand.later(FAR_EVERY_MS, self._speak)

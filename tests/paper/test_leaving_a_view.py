@@ -17,9 +17,11 @@ from pbft.config import ReplicaConfig
 from pbft.events import Execute, PoolRequest, Received, RejectReason, Submitted
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.messages import (
+    COMPLAINT_BLOCKS,
     Batch,
     Commit,
     Complaint,
+    Complaints,
     Forward,
     Handover,
     Message,
@@ -284,6 +286,47 @@ def _received(complaint: Complaint) -> Received:
     return Received(complaint.sender, complaint)
 
 
+@pytest.mark.row(11)
+@pytest.mark.parametrize("relayed", [False, True], ids=["the liar's own alone", "with the old one beside it"])
+def test_a_complaint_withdrawn_long_ago_ousts_nobody_beside_a_liars(relayed: bool) -> None:
+    """Found by an attacker: one honest replica was deaf for a moment and complained; an hour later one liar's complaint
+    was the second, and an honest primary was ousted and convicted."""
+    net = Net(4, real_signatures=True, request_timeout_ms=1_000, block_idle_ms_max=200)
+    net.filter = lambda sender, receiver, message: receiver != 2
+    net.advance(2_500)
+    old = next(message for message in net.nodes[2].sent if isinstance(message, Complaint))
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: net.nodes[0].height > old.height + COMPLAINT_BLOCKS, 60_000)
+    evidence = [len(node.evidence) for node in net.nodes]
+    core = net.nodes[3].replica.core
+    lie = core.sign(Complaint(0, 3, height=core.outcomes.certified))
+    for node in net.nodes[:3]:
+        net.give(node, Received(3, Complaints((old, lie)) if relayed else lie))
+    net.advance(2_000)
+    assert {node.replica.view for node in net.nodes} == {0}
+    assert [len(node.evidence) for node in net.nodes] == evidence
+
+
+def test_who_goes_on_complaining_signs_anew_as_blocks_go_on() -> None:
+    """Else a censored client's first advocate would be heard no more when the second one comes, while others are
+    served."""
+    net = Net(4, real_signatures=True, block_idle_ms_max=100)
+    net.filter = lambda sender, receiver, message: (
+        not (isinstance(message, Forward) and b"victim" in b"".join(message.envelopes))
+    )
+    net.submit(1, "victim:1")
+    net.until(lambda: any(isinstance(message, Complaint) for message in net.nodes[1].sent), 10_000)
+    first = next(message for message in net.nodes[1].sent if isinstance(message, Complaint))
+    number = 0
+    while net.nodes[1].height <= first.height + 2 * COMPLAINT_BLOCKS:
+        number += 1
+        net.submit(2, f"other:{number}")
+        net.advance(50)
+    assert {node.replica.view for node in net.nodes} == {0}
+    net.submit(2, "victim:1")
+    net.until(lambda: all(node.replica.view == 1 and node.replica.active for node in net.nodes), 10_000)
+
+
 def test_whoever_leaves_shows_the_others_why_so_that_it_is_not_left_alone() -> None:
     """Found by the simulator, seeds 3 and 9 of partition: f + 1 complaints reached one replica, which left, and were
     withdrawn by the others, so that it stood in a later view alone."""
@@ -425,6 +468,17 @@ def test_time_outs_double_are_capped_and_start_again_after_progress() -> None:
     changes = [m.view for m in net.nodes[2].sent if isinstance(m, ViewChange)]
     net.advance(5_000)
     assert max(m.view for m in net.nodes[2].sent if isinstance(m, ViewChange)) <= max(changes) + 1
+    assert _first_wait_ms(net) <= 100 + 20, "the shortest again"
+
+
+def _first_wait_ms(net: Net) -> int:
+    """How long the next view that does not begin is waited for, once enough ask for it."""
+    net.filter = lambda s, r, message: not isinstance(message, NewView | Proposal)
+    net.submit(1, "b")
+    changer = net.nodes[2].replica._changer
+    net.until(lambda: changer.deadline_ms is not None, 10_000)
+    assert changer.deadline_ms is not None
+    return changer.deadline_ms - net.now_ms
 
 
 @pytest.mark.row(13)

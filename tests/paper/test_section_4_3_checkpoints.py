@@ -7,7 +7,7 @@ import pytest
 from harness import Net
 
 from pbft.events import AlarmKind, Received
-from pbft.messages import Message, Outcome
+from pbft.messages import Commit, Message, Outcome
 
 K, L = 4, 12
 
@@ -73,6 +73,24 @@ def test_a_contradicted_replica_raises_an_alarm_and_withholds_outcomes() -> None
     net.submit(0, "b")
     net.until(lambda: "b" in net.nodes[0].texts())
     assert len([m for m in net.nodes[3].sent if isinstance(m, Outcome)]) == sent
+
+
+def test_whoever_is_contradicted_before_it_has_executed_signs_no_outcome() -> None:
+    """A tester left the guard out, and no test saw it: the others' word was there first."""
+    net = Net(4, block_idle_ms_max=10_000, checkpoint_interval_blocks=K, window_blocks=L)
+    for node in net.nodes:
+        node.snapshots = False
+    net.filter = lambda sender, receiver, message: receiver != 3 or not isinstance(message, Commit | Outcome)
+    net.submit(0, "a")
+    net.until(lambda: all("a" in node.texts() for node in net.nodes[:3]))
+    height = net.nodes[0].height
+    for sender in range(3):
+        false = msgspec.structs.replace(net.nodes[0].statements[height - 1], state_root=b"!" * 32)
+        net.give(net.nodes[3], Received(sender, Outcome(false, sender, b"s" * 64)))
+    net.filter = lambda sender, receiver, message: receiver != 3 or not isinstance(message, Outcome)
+    net.until(lambda: net.nodes[3].height == height, 20_000)
+    assert [m for m in net.nodes[3].sent if isinstance(m, Outcome) and m.statement.height == height] == []
+    assert net.nodes[3].alarms[-1].kind == AlarmKind.DIVERGED
 
 
 @pytest.mark.row(6)

@@ -10,6 +10,7 @@ import pytest
 from governed import GENESIS, INTERVAL, NODES, OPERATORS, ROOT_DER, WINDOW, Network, certificate, validator_value
 
 from ca.keys import SigningKey
+from ca.signatures import verify
 from contracts.validation import MarketValidator, Violation
 from ledger.blocks import Result
 from ledger.epochs import NEXT_KEY, Pending, epoch_value, pending_value
@@ -17,8 +18,8 @@ from ledger.execution import OK, Call, CallResult
 from ledger.state import TransactionView
 from ledger.values import Value, decode_value, encode_value
 from pbft.epoch import Epoch, Skip
-from pbft.evidence import Evidence, EvidenceKind, conflict, encode_evidence
-from pbft.messages import Complaint, Prepare, Scope
+from pbft.evidence import Evidence, EvidenceKind, conflict, encode_evidence, verify_evidence
+from pbft.messages import Complaint, Outcome, Prepare, Scope, Statement
 
 FOUR = [validator_value(index) for index in range(4)]
 MOVED = [validator_value(index) for index in (1, 2, 3, 4)]
@@ -177,11 +178,13 @@ def lie(scope: Scope, index: int, key: SigningKey | None = None) -> Evidence:
     return conflict(EvidenceKind.TWO_PREPARES, scope, made[0], made[1])
 
 
-def complaints(scope: Scope, accused: int, senders: tuple[int, ...], view: int) -> Evidence:
+def complaints(
+    scope: Scope, accused: int, senders: tuple[int, ...], view: int, heights: tuple[int, ...] = (0, 0)
+) -> Evidence:
     made = []
-    for sender in senders:
-        signature = NODES[sender].sign(Complaint(view, sender).signed(scope))
-        made.append(Complaint(view, sender, signature))
+    for sender, height in zip(senders, heights, strict=False):
+        complaint = Complaint(view, sender, height=height)
+        made.append(Complaint(view, sender, NODES[sender].sign(complaint.signed(scope)), height))
     return Evidence(EvidenceKind.COMPLAINTS, scope, accused, (), tuple(made))
 
 
@@ -217,6 +220,25 @@ def test_complaints_of_an_epoch_that_has_ended_convict_nobody(network: Network) 
     old = scope_of(network)
     network.change(0, 1, 2, 4)
     assert reported(network, complaints(old, 2, (0, 1), 2), NODES[0]).code == "EVIDENCE_INVALID"
+
+
+def test_complaints_about_far_apart_heights_convict_nobody(network: Network) -> None:
+    """One of them was withdrawn when its view went on."""
+    scope = scope_of(network)
+    near, far = (complaints(scope, 2, (0, 3), 2, heights=(9, 9 + spread)) for spread in (128, 129))
+    assert reported(network, far).code == "EVIDENCE_INVALID"
+    assert reported(network, near).code == "OK"
+
+
+def test_two_outcomes_of_one_height_convict_nobody(network: Network) -> None:
+    """Found by an attacker: a replica whose ledger operators rolled back signs another outcome lawfully."""
+    scope, made = scope_of(network), []
+    for root in (bytes(31) + b"1", bytes(31) + b"2"):
+        vote = Outcome(Statement(9, bytes(32), root, bytes(32), bytes(32)), 1)
+        made.append(Outcome(vote.statement, 1, NODES[1].sign(vote.signed(scope))))
+    evidence = conflict(EvidenceKind.TWO_OUTCOMES, scope, made[0], made[1])
+    assert verify_evidence(evidence, tuple(key.public_key for key in NODES[:4]), lambda view: 0, verify)
+    assert reported(network, evidence).code == "EVIDENCE_INVALID"
 
 
 def test_only_nodes_report(network: Network) -> None:
