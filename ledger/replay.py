@@ -5,27 +5,27 @@ The offline verifier and the demo's verdict use it: no store, no index, no node 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from ledger import epochs
 from ledger.blocks import StoredBlock
 from ledger.certificates import CertificateInvalid, check_certificate
 from ledger.chain import ChainCorrupt, read_blocks
-from ledger.codes import Refusal
-from ledger.envelope import Envelope, envelope_from_bytes
+from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor, Machine, Validator
 from ledger.genesis import Genesis, genesis_state, load_genesis
+from ledger.intake import BadBatch, Intake
 from ledger.runner import BlockRunner, Ran, pack_entry, start_of
 from ledger.state import MemoryState
 from ledger.tree import StateTree
 from ledger.values import decode_value
-from pbft.messages import NULL_DIGEST, ExecutionCertificate, batch_digest, decode_batch
+from pbft.messages import NULL_DIGEST, ExecutionCertificate
 
 
 class ChainInvalid(Exception):
@@ -117,6 +117,7 @@ class Replay:
         self._tree = StateTree(lambda path: None)
         self._tree.update({key: pack_entry(entry) for key, entry in self.state.entries.items()})
         self._runner = BlockRunner(genesis, BlockExecutor(machine, validator), self.state, self._tree)
+        self._intake = Intake(genesis, ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="verify"))
         self._at = start_of(genesis)
         self._epoch = genesis.epoch
         self._last: StoredBlock | None = None
@@ -148,7 +149,7 @@ class Replay:
         if height == 1 < block.header.height:
             first = block.header.height
             raise ChainInvalid(1, f"missing: the files begin with block {first}, behind a snapshot; replay others'")
-        envelopes, digest = _batch(block, height)
+        envelopes, digest = self._batch(block, height)
         epoch = epochs.epoch_of(self.state)
         ran = self._runner.run(self._at, digest, block.body, envelopes, block.view, block.proposer)
         if ran.block.header != block.header:
@@ -159,6 +160,17 @@ class Replay:
         self._at, self._epoch, self._last = ran.position, epoch, block
         return ran
 
+    def _batch(self, block: StoredBlock, height: int) -> tuple[list[Envelope], bytes]:
+        """A block's envelopes and the digest of its batch, which is what an honest replica votes for: of this chain and
+        channel, within its limits, each transaction once and signed."""
+        if not block.body:
+            return [], NULL_DIGEST
+        try:
+            batch = self._intake.check_body(block.body)
+        except BadBatch as error:
+            raise ChainInvalid(height, f"its batch: {error}") from None
+        return self._intake.envelopes([request.envelope for request in batch.requests]), batch.digest
+
     def check(self, certificate: ExecutionCertificate) -> None:
         """Whether enough validators of the last block's epoch signed its outcome; else ``ChainInvalid``."""
         try:
@@ -167,20 +179,3 @@ class Replay:
             raise ChainInvalid(self.height, f"its certificate: {error}") from None
         if self._last is None or certificate.statement != self._last.statement:
             raise ChainInvalid(self.height, "its certificate is for another outcome")
-
-
-def _batch(block: StoredBlock, height: int) -> tuple[list[Envelope], bytes]:
-    """A block's envelopes, each signature checked, and the digest of its batch."""
-    if not block.body:
-        return [], NULL_DIGEST
-    try:
-        batch = decode_batch(block.body)
-        envelopes = [envelope_from_bytes(raw) for raw in batch.envelopes]
-        for envelope in envelopes:
-            envelope.verify()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ChainInvalid(height, f"its body is no batch: {error}") from None
-    except Refusal as refusal:
-        raise ChainInvalid(height, f"an unlawful transaction: {refusal}") from None
-    hashes = b"".join(envelope.hash for envelope in envelopes)
-    return envelopes, batch_digest(batch.channel, batch.proposed_time_ms, hashes)

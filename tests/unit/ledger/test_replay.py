@@ -12,11 +12,15 @@ from ledgers import GENESIS, START_MS, Approves, BoxMachine, envelope, make_gene
 
 from ledger.blocks import StoredBlock
 from ledger.chain import ChainFiles, read_blocks
-from ledger.envelope import envelope_from_text
-from ledger.genesis import write_genesis
+from ledger.envelope import envelope_from_bytes, envelope_from_text
+from ledger.execution import BlockExecutor
+from ledger.genesis import genesis_state, write_genesis
 from ledger.replay import ChainInvalid, Replayed, replay
+from ledger.runner import BlockRunner, pack_entry, start_of
+from ledger.state import MemoryState
+from ledger.tree import StateTree
 from pbft.disk import DiskFiles
-from pbft.messages import Batch, encode_batch
+from pbft.messages import Batch, batch_digest, encode_batch
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,7 @@ def test_a_transaction_with_a_wrong_signature_is_unlawful(chain: Path, tmp_path:
     good = envelope(nonce=4)
     forged = envelope_from_text(good.payload_bytes.decode(), [(good.signatures[0][0], bytes(64))])
     body = encode_batch(Batch("main", 0, (forged.raw,)))
-    with pytest.raises(ChainInvalid, match="block 5: an unlawful transaction"):
+    with pytest.raises(ChainInvalid, match="block 5: its batch: a transaction is unlawful"):
         run(rewritten(chain, tmp_path, [*blocks[:4], msgspec.structs.replace(blocks[4], body=body)]))
 
 
@@ -140,3 +144,33 @@ def test_another_genesis_does_not_lead_to_these_blocks(chain: Path, tmp_path: Pa
 def test_a_chains_fault_travels_between_processes() -> None:
     there = pickle.loads(pickle.dumps(ChainInvalid(7, "its header is not right")))
     assert (str(there), there.height, there.why) == ("block 7: its header is not right", 7, "its header is not right")
+
+
+UNLAWFUL = {
+    "another chain's transaction": (Batch("main", START_MS, (envelope(chain="ab" * 32).raw,)), "WRONG_CHAIN"),
+    "another channel's transaction": (Batch("main", START_MS, (envelope(channel="other").raw,)), "WRONG_CHANNEL"),
+    "another channel's batch": (Batch("other", START_MS, (envelope().raw,)), "another channel's batch"),
+    "a transaction twice": (Batch("main", START_MS, (envelope().raw, envelope().raw)), "in it twice"),
+    "too much gas": (
+        Batch("main", START_MS, tuple(envelope(nonce=n, gas_limit=2_000_000).raw for n in range(60))),
+        "gas declared",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNLAWFUL)
+def test_a_batch_that_no_honest_replica_votes_for_is_unlawful(case: str, tmp_path: Path) -> None:
+    """Found by an attacker: chains of such batches, whole in themselves, were called valid."""
+    batch, why = UNLAWFUL[case]
+    envelopes = [envelope_from_bytes(raw) for raw in batch.envelopes]
+    digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(each.hash for each in envelopes))
+    state, tree = MemoryState(genesis_state(GENESIS)), StateTree(lambda path: None)
+    tree.update({key: pack_entry(entry) for key, entry in state.entries.items()})
+    runner = BlockRunner(GENESIS, BlockExecutor(BoxMachine(), Approves()), state, tree)
+    ran = runner.run(start_of(GENESIS), digest, encode_batch(batch), envelopes, 0, 0)
+    write_genesis(tmp_path / "genesis.json", GENESIS)
+    files = ChainFiles(DiskFiles(tmp_path / "chain"))
+    files.append(ran.block)
+    files.close()
+    with pytest.raises(ChainInvalid, match=f"block 1: its batch: .*{why}"):
+        run(tmp_path / "chain")
