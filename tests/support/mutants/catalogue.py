@@ -322,7 +322,7 @@ MUTANTS = (
         "a far complaint speaks against every view",
         CHANGER,
         "_is_about_us",
-        " < self._core.view + self._core.config.n",
+        " < core.view + core.config.n",
         "",
         hunts.far_complaint,
         4,
