@@ -14,8 +14,8 @@ from typing import Any
 from api.pools import BoundedPool
 from api.privacy import OVERDUE, PARTY_FIELDS, Viewer, may_read
 from ledger.ledger import Ledger
-from ledger.statedb.documents import Page, QueryTooCostly, SavepointLost, StateDatabase, StateDatabaseError
-from ledger.statedb.projector import UNPROJECTED, Projector
+from ledger.statedb.documents import UNPROJECTED, Page, QueryTooCostly, SavepointLost, StateDatabase, StateDatabaseError
+from ledger.statedb.projector import Projector
 from ledger.statedb.selector import Condition, SelectorInvalid, keys_named, parse_query
 from ledger.values import decode_value
 from sdk.errors import Problem, Refused

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ledger.state import Entry, StateReader
-from ledger.statedb.documents import Document, Kept, StateDatabase, Stub, document_of
-from ledger.statedb.projector import UNPROJECTED
+from ledger.statedb.documents import UNPROJECTED, Document, Kept, StateDatabase, Stub, document_of
 
 PAGE = 500
 LOOKS = 4
@@ -45,7 +44,7 @@ def audit(database: StateDatabase, reopen: Reopen, told: Callable[[int], None], 
     count = 0
     for key, wanted, found in _side_by_side(reader, database):
         count += 1
-        if (drift := _drift(wanted, found)) is not None:
+        if (drift := drift_of(wanted, found)) is not None:
             drifted[key] = drift
         if count % PAGE == 0:
             told(count)
@@ -68,7 +67,7 @@ Found = tuple[bool, Kept]
 """Whether there is something under the key, and what, if it is of the right shape."""
 
 
-def _drift(wanted: Document | None, found: Found) -> Drift | None:
+def drift_of(wanted: Document | None, found: Found) -> Drift | None:
     there, document = found
     if wanted is None:
         return Drift.UNKNOWN if there else None
@@ -108,12 +107,12 @@ def _look_again(reader: StateReader, database: StateDatabase, keys: list[str]) -
         part = keys[start : start + PAGE]
         held = database.audit_keys(part)
         for key in part:
-            if (drift := _drift(_wanted(key, reader.get(key)), (key in held, held.get(key)))) is not None:
+            if (drift := drift_of(wanted_of(key, reader.get(key)), (key in held, held.get(key)))) is not None:
                 drifted[key] = drift
     return drifted
 
 
-def _wanted(key: str, entry: Entry | None) -> Document | None:
+def wanted_of(key: str, entry: Entry | None) -> Document | None:
     return None if entry is None or key.startswith(UNPROJECTED) else document_of(key, entry)
 
 
@@ -139,7 +138,7 @@ def _entries(reader: StateReader) -> Iterator[tuple[str, Document]]:
     while page := reader.scan("", after, PAGE):
         after = page[-1][0]
         for key, entry in page:
-            if (document := _wanted(key, entry)) is not None:
+            if (document := wanted_of(key, entry)) is not None:
                 yield key, document
 
 

@@ -70,6 +70,10 @@ def to_json(document: Document) -> str:
     return json.dumps(document.value, separators=(",", ":"), ensure_ascii=False)
 
 
+UNPROJECTED = ("system/",)
+"""Bookkeeping that nobody queries: nonces and the time index."""
+
+
 def nobody() -> None:
     """Who is called where nobody listens."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ledger.state import Entry, StateReader
 from ledger.statedb.documents import (
+    UNPROJECTED,
     Document,
     SavepointLost,
     StateDatabase,
@@ -26,6 +27,7 @@ from ledger.statedb.documents import (
     document_of,
     nobody,
 )
+from ledger.statedb.patrol import PATROL_S, Patrol
 
 RETRY_S = 0.5
 RETRY_S_MAX = 10.0
@@ -39,8 +41,6 @@ PART_KEYS, PART_BYTES = 8_000, 8_000_000
 LAG_BYTES_MAX = 64_000_000
 RATE_WINDOW_S = 10.0
 STOP_TIMEOUT_S = 3.0
-UNPROJECTED = ("system/",)
-"""Bookkeeping that nobody queries: nonces and the time index."""
 
 log = logging.getLogger("wattq.projector")
 
@@ -104,6 +104,7 @@ class Projector:
         self._resyncs = 0
         self._fault = ""
         self._checked_at = self._check_at = -CHECK_S
+        self._patrol, self._patrolled_at = Patrol(database), time.monotonic()
         database.on_lost = self._suspect
         self.on_advance: Callable[[], None] = nobody
         """Called on the projector's thread whenever the database holds one more block."""
@@ -264,6 +265,17 @@ class Projector:
         except SavepointLost:
             self._read_again()
             raise
+        if self._checked_at >= self._patrolled_at + PATROL_S and not self.lagging:
+            self._patrolled_at = self._checked_at
+            self._mend()
+
+    def _mend(self) -> None:
+        """Write again what somebody else changed, on the next page of documents."""
+        reader, _ = self._snapshot()
+        drifted = self._patrol.drifted(reader, self._projected)
+        if drifted:
+            log.warning("%d documents, %s first, were changed by somebody else: written again", *_summary(drifted))
+            self._database.apply(drifted, -1)
 
     def _write(self, changes: Mapping[str, Entry | None], height: int, mark: str = "") -> None:
         documents = documents_of(changes)
@@ -390,6 +402,10 @@ class Queue:
         self.blocks += later.blocks
         self._merge(later.changes)
         return self
+
+
+def _summary(drifted: Mapping[str, Document | None]) -> tuple[int, str]:
+    return len(drifted), next(iter(drifted))
 
 
 def _size(key: str, entry: Entry | None) -> int:

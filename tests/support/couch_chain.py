@@ -14,7 +14,8 @@ from ledger.state import Entry, MemoryState, StateReader
 from ledger.statedb.audit import Audit, audit
 from ledger.statedb.couchdb import CouchDatabase, Owner
 from ledger.statedb.couchdb_client import Access
-from ledger.statedb.projector import UNPROJECTED, Projector
+from ledger.statedb.documents import UNPROJECTED
+from ledger.statedb.projector import Projector
 from ledger.values import encode_value
 
 OWNER = Owner("cd" * 32, "main", "node1")
