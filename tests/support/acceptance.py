@@ -41,7 +41,8 @@ TABLE = (
     Refusable("/v1/handovers", (400, 422), "chance signs nothing", True),
     Refusable("/v1/(registrations(/.*)?|renewals)", (400, 403, 404, 409, 422), "chance signs nothing", True),
     Refusable("/v1/log-levels", (400, 404), "chance finds no logger"),
-    Refusable("/v1/channels/.*", (400, 401, 404, 421), "there is no such channel, and the session is not its", True),
+    Refusable("/v1/channels/.*", (400, 401, 404, 421, 422), "there is no such channel, the session is not its, and an "
+              "Idempotency-Key comes with another body", True),
 )  # fmt: skip
 
 
