@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from page_calls import STATIC, page_calls
 
+from api.enrolment import STATUS_OF_REASON
 from contracts.parameters import MARKET_PARAMETERS
+from sdk.problem_codes import CODES
 
 pytestmark = pytest.mark.needs("node")
 ASKED = re.compile(r'\bt\("([a-zA-Z_.]+)"')
@@ -44,3 +46,9 @@ def test_no_text_is_asked_for_that_does_not_exist(tables: Any) -> None:
 def test_every_state_parameter_and_role_has_its_word(tables: Any) -> None:
     wanted = {f"status.{status}" for status in STATUSES} | {f"parameter.{name}" for name in MARKET_PARAMETERS}
     assert wanted - set(tables["en"]) == set()
+
+
+def test_what_registering_people_are_refused_for_is_told_in_their_language(tables: Any) -> None:
+    """Nobody reads codes; what a program of its own has to mend is told in English."""
+    told = {*STATUS_OF_REASON, *(code for code in CODES if code.startswith("CODE_"))} - {"CERTIFICATE_UNKNOWN"}
+    assert {f"problem.{code}" for code in told} - set(tables["en"]) == set()
