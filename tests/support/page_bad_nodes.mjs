@@ -76,5 +76,20 @@ async function refusal() {
   return { expiries: payloads.map((each) => each.expires_at_height), nonces: payloads.map((each) => each.nonce) };
 }
 
-process.stdout.write(JSON.stringify(await { restart, refusal }[scenario]()));
+/** A node whose book shows a listing otherwise than its certified row has it: what each field of it comes to. */
+async function listing() {
+  const { listingAsShown } = await import(pathToFileURL(`${root}/acts/shown.js`).href);
+  const row = ["l-7", 500, 100, "north"];
+  const asked = [];
+  const api = { async ask(path) { asked.push(path); return { proof: {} }; } };
+  const trust = { genesis: {}, newest: null, judge: async () => ({ height: 9, value: row }) };
+  const shown = { listing: "l-7", zone: "north", price: 1200, lot_wh: 100 };
+  const told = {};
+  for (const [field, value] of [["nothing", 0], ["lot_wh", 10], ["zone", "south"]]) {
+    told[field] = await listingAsShown({ api, trust }, { ...shown, [field]: value }, 42).then(() => "", (error) => error.code);
+  }
+  return { told, asked };
+}
+
+process.stdout.write(JSON.stringify(await { restart, refusal, listing }[scenario]()));
 process.exit();

@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -39,3 +40,10 @@ def test_what_is_signed_expires_behind_what_the_page_has_verified_and_lives_once
     told = played("refusal")
     assert told["expiries"] == [5_050] * 4
     assert told["nonces"] == [8, 8, 8, 8]
+
+
+def test_a_listing_of_another_lot_or_zone_than_was_shown_is_not_taken() -> None:
+    """A greater lot takes more at once, another zone costs another grid fee; the price is in the key that is proven."""
+    told = played("listing")
+    assert told["told"] == {"nothing": "", "lot_wh": "NOT_AS_SHOWN", "zone": "NOT_AS_SHOWN"}
+    assert told["asked"][0].endswith(quote("market/offer/0000000042/0000001200/l-7", safe=""))
