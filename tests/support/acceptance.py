@@ -33,7 +33,7 @@ TABLE = (
     Refusable("/v1/query", (400, 403, 422), "a selector is more than its shape, and may name what is nobody's"),
     Refusable("/v1/proof", (403, 422), "keys below system/ are nobody's, a min_height is near"),
     Refusable("/v1/history/{key}", (400, 403, 422), "keys below system/ are nobody's, a bookmark was given"),
-    Refusable("/v1/values/{key}", (403, 404, 422), "chance finds no key, and no height that has executed"),
+    Refusable("/v1/values/{key}", (403, 404, 422), "keys have slashes, and the fuzzer puts none in a path", True),
     Refusable("/v1/views", (400, 403, 404, 409, 422), "chance finds no contract's view", True),
     Refusable("/v1/challenges", (400,), "few points are on the curve", True),
     Refusable("/v1/sessions", (400, 401, 421), "chance signs nothing, for no node", True),
