@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -401,7 +402,8 @@ def test_a_crash_in_the_very_first_start_leaves_a_usable_directory(tmp_path: Pat
 def test_a_directory_of_another_format_is_refused(tmp_path: Path) -> None:
     open_ledger(tmp_path).close()
     stamp = tmp_path / "format"
-    stamp.write_text(stamp.read_text().replace("data 1", "data 2"))
+    text = stamp.read_text().replace("data 1", "data 2").partition("sum")[0]
+    stamp.write_text(f"{text}sum {sha256(text.encode()).hexdigest()[:16]}\n")
     with pytest.raises(DirectoryUnusable, match="data 2"):
         open_ledger(tmp_path)
 
