@@ -95,6 +95,11 @@ WORST = {
     "scan nothing": ("x = 0", "y = scan('none', '', 1000)"),
     "scan deep": ("x = 0", "y = scan('row/', '', 1000)"),
     "scan own": ("for n in range(500):\n        put('own/' + pad(n, 4), 1)", "y = scan('own/', '', 1)"),
+    "scan deleted": ("for n in range(500):\n        delete('row/' + pad(n, 5))", "y = scan('row/', '', 1)"),
+    "scan between puts": (
+        "n = 0",
+        "for m in range(33):\n            put('k' + str(n), 1)\n            n += 1\n        y = scan('k', '', 1)",
+    ),
     "call another": ("x = 0", "y = call('other', 'nothing', [])"),
     "standing": ("x = 0", "y = standing('seller001', ['seller'])"),
 }

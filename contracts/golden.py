@@ -153,7 +153,7 @@ EXPECTED: dict[str, tuple[str, int, str]] = {
     "texts": ("OK", 351, "0b626f5ff75576f8"),
     "sorting": ("OK", 4646, "e529d65e9bff87c0"),
     "dictionaries": ("OK", 826, "aec13dd1f90513e9"),
-    "state": ("OK", 2545, "55e118fd03c2ae28"),
+    "state": ("OK", 2839, "55e118fd03c2ae28"),
     "calls": ("OK", 2925, "04a39fe50ac2a90c"),
     "recursion": ("TOO_DEEP", 381, "1e1509f576955acc"),
     "gas": ("OUT_OF_GAS", 20000, "1e1509f576955acc"),

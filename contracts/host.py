@@ -26,6 +26,7 @@ from contracts.session import (
     NAME_CHARS_MAX,
     PUT_GAS,
     ROW_GAS,
+    SCAN_FIRST_ROWS,
     SCAN_GAS,
     SCAN_PAGE_ROWS,
     SCAN_ROWS_MAX,
@@ -119,6 +120,9 @@ class Host:
             charge(PUT_GAS)
             self._writable().view.delete(prefix + check_key(key))
 
+        def passed(rows: int, size_bytes: int) -> None:
+            charge(ROW_GAS * rows + size_bytes // 16)
+
         def scan(start: Any, after: Any, limit: Any) -> Value:
             if type(start) is not str or type(after) is not str or type(limit) is not int:
                 raise Trap(TrapCode.TYPE_MISMATCH)
@@ -127,13 +131,13 @@ class Host:
             if len(start) > KEY_CHARS_MAX or len(after) > KEY_CHARS_MAX:
                 raise Trap(TrapCode.KEY_INVALID)
             view = now[0].view
-            charge(SCAN_GAS + len(view.writes))  # deleted rows are gone through each time
+            charge(SCAN_GAS)
             rows: list[tuple[str, bytes]] = []
             begin = prefix + after if after else ""
             while len(rows) < limit:
                 # Page by page, so that nobody has more read than one page that the gas does not pay for.
-                wanted = min(SCAN_PAGE_ROWS, limit - len(rows))
-                page = view.scan(prefix + start, begin, wanted)
+                wanted = min(SCAN_PAGE_ROWS if rows else SCAN_FIRST_ROWS, limit - len(rows))
+                page = view.scan(prefix + start, begin, wanted, passed)
                 charge(sum([ROW_GAS + len(data) // 16 for _, data in page]))
                 rows += page
                 if len(page) < wanted:

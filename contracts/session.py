@@ -13,8 +13,9 @@ from ledger.state import Entry, TransactionView
 KEY_CHARS_MAX = 256
 VALUE_BYTES_MAX = 65_536
 SCAN_ROWS_MAX = 1_000
-SCAN_PAGE_ROWS = 64
-"""So many rows are read, and then paid for, at a time."""
+SCAN_FIRST_ROWS, SCAN_PAGE_ROWS = 8, 64
+"""So many rows are read, and then paid for, at first and then at a time: the first page may be all that a call without
+gas has read, and its rows may be long."""
 EVENTS_MAX = 256
 CALL_DEPTH_MAX = 8
 NAME_CHARS_MAX = 64
@@ -26,7 +27,8 @@ GET_GAS, PUT_GAS, EMIT_GAS, CALL_GAS, SCAN_GAS = 50, 200, 100, 1_000, 300
 PASSED_RATE, KEPT_RATE = 1, 17
 """What 16 bytes cost of a value that is passed on, and of one that is stored or told."""
 ROW_GAS = 100
-"""What a row of a scan costs beside its bytes and nodes: more than reading a key, since it is made a row too."""
+"""What a row of a scan costs beside its bytes and nodes: more than reading a key, since it is made a row too. One that
+the scan passes, since the same block deleted it or wrote it anew, costs as much."""
 NODE_GAS = 4
 """What a node of a value costs that is read, stored, told, passed on or returned; of a dictionary that holds no
 containers each entry is one."""

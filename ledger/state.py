@@ -44,6 +44,16 @@ Rows: TypeAlias = "Sequence[tuple[str, Entry]]"
 
 INSORT_MAX = 32
 """New keys that are put in their places one by one; sorting anew is quicker for more."""
+PASSED_PAGE_ROWS = 64
+"""Rows that are read at a time, at least, once a scan has passed deleted ones: they may be many."""
+
+Passed: TypeAlias = "Callable[[int, int], None]"
+"""Told by a scan on its way of rows that it passes since they were deleted or written anew: how many, and the bytes
+that they held below. Whoever has had enough raises."""
+
+
+def unpaid(rows: int, size_bytes: int) -> None:
+    """What a scan that nobody pays for does with what it passes."""
 
 
 class RangeRead:
@@ -148,7 +158,12 @@ class Overlay:
         return self._known.get
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
-        return merged_scan(self.base, self._layer.keys(prefix), self.changes.__getitem__, prefix, after, limit)
+        return self.walk(prefix, after, limit, unpaid)
+
+    def walk(self, prefix: str, after: str, limit: int, passed: Passed) -> list[tuple[str, Entry]]:
+        """A scan that tells what it passes: the same here and wherever else a block has the same changes."""
+        keys = self._layer.keys(prefix)
+        return merged_scan(self.base, keys, self.changes.__getitem__, prefix, after, limit, passed)
 
     def apply(self, writes: Mapping[str, bytes | None], height: int, index: int) -> None:
         """Take over a transaction's writes as version (height, index)."""
@@ -164,35 +179,42 @@ def merged_scan(
     prefix: str,
     after: str,
     limit: int,
+    passed: Passed,
     asked: list[RangeRead] | None = None,
 ) -> list[tuple[str, Entry]]:
     """A scan of ``base`` as if changes had been applied: their ``keys``, ascending, and what each became.
 
-    ``asked`` takes note of every query to ``base``: one more for each page that turns out to be deleted.
+    ``asked`` takes note of every query to ``base``: one more, and of more rows, where a page turns out to be deleted.
     """
     at = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
     found: list[tuple[str, Entry]] = []
+    wanted = limit
     while len(found) < limit:
-        page = base.scan(prefix, after, limit)
+        page = base.walk(prefix, after, wanted, passed) if type(base) is Overlay else base.scan(prefix, after, wanted)
         if asked is not None:
-            asked.append(RangeRead(prefix, after, limit, page))
+            asked.append(RangeRead(prefix, after, wanted, page))
         if at == len(keys) or not keys[at].startswith(prefix):
-            return (found + page)[:limit] if found else page
-        last = page[-1][0] if len(page) == limit else None
+            return (found + page)[:limit]
+        last = page[-1][0] if len(page) == wanted else None
         if last is not None and not found and last < keys[at]:
-            return page
+            return page[:limit]
         changed: dict[str, Entry | None] = {}
         own = 0
         while at < len(keys) and own < limit and keys[at].startswith(prefix) and (last is None or keys[at] <= last):
             entry = changed[keys[at]] = entry_of(keys[at])
-            own += entry is not None
             at += 1
+            if entry is None:
+                passed(1, 0)
+            else:
+                own += 1
         left = [row for row in page if row[0] not in changed]
+        if len(left) < len(page):
+            passed(len(page) - len(left), sum([len(entry.value) for key, entry in page if key in changed]))
         made = [(key, entry) for key, entry in changed.items() if entry is not None]
         found += sorted(left + made) if made else left
         if last is None:
             break
-        after = last
+        after, wanted = last, max(limit, PASSED_PAGE_ROWS)
     return found[:limit]
 
 
@@ -239,8 +261,9 @@ class TransactionView:
     def delete(self, key: str) -> None:
         self.writes[key] = None
 
-    def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes]]:
-        rows = merged_scan(self.base, self._keys(prefix), self._own, prefix, after, limit, self.ranges)
+    def scan(self, prefix: str, after: str, limit: int, passed: Passed = unpaid) -> list[tuple[str, bytes]]:
+        """``passed``: told of rows that this transaction or its block changed, and that the scan passes."""
+        rows = merged_scan(self.base, self._keys(prefix), self._own, prefix, after, limit, passed, self.ranges)
         return [(key, entry.value) for key, entry in rows]
 
     def _keys(self, prefix: str) -> list[str]:

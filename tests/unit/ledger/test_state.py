@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.state import Entry, Layer, MemoryState, Overlay, RangeRead, TransactionView, Version
+from ledger.state import PASSED_PAGE_ROWS, Entry, Layer, MemoryState, Overlay, RangeRead, TransactionView, Version
 
 KEYS = st.text("ab/", min_size=1, max_size=3)
 ENTRIES = st.dictionaries(KEYS, st.binary(max_size=1), max_size=8)
@@ -83,7 +83,19 @@ def test_a_scan_asks_on_where_everything_was_deleted() -> None:
     for number in range(5):
         view.delete(f"k{number}")
     assert [key for key, _ in view.scan("k", "", 2)] == ["k5", "k6"]
-    assert [read.after for read in view.ranges] == ["", "k1", "k3", "k5"]
+    assert [(read.after, read.limit) for read in view.ranges] == [("", 2), ("k1", PASSED_PAGE_ROWS)]
+
+
+def test_a_scan_tells_each_row_that_it_passes() -> None:
+    told: list[tuple[int, int]] = []
+    overlay = Overlay(MemoryState({f"k{n}": Entry(1, n, b"value") for n in range(5)}))
+    overlay.apply({"k0": None, "k1": b"new", "k2": None}, 2, 0)
+    view = TransactionView(overlay)
+    view.delete("k1")
+    assert view.scan("k", "", 1, lambda rows, size_bytes: told.append((rows, size_bytes))) == [("k3", b"value")]
+    # k0 by the block, and its row below; k1 by the transaction, and its row below and in the block; k2 as k0.
+    assert sum(rows for rows, _ in told) == 7
+    assert sum(size_bytes for _, size_bytes in told) == 3 * 5 + 3
 
 
 @pytest.mark.parametrize(

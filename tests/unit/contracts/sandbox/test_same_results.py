@@ -60,6 +60,19 @@ def due(number: int):
     require(number != 3, "THREE", "Not this one.")
 
 @export("*")
+def fill(rows: int):
+    for number in range(rows):
+        put("row/" + pad(number, 3), number)
+
+@export("*")
+def wipe(rows: int, scans: int):
+    for number in range(rows):
+        delete("row/" + pad(number, 3))
+    for number in range(scans):
+        scan("row/", "", 1)
+    return scan("row/", "", 9)
+
+@export("*")
 def run_out():
     put("never", 1)
     while True:
@@ -238,6 +251,21 @@ def test_deadlines_that_gas_puts_off_after_they_were_foreseen(
     wanted = run(HERE, mixed())
     assert [executed.deadlines for executed in wanted] == [0, 0, 1, 1, 1]
     assert run(there, mixed()) == wanted
+
+
+def test_scans_past_deleted_rows_cost_the_same(there: WorkerMachine) -> None:
+    """Regression: a call that asked of its own deletions more often than a worker is believed stopped every node."""
+    blocks = [
+        [call(ALICE, 1, "fill", rows=150)],
+        [call(ALICE, 2, "wipe", rows=20, scans=3), call(BOB, 1, "wipe", rows=90, scans=1)],
+        [call(ALICE, 3, "wipe", rows=140, scans=400), call(BOB, 2, "wipe", rows=0, scans=2)],
+    ]
+    there_found = run(there, blocks)
+    assert there_found == run(HERE, blocks)
+    assert [[result.code for result in each.results] for each in there_found[1:]] == [
+        ["OK", "OK"],
+        ["OUT_OF_GAS", "OK"],
+    ]
 
 
 def test_rejection_after_rejection_costs_a_few_times_the_calls(there: WorkerMachine, asked: list[int]) -> None:
