@@ -12,8 +12,10 @@ from typing import Any
 from ledger.state import StateReader
 from ledger.values import decode_value
 
-PARTY_FIELDS = ("owner", "seller", "buyer", "arbiter", "signer", "gateway", "to")
+PARTY_FIELDS = ("owner", "seller", "buyer", "arbiter", "signer", "gateway", "to", "account")
 """Fields of a document that hold the signer of somebody whom it concerns."""
+POLICY_FIELDS = ("seller_policy", "buyer_policy")
+"""Fields of a trade or adjustment that hold which keys sign it for a party, whatever its account's policy is by now."""
 SIGNER_CHARS = 64
 READS_ALL = frozenset({"operator", "regulator"})
 PUBLIC_VIEWS = frozenset({("market", "grid_fee"), ("auction", "result")})
@@ -36,13 +38,19 @@ ARBITER_KEY = "registry/arbiter"
 class Viewer:
     """The one who asks: a signer and the role it is registered with; both empty without identity. ``bar``: the code
     of why a key that was shown gives none. ``origin``: from which address; empty for a user of the node's own machine.
-    ``decides``: it is the arbiter in force."""
+    ``decides``: it is the arbiter in force. ``accounts``: of others, for which its key signs together with more."""
 
     signer: str = ""
     role: str = ""
     bar: str = ""
     origin: str = ""
     decides: bool = False
+    accounts: frozenset[str] = frozenset()
+
+    @property
+    def selves(self) -> frozenset[str]:
+        """The signers for whom it is told what concerns them: its own, and the accounts that it signs for."""
+        return self.accounts | {self.signer} if self.signer else frozenset()
 
     @property
     def reads_all(self) -> bool:
@@ -63,12 +71,24 @@ def may_read(viewer: Viewer, key: str, value: Any) -> bool:
         return True
     if not viewer.signer:
         return False
-    if key.rsplit("/", 1)[-1] == viewer.signer:
+    selves = viewer.selves
+    if key.rsplit("/", 1)[-1] in selves:
         return True
     if not isinstance(value, Mapping):
         return False
     waits = viewer.decides and key.startswith(ADJUSTMENTS) and value.get("status") == OVERDUE
-    return waits or any(value.get(field) == viewer.signer for field in PARTY_FIELDS)
+    named = any(is_one_of(value.get(field), selves) for field in PARTY_FIELDS)
+    return waits or named or viewer.signer in policy_keys(value)
+
+
+def is_one_of(value: Any, selves: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in selves
+
+
+def policy_keys(value: Mapping[str, Any]) -> list[str]:
+    """The keys that sign a trade or adjustment where k of m keys do."""
+    policies = [value.get(field) for field in POLICY_FIELDS]
+    return [key for policy in policies if isinstance(policy, Mapping) for key in policy.get("keys", ())]
 
 
 def is_arbiter(reader: StateReader, signer: str) -> bool:
@@ -82,21 +102,20 @@ def may_call_view(viewer: Viewer, contract: str, function: str, args: Mapping[st
     if viewer.reads_all or (contract, function) in PUBLIC_VIEWS:
         return True
     named = PARTY_VIEWS.get((contract, function))
-    return bool(viewer.signer) and named is not None and bool(args.get(named) == viewer.signer)
+    return named is not None and is_one_of(args.get(named), viewer.selves)
 
 
 def may_read_transaction(viewer: Viewer, signers: tuple[str, ...], args: Any, value: Any) -> bool:
     """Whether ``viewer`` is a party to a transaction: a signer of it, or named in its arguments or result."""
     if viewer.reads_all:
         return True
-    return bool(viewer.signer) and (
-        viewer.signer in signers or _names(args, viewer.signer) or _names(value, viewer.signer)
-    )
+    selves = viewer.selves
+    return not selves.isdisjoint(signers) or _names(args, selves) or _names(value, selves)
 
 
 def may_read_event(viewer: Viewer, named: frozenset[str]) -> bool:
     """Whether an event, or a refusal, is for ``viewer``: for whom it concerns."""
-    return viewer.reads_all or (bool(viewer.signer) and viewer.signer in named)
+    return viewer.reads_all or not viewer.selves.isdisjoint(named)
 
 
 def signers_in(value: Any) -> frozenset[str]:
@@ -108,9 +127,9 @@ def signers_in(value: Any) -> frozenset[str]:
     return frozenset({value}) if isinstance(value, str) and len(value) == SIGNER_CHARS else frozenset()
 
 
-def _names(value: Any, signer: str) -> bool:
+def _names(value: Any, selves: frozenset[str]) -> bool:
     if isinstance(value, Mapping):
-        return any(_names(item, signer) for item in value.values())
+        return any(_names(item, selves) for item in value.values())
     if isinstance(value, list | tuple):
-        return any(_names(item, signer) for item in value)
-    return bool(value == signer)
+        return any(_names(item, selves) for item in value)
+    return is_one_of(value, selves)

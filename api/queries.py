@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from api.pools import BoundedPool
-from api.privacy import OVERDUE, PARTY_FIELDS, Viewer, may_read
+from api.privacy import OVERDUE, PARTY_FIELDS, POLICY_FIELDS, Viewer, may_read
 from ledger.ledger import Ledger
 from ledger.statedb.documents import UNPROJECTED, Page, QueryTooCostly, SavepointLost, StateDatabase, StateDatabaseError
 from ledger.statedb.projector import Projector
@@ -91,7 +91,9 @@ def _unavailable() -> Refused:
 
 
 def _parties(viewer: Viewer) -> list[dict[str, Any]]:
-    named: list[dict[str, Any]] = [{f"v.{field}": viewer.signer} for field in PARTY_FIELDS]
+    selves = {"$in": sorted(viewer.selves)} if viewer.accounts else viewer.signer
+    named: list[dict[str, Any]] = [{f"v.{field}": selves} for field in PARTY_FIELDS]
+    named += [{f"v.{field}.keys": {"$elemMatch": {"$eq": viewer.signer}}} for field in POLICY_FIELDS]
     return [*named, {"v.type": "adjustment", "v.status": OVERDUE}] if viewer.decides else named
 
 

@@ -17,6 +17,7 @@ import msgspec
 from api.book import read_book, read_intervals
 from api.chain_reads import ChainReads
 from api.channel_records import channels_of
+from api.cosigners import CoSigners
 from api.enrolment import NoOffice, Office
 from api.operating import Operating
 from api.past import CHANGED, PastReader
@@ -84,6 +85,7 @@ class NodeService:
         is_main: bool = True,
     ) -> None:
         self._ledger = ledger
+        self._cosigners = CoSigners(ledger)
         self._reads = BoundedPool("reads", READ_THREADS, READS_MAX, READ_TIMEOUT_S)
         self._slow = BoundedPool("queries", QUERY_THREADS, QUERIES_MAX, QUERY_TIMEOUT_S)
         self._queries = Queries(ledger, database, projector, self._slow)
@@ -157,7 +159,8 @@ class NodeService:
         signer = self._sessions.signer(token, _now_ms())
         if signer is None:
             return STRANGER
-        return who_is(self._ledger.reader(), signer, self._ledger.time_ms)
+        viewer = who_is(self._ledger.reader(), signer, self._ledger.time_ms)
+        return replace(viewer, accounts=self._cosigners.accounts_of(signer)) if viewer.role else viewer
 
     # ------------------------------------------------------------------------------------------- public
 

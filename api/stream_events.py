@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from api.headers import header_record
-from api.privacy import signers_in
+from api.privacy import policy_keys, signers_in
 from ledger.answers import OutcomeInfo
 from ledger.ledger import Ledger
 from ledger.state import StateReader
@@ -91,8 +91,7 @@ def _affairs(outcome: OutcomeInfo, time_ms: int, reader: StateReader) -> Iterato
         yield Affair(frozenset(outcome.signers), _encoded(notice), None)
     for contract, event, told in result.events:
         data = narrow(told)
-        trade, terms = _trade(contract, event, told, reader)
-        parties = frozenset({terms.seller, terms.buyer}) if terms is not None else frozenset[str]()
+        trade, terms, parties = _trade(contract, event, told, reader)
         # What names nobody is told to those who signed for it.
         named = signers_in(told) | parties or frozenset(outcome.signers)
         notice = NoticeEvent(contract, event, time_ms, tx_id, "OK", "", data)
@@ -100,14 +99,20 @@ def _affairs(outcome: OutcomeInfo, time_ms: int, reader: StateReader) -> Iterato
         yield Affair(named, _encoded(notice), traded)
 
 
-def _trade(contract: str, event: str, data: Mapping[str, Value], reader: StateReader) -> tuple[str, TradeTerms | None]:
-    """The trade that an event is about, if it is one of trading or of the settlement."""
+def _trade(
+    contract: str, event: str, data: Mapping[str, Value], reader: StateReader
+) -> tuple[str, TradeTerms | None, frozenset[str]]:
+    """The trade that an event is about, if it is one of trading or of the settlement; its parties, and who signs for
+    them."""
     if event != TRADED and contract != SETTLEMENT:
-        return "", None
+        return "", None, frozenset()
     named = next((data[name] for name in TRADE_NAMES if isinstance(data.get(name), str)), "")
     trade = named[:TRADE_ID_CHARS]
     document = _document(reader, f"{SETTLEMENT}/trade/{trade}") if trade else None
-    return trade, None if document is None else msgspec.convert(document, TradeTerms)
+    if document is None:
+        return trade, None, frozenset()
+    terms = msgspec.convert(document, TradeTerms)
+    return trade, terms, frozenset({terms.seller, terms.buyer, *policy_keys(document)})
 
 
 def _intervals(outcome: OutcomeInfo, reader: StateReader) -> Iterator[int]:

@@ -101,7 +101,7 @@ class Hub:
     def _offer(self, stream: _Stream, meter: str) -> None:
         owner, sample = self._power[meter]
         viewer = stream.viewer
-        if stream.wants("power") and (viewer.reads_all or (viewer.signer and viewer.signer == owner)):
+        if stream.wants("power") and (viewer.reads_all or owner in viewer.selves):
             stream.power[meter] = sample
             stream.wake.set()
 

@@ -167,8 +167,8 @@ TEXTS: dict[str, MethodText] = {
         "Ask for documents by a selector",
         "A Mango selector over the world state's documents; `v.` is the value: `$and $or $nor $not $eq $ne $lt "
         "$lte $gt "
-        "$gte $in $nin $exists`. Whoever is neither operator nor regulator finds what names them, whatever the "
-        "selector. "
+        "$gte $in $nin $exists $elemMatch`. Whoever is neither operator nor regulator finds what names them, "
+        "or an account that they sign for, whatever the selector. "
         "A query is bounded in terms, rows, rows read and time.",
         "identity",
         (*ROWS, "NOT_YOURS"),

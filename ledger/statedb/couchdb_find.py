@@ -17,7 +17,7 @@ from typing import Any
 from ledger.statedb.couchdb_client import CouchClient, listed
 from ledger.statedb.documents import Document, QueryTooCostly, SavepointLost, StateDatabaseAway, nobody
 from ledger.statedb.matching import is_beyond, matches, rank, sort_values
-from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar, write_bookmark
+from ledger.statedb.selector import Compare, Condition, Exists, Group, Holds, OneOf, Query, Scalar, write_bookmark
 
 DESIGN = "wattquorum"
 Path = tuple[str, ...]
@@ -131,6 +131,8 @@ def _pushed_part(condition: Condition) -> Selector | None:
             return {".".join(path): {sign: value}} if sign == "$eq" or (number and sign != "$ne") else None
         case OneOf(path, values, False) if _is_sent(path) and None not in values:
             return {".".join(path): {"$in": list(values)}}
+        case Holds(path, value) if _is_sent(path):
+            return {".".join(path): {"$elemMatch": {"$eq": value}}}
         case Exists(path, True) if _is_sent(path):
             return {".".join(path): {"$exists": True}}
         case Group("$or", parts):

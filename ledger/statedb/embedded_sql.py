@@ -6,7 +6,7 @@ Paths were checked against a pattern by ``selector``; they enter the text only t
 from __future__ import annotations
 
 from ledger.statedb.embedded_text import escaped
-from ledger.statedb.selector import Compare, Condition, Exists, Group, OneOf, Query, Scalar
+from ledger.statedb.selector import Compare, Condition, Exists, Group, Holds, OneOf, Query, Scalar
 
 _OPERATORS = {"$eq": "=", "$ne": "<>", "$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
 
@@ -54,6 +54,8 @@ def _condition(condition: Condition, values: list[Scalar]) -> str:
             return f"({_type(path)} IS NOT NULL AND NOT ({inside}))" if negated else f"({inside})"
         case Exists(path, wanted):
             return f"{_type(path)} IS {'NOT ' if wanted else ''}NULL"
+        case Holds(path, value):
+            return _holds(path, value, values)
         case Group("$nor", parts):
             return "NOT (" + (" OR ".join(_condition(part, values) for part in parts) or "0") + ")"
         case Group(operator, parts):
@@ -75,6 +77,15 @@ def _compare(path: tuple[str, ...], operator: str, value: Scalar, values: list[S
     if operator == "$ne":
         return f"({kind} IS NOT NULL AND NOT ({kind} IN {family} AND {column} = ?))"
     return f"(COALESCE({kind} IN {family}, 0) AND {column} {_OPERATORS[operator]} ?)"
+
+
+def _holds(path: tuple[str, ...], value: str, values: list[Scalar]) -> str:
+    if path[0] != "v":
+        return "0"
+    values.append(escaped(value))
+    elements = f"json_each(v, '{_json_path(path)}')"
+    one = f"EXISTS (SELECT 1 FROM {elements} AS e WHERE e.type = 'text' AND e.value = ?)"
+    return f"(COALESCE({_type(path)} = 'array', 0) AND {one})"
 
 
 _OWN_COLUMNS = {

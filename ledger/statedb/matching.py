@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ledger.statedb.documents import Document
-from ledger.statedb.selector import Compare, Comparison, Condition, Exists, Group, OneOf, Query, Scalar
+from ledger.statedb.selector import Compare, Comparison, Condition, Exists, Group, Holds, OneOf, Query, Scalar
 
 ABSENT: Any = object()
 Rank: TypeAlias = tuple[int, Any]
@@ -83,6 +83,9 @@ def matches(document: Document, condition: Condition) -> bool:
             return found is not ABSENT and any(_same(found, value) for value in values) is not negated
         case Exists(path, wanted):
             return (field_of(document, path) is not ABSENT) is wanted
+        case Holds(path, value):
+            found = field_of(document, path)
+            return isinstance(found, list) and value in found
         case Group("$and", parts):
             return all(matches(document, part) for part in parts)
         case Group("$or", parts):

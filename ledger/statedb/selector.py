@@ -1,8 +1,9 @@
 """Mango selectors: parsed once into a small tree, bounded in size and depth, then given to a back end.
 
 The common subset of CouchDB's language: fields by dotted path, implicit and explicit ``$and``, ``$or``,
-``$not``, ``$nor``, and ``$eq $ne $lt $lte $gt $gte $in $nin $exists``. A document lacking a field matches no
-comparison on it. Whatever is malformed raises ``SelectorInvalid`` with the offending part.
+``$not``, ``$nor``, and ``$eq $ne $lt $lte $gt $gte $in $nin $exists``, and ``$elemMatch`` with ``$eq`` of a text. A
+document lacking a field matches no comparison on it. Whatever is malformed raises ``SelectorInvalid`` with the
+offending part.
 """
 
 from __future__ import annotations
@@ -56,12 +57,20 @@ class Exists:
 
 
 @dataclass(frozen=True, slots=True)
+class Holds:
+    """A list that holds a text."""
+
+    path: tuple[str, ...]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     operator: Literal["$and", "$or", "$nor"]
     parts: tuple[Condition, ...]
 
 
-Condition: TypeAlias = Compare | OneOf | Exists | Group
+Condition: TypeAlias = Compare | OneOf | Exists | Holds | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,10 @@ def _condition(path: tuple[str, ...], operator: str, operand: Any, depth: int, b
         return OneOf(path, tuple(_scalar(item) for item in operand), operator == "$nin")
     if operator == "$exists" and isinstance(operand, bool):
         return Exists(path, operand)
+    if operator == "$elemMatch":
+        if not isinstance(operand, Mapping) or list(operand) != ["$eq"] or not isinstance(operand["$eq"], str):
+            raise SelectorInvalid('$elemMatch takes {"$eq": a text}')
+        return Holds(path, str(_scalar(operand["$eq"])))
     if operator == "$not" and isinstance(operand, Mapping):
         inner = tuple(_condition(path, name, item, depth - 1, budget) for name, item in operand.items())
         return Group("$nor", (Group("$and", inner),))

@@ -1,5 +1,5 @@
 """Every method, asked by everybody: a party is told what names it, the operator and the regulator all, nobody else
-anything that names another."""
+anything that names another. Whoever signs for an account together with others is told what the account is told."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from sdk.methods import METHODS
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REGULATOR = SigningKey.from_seed(b"regulator")
+COSIGNER = SigningKey.from_seed(b"signs for alice's account with her")
 UNKNOWN = SigningKey.from_seed(b"nobody has vouched for this one")
 SECRET = "only-for-alice-and-bob"
 """In every document and transaction of alice's and bob's."""
 EVERYBODY: dict[str, SigningKey | None] = {
     "stranger": None, "unknown": UNKNOWN, "alice": ALICE, "bob": BOB, "carol": CAROL, "operator": OPERATOR,
-    "regulator": REGULATOR,
+    "regulator": REGULATOR, "cosigner": COSIGNER,
 }  # fmt: skip
-PARTIES = frozenset({"alice", "bob", "operator", "regulator"})
+PARTIES = frozenset({"alice", "bob", "operator", "regulator", "cosigner"})
 ALICE_ONLY = PARTIES - {"bob"}
 READS_ALL = frozenset({"operator", "regulator"})
 NOBODY: frozenset[str] = frozenset()
@@ -86,6 +87,11 @@ ELSEWHERE = {
 """They tell nothing of what others did, or are answered by the replica; each has tests of its own."""
 
 
+def policy(account: SigningKey, keys: list[SigningKey]) -> dict[str, Any]:
+    value = {"type": "policy", "account": account.signer, "keys": [key.signer for key in keys], "threshold": 2}
+    return {f"credit/policy/{account.signer}": value}
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One for all: nothing here writes but the last test."""
@@ -95,6 +101,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         f"credit/account/{ALICE.signer}": {"type": "account", "owner": ALICE.signer, "balance": 5, "note": SECRET},
         f"registry/user/{ALICE.signer}": user_value(ALICE, "seller", note=SECRET),
         f"registry/user/{REGULATOR.signer}": user_value(REGULATOR, "regulator"),
+        f"registry/user/{COSIGNER.signer}": user_value(COSIGNER, "buyer"),
+        **policy(ALICE, [ALICE, COSIGNER]),
     }
     planted = {**secrets, **accounts}
     run_block(made.ledger, envelope(ALICE, function="plant", args=planted))

@@ -197,7 +197,7 @@ VALUES: list[Any] = [
     {"type": "trade", "interval": 1, "price": 1, "tag": "Ü"},
     {"type": "trade", "interval": 2, "price": "1", "tag": "a"},
     {"type": "trade", "interval": None, "price": False, "tag": "B"},
-    {"type": "trade", "interval": "2", "tag": ["x"], "in": {"deep": 1}},
+    {"type": "trade", "interval": "2", "tag": ["x", "a", "b\0", 1, True, ["z"]], "in": {"deep": 1}},
     {"type": "Trade", "tag": {"a": 1}, "in": {"deep": "1"}},
     {"type": 1, "price": 2**60, "in": 7},
     {"tag": "a-b"},
@@ -258,6 +258,7 @@ def conditions() -> st.SearchStrategy[Any]:
         st.lists(operands, max_size=3).map(lambda values: {"$in": values}),
         st.lists(operands, max_size=3).map(lambda values: {"$nin": values}),
         st.booleans().map(lambda wanted: {"$exists": wanted}),
+        st.sampled_from(("a", "b\0", "z", "1")).map(lambda text: {"$elemMatch": {"$eq": text}}),
         operands.map(lambda value: {"$not": {"$eq": value}}),
     )
     return st.dictionaries(st.sampled_from(PATHS), single, max_size=3)
