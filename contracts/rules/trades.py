@@ -10,9 +10,10 @@ from ledger.execution import Call
 from ledger.values import Value
 
 TERMS = (
-    "id", "interval", "meter", "buyer_meter", "seller", "buyer", "price", "grid_fee", "imbalance_price", "energy_wh",
-    "source", "seller_mandate", "buyer_mandate",
+    "id", "interval", "meter", "buyer_meter", "seller", "buyer", "price", "grid_fee", "imbalance_price",
+    "fee_permille", "energy_wh", "source", "seller_mandate", "buyer_mandate",
 )  # fmt: skip
+FEE = "governance/parameter/fee_permille"
 OWED = ("amount", "grid_amount", "fee", "penalty")
 NEXT = {
     "matched": ("proposed", "settled"),
@@ -39,7 +40,7 @@ def trades(call: Call, changes: Changes) -> Violation | None:
 
 
 def _is_new(new: Value, changes: Changes) -> bool:
-    """A match owes nothing yet; its parties' policies and mandates are those in force."""
+    """A match owes nothing yet; its fee, its parties' policies and mandates are those in force."""
     for side in PARTIES:
         policy = changes.current(POLICIES + new[side])
         if terms_of(new[f"{side}_policy"]) != terms_of(policy) or (policy and new[f"{side}_policy"]["signed"]):
@@ -50,18 +51,19 @@ def _is_new(new: Value, changes: Changes) -> bool:
         new["status"] == "matched"
         and new["seller"] != new["buyer"]
         and 0 <= new["grid_fee"] <= new["price"]
+        and new["fee_permille"] == changes.current(FEE)["value"]
         and not any(new[name] for name in ("delivered_wh", *OWED))
     )
 
 
 def _continues(old: Value, new: Value) -> bool:
     """Terms stay; delivery and payment are fixed once, by the terms; what is settled is over."""
-    fixed = TERMS if old["status"] == "matched" else (*TERMS, "delivered_wh", "fee_permille", *OWED)
+    fixed = TERMS if old["status"] == "matched" else (*TERMS, "delivered_wh", *OWED)
     if new["status"] not in NEXT.get(old["status"], ()) or any(old[name] != new[name] for name in fixed):
         return False
     if any(terms_of(old[f"{side}_policy"]) != terms_of(new[f"{side}_policy"]) for side in PARTIES):
         return False
-    return 0 <= new["fee_permille"] <= 1000 and [new[name] for name in OWED] == owed(new, new["delivered_wh"])
+    return [new[name] for name in OWED] == owed(new, new["delivered_wh"])
 
 
 def owed(trade: Value, delivered_wh: int) -> list[int]:

@@ -70,10 +70,12 @@ def seal_order(meter: str, interval: int, commitment: str):
     """Enter an order of which only a hash is known, so that nobody can act on it; returns its id, which keeps its time.
 
     `commitment` is the SHA-256, in hex, of "signer/meter/interval/side/energy/price/salt". Holds `sealed_tier`, however
-    much the order is worth. Errors: COMMITMENT_INVALID, and as place_order.
+    much the order is worth. Errors: COMMITMENT_INVALID, NOT_REVEALING if the auction has no time for it, and as
+    place_order.
     """
     require(is_digest(commitment), "COMMITMENT_INVALID", "A commitment is 64 hexadecimal digits, in lower case.")
     run = joined(meter, interval)
+    require(run["entry_ms"] < run["clear_ms"], "NOT_REVEALING", "This auction leaves no time for revealing.")
     order = new_id()
     tier = parameter("sealed_tier")
     call("credit", "hold", [caller(), tier])

@@ -139,8 +139,8 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
     gets); `meter` is one's own, its capacity caps what is sold. `execution` (Nord Pool, EPEX): "limit" rests with what
     is left, "ioc" cancels it, "fok" fails with NOT_FILLED unless all of it is matched. Returns {"order", "trades"}.
     It matches at most 50 resting orders; if it would match more, what is left is cancelled, so that the book never
-    stands crossed. Errors: SIDE_INVALID, EXECUTION_INVALID, ROLE_REQUIRED, MECHANISM_DIFFERS, NOT_FILLED, SELF_TRADE,
-    TOO_MANY_TRADES, TOO_MANY_ZONES, and as post_listing.
+    stands crossed, and a "fok" fails with TOO_MANY_MATCHES. Errors: SIDE_INVALID, EXECUTION_INVALID, ROLE_REQUIRED,
+    MECHANISM_DIFFERS, NOT_FILLED, TOO_MANY_MATCHES, SELF_TRADE, TOO_MANY_TRADES, TOO_MANY_ZONES, and as post_listing.
     """
     known = execution == "limit" or execution == "ioc" or execution == "fok"
     require(known, "EXECUTION_INVALID", "An execution is limit, ioc or fok.")
@@ -206,7 +206,9 @@ def enter_order(side, meter, interval, energy_wh, price, execution):
     book = pad(interval, 10) + "/" + product
     found = match(record, book)
     remaining = record["remaining_wh"]
-    require(remaining == 0 or execution != "fok", "NOT_FILLED", "The book cannot fill the whole order at once.")
+    if execution == "fok" and remaining > 0:
+        require(not found["stopped"], "TOO_MANY_MATCHES", "An order matches at most 50 resting orders.")
+        fail("NOT_FILLED", "The book cannot fill the whole order at once.")
     needed = energy_wh * collateral_price // 1000
     held = found["held"]
     if remaining == 0:
@@ -434,6 +436,10 @@ def product_of(zone):
 
 def check_terms(interval, energy_wh, price):
     check_open(interval)
+    check_quantity(energy_wh, price)
+
+
+def check_quantity(energy_wh, price):
     require(0 < energy_wh and energy_wh <= ENERGY_MAX, "ENERGY_INVALID", "An energy is 1 Wh to 1 GWh.")
     require(0 < price and price <= PRICE_MAX, "PRICE_INVALID", "A price is 1 to 10^9 micro-currency per kWh.")
 
@@ -493,7 +499,10 @@ def admit(owner: str, side: str, meter: str, interval: int, energy_wh: int, pric
     Errors: as place_order, but for what the book alone refuses.
     """
     require(side == "bid" or side == "ask", "SIDE_INVALID", "A side is bid or ask.")
-    check_terms(interval, energy_wh, price)
+    # An auction's times are fixed by its first order: a later change must not keep sealed orders from being revealed.
+    if calling_contract() != "auction":
+        check_open(interval)
+    check_quantity(energy_wh, price)
     authenticate(owner, roles_of(side))
     if side == "ask":
         return reserve_capacity(owner, meter, interval, energy_wh)

@@ -39,7 +39,7 @@ def open_trade(
 ):
     """A match; its money is held already. `price` is what the buyer pays, `grid_fee` the part of it that the grid gets.
 
-    The parties' policies and mandates are kept with the trade. Errors: TOO_MANY_TRADES for one meter and interval,
+    The market's fee, the parties' policies and mandates are kept with the trade. Errors: TOO_MANY_TRADES for one meter and interval,
     GRID_FEE_INVALID.
     """
     require(0 <= grid_fee and grid_fee <= price, "GRID_FEE_INVALID", "The grid fee is a part of the price.")
@@ -69,6 +69,7 @@ def open_trade(
             "price": price,
             "grid_fee": grid_fee,
             "imbalance_price": imbalance_price,
+            "fee_permille": parameter("fee_permille"),
             "energy_wh": energy_wh,
             "delivered_wh": 0,
             "amount": 0,
@@ -216,24 +217,22 @@ def allocate(meter, interval, metered_wh, read):
             adjust(get("trade/" + trade), share[2] + 1, before, delivered)
 
 
-def owed(trade, delivered, fee_permille):
+def owed(trade, delivered):
     """[amount, grid's part, fee, penalty] of a trade that delivers so much; each is rounded down once."""
     amount = delivered * trade["price"] // 1000
     grid_amount = delivered * trade["grid_fee"] // 1000
-    fee = (amount - grid_amount) * fee_permille // 1000
+    fee = (amount - grid_amount) * trade["fee_permille"] // 1000
     return [amount, grid_amount, fee, (trade["energy_wh"] - delivered) * trade["imbalance_price"] // 1000]
 
 
 def propose(trade, delivered, read):
     """Fix what is to be paid and give back what no longer needs to be held; mandates sign at once."""
-    permille = parameter("fee_permille")
-    due = owed(trade, delivered, permille)
+    due = owed(trade, delivered)
     trade["delivered_wh"] = delivered
     trade["amount"] = due[0]
     trade["grid_amount"] = due[1]
     trade["fee"] = due[2]
     trade["penalty"] = due[3]
-    trade["fee_permille"] = permille
     trade["seller_disputed"] = 0
     trade["buyer_disputed"] = 0
     trade["open_disputes"] = 0
@@ -550,8 +549,8 @@ def decide(trade, record, paid):
 
 def adjust(trade, number, before_wh, after_wh):
     """A late or corrected reading changed what a trade delivered: propose the difference; the trade stays as it is."""
-    before = owed(trade, before_wh, trade["fee_permille"])
-    after = owed(trade, after_wh, trade["fee_permille"])
+    before = owed(trade, before_wh)
+    after = owed(trade, after_wh)
     name = trade["id"] + "-" + pad(number, 2)
     record = {
         "type": "adjustment",

@@ -35,7 +35,8 @@ def seal_order(*, meter: str, interval: int, commitment: str) -> Call:
     """Enter an order of which only a hash is known, so that nobody can act on it; returns its id, which keeps its time.
 
     `commitment` is the SHA-256, in hex, of "signer/meter/interval/side/energy/price/salt". Holds `sealed_tier`, however
-    much the order is worth. Errors: COMMITMENT_INVALID, and as place_order.
+    much the order is worth. Errors: COMMITMENT_INVALID, NOT_REVEALING if the auction has no time for it, and as
+    place_order.
     """
     return Call("auction", "seal_order", {"meter": meter, "interval": interval, "commitment": commitment})
 

@@ -40,8 +40,8 @@ def place_order(*, side: str, meter: str, interval: int, energy_wh: int, price: 
     gets); `meter` is one's own, its capacity caps what is sold. `execution` (Nord Pool, EPEX): "limit" rests with what
     is left, "ioc" cancels it, "fok" fails with NOT_FILLED unless all of it is matched. Returns {"order", "trades"}.
     It matches at most 50 resting orders; if it would match more, what is left is cancelled, so that the book never
-    stands crossed. Errors: SIDE_INVALID, EXECUTION_INVALID, ROLE_REQUIRED, MECHANISM_DIFFERS, NOT_FILLED, SELF_TRADE,
-    TOO_MANY_TRADES, TOO_MANY_ZONES, and as post_listing.
+    stands crossed, and a "fok" fails with TOO_MANY_MATCHES. Errors: SIDE_INVALID, EXECUTION_INVALID, ROLE_REQUIRED,
+    MECHANISM_DIFFERS, NOT_FILLED, TOO_MANY_MATCHES, SELF_TRADE, TOO_MANY_TRADES, TOO_MANY_ZONES, and as post_listing.
     """
     return Call(
         "market",

@@ -322,6 +322,26 @@ def test_bad_reveals(at: str, changed: dict[str, Any], who: str, code: str) -> N
     assert market.code("auction", "reveal_order", args, who) == code
 
 
+@pytest.mark.parametrize(("name", "value"), [("gate_closure_s", 600), ("reveal_s", 0)])
+def test_a_changed_parameter_does_not_keep_a_sealed_order_from_being_revealed(name: str, value: int) -> None:
+    """Times are fixed with the auction's opening."""
+    market = AuctionMarket()
+    order = Order("bid", "bea", 10, 7)
+    sealed = seal(market, order)
+    market.ok("governance", "set_parameter", {"name": name, "value": value}, "op1", "op2")
+    market.to(market.entry_ms)
+    market.ok("auction", "reveal_order", revealing(sealed, order), "bea")
+    market.cleared()
+    assert market.get(f"auction/sealed/{sealed}")["status"] == "revealed"
+    assert market.account("bea") == (DEPOSIT, 0)
+
+
+def test_nothing_is_sealed_that_could_never_be_revealed() -> None:
+    market = AuctionMarket(parameters={"reveal_s": 0})
+    args = {"meter": "m-bea", "interval": market.interval, "commitment": "0" * 64}
+    assert market.code("auction", "seal_order", args, "bea") == "NOT_REVEALING"
+
+
 def test_an_order_is_revealed_once() -> None:
     market = AuctionMarket()
     order = Order("bid", "bea", 10, 7)

@@ -224,3 +224,12 @@ def test_a_version_that_kept_both_sides_best_orders_together_gives_way(market: M
     assert {key: data and decode_value(data) for key, data in view.writes.items()} == {
         f"market/top/{place}": None, **{f"market/top/{side}/{place}": best for side, best in sides.items()},
     }  # fmt: skip
+
+
+def test_fill_or_kill_beyond_the_bound_of_matches_says_so_and_up_to_it_fills(market: Market) -> None:
+    for _ in range(51):
+        market.order("ask", "sol", 10, 100_000)
+    beyond = market.order_args("bid", "bea", 510, 100_000, "fok")
+    assert market.code("market", "place_order", beyond, "bea") == "TOO_MANY_MATCHES"
+    _, trades = market.order("bid", "bea", 500, 100_000, "fok")
+    assert len(trades) == 50

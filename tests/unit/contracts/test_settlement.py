@@ -252,3 +252,12 @@ def test_the_grid_gets_its_part_of_what_the_buyer_pays(market: Market) -> None:
     assert market.account("bea") == (DEPOSIT - 15_375, 0)
     assert market.account("sol") == (DEPOSIT + 9_375, 0)
     assert market.account("grid") == (6_000, 0)
+
+
+def test_a_trade_keeps_the_fee_that_it_was_made_under(market: Market) -> None:
+    trade = market.take(market.offer(), 1_000)
+    market.ok("governance", "set_parameter", {"name": "fee_permille", "value": 1_000}, "op1", "op2")
+    market.to_end()
+    market.read(export_wh=1_000)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
+    assert market.account("sol") == (DEPOSIT + 198_000, 0)
