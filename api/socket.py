@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import msgspec
 
 from api.faults import our_fault
 from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
+from api.turns import Turns
 from ca.listening import Listener, giving_way, tls_listener, whose_address
 from sdk import request_ids, wire
 from sdk.errors import Problem, Refused
@@ -64,6 +66,7 @@ class SocketServer:
         self.identify = identify
         self.charge = charge
         self._max = connections_max
+        self.turns = Turns()
         self._open: dict[_Caller, None] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._listeners: list[Listener] = []
@@ -117,7 +120,7 @@ class SocketServer:
 
 
 class _Caller(asyncio.Protocol):
-    """One connection. Reading pauses while too many calls are in flight or answers pile up unread."""
+    """One connection. Not read while calls wait for their turn, too many are in flight, or answers pile up unread."""
 
     def __init__(self, server: SocketServer, peers: dict[_Caller, None], peers_max: int) -> None:
         self._server = server
@@ -125,6 +128,8 @@ class _Caller(asyncio.Protocol):
         self._peers_max = peers_max
         self._frames = wire.Frames(wire.REQUEST_BYTES_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waits = self._paused = self._gone = False
+        """Whether it waits for a turn, is not read from, or is no more."""
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, tuple[asyncio.Task[None], Flow]] = {}
         self._writable = asyncio.Event()
@@ -172,19 +177,47 @@ class _Caller(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._peers.pop(self, None)
+        self._gone = True
         for task in self._tasks:
             task.cancel()
 
     def hang_up(self) -> None:
+        self._gone = True
         if self._transport is not None:
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._frames.add(data)
+        self._await_turn()
+
+    def _await_turn(self) -> None:
+        if not self._waits:
+            self._waits = True
+            self._server.turns.wait(self)
+
+    def take(self, calls_max: int) -> int:
+        """Begin calls that have come, as ``turns.Taker`` says."""
+        room = 0 if self._gone else min(calls_max, IN_FLIGHT_MAX - len(self._tasks))
+        taken = 0
         try:
-            for frame in self._frames.feed(data):
+            for frame in islice(self._frames.whole(), room):
+                taken += 1
                 self._take(wire.decode_request(frame))
         except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.hang_up()
+        self._waits = taken == calls_max
+        self._read(taken < room)
+        return taken
+
+    def _read(self, wanted: bool) -> None:
+        """Read on, or not before what was read is taken."""
+        if self._transport is None or self._gone or wanted is not self._paused:
+            return
+        self._paused = not wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
 
     def _take(self, request: wire.Request) -> None:
         known = self._streams.get(request.id)
@@ -209,8 +242,6 @@ class _Caller(asyncio.Protocol):
         task = asyncio.get_running_loop().create_task(answer)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
-        if len(self._tasks) >= IN_FLIGHT_MAX and self._transport is not None:
-            self._transport.pause_reading()
         return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -219,8 +250,8 @@ class _Caller(asyncio.Protocol):
             return
         if self._transport.get_write_buffer_size() > WRITE_BUFFER_BYTES_MAX:
             self._transport.abort()
-        elif len(self._tasks) == IN_FLIGHT_MAX - 1:
-            self._transport.resume_reading()
+        elif self._paused:
+            self._await_turn()
 
     async def _answer(self, request: wire.Request) -> None:
         if request.number:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -33,6 +34,8 @@ ADDRESS_STREAMS_MAX = 64
 BEGUN_PER_S_MAX = 20
 """Streams that one address may begin a second."""
 METERS_MAX = 10_000
+POWER_AT_ONCE = 500
+"""Meters whose power is looked at, and told, in one go: who reads all has a sample of each to begin with."""
 
 Events = tuple[StreamEvent, ...]
 WhoAsks = Callable[[], Viewer]
@@ -49,6 +52,8 @@ class _Stream:
     index: int
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     power: dict[str, PowerSample] = field(default_factory=dict)
+    meters: list[str] = field(default_factory=list)
+    """Those not yet looked at whose power was known when it began."""
     told_s: float = 0.0
     epoch: int = -1
     """The last one whose boundaries were told."""
@@ -135,14 +140,17 @@ class Hub:
         index = params.from_index if params.from_height else 0
         stream = _Stream(params, viewer, params.from_height or end + 1, index, told_s=_now_s())
         self._streams.add(stream)
-        for meter in self._power:
-            self._offer(stream, meter)
+        if stream.wants("power"):
+            stream.meters = list(self._power)
         return stream
 
     async def _next(self, stream: _Stream) -> Events:
         """What there is to tell next; nothing if there was nothing for this reader in some blocks."""
-        samples, stream.power = stream.power, {}
-        events = [StreamEvent("power", 0, 0, sample) for sample in samples.values()]
+        for meter in stream.meters[-POWER_AT_ONCE:]:
+            self._offer(stream, meter)
+        del stream.meters[-POWER_AT_ONCE:]
+        meters = list(islice(stream.power, POWER_AT_ONCE))
+        events = [StreamEvent("power", 0, 0, stream.power.pop(meter)) for meter in meters]
         if stream.height <= self._tape.end:
             page = await self._tape.read(stream.height, stream.depth)
             books = _last_changes(page.tales, stream)
@@ -157,7 +165,7 @@ class Hub:
         if left_s <= 0:
             return (StreamEvent(HEARTBEAT, stream.height - 1),)
         if stream.height > self._tape.end:
-            await _wait(stream.wake, left_s)
+            await _wait(stream.wake, 0 if stream.meters or stream.power else left_s)
         return ()
 
     def _block(self, stream: _Stream, tale: BlockTale) -> list[StreamEvent]:

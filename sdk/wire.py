@@ -75,7 +75,14 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self.add(data)
+        yield from self.whole()
+
+    def add(self, data: bytes) -> None:
         self._buffer += data
+
+    def whole(self) -> Iterator[bytes]:
+        """Frames that are there, each taken out as it is asked for."""
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             if length > self._max:
