@@ -1,18 +1,19 @@
-"""An adjustment is the difference between what a trade owed and what it owes by a later reading; both sign it too, or
-one of them and the arbiter."""
+"""An adjustment is the difference between what a trade owed and what it owes by a later reading, beside what is disputed;
+both sign it too, or one of them and the arbiter."""
 
 from __future__ import annotations
 
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS, SHARES
+from contracts.rules.money import PAID
 from contracts.rules.signatures import ARBITER, PARTIES, is_confirmed_lawfully, terms_of
 from contracts.rules.trades import OWED, owed
 from ledger.execution import Call
 from ledger.values import Value
 
-TERMS = ("id", "trade", "number", "interval", "meter", "seller", "buyer", "before_wh", "after_wh", *OWED)
+TERMS = ("id", "trade", "number", "interval", "meter", "seller", "buyer", "before_wh", "after_wh")
 NEXT = {"proposed": ("proposed", "overdue", "settled", "void"), "overdue": ("overdue", "settled", "void")}
-"""What an adjustment's state may become in one call."""
+"""What an adjustment's state may become in one call: void by a dispute, which leaves it nothing to change."""
 
 
 def adjustments(call: Call, changes: Changes) -> Violation | None:
@@ -22,23 +23,24 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
         if new is None or key != f"{ADJUSTMENTS}{new['trade']}-{new['number']:02d}":
             return Violation.ADJUSTMENT
         trade = changes.current(TRADES + new["trade"])
+        if not _is_priced(new, trade):
+            return Violation.ADJUSTMENT
         if not (_is_new(new, trade, changes) if old is None else _continues(old, new)):
             return Violation.ADJUSTMENT
-        settled = trade["status"] == "settled" and not trade["seller_disputed"] and not trade["buyer_disputed"]
+        paid = trade["status"] in PAID
         for side in PARTIES:
-            by_mandate = old is None and settled and trade[f"{side}_mandate"]
+            by_mandate = old is None and paid and trade[f"{side}_mandate"]
             if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
                 return Violation.SIGNATURES
         if new["status"] == "settled":
             if not (new["seller_confirmed"] and new["buyer_confirmed"]) and not _is_decided(call, old, new, changes):
                 return Violation.SIGNATURES
-            if not settled or not _earlier_is_settled(new, changes):
+            if not paid or not _earlier_is_settled(new, changes):
                 return Violation.ADJUSTMENT
     return None
 
 
 def _is_new(new: Value, trade: Value, changes: Changes) -> bool:
-    before, after = owed(trade, new["before_wh"]), owed(trade, new["after_wh"])
     same = all(new[name] == trade[name] for name in ("interval", "meter", "seller", "buyer"))
     same = same and all(terms_of(new[f"{side}_policy"]) == terms_of(trade[f"{side}_policy"]) for side in PARTIES)
     share = f"{SHARES}{new['meter']}/{new['interval']:010d}/{new['trade']}"
@@ -46,8 +48,28 @@ def _is_new(new: Value, trade: Value, changes: Changes) -> bool:
         same
         and share in changes.raw
         and new["status"] in ("proposed", "settled", "void")
-        and [new[name] for name in OWED] == [b - a for a, b in zip(before, after, strict=True)]
     )
+
+
+def _is_priced(new: Value, trade: Value) -> bool:
+    """Whether it owes the difference, and is void only where there is none."""
+    before, after = undisputed(trade, new["before_wh"]), undisputed(trade, new["after_wh"])
+    changed = [b - a for a, b in zip(before, after, strict=True)]
+    return [new[name] for name in OWED] == changed and (new["status"] == "void") != any(changed)
+
+
+def undisputed(trade: Value, delivered_wh: int) -> list[int]:
+    """What a delivery owes, with the disputed parts, which are the last of what was proposed, cut out."""
+    amount, grid_amount, fee, penalty = owed(trade, delivered_wh)
+    frozen = trade["buyer_disputed"]
+    below = trade["amount"] - frozen
+    if frozen and amount > below:
+        grid_below, fee_below = (trade[name] * below // trade["amount"] for name in ("grid_amount", "fee"))
+        grid_amount = grid_below + max(0, grid_amount - trade["grid_amount"])
+        fee = fee_below + max(0, fee - trade["fee"])
+        amount = max(below, amount - frozen)
+    frozen = trade["seller_disputed"]
+    return [amount, grid_amount, fee, max(min(penalty, trade["penalty"] - frozen), penalty - frozen)]
 
 
 def _continues(old: Value, new: Value) -> bool:
@@ -68,4 +90,4 @@ def _is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
 def _earlier_is_settled(new: Value, changes: Changes) -> bool:
     if new["number"] == 1:
         return True
-    return bool(changes.current(f"{ADJUSTMENTS}{new['trade']}-{new['number'] - 1:02d}")["status"] == "settled")
+    return changes.current(f"{ADJUSTMENTS}{new['trade']}-{new['number'] - 1:02d}")["status"] in ("settled", "void")

@@ -447,7 +447,7 @@ def dispute(trade: str, amount: int, reason: str):
     record[side + "_disputed"] = amount
     record["open_disputes"] += 1
     record["arbiter"] = judge
-    void_adjustments(record)
+    reprice_adjustments(record)
     if record["seller_confirmed"] and record["buyer_confirmed"]:
         settle(record, [])
     put("trade/" + trade, record)
@@ -455,12 +455,13 @@ def dispute(trade: str, amount: int, reason: str):
     return name
 
 
-def void_adjustments(trade):
-    """Who decides a dispute knows the latest reading: what it would have changed is part of the decision."""
+def reprice_adjustments(trade):
+    """What a correction changes of the disputed part is the decision's; the rest of it stays due. Nobody has signed any
+    of these adjustments yet, since the trade itself comes first."""
     share = get("share/" + trade["meter"] + "/" + pad(trade["interval"], 10) + "/" + trade["id"])
     for number in range(1, share[2] + 1):
         record = get(adjustment_key(trade["id"], number))
-        record["status"] = "void"
+        price_adjustment(trade, record)
         put("adjustment/" + record["id"], record)
 
 
@@ -549,8 +550,6 @@ def decide(trade, record, paid):
 
 def adjust(trade, number, before_wh, after_wh):
     """A late or corrected reading changed what a trade delivered: propose the difference; the trade stays as it is."""
-    before = owed(trade, before_wh)
-    after = owed(trade, after_wh)
     name = trade["id"] + "-" + pad(number, 2)
     record = {
         "type": "adjustment",
@@ -563,25 +562,45 @@ def adjust(trade, number, before_wh, after_wh):
         "buyer": trade["buyer"],
         "before_wh": before_wh,
         "after_wh": after_wh,
-        "amount": after[0] - before[0],
-        "grid_amount": after[1] - before[1],
-        "fee": after[2] - before[2],
-        "penalty": after[3] - before[3],
         "status": "proposed",
         "seller_policy": unsigned(trade["seller_policy"]),
         "buyer_policy": unsigned(trade["buyer_policy"]),
         "seller_confirmed": False,
         "buyer_confirmed": False,
     }
+    price_adjustment(trade, record)
     emit("adjusted", notice(record, {"adjustment": name, "before_wh": before_wh, "after_wh": after_wh}))
-    reason = waits_for(trade, number)
-    if reason == "DISPUTED":
-        record["status"] = "void"
-    elif reason == "":
+    if record["status"] == "proposed" and waits_for(trade, number) == "":
         sign_by_mandates(trade, record)
     if record["status"] == "proposed":
         schedule(block_time() + parameter("confirmation_deadline_s") * 1000, "mark_adjustment_overdue", [name])
     put("adjustment/" + name, record)
+
+
+def price_adjustment(trade, record):
+    """The difference in what the two deliveries owe beside the disputed part; where there is none, it is void."""
+    before = undisputed(trade, record["before_wh"])
+    after = undisputed(trade, record["after_wh"])
+    changes = False
+    for index, name in enumerate(["amount", "grid_amount", "fee", "penalty"]):
+        record[name] = after[index] - before[index]
+        changes = changes or record[name] != 0
+    if not changes:
+        record["status"] = "void"
+
+
+def undisputed(trade, delivered):
+    """What a delivery owes, less what of it falls into the disputed part, which is the last of what was proposed."""
+    due = owed(trade, delivered)
+    frozen = trade["buyer_disputed"]
+    below = trade["amount"] - frozen
+    if frozen > 0 and due[0] > below:
+        due[0] = max(below, due[0] - frozen)
+        due[1] = part(trade, "grid_amount", below) + max(0, due[1] - trade["grid_amount"])
+        due[2] = part(trade, "fee", below) + max(0, due[2] - trade["fee"])
+    frozen = trade["seller_disputed"]
+    due[3] = max(min(due[3], trade["penalty"] - frozen), due[3] - frozen)
+    return due
 
 
 def sign_by_mandates(trade, record):
@@ -619,11 +638,9 @@ def has(account, amount):
 
 def waits_for(trade, number):
     """Why an adjustment cannot be paid yet, or ''."""
-    if trade["seller_disputed"] + trade["buyer_disputed"] > 0:
-        return "DISPUTED"
-    if trade["status"] != "settled":
+    if trade["status"] != "settled" and trade["status"] != "disputed":
         return "EARLIER_OPEN"
-    if number > 1 and get(adjustment_key(trade["id"], number - 1))["status"] != "settled":
+    if number > 1 and get(adjustment_key(trade["id"], number - 1))["status"] not in ["settled", "void"]:
         return "EARLIER_OPEN"
     return ""
 
@@ -637,7 +654,8 @@ def confirm_adjustments(adjustments: list):
     """Sign up to 50 adjustments at once; what an adjustment costs a party is held when it signs, and the last
     signature pays.
 
-    A trade's own settlement and its earlier adjustments come first. Of a disputed trade the decision stands.
+    A trade's own settlement and its earlier adjustments come first. What lies in a trade's disputed part is the
+    decision's alone (DISPUTED).
     Errors: TOO_MANY, NOT_FOUND, NOT_PARTY, EARLIER_OPEN, DISPUTED, INSUFFICIENT_FUNDS.
     """
     require(len(adjustments) <= CONFIRMATIONS_MAX, "TOO_MANY", "At most 50 adjustments at once.")
@@ -651,7 +669,7 @@ def confirm_adjustment(name):
     require(record is not None, "NOT_FOUND", "There is no such adjustment.")
     if record["status"] == "settled":
         return
-    require(record["status"] != "void", "DISPUTED", "The decision on the trade's dispute stands.")
+    require(record["status"] != "void", "DISPUTED", "It changes nothing but what is disputed.")
     reason = waits_for(get("trade/" + record["trade"]), record["number"])
     require(reason == "", "EARLIER_OPEN", "The trade and its earlier adjustments are settled first.")
     before = {"seller": record["seller_confirmed"], "buyer": record["buyer_confirmed"]}

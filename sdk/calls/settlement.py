@@ -61,7 +61,8 @@ def confirm_adjustments(*, adjustments: list[Any]) -> Call:
     """Sign up to 50 adjustments at once; what an adjustment costs a party is held when it signs, and the last
     signature pays.
 
-    A trade's own settlement and its earlier adjustments come first. Of a disputed trade the decision stands.
+    A trade's own settlement and its earlier adjustments come first. What lies in a trade's disputed part is the
+    decision's alone (DISPUTED).
     Errors: TOO_MANY, NOT_FOUND, NOT_PARTY, EARLIER_OPEN, DISPUTED, INSUFFICIENT_FUNDS.
     """
     return Call("settlement", "confirm_adjustments", {"adjustments": adjustments})

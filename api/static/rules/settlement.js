@@ -79,9 +79,9 @@ export function waitsFor(record, signer) {
 
 /** What of an adjustment's trade comes first: "" if it can be signed, else the code of the contract's refusal. */
 export function adjustmentBar(adjustment, trade, earlier) {
-  if (adjustment.status === "void" || big(trade.seller_disputed) + big(trade.buyer_disputed) > 0n) return "DISPUTED";
-  const open = earlier.some((other) => other.number < adjustment.number && other.status !== "settled");
-  return trade.status !== "settled" || open ? "EARLIER_OPEN" : "";
+  if (adjustment.status === "void") return "DISPUTED";
+  const open = earlier.some((other) => other.number < adjustment.number && !["settled", "void"].includes(other.status));
+  return !["settled", "disputed"].includes(trade.status) || open ? "EARLIER_OPEN" : "";
 }
 
 /** What is paid of a part of the amount: the part of a fee, rounded down. */

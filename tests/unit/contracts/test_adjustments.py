@@ -176,16 +176,91 @@ def test_a_balancing_account_that_was_emptied_delays_only_the_adjustment(market:
     assert market.held("bea") == 0
 
 
-def test_what_is_disputed_is_not_adjusted(market: Market) -> None:
-    early, late = traded(market, 500, 500)
-    market.read(export_wh=400)
-    market.read(export_wh=450, sequence=2)
-    market.ok("settlement", "dispute", {"trade": early, "amount": 5, "reason": ""}, "bea")
+def arbitrated(market: Market) -> None:
+    market.chain.user("ada", "arbiter")
+    market.ok("registry", "set_arbiter", {"user": "ada"}, "op1", "op2")
+
+
+def decided(market: Market, trade: str, side: str, paid: int) -> None:
+    args = {"dispute_id": f"{trade}-{side}", "paid": paid}
+    market.ok("settlement", "resolve", args, "ada", "sol")
+
+
+@pytest.mark.parametrize("decided_first", [False, True])
+@pytest.mark.parametrize("disputed_first", [False, True])
+def test_a_dispute_of_one_micro_voids_no_correction(
+    market: Market, disputed_first: bool, decided_first: bool
+) -> None:
+    """A buyer escaped paying for what a correction brought, by disputing one micro of what the estimate owed."""
+    arbitrated(market)
+    (trade,) = traded(market, 10_000)
+    market.read(export_wh=1_000, quality="estimated")
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    if not disputed_first:
+        market.read(export_wh=10_000, sequence=2)
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 1, "reason": "x"}, "bea")
+    if disputed_first:
+        market.read(export_wh=10_000, sequence=2)
+    if decided_first:
+        decided(market, trade, "buyer", 1)
+    (made,) = adjustments(market)
+    assert (made["amount"], made["penalty"], made["status"]) == (1_800_000, -3_600_000, "proposed")
+    confirm(market, "sol", "bea")
+    if not decided_first:
+        assert market.trade(trade)["status"] == "disputed", "it does not wait for the decision"
+        decided(market, trade, "buyer", 1)
+    assert net(market) == [2_000_000 - 20_000, -2_000_000, 20_000], "as if all had been read at once"
+
+
+def test_a_dispute_of_one_micro_keeps_no_payment_for_what_a_correction_takes_away(market: Market) -> None:
+    arbitrated(market)
+    (trade,) = traded(market, 10_000)
+    market.read(export_wh=9_000, quality="estimated")
+    market.ok("settlement", "confirm", {"trade": trade}, "bea")
+    market.read(export_wh=0, sequence=2)
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 1, "reason": "x"}, "sol")
+    confirm(market, "sol", "bea")
+    decided(market, trade, "seller", 1)
+    assert net(market) == [-4_000_000, 0, 4_000_000]
+
+
+def test_a_mandate_signs_corrections_of_a_disputed_trade(market: Market) -> None:
+    arbitrated(market)
+    market.ok("settlement", "set_mandate", {"granted": True}, "sol")
+    (trade,) = traded(market, 10_000)
+    market.read(export_wh=1_000, quality="estimated")
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 1, "reason": "x"}, "bea")
+    market.read(export_wh=10_000, sequence=2)
+    (made,) = adjustments(market)
+    assert (made["seller_confirmed"], made["status"]) == (True, "proposed")
+
+
+@pytest.mark.parametrize(
+    ("metered_wh", "amount", "fee"),
+    [(0, -60_000, -600), (200, -20_000, -200), (350, 0, 0), (450, 0, 0), (600, 20_000, 200)],
+)
+def test_the_disputed_part_is_cut_out_of_a_correction(market: Market, metered_wh: int, amount: int, fee: int) -> None:
+    """100,000 were proposed, of which the last 40,000 are disputed: from 60,000 to 100,000 nothing is adjusted."""
+    (trade,) = traded(market, 1_000)
+    market.read(export_wh=500)
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 40_000, "reason": ""}, "bea")
+    market.read(export_wh=metered_wh, sequence=2)
+    (made,) = adjustments(market)
+    assert (made["amount"], made["fee"], made["penalty"]) == (amount, fee, (500 - metered_wh) * 400)
+
+
+def test_a_void_adjustment_is_not_signed_and_keeps_no_later_one_back(market: Market) -> None:
+    market.chain.put("governance/parameter/imbalance_price", {"value": 0})
+    (trade,) = traded(market, 1_000)
+    market.read(export_wh=500)
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 40_000, "reason": ""}, "bea")
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    market.read(export_wh=400, sequence=2)
     market.read(export_wh=600, sequence=3)
-    made = [(record["trade"], record["status"]) for record in adjustments(market)]
-    assert made == [(early, "void"), (early, "void"), (late, "proposed")]
-    names = {"adjustments": [adjustments(market)[0]["id"]]}
-    assert market.code("settlement", "confirm_adjustments", names, "sol", "bea") == "DISPUTED"
+    first, second = adjustments(market)
+    assert (first["status"], second["status"], second["amount"]) == ("void", "proposed", 20_000)
+    assert market.code("settlement", "confirm_adjustments", {"adjustments": [first["id"]]}, "sol", "bea") == "DISPUTED"
+    market.ok("settlement", "confirm_adjustments", {"adjustments": [second["id"]]}, "sol", "bea")
 
 
 def test_silence_on_an_adjustment_is_told_to_both_and_the_arbiter(market: Market) -> None:
