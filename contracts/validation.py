@@ -1,7 +1,7 @@
 """The validation module (M10): looks at every write before it is applied, and trusts nothing the machine returned.
 
 It knows the shipped contracts' invariants, not their code: money is neither made nor lost, no part of an account
-is negative, nothing is sold twice, nothing is delivered beyond contract and meter, nobody pays without both signatures.
+is negative, nothing is sold twice, nothing is delivered beyond contract and meter, nobody pays without two signatures.
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS, SHARES
-from contracts.rules.money import PAID
-from contracts.rules.signatures import ARBITER, PARTIES, is_confirmed_lawfully, terms_of
-from contracts.rules.trades import OWED, owed
+from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, is_decided, terms_of
+from contracts.rules.trades import OWED, PAID, owed
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -33,7 +32,7 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
             if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
                 return Violation.SIGNATURES
         if new["status"] == "settled":
-            if not (new["seller_confirmed"] and new["buyer_confirmed"]) and not _is_decided(call, old, new, changes):
+            if not (new["seller_confirmed"] and new["buyer_confirmed"]) and not is_decided(call, old, new, changes):
                 return Violation.SIGNATURES
             if not paid or not _earlier_is_settled(new, changes):
                 return Violation.ADJUSTMENT
@@ -76,15 +75,6 @@ def _continues(old: Value, new: Value) -> bool:
     """What is settled or void is over."""
     same = all(old[name] == new[name] for name in TERMS) and new["status"] in NEXT.get(old["status"], ())
     return same and all(terms_of(old[f"{side}_policy"]) == terms_of(new[f"{side}_policy"]) for side in PARTIES)
-
-
-def _is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
-    """Whether the arbiter in force signs here what one party has signed, and the other let pass."""
-    named = changes.current(ARBITER)
-    signed = named is not None and named["signer"] == new.get("arbiter") and named["signer"] in call.signers
-    return bool(
-        signed and old is not None and old["status"] == "overdue" and any(old[f"{s}_confirmed"] for s in PARTIES)
-    )
 
 
 def _earlier_is_settled(new: Value, changes: Changes) -> bool:

@@ -8,13 +8,13 @@ from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS
 from contracts.rules.disputes import DISPUTES
 from contracts.rules.signatures import POLICIES, has_signed
+from contracts.rules.trades import PAID
 from ledger.execution import Call
 from ledger.values import Value
 
 ACCOUNTS = "credit/account/"
 SEALED = "auction/sealed/"
 BALANCING, GRID = "balancing", "grid"
-PAID = ("settled", "disputed")
 
 
 def money(call: Call, changes: Changes) -> Violation | None:

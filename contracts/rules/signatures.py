@@ -36,6 +36,15 @@ def is_confirmed_lawfully(call: Call, old: Value, new: Value, side: str, *, by_m
     return before == after or by_mandate or len(signed) >= policy["threshold"] > 0
 
 
+def is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
+    """Whether the arbiter in force signs here what one party has signed, and the other let pass."""
+    named = changes.current(ARBITER)
+    signed = named is not None and named["signer"] == new.get("arbiter") and named["signer"] in call.signers
+    return bool(
+        signed and old is not None and old["status"] == "overdue" and any(old[f"{s}_confirmed"] for s in PARTIES)
+    )
+
+
 def terms_of(policy: Value) -> Value:
     """A policy without what was signed under it."""
     return None if policy is None else [policy["keys"], policy["threshold"]]

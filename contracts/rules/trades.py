@@ -1,11 +1,11 @@
-"""A trade keeps its terms, delivers no more than was metered, and is paid once, with both signatures."""
+"""A trade keeps its terms, delivers no more than was metered, and is paid once, with both signatures or the arbiter's for one."""
 
 from __future__ import annotations
 
 from contracts.rules.changes import TRADES, Changes, Violation, place_of
 from contracts.rules.deliveries import is_usable
 from contracts.rules.disputes import DISPUTES, open_disputes
-from contracts.rules.signatures import MANDATES, PARTIES, POLICIES, READINGS, is_confirmed_lawfully, terms_of
+from contracts.rules.signatures import MANDATES, PARTIES, POLICIES, READINGS, is_confirmed_lawfully, is_decided, terms_of
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -14,6 +14,7 @@ TERMS = (
     "fee_permille", "energy_wh", "source", "seller_mandate", "buyer_mandate",
 )  # fmt: skip
 FEE = "governance/parameter/fee_permille"
+PAID = ("settled", "disputed")
 OWED = ("amount", "grid_amount", "fee", "penalty")
 NEXT = {
     "matched": ("proposed", "settled"),
@@ -81,8 +82,10 @@ def _is_signed(call: Call, old: Value, new: Value, changes: Changes) -> bool:
         by_mandate = usable and new[f"{side}_mandate"]
         if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
             return False
+    if new["status"] not in PAID or (old is not None and old["status"] in PAID):
+        return True
     both = new["seller_confirmed"] and new["buyer_confirmed"]
-    return bool(both or new["status"] not in ("settled", "disputed"))
+    return bool(both or is_decided(call, old, new, changes))
 
 
 def _disputes_agree(old: Value, new: Value, changes: Changes) -> bool:

@@ -3,7 +3,7 @@
 delivered = min(contracted, remaining metered), first trade first: trades of 5 and 4 Wh with 8 Wh injected deliver 5
 and 3. The shortfall is charged to the seller at the imbalance price. States: matched -> proposed -> settled; silence
 past the deadline makes a trade overdue: it keeps its hold, both and the arbiter are told, and it can still be
-confirmed. No payment without both signatures, except by a mandate that a party signed before the trade was made. A
+confirmed, or decided by the arbiter with the one who has signed. No payment without both signatures, except by a mandate that a party signed before the trade was made. A
 dispute freezes what it names; two of seller, buyer and arbiter decide on it, and on overdue adjustments.
 
 Trade: `trade/<id>`. Reading: `reading/<meter>/<interval>`; those before it: `superseded/<meter>/<interval>/<n>`. What
@@ -401,6 +401,30 @@ def mark_overdue(trade):
         emit("overdue", notice(record, {"trade": trade, "arbiter": record["arbiter"]}))
 
 
+@export("arbiter")
+def decide_trade(trade: str):
+    """Sign, as the arbiter in force, an overdue settlement that seller or buyer has signed: two of three pay it, out of
+    what is held for it. What the one has disputed stays frozen.
+
+    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, SIGNATURES_LACKING. Source: market rules, "Settlement" (the arbiter's key
+    makes it 2-of-3).
+    """
+    record = get("trade/" + trade)
+    require(record is not None, "NOT_FOUND", "There is no such trade.")
+    require(record["status"] == "overdue", "NOT_OVERDUE", "The parties' time to sign is not over, or all is decided.")
+    need_second(record)
+    settle(record, [])
+    put("trade/" + trade, record)
+
+
+def need_second(record):
+    """The arbiter in force signs what one of the two has signed."""
+    require(caller() == arbiter(), "NOT_PARTY", "Only the arbiter in force decides.")
+    one_signed = record["seller_confirmed"] or record["buyer_confirmed"]
+    require(one_signed, "SIGNATURES_LACKING", "The arbiter decides with one of the two, not alone.")
+    record["arbiter"] = caller()
+
+
 # ------------------------------------------------------------------------------------------------ disputes
 
 
@@ -692,15 +716,12 @@ def decide_adjustment(adjustment: str):
     record = get("adjustment/" + adjustment)
     require(record is not None, "NOT_FOUND", "There is no such adjustment.")
     require(record["status"] == "overdue", "NOT_OVERDUE", "The parties' time to sign is not over, or all is decided.")
-    require(caller() == arbiter(), "NOT_PARTY", "Only the arbiter in force decides.")
     reason = waits_for(get("trade/" + record["trade"]), record["number"])
     require(reason == "", "EARLIER_OPEN", "The trade and its earlier adjustments are settled first.")
-    one_signed = record["seller_confirmed"] or record["buyer_confirmed"]
-    require(one_signed, "SIGNATURES_LACKING", "The arbiter decides with one of the two, not alone.")
+    need_second(record)
     for side in ["seller", "buyer"]:
         if not record[side + "_confirmed"]:
             hold_cost(record, side)
-    record["arbiter"] = caller()
     settle_adjustment(record)
     put("adjustment/" + adjustment, record)
 

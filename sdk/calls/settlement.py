@@ -39,6 +39,16 @@ def confirm_many(*, trades: list[Any]) -> Call:
     return Call("settlement", "confirm_many", {"trades": trades})
 
 
+def decide_trade(*, trade: str) -> Call:
+    """Sign, as the arbiter in force, an overdue settlement that seller or buyer has signed: two of three pay it, out of
+    what is held for it. What the one has disputed stays frozen.
+
+    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, SIGNATURES_LACKING. Source: market rules, "Settlement" (the arbiter's key
+    makes it 2-of-3).
+    """
+    return Call("settlement", "decide_trade", {"trade": trade})
+
+
 def dispute(*, trade: str, amount: int, reason: str) -> Call:
     """Freeze a part (micro-currency) of what one owes by a proposal, and sign the rest; returns the dispute's id.
 

@@ -81,12 +81,18 @@ export function confirmAdjustments({ t, format }, { person }, adjustments) {
   };
 }
 
-/** The arbiter stands in for the party that has not signed an overdue adjustment. */
-export function decideAdjustment({ t }) {
+/** The arbiter stands in for the party that has not signed an overdue settlement, or an adjustment, which has a number
+    behind its trade's id. */
+export function decideOverdue({ t }) {
   return {
     title: t("act.decide"),
     fields: [{ name: "adjustment", label: t("field.adjustment"), kind: "text", hint: t("field.adjustment.hint") }],
-    quote: ({ adjustment }) => ({ next: t("act.decide.next"), call: ["settlement", "decide_adjustment", { adjustment }] }),
+    quote: ({ adjustment: id }) => ({
+      next: t("act.decide.next"),
+      call: id.split("-").length > 3
+        ? ["settlement", "decide_adjustment", { adjustment: id }]
+        : ["settlement", "decide_trade", { trade: id }],
+    }),
   };
 }
 

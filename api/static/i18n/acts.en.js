@@ -184,8 +184,8 @@ export default {
   "why.buyer.short": "{delivered} of {contracted} was delivered: the seller’s meter exported less. You pay only for what came.",
   "why.untraded": "Nothing was contracted; the meter exported {exported} and imported {imported}.",
   "why.unusable": "The reading cannot be used ({quality}); a later one may replace it.",
-  "act.decide": "Decide on an overdue adjustment",
-  "act.decide.next": "You stand in for the party that has not signed; what it costs that party is taken from its available money, and both are settled.",
-  "field.adjustment": "Adjustment’s id",
-  "field.adjustment.hint": "As the notice of the overdue adjustment names it.",
+  "act.decide": "Decide on an overdue settlement or adjustment",
+  "act.decide.next": "You stand in for the party that has not signed. A settlement is paid from what is held for it, an adjustment from that party’s available money.",
+  "field.adjustment": "Trade’s or adjustment’s id",
+  "field.adjustment.hint": "As the notice that it is overdue names it.",
 };

@@ -184,8 +184,8 @@ export default {
   "why.buyer.short": "{contracted} 中交付了 {delivered}：卖方电表上网较少。您只为实际交付的付款。",
   "why.untraded": "没有合同；电表上网 {exported}，用电 {imported}。",
   "why.unusable": "读数不可用（{quality}），可由后续读数替代。",
-  "act.decide": "裁决逾期调整",
-  "act.decide.next": "您代替未签名的一方签署；其应付部分从其可用资金中扣除，随即结算。",
-  "field.adjustment": "调整编号",
-  "field.adjustment.hint": "见逾期调整通知中的编号。",
+  "act.decide": "裁决逾期的结算或调整",
+  "act.decide.next": "您代替未签名的一方签署。结算由其已冻结的资金支付，调整从其可用资金中扣除。",
+  "field.adjustment": "交易或调整编号",
+  "field.adjustment.hint": "见逾期通知中的编号。",
 };

@@ -27,6 +27,6 @@ export default {
   "settlement.recent": "Settled last",
   "settlement.others": "Signed by you, waiting for the other party",
   "settlement.waits": "waits for the other party",
-  "settlement.overdue": "Overdue adjustments",
-  "settlement.overdue.hint": "As the arbiter in force you may stand in for the one party that has not signed an overdue adjustment.",
+  "settlement.overdue": "Overdue settlements and adjustments",
+  "settlement.overdue.hint": "As the arbiter in force you may stand in for the one party that has not signed an overdue settlement or adjustment.",
 };

@@ -27,6 +27,6 @@ export default {
   "settlement.recent": "最近结算",
   "settlement.others": "您已签名，等待对方",
   "settlement.waits": "等待对方",
-  "settlement.overdue": "逾期调整",
-  "settlement.overdue.hint": "作为现任仲裁人，您可代替未签署逾期调整的一方签署。",
+  "settlement.overdue": "逾期的结算与调整",
+  "settlement.overdue.hint": "作为现任仲裁人，您可代替未签署逾期结算或调整的一方签署。",
 };

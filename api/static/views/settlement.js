@@ -151,12 +151,12 @@ class Settlement extends LiveView {
       table(t("settlement.disputes"), columns, rows, ""));
   }
 
-  /** An arbiter is told of overdue adjustments by name; they are nobody's documents but their parties'. */
+  /** An arbiter is told of overdue settlements and adjustments by name; they are nobody's documents but their parties'. */
   arbiterCard() {
     const { context, context: { t }, person } = this;
     if (person.user.role !== "arbiter") return null;
     return h("section", { class: "card" }, h("h2", {}, t("settlement.overdue")), h("p", { class: "hint" }, t("settlement.overdue.hint")),
-      h("div", {}, this.button("settlement.resolve", "decide-adjustment", () => settlement.decideAdjustment(context))));
+      h("div", {}, this.button("settlement.resolve", "decide-adjustment", () => settlement.decideOverdue(context))));
   }
 
   /** What has been paid last: with both signatures. */

@@ -192,3 +192,44 @@ def test_the_arbiter_is_told_of_silence_and_of_disputes(market: Market) -> None:
     events = market.call("settlement", "dispute", args, "bea").events
     assert [event.name for event in events] == ["disputed"]
     assert events[0].data["arbiter"] == "ada"
+
+
+# ------------------------------------------------------------------------------------- silence past the deadline
+
+
+def overdue(market: Market, *signed: str) -> str:
+    trade = proposed(market)
+    for who in signed:
+        market.ok("settlement", "confirm", {"trade": trade}, who)
+    market.chain.advance(86_400_000)
+    assert market.trade(trade)["status"] == "overdue"
+    return trade
+
+
+@pytest.mark.parametrize("signed", ["sol", "bea"])
+def test_the_arbiter_stands_in_for_a_party_that_lets_an_overdue_settlement_pass(market: Market, signed: str) -> None:
+    """A silent buyer kept the price of what was delivered on hold for ever, and no arbiter could decide."""
+    trade = overdue(market, signed)
+    assert market.code("settlement", "decide_trade", {"trade": trade}, "abe") == "NOT_PARTY"
+    market.ok("settlement", "decide_trade", {"trade": trade}, "ada")
+    assert market.trade(trade)["status"] == "settled"
+    assert market.account("sol") == (DEPOSIT + AMOUNT - FEE - PENALTY, 0)
+    assert market.account("bea") == (DEPOSIT - AMOUNT, 0)
+    assert market.code("settlement", "decide_trade", {"trade": trade}, "ada") == "NOT_OVERDUE"
+
+
+def test_the_arbiter_decides_nothing_alone_or_early_or_twice(market: Market) -> None:
+    assert market.code("settlement", "decide_trade", {"trade": overdue(market)}, "ada") == "SIGNATURES_LACKING"
+    assert market.code("settlement", "decide_trade", {"trade": "none"}, "ada") == "NOT_FOUND"
+    other = market.take(market.offer(interval=market.interval + 200), 1_000)
+    assert market.code("settlement", "decide_trade", {"trade": other}, "ada") == "NOT_OVERDUE"
+
+
+def test_what_is_disputed_stays_frozen_where_the_arbiter_stands_in(market: Market) -> None:
+    trade = proposed(market)
+    name = dispute(market, trade)
+    market.chain.advance(86_400_000)
+    market.ok("settlement", "decide_trade", {"trade": trade}, "ada")
+    assert (market.trade(trade)["status"], market.held("bea")) == ("disputed", 50_000)
+    assert resolve(market, name, 0, "bea", "ada")
+    assert market.trade(trade)["status"] == "settled"
