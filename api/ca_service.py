@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from api.buckets import Paces
+from api.ca_chain import ChainKnowledge, ChainRevocations
 from api.callers import Callers
 from api.connections import HEALTH, crowd, expected
 from api.doorkeeper import https_only
@@ -37,10 +38,22 @@ OPTIONS = RestOptions(
 log = logging.getLogger("wattq.ca")
 
 
-class CaService:
-    """Serves one CA's office."""
+class CaHealth(msgspec.Struct, frozen=True):
+    """The CA's certificate as ``CertificateStatus`` has it, and how old what it knows of revocations is: ``chain`` by
+    asking nodes, null if it asks none; ``noted_ms`` when one was last noted in its directory (UTC), 0 if none was."""
 
-    def __init__(self, authority: Authority, office: Office) -> None:
+    holder: str
+    not_after_ms: int
+    days: int
+    warning_days: int
+    chain: ChainKnowledge | None
+    noted_ms: int
+
+
+class CaService:
+    """Serves one CA's office. ``chain``: where revocations are asked for, if it is to ask."""
+
+    def __init__(self, authority: Authority, office: Office, chain: ChainRevocations | None = None) -> None:
         callers = Callers(nobody, OPTIONS, Paces(OPTIONS))
         app = web.Application(middlewares=[numbered, https_only, crowd, problems, callers.middleware])
         app.on_response_prepare.extend((secure, tell_number))
@@ -49,7 +62,9 @@ class CaService:
             app.router.add_route(method.verb, method.path, calls.respond_to(method), expect_handler=expected)
         app.router.add_get(HEALTH, self._health)
         self._server = HttpServer(app, OPTIONS.connections_max)
-        self._authority, self._office = authority, office
+        self._authority, self._office, self._chain = authority, office, chain
+        if chain is not None:
+            authority.revoked_elsewhere = chain.is_revoked
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Begin to serve; the port, which the system chose if ``port`` is 0."""
@@ -59,20 +74,33 @@ class CaService:
         """Serve until ``stop`` is set."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                renewing = tasks.create_task(shown.run())
+                running = [tasks.create_task(shown.run())]
+                if self._chain is not None:
+                    running.append(tasks.create_task(self._chain.run()))
                 await stop.wait()
-                renewing.cancel()
+                for task in running:
+                    task.cancel()
         finally:
             await self.close()
 
     async def close(self) -> None:
         await self._server.close()
         await self._office.close()
+        if self._chain is not None:
+            await self._chain.close()
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
         ends = status_of("ca", not_after_ms_of(self._authority.certificate), now_ms())
         status = 200 if ends.days >= 0 else 503
-        return web.Response(body=msgspec.json.encode(ends), content_type="application/json", status=status)
+        health = CaHealth(
+            ends.holder,
+            ends.not_after_ms,
+            ends.days,
+            ends.warning_days,
+            None if self._chain is None else self._chain.knowledge(),
+            await asyncio.to_thread(self._authority.revocation_noted_ms),
+        )
+        return web.Response(body=msgspec.json.encode(health), content_type="application/json", status=status)
 
 
 class _Desk:

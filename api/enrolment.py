@@ -39,6 +39,7 @@ STATUS_OF_REASON = {
     "NAME_TAKEN": 409,
     "RENEWAL_TOO_EARLY": 409,
     "TOO_MANY_WAITING": 503,
+    "CHAIN_UNREACHABLE": 503,
 }
 FORBIDDEN = 403
 """The HTTP status of every other reason for which admission is refused."""

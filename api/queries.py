@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from api.pools import BoundedPool
-from api.privacy import OVERDUE, PARTY_FIELDS, POLICY_FIELDS, Viewer, may_read
+from api.privacy import OVERDUE, PARTY_FIELDS, POLICY_FIELDS, Viewer, is_public, may_read
 from ledger.ledger import Ledger
 from ledger.statedb.documents import UNPROJECTED, Page, QueryTooCostly, SavepointLost, StateDatabase, StateDatabaseError
 from ledger.statedb.projector import Projector
-from ledger.statedb.selector import Condition, SelectorInvalid, keys_named, parse_query
+from ledger.statedb.selector import IN_MAX, Condition, SelectorInvalid, keys_named, parse_query
 from ledger.values import decode_value
 from sdk.errors import Problem, Refused
 from sdk.methods import QueryParams
@@ -49,9 +49,9 @@ class Queries:
 
     def _find(self, params: QueryParams, viewer: Viewer) -> Page:
         selector = params.selector
-        if not viewer.reads_all:
-            selector = {"$and": [selector, {"$or": _parties(viewer)}]}
         try:
+            if not viewer.reads_all:
+                selector = {"$and": [selector, {"$or": [*_parties(viewer), *_public(selector)]}]}
             query = parse_query(selector, params.limit, params.sort, params.fields, params.bookmark)
             self._check_named(query.where, viewer)
             page = self._database.find(query)
@@ -88,6 +88,12 @@ def _unavailable() -> Refused:
         "This node's state database does not answer. Ask another node; `wattq cluster status` tells why it does not."
     )
     return Refused(Problem("STATE_UNAVAILABLE", message, 503))
+
+
+def _public(selector: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What everybody may read is found by whoever names it."""
+    named = [key for key in keys_named(parse_query(selector, 1).where) if is_public(key)]
+    return [{"_id": {"$in": named[:IN_MAX]}}] if named else []
 
 
 def _parties(viewer: Viewer) -> list[dict[str, Any]]:

@@ -158,6 +158,10 @@ class Authority:
             self.audit.note(now_ms(), "revoked", local_user(), serial=serial, reason=reason)
             self.folder.append(REVOKED, {"serial": serial, "reason": reason, "time_ms": now_ms()})
 
+    def revocation_noted_ms(self) -> int:
+        """When a revocation was last noted here (UTC ms); 0 if none was."""
+        return max((int(line["time_ms"]) for line in self.folder.lines(REVOKED)), default=0)
+
     def is_revoked(self, serial: str) -> bool:
         known = any(line["serial"] == serial for line in self.folder.lines(REVOKED))
         return known or self.revoked_elsewhere(serial)

@@ -15,6 +15,7 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from api.ca_chain import ChainRevocations
 from api.ca_service import CaService
 from api.enrolment import OwnOffice
 from ca.admission import Admissions, Terms
@@ -43,10 +44,13 @@ from cli.ca_common import (
     say,
 )
 from cli.operators import certificate_der
+from ledger.genesis import Genesis, GenesisInvalid, load_genesis
 from sdk import enrolment
+from sdk.client import AsyncClient
+from sdk.connection import tls_of
 from sdk.errors import Refused, SdkError
 from sdk.process import ending_signals, event_loop_factory
-from sdk.transports import HttpTransport
+from sdk.transports import HttpTransport, connect
 
 At = Annotated[str, typer.Option("--at", help="The URL of a CA, or of a node that passes on to it.")]
 Roots = Annotated[Path | None, typer.Option("--roots", help="PEM file of the CA roots by which that is known.")]
@@ -69,12 +73,25 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="A host name or IP address of this server; repeatable.")
     ] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(help="A node's URL: ask the chain which certificates are revoked; repeatable.")
+    ] = None,
+    genesis: Annotated[
+        Path | None, typer.Option(help="With --node, the network's genesis.json, which the proofs are checked against.")
+    ] = None,
 ) -> None:
     """Serve enrolment over HTTPS until SIGTERM or SIGINT.
 
-    Example: wattq ca serve -d wattquorum/ca --host 0.0.0.0 --name ca.grid-north.example
+    Example: wattq ca serve -d wattquorum/ca --host 0.0.0.0 --name ca.grid-north.example \\
+    --node https://node1.example:26601 --genesis genesis.json
     """
     passphrase = passphrase_for(directory)
+    if bool(node) is not (genesis is not None):
+        fail("--node and --genesis go together", 2)
+    try:
+        trusted = None if genesis is None else load_genesis(genesis)
+    except GenesisInvalid as error:
+        fail(str(error), 2)
     with refusals():
         authority = Authority.open(directory, passphrase)
         load_policy(directory)
@@ -82,11 +99,18 @@ def serve(
         shown = ServerCertificate(directory, authority, names, passphrase)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     with refusals(), asyncio.Runner(loop_factory=event_loop_factory()) as run:
-        run.run(_serve(authority, shown, host, port))
+        run.run(_serve(authority, shown, host, port, node or [], trusted))
 
 
-async def _serve(authority: Authority, shown: ServerCertificate, host: str, port: int) -> None:
-    service, stop = CaService(authority, OwnOffice(authority)), asyncio.Event()
+async def _serve(
+    authority: Authority, shown: ServerCertificate, host: str, port: int, nodes: list[str], genesis: Genesis | None
+) -> None:
+    """``genesis``: what the nodes' proofs of revocations are checked against; None to ask no node."""
+    chain = None
+    if genesis is not None:
+        tls = tls_of((*genesis.roots, authority.root_der), None, None)
+        chain = ChainRevocations([AsyncClient([connect(url, tls)], genesis) for url in nodes])
+    service, stop = CaService(authority, OwnOffice(authority), chain), asyncio.Event()
     for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     port = await service.listen(host, port, shown.context)

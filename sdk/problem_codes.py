@@ -126,6 +126,7 @@ _CALLS: dict[str, tuple[int, str]] = {
     ),
     "NODE_DIVERGED": (503, "A certificate contradicts what this node executed. Ask another one."),
     "AUTHORITY_UNREACHABLE": (503, "The CA behind this node does not answer. Try again shortly."),
+    "CHAIN_UNREACHABLE": (503, "The CA cannot ask the chain now which certificates are revoked. Try again shortly."),
     "AUTHORITY_FAULT": (503, "The CA cannot answer; its log says why. Tell its operator."),
     "TOO_MANY_WAITING": (503, "As many registrations as may wait are waiting. Try later, or ask for a code."),
     "NODE_UNREACHABLE": (503, "The node behind this endpoint does not answer. Try again shortly, or ask another one."),

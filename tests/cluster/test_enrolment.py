@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,6 +26,7 @@ from ca.certificates import RequestFacts, Role, create_request
 from ca.issuing import make_certificate
 from ca.keys import SigningKey
 from ca.messages import renewal_text
+from ca.tls import pem_of, trusting_context
 from cli.main import app
 from cluster import Cluster
 from sdk import methods
@@ -57,11 +59,19 @@ class World:
         finally:
             del os.environ["WATTQ_NETWORK__CA_URL"]
 
-    def serve(self) -> None:
-        words = ["ca", "serve", "-d", str(self.net / "ca"), "--port", str(self.port)]
+    def serve(self, *more: str) -> None:
+        words = ["ca", "serve", "-d", str(self.net / "ca"), "--port", str(self.port), *more]
         self.service = subprocess.Popen([sys.executable, "-m", "cli", *words], stdout=subprocess.PIPE)
         assert self.service.stdout is not None
         assert self.service.stdout.readline().decode().strip() == f"the CA is served at {self.url}"
+
+    async def health(self) -> dict[str, Any]:
+        """Of the CA service."""
+        tls = trusting_context(pem_of([Authority.open(self.net / "ca").root_der]))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
+            answer = await session.get(f"{self.url}/v1/health")
+            found: dict[str, Any] = json.loads(await answer.read())
+            return found
 
     def end_service(self) -> int:
         assert self.service is not None
@@ -175,6 +185,38 @@ async def test_a_revocation_holds_on_the_chain_from_the_stated_height(world: Wor
         await ca.call(methods.RENEW, RenewParams(serial=serial, proof=carol.key.sign(renewal_text(serial))))
     await ca.close()
     assert caught.value.code == "CERTIFICATE_REVOKED"
+
+
+async def test_a_ca_apart_from_any_node_learns_of_a_revocation_from_the_chain(world: World) -> None:
+    """One that nobody noted at the CA, as from the page: it renewed the certificate, and knew of no chain."""
+    assert (await world.health())["chain"] is None
+    world.end_service()
+    world.serve("--node", world.at(2), "--node", world.at(3), "--genesis", str(world.net / "genesis.json"))
+
+    async def has_looked() -> bool:
+        return (await world.health())["chain"]["age_s"] is not None
+
+    await until(has_looked, WITHIN_S)
+    erin = await world.network.enter("erin", "seller", 2)
+    serial = (await world.user(erin.key.signer))["serial"]
+    renewal = RenewParams(serial=serial, proof=erin.key.sign(renewal_text(serial)))
+    ca = HttpTransport(world.at(3))
+    try:
+        with pytest.raises(Refused, match="RENEWAL_TOO_EARLY"):
+            await ca.call(methods.RENEW, renewal)
+        operators = [world.network.second_operator]
+        revoked = {"serial": serial, "reason": "lost"}
+        async with world.network.client(1, world.network.operator.key) as client:
+            await client.invoke("governance", "revoke", revoked, co_signers=operators)
+
+        async def is_barred() -> bool:
+            with pytest.raises(Refused) as caught:
+                await ca.call(methods.RENEW, renewal)
+            return caught.value.code == "CERTIFICATE_REVOKED"
+
+        await until(is_barred, WITHIN_S)
+    finally:
+        await ca.close()
 
 
 async def test_a_node_takes_up_its_new_certificate_without_a_restart(world: World) -> None:

@@ -77,6 +77,7 @@ export default {
   "problem.ADMISSION_REFUSED": "Admission was refused: no such role or organisation, or an operator said no. Ask why.",
   "problem.TOO_MANY_WAITING": "As many registrations as may wait are waiting. Try later, or ask for a code.",
   "problem.AUTHORITY_UNREACHABLE": "The certificate authority does not answer. Try again shortly.",
+  "problem.CHAIN_UNREACHABLE": "The certificate authority cannot ask the chain now which certificates are revoked. Try again shortly.",
   "problem.AUTHORITY_FAULT": "The certificate authority cannot answer. Tell its operator.",
   "problem.RENEWAL_TOO_EARLY": "A certificate is renewed in the last third of its time. Try again then.",
   "problem.CLOCK_OFF": "Your clock is more than five minutes off. Set it, and try again.",

@@ -77,6 +77,7 @@ export default {
   "problem.ADMISSION_REFUSED": "未获准入：没有这种角色或组织，或运营方拒绝了。请询问原因。",
   "problem.TOO_MANY_WAITING": "等待中的注册已达上限。请稍后再试，或索取准入码。",
   "problem.AUTHORITY_UNREACHABLE": "认证机构没有应答。请稍后再试。",
+  "problem.CHAIN_UNREACHABLE": "认证机构目前无法向链查询哪些证书已吊销。请稍后再试。",
   "problem.AUTHORITY_FAULT": "认证机构无法应答。请告知其运营方。",
   "problem.RENEWAL_TOO_EARLY": "证书在有效期的最后三分之一内才能续期。请届时再试。",
   "problem.CLOCK_OFF": "您的时钟误差超过五分钟。请校准后再试。",

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from desk import Desk
-from ledgers import ALICE, BOB, user_value
+from ledgers import ALICE, BOB, GENESIS, user_value
 
 from api.affairs import Affairs
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
+from ledger.proofs import state_proof_from_json, verify_state_proof
 from sdk.errors import Refused
 from sdk.streams import StreamParams
 
@@ -79,3 +80,21 @@ async def test_the_node_tells_a_revoked_party_of_no_trade_over_mqtt(desk: Desk) 
     assert affairs.is_told(ALICE.signer)
     desk.plant(revocation(ALICE))
     assert (affairs.is_told(ALICE.signer), affairs.is_told(BOB.signer)) == (False, True)
+
+
+@pytest.mark.parametrize("who", [None, BOB], ids=["stranger", "user"])
+async def test_whoever_names_a_serial_learns_whether_it_is_revoked_and_nobody_gets_a_list(
+    desk: Desk, who: SigningKey | None
+) -> None:
+    desk.plant(revocation(ALICE))
+    desk.certify(desk.ledger.height)
+    assert desk.projector.wait_for(desk.ledger.height, 30.0)
+    (key,) = revocation(ALICE)
+    token = "" if who is None else await desk.token(who)
+    assert verify_state_proof(state_proof_from_json((await desk.call("proof", token, key=key)).proof), GENESIS).version
+    absent = (await desk.call("proof", token, key=key + "0")).proof
+    assert verify_state_proof(state_proof_from_json(absent), GENESIS).version is None
+    if who is not None:
+        assert (await desk.call("query", token, selector={"_id": key})).rows[0].value["reason"] == "stolen"
+        for selector in ({"v.type": "revocation"}, {"_id": {"$gte": "governance/revoked/"}}, {"$nor": [{"_id": key}]}):
+            assert (await desk.call("query", token, selector={**selector, "v.reason": "stolen"})).rows == ()
