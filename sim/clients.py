@@ -111,7 +111,7 @@ class SimClient:
         )
         world.submitted.add(envelope.tx_id)
         world.made.append(envelope)
-        self._ask(envelope)
+        self._ask(envelope, self._chance.randrange(len(world.nodes)))
         return envelope
 
     def propose(self, owners: Sequence[int], first_primary: int) -> None:
@@ -160,15 +160,15 @@ class SimClient:
 
     # -------------------------------------------------------------------------------------------- asking
 
-    def _ask(self, envelope: Envelope) -> None:
-        """Send it to some node; and to another, if no proof comes in time."""
+    def _ask(self, envelope: Envelope, place: int) -> None:
+        """Send it to a node; and to the next one, if no proof comes in time: chance alone could meet a liar each time."""
         world = self._world
         if self._envelope is not envelope:
             return
-        node = world.nodes[self._chance.randrange(len(world.nodes))]
+        node = world.nodes[place % len(world.nodes)]
         for delay_ms in world.network.delays_ms():
             world.later(delay_ms, lambda: node.submit(envelope, self))
-        world.later(RETRY_MS, lambda: self._ask(envelope))
+        world.later(RETRY_MS, lambda: self._ask(envelope, place + 1))
 
     def answer(self, tx_id: bytes, data: bytes) -> None:
         """A node's answer: an encoded receipt, which is believed only if it proves itself."""

@@ -106,7 +106,7 @@ def test_a_seed_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, monk
 
 
 def test_a_campaign_counts_what_happened() -> None:
-    made, figures = Campaign(0, 0), run_seed(2, 4, "partition")
+    made, figures = Campaign(0, 0), run_seed(4, 4, "partition")
     made.add(figures)
     row = made.rows["partition"]
     assert (row.messages, row.view_changes, row.befallen) == (
