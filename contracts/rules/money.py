@@ -7,7 +7,7 @@ from collections import Counter
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS
 from contracts.rules.disputes import DISPUTES
-from contracts.rules.signatures import POLICIES, has_signed
+from contracts.rules.signatures import POLICIES, are_two_operators, has_signed
 from contracts.rules.trades import PAID
 from ledger.execution import Call
 from ledger.values import Value
@@ -19,7 +19,7 @@ BALANCING, GRID = "balancing", "grid"
 
 def money(call: Call, changes: Changes) -> Violation | None:
     """An account gains what is settled, decided, adjusted or forfeited by this call; the rest is one deposit or
-    withdrawal, which takes two operators, or one transfer, which takes the payer."""
+    withdrawal, which takes operators of two organisations, or one transfer, which takes the payer."""
     gained: Counter[str] = Counter()
     for key in changes.below(ACCOUNTS):
         new, old = changes.new(key), changes.old(key)
@@ -29,7 +29,7 @@ def money(call: Call, changes: Changes) -> Violation | None:
     entered = _total(changes, new=True) - _total(changes, new=False) if "credit/total" in changes.raw else 0
     if gained.total() != entered:
         return Violation.MONEY
-    if entered and len(set(call.signers)) < 2:
+    if entered and not are_two_operators(call, changes):
         return Violation.OPERATORS
     for moved in (_settled(changes), _decided(changes), _adjusted(changes), _forfeited(changes)):
         gained.subtract(moved)

@@ -1,7 +1,7 @@
 """Money: integer micro-currency, in accounts with an available and a held part.
 
-Account: `account/<signer>`. The sum over all accounts changes only by deposit and withdrawal, each signed by two
-operators; `total` keeps it. The market holds a buyer's limit amount and a seller's collateral (market rules,
+Account: `account/<signer>`. The sum over all accounts changes only by deposit and withdrawal, each signed by operators of
+two organisations; `total` keeps it. The market holds a buyer's limit amount and a seller's collateral (market rules,
 "Collateral"); settlement pays from what is held.
 
 Policy: `policy/<account>` = {"keys", "threshold"}: as many of these keys sign for the account instead of its owner's.
@@ -14,8 +14,8 @@ KEYS_MAX = 16
 
 @export("operator")
 def deposit(account: str, amount: int):
-    """Credit an account against money received outside; two operators sign. Errors: TWO_OPERATORS, AMOUNT_INVALID,
-    and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back."""
+    """Credit an account against money received outside; operators of two organisations sign, or two of the only one that
+    governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back."""
     check_operators(amount)
     if account not in OWN_ACCOUNTS.split(" "):
         authenticate(account, [])
@@ -26,7 +26,7 @@ def deposit(account: str, amount: int):
 
 @export("operator")
 def withdraw(account: str, amount: int):
-    """Pay an account's available money out; two operators sign. Errors: INSUFFICIENT_FUNDS, as deposit."""
+    """Pay an account's available money out; operators sign as for a deposit. Errors: INSUFFICIENT_FUNDS, as deposit."""
     check_operators(amount)
     change(account, -amount, 0, 0)
     add_total(-amount)
@@ -96,8 +96,18 @@ def need_signatures(policy):
 
 
 def check_operators(amount):
-    require(len(signers()) >= 2, "TWO_OPERATORS", "Two operators sign deposits and withdrawals.")
-    authenticate(signers()[1], ["operator"])
+    names = peek("governance", "organisations")["names"]
+    operators = []
+    organisations = []
+    for signer in signers():
+        if standing(signer, ["operator"]) == "":
+            organisation = peek("registry", "user/" + signer)["organisation"]
+            if organisation in names:
+                operators.append(signer)
+                if organisation not in organisations:
+                    organisations.append(organisation)
+    enough = len(operators) >= 2 and (len(organisations) >= 2 or len(names) == 1)
+    require(enough, "TWO_OPERATORS", "Operators of two organisations sign deposits and withdrawals.")
     check_amount(amount)
 
 

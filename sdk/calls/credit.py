@@ -8,14 +8,14 @@ from sdk.calling import Call, View
 
 
 def deposit(*, account: str, amount: int) -> Call:
-    """Credit an account against money received outside; two operators sign. Errors: TWO_OPERATORS, AMOUNT_INVALID,
-    and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back.
+    """Credit an account against money received outside; operators of two organisations sign, or two of the only one that
+    governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back.
     """
     return Call("credit", "deposit", {"account": account, "amount": amount})
 
 
 def withdraw(*, account: str, amount: int) -> Call:
-    """Pay an account's available money out; two operators sign. Errors: INSUFFICIENT_FUNDS, as deposit."""
+    """Pay an account's available money out; operators sign as for a deposit. Errors: INSUFFICIENT_FUNDS, as deposit."""
     return Call("credit", "withdraw", {"account": account, "amount": amount})
 
 

@@ -95,8 +95,8 @@ def test_a_deposit_and_a_withdrawal_move_the_total(market: Market) -> None:
 @pytest.mark.parametrize(
     ("function", "changed", "signers", "code"),
     [
-        ("deposit", {}, ("op1",), "TWO_OPERATORS"), ("deposit", {}, ("op1", "sol"), "ROLE_REQUIRED"),
-        ("deposit", {}, ("op1", "op1"), "VALIDATION_OPERATORS"),
+        ("deposit", {}, ("op1",), "TWO_OPERATORS"), ("deposit", {}, ("op1", "sol"), "TWO_OPERATORS"),
+        ("deposit", {}, ("op1", "op1"), "TWO_OPERATORS"),
         ("deposit", {"amount": 0}, ("op1", "op2"), "AMOUNT_INVALID"),
         ("deposit", {"amount": -5}, ("op1", "op2"), "AMOUNT_INVALID"),
         ("deposit", {"amount": 10**15 + 1}, ("op1", "op2"), "AMOUNT_INVALID"),
@@ -111,6 +111,24 @@ def test_bad_deposits_and_withdrawals(
     market: Market, function: str, changed: dict[str, Any], signers: tuple[str, ...], code: str
 ) -> None:
     assert market.code("credit", function, {"account": "sol", "amount": 5, **changed}, *signers) == code
+
+
+@pytest.mark.parametrize("function", ["deposit", "withdraw"])
+def test_two_operators_of_one_organisation_move_no_money(market: Market, function: str) -> None:
+    market.chain.user("op1b", "operator", "organisation of op1")
+    market.chain.user("guest", "operator", "an organisation that does not govern")
+    args = {"account": "sol", "amount": 5}
+    for signers in (("op1", "op1b"), ("op1", "guest")):
+        assert market.code("credit", function, args, *signers) == "TWO_OPERATORS"
+    market.ok("credit", function, args, "op1", "op1b", "op2")
+
+
+def test_where_one_organisation_governs_two_of_its_operators_move_money(market: Market) -> None:
+    market.chain.user("op1b", "operator", "organisation of op1")
+    market.chain.put("governance/organisations", {"names": ["organisation of op1"], "threshold": 1})
+    args = {"account": "sol", "amount": 5}
+    assert market.code("credit", "deposit", args, "op1", "op2") == "TWO_OPERATORS"
+    market.ok("credit", "deposit", args, "op1", "op1b")
 
 
 def test_held_money_is_not_withdrawn(market: Market) -> None:
