@@ -189,8 +189,9 @@ class Host:
         return {"emit": emit, "call": call, "schedule": schedule, "calling_contract": calling_contract}
 
     def _context_functions(self) -> Functions:
-        now = self._now
+        now, gas = self._now, self._meter.gas
         return {
+            "gas_left": lambda: gas[0],
             "caller": lambda: now[0].caller,
             "signers": lambda: list(now[0].call.signers),
             "tx_id": lambda: now[0].call.tx_id,

@@ -48,7 +48,7 @@ HOST: dict[str, tuple[int, int]] = {
     "tx_index": (0, 0), "call": (3, 3), "require": (3, 3), "fail": (2, 2), "authenticate": (2, 2), "standing": (2, 2),
     "certificate": (1, 1), "schedule": (3, 3), "parameter": (1, 1),
     "root_certificate": (1, 1), "accused": (1, 1), "epoch_fault": (1, 1), "contract_fault": (2, 2),
-    "contract_hash": (1, 1),
+    "contract_hash": (1, 1), "gas_left": (0, 0),
 }  # fmt: skip
 """The host's functions, with how few and how many arguments each takes."""
 BUILTINS: dict[str, tuple[int, int]] = {

@@ -161,7 +161,7 @@ class SimClient:
     # -------------------------------------------------------------------------------------------- asking
 
     def _ask(self, envelope: Envelope, place: int) -> None:
-        """Send it to a node; and to the next one, if no proof comes in time: chance alone could meet a liar each time."""
+        """Send it to a node; and to the next one, if no proof comes in time: chance could meet one liar each time."""
         world = self._world
         if self._envelope is not envelope:
             return

@@ -5,7 +5,15 @@ from __future__ import annotations
 from contracts.rules.changes import TRADES, Changes, Violation, place_of
 from contracts.rules.deliveries import is_usable
 from contracts.rules.disputes import DISPUTES, open_disputes
-from contracts.rules.signatures import MANDATES, PARTIES, POLICIES, READINGS, is_confirmed_lawfully, is_decided, terms_of
+from contracts.rules.signatures import (
+    MANDATES,
+    PARTIES,
+    POLICIES,
+    READINGS,
+    is_confirmed_lawfully,
+    is_decided,
+    terms_of,
+)
 from ledger.execution import Call
 from ledger.values import Value
 

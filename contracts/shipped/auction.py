@@ -26,8 +26,9 @@ LANES = 4
 PAGE_ROWS = 250
 SCREENED_MAX = 500
 ENDED_MAX = 100
-STEPS_MAX = 3000
 FILLS_MAX = 100
+# A step ends where less gas is left: more than one more order and the end of the step can cost.
+GAS_RESERVE = 250000
 RESCUE_MS = 60000
 SALT_MIN = 16
 SALT_MAX = 64
@@ -270,9 +271,15 @@ def clear(product, interval):
     """Gate closure: begin with what was never revealed, in several calls a block."""
     run = get(run_key(product, interval))
     run["stage"] = "forfeit"
+    run["steps"] = 0
     put(run_key(product, interval), run)
+    set_to_work(run)
+    schedule(block_time() + RESCUE_MS, "rescue", [product, interval, 0])
+
+
+def set_to_work(run):
     for lane in range(LANES):
-        schedule(block_time(), "work", [product, interval])
+        schedule(block_time(), "work", [run["product"], run["interval"]])
 
 
 @deadline
@@ -296,9 +303,34 @@ def work(product, interval):
         fill(run)
     else:
         rest(run)
+    if run["stage"] != "done":
+        run["steps"] += 1
     put(run_key(product, interval), run)
     if run["stage"] != "done":
         schedule(block_time(), "work", [product, interval])
+
+
+@deadline
+def rescue(product, interval, steps):
+    """A clearing that got nowhere since must not keep what orders hold: what it has traded stays, all else ends.
+
+    Each minute until the end. Whatever is set to work earlier has run by now, so that no step means that steps fail.
+    """
+    run = get(run_key(product, interval))
+    if run["stage"] == "done":
+        return
+    stage = run["stage"]
+    if run["steps"] == steps:
+        if stage == "mechanism":
+            fail_mechanism(run)
+        else:
+            emit("clearing_failed", {"product": product, "interval": interval, "stage": stage})
+            if stage != "forfeit" and stage != "rest":
+                run["failed"] = "CLEARING_FAILED"
+                begin(run, "rest")
+        put(run_key(product, interval), run)
+        set_to_work(run)
+    schedule(block_time() + RESCUE_MS, "rescue", [product, interval, run["steps"]])
 
 
 def begin(run, stage):
@@ -312,6 +344,8 @@ def forfeit(run):
     """Sealed orders that were not revealed lose their tier."""
     rows = scan("unrevealed/" + place_of(run) + "/", "", ENDED_MAX)
     for key, order in rows:
+        if gas_left() < GAS_RESERVE:
+            return
         record = get("sealed/" + order)
         record["status"] = "forfeited"
         put("sealed/" + order, record)
@@ -331,6 +365,8 @@ def screen(run):
     suspended = {}
     ended = 0
     for key, row in rows:
+        if gas_left() < GAS_RESERVE:
+            return
         run["after"] = key
         owner = row[1]
         meter = row[2]
@@ -358,7 +394,6 @@ def screen(run):
         begin_match(run)
     else:
         begin(run, "mechanism")
-        schedule(block_time() + RESCUE_MS, "give_up", [run["product"], run["interval"]])
 
 
 def begin_match(run):
@@ -377,7 +412,7 @@ def match(run):
     ask = run["ask"]
     bids = walk_from(run, "bid", bid["after"])
     asks = walk_from(run, "ask", ask["after"])
-    for step in range(STEPS_MAX):
+    while gas_left() >= GAS_RESERVE:
         if bid["left_wh"] == 0:
             advance(bid, bids, "bid")
         if ask["left_wh"] == 0:
@@ -505,7 +540,7 @@ def fill(run):
     for number in range(FILLS_MAX):
         for side in ["bid", "ask"]:
             more = more and foremost(run, side, states[side], walks[side], shares, records)
-        if not more:
+        if not more or gas_left() < GAS_RESERVE:
             break
         bid = records["bid"]
         ask = records["ask"]
@@ -609,6 +644,8 @@ def rest(run):
     side = run["side"]
     rows = scan(prefix_of(run, side), "", ENDED_MAX)
     for key, row in rows:
+        if gas_left() < GAS_RESERVE:
+            return
         if side == "side":
             delete(key)
         else:
@@ -624,7 +661,7 @@ def rest(run):
 
 def finish(run):
     """Keep what people ask for later, not how it was found."""
-    for name in ["side", "after", "bid", "ask", "level_wh", "given_wh", "extra_wh"]:
+    for name in ["side", "after", "steps", "bid", "ask", "level_wh", "given_wh", "extra_wh"]:
         if name in run:
             run.pop(name)
     delete("shares/" + place_of(run))
@@ -637,7 +674,7 @@ def finish(run):
 def ask_mechanism(run):
     """Let another contract say price and shares, and believe nothing of it: limits, sums and orders are checked here.
 
-    If it fails, this call is undone with it, and `give_up` ends the auction without trades.
+    If it fails, this call is undone with it, and `rescue` ends the auction without trades.
     """
     bids = orders_of(run, "bid")
     asks = orders_of(run, "ask")
@@ -691,17 +728,6 @@ def fail_mechanism(run):
     run["failed"] = "MECHANISM_FAILED"
     emit("mechanism_failed", {"product": run["product"], "interval": run["interval"], "mechanism": run["mechanism"]})
     begin(run, "rest")
-
-
-@deadline
-def give_up(product, interval):
-    """A mechanism that never answered must not keep what orders hold."""
-    run = get(run_key(product, interval))
-    if run["stage"] == "mechanism":
-        fail_mechanism(run)
-        put(run_key(product, interval), run)
-        for lane in range(LANES):
-            schedule(block_time(), "work", [product, interval])
 
 
 # ------------------------------------------------------------------------------------------- common rules

@@ -12,7 +12,7 @@ from sim.world import World
 
 
 def test_a_client_that_has_no_answer_asks_each_node_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: it drew a node anew each time, met the one liar nine times in a row, and said that it was censored."""
+    """Regression: it drew a node anew each time, met the one liar nine times in a row, and seemed censored."""
     asked: list[int] = []
     monkeypatch.setattr(SimNode, "submit", lambda node, envelope, client: asked.append(node.place))
     plan = Plan(1, "none", clients=1, operations=1, chaos_ms=500, calm_ms_max=9_000)

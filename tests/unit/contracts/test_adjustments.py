@@ -188,9 +188,7 @@ def decided(market: Market, trade: str, side: str, paid: int) -> None:
 
 @pytest.mark.parametrize("decided_first", [False, True])
 @pytest.mark.parametrize("disputed_first", [False, True])
-def test_a_dispute_of_one_micro_voids_no_correction(
-    market: Market, disputed_first: bool, decided_first: bool
-) -> None:
+def test_a_dispute_of_one_micro_voids_no_correction(market: Market, disputed_first: bool, decided_first: bool) -> None:
     """A buyer escaped paying for what a correction brought, by disputing one micro of what the estimate owed."""
     arbitrated(market)
     (trade,) = traded(market, 10_000)
