@@ -1,5 +1,5 @@
-"""An adjustment is the difference between what a trade owed and what it owes by a later reading, beside what is disputed;
-both sign it too, or one of them and the arbiter."""
+"""An adjustment is the difference between what a trade owed and what it owes by a later reading, beside what is
+disputed; both sign it too, or one of them and the arbiter."""
 
 from __future__ import annotations
 

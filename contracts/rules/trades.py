@@ -1,4 +1,5 @@
-"""A trade keeps its terms, delivers no more than was metered, and is paid once, with both signatures or the arbiter's for one."""
+"""A trade keeps its terms, delivers no more than was metered, and is paid once, with both signatures or the arbiter's
+for one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Money: integer micro-currency, in accounts with an available and a held part.
 
-Account: `account/<signer>`. The sum over all accounts changes only by deposit and withdrawal, each signed by operators of
-two organisations; `total` keeps it. The market holds a buyer's limit amount and a seller's collateral (market rules,
+Account: `account/<signer>`. The sum over all accounts changes only by deposit and withdrawal, each signed by operators
+of two organisations; `total` keeps it. The market holds a buyer's limit amount and a seller's collateral (market rules,
 "Collateral"); settlement pays from what is held.
 
 Policy: `policy/<account>` = {"keys", "threshold"}: as many of these keys sign for the account instead of its owner's.
@@ -14,8 +14,9 @@ KEYS_MAX = 16
 
 @export("operator")
 def deposit(account: str, amount: int):
-    """Credit an account against money received outside; operators of two organisations sign, or two of the only one that
-    governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back."""
+    """Credit an account against money received outside; operators of two organisations sign, or two of the only one
+    that governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and
+    `grid` are filled too, for adjustments to pay back."""
     check_operators(amount)
     if account not in OWN_ACCOUNTS.split(" "):
         authenticate(account, [])

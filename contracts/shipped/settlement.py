@@ -3,8 +3,9 @@
 delivered = min(contracted, remaining metered), first trade first: trades of 5 and 4 Wh with 8 Wh injected deliver 5
 and 3. The shortfall is charged to the seller at the imbalance price. States: matched -> proposed -> settled; silence
 past the deadline makes a trade overdue: it keeps its hold, both and the arbiter are told, and it can still be
-confirmed, or decided by the arbiter with the one who has signed. No payment without both signatures, except by a mandate that a party signed before the trade was made. A
-dispute freezes what it names; two of seller, buyer and arbiter decide on it, and on overdue adjustments.
+confirmed, or decided by the arbiter with the one who has signed. No payment without both signatures, except by a
+mandate that a party signed before the trade was made. A dispute freezes what it names; two of seller, buyer and arbiter
+decide on it, and on overdue adjustments.
 
 Trade: `trade/<id>`. Reading: `reading/<meter>/<interval>`; those before it: `superseded/<meter>/<interval>/<n>`. What
 each trade of a meter's interval got: `share/<meter>/<interval>/<trade>` = [contracted, delivered or None, adjustments].
@@ -39,8 +40,8 @@ def open_trade(
 ):
     """A match; its money is held already. `price` is what the buyer pays, `grid_fee` the part of it that the grid gets.
 
-    The market's fee, the parties' policies and mandates are kept with the trade. Errors: TOO_MANY_TRADES for one meter and interval,
-    GRID_FEE_INVALID.
+    The market's fee, the parties' policies and mandates are kept with the trade. Errors: TOO_MANY_TRADES for one meter
+    and interval, GRID_FEE_INVALID.
     """
     require(0 <= grid_fee and grid_fee <= price, "GRID_FEE_INVALID", "The grid fee is a part of the price.")
     time = "/" + pad(interval, 10)

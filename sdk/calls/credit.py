@@ -8,8 +8,9 @@ from sdk.calling import Call, View
 
 
 def deposit(*, account: str, amount: int) -> Call:
-    """Credit an account against money received outside; operators of two organisations sign, or two of the only one that
-    governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and `grid` are filled too, for adjustments to pay back.
+    """Credit an account against money received outside; operators of two organisations sign, or two of the only one
+    that governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and
+    `grid` are filled too, for adjustments to pay back.
     """
     return Call("credit", "deposit", {"account": account, "amount": amount})
 
