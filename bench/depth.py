@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.vm import INTERVAL, INTERVAL_MS, LOT_WH, PEOPLE, PRICE, Book, meter, meter_record
+from bench.vm import INTERVAL, INTERVAL_MS, LOT_WH, PEOPLE, PRICE, Book, meter, meter_record, signer_of
 from contracts.machine import PythonMachine
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.validation import MarketValidator
@@ -106,7 +106,7 @@ def _enter(book: Book, machine: PythonMachine, number: int) -> None:
     """One order; a seller has meters enough for all its trades."""
     side, role = ("bid", "buyer") if number % 2 else ("ask", "seller")
     person = number // 2 % PEOPLE
-    signer = f"{role}{person:03d}"
+    signer = signer_of(role, person)
     name = meter(role, person)
     if side == "ask":
         name = meter(role, number // 2 // PEOPLE // TRADES_A_METER * PEOPLE + person)

@@ -16,6 +16,7 @@ import gc
 import json
 import os
 import time
+from hashlib import sha256
 from typing import Any
 
 from contracts.catalog import shipped_sources
@@ -50,14 +51,20 @@ def market_state() -> MemoryState:
     values |= {f"governance/parameter/{name}": {"value": value} for name, value in MARKET_PARAMETERS.items()}
     for role in ("seller", "buyer"):
         for number in range(PEOPLE):
-            signer = f"{role}{number:03d}"
+            signer = signer_of(role, number)
             values[f"registry/user/{signer}"] = _user(signer, role)
             values[f"credit/account/{signer}"] = {
                 "type": "account", "signer": signer, "available": DEPOSIT, "held": 0,
             }  # fmt: skip
     for number in range(PEOPLE):
-        values[f"registry/meter/{meter('buyer', number)}"] = meter_record(meter("buyer", number), f"buyer{number:03d}")
+        name = meter("buyer", number)
+        values[f"registry/meter/{name}"] = meter_record(name, signer_of("buyer", number))
     return MemoryState({key: Entry(0, 0, encode_value(value)) for key, value in values.items()})
+
+
+def signer_of(role: str, number: int) -> str:
+    """As long as people's are, which are digests of their keys."""
+    return sha256(f"{role}{number:03d}".encode()).hexdigest()
 
 
 def _user(signer: str, role: str) -> dict[str, Value]:
@@ -91,7 +98,7 @@ class Book:
     def place(self, side: str, number: int, price: int, energy_wh: int = LOT_WH) -> None:
         """One order; a seller's meter is used for few trades, as each may have a hundred."""
         role = "seller" if side == "ask" else "buyer"
-        signer = f"{role}{number % PEOPLE:03d}"
+        signer = signer_of(role, number % PEOPLE)
         name = meter(role, number % PEOPLE) if side == "bid" else meter(role, number // 50 * PEOPLE + number % PEOPLE)
         key = f"registry/meter/{name}"
         if self.overlay.get(key) is None:

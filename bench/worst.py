@@ -18,7 +18,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
-from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state
+from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state, signer_of
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.envelope import Envelope, Payload
@@ -101,7 +101,7 @@ WORST = {
         "for m in range(33):\n            put('k' + str(n), 1)\n            n += 1\n        y = scan('k', '', 1)",
     ),
     "call another": ("x = 0", "y = call('other', 'nothing', [])"),
-    "standing": ("x = 0", "y = standing('seller001', ['seller'])"),
+    "standing": ("x = 0", "y = standing('" + signer_of("seller", 1) + "', ['seller'])"),
 }
 """What is set up, and what is then done until the gas is used."""
 ROWS = 1_000
@@ -131,7 +131,7 @@ def worst() -> dict[str, float]:
     state, machine = base_state(), PythonMachine()
     for name in WORST:
         state.apply({CONTRACT_PREFIX + "worst": _contract(source_of(name))})
-        call = Call("worst", "run", {}, ("seller001",), "", GAS_LIMIT, NOW_MS, 1, 0, "transaction")
+        call = Call("worst", "run", {}, (signer_of("seller", 1),), "", GAS_LIMIT, NOW_MS, 1, 0, "transaction")
         took = []
         for _ in range(2):
             view = TransactionView(Overlay(state))
@@ -171,7 +171,7 @@ def block_of(name: str) -> tuple[float, int]:
 
 
 def _envelope(number: int) -> Envelope:
-    payload = Payload("", "main", (f"seller{number:03d}",), "worst", "run", {}, 0, 100, GAS_LIMIT)
+    payload = Payload("", "main", (signer_of("seller", number),), "worst", "run", {}, 0, 100, GAS_LIMIT)
     return Envelope(b"", b"", number.to_bytes(32, "big"), b"", payload, ())
 
 
