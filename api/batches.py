@@ -126,7 +126,7 @@ async def _chunk(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(LINE_S):
             return await request.content.readany()
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionResetError):
         raise malformed() from None
     except TimeoutError:
         message = f"The next line did not arrive within {LINE_S:g} s. Send the rest in another batch."

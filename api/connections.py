@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -24,6 +24,9 @@ HEALTH_CONNECTIONS_MAX = 16
 """Connections beyond the others that are answered about health only."""
 IDLE_S, HEALTH_IDLE_S = 75.0, 5.0
 """How long a connection without a request keeps its place; one that is heard about health only, in all."""
+
+CONTINUE = "100-continue"
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEALTH, ALIVE, READY = "/v1/health", "/healthz", "/readyz"
 HEALTH_PATHS = frozenset({HEALTH, ALIVE, READY})
@@ -139,19 +142,6 @@ class Connection(web.RequestHandler):
         return response
 
 
-async def listening(
-    runner: web.AppRunner, hall: Hall, host: str, port: int, context: ssl.SSLContext | None
-) -> asyncio.Server:
-    """A server of an application that has been set up, whose connections are counted in ``hall``."""
-    loop, manager = asyncio.get_running_loop(), runner.server
-    assert manager is not None, "it has been set up"
-
-    def accept() -> Connection:
-        return Connection(manager, loop, hall)
-
-    return await loop.create_server(accept, host, port, ssl=context, reuse_address=True)
-
-
 def _protocol_fault(status: int, error: BaseException | None) -> Problem:
     if isinstance(error, LineTooLong):
         return Problem("HEADERS_TOO_LARGE", "A line of the request's head is too long. Shorten it.", 431)
@@ -160,10 +150,19 @@ def _protocol_fault(status: int, error: BaseException | None) -> Problem:
     return our_fault(log, "an HTTP request")
 
 
+def check_expectation(handle: Handle) -> Handle:
+    """What looks at ``Expect`` before anything else does: it is answered before any middleware is asked."""
+
+    async def checked(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
+            return problem_response(Problem("EXPECTATION_UNKNOWN", "Only 100-continue can be expected.", 417))
+        return await handle(request)
+
+    return checked
+
+
 async def expected(request: web.Request) -> web.StreamResponse | None:
-    """Answer ``Expect: 100-continue``; nothing else can be expected."""
-    if request.headers.get("Expect", "").lower() != "100-continue":
-        return problem_response(Problem("EXPECTATION_UNKNOWN", "Only 100-continue can be expected.", 417))
+    """Answer ``Expect: 100-continue``; see ``check_expectation``."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0
     return None

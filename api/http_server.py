@@ -7,7 +7,7 @@ import ssl
 
 from aiohttp import web
 
-from api.connections import ADDRESS_SHARE, Connection, Hall
+from api.connections import ADDRESS_SHARE, Connection, Hall, check_expectation
 from api.doorkeeper import doorkeeper
 from ca.listening import Listener, Threshold
 
@@ -35,6 +35,7 @@ class HttpServer:
         await self._runner.setup()
         loop, manager = asyncio.get_running_loop(), self._runner.server
         assert manager is not None, "it has been set up"
+        manager.request_handler = check_expectation(manager.request_handler)
 
         def accept(plain: bool = False) -> Connection:
             return Connection(manager, loop, self.hall, plain)

@@ -88,6 +88,9 @@ async def problems(request: web.Request, handler: Respond) -> web.StreamResponse
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = error.headers["Allow"]
         return response
+    except ConnectionResetError:
+        # Whoever asked has hung up: nobody reads this, and it is no fault of ours.
+        return problem_response(Problem("REQUEST_MALFORMED", "The request, or its answer, was cut off.", 400))
     except Exception:
         # One caller's request must not end in a bare page; what went wrong is ours, and goes to the log.
         return problem_response(our_fault(log, f"{request.method} {request.path}"))

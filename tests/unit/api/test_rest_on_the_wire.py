@@ -133,6 +133,35 @@ async def test_bytes_that_are_no_text_are_answered_wherever_they_are(server: Wir
     assert status == 200 or document["code"] != "INTERNAL_ERROR", document
 
 
+@pytest.mark.parametrize("path", [b"/", b"/v1/headers", b"/v1/health", b"/openapi.json", b"/nowhere", b"/v1/streams"])
+@pytest.mark.parametrize("expected", [b"miracles", b"\xff\xfe"])
+async def test_what_cannot_be_expected_is_a_problem_wherever_it_is_asked(
+    server: Wire, path: bytes, expected: bytes
+) -> None:
+    """Where there was no call of ours to answer it was plain text, or, by bytes that are no text, an INTERNAL_ERROR."""
+    head = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: " + expected
+    assert problem(await server.send(head + b"\r\n\r\n")) == (417, "EXPECTATION_UNKNOWN")
+
+
+@pytest.mark.parametrize("path", [b"/v1/query", b"/v1/transactions", b"/v1/transactions/batch", b"/v1/sessions"])
+async def test_whoever_hangs_up_within_a_body_is_no_fault_of_the_nodes(
+    server: Wire, path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was an INTERNAL_ERROR with a traceback in the log, as often as anybody liked."""
+    kind = b"application/x-ndjson" if path.endswith(b"batch") else b"application/json"
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nContent-Type: " + kind
+    for half in (b"", b"{", b"{}\n{"):
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head + b"\r\n\r\n" + half)
+        await writer.drain()
+        while server.rest.hall.count == 0:  # noqa: ASYNC110  # the other end tells of it by nothing else
+            await asyncio.sleep(0)
+        writer.transport.abort()
+    assert problem(await server.post(b"nonsense")) == (400, "PARAMETERS_INVALID")
+    await server.rest.close()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
 async def test_the_node_learns_from_where_a_call_comes(server: Wire) -> None:
     """By whom REST is reached, and who reaches the socket by TCP, whatever that one says of itself."""
     await server.send(b"GET /v1/headers HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")
