@@ -49,7 +49,7 @@ from sdk import enrolment
 from sdk.client import AsyncClient
 from sdk.connection import tls_of
 from sdk.errors import Refused, SdkError
-from sdk.process import ending_signals, event_loop_factory
+from sdk.process import ending_signals, event_loop_factory, follow_leash
 from sdk.transports import HttpTransport, connect
 
 At = Annotated[str, typer.Option("--at", help="The URL of a CA, or of a node that passes on to it.")]
@@ -97,6 +97,7 @@ def serve(
         load_policy(directory)
         names = tuple(dict.fromkeys((*(name or ()), *(() if host in ("0.0.0.0", "::") else (host,)), "localhost")))
         shown = ServerCertificate(directory, authority, names, passphrase)
+    follow_leash()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     with refusals(), asyncio.Runner(loop_factory=event_loop_factory()) as run:
         run.run(_serve(authority, shown, host, port, node or [], trusted))

@@ -36,7 +36,7 @@ from demo.summary import print_summary, summary_json, web_addresses
 from demo.world import World
 from ledger.genesis import GENESIS_FILE_NAME
 from sdk.ports import BLOCK_FIRST, claim_ports
-from sdk.process import ending_signals
+from sdk.process import ending_signals, follow_leash
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ async def _run(world: World, profiles: Mapping[str, DayProfile], engine: Engine,
     """Play, and close the world, whatever happens."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    follow_leash()
     for number in ending_signals():
         loop.add_signal_handler(number, stop.set)
     play = Play(world, profiles, console)

@@ -24,7 +24,8 @@ DIRECTORY_MODE = 0o700
 
 LEASH_VARIABLE = "WATTQ_LEASH"
 LEASH_ON_STDIN = "stdin"
-"""Set by a process that holds the other end of its child's standard input for as long as it lives."""
+"""Set by a process that holds the other end of its child's standard input for as long as it lives. Any other value is
+the path of a named pipe that whoever is to be outlived by nobody holds open, and that all its descendants follow."""
 LEASH_GRACE_S = 15.0
 
 
@@ -76,14 +77,22 @@ def leashed_environment() -> dict[str, str]:
 def follow_leash() -> None:
     """If whoever started this process holds a leash, end when they do, however they end.
 
-    A thread waits for the end of standard input, and then asks for an orderly end, as SIGTERM would.
+    A thread waits for the end of the pipe, and then asks for an orderly end, as SIGTERM would.
     """
-    if os.environ.get(LEASH_VARIABLE) == LEASH_ON_STDIN:
-        threading.Thread(target=_wait_for_the_end, name="leash", daemon=True).start()
+    if leash := os.environ.get(LEASH_VARIABLE):
+        end = 0 if leash == LEASH_ON_STDIN else _opened(leash)
+        threading.Thread(target=_wait_for_the_end, args=(end,), name="leash", daemon=True).start()
 
 
-def _wait_for_the_end() -> None:
-    while os.read(0, 1024):
+def _opened(leash: str) -> int:
+    """The reading end of a named pipe, whether anybody holds the other one still, or not any more."""
+    end = os.open(leash, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(end, True)
+    return end
+
+
+def _wait_for_the_end(end: int) -> None:
+    while os.read(end, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(LEASH_GRACE_S)

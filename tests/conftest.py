@@ -1,4 +1,5 @@
-"""What holds for every test: those that start processes run one at a time, and tools may be missing.
+"""What holds for every test: those that start processes run one at a time, what they start ends with them however they
+end, and tools may be missing.
 
 `@pytest.mark.needs("mosquitto")` marks a test that needs a program outside Python. Where the program is
 missing the test is not run and the last lines say how to get it; with CI=true or STRICT=1 the run fails.
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
@@ -16,12 +19,29 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from cli.tools import TOOLS, apt_command
+from sdk.process import LEASH_VARIABLE
 
 SERIAL_MARKERS = ("cluster", "e2e")
 SERIAL_DIRECTORIES = ("tests/cluster/", "tests/e2e/")
 TURN = Path(__file__).resolve().parents[1] / ".pytest_cache" / "turn"
 """Whoever holds this file's lock runs a test that starts processes."""
 NOT_RUN = "not run: needs "
+
+
+LEASH = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nodes and CAs that are started from here on, by whomever, end when this process does: one killed by a timeout
+    cannot end them."""
+    config.stash[LEASH] = pipe = Path(tempfile.mkdtemp(prefix="wattq-tests-")) / "leash"
+    os.mkfifo(pipe, 0o600)
+    os.open(pipe, os.O_RDWR)  # never closed
+    os.environ[LEASH_VARIABLE] = str(pipe)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[LEASH].parent)
 
 
 def is_strict() -> bool:

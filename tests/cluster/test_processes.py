@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -21,6 +22,19 @@ from sdk.process import socket_path
 pytestmark = pytest.mark.cluster
 STARTED_S = 150.0
 ENDED_S = 60.0
+TESTS = Path(__file__).resolve().parents[1]
+KILLED = """
+import signal
+from pathlib import Path
+
+from network import Network
+
+
+async def test_it():
+    await Network(Path(__file__).parent / "network").start()
+    print("it is up", flush=True)
+    signal.pause()
+"""
 
 
 def hear_hang_ups() -> None:
@@ -106,6 +120,31 @@ async def test_a_hang_up_while_a_cluster_starts_ends_what_was_started(tmp_path: 
             assert [name for name in cluster.names if cluster.pid(name) is not None] == []
     finally:
         await cluster.down()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+async def test_nodes_end_with_tests_that_are_killed(tmp_path: Path) -> None:
+    """As by a timeout: they ran on, and the next tests had half a machine."""
+    (tmp_path / "test_it.py").write_text(KILLED)
+    shutil.copy(TESTS / "conftest.py", tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pytest", "-qs", "-p", "no:cacheprovider", "-c", str(TESTS.parent / "pyproject.toml"),
+        str(tmp_path), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(STARTED_S):
+            while (line := await process.stdout.readline()) != b"it is up\n":
+                assert line, "it ended"
+        assert len(users_of(tmp_path)) >= 4
+    finally:
+        process.kill()
+        await process.wait()
+
+    async def gone() -> bool:
+        return not users_of(tmp_path)
+
+    await until(gone, ENDED_S)
 
 
 async def test_a_network_in_a_long_path(tmp_path: Path) -> None:

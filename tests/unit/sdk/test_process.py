@@ -12,7 +12,14 @@ import pytest
 
 from sdk import process
 from sdk.configuration import ConfigurationError
-from sdk.process import SOCKET_PATH_BYTES_MAX, ending_signals, leashed_environment, make_socket_path, socket_path
+from sdk.process import (
+    LEASH_VARIABLE,
+    SOCKET_PATH_BYTES_MAX,
+    ending_signals,
+    leashed_environment,
+    make_socket_path,
+    socket_path,
+)
 
 CHILD = """
 import signal, sys
@@ -92,6 +99,21 @@ def test_the_end_of_the_leash_asks_for_an_orderly_end() -> None:
         assert child.poll() is None
         os.close(held)
         assert child.wait(20) == 7
+
+
+def test_whoever_follows_a_named_pipe_ends_with_whoever_holds_it(tmp_path: Path) -> None:
+    """And does not begin where nobody does any more."""
+    pipe = tmp_path / "leash"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)
+    command, environment = [sys.executable, "-c", CHILD], {**os.environ, LEASH_VARIABLE: str(pipe)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        assert child.poll() is None
+        os.close(held)
+        assert child.wait(20) == 7
+    assert subprocess.run(command, capture_output=True, env=environment, check=False, timeout=20).returncode == 7
 
 
 def test_a_child_ends_when_its_parent_is_killed() -> None:
