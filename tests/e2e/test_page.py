@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lying_node import Elsewhere, Liar
 from network import Network
-from page_guests import NOT_LOOPBACK, SHARED_PAGE, go, url, verified
+from page_guests import NOT_LOOPBACK, SHARED_PAGE, at_length, go, url, verified
 from page_people import PASSPHRASE, WAIT_MS, visit
 from playwright.async_api import Browser, Page, expect
 
@@ -64,6 +64,7 @@ async def test_somebody_registers_and_comes_back_with_the_backup_in_another_brow
     assert await again.page.evaluate(IS_EXTRACTABLE) == [False, False]
 
 
+@at_length
 async def test_a_wrong_passphrase_and_a_damaged_backup_restore_nothing(
     page_network: Network, page_browser: Browser, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def too_few(answer: Any) -> Any:
     return answer
 
 
+@at_length
 @pytest.mark.parametrize("lie", [other_time, other_signature, too_few])
 async def test_a_forged_block_is_caught_by_page_files_from_elsewhere(
     page_network: Network, page_browser: Browser, lie: Any
@@ -225,6 +227,7 @@ async def test_a_forged_receipt_registers_nobody(page_network: Network, page_bro
         assert liar.told == ["/v1/transactions"]
 
 
+@at_length
 async def test_another_block_at_a_height_that_was_verified_is_caught(
     page_network: Network, page_browser: Browser
 ) -> None:
@@ -242,6 +245,7 @@ async def test_another_block_at_a_height_that_was_verified_is_caught(
         assert liar.told
 
 
+@at_length
 async def test_a_node_of_another_network_is_told_apart_until_the_person_trusts_it(
     page_network: Network, page_browser: Browser, tmp_path: Path
 ) -> None:

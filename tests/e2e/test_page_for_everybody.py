@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from network import Network
-from page_guests import SHARED_PAGE, go, url, verified
+from page_guests import SHARED_PAGE, at_length, go, url, verified
 from page_people import WAIT_MS, Visitor, at_page, visit
 from playwright.async_api import Browser, Page, expect
 
@@ -34,6 +34,7 @@ async def looks(browser: Browser, network: Network, **options: Any) -> Visitor:
     return visitor
 
 
+@at_length
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_is_named_and_readable(page_network: Network, page_browser: Browser, scheme: str) -> None:
     guest = await looks(page_browser, page_network, color_scheme=scheme)
@@ -44,7 +45,7 @@ async def test_every_view_is_named_and_readable(page_network: Network, page_brow
         await guest.photograph(f"{scheme}-{path.removeprefix('#/').replace('/', '-')}")
 
 
-@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("width", [pytest.param(390, marks=at_length), 320])
 async def test_nothing_is_wider_than_a_phone(page_network: Network, page_browser: Browser, width: int) -> None:
     guest = await looks(page_browser, page_network)
     await guest.page.set_viewport_size({"width": width, "height": 844})
@@ -55,6 +56,7 @@ async def test_nothing_is_wider_than_a_phone(page_network: Network, page_browser
         await guest.photograph(f"phone-{width}-{path.removeprefix('#/').replace('/', '-')}")
 
 
+@at_length
 @pytest.mark.parametrize(("name", "scheme"), [("alice", "dark"), ("operator1", "light")])
 async def test_what_members_see_is_readable_and_fits_a_phone(
     page_network: Network, page_browser: Browser, name: str, scheme: Literal["light", "dark"]
@@ -113,6 +115,7 @@ async def test_both_languages_are_whole_and_the_choice_is_kept(page_network: Net
     await expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
+@at_length
 async def test_the_theme_is_chosen_and_kept(page_network: Network, page_browser: Browser) -> None:
     guest = await looks(page_browser, page_network, color_scheme="light")
     root = guest.page.locator("html")

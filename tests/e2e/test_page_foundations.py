@@ -8,14 +8,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from network import DEPOSIT, Network
-from page_guests import SHARED_PAGE
+from page_guests import SHARED_PAGE, at_length
 from page_people import WAIT_MS, Visitor, at_page, fill
 from playwright.async_api import Browser, Locator, expect
 
 from ca.authority import Authority
 from sdk import methods
 
-pytestmark = SHARED_PAGE
+pytestmark = [*SHARED_PAGE, at_length]
 TARIFFS = Path(__file__).resolve().parents[2] / "examples" / "contracts" / "tariffs.py"
 
 

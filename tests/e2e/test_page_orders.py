@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import pytest
 from network import Network, Person
-from page_guests import SHARED_PAGE
+from page_guests import SHARED_PAGE, at_length
 from page_people import WAIT_MS, at_page, fact, fill
 from playwright.async_api import Browser, expect
 
@@ -18,7 +18,7 @@ from ca.certificates import create_request
 from ca.keys import SigningKey
 from sdk import methods
 
-pytestmark = SHARED_PAGE
+pytestmark = [*SHARED_PAGE, at_length]
 ASKED_WH = 1_000
 LASTS_DAYS = 60
 

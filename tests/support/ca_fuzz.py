@@ -155,8 +155,9 @@ def streams(people: People) -> st.SearchStrategy[bytes]:
     )
 
 
-async def sent(port: int, tls: ssl.SSLContext | None, data: bytes) -> bytes:
-    """All that is answered to these bytes and to the end behind them; ``tls``: None for bytes without it."""
+async def sent(port: int, tls: ssl.SSLContext | None, data: bytes, *, whole: bool = False) -> bytes:
+    """All that is answered to these bytes and to the end behind them; ``tls``: None for bytes without it. ``whole``:
+    they are a request that ends the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     found = b""
     try:
@@ -164,7 +165,7 @@ async def sent(port: int, tls: ssl.SSLContext | None, data: bytes) -> bytes:
             writer.write(data)
             if tls is None:
                 writer.write_eof()
-            while more := await _some(reader, WITHIN_S if tls is None else SILENT_S):
+            while more := await _some(reader, WITHIN_S if tls is None or whole else SILENT_S):
                 found += more
     finally:
         writer.transport.abort()

@@ -11,13 +11,15 @@ NOT_LOOPBACK = "node.example"
 """A name for this machine that no browser takes for it."""
 SHARED_PAGE = [
     pytest.mark.e2e,
-    pytest.mark.full,
     pytest.mark.needs("chromium"),
     pytest.mark.timeout(600),
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.usefixtures("leaving"),
 ]
 """Marks of a file of tests that share one network and one browser."""
+at_length = pytest.mark.full
+"""Of a test of the page that is none of its core, which CI runs: registering, proving, being deceived, a phone, the
+keyboard, both languages."""
 
 
 def url(network: Network, node: int = 1) -> str:

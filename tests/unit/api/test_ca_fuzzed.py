@@ -61,7 +61,7 @@ class Fuzzed:
         self.port = await self.service.listen("127.0.0.1", 0, self.context)
 
     async def serves(self) -> bool:
-        return b"200 OK" in (await ca_fuzz.sent(self.port, self.tls, HEALTH)).split(b"\r\n")[0]
+        return b"200 OK" in (await ca_fuzz.sent(self.port, self.tls, HEALTH, whole=True)).split(b"\r\n")[0]
 
 
 @pytest.fixture
@@ -134,9 +134,8 @@ async def test_whatever_is_asked_is_answered_and_typed(
         path, body = drawn
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: ca\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        answer = await ca_fuzz.sent(
-            fuzzed.port, fuzzed.tls, f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
-        )
+        asked = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+        answer = await ca_fuzz.sent(fuzzed.port, fuzzed.tls, asked, whole=True)
         statuses.add(int(answer.split(b" ")[1]))
         judge(answer)
 
