@@ -1,4 +1,4 @@
-"""A machine whose contracts run in a worker process: a block's calls go there in one message and come back in one.
+"""A machine whose contracts run in a worker process: a block's calls go there in one message, and come back in parts.
 
 The executor still asks call by call, and decides each with what is outside the worker: admission and the validation
 module. A worker that fails is replaced and asked again: it can cost time, and after ``ATTEMPTS_MAX`` failures this
@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from contracts.codes import ReplicaFault, TrapCode
 from contracts.host import SCAN_ROWS_MAX
 from contracts.machine import PythonMachine
 from contracts.sandbox.plan import Plan, planned
 from contracts.sandbox.process import Process, WorkerFailed
-from contracts.sandbox.protocol import Outcome, Page, Run
+from contracts.sandbox.protocol import Outcome, Outcomes, Page, Run
 from ledger.execution import BatchMachine, Call, CallResult, EntryPoint, Event, Step
 from ledger.state import MemoryState, Overlay, RangeRead, StateReader, TransactionView
 from ledger.values import decode_value
@@ -59,6 +59,8 @@ class Post:
         self._plan = Plan(MemoryState(), [], ())
         self._held: Plan | None = None
         """The block whose writes the worker's overlay holds."""
+        self._parts: Iterator[Outcomes] = iter(())
+        """What is still to be heard of what was asked last."""
         self._folds = False
         """Whether that block is committed now."""
         self._cpu_s = 0.0
@@ -83,6 +85,8 @@ class Post:
         plan = self._plan
         while True:
             try:
+                while plan.awaits(call):
+                    self._hear()
                 if not plan.fits(call):
                     self._ask(call)
                 result = accepted(call, plan.outcome(), view)
@@ -95,11 +99,14 @@ class Post:
     def end(self) -> None:
         if self._process is not None:
             self._process.end()
-        self._process, self._held, self._cpu_s = None, None, 0.0
+        self._process, self._held, self._parts, self._cpu_s = None, None, iter(()), 0.0
 
     # ------------------------------------------------------------------------------------------- inside
 
     def _ask(self, call: Call) -> None:
+        """Ask for this call and what is foreseen after it, and hear the first part of the answer."""
+        for part in self._parts:
+            self._note(part)
         plan, held = self._plan, self._held
         if self._process is None:
             self._process = self._start()
@@ -111,11 +118,19 @@ class Post:
         calls = [planned(call, plan.writes[keep:] if again else plan.writes)]
         calls += [planned(step.call, step.before) for step in steps[1:]]
         run = Run(not again and not folds, keep, add, folds, call.height, call.block_time_ms, calls)
-        self._held, self._folds = None, False
         seconds_max = self._answer_s_max + sum(step.call.gas_limit for step in steps) / GAS_PER_S_MIN
-        outcomes = self._process.ask(run, lambda key: page_of(plan.base, key), seconds_max)
-        plan.take(steps, outcomes.outcomes)
-        self._held, self._cpu_s = plan, outcomes.cpu_s
+        self._parts = self._process.ask(run, lambda key: page_of(plan.base, key), seconds_max)
+        plan.begin(steps)
+        self._held, self._folds = plan, False
+        self._hear()
+
+    def _hear(self) -> None:
+        self._note(next(self._parts))
+
+    def _note(self, part: Outcomes) -> None:
+        self._cpu_s = part.cpu_s
+        if self._held is not None:
+            self._held.hear(part.outcomes)
 
     def _replace(self, failure: WorkerFailed) -> None:
         self.end()

@@ -25,14 +25,20 @@ class Plan:
         self._calls_max = max(1, len(steps))
         """Asked at once. Halved when outcomes were in vain and doubled when all served, so that a block whose outcomes
         are rejected again and again costs a few times its calls, not their square."""
+        self._asked: Sequence[Step] = ()
         self._calls: Sequence[Call] = ()
-        self._outcomes: Sequence[Outcome] = ()
+        self._outcomes: list[Outcome] = []
         self._marks: list[int] = []
         self._at = 0
         self._told: list[Write] = []
         """Everything in the worker's overlay of this block; before the call of each outcome, ``marks`` of them."""
         self._agreed = 0
         """So many of them are the block's writes."""
+
+    def awaits(self, call: Call) -> bool:
+        """Whether the outcome of this call is the next that the worker will tell."""
+        at = self._at
+        return at == len(self._outcomes) < len(self._calls) and self._calls[at] == call
 
     def fits(self, call: Call) -> bool:
         """Whether the next outcome is this call's, and rests on the writes that there are."""
@@ -63,11 +69,16 @@ class Plan:
         later = [step for step in self._steps if step.call.index > call.index]
         return [Step((), call), *later[: self._calls_max - 1]]
 
-    def take(self, steps: Sequence[Step], outcomes: Sequence[Outcome]) -> None:
-        """The worker has begun with the block's writes as they are, and has run these steps."""
-        self._calls, self._outcomes, self._at = [step.call for step in steps], outcomes, 0
+    def begin(self, steps: Sequence[Step]) -> None:
+        """The worker begins with the block's writes as they are, and runs these steps."""
+        self._asked, self._calls, self._outcomes, self._at = steps, [step.call for step in steps], [], 0
         self._told, self._marks, self._agreed = [*self.writes], [], len(self.writes)
-        for step, outcome in zip(steps, outcomes, strict=True):
+
+    def hear(self, outcomes: Sequence[Outcome]) -> None:
+        """The worker has come so far."""
+        for outcome in outcomes:
+            step = self._asked[len(self._outcomes)]
+            self._outcomes.append(outcome)
             self._told += step.before
             self._marks.append(len(self._told))
             if outcome.code == OK:
@@ -76,7 +87,7 @@ class Plan:
 
     def drop(self) -> None:
         """The worker is gone, and nothing that it said counts."""
-        self._outcomes, self._told, self._agreed = (), [], 0
+        self._calls, self._outcomes, self._told, self._agreed = (), [], [], 0
 
 
 def planned(call: Call, before: Sequence[Write]) -> PlannedCall:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -85,18 +85,24 @@ class Process:
     def pid(self) -> int:
         return self._popen.pid
 
-    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Outcomes:
-        """All outcomes; ``page`` says what the worker misses. ``WorkerFailed`` if there are none in time."""
+    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+        """Outcomes, part by part as the worker comes to them, which goes on meanwhile; one for each call in all. To be
+        heard to the end before it is asked again. ``page`` says what the worker misses.
+
+        ``WorkerFailed`` if they are not there in time.
+        """
         until = time.monotonic() + seconds_max
         self._send(run, until)
-        while True:
+        left = len(run.calls)
+        while left:
             answer = self._receive(until)
             if isinstance(answer, Miss):
                 self._send(page(answer.key), until)
             elif isinstance(answer, Fault):
                 raise WorkerFailed(answer.reason)
-            elif isinstance(answer, Outcomes) and len(answer.outcomes) == len(run.calls):
-                return answer
+            elif isinstance(answer, Outcomes) and 0 < len(answer.outcomes) <= left:
+                left -= len(answer.outcomes)
+                yield answer
             else:
                 raise WorkerFailed("it answered something else than it was asked")
 

@@ -1,7 +1,8 @@
 """What a node and its contract worker say to each other: length-prefixed msgpack over a socket pair.
 
-The node sends a ``Run`` with all of a block's calls. The worker answers with ``Outcomes``, one a call; before that it
-may send any number of ``Miss``, each answered by a ``Page`` of the state from the missed key on, which it keeps.
+The node sends a ``Run`` with all of a block's calls. The worker answers with an outcome for each, in parts
+(``Outcomes``), so that the node looks at the first ones while the worker runs the next; in between it may send any
+number of ``Miss``, each answered by a ``Page`` of the state from the missed key on, which it keeps.
 Decoding checks shapes and types; what the values mean is checked by who receives them.
 """
 
@@ -14,6 +15,8 @@ import msgspec
 from ledger.state import Entry, Write
 
 HEADER_BYTES = 4
+PART_CALLS = 16
+"""A part costs about a tenth of what a call does; what the last one holds is looked at when the worker is done."""
 FRAME_BYTES_MAX = 1 << 28
 """Far above what a block's gas can write; a longer frame ends the conversation."""
 
@@ -84,7 +87,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Outcomes(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """One for each call, in order; ``cpu_s``: the worker's processor time so far."""
+    """A part of an answer: the next ``PART_CALLS`` calls, in order; ``cpu_s``: the worker's processor time so far."""
 
     outcomes: list[Outcome]
     cpu_s: float

@@ -25,6 +25,7 @@ from contracts.sandbox.pages import PagedState
 from contracts.sandbox.protocol import (
     FRAME_BYTES_MAX,
     HEADER_BYTES,
+    PART_CALLS,
     Answer,
     Fault,
     Miss,
@@ -100,8 +101,9 @@ class Worker:
             question = self._wire.receive()
             assert isinstance(question, Run), "pages come only when they are asked for"
             self._align(question)
-            outcomes = [self._run(call, question.time_ms) for call in question.calls]
-            self._wire.send(Outcomes(outcomes, time.process_time()))
+            for at in range(0, len(question.calls), PART_CALLS):
+                outcomes = [self._run(call, question.time_ms) for call in question.calls[at : at + PART_CALLS]]
+                self._wire.send(Outcomes(outcomes, time.process_time()))
 
     def _fetch(self, key: str) -> tuple[list[tuple[str, Entry]], bool]:
         self._wire.send(Miss(key))

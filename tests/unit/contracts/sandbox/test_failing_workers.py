@@ -17,7 +17,7 @@ from bench.blocks import Recording, record
 from contracts.machine import PythonMachine
 from contracts.sandbox.machine import ATTEMPTS_MAX, READS_MAX, SandboxFailed, WorkerMachine
 from contracts.sandbox.process import Process, WorkerFailed
-from contracts.sandbox.protocol import Outcome, Outcomes, Page, Run
+from contracts.sandbox.protocol import PART_CALLS, Outcome, Outcomes, Page, Run
 from contracts.testing import Chain
 from contracts.validation import MarketValidator
 from ledger.execution import BlockExecutor, Call
@@ -111,6 +111,36 @@ def test_a_worker_that_dies_in_the_middle_of_a_block_too(
     assert len(workers.all) == 2
 
 
+class Mortal(Process):
+    """A worker that dies between two parts of its answer."""
+
+    dies = False
+
+    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+        for told in super().ask(run, page, seconds_max):
+            yield told
+            if self.dies and len(told.outcomes) < len(run.calls):
+                os.kill(self.pid, signal.SIGKILL)
+                self._popen.wait()
+                raise WorkerFailed("it died")
+
+
+def test_a_worker_that_dies_between_two_parts_of_its_answer_is_replaced() -> None:
+    workers = Workers(Mortal)
+
+    def choose(number: int, process: Process) -> None:
+        assert isinstance(process, Mortal)
+        process.dies = number == 1
+
+    workers.before = choose
+    machine = WorkerMachine(workers)
+    try:
+        replayed(record(2, 3 * PART_CALLS), machine)
+        assert len(workers.all) == 2
+    finally:
+        machine.close()
+
+
 def test_a_hung_worker_is_killed_replaced_and_the_block_retried(
     recording: Recording, workers: Workers, machine: WorkerMachine
 ) -> None:
@@ -184,13 +214,12 @@ class Liar(Process):
 
     lie: Callable[[Outcome], Outcome] | None = None
 
-    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Outcomes:
-        told = super().ask(run, page, seconds_max)
-        if self.lie is None:
-            return told
-        changed = [*told.outcomes]
-        changed[1] = self.lie(changed[1])
-        return Outcomes(changed, told.cpu_s)
+    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+        for number, told in enumerate(super().ask(run, page, seconds_max)):
+            if self.lie is None or number:
+                yield told
+            else:
+                yield Outcomes([told.outcomes[0], self.lie(told.outcomes[1]), *told.outcomes[2:]], told.cpu_s)
 
 
 def with_read(outcome: Outcome, version: tuple[int, int] | None) -> Outcome:

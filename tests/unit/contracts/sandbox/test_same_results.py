@@ -16,7 +16,7 @@ from contracts.machine import PythonMachine
 from contracts.sandbox import machine as sandbox
 from contracts.sandbox.machine import WorkerMachine
 from contracts.sandbox.process import Process
-from contracts.sandbox.protocol import Outcomes, Page, Run
+from contracts.sandbox.protocol import PART_CALLS, Outcomes, Page, Run
 from contracts.validation import MarketValidator
 from ledger import execution
 from ledger.envelope import Envelope
@@ -140,7 +140,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     ask = Process.ask
 
-    def counted(self: Process, run: Run, page: Callable[[str], Page], seconds_max: float) -> Outcomes:
+    def counted(self: Process, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
         found.append(len(run.calls))
         return ask(self, run, page, seconds_max)
 
@@ -251,6 +251,17 @@ def test_deadlines_that_gas_puts_off_after_they_were_foreseen(
     wanted = run(HERE, mixed())
     assert [executed.deadlines for executed in wanted] == [0, 0, 1, 1, 1]
     assert run(there, mixed()) == wanted
+
+
+@pytest.mark.parametrize("objects", [[3], [PART_CALLS - 1], [2 * PART_CALLS + 1], [1, 20, 47]])
+def test_rejections_while_the_worker_is_at_later_calls(there: WorkerMachine, objects: list[int]) -> None:
+    """What it ran on top of a rejected call is heard out and does not count; the next block begins right."""
+    names = "abc"
+    blocks = [
+        [call(ALICE, 100 * height + number, "add", name=names[number % 3], amount=number) for number in range(50)]
+        for height in range(1, 4)
+    ]
+    assert run(there, blocks, objects) == run(HERE, blocks, objects)
 
 
 def test_scans_past_deleted_rows_cost_the_same(there: WorkerMachine) -> None:
