@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from faults.real.liar import Liar
 from faults.real.links import Links
+from faults.real.watch import Watch
 from pbft.exchange import Admits, Exchange, Port
 from pbft.transport import Transport
 
@@ -16,6 +18,8 @@ class LabExchange(Exchange):
     def __init__(self, transport: Transport, links: Links) -> None:
         super().__init__(transport)
         self.links = links
+        self.watches: dict[bytes, Watch] = {}
+        """By channel id: who sees what leaves."""
         self.liars: dict[bytes, Liar] = {}
 
     def port(self, channel_id: bytes, admits: Admits) -> Port:
@@ -38,8 +42,18 @@ class LabPort(Port):
 
     def carry(self, keys: Iterable[bytes], data: bytes, bulk: bool) -> None:
         """Put a frame on the links, with what befalls it there."""
+        watch = self._lab.watches.get(self.channel_id)
         for key in keys:
-            self._lab.links.carry(key, data, lambda frame, to=key: self._put(to, frame, bulk))  # type: ignore[misc]
+            if watch is None:
+                self._carry_to(key, data, bulk)
+            elif watch.holding:
+                watch.hold(partial(self.carry, (key,), data, bulk))
+            else:
+                self._carry_to(key, data, bulk)
+                watch.left(key, data)
+
+    def _carry_to(self, key: bytes, data: bytes, bulk: bool) -> None:
+        self._lab.links.carry(key, data, lambda frame: self._put(key, frame, bulk))
 
     def _put(self, key: bytes, frame: bytes, bulk: bool) -> None:
         super().send((key,), frame, bulk=bulk)

@@ -1,7 +1,9 @@
-"""What a lab does to the frames that a node sends each of its peers: cut, delay, loss, doubles, damage, a narrow pipe.
+"""What a lab does to the frames that a node sends each of its peers: cut, hold, delay, loss, doubles, damage, a narrow
+pipe.
 
 Faults are the sender's: a cut in both directions is one at each end. Frames that wait keep their order, unless
-``jitter_ms`` is set. Nothing here is bounded by the peers' good will: what waits has a limit, and the rest is lost.
+``jitter_ms`` or ``slow`` is set. Nothing here is bounded by the peers' good will: what waits has a limit, and the rest
+is lost.
 """
 
 from __future__ import annotations
@@ -34,12 +36,17 @@ class LinkFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     corruption: float = 0.0
     """One bit turned."""
     bytes_per_s: int = 0
+    held: bool = False
+    """Nothing arrives until this fault ends; then everything does, at once and in order."""
+    slow: float = 0.0
+    """The share that takes up to ``slow_ms_max`` more, and is overtaken."""
+    slow_ms_max: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("delay_ms", "jitter_ms"):
+        for name in ("delay_ms", "jitter_ms", "slow_ms_max"):
             if not 0 <= getattr(self, name) <= DELAY_MS_MAX:
                 raise ValueError(f"{name} is from 0 to {DELAY_MS_MAX:,} ms")
-        for name in ("loss", "duplication", "corruption"):
+        for name in ("loss", "duplication", "corruption", "slow"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1")
         if self.bytes_per_s < 0:
@@ -58,6 +65,7 @@ class _Pipe:
         """When the last frame that was let into the pipe will have left it."""
         self.last_s = 0.0
         """When the last frame that keeps its order arrives."""
+        self.held: list[tuple[bytes, Send]] = []
 
 
 class Links:
@@ -70,20 +78,26 @@ class Links:
         self._pipes: dict[bytes, _Pipe] = {}
         self.befallen: Counter[str] = Counter()
         """What was done to frames, by kind."""
+        self.carried = 0
+        """Frames in all, healthy ones too."""
 
     @property
     def faults(self) -> Mapping[str, LinkFault]:
         return self._faults
 
     def put(self, faults: Mapping[str, LinkFault]) -> None:
-        """These, and no others, from now on; what is on its way already arrives."""
+        """These, and no others, from now on; what is on its way already arrives, and what was held and is no more."""
         self._faults = dict(faults)
+        for key, pipe in self._pipes.items():
+            if pipe.held and not self.fault_of(key).held:
+                self._let_go(pipe)
 
     def fault_of(self, key: bytes) -> LinkFault:
         return self._faults.get(self._name_of(key), self._faults.get(EVERYBODY, HEALTHY))
 
     def carry(self, key: bytes, frame: bytes, send: Send) -> None:
         """Send a frame to a peer, now, later, twice or never."""
+        self.carried += 1
         fault = self.fault_of(key)
         if fault == HEALTHY:
             send(frame)
@@ -91,10 +105,34 @@ class Links:
         if fault.cut or self._chance.random() < fault.loss:
             self.befallen["cut" if fault.cut else "lost"] += 1
             return
+        if fault.held:
+            self._hold(key, frame, send)
+            return
         copies = 1 + (self._chance.random() < fault.duplication)
         self.befallen["doubled"] += copies - 1
         for _ in range(copies):
             self._later(key, self._damaged(frame, fault), fault, send)
+
+    def _hold(self, key: bytes, frame: bytes, send: Send) -> None:
+        pipe = self._pipes.setdefault(key, _Pipe())
+        if self._is_full(pipe, frame):
+            return
+        pipe.waiting_bytes += len(frame)
+        pipe.held.append((frame, send))
+        self.befallen["held"] += 1
+
+    def _let_go(self, pipe: _Pipe) -> None:
+        held, pipe.held = pipe.held, []
+        for frame, send in held:
+            pipe.waiting_bytes -= len(frame)
+            send(frame)
+
+    def _is_full(self, pipe: _Pipe, frame: bytes) -> bool:
+        """Whether there is no room for a frame to wait, which is then lost."""
+        if pipe.waiting_bytes + len(frame) <= WAITING_BYTES_MAX:
+            return False
+        self.befallen["overflowed"] += 1
+        return True
 
     def _damaged(self, frame: bytes, fault: LinkFault) -> bytes:
         if not frame or self._chance.random() >= fault.corruption:
@@ -105,8 +143,7 @@ class Links:
 
     def _later(self, key: bytes, frame: bytes, fault: LinkFault, send: Send) -> None:
         pipe = self._pipes.setdefault(key, _Pipe())
-        if pipe.waiting_bytes + len(frame) > WAITING_BYTES_MAX:
-            self.befallen["overflowed"] += 1
+        if self._is_full(pipe, frame):
             return
         loop = asyncio.get_running_loop()
         at_s = self._arrival_s(pipe, len(frame), fault, loop.time())
@@ -127,6 +164,9 @@ class Links:
         if fault.bytes_per_s:
             left_s = pipe.free_s = max(now_s, pipe.free_s) + size / fault.bytes_per_s
         at_s = left_s + fault.delay_ms / 1000
+        if fault.slow and self._chance.random() < fault.slow:
+            self.befallen["slow"] += 1
+            return at_s + self._chance.random() * fault.slow_ms_max / 1000
         if fault.jitter_ms:
             return at_s + self._chance.random() * fault.jitter_ms / 1000
         pipe.last_s = max(pipe.last_s, at_s)

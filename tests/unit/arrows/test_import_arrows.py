@@ -39,7 +39,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "meter": frozenset({"sdk", "ca.listening"}),
     "api": frozenset({"ca", "sdk", "ledger"}),
     "sim": frozenset({"pbft", "ledger", "contracts", "ca"}),
-    "faults": frozenset({"sim", "sdk", "cluster", "node", "ca.keys", "pbft"}),
+    "faults": frozenset({"sim", "sdk", "cluster", "node", "ca", "pbft", "ledger", "contracts"}),
     "bench": frozenset(
         {
             "ca", "sdk", "cluster", "contracts", "ledger.envelope", "ledger.execution", "ledger.genesis",

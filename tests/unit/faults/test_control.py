@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from faults.real.control import ControlServer, LabError, lab_socket, order
+from faults.real.clock import WallClock
+from faults.real.control import ControlServer, LabError, Ordered, lab_socket, order
+from faults.real.disk import LabDisk
 from faults.real.links import LinkFault, Links
 
 
@@ -20,7 +22,7 @@ def links() -> Links:
 
 @pytest_asyncio.fixture
 async def home(links: Links, tmp_path: Path) -> AsyncIterator[Path]:
-    server = ControlServer(links, frozenset({"node2", "*"}))
+    server = ControlServer(Ordered(links, LabDisk(1), WallClock()), frozenset({"node2", "*"}))
     await server.listen(lab_socket(tmp_path))
     yield tmp_path
     await server.close()

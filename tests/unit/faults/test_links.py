@@ -115,3 +115,23 @@ async def test_what_waits_is_bounded(links: Links, wire: Wire) -> None:
 def test_no_fault_is_read_that_there_cannot_be(field: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode("{" + field + "}", type=LinkFault)
+
+
+async def test_what_a_held_link_holds_comes_at_once_and_in_order_when_it_is_let_go(links: Links, wire: Wire) -> None:
+    links.put({"node2": LinkFault(held=True)})
+    for number in range(5):
+        links.carry(PEER, b"%d" % number, wire.take)
+    links.carry(OTHER, b"other", wire.take)
+    assert wire.frames == [b"other"]
+    links.put({"node3": LinkFault(cut=True)})
+    assert wire.frames == [b"other", b"0", b"1", b"2", b"3", b"4"]
+    assert (links.befallen["held"], links.carried) == (5, 6)
+
+
+async def test_a_share_of_frames_is_slow_and_is_overtaken(links: Links, wire: Wire) -> None:
+    links.put({"node2": LinkFault(slow=0.5, slow_ms_max=50)})
+    for number in range(50):
+        links.carry(PEER, b"%d" % number, wire.take)
+    await wire.until(50)
+    assert 0 < links.befallen["slow"] < 50
+    assert wire.frames != sorted(wire.frames, key=int)
