@@ -66,6 +66,34 @@ def envelope_of(
     return envelope_from_text(payload, [(key.public_key, key.sign(payload.encode()))])
 
 
+def choose(chance: random.Random, workload: str) -> tuple[str, str, dict[str, Any]]:
+    """A client's next call: contract, function and arguments."""
+    if workload == contract.BANK:
+        return contract.BANK, *_choose_at_the_bank(chance)
+    return contract.NAME, *_choose(chance, WORKLOADS.get(workload, WORKLOADS["counter"]))
+
+
+def _choose(chance: random.Random, shares: tuple[float, float, float, float]) -> tuple[str, dict[str, Any]]:
+    cell = chance.choice(CELLS)
+    kind, (read, write, swap, add) = chance.random(), shares
+    if kind < read:
+        return "read", {"cell": cell}
+    if kind < write:
+        return "write", {"cell": cell, "value": chance.randrange(1_000)}
+    if kind < swap:
+        return "swap", {"cell": cell, "old": chance.choice([0, 1, 2, 3]), "new": chance.randrange(4)}
+    if kind < add:
+        return "add", {"cell": cell, "amount": 1 + chance.randrange(3)}
+    return "add", {"cell": contract.TOTAL, "amount": 1}
+
+
+def _choose_at_the_bank(chance: random.Random) -> tuple[str, dict[str, Any]]:
+    if chance.random() < TOTALS:
+        return "total", {}
+    source, target = chance.sample(contract.ACCOUNTS, 2)
+    return "transfer", {"source": source, "target": target, "amount": 1 + chance.randrange(80)}
+
+
 class SimClient:
     """Does ``left`` operations in turn. ``history``: what it saw."""
 
@@ -79,7 +107,6 @@ class SimClient:
         self._genesis: Genesis = world.genesis
         self._key = key
         self._chance = chance
-        self._shares = WORKLOADS.get(world.plan.workload, WORKLOADS["counter"])
         self._envelope: Envelope | None = None
 
     @property
@@ -96,10 +123,8 @@ class SimClient:
         if self._envelope is not None or not self.left:
             return
         self.left -= 1
-        if self._world.plan.workload == contract.BANK:
-            self.invoke(*self._choose_at_the_bank(), contract.BANK)
-        else:
-            self.invoke(*self._choose())
+        contract_name, function, arguments = choose(self._chance, self._world.plan.workload)
+        self.invoke(function, arguments, contract_name)
 
     def invoke(self, function: str, arguments: dict[str, Any], contract_name: str = contract.NAME) -> Envelope:
         """Begin one operation, and pursue it until a receipt proves its end."""
@@ -137,26 +162,6 @@ class SimClient:
         if self._envelope is None:
             encoded = base64.b64encode(encode_evidence(evidence)).decode()
             self.invoke("report", {"evidence": encoded}, "governance")
-
-    def _choose(self) -> tuple[str, dict[str, Any]]:
-        chance, cell = self._chance, self._chance.choice(CELLS)
-        kind, (read, write, swap, add) = chance.random(), self._shares
-        if kind < read:
-            return "read", {"cell": cell}
-        if kind < write:
-            return "write", {"cell": cell, "value": chance.randrange(1_000)}
-        if kind < swap:
-            return "swap", {"cell": cell, "old": chance.choice([0, 1, 2, 3]), "new": chance.randrange(4)}
-        if kind < add:
-            return "add", {"cell": cell, "amount": 1 + chance.randrange(3)}
-        return "add", {"cell": contract.TOTAL, "amount": 1}
-
-    def _choose_at_the_bank(self) -> tuple[str, dict[str, Any]]:
-        chance = self._chance
-        if chance.random() < TOTALS:
-            return "total", {}
-        source, target = chance.sample(contract.ACCOUNTS, 2)
-        return "transfer", {"source": source, "target": target, "amount": 1 + chance.randrange(80)}
 
     # -------------------------------------------------------------------------------------------- asking
 

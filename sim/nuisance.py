@@ -6,8 +6,10 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ca.keys import SigningKey
 from ledger.codes import Refusal
 from ledger.envelope import Envelope, envelope_from_text
+from ledger.genesis import Genesis
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -49,10 +51,15 @@ def send_again(world: World) -> None:
 def bad_requests(world: World) -> list[Envelope]:
     """Each with one thing wrong, of a registered client that does nothing else: its last fields and its signature."""
     own, other = world.stage.operators[-1], world.stage.operators[0]
+    return [envelope for item in bad_texts(world.genesis, own, other) for envelope in _envelopes(*item)]
+
+
+def bad_texts(genesis: Genesis, own: SigningKey, other: SigningKey) -> list[tuple[str, bytes, bytes]]:
+    """(payload, public key, signature), each with one thing wrong."""
     good = {
         "v": 1,
-        "chain": world.genesis.chain_id.hex(),
-        "channel": world.genesis.channel,
+        "chain": genesis.chain_id.hex(),
+        "channel": genesis.channel,
         "signers": [own.signer],
         "contract": "cells",
         "function": "add",
@@ -65,7 +72,7 @@ def bad_requests(world: World) -> list[Envelope]:
     bad = [(text, own.public_key, own.sign(text.encode())) for text in texts]
     text = json.dumps(good)
     bad += [(text, own.public_key, other.sign(text.encode())), (text, own.public_key, own.sign(b"something else"))]
-    return [envelope for item in bad for envelope in _envelopes(*item)]
+    return bad
 
 
 def _envelopes(text: str, key: bytes, signature: bytes) -> list[Envelope]:
