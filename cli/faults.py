@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,36 +19,59 @@ from rich.table import Table
 
 from cli.failing import fail
 from cli.faults_telling import tell, tell_run
+from cluster import ClusterError
 from faults.figures import write_record
 from faults.junit import junit
 from faults.observation import Observation
 from faults.reading import SUFFIX, BadScenario, parse_scenario
+from faults.real.target import PACE, ProcessTarget
 from faults.report import Chapter, report, shown_run
 from faults.running import Task, draw, in_processes, observe, run_all, tasks_of
 from faults.scenario import Scenario
 from faults.shelf import find, library, template
 from faults.shrinking import shrink as shrink_scenario
 from faults.simulated import SimTarget, picture, told
-from faults.target import Unfit
+from faults.target import Target, Unfit
 from faults.verdict import Run, judge, judge_run
 from faults.writing import write_scenario
+from sdk.ports import NoFreePorts
 
 app = typer.Typer(
     help="Break the network on purpose, and judge what comes of it.\n\n"
-    "Scenarios run in the simulator for now; real processes are to come.\n\n"
+    "Scenarios run in the simulator, or on networks of real processes.\n\n"
     "Exit codes: 0 everything came as expected, 1 something did not, 2 bad arguments or a bad scenario, "
     "130 interrupted.",
     no_args_is_help=True,
 )
+
+
+class TargetName(StrEnum):
+    """Where scenarios run."""
+
+    SIM = SimTarget.name
+    PROCESSES = ProcessTarget.name
+
+
 COMMAND = "wattq faults"
 INTERRUPTED = 130
+IMPOSSIBLE = (ClusterError, NoFreePorts, OSError)
+"""What keeps real processes from running at all."""
 LINES = 60
 
 Wanted = Annotated[list[str] | None, typer.Argument(metavar="[NAME|FILE]...", help="Of the library, or TOML files.")]
 Every = Annotated[bool, typer.Option("--all", help="The whole library.")]
 Seeds = Annotated[int | None, typer.Option(min=1, max=10_000, help="Runs of each scenario, instead of its own seeds.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Processes.")]
-Sim = Annotated[bool, typer.Option("--sim", help="In the simulator: the default, and the only target yet.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, max=64, help="Runs side by side; 2 in the simulator, else 1.")
+]
+Where = Annotated[
+    TargetName, typer.Option("--target", help="sim: the simulator. processes: networks of real nodes, on this machine.")
+]
+Sim = Annotated[bool, typer.Option("--sim", help="The same as --target sim, which is the default.")]
+Pace = Annotated[
+    float,
+    typer.Option(min=0.5, max=20, help="processes: a second of a scenario takes so many; more for a slow machine."),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Which seed; the scenario's first unless given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -62,8 +86,13 @@ def run(
     wanted: Wanted = None,
     every: Every = False,
     seeds: Seeds = None,
-    jobs: Jobs = 2,
-    sim: Sim = True,
+    jobs: Jobs = None,
+    where: Where = TargetName.SIM,
+    sim: Sim = False,
+    pace: Pace = PACE,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIRECTORY", help="processes: leave each run's network here, to look at.")
+    ] = None,
     junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     figures_file: Annotated[
         Path | None,
@@ -73,16 +102,22 @@ def run(
 ) -> None:
     """Run scenarios and give one verdict each: SAFE or UNSAFE, LIVE or STALLED, who lied, and every expectation.
 
-    Example: wattq faults run --all --junit faults.xml
+    Examples: wattq faults run --all --junit faults.xml
+
+    wattq faults run isolated-primary bit-rot --target processes
     """
-    scenarios = _scenarios(wanted, every)
-    tasks = _tasks(scenarios, seeds)
+    target = _target(where, sim, pace, keep)
+    scenarios = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
+    tasks = _tasks(scenarios, seeds, target)
+    jobs = jobs or target.jobs
     try:
         with _progress(as_json) as progress:
             bar = progress.add_task("runs", total=len(tasks), failed="")
             verdicts = run_all(tasks, jobs, lambda done: progress.update(bar, advance=1, failed=_failing(done)))
     except KeyboardInterrupt:
         raise _interrupted() from None
+    except IMPOSSIBLE as error:
+        fail(COMMAND, str(error), 1)
     if junit_file is not None:
         _write(junit_file, junit(verdicts))
     if figures_file is not None:
@@ -216,8 +251,10 @@ def write_report(
     wanted: Wanted = None,
     every: Every = False,
     seeds: Seeds = None,
-    jobs: Jobs = 2,
-    sim: Sim = True,
+    jobs: Jobs = None,
+    where: Where = TargetName.SIM,
+    sim: Sim = False,
+    pace: Pace = PACE,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file.")] = Path("faults.html"),
     as_json: AsJson = False,
 ) -> None:
@@ -225,23 +262,27 @@ def write_report(
 
     Example: wattq faults report isolated-primary two-colluders --out faults.html
     """
-    scenarios = _scenarios(wanted, every)
-    tasks = _tasks(scenarios, seeds)
+    target = _target(where, sim, pace)
+    scenarios = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
+    tasks = _tasks(scenarios, seeds, target)
+    jobs, drawing = jobs or target.jobs, isinstance(target, SimTarget)
     observations: dict[str, list[Observation]] = {}
     try:
         with _progress(as_json) as progress:
-            bar = progress.add_task("runs", total=len(tasks) + len(scenarios), failed="")
+            bar = progress.add_task("runs", total=len(tasks) + drawing * len(scenarios), failed="")
             for (_, scenario, _), observation in in_processes(observe, tasks, jobs):
                 observations.setdefault(scenario.name, []).append(observation)
                 progress.update(bar, advance=1)
             chapters = [_chapter(scenario, observations[scenario.name]) for scenario in scenarios]
-            shown = [(SimTarget.name, chapter.scenario, chapter.shown.seed) for chapter in chapters]
-            pictures: list[str] = []
-            for _, drawn in in_processes(draw, shown, jobs):
+            shown: list[Task] = [(target, chapter.scenario, chapter.shown.seed) for chapter in chapters]
+            pictures = [] if drawing else [""] * len(shown)  # what real nodes say to each other, nobody records
+            for _, drawn in in_processes(draw, shown if drawing else [], jobs):
                 pictures.append(drawn)
                 progress.update(bar, advance=1)
     except KeyboardInterrupt:
         raise _interrupted() from None
+    except IMPOSSIBLE as error:
+        fail(COMMAND, str(error), 1)
     _write(out, report(chapters, pictures, version("wattquorum")))
     verdicts = [chapter.verdict for chapter in chapters]
     if as_json:
@@ -274,17 +315,38 @@ def _called(scenarios: Sequence[Scenario], wanted: Sequence[str] | None) -> dict
     return dict(zip([scenario.name for scenario in scenarios], wanted, strict=True)) if wanted else {}
 
 
-def _tasks(scenarios: Sequence[Scenario], seeds: int | None) -> list[Task]:
+def _target(where: TargetName, sim: bool, pace: float, keep: Path | None = None) -> Target:
+    if where is TargetName.PROCESSES and sim:
+        fail(COMMAND, "--sim and --target processes exclude each other", 2)
+    return SimTarget() if where is TargetName.SIM else ProcessTarget(pace, keep)
+
+
+def _fit(scenarios: Sequence[Scenario], target: Target) -> list[Scenario]:
+    """Those of all scenarios that the target can run; how many it cannot is told."""
+    found = []
+    for scenario in scenarios:
+        try:
+            target.check(scenario)
+        except Unfit:
+            continue
+        found.append(scenario)
+    if left_out := len(scenarios) - len(found):
+        typer.echo(f"{COMMAND}: {left_out} scenarios are for another target than {target.name}", err=True)
+    return found
+
+
+def _tasks(scenarios: Sequence[Scenario], seeds: int | None, target: Target) -> list[Task]:
     try:
-        return tasks_of(scenarios, seeds, SimTarget.name)
+        return tasks_of(scenarios, seeds, target)
     except Unfit as error:
         fail(COMMAND, str(error), 2)
 
 
 def _one(wanted: str, seed: int | None) -> tuple[Scenario, Task]:
     (scenario,) = _scenarios([wanted], every=False)
-    _tasks([scenario], None)
-    return scenario, (SimTarget.name, scenario, scenario.seeds[0] if seed is None else seed)
+    target = SimTarget()
+    _tasks([scenario], None, target)
+    return scenario, (target, scenario, scenario.seeds[0] if seed is None else seed)
 
 
 def _chapter(scenario: Scenario, observations: Sequence[Observation]) -> Chapter:

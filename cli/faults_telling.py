@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from faults.figures import Figures, figures_of
+from faults.simulated import SimTarget
 from faults.verdict import Verdict
 
 SHOWN_MAX = 6
@@ -31,9 +32,16 @@ def tell(verdicts: Sequence[Verdict], called: dict[str, str], as_json: bool) -> 
         for seed, check in verdict.unmet[:SHOWN_MAX]:
             typer.echo(f"FAIL {verdict.scenario}, seed {seed}: {check.key}: {check.said}")
         if verdict.unmet:
-            again = called.get(verdict.scenario, verdict.scenario)
-            typer.echo(f"     again: wattq faults replay {again} --seed {verdict.unmet[0][0]} --transcript")
+            typer.echo(f"     {_again(verdict, called.get(verdict.scenario, verdict.scenario))}")
     typer.echo(_sum(figures))
+
+
+def _again(verdict: Verdict, asked: str) -> str:
+    """How to see it once more."""
+    replay = f"wattq faults replay {asked} --seed {verdict.unmet[0][0]} --transcript"
+    if verdict.runs[0].target == SimTarget.name:
+        return f"again: {replay}"
+    return f"whether the simulator shows it too, and exactly: {replay}"
 
 
 def _line(verdict: Verdict) -> str:
@@ -65,9 +73,10 @@ def tell_run(verdict: Verdict) -> None:
     never = run.recovered_ms is None
     recovered = "never recovered" if never else f"recovered {run.recovered_ms:,} ms after the faults' end"
     typer.echo(f"{run.scenario}, seed {run.seed}: {run.words}, {recovered}")
+    trace = f", trace {run.trace[:16]}" if run.trace else ""
     typer.echo(
         f"  {run.blocks} blocks, {run.acknowledged} of {run.asked} operations acknowledged, {run.faults} faults, "
-        f"{run.view_changes} view changes, {run.messages:,} messages, trace {run.trace[:16]}"
+        f"{run.view_changes} view changes, {run.messages:,} messages{trace}"
     )
     for check in run.checks:
         typer.echo(f"  {'met    ' if check.met else 'NOT MET'} {check.key}: {check.said}")

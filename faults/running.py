@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeAlias, TypeVar
 
 from faults.observation import Observation
 from faults.scenario import Scenario
-from faults.simulated import SimTarget, picture
+from faults.simulated import picture
 from faults.target import Target
 from faults.verdict import Run, Verdict, judge, judge_run
 from sim.worker import begin, born_deaf
 
 AHEAD = 4
 """How many runs a process is given ahead: an interrupt waits for those that run only."""
-TARGETS: dict[str, Callable[[], Target]] = {SimTarget.name: SimTarget}
-"""Whatever scenarios can run on, by name."""
-
-Task: TypeAlias = tuple[str, Scenario, int]
-"""(target's name, scenario, seed)."""
+Task: TypeAlias = tuple[Target, Scenario, int]
+"""(target, scenario, seed)."""
 Result = TypeVar("Result")
 
 
@@ -34,18 +31,18 @@ def seeds_of(scenario: Scenario, count: int | None) -> tuple[int, ...]:
     return (*own, *range(top + 1, top + 1 + max(0, count - len(own))))[:count]
 
 
-def tasks_of(scenarios: Iterable[Scenario], count: int | None, target: str) -> list[Task]:
+def tasks_of(scenarios: Iterable[Scenario], count: int | None, target: Target) -> list[Task]:
     """Every run. Raises ``Unfit`` before any has begun."""
-    checking, scenarios = TARGETS[target](), list(scenarios)
+    scenarios = list(scenarios)
     for scenario in scenarios:
-        checking.check(scenario)
+        target.check(scenario)
     return [(target, scenario, seed) for scenario in scenarios for seed in seeds_of(scenario, count)]
 
 
 def observe(task: Task) -> Observation:
     """One run."""
     target, scenario, seed = task
-    return TARGETS[target]().run(scenario, seed)
+    return target.run(scenario, seed)
 
 
 def draw(task: Task) -> str:
@@ -71,6 +68,11 @@ def in_processes(call: Callable[[Task], Result], tasks: Sequence[Task], jobs: in
             while running:
                 done, future = running.popleft()
                 yield done, future.result()
+        except BaseException:
+            if not all(target.waits for target, _, _ in tasks):
+                for child in active_children():
+                    child.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

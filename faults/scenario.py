@@ -39,7 +39,7 @@ Message: TypeAlias = Literal[
 Kind: TypeAlias = Literal[
     "crash", "start", "power_cut", "rot", "lose_log", "lose_ledger", "begin_anew",
     "partition", "isolate", "ring", "cut", "join", "clog", "unclog", "weather",
-    "clock", "validators", "hand_over", "bad_requests", "resubmit",
+    "clock", "validators", "hand_over", "bad_requests", "resubmit", "pause", "full_disk",
 ]  # fmt: skip
 AccusedOf: TypeAlias = Literal[
     "two_proposals", "two_prepares", "two_commits", "two_outcomes", "two_view_changes", "two_new_views", "complaints"
@@ -240,6 +240,8 @@ ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "hand_over": (frozenset({"to"}), frozenset()),
     "bad_requests": (frozenset({"for_ms"}), frozenset()),
     "resubmit": (frozenset(), frozenset()),
+    "pause": (frozenset({"nodes", "for_ms"}), frozenset()),
+    "full_disk": (frozenset({"nodes", "for_ms"}), frozenset()),
 }
 """Of each kind of fault: the keys that it needs, and those that it may have."""
 _ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "operations", "bit", "by_ms", "to")

@@ -30,10 +30,14 @@ PICTURE_BEFORE_MS, PICTURE_AFTER_MS = 120, 400
 class SimTarget:
     """Every run in a world of its own; the same seed gives the same run."""
 
-    name = "sim"
+    name, jobs, waits = "sim", 2, True
 
     def check(self, scenario: Scenario) -> None:
-        """Raises ``Unfit`` for a behaviour that the simulator does not have."""
+        """Raises ``Unfit`` for a fault or a behaviour that the simulator does not have."""
+        for number, fault in enumerate(scenario.timeline):
+            if fault.fault not in sim_faults.KINDS:
+                where = f"{scenario.name}: timeline[{number}]"
+                raise Unfit(f"{where}: only real processes have the fault {fault.fault!r}; --target processes runs it")
         for number, liar in enumerate(scenario.topology.byzantine):
             where = f"{scenario.name}: topology.byzantine[{number}]"
             if liar.behaviour not in BEHAVIOURS:

@@ -21,6 +21,10 @@ class Target(Protocol):
     """``run`` may be called in any process; it starts, and ends, whatever it needs."""
 
     name: str
+    jobs: int
+    """How many runs go well side by side on a small machine."""
+    waits: bool
+    """Whether a run is so short that whoever interrupts many of them waits until those that have begun are over."""
 
     def check(self, scenario: Scenario) -> None:
         """Raises ``Unfit`` for a scenario that cannot be run here."""

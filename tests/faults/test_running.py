@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from faults.real.target import ProcessTarget
 from faults.running import in_processes, observe, run_all, seeds_of, tasks_of
-from faults.scenario import Byzantine, Topology
+from faults.scenario import Byzantine, Execution, Fault, Topology, Tuning
 from faults.shelf import library
+from faults.simulated import SimTarget
 from faults.target import Unfit
 from faults.verdict import Run
 
@@ -32,13 +35,13 @@ def test_seeds_are_the_scenarios_own_and_those_that_follow() -> None:
 
 def test_processes_give_in_order_what_one_gives() -> None:
     names = ("double-voter", "storm-of-views")
-    tasks = tasks_of([library()[name] for name in names], 2, "sim")
+    tasks = tasks_of([library()[name] for name in names], 2, SimTarget())
     assert list(in_processes(observe, tasks, 2)) == [(task, observe(task)) for task in tasks]
 
 
 def test_each_run_is_told_and_each_scenario_judged() -> None:
     told: list[Run] = []
-    verdicts = run_all(tasks_of([library()["double-voter"]], 2, "sim"), 1, told.append)
+    verdicts = run_all(tasks_of([library()["double-voter"]], 2, SimTarget()), 1, told.append)
     assert [run.seed for run in told] == [1, 2]
     assert [(verdict.scenario, len(verdict.runs)) for verdict in verdicts] == [("double-voter", 2)]
 
@@ -54,7 +57,35 @@ def test_each_run_is_told_and_each_scenario_judged() -> None:
 def test_what_the_simulator_cannot_do_is_told_before_anything_runs(liar: Byzantine, said: str) -> None:
     scenario = msgspec.structs.replace(library()["double-voter"], topology=Topology(byzantine=(liar,)))
     with pytest.raises(Unfit, match=r"topology.byzantine\[0\]") as caught:
-        tasks_of([library()["bad-weather"], scenario], None, "sim")
+        tasks_of([library()["bad-weather"], scenario], None, SimTarget())
+    assert said in str(caught.value)
+
+
+def test_the_simulator_leaves_faults_of_real_processes_to_those() -> None:
+    scenario = msgspec.structs.replace(
+        library()["double-voter"], timeline=(Fault(fault="pause", at_ms=1, nodes=(0,), for_ms=9),)
+    )
+    with pytest.raises(Unfit, match=r"timeline\[0\]: only real processes have the fault 'pause'"):
+        tasks_of([scenario], None, SimTarget())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"byzantine": (Byzantine(node=0, behaviour="amnesia"),)}, "no real node can show 'amnesia'"),
+        ({"byzantine": (Byzantine(node=0, behaviour="flood", options={"count": 1}),)}, "lies have no options"),
+        ({"twins": (0,)}, "topology.twins: two real nodes"),
+        ({"mutated": True}, "topology.mutated"),
+        ({"partitions_of_views": ((0, 0, 0, 1),)}, "topology.partitions_of_views"),
+        ({"execution": Execution(block_ms=9)}, "topology.execution"),
+        ({"nodes": 13}, "more than 10 processes"),
+        ({"tuning": Tuning(snapshot_gap_blocks=8)}, "limits.snapshot_gap_blocks"),
+    ],
+)
+def test_what_real_nodes_cannot_do_is_told_before_anything_runs(change: dict[str, Any], said: str) -> None:
+    scenario = msgspec.structs.replace(library()["bad-weather"], topology=Topology(**change))
+    with pytest.raises(Unfit, match="so this scenario is for the simulator") as caught:
+        tasks_of([library()["isolated-primary"], scenario], None, ProcessTarget())
     assert said in str(caught.value)
 
 
