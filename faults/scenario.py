@@ -205,7 +205,7 @@ class Fault(Strict, frozen=True, kw_only=True):
         if self.at_ms is not None and self.after_ms:
             raise ValueError("after_ms goes with when")
         needed, allowed = ARGUMENTS[self.fault]
-        given = {name for name in _ALL_ARGUMENTS if getattr(self, name) not in ((), None, 0)}
+        given = {name for name in _ALL_ARGUMENTS if getattr(self, name) not in ((), None, _UNSET.get(name, 0))}
         if missing := needed - given:
             raise ValueError(f"{self.fault} needs {_listed(missing)}")
         if strange := given - needed - allowed:
@@ -245,6 +245,8 @@ ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 """Of each kind of fault: the keys that it needs, and those that it may have."""
 _ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "operations", "bit", "by_ms", "to")
+_UNSET: dict[str, int | None] = {"to": None}
+"""What an argument is when it is not given, where that is not 0: ``to`` may be node 0."""
 GOVERNING = frozenset({"validators", "hand_over"})
 """Entries of the timeline that are orders of operators, and no faults."""
 

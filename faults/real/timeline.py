@@ -37,30 +37,6 @@ class Timeline:
         self._acting: set[asyncio.Task[None]] = set()
         """What operators have ordered and not had yet: it outlasts the faults."""
         self._waiting = {number: fault for number, fault in enumerate(scenario.timeline) if fault.when is not None}
-        self._strikes: dict[str, Callable[[Fault, list[int]], Awaitable[None]]] = {
-            "crash": self._crash,
-            "start": self._start,
-            "pause": self._pause,
-            "power_cut": self._power_cut,
-            "rot": self._rot,
-            "lose_log": self._lose_log,
-            "lose_ledger": self._lose_ledger,
-            "begin_anew": self._begin_anew,
-            "full_disk": self._full_disk,
-            "partition": self._cut_links,
-            "isolate": self._cut_links,
-            "ring": self._cut_links,
-            "cut": self._cut_links,
-            "join": self._cut_links,
-            "clog": self._clog,
-            "unclog": self._unclog,
-            "weather": self._weather,
-            "clock": self._clock,
-            "bad_requests": self._bad_requests,
-            "resubmit": self._resubmit,
-            "validators": self._validators,
-            "hand_over": self._hand_over,
-        }
 
     def traps(self) -> tuple[Trap, ...]:
         """What nodes are told to look out for."""
@@ -153,7 +129,7 @@ class Timeline:
         records.struck.append(Strike(at_ms, number, fault.fault, named, ended_ms))
         records.befallen += 1
         lab.traps = tuple(trap for trap in lab.traps if trap.number != number)
-        await self._strikes[fault.fault](fault, nodes)
+        await STRIKES[fault.fault](self, fault, nodes)
         await lab.order_all()
         if fault.for_ms:
             await asyncio.sleep(records.watch.seconds(fault.for_ms))
@@ -280,6 +256,33 @@ class Timeline:
 
     async def _hand_over(self, fault: Fault, nodes: list[int]) -> None:
         self._act(self._governor.hand_over(fault.to or 0))
+
+
+STRIKES: dict[str, Callable[[Timeline, Fault, list[int]], Awaitable[None]]] = {
+    "crash": Timeline._crash,
+    "start": Timeline._start,
+    "pause": Timeline._pause,
+    "power_cut": Timeline._power_cut,
+    "rot": Timeline._rot,
+    "lose_log": Timeline._lose_log,
+    "lose_ledger": Timeline._lose_ledger,
+    "begin_anew": Timeline._begin_anew,
+    "full_disk": Timeline._full_disk,
+    "partition": Timeline._cut_links,
+    "isolate": Timeline._cut_links,
+    "ring": Timeline._cut_links,
+    "cut": Timeline._cut_links,
+    "join": Timeline._cut_links,
+    "clog": Timeline._clog,
+    "unclog": Timeline._unclog,
+    "weather": Timeline._weather,
+    "clock": Timeline._clock,
+    "bad_requests": Timeline._bad_requests,
+    "resubmit": Timeline._resubmit,
+    "validators": Timeline._validators,
+    "hand_over": Timeline._hand_over,
+}
+"""What each kind of fault does."""
 
 
 async def _ended(tasks: set[asyncio.Task[None]]) -> None:

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from faults.reading import FILE_BYTES_MAX, BadScenario, parse_scenario, read_scenario
+from faults.real.timeline import STRIKES
 from faults.scenario import ARGUMENTS, LIVENESS, Kind, Message, Property, Scenario
 from faults.shelf import find, library, template
 from faults.writing import write_scenario
@@ -21,6 +22,12 @@ HEAD = 'name = "x"\ntitle = "X"\ncovers = [1]\n'
 def test_three_lines_are_a_scenario() -> None:
     scenario = parse_scenario(HEAD, "x.toml")
     assert (scenario.name, scenario.topology.nodes, scenario.expect.outcome) == ("x", 4, "holds")
+
+
+def test_operators_may_order_that_the_first_node_leads() -> None:
+    """Regression: its number, 0, was taken for none."""
+    scenario = parse_scenario(HEAD + "[[timeline]]\nfault = 'hand_over'\nat_ms = 1\nto = 0", "x.toml")
+    assert scenario.timeline[0].to == 0
 
 
 BAD = [
@@ -126,7 +133,8 @@ def test_the_template_is_a_scenario() -> None:
 
 
 def test_every_kind_of_fault_says_what_it_takes_and_every_target_knows_it() -> None:
-    assert set(ARGUMENTS) == set(get_args(Kind)) <= set(KINDS)
+    assert set(ARGUMENTS) == set(get_args(Kind)) == set(STRIKES)
+    assert set(STRIKES) - set(KINDS) == {"pause", "full_disk"}
     assert set(get_args(Message)) == set(MESSAGES)
 
 
