@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
+from contracts.rules.signatures import POLICIES, has_signed
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -13,20 +14,27 @@ SEALED_TERMS = ("owner", "product", "interval", "meter", "commitment", "collater
 
 
 def consents(call: Call, changes: Changes) -> Violation | None:
-    """Who offers, takes a listing or accepts an offer has signed; a sealed order is revealed as it was committed."""
+    """Who offers, takes a listing or accepts an offer has signed, and so has who signs for the account; a sealed order
+    is revealed as it was committed."""
     for prefix in OFFERS:
         for key in changes.below(prefix):
             new, old = changes.new(key), changes.old(key)
-            if old is None and _owner(new) not in call.signers:
+            if old is None and not _consents(call, changes, _owner(new)):
                 return Violation.SIGNATURES
-            if prefix == DIRECTED and new["status"] == "accepted" and new["to"] not in call.signers:
+            if prefix == DIRECTED and new["status"] == "accepted" and not _consents(call, changes, new["to"]):
                 return Violation.SIGNATURES
     for key in changes.below(TRADES):
         if changes.old(key) is None:
             trade = changes.new(key)
-            if trade["source"] in ("listing", "offer") and not {trade["seller"], trade["buyer"]} & set(call.signers):
+            if trade["source"] == "listing" and not _consents(call, changes, trade["buyer"]):
+                return Violation.SIGNATURES
+            if trade["source"] == "offer" and not {trade["seller"], trade["buyer"]} & set(call.signers):
                 return Violation.SIGNATURES
     return None if all(_is_sealed_lawfully(call, changes, key) for key in changes.below(SEALED)) else Violation.SEALED
+
+
+def _consents(call: Call, changes: Changes, account: str) -> bool:
+    return account in call.signers and has_signed(call, account, changes.current(POLICIES + account))
 
 
 def limits(call: Call, changes: Changes) -> Violation | None:

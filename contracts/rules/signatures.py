@@ -45,6 +45,13 @@ def is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
     )
 
 
+def share_control(trade: Value) -> bool:
+    """Whether those who sign for one of the parties can be enough to sign for the other."""
+    sides = [trade[f"{side}_policy"] or {"keys": [trade[side]], "threshold": 1} for side in PARTIES]
+    common = set(sides[0]["keys"]) & set(sides[1]["keys"])
+    return bool(len(common) >= min(side["threshold"] for side in sides))
+
+
 def terms_of(policy: Value) -> Value:
     """A policy without what was signed under it."""
     return None if policy is None else [policy["keys"], policy["threshold"]]

@@ -1,5 +1,5 @@
-"""A trade keeps its terms, delivers no more than was metered, and is paid once, with both signatures or the arbiter's
-for one."""
+"""A trade keeps its terms, delivers no more than was metered, and is paid once, with both signatures, or the arbiter's
+for one of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contracts.rules.signatures import (
     READINGS,
     is_confirmed_lawfully,
     is_decided,
+    share_control,
     terms_of,
 )
 from ledger.execution import Call
@@ -60,6 +61,7 @@ def _is_new(new: Value, changes: Changes) -> bool:
     return (
         new["status"] == "matched"
         and new["seller"] != new["buyer"]
+        and (new["source"] == "auction" or not share_control(new))
         and 0 <= new["grid_fee"] <= new["price"]
         and new["fee_permille"] == changes.current(FEE)["value"]
         and not any(new[name] for name in ("delivered_wh", *OWED))

@@ -12,8 +12,9 @@ the stages forfeit, screen, match (level, share) or mechanism, fill, rest, done,
 a block; where it is stands in `run/<product>/<interval>`.
 
 Order: `order/<id>`; sealed: `sealed/<id>`. `bid/<product>/<interval>/<inverse price>/<id>` = [Wh, owner, meter] and
-`ask/...` sort as priority does; `unrevealed/<product>/<interval>/<id>`; `side/<product>/<interval>/<owner>`: on which
-side somebody stands, for nobody may stand on both. `shares/<product>/<interval>`: what a mechanism gave.
+`ask/...` sort as priority does; `unrevealed/<product>/<interval>/<id>`; `side/<product>/<interval>/<who>`: on which
+side somebody stands, for nobody may stand on both: an account, or who signs for it by a policy.
+`shares/<product>/<interval>`: what a mechanism gave.
 """
 
 PRICE_MAX = 1000000000
@@ -191,13 +192,15 @@ def enter(run, order, side, meter, energy_wh, price):
     """Check an order, lock what it may cost, and put it in its place."""
     owner = caller()
     zone = call("market", "admit", [owner, side, meter, run["interval"], energy_wh, price])
-    stands = "side/" + place_of(run) + "/" + owner
-    known = get(stands)
-    if known is None:
-        known = {"side": side, "orders": 0}
-    require(known["side"] == side, "SELF_TRADE", "Your own orders stand on the other side.")
-    known["orders"] += 1
-    put(stands, known)
+    names = names_of(owner)
+    for name in names:
+        stands = "side/" + place_of(run) + "/" + name
+        known = get(stands)
+        if known is None:
+            known = {"side": side, "orders": 0}
+        require(known["side"] == side, "SELF_TRADE", "Your own orders stand on the other side.")
+        known["orders"] += 1
+        put(stands, known)
     collateral_price = price
     if side == "ask":
         collateral_price = parameter("imbalance_price")
@@ -217,9 +220,21 @@ def enter(run, order, side, meter, energy_wh, price):
         "remaining_wh": energy_wh,
         "status": "open",
     }
+    if names != [owner]:
+        record["names"] = names
     put("order/" + order, record)
     put(book_key(record), [energy_wh, owner, meter])
     emit("ordered", {"order": order, "side": side, "interval": run["interval"], "energy_wh": energy_wh, "price": price})
+
+
+def names_of(owner):
+    """Under which names an account stands on a side: those of each key that alone signs for it, or that of them all."""
+    policy = peek("credit", "policy/" + owner)
+    if policy is None:
+        return [owner]
+    if policy["threshold"] == 1:
+        return policy["keys"]
+    return [sha256("+".join(sorted(policy["keys"])))]
 
 
 def withdrawn(order, status, reason):
@@ -232,13 +247,14 @@ def withdrawn(order, status, reason):
     check_entry(run)
     run["orders"] -= 1
     put(run_key(run["product"], run["interval"]), run)
-    stands = "side/" + place_of(run) + "/" + record["owner"]
-    known = get(stands)
-    known["orders"] -= 1
-    if known["orders"] == 0:
-        delete(stands)
-    else:
-        put(stands, known)
+    for name in record.get("names", [record["owner"]]):
+        stands = "side/" + place_of(run) + "/" + name
+        known = get(stands)
+        known["orders"] -= 1
+        if known["orders"] == 0:
+            delete(stands)
+        else:
+            put(stands, known)
     end_order(record, status, reason)
     return record
 

@@ -4,7 +4,8 @@ Account: `account/<signer>`. The sum over all accounts changes only by deposit a
 of two organisations; `total` keeps it. The market holds a buyer's limit amount and a seller's collateral (market rules,
 "Collateral"); settlement pays from what is held.
 
-Policy: `policy/<account>` = {"keys", "threshold"}: as many of these keys sign for the account instead of its owner's.
+Policy: `policy/<account>` = {"keys", "threshold"}: as many of these keys sign for the account instead of its owner's,
+for whatever holds or pays its money.
 """
 
 AMOUNT_MAX = 1000000000000000
@@ -51,7 +52,8 @@ def transfer(account: str, to: str, amount: int):
 
 @export("seller", "buyer", "prosumer")
 def set_policy(account: str, keys: list, threshold: int):
-    """Have `threshold` of up to 16 keys sign for an account: payments and settlements of trades made from now on.
+    """Have `threshold` of up to 16 keys sign for an account from now on: payments, offers, takings, and settlements of
+    the trades that come of them.
 
     The keys are different traders of the account's organisation. Enough of the earlier and of the new ones sign, so
     that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again.
@@ -86,6 +88,13 @@ def policy_of(account):
     if known is None:
         return {"keys": [account], "threshold": 1}
     return known
+
+
+def check_policy(account):
+    """Where a policy signs for an account, it has signed; its owner's own key is asked for where the offer is made."""
+    policy = get("policy/" + account)
+    if policy is not None:
+        need_signatures(policy)
 
 
 def need_signatures(policy):
@@ -139,14 +148,22 @@ def change(account, available, held, spare):
 
 @internal("market", "auction", "offers")
 def hold(account: str, amount: int):
-    """Move available money into the held part. Errors: INSUFFICIENT_FUNDS."""
+    """Move available money into the held part; who signs for the account signs.
+
+    Errors: SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    """
+    check_policy(account)
     if amount > 0:
         change(account, -amount, amount, 0)
 
 
 @internal("market")
 def hold_of(account: str, amount: int, needed: int):
-    """Hold a part of `needed` money, all of which has to be available. Errors: INSUFFICIENT_FUNDS."""
+    """Hold a part of `needed` money, all of which has to be available; who signs for the account signs.
+
+    Errors: SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    """
+    check_policy(account)
     change(account, -amount, amount, needed - amount)
 
 

@@ -4,8 +4,8 @@ delivered = min(contracted, remaining metered), first trade first: trades of 5 a
 and 3. The shortfall is charged to the seller at the imbalance price. States: matched -> proposed -> settled; silence
 past the deadline makes a trade overdue: it keeps its hold, both and the arbiter are told, and it can still be
 confirmed, or decided by the arbiter with the one who has signed. No payment without both signatures, except by a
-mandate that a party signed before the trade was made. A dispute freezes what it names; two of seller, buyer and arbiter
-decide on it, and on overdue adjustments.
+mandate that a party signed before the trade was made. A dispute freezes what it names; two of seller, buyer and
+arbiter decide on it, and on overdue adjustments.
 
 Trade: `trade/<id>`. Reading: `reading/<meter>/<interval>`; those before it: `superseded/<meter>/<interval>/<n>`. What
 each trade of a meter's interval got: `share/<meter>/<interval>/<trade>` = [contracted, delivered or None, adjustments].
@@ -41,8 +41,14 @@ def open_trade(
     """A match; its money is held already. `price` is what the buyer pays, `grid_fee` the part of it that the grid gets.
 
     The market's fee, the parties' policies and mandates are kept with the trade. Errors: TOO_MANY_TRADES for one meter
-    and interval, GRID_FEE_INVALID.
+    and interval, GRID_FEE_INVALID, SELF_TRADE where one side's keys can sign for the other (an auction looks at that
+    when orders enter).
     """
+    seller_policy = policy_of(seller)
+    buyer_policy = policy_of(buyer)
+    if seller_policy is not None or buyer_policy is not None:
+        apart = not share_control(signers_of(seller, seller_policy), signers_of(buyer, buyer_policy))
+        require(apart or source == "auction", "SELF_TRADE", "Who signs for the one account can sign for the other.")
     require(0 <= grid_fee and grid_fee <= price, "GRID_FEE_INVALID", "The grid fee is a part of the price.")
     time = "/" + pad(interval, 10)
     place = "count/" + meter + time
@@ -79,8 +85,8 @@ def open_trade(
             "penalty": 0,
             "source": source,
             "status": "matched",
-            "seller_policy": policy_of(seller),
-            "buyer_policy": policy_of(buyer),
+            "seller_policy": seller_policy,
+            "buyer_policy": buyer_policy,
             "seller_mandate": get("mandate/" + seller) is not None,
             "buyer_mandate": get("mandate/" + buyer) is not None,
             "seller_confirmed": False,
@@ -95,6 +101,22 @@ def policy_of(account):
     if policy is None:
         return None
     return {"keys": policy["keys"], "threshold": policy["threshold"], "signed": []}
+
+
+def signers_of(account, policy):
+    """Who signs for an account, its own key where there is no policy."""
+    if policy is None:
+        return {"keys": [account], "threshold": 1}
+    return policy
+
+
+def share_control(one, other):
+    """Whether those who sign for one of two accounts can be enough to sign for the other."""
+    common = 0
+    for key in one["keys"]:
+        if key in other["keys"]:
+            common += 1
+    return common >= min(one["threshold"], other["threshold"])
 
 
 # ------------------------------------------------------------------------------------------------- metering

@@ -29,7 +29,8 @@ def transfer(*, account: str, to: str, amount: int) -> Call:
 
 
 def set_policy(*, account: str, keys: list[Any], threshold: int) -> Call:
-    """Have `threshold` of up to 16 keys sign for an account: payments and settlements of trades made from now on.
+    """Have `threshold` of up to 16 keys sign for an account from now on: payments, offers, takings, and settlements of
+    the trades that come of them.
 
     The keys are different traders of the account's organisation. Enough of the earlier and of the new ones sign, so
     that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again.

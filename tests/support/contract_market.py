@@ -80,7 +80,12 @@ class Market:
         return str(self.ok("market", "post_listing", self.listing_args(who, **changed), who))
 
     def take(self, listing: str, energy_wh: int, who: str = "bea") -> str:
-        return str(self.ok("market", "take_listing", self.taking_args(listing, energy_wh, who), who))
+        return str(self.ok("market", "take_listing", self.taking_args(listing, energy_wh, who), *self.signers(who)))
+
+    def signers(self, who: str) -> list[str]:
+        """All who sign for an account, its owner first."""
+        policy = self.get(f"credit/policy/{who}") or {"keys": []}
+        return list(dict.fromkeys([who, *policy["keys"]]))
 
     def taking_args(self, listing: str, energy_wh: int, who: str = "bea") -> dict[str, Any]:
         return {"listing": listing, "meter": f"m-{who}", "energy_wh": energy_wh}

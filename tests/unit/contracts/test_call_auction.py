@@ -175,6 +175,23 @@ def test_nobody_stands_on_both_sides() -> None:
     market.ok("auction", "place_order", ask, "sun")
 
 
+@pytest.mark.parametrize(("keys", "threshold"), [(["bea"], 1), (["sun", "bea"], 1), (["bea", "ann"], 2)])
+def test_nobody_stands_on_both_sides_by_a_policy(keys: list[str], threshold: int) -> None:
+    market = AuctionMarket()
+    market.chain.user("ann", "buyer")
+    args = {"account": "sun", "keys": keys, "threshold": threshold}
+    market.ok("credit", "set_policy", args, *dict.fromkeys(["sun", *keys]))
+    if threshold == 2:
+        market.ok("credit", "set_policy", {**args, "account": "bea"}, *keys)
+    ask, bid = (market.entry(Order(side, who, 10, 5)) for side, who in (("ask", "sun"), ("bid", "bea")))
+    entered = market.ok("auction", "place_order", ask, *market.signers("sun"))
+    assert market.code("auction", "place_order", bid, *market.signers("bea")) == "SELF_TRADE"
+    market.ok("auction", "cancel_order", {"order": entered}, "sun")
+    market.ok("auction", "place_order", bid, *market.signers("bea"))
+    assert market.code("auction", "place_order", ask, *market.signers("sun")) == "SELF_TRADE"
+    market.cleared()
+
+
 def test_cancelling_and_amending_give_back_and_queue_anew() -> None:
     market = AuctionMarket()
     first, second = market.enter("ask", "sol", 10, 5), market.enter("ask", "sun", 10, 5)

@@ -143,3 +143,87 @@ def test_a_policy_is_changed_by_the_keys_in_force_and_the_new_ones(market: Marke
     assert market.code("credit", "set_policy", alone, "bea", "ben") == "SIGNATURES_LACKING"
     market.ok("credit", "set_policy", alone, "bea", "ann")
     assert market.chain.view("credit", "get_policy", {"account": "bea"}).value == {"keys": ["bea"], "threshold": 1}
+
+
+# -------------------------------------------------------------------------- what a policy guards before a trade
+
+
+def spending(market: Market) -> list[tuple[str, str, dict[str, object]]]:
+    """All that holds money of a buyer's account."""
+    terms = {"side": "bid", "meter": "m-bea", "interval": market.interval, "energy_wh": 100, "price": PRICE}
+    offer = market.ok("offers", "propose", {**terms, "to": "bea", "side": "ask", "meter": "m-sol"}, "sol")
+    return [
+        ("market", "place_order", {**terms, "execution": "limit"}),
+        ("market", "take_listing", market.taking_args(market.offer(), 100)),
+        ("offers", "accept", {"offer": offer, "meter": "m-bea"}),
+        ("offers", "propose", {**terms, "to": "sol"}),
+    ]
+
+
+def test_a_policy_guards_buying(market: Market) -> None:
+    """One of three keys spent, by bidding, what three had to sign to pay."""
+    calls = spending(market)
+    company(market)
+    for contract, function, args in calls:
+        assert market.code(contract, function, args, "bea") == "SIGNATURES_LACKING"
+        assert market.code(contract, function, args, "ann", "ben") not in ("OK", "SIGNATURES_LACKING"), "its owner acts"
+        market.ok(contract, function, args, "bea", "ann")
+
+
+def test_a_policy_guards_amending_and_not_cancelling(market: Market) -> None:
+    company(market)
+    order = market.ok("market", "place_order", market.order_args("bid", "bea", 100, PRICE), "bea", "ann")["order"]
+    amended = {"order": order, "energy_wh": 200, "price": PRICE}
+    assert market.code("market", "amend_order", amended, "bea") == "SIGNATURES_LACKING"
+    market.ok("market", "cancel_order", {"order": order}, "bea")
+
+
+def test_a_policy_guards_an_agreement_and_a_sellers_collateral(market: Market) -> None:
+    company(market)
+    meters = {"seller_meter": "m-sol", "buyer_meter": "m-bea"}
+    terms = {**meters, "interval": market.interval, "energy_wh": 1, "price": PRICE}
+    assert market.code("offers", "agree", terms, "sol", "bea") == "SIGNATURES_LACKING"
+    market.ok("offers", "agree", terms, "sol", "bea", "ben")
+    policy = {"account": "sun", "keys": ["sun", "ann"], "threshold": 2}
+    market.ok("credit", "set_policy", policy, "sun", "ann")
+    assert market.code("market", "post_listing", market.listing_args("sun"), "sun") == "SIGNATURES_LACKING"
+    market.ok("market", "post_listing", market.listing_args("sun"), "sun", "ann")
+
+
+def signed_for(market: Market, keys: list[str], threshold: int) -> None:
+    for name in ("ann", "ben"):
+        market.chain.user(name, "buyer")
+    args = {"account": "sun", "keys": keys, "threshold": threshold}
+    market.ok("credit", "set_policy", args, *dict.fromkeys(["sun", *keys]))
+
+
+@pytest.mark.parametrize(
+    ("keys", "threshold", "is_own"),
+    [
+        (["bea"], 1, True), (["sun", "bea"], 1, True), (["sun", "bea"], 2, True), (["sun", "ann"], 1, False),
+        (["sun", "ann", "ben"], 2, False),
+    ],
+)  # fmt: skip
+def test_nobody_trades_with_an_account_that_they_sign_for(
+    market: Market, keys: list[str], threshold: int, is_own: bool
+) -> None:
+    """Self-trade asked for the accounts' names alone, and a policy lends a key to another account."""
+    signed_for(market, keys, threshold)
+    selling = market.signers("sun")
+    market.ok("market", "place_order", market.order_args("ask", "sun", 100, PRICE), *selling)
+    listing = market.ok("market", "post_listing", market.listing_args("sun"), *selling)
+    offer = {"to": "bea", **{n: v for n, v in market.order_args("ask", "sun", 100, PRICE).items() if n != "execution"}}
+    offered = market.ok("offers", "propose", offer, *selling)
+    wanted = "SELF_TRADE" if is_own else "OK"
+    assert market.code("market", "place_order", market.order_args("bid", "bea", 100, PRICE), "bea") == wanted
+    assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea") == wanted
+    assert market.code("offers", "accept", {"offer": offered, "meter": "m-bea"}, "bea") == wanted
+
+
+def test_two_accounts_that_share_one_of_several_keys_trade(market: Market) -> None:
+    company(market)
+    market.ok("credit", "set_policy", {"account": "sun", "keys": ["sun", "ann"], "threshold": 2}, "sun", "ann")
+    listing = market.ok("market", "post_listing", market.listing_args("sun"), "sun", "ann")
+    market.take(listing, 100)
+    market.ok("credit", "set_policy", {"account": "sun", "keys": ["ann", "ben"], "threshold": 2}, "sun", "ann", "ben")
+    assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea", "ann") == "SELF_TRADE"

@@ -74,7 +74,7 @@ class Settlement(RuleBasedStateMachine):
         listing = self.call("market", "post_listing", args, seller)
         if listing.code == "OK":
             taken = self.market.taking_args(listing.value, max(1, energy_wh - 1), buyer)
-            self.call("market", "take_listing", taken, buyer)
+            self.call("market", "take_listing", taken, *self.market.signers(buyer))
 
     @rule(who=PARTY, granted=st.booleans())
     def mandate(self, who: str, granted: bool) -> None:
