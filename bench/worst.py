@@ -18,6 +18,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
+from bench.operations import WORST
 from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state, signer_of
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
@@ -35,75 +36,6 @@ from ledger.values import encode_value
 from sdk.configuration import Limits, Timers
 
 BLOCK_MS_MAX = Timers().request_timeout_ms // 4
-WORST = {
-    "nothing": ("x = 0", "pass"),
-    "multiply 256 bits": ("x = 0", "y = big * 3"),
-    "divide 256 bits": ("x = 0", "y = big // 7"),
-    "call": ("x = 0", "helper()"),
-    "compare": ("x = 0", "y = big == big"),
-    "copy text": ("t = 'a' * 50000", "y = t + t"),
-    "slice text": ("t = 'a' * 100000", "y = t[1:]"),
-    "copy list": ("t = [0] * 50000", "y = t + t"),
-    "repeat list": ("t = [0] * 10", "y = t * 10000"),
-    "loop over a range": ("x = 0", "for y in range(1000):\n            pass"),
-    "sort": ("t = list(range(1000))", "y = sorted(t)"),
-    "sort lists": ("t = []\n    for n in range(300):\n        t.append([n % 7, 'k'])", "y = sorted(t)"),
-    "find": ("t = 'a' * 50000 + 'b'", "y = t.find('ab')"),
-    "replace": ("t = 'ab' * 20000", "y = t.replace('a', 'c')"),
-    "split": ("t = 'a,' * 20000", "y = t.split(',')"),
-    "join": ("t = ['a'] * 20000", "y = ','.join(t)"),
-    "upper": ("t = 'a' * 50000", "y = t.upper()"),
-    "pop first": ("t = [0] * 90000", "t.insert(0, 1)\n        t.pop(0)"),
-    "sha256": ("t = 'a' * 100000", "y = sha256(t)"),
-    "decimal digits": ("x = 0", "y = int(str(big))"),
-    "weigh": ("t = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]] * 50", "y = t == t"),
-    "in a list": ("t = list(range(1000))", "y = -1 in t"),
-    "in a list of texts": ("t = ('a' * 31 + ',').split(',') * 1000", "y = 'b' in t"),
-    "count in a list": ("t = list(range(1000))", "y = t.count(-1)"),
-    "sum": ("t = list(range(1000))", "y = sum(t)"),
-    "greatest": ("t = list(range(1000))", "y = max(t)"),
-    "enumerate": ("t = list(range(1000))", "y = enumerate(t)"),
-    "unpack": ("t = enumerate(range(1000))", "for y, z in t:\n            pass"),
-    "list a text": ("t = 'a' * 1000", "y = list(t)"),
-    "list a dictionary": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = list(t)"),
-    "copy a dictionary": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = dict(t)"),
-    "update": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = {}\n        y.update(t)"),
-    "values": ("t = {}\n    for n in range(1000):\n        t[n] = n", "y = t.values()"),
-    "display": ("x = 0", "y = {1: 2, 3: 4, 5: 6}"),
-    "append": ("t = []", "t.append(0)\n        t.pop()"),
-    "startswith": ("t = 'a' * 50000", "y = t.startswith('a')"),
-    "translate": ("t = 'A' * 50000", "y = t.lower()"),
-    "strip": ("t = ' ' * 50000", "y = t.strip()"),
-    "pad": ("x = 0", "y = pad(big, 77)"),
-    "half_up_div": ("x = 0", "y = half_up_div(big, 7)"),
-    "get a record": ("put('k', {'a': 1, 'b': 'x', 'c': None, 'd': True})", "y = get('k')"),
-    "get wide numbers": ("put('k', [big] * 1000)", "y = get('k')"),
-    "put wide numbers": ("t = [big] * 1000", "put('k', t)"),
-    "put a record": ("t = {'a': 1, 'b': 'x', 'c': None, 'd': True}", "put('k', t)"),
-    "delete": ("n = 0", "delete('k' + str(n))\n        n += 1"),
-    "parameter": ("x = 0", "y = parameter('gate_closure_s')"),
-    "contract_hash": ("x = 0", "y = contract_hash('settlement')"),
-    "call with a list": ("t = [[1, 'a'] * 100]", "y = call('other', 'same', [t])"),
-    "epoch_fault": ("x = 0", "y = epoch_fault([])"),
-    "standing of a stranger": ("x = 0", "y = standing('nobody', [])"),
-    "dictionary": ("d = {}\n    n = 0", "d[n] = n\n        n = (n + 1) % 50000"),
-    "items": ("d = {}\n    for n in range(1000):\n        d['k' + str(n)] = n", "y = d.items()"),
-    "get nothing": ("x = 0", "y = get('none')"),
-    "get much": ("put('k', ['a' * 9] * 5000)", "y = get('k')"),
-    "put": ("n = 0", "put('k' + str(n), 1)\n        n += 1"),
-    "put much": ("t = [{'b': 1, 'a': [1, 2]}] * 2000", "put('k', t)"),
-    "scan nothing": ("x = 0", "y = scan('none', '', 1000)"),
-    "scan deep": ("x = 0", "y = scan('row/', '', 1000)"),
-    "scan own": ("for n in range(500):\n        put('own/' + pad(n, 4), 1)", "y = scan('own/', '', 1)"),
-    "scan deleted": ("for n in range(500):\n        delete('row/' + pad(n, 5))", "y = scan('row/', '', 1)"),
-    "scan between puts": (
-        "n = 0",
-        "for m in range(33):\n            put('k' + str(n), 1)\n            n += 1\n        y = scan('k', '', 1)",
-    ),
-    "call another": ("x = 0", "y = call('other', 'nothing', [])"),
-    "standing": ("x = 0", "y = standing('" + signer_of("seller", 1) + "', ['seller'])"),
-}
-"""What is set up, and what is then done until the gas is used."""
 ROWS = 1_000
 
 
@@ -120,6 +52,7 @@ def base_state() -> MemoryState:
     state = market_state()
     for number in range(ROWS):
         state.apply({f"worst/row/{number:05d}": Entry(0, 0, encode_value({"n": number}))})
+    state.apply({"worst/wide": Entry(0, 0, encode_value("\u0416" * 16_000))})
     other = "@view\ndef nothing():\n    return None\n\n\n@view\ndef same(t: list):\n    return t\n"
     state.apply({CONTRACT_PREFIX + "other": _contract(other)})
     return state

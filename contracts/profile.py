@@ -18,7 +18,8 @@ from typing import Any
 from contracts.compiler import PLACE, Compiler
 from contracts.language import Checked
 from contracts.machine import PythonMachine
-from contracts.rewrite import CHARGE, ENTRY_GAS, TURN_GAS, pay_by_call, weight
+from contracts.rewrite import CHARGE, ENTRY_GAS, TURN_GAS, pay_by_call
+from contracts.weights import weight
 from ledger.execution import Call, CallResult
 from ledger.state import TransactionView
 

@@ -1,7 +1,7 @@
 """Rewriting a checked contract: gas for each basic block, guards round each operation that could be abused.
 
-Every name that the rewriting adds starts with an underscore, which no contract may use. Gas is one unit a node
-of the tree, charged where a block begins, so it is the same on every Python that parses the same tree. Where the tree
+Every name that the rewriting adds starts with an underscore, which no contract may use. Gas goes by the tree's nodes,
+charged where a block begins, so it is the same on every Python that parses the same tree. Where the tree
 itself says that a guard would find nothing, or what it would find nearly always, the operation stands in its place.
 """
 
@@ -14,6 +14,7 @@ from contracts.guards.meter import CALLS_MAX, TEXT_CHARS_FREE
 from contracts.guards.methods import METHOD
 from contracts.inline import Inliner, is_plain_key, is_simple, is_small, item, stored
 from contracts.language import Checked, Function
+from contracts.weights import weight
 
 CHARGE = "_charge"
 ENTER = "_enter"
@@ -79,18 +80,6 @@ def pay_at_once(amount: int) -> list[ast.stmt]:
 def pay_by_call(amount: int) -> list[ast.stmt]:
     """The same by a function, for whoever wants to know of each block."""
     return [ast.Expr(_call(CHARGE, _number(amount)))]
-
-
-def weight(node: ast.AST) -> int:
-    """Nodes of an expression or of a statement's own expressions; blocks inside charge for themselves."""
-    total = 1
-    for field, value in ast.iter_fields(node):
-        if field in ("body", "orelse") and isinstance(value, list):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.expr | ast.keyword | ast.operator | ast.cmpop | ast.unaryop | ast.boolop):
-                total += weight(child)
-    return total
 
 
 _BINARY = {ast.Add: "_add", ast.Sub: "_sub", ast.Mult: "_mul", ast.FloorDiv: "_floordiv", ast.Mod: "_mod"}
@@ -213,7 +202,9 @@ class _FunctionRewriter:
     def _made(self, node: ast.expr) -> ast.expr:
         match node:
             case ast.BinOp(left=ast.BinOp(op=ast.Add()), op=ast.Add()):
-                return _call("_joined", *(self._expression(part) for part in _summands(node)))
+                parts = _summands(node)
+                guard = "_joined" if any(map(_is_text, parts)) else "_summed"
+                return _call(guard, *map(self._expression, parts))
             case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_text(left) or _is_text(right):
                 return _call("_text", self._expression(left), self._expression(right))
             case ast.BinOp(left=left, op=op, right=right):

@@ -7,13 +7,36 @@ from functools import reduce
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import LENGTH_MAX, LIMIT, NUMBER_MAX, WIDE_GAS, Charges, bounded, mismatch, out_of_gas
+from contracts.guards.meter import (
+    CHARS_PER_GAS,
+    LENGTH_MAX,
+    LIMIT,
+    NUMBER_MAX,
+    TEXT_GAS,
+    WIDE_GAS,
+    WIDE_SUM_GAS,
+    Charges,
+    bounded,
+    mismatch,
+    out_of_gas,
+)
 
 ROUNDING_GAS = 30
+SUMMAND_GAS = 4
+"""Of three or more that are added up."""
+REPEAT_GAS = 12
+"""What repeating a text or a list costs beside making it."""
 
 
 def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
     charge, sized, gas = charges.charge, charges.sized, charges.gas
+
+    def wide(number: int) -> int:
+        """A sum beyond a machine's word."""
+        left = gas[0] = gas[0] - WIDE_SUM_GAS
+        if left < 0:
+            raise out_of_gas()
+        return bounded(number)
 
     def add(a: Any, b: Any) -> Any:
         kind = type(a)
@@ -24,13 +47,13 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
             length = len(made)
             if length > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
-            left = gas[0] = gas[0] - 1 - length // 8
+            left = gas[0] = gas[0] - TEXT_GAS - length // CHARS_PER_GAS
             if left < 0:
                 raise out_of_gas()
             return made
         if kind is int:
             total = a + b
-            return total if -LIMIT < total < LIMIT else bounded(total)
+            return total if -NUMBER_MAX < total < NUMBER_MAX else wide(total)
         if kind is list:
             if len(a) + len(b) > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
@@ -46,7 +69,7 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
         length = len(made)
         if length > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        left = gas[0] = gas[0] - 1 - length // 8
+        left = gas[0] = gas[0] - 3 - length // CHARS_PER_GAS
         if left < 0:
             raise out_of_gas()
         return made
@@ -62,15 +85,33 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
         length = len(made)
         if length > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        left = gas[0] = gas[0] - len(parts) - length // 8
+        left = gas[0] = gas[0] - len(parts) - length // CHARS_PER_GAS
         if left < 0:
             raise out_of_gas()
         return made
 
+    def summed(*parts: Any) -> Any:
+        """``a + b + c``, none of them known to be a text."""
+        total = parts[0]
+        left = gas[0] = gas[0] - SUMMAND_GAS * len(parts)
+        if left < 0:
+            raise out_of_gas()
+        if type(total) is str:
+            return joined(*parts)
+        if type(total) is not int:
+            return reduce(add, parts)
+        for part in parts[1:]:
+            if type(part) is not int:
+                raise mismatch()
+            total += part
+            if not -NUMBER_MAX < total < NUMBER_MAX:
+                total = wide(total)
+        return total
+
     def sub(a: Any, b: Any) -> int:
         if type(a) is int and type(b) is int:
             rest: int = a - b
-            return rest if -LIMIT < rest < LIMIT else bounded(rest)
+            return rest if -NUMBER_MAX < rest < NUMBER_MAX else wide(rest)
         raise mismatch()
 
     def mul(a: Any, b: Any) -> Any:
@@ -84,6 +125,7 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
             times = min(max(b, 0), LENGTH_MAX + 1)
             if len(a) * times > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
+            charge(REPEAT_GAS)
             return sized(a * times)
         raise mismatch()
 
@@ -123,7 +165,7 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
         return floordiv(add(mul(a, 2), b), mul(b, 2))
 
     return {
-        "_add": add, "_text": text, "_joined": joined, "_sub": sub, "_mul": mul, "_floordiv": floordiv, "_mod": mod,
-        "_neg": neg,
+        "_add": add, "_text": text, "_joined": joined, "_summed": summed, "_sub": sub, "_mul": mul,
+        "_floordiv": floordiv, "_mod": mod, "_neg": neg,
         "floor_div": floordiv, "ceil_div": ceil_div, "half_up_div": half_up_div,
     }  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from contracts.guards.meter import Charges, Meter, mismatch, out_of_gas
+from contracts.guards.meter import TEXT_GAS, Charges, Meter, mismatch, out_of_gas
 
-COMPARED = 16
-"""What comparing a node of a container costs beside counting it."""
+COMPARED, COMPARE_GAS = 16, 36
+"""What comparing a node of a container costs beside counting it, and what comparing two costs beside their nodes."""
+ORDER_GAS = 12
+"""What the order of two texts costs beside their length."""
 
 
 def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., Any]]:
@@ -19,15 +21,15 @@ def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., 
         if kind is type(b):
             if kind is str:
                 here, there = len(a), len(b)
-                left = gas[0] = gas[0] - 1 - (here if here < there else there) // 32
+                left = gas[0] = gas[0] - TEXT_GAS - (here if here < there else there) // 32
                 if left < 0:
                     raise out_of_gas()
             elif kind is list or kind is dict:
-                charge(COMPARED * (weigh(a) + weigh(b)))
+                charge(COMPARE_GAS + COMPARED * (weigh(a) + weigh(b)))
                 return _same(a, b)
             return bool(a == b)
         if kind in (list, dict) and type(b) in (list, dict):
-            charge(COMPARED * (weigh(a) + weigh(b)))
+            charge(COMPARE_GAS + COMPARED * (weigh(a) + weigh(b)))
         return False
 
     def ne(a: Any, b: Any) -> bool:
@@ -37,7 +39,7 @@ def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., 
         if type(a) is not type(b) or type(a) not in (int, str):
             raise mismatch()
         if type(a) is str:
-            charge(1 + min(len(a), len(b)) // 32)
+            charge(ORDER_GAS + min(len(a), len(b)) // 24)
 
     def lt(a: Any, b: Any) -> bool:
         if not (type(a) is int and type(b) is int):

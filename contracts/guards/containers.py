@@ -13,11 +13,18 @@ from contracts.guards.meter import (
     ITEM_GAS,
     KEY_CHARS_FREE,
     LENGTH_MAX,
+    TEXT_GAS,
     Charges,
     mismatch,
 )
 
 DictKey = Callable[[Any], Any]
+LOOK_GAS = 18
+"""What looking through a list costs beside its items."""
+KEYS_GAS = 8
+"""What listing a dictionary's keys costs beside them."""
+WIDE_CHAR_GAS = 6
+"""What makes a character a text of its own; ASCII's, a unit each, are kept by the interpreter."""
 
 
 def make_dict_key(charges: Charges) -> DictKey:
@@ -62,9 +69,9 @@ def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bo
             return item in place
         if kind is list:
             if type(item) is str:  # equal to nothing but texts
-                charge(1 + len(place) * (2 + len(item) // 32))
+                charge(6 + len(place) * (2 + len(item) // 32))
                 return item in place
-            charge(1 + ITEM_GAS * len(place))
+            charge(LOOK_GAS + ITEM_GAS * len(place))
             return any(eq(item, other) for other in place)
         raise mismatch()
 
@@ -84,6 +91,8 @@ def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bo
             if type(key) is not int:
                 raise mismatch()
             if -len(place) <= key < len(place):
+                if kind is str:
+                    charge(TEXT_GAS)
                 return place[key]
             raise Trap(TrapCode.INDEX_OUT_OF_RANGE)
         raise mismatch()
@@ -136,8 +145,17 @@ def make_loops(charges: Charges, dict_key: DictKey) -> dict[str, Callable[..., A
             raise mismatch()
         if len(value) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        charge(1 + (len(value) // 4 if kind is list else ITEM_GAS * len(value) if kind is dict else len(value)))
+        charge(1 + price_of(value))
         return [shown_key(key) for key in value] if kind is dict else list(value)
+
+    def price_of(value: Any) -> int:
+        """What a list of it costs by its items."""
+        kind, length = type(value), len(value)
+        if kind is list:
+            return length // 4
+        if kind is dict:
+            return KEYS_GAS + ITEM_GAS * length
+        return length if kind is range or value.isascii() else WIDE_CHAR_GAS * length
 
     def pairs(value: Any, count: int) -> Iterator[list[Any]]:
         charge(ITEM_GAS * len(value) if type(value) in (list, dict) else 0)

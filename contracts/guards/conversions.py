@@ -51,7 +51,7 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
             return {}
         if type(values[0]) is not dict:
             raise mismatch()
-        charge(1 + len(values[0]))
+        charge(1 + 2 * len(values[0]))
         return dict(values[0])
 
     def pad(number: Any, width: Any) -> str:
@@ -79,8 +79,9 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
     def digest(text: Any) -> str:
         if type(text) is not str:
             raise mismatch()
-        charge(20 + len(text) // 16)
-        return sha256(text.encode()).hexdigest()
+        data = text.encode()
+        charge(20 + len(data) // 16)
+        return sha256(data).hexdigest()
 
     return {
         "str": to_text, "int": to_int, "bool": to_bool, "list": to_list, "dict": to_dict, "pad": pad, "sha256": digest,

@@ -21,10 +21,18 @@ INT_KEY_GAS = 28
 """An integer key's, which is kept as bytes."""
 ITEM_GAS = 10
 """What looking at an item by code of Python's costs, not of C's."""
-METHOD_GAS = 20
+METHOD_GAS = 30
+TEXT_GAS = 7
+"""What a text costs that a guard makes, compares or reaches into, beside its length."""
+MADE_GAS = 12
+"""What a fresh list or a part of a text costs, beside its length."""
+CHARS_PER_GAS, ITEMS_PER_GAS = 8, 6
+"""A character takes four bytes at most. An item takes eight, and a list that grew up to nine for each."""
+SEARCH_GAS, PAIRS_PER_GAS = 10, 20
+"""What a search costs beside its texts' lengths, and how many comparisons of two characters a unit pays for."""
 NUMBER_MAX = 1 << 63
-WIDE_GAS = 8
-"""What numbers beyond a machine's word cost more to multiply, divide, write down and read."""
+WIDE_GAS, WIDE_SUM_GAS = 17, 13
+"""What numbers beyond a machine's word cost more to multiply, divide, write down and read; and to add."""
 CALLS_MAX = 32
 DIGITS_MAX = 80
 DEPTH_MAX = 16
@@ -108,16 +116,19 @@ def make_charges(meter: Meter) -> Charges:
 
     def sized(value: Any) -> Any:
         """Charge for a fresh text or list, by its length."""
-        if len(value) > LENGTH_MAX:
+        length = len(value)
+        if length > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
-        left = gas[0] = gas[0] - 1 - len(value) // 8
+        left = gas[0] = gas[0] - MADE_GAS - length // (CHARS_PER_GAS if type(value) is str else ITEMS_PER_GAS)
         if left < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
         return value
 
     def sought(value: str, part: str) -> None:
-        """Charge for a search: CPython's is quadratic on short texts."""
-        charge(1 + len(value) // 6 + len(value) * len(part) // 1024)
+        """Charge for a search as if each place were compared with the whole part: which texts CPython searches in that
+        way depends on its version, and is more of them than one would think."""
+        length = len(value)
+        charge(SEARCH_GAS + length // 6 + max(0, length - len(part) + 1) * len(part) // PAIRS_PER_GAS)
 
     return Charges(gas, charge, enter, leave, sized, sought)
 

@@ -12,6 +12,7 @@ from contracts.guards.meter import ITEM_GAS, KEY_CHARS_FREE, LENGTH_MAX, METHOD_
 Methods = dict[tuple[type, str], Callable[..., Any]]
 Listed = Callable[[Any], list[Any]]
 Room = Callable[..., None]
+JOIN_GAS, REPLACE_GAS, SCAN_GAS = 20, 12, 10
 METHOD = "_m_"
 """How rewritten code names a method."""
 
@@ -177,7 +178,7 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
 
     def join(separator: str, parts: Any) -> str:
         pieces = [text(part) for part in listed(parts)]
-        charge(ITEM_GAS // 2 * len(pieces))
+        charge(JOIN_GAS + ITEM_GAS // 2 * len(pieces))
         if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(separator.join(pieces))
@@ -186,7 +187,8 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
     def replace(value: str, old: Any, new: Any) -> str:
         if not text(old):
             raise Trap(TrapCode.VALUE_INVALID)
-        charge(1 + len(value))
+        charge(REPLACE_GAS + len(value))
+        sought(value, old)  # to count, and to replace
         sought(value, old)
         if len(value) + value.count(old) * max(0, len(text(new)) - len(old)) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
@@ -194,8 +196,13 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
         return made
 
     def scanned(value: str, *others: Any) -> str:
-        charge(1 + (len(value) + sum(len(text(other)) for other in others)) // 8)
+        charge(SCAN_GAS + (len(value) + sum(len(text(other)) for other in others)) // 8)
         return value
+
+    def mapped(value: str, table: dict[int, int]) -> str:
+        """ASCII's letters, and no others: versions of Unicode differ in those."""
+        charge(1 + 3 * len(value))
+        return value.translate(table)
 
     def walked(value: str) -> str:
         charge(1 + len(value) // 2)
@@ -219,8 +226,8 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
         (str, "replace"): replace,
         (str, "strip"): lambda value: walked(value).strip(" \t\n"),
         (str, "isdigit"): lambda value: walked(value).isascii() and value.isdigit(),
-        (str, "lower"): lambda value: scanned(value).translate(_LOWER),
-        (str, "upper"): lambda value: scanned(value).translate(_UPPER),
+        (str, "lower"): lambda value: scanned(value).lower() if value.isascii() else mapped(value, _LOWER),
+        (str, "upper"): lambda value: scanned(value).upper() if value.isascii() else mapped(value, _UPPER),
     }
 
 

@@ -9,6 +9,11 @@ from contracts.codes import Trap, TrapCode
 from contracts.guards.meter import ITEM_GAS, Charges, Meter, bounded, mismatch
 
 Guards = dict[str, Callable[..., Any]]
+CHECK_GAS, ROW_GAS = 60, 16
+"""What finding out costs that one place of what is sorted can be compared, and more for each list that is there."""
+BOUND_MAX = (1 << 53) - 1
+"""Of a range, on both sides of 0."""
+_INTEGERS, _TEXTS = {int}, {str}
 
 
 def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
@@ -20,14 +25,16 @@ def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
             raise mismatch()
         return len(value)
 
-    def numbers(values: tuple[Any, ...]) -> list[Any]:
-        found = listed(values[0]) if len(values) == 1 else list(values)
+    def numbers(values: tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+        found = listed(values[0]) if len(values) == 1 else values
         if not found:
             raise Trap(TrapCode.VALUE_INVALID)
-        charge(3 * len(found))
-        charge(sum(len(value) // 32 for value in found if type(value) is str))
-        kinds = {type(value) for value in found}
-        if kinds not in ({int}, {str}):
+        kinds = {*map(type, found)}
+        if kinds == _INTEGERS:
+            charge(3 * len(found))
+        elif kinds == _TEXTS:
+            charge(6 * len(found) + sum([len(value) // 32 for value in found]))
+        else:
             raise mismatch()
         return found
 
@@ -49,10 +56,31 @@ def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
             raise mismatch()
         return bounded(sum(found))
 
+    def check_comparable(values: list[Any]) -> None:
+        """All integers, all texts, or lists that agree in this place by place.
+
+        Checked beforehand: which values a sort compares depends on the interpreter's algorithm, so neither a trap nor
+        gas may.
+        """
+        charge(CHECK_GAS)
+        kinds = {*map(type, values)}
+        if kinds <= _INTEGERS or kinds <= _TEXTS:
+            return
+        if kinds != {list}:
+            raise mismatch()
+        charge(ROW_GAS * len(values))
+        columns: list[list[Any]] = []
+        for value in values:
+            columns.extend([] for _ in range(len(value) - len(columns)))
+            for column, item in zip(columns, value, strict=False):
+                column.append(item)
+        for column in columns:
+            check_comparable(column)
+
     def in_order(values: Any) -> list[Any]:
         found = listed(values)
         charge((len(found) + 3 * sum(weigh(value) for value in found)) * len(found).bit_length())
-        _check_comparable(found)
+        check_comparable(found)
         return sorted(found)
 
     def backwards(values: Any) -> list[Any]:
@@ -61,14 +89,15 @@ def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
         return found
 
     def make_range(*bounds: Any) -> range:
-        if not 1 <= len(bounds) <= 3 or any(type(bound) is not int for bound in bounds):
-            raise mismatch()
+        for bound in bounds:
+            if type(bound) is not int:
+                raise mismatch()
         if len(bounds) == 3 and bounds[2] == 0:
             raise Trap(TrapCode.VALUE_INVALID)
-        made = range(*bounds)
-        if any(abs(bound) >= 1 << 53 for bound in bounds):
-            raise Trap(TrapCode.TOO_LARGE)
-        return made
+        for bound in bounds:
+            if not -BOUND_MAX <= bound <= BOUND_MAX:
+                raise Trap(TrapCode.TOO_LARGE)
+        return range(*bounds)
 
     def numbered(values: Any) -> list[list[Any]]:
         found = listed(values)
@@ -79,23 +108,3 @@ def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
         "len": length, "min": smallest, "max": largest, "abs": absolute, "sum": total, "sorted": in_order,
         "reversed": backwards, "range": make_range, "enumerate": numbered,
     }  # fmt: skip
-
-
-def _check_comparable(values: list[Any]) -> None:
-    """All integers, all texts, or lists that agree in this place by place.
-
-    Checked beforehand: which values a sort compares depends on the interpreter's algorithm, so neither a trap nor
-    gas may.
-    """
-    kinds = {type(value) for value in values}
-    if kinds <= {int} or kinds <= {str}:
-        return
-    if kinds != {list}:
-        raise mismatch()
-    columns: list[list[Any]] = []
-    for value in values:
-        columns.extend([] for _ in range(len(value) - len(columns)))
-        for column, item in zip(columns, value, strict=False):
-            column.append(item)
-    for column in columns:
-        _check_comparable(column)
