@@ -235,6 +235,28 @@ WORST = {
     "count often": ("t = 'a' * 29999\n    p = 'a' * 30", "y = t.count(p)"),
     "replace often": ("t = 'a' * 29999\n    p = 'a' * 30", "y = t.replace(p, 'b')"),
     "split often": ("t = 'a' * 29999\n    p = 'a' * 30", "y = t.split(p)"),
+    "keep lists": ("k = []", "t = [0] * 99999\n        t.append(0)\n        k.append(t)"),
+    "keep lists that hold themselves": ("x = 0", "t = [0] * 99999\n        t.append(t)"),
+    "keep slices": ("k = []\n    t = [0] * 90000", "k.append(t[:])"),
+    "keep wide texts": ("k = []\n    t = get('wide')", "k.append(t * 6)"),
+    "keep empty lists": (
+        "k = []",
+        "k.append([[], [], [], [], [], [], [], [], [], [], [], [], [], [], [], [], [], [], [], []])",
+    ),
+    "keep dictionaries": (
+        "k = []",
+        "k.append([{'a': 1}, {'a': 1}, {'a': 1}, {'a': 1}, {'a': 1}, {'a': 1}, {'a': 1}, {'a': 1}])",
+    ),
+    "keep ranges": ("k = []", "k.append(list(range(1000, 90000)))"),
+    "keep numbered lists": ("k = []\n    t = [0] * 3000", "k.append(enumerate(t))"),
+    "keep copies": ("k = []\n    t = {}\n    for n in range(1366):\n        t[n] = n", "k.append(dict(t))"),
+    "keep updates": (
+        "k = []\n    t = {}\n    for n in range(1366):\n        t[n] = n",
+        "u = {}\n        u.update(t)\n        k.append(u)",
+    ),
+    "keep items": ("k = []\n    t = {}\n    for n in range(1000):\n        t[n] = n", "k.append(t.items())"),
+    "keep parts": ("k = []\n    t = 'aaab' * 20000", "k.append(t.split('b'))"),
+    "keep characters": ("k = []\n    t = get('wide')", "k.append(list(t))"),
 }
 """Before, and what is then done until the gas is used. `big` is an integer of 252 bits; `get('wide')` a text outside of
 Latin-1."""

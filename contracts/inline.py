@@ -12,8 +12,13 @@ from typing import TypeGuard
 
 from contracts.guards.meter import KEY_CHARS_FREE, LENGTH_MAX, NUMBER_MAX
 
-OPERAND, RESULT, OLD = "_operand", "_number", "_old"
+OPERAND, RESULT, OLD, NEW = "_operand", "_number", "_old", "_new"
 """Where a written-out operation keeps what it computes."""
+PLAIN_FUNCTIONS = frozenset(
+    {"len", "min", "max", "abs", "sum", "str", "int", "bool", "pad", "sha256", "floor_div", "ceil_div", "half_up_div",
+     "is_int", "is_str", "is_list", "is_dict", "caller", "tx_id", "block_time", "block_height", "tx_index", "parameter"}
+)  # fmt: skip
+"""What never returns a list or a dictionary."""
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _EQUALITIES = (ast.Eq, ast.NotEq)
 
@@ -38,15 +43,20 @@ class Inliner:
             return _call(guard, left, right)
         return _either(tests, ast.Compare(left, [op], [right]), _call(guard, left, right))
 
-    def computed(self, left: ast.expr, op: ast.operator, right: ast.expr, guard: str) -> ast.expr:
-        """``left op right`` of integers below 2^63 in place, or else the guard's."""
+    def computed(
+        self, left: ast.expr, op: ast.operator, right: ast.expr, guard: str, place: ast.Name | None = None
+    ) -> ast.expr:
+        """``left op right`` of integers below 2^63 in place, or else the guard's, which ``place`` is given."""
         if not is_simple(right):
             return _call(guard, left, right)
         if isinstance(op, ast.Add | ast.Sub | ast.Mult):
             tests, left = self._kept(left)
             made = _within(ast.NamedExpr(ast.Name(RESULT, ast.Store()), ast.BinOp(left, op, right)))
             tests += [*self._tests(right), made]
-            return _either(tests, ast.Name(RESULT, ast.Load()), _call(guard, left, right))
+            otherwise = _call(guard, left, right)
+            if place is not None:
+                otherwise = _call("_given", place, otherwise)
+            return _either(tests, ast.Name(RESULT, ast.Load()), otherwise)
         if self._is_positive(right):
             tests, left = self._kept(left)
             return _either([*tests, _within(left)], ast.BinOp(left, op, right), _call(guard, left, right))
@@ -59,7 +69,7 @@ class Inliner:
             _is_dictionary(place),
             [
                 ast.Assign([ast.Name(OLD, ast.Store())], ast.Subscript(place, key, ast.Load())),
-                ast.Assign([ast.Subscript(place, key, ast.Store())], self.computed(old, op, value, guard)),
+                ast.Assign([ast.Subscript(place, key, ast.Store())], self.computed(old, op, value, guard, place)),
             ],
             [ast.Expr(_call("_set", place, key, _call(guard, _call("_item", place, key), value)))],
         )
@@ -120,15 +130,39 @@ def item(place: ast.expr, key: ast.expr) -> ast.expr:
     return _either(tests, ast.Subscript(place, key, ast.Load()), _call("_item", place, key))
 
 
-def stored(place: ast.Name, key: ast.Constant, value: ast.expr) -> ast.stmt:
-    """``place[key] = value`` in a dictionary in place, or else the guard's."""
+def stored(place: ast.Name, key: ast.Constant, value: ast.expr, plain: bool) -> ast.stmt:
+    """``place[key] = value`` in a dictionary in place, or else the guard's. ``plain``: the value is no container."""
     full = ast.Compare(_call("_length", place), [ast.Gt()], [ast.Constant(LENGTH_MAX)])
-    put = ast.Assign([ast.Subscript(place, key, ast.Store())], value)
+    targets: list[ast.expr] = [ast.Subscript(place, key, ast.Store())]
+    after: list[ast.stmt] = [ast.If(full, [ast.Expr(_call("_full"))], [])]
+    if not plain:
+        targets.insert(0, ast.Name(NEW, ast.Store()))
+        is_container = ast.Compare(
+            _call("_type", ast.Name(NEW, ast.Load())), [ast.In()], [ast.Name("_containers", ast.Load())]
+        )
+        after.insert(0, ast.If(is_container, [ast.Expr(_call("_hold", place))], []))
     return ast.If(
         _is_dictionary(place),
-        [put, ast.If(full, [ast.Expr(_call("_full"))], [])],
+        [ast.Assign(targets, value), *after],
         [ast.Expr(_call("_set", place, key, value))],
     )
+
+
+def is_plain(node: ast.expr) -> bool:
+    """Whether an expression of a contract never comes to a list or a dictionary, as far as the tree says."""
+    match node:
+        case ast.Constant() | ast.Compare() | ast.UnaryOp():
+            return True
+        case ast.BinOp(op=ast.Sub() | ast.FloorDiv() | ast.Mod()):
+            return True
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return is_plain(left) or is_plain(right)
+        case ast.IfExp(body=body, orelse=orelse):
+            return is_plain(body) and is_plain(orelse)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in PLAIN_FUNCTIONS
+        case _:
+            return False
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:

@@ -114,6 +114,7 @@ class _Engine:
             value, code, message = None, str(trapped), SENTENCES[trapped]
         finally:
             self.host.end()
+            self.meter.let_go()
         used = min(call.gas_limit, call.gas_limit - self.meter.gas[0])
         events = tuple(session.events) if code == OK else ()
         return CallResult(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from contracts.guards.meter import CALLS_MAX, TEXT_CHARS_FREE
 from contracts.guards.methods import METHOD
-from contracts.inline import Inliner, is_plain_key, is_simple, is_small, item, stored
+from contracts.inline import Inliner, is_plain, is_plain_key, is_simple, is_small, item, stored
 from contracts.language import Checked, Function
 from contracts.weights import weight
 
@@ -129,7 +129,7 @@ class _FunctionRewriter:
                 keep = ast.Assign([ast.Name("_result", ast.Store())], returned)
                 return [keep, ast.Expr(_call(LEAVE)), ast.Return(ast.Name("_result", ast.Load()))]
             case ast.Assign(targets=[target], value=value):
-                return [self._assign(target, self._expression(value))]
+                return [self._assign(target, self._expression(value), is_plain(value))]
             case ast.AugAssign(target=target, op=op, value=value):
                 return self._augmented(target, op, value)
             case ast.For(target=target, iter=iterable, body=body):
@@ -153,10 +153,10 @@ class _FunctionRewriter:
             case _:
                 return [node]
 
-    def _assign(self, target: ast.expr, value: ast.expr) -> ast.stmt:
+    def _assign(self, target: ast.expr, value: ast.expr, plain: bool) -> ast.stmt:
         match target:
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant() as key) if is_plain_key(key):
-                return stored(ast.Name(name, ast.Load()), key, value)
+                return stored(ast.Name(name, ast.Load()), key, value, plain)
             case ast.Subscript(value=place, slice=index):
                 return ast.Expr(_call("_set", self._expression(place), self._expression(index), value))
             case ast.Tuple(elts=elements):

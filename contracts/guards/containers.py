@@ -11,6 +11,7 @@ from contracts.guards.meter import (
     INT_KEY_BYTES,
     INT_KEY_GAS,
     ITEM_GAS,
+    ITEMS_PER_GAS,
     KEY_CHARS_FREE,
     LENGTH_MAX,
     TEXT_GAS,
@@ -19,6 +20,8 @@ from contracts.guards.meter import (
 )
 
 DictKey = Callable[[Any], Any]
+RANGE_GAS = 2
+"""An integer of a range made an item."""
 LOOK_GAS = 18
 """What looking through a list costs beside its items."""
 KEYS_GAS = 8
@@ -58,7 +61,7 @@ def index_of(key: Any) -> int:
 
 def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bool]) -> dict[str, Callable[..., Any]]:
     """Subscripts, slices and `in`."""
-    charge, sized, sought = charges.charge, charges.sized, charges.sought
+    charge, sized, sought, given = charges.charge, charges.sized, charges.sought, charges.given
 
     def contains(item: Any, place: Any) -> bool:
         kind = type(place)
@@ -100,14 +103,14 @@ def make_access(charges: Charges, dict_key: DictKey, eq: Callable[[Any, Any], bo
     def set_item(place: Any, key: Any, value: Any) -> None:
         kind = type(place)
         if kind is dict:
-            place[key if type(key) is str and len(key) <= KEY_CHARS_FREE else dict_key(key)] = value
+            place[key if type(key) is str and len(key) <= KEY_CHARS_FREE else dict_key(key)] = given(place, value)
             if len(place) > LENGTH_MAX:
                 raise Trap(TrapCode.TOO_LARGE)
         elif kind is list:
             position = index_of(key)
             if not -len(place) <= position < len(place):
                 raise Trap(TrapCode.INDEX_OUT_OF_RANGE)
-            place[position] = value
+            place[position] = given(place, value)
         else:
             raise mismatch()
 
@@ -152,10 +155,12 @@ def make_loops(charges: Charges, dict_key: DictKey) -> dict[str, Callable[..., A
         """What a list of it costs by its items."""
         kind, length = type(value), len(value)
         if kind is list:
-            return length // 4
+            return length // ITEMS_PER_GAS
         if kind is dict:
             return KEYS_GAS + ITEM_GAS * length
-        return length if kind is range or value.isascii() else WIDE_CHAR_GAS * length
+        if kind is range:
+            return RANGE_GAS * length
+        return length if value.isascii() else WIDE_CHAR_GAS * length
 
     def pairs(value: Any, count: int) -> Iterator[list[Any]]:
         charge(ITEM_GAS * len(value) if type(value) in (list, dict) else 0)

@@ -73,21 +73,22 @@ def number(value: Any) -> int:
 
 
 def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], listed: Listed) -> Methods:
-    charge = charges.charge
+    charge, hold, given = charges.charge, charges.hold, charges.given
 
     def append(place: list[Any], value: Any) -> None:
         room(place)
-        place.append(value)
+        place.append(given(place, value))
 
     def extend(place: list[Any], values: Any) -> None:
         fresh = listed(values)
         room(place, len(fresh))
+        hold(place)
         place.extend(fresh)
 
     def insert(place: list[Any], position: Any, value: Any) -> None:
         room(place)
         charge(len(place) // 8)
-        place.insert(max(-len(place), min(number(position), len(place))), value)
+        place.insert(max(-len(place), min(number(position), len(place))), given(place, value))
 
     def pop(place: list[Any], *position: Any) -> Any:
         charge(1 + len(place) // 8)
@@ -122,7 +123,7 @@ def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], list
 
 
 def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -> Methods:
-    charge = charges.charge
+    charge, hold, given = charges.charge, charges.hold, charges.given
 
     def get(place: dict[Any, Any], key: Any, otherwise: Any = None) -> Any:
         if type(key) is not str or len(key) > KEY_CHARS_FREE:
@@ -139,7 +140,7 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
 
     def setdefault(place: dict[Any, Any], key: Any, value: Any) -> Any:
         room(place)
-        return place.setdefault(dict_key(key), value)
+        return place.setdefault(dict_key(key), given(place, value))
 
     def items(place: dict[Any, Any]) -> list[list[Any]]:
         charge(1 + 2 * ITEM_GAS * len(place))
@@ -153,6 +154,8 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
         if type(other) is not dict:
             raise mismatch()
         room(place, len(other))
+        charge(len(other))
+        hold(place)
         place.update(other)
 
     return {

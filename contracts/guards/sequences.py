@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import ITEM_GAS, Charges, Meter, bounded, mismatch
+from contracts.guards.meter import Charges, Meter, bounded, mismatch
 
 Guards = dict[str, Callable[..., Any]]
 CHECK_GAS, ROW_GAS = 60, 16
 """What finding out costs that one place of what is sorted can be compared, and more for each list that is there."""
+NUMBERED_GAS = 8
+"""A list of two, and often a number."""
 BOUND_MAX = (1 << 53) - 1
 """Of a range, on both sides of 0."""
 _INTEGERS, _TEXTS = {int}, {str}
@@ -101,7 +103,7 @@ def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
 
     def numbered(values: Any) -> list[list[Any]]:
         found = listed(values)
-        charge(ITEM_GAS // 2 * len(found))
+        charge(NUMBERED_GAS * len(found))
         return [[position, value] for position, value in enumerate(found)]
 
     return {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 
 import pytest
 from contract_market import Run
+
+from contracts.testing import Chain
 
 HUGE = 1 << 255
 
@@ -182,6 +185,38 @@ def test_returns_give_the_depth_back(run: Run) -> None:
 
 def test_changing_a_list_in_its_loop_does_not_disturb_the_loop(run: Run) -> None:
     assert run("x = [1, 2]\nfor v in x:\n    x.append(v)\nreturn x").value == [1, 2, 1, 2]
+
+
+MAKES_A_CYCLE = (
+    "t.append(t)", "t.insert(0, t)", "t.extend([t])", "t[0] = t", "t[k] = t", "t = {'x': t, 'a': 1}\n    t['a'] = t",
+    "t = {'x': t}\n    t[k] = t", "t = {'x': t}\n    t.setdefault('b', t)", "t = {'x': t}\n    t.update({'b': t})",
+    "t = {'x': t, 'a': []}\n    u = [t]\n    t['a'] += u", "t = {'x': t, 'a': []}\n    t['a'] += [t]",
+    "t = {'x': t, 'a': [1]}\n    t['a'] += t['a']\n    t['a'].append(t)", "u = [t]\n    t.append(u)",
+    "t = {'x': t}\n    u = {'t': t}\n    t['u'] = u if k == 0 else 0", "t = {'x': t}\n    u = [t]\n    t['u'] = u * 2",
+    "t = {'x': t}\n    t['u'] = same(t)", "t = {'x': t}\n    t['u'] = [[t]]", "t = {'x': t}\n    t['u'] = u or t",
+)  # fmt: skip
+"""Ways to have a long list held by itself."""
+
+
+@pytest.mark.parametrize("way", MAKES_A_CYCLE)
+@pytest.mark.parametrize("end", ["return 1", "return {}['a']"])
+def test_no_call_leaves_a_container_that_holds_itself(way: str, end: str) -> None:
+    """Regression: what holds itself waited for a collection that counts objects, of which 100,000 items are one: a full
+    block of such calls took more than a worker's memory, again and again, on every replica."""
+    turn = way.replace("\n    ", "\n        ")
+    body = f"    k = 0\n    u = []\n    for n in range(10):\n        t = [0] * 20000\n        {turn}\n    {end}\n"
+    chain = Chain({"main": f'def same(x):\n    return x\n\n\n@export("*")\ndef run():\n{body}'}, {})
+    code = chain.call("main", "run", {}, ["alice"]).code
+    assert code == ("OK" if end == "return 1" else "KEY_MISSING")
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            assert chain.call("main", "run", {}, ["alice"]).code == code
+        assert tracemalloc.get_traced_memory()[0] < 160_000  # of one list
+    finally:
+        tracemalloc.stop()
+        gc.enable()
 
 
 @pytest.mark.parametrize("display", ["[]", "{}", "[1]", "{'a': 1}", "{'a': 1, 'b': 1, 'c': 1, 'd': 1, 'e': 1, 'f': 1}"])
