@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cli.failing import fail
+from cli.faults_common import COMMAND, IMPOSSIBLE, AsJson, Keep, Pace, TargetName, Where, interrupted, target_of
+from cli.faults_fuzz import fuzz
 from cli.faults_telling import tell, tell_run
-from cluster import ClusterError
 from faults.figures import write_record
 from faults.junit import junit
 from faults.observation import Observation
 from faults.reading import SUFFIX, BadScenario, parse_scenario
-from faults.real.target import PACE, ProcessTarget
+from faults.real.target import PACE
 from faults.report import Chapter, report, shown_run
 from faults.running import Task, draw, in_processes, observe, run_all, tasks_of
 from faults.scenario import Scenario
@@ -34,7 +34,6 @@ from faults.simulated import SimTarget, picture, told
 from faults.target import Target, Unfit
 from faults.verdict import Run, judge, judge_run
 from faults.writing import write_scenario
-from sdk.ports import NoFreePorts
 
 app = typer.Typer(
     help="Break the network on purpose, and judge what comes of it.\n\n"
@@ -45,17 +44,6 @@ app = typer.Typer(
 )
 
 
-class TargetName(StrEnum):
-    """Where scenarios run."""
-
-    SIM = SimTarget.name
-    PROCESSES = ProcessTarget.name
-
-
-COMMAND = "wattq faults"
-INTERRUPTED = 130
-IMPOSSIBLE = (ClusterError, NoFreePorts, OSError)
-"""What keeps real processes from running at all."""
 LINES = 60
 
 Wanted = Annotated[list[str] | None, typer.Argument(metavar="[NAME|FILE]...", help="Of the library, or TOML files.")]
@@ -64,16 +52,11 @@ Seeds = Annotated[int | None, typer.Option(min=1, max=10_000, help="Runs of each
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, max=64, help="Runs side by side; 2 in the simulator, else 1.")
 ]
-Where = Annotated[
-    TargetName, typer.Option("--target", help="sim: the simulator. processes: networks of real nodes, on this machine.")
-]
 Sim = Annotated[bool, typer.Option("--sim", help="The same as --target sim, which is the default.")]
-Pace = Annotated[
-    float,
-    typer.Option(min=0.5, max=20, help="processes: a second of a scenario takes so many; more for a slow machine."),
-]
 Seed = Annotated[int | None, typer.Option(min=0, help="Which seed; the scenario's first unless given.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+app.command()(fuzz)
 
 
 @app.callback()
@@ -90,9 +73,7 @@ def run(
     where: Where = TargetName.SIM,
     sim: Sim = False,
     pace: Pace = PACE,
-    keep: Annotated[
-        Path | None, typer.Option(metavar="DIRECTORY", help="processes: leave each run's network here, to look at.")
-    ] = None,
+    keep: Keep = None,
     junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     figures_file: Annotated[
         Path | None,
@@ -115,7 +96,7 @@ def run(
             bar = progress.add_task("runs", total=len(tasks), failed="")
             verdicts = run_all(tasks, jobs, lambda done: progress.update(bar, advance=1, failed=_failing(done)))
     except KeyboardInterrupt:
-        raise _interrupted() from None
+        raise interrupted() from None
     except IMPOSSIBLE as error:
         fail(COMMAND, str(error), 1)
     if junit_file is not None:
@@ -235,7 +216,7 @@ def shrink(
 
             small = shrink_scenario(scenario, first, counted)
     except KeyboardInterrupt:
-        raise _interrupted() from None
+        raise interrupted() from None
     text = write_scenario(small.scenario)
     if out is not None:
         _write(out, text)
@@ -280,7 +261,7 @@ def write_report(
                 pictures.append(drawn)
                 progress.update(bar, advance=1)
     except KeyboardInterrupt:
-        raise _interrupted() from None
+        raise interrupted() from None
     except IMPOSSIBLE as error:
         fail(COMMAND, str(error), 1)
     _write(out, report(chapters, pictures, version("wattquorum")))
@@ -318,7 +299,7 @@ def _called(scenarios: Sequence[Scenario], wanted: Sequence[str] | None) -> dict
 def _target(where: TargetName, sim: bool, pace: float, keep: Path | None = None) -> Target:
     if where is TargetName.PROCESSES and sim:
         fail(COMMAND, "--sim and --target processes exclude each other", 2)
-    return SimTarget() if where is TargetName.SIM else ProcessTarget(pace, keep)
+    return target_of(where, pace, keep)
 
 
 def _fit(scenarios: Sequence[Scenario], target: Target) -> list[Scenario]:
@@ -354,11 +335,6 @@ def _chapter(scenario: Scenario, observations: Sequence[Observation]) -> Chapter
     seed = shown_run(verdict).seed
     shown = next(observation for observation in observations if observation.seed == seed)
     return Chapter(scenario, verdict, shown)
-
-
-def _interrupted() -> typer.Exit:
-    typer.echo(f"{COMMAND}: interrupted", err=True)
-    return typer.Exit(INTERRUPTED)
 
 
 def _progress(quiet: bool) -> Progress:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from cluster import LAB_NODE, Cluster, ClusterError
+from cluster import LAB_NODE, Cluster
 from faults.real.control import LINE_BYTES_MAX, LabError, Order, give, lab_socket
 from faults.real.disk import POWER_CUT_CODE, DiskFault
 from faults.real.records import Records
@@ -21,12 +21,16 @@ from faults.real.wiring import Wiring
 
 LOOK_S = 0.05
 """How often a lab looks whether its nodes run."""
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 SEEDS = 1 << 31
 RESTARTS_MAX = 5
 """A node that is excused for ending, on a damaged or full disk, is started again so often, as a supervisor would."""
 REPAIR_MS = 300
 """How long a node takes to come back by itself after a power cut, and after an excused end."""
+
+
+class NotStarted(Exception):
+    """The network did not come up; the sentence begins with the property that this breaks."""
 
 
 class Lab:
@@ -67,17 +71,17 @@ class Lab:
         return sorted(self._wanted)
 
     async def start_all(self) -> None:
-        """Start every node, and wait until each answers."""
+        """Start every node, and wait until each answers; ``NotStarted`` if one does not."""
         for place in self.places.values():
             self.start(place)
         self._keeping = asyncio.create_task(self._keep())
         deadline_s = time.monotonic() + START_TIMEOUT_S
         for name in self.names:
-            while await self.cluster.status(name) is None:
+            while self.places[name] not in self.records.latest or await self.cluster.status(name) is None:
                 if self.records.ended:
-                    raise ClusterError(self.records.ended[0])
+                    raise NotStarted(self.records.ended[0])
                 if time.monotonic() > deadline_s:
-                    raise ClusterError(f"{name} did not answer within {START_TIMEOUT_S:.0f} s")
+                    raise NotStarted(f"termination: {name} did not answer within {START_TIMEOUT_S:.0f} s")
                 await asyncio.sleep(LOOK_S)
 
     def start(self, place: int) -> None:

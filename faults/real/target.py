@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from faults.observation import Observation, Operation
-from faults.real.checks import accusations, read_remains, violations
+from faults.observation import Accusation, Observation, Operation
+from faults.real.checks import Remains, accusations, read_remains, violations
 from faults.real.clients import Nuisance, RealClient
 from faults.real.disk import DiskFault
 from faults.real.governor import Governor
-from faults.real.lab import Lab
+from faults.real.lab import Lab, NotStarted
 from faults.real.liar import LIES
 from faults.real.records import Records, Stopwatch
 from faults.real.stage import Stage, configuration_of, ports_for, set_up
@@ -134,9 +134,24 @@ class Run:
         self._nuisance = Nuisance(urls, self._records, chance_of(seed, "bad requests"))
         self._timeline = Timeline(scenario, stage, lab, self._governor, self._nuisance, self._clients)
         self._settled_ms: int | None = None
+        self._client_failed: Exception | None = None
 
     async def play(self) -> Observation:
-        """The scenario's faults, then calm until everything has happened, or for as long as it may take."""
+        """The scenario's faults, then calm until everything has happened, or for as long as it may take. A network
+        that does not start is a run that broke."""
+        try:
+            frames, ended_ms = await self._play()
+        except NotStarted as error:
+            return self._observation(0, 0, (str(error),))
+        for failure in (self._timeline.failure, self._client_failed):
+            if failure is not None:
+                raise failure  # the lab's own, and no verdict on the nodes
+        remains = await asyncio.to_thread(self._remains)
+        broken = violations(self._scenario, self._records, remains, self._settled_ms)
+        return self._observation(frames, ended_ms, broken, tuple(accusations(remains)))
+
+    async def _play(self) -> tuple[int, int]:
+        """How many frames nodes sent, and when it ended."""
         async with self._running():
             self._watch.begin()
             self._timeline.begin()
@@ -147,14 +162,12 @@ class Run:
                 await self._timeline.calm()
                 await self._wait_until_settled()
                 frames = await self._lab.count_frames()
-                ended_ms = self._watch.ms()
+                return frames, self._watch.ms()
             finally:
                 for task in work:
                     task.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
-        if self._timeline.failure is not None:
-            raise self._timeline.failure
-        return self._observation(frames, ended_ms)
+                ended = await asyncio.gather(*work, return_exceptions=True)
+                self._client_failed = next((each for each in ended if isinstance(each, Exception)), None)
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
@@ -202,10 +215,16 @@ class Run:
         needed = quorum(sum(each.voter for each in seen) + len(records.liars)) - len(records.liars)
         return bool(views) and max(views.values()) >= needed
 
-    def _observation(self, frames: int, ended_ms: int) -> Observation:
-        scenario, records, lab = self._scenario, self._records, self._lab
-        homes = {place: lab.home(place) for place in records.honest if place not in lab.retired}
-        remains = read_remains(self._stage.genesis, homes, frozenset(lab.excused))
+    def _remains(self) -> Remains:
+        """What honest nodes have left on disk."""
+        lab = self._lab
+        homes = {place: lab.home(place) for place in self._records.honest if place not in lab.retired}
+        return read_remains(self._stage.genesis, homes, frozenset(lab.excused))
+
+    def _observation(
+        self, frames: int, ended_ms: int, broken: tuple[str, ...], accused: tuple[Accusation, ...] = ()
+    ) -> Observation:
+        scenario, records = self._scenario, self._records
         return Observation(
             target=ProcessTarget.name,
             scenario=scenario.name,
@@ -220,9 +239,9 @@ class Run:
             commits=tuple(records.commits),
             stands=tuple(records.stands),
             operations=tuple(_operation(each) for each in records.history),
-            accusations=tuple(accusations(remains)),
+            accusations=accused,
             cries=tuple(records.cries),
-            violations=violations(scenario, records, remains, self._settled_ms),
+            violations=broken,
             view_changes=records.view_changes,
             transfers=records.transfers,
             messages=frames,

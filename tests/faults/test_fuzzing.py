@@ -1,0 +1,79 @@
+"""Scenarios drawn by chance: lawful, the same again, and what breaks is kept and tried in the simulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from mutants.catalogue import MUTANTS
+from typer.testing import CliRunner
+
+from cli.faults import app
+from faults import drawing
+from faults.drawing import draw
+from faults.fuzzing import found, runs, told
+from faults.reading import parse_scenario, read_scenario
+from faults.real.target import ProcessTarget
+from faults.scenario import Kind, Scenario
+from faults.shelf import library
+from faults.simulated import SimTarget
+from faults.verdict import judge_run
+from faults.writing import write_scenario
+
+DRAWN = [draw(seed) for seed in range(300)]
+LOSSES = {"rot", "lose_log", "lose_ledger"}
+NEVER = {"start", "begin_anew", "ring", "join", "unclog", "validators", "pause", "full_disk"}
+"""Kinds that are not drawn: what undoes others, what only liars do, what one target alone can, changes of who votes."""
+
+
+def test_the_same_number_draws_the_same_scenario_and_files_read_back_as_it() -> None:
+    assert [draw(seed) for seed in range(20)] == DRAWN[:20]
+    assert [parse_scenario(write_scenario(scenario), "") for scenario in DRAWN[:20]] == DRAWN[:20]
+    assert len({write_scenario(scenario) for scenario in DRAWN}) == len(DRAWN)
+
+
+def test_both_targets_can_do_whatever_is_drawn() -> None:
+    sim, processes = SimTarget(), ProcessTarget()
+    for scenario in DRAWN:
+        sim.check(scenario)
+        processes.check(scenario)
+
+
+def test_no_more_lie_or_lose_than_may() -> None:
+    for scenario in DRAWN:
+        lost = {node for fault in scenario.timeline if fault.fault in LOSSES for node in fault.nodes}
+        assert len(scenario.topology.liars | lost) <= scenario.topology.tolerated
+
+
+def test_every_kind_of_fault_is_drawn() -> None:
+    assert {fault.fault for scenario in DRAWN for fault in scenario.timeline} == set(get_args(Kind)) - NEVER
+    assert any(scenario.topology.liars for scenario in DRAWN)
+    assert any(scenario.topology.clocks_ms for scenario in DRAWN)
+    assert {scenario.topology.nodes for scenario in DRAWN} == set(drawing.SIZES)
+
+
+def test_what_breaks_is_kept_and_the_simulator_shows_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a planted bug, and a scenario that finds it."""
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == "quorum f + 1")
+    mutant.plant(monkeypatch)
+    scenario = library()["two-against-two"]
+    played = (judge_run(scenario, SimTarget().run(scenario, seed)) for seed in scenario.seeds)
+    run = next(run for run in played if run.violations)
+    finding = found(scenario, msgspec.structs.replace(run, target="processes"), tmp_path)
+    assert (finding.violations, finding.replay) == (run.violations, run.seed)
+    assert read_scenario(Path(finding.file)) == scenario
+
+
+def test_runs_follow_each_other_until_it_is_enough() -> None:
+    done: list[tuple[Scenario, bool]] = [(s, bool(r.violations)) for s, r in runs(SimTarget(), 3, lambda n: n < 2)]
+    assert done == [(draw(3), False), (draw(4), False)]
+    assert told(draw(4)).startswith("7 nodes, node 0 forged-p-set")
+
+
+def test_the_command_says_what_it_ran() -> None:
+    ended = CliRunner().invoke(app, ["fuzz", "--target", "sim", "--runs", "1", "--seed", "3", "--json"])
+    told_ = json.loads(ended.stdout)
+    assert (ended.exit_code, told_["runs"], told_["lost"], told_["found"]) == (0, 1, 0, [])
