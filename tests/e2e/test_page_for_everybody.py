@@ -11,7 +11,7 @@ import pytest
 from network import Network
 from page_guests import SHARED_PAGE, at_length, go, url, verified
 from page_people import WAIT_MS, Visitor, at_page, visit
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 pytestmark = SHARED_PAGE
 CHECKS = (Path(__file__).resolve().parents[1] / "support" / "page_checks.js").read_text(encoding="utf-8")
@@ -71,6 +71,32 @@ async def test_what_members_see_is_readable_and_fits_a_phone(
         assert await member.page.evaluate(CHECKS) == [], path
         await member.photograph(f"phone-{name}-{path.removeprefix('#/').replace('/', '-')}")
     assert member.faults == []
+
+
+@at_length
+async def test_a_view_says_that_it_loads_until_it_has_something(page_network: Network, page_browser: Browser) -> None:
+    """It was blank for as long as a slow node or a phone's link took, with a gap for each card to come."""
+    alice = next(person.key for person in page_network.people if person.name == "alice")
+    member = await at_page(page_browser, "alice", alice, page_network.cluster, 1)
+    answer = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await answer.wait()
+        await route.continue_()
+
+    await member.page.route("**/v1/query", late)
+    for view in ("account", "settlement"):
+        answer.clear()
+        await member.page.goto(f"{member.address}/#/{view}")
+        loading = member.page.locator("#main").get_by_text("Loading…")
+        await expect(loading).to_be_visible(timeout=WAIT_MS)
+        gaps = (
+            "[...document.querySelectorAll('.grid > :empty, .stack > :empty')].filter((each) => each.checkVisibility())"
+        )
+        assert await member.page.evaluate(f"{gaps}.length") == 0
+        answer.set()
+        await expect(member.page.locator("#main .card").first).to_be_visible(timeout=WAIT_MS)
+        await expect(loading).to_have_count(0, timeout=WAIT_MS)
 
 
 async def test_the_keyboard_reaches_everything(page_network: Network, page_browser: Browser) -> None:

@@ -74,13 +74,16 @@ function framed(series, x, y, height, narrow) {
 }
 
 function niceTicks(low, high) {
-  const span = high - low || 1;
-  const rough = span / TICKS_Y;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const size = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const size = roundSize((high - low || 1) / TICKS_Y);
   const marks = [];
   for (let mark = Math.floor(low / size); mark <= Math.ceil((high || (low < 0 ? 0 : 1)) / size); mark += 1) marks.push(mark * size);
   return marks;
+}
+
+/** The next of 1, 2, 5, 10, 20, … that is no less. */
+function roundSize(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
 }
 
 function axes(frame, x, y) {
@@ -88,7 +91,7 @@ function axes(frame, x, y) {
     svg("line", { class: "axis", x1: frame.start, x2: frame.end, y1: frame.py(mark), y2: frame.py(mark) }),
     svg("text", { x: frame.start - 6, y: frame.py(mark) + 4, "text-anchor": "end" }, y.format(mark)),
   ]);
-  const labelled = (x.isTime ? momentsOf(frame) : evenly(frame)).map((at) => {
+  const labelled = (x.isTime ? momentsOf(frame) : roundMarks(frame)).map((at) => {
     const left = frame.px(at);
     const anchor = left > frame.end - LABEL_PX ? "end" : "middle";
     return svg("text", { x: left, y: frame.floor + 18, "text-anchor": anchor }, x.format(at));
@@ -100,7 +103,12 @@ function axes(frame, x, y) {
   return svg("g", { "aria-hidden": "true" }, lines, labelled, names);
 }
 
-const evenly = ({ from, to, ticks }) => Array.from({ length: ticks }, (_, i) => from + ((to - from) * i) / (ticks - 1));
+/** Round values from `from` to `to`, as many as have room: whole ones, as prices are. */
+export function roundMarks({ from, to, ticks }) {
+  const size = Math.max(1, roundSize((to - from) / ticks));
+  const first = Math.ceil(from / size);
+  return Array.from({ length: Math.floor(to / size) - first + 1 }, (_, i) => (first + i) * size);
+}
 
 /** Moments that people look for: whole quarters and hours from the left on, as many as have room. */
 function momentsOf({ from, to, ticks }) {

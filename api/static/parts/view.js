@@ -10,9 +10,11 @@ export class LiveView {
     this.trouble = h("div", { class: "noprint", role: "status" });
   }
 
-  /** Show the head and the places that are to be filled; `style`: how they stand. */
+  /** Show the head and the places that are to be filled; `style`: how they stand. Until the first look clears it away, it is
+   * said that something comes. */
   open(title, lead, style) {
     const { t } = this.context;
+    fill(this.trouble, h("p", { class: "soft" }, t("shell.loading")));
     fill(this.root, h("div", { class: "head" }, h("div", {}, h("h1", {}, t(title)), h("p", { class: "soft" }, t(lead)))),
       this.trouble, h("div", { class: style }, Object.values(this.places)));
   }

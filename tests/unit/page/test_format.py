@@ -88,3 +88,18 @@ def test_quantities_have_their_units() -> None:
 def test_the_page_declares_the_gas_that_the_sdk_declares() -> None:
     calls = [*GAS_LIMITS, ("registry", "register"), ("settlement", "sign"), ("no", "such")]
     assert page_calls([("lib/gas.js", "gasLimitOf", list(call)) for call in calls]) == [gas_limit_of(*c) for c in calls]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "marks"),
+    [
+        (186_150, 311_850, [200_000, 220_000, 240_000, 260_000, 280_000, 300_000]),
+        (0, 100, [0, 20, 40, 60, 80, 100]),
+        (95, 105, [96, 98, 100, 102, 104]),
+        (99_999, 100_001, [99_999, 100_000, 100_001]),
+    ],
+)
+def test_axes_are_marked_with_round_prices(start: int, end: int, marks: list[int]) -> None:
+    """The depth of a book was marked 0.18615, 0.204107, 0.222064 and so on."""
+    (found,) = page_calls([("lib/charts.js", "roundMarks", [{"from": start, "to": end, "ticks": 8}])])
+    assert found == marks
