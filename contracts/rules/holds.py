@@ -32,11 +32,12 @@ def holds(call: Call, changes: Changes) -> Violation | None:
 
 
 def _offer(offer: Value) -> Debts:
+    """Rounded up: no offer is free, and none is held for less than its trades may cost."""
     if offer["status"] != "open":
         return []
     if "seller" in offer:
-        return [(offer["seller"], offer["remaining_wh"] * offer["imbalance_price"] // 1000)]
-    return [(offer["owner"], offer["remaining_wh"] * offer["collateral_price"] // 1000)]
+        return [(offer["seller"], -(-offer["remaining_wh"] * offer["imbalance_price"] // 1000))]
+    return [(offer["owner"], -(-offer["remaining_wh"] * offer["collateral_price"] // 1000))]
 
 
 def _sealed(order: Value) -> Debts:

@@ -22,6 +22,7 @@ INTERVAL_MS = 900000
 AHEAD_MAX = 672
 ORDERS_MAX = 20000
 MECHANISM_ORDERS_MAX = 400
+OWNERS_MIN = 20
 TRADES_MAX = 100
 LANES = 4
 PAGE_ROWS = 250
@@ -146,13 +147,16 @@ def joined(meter, interval):
     if run is None:
         run = opened(zone["product"], interval)
     check_entry(run)
-    most = ORDERS_MAX
-    if run["mechanism"] != "auction":
-        most = MECHANISM_ORDERS_MAX
-    require(run["orders"] < most, "TOO_MANY_ORDERS", "This auction has as many orders as it can clear.")
+    require(run["orders"] < most_of(run), "TOO_MANY_ORDERS", "This auction has as many orders as it can clear.")
     run["orders"] += 1
     put(run_key(run["product"], interval), run)
     return run
+
+
+def most_of(run):
+    if run["mechanism"] == "auction":
+        return ORDERS_MAX
+    return MECHANISM_ORDERS_MAX
 
 
 def opened(product, interval):
@@ -199,12 +203,14 @@ def enter(run, order, side, meter, energy_wh, price):
         if known is None:
             known = {"side": side, "orders": 0}
         require(known["side"] == side, "SELF_TRADE", "Your own orders stand on the other side.")
+        fits = known["orders"] < most_of(run) // OWNERS_MIN
+        require(fits, "TOO_MANY_ORDERS", "One party has at most a twentieth of the orders that an auction can clear.")
         known["orders"] += 1
         put(stands, known)
     collateral_price = price
     if side == "ask":
         collateral_price = parameter("imbalance_price")
-    call("credit", "hold", [owner, energy_wh * collateral_price // 1000])
+    call("credit", "hold", [owner, ceil_div(energy_wh * collateral_price, 1000)])
     record = {
         "type": "order",
         "id": order,
@@ -269,7 +275,7 @@ def place_again(record, energy_wh, price):
 def end_order(record, status, reason):
     """Close an order: give back what it holds, tell its owner why."""
     remaining = record["remaining_wh"]
-    give_back(record["owner"], remaining * record["collateral_price"] // 1000)
+    give_back(record["owner"], ceil_div(remaining * record["collateral_price"], 1000))
     if record["side"] == "ask":
         call("market", "unreserve", [record["meter"], record["interval"], remaining])
     record["status"] = status
@@ -785,10 +791,10 @@ def trades_of(meter, interval):
 
 
 def saved(before_wh, energy_wh, held_price, price):
-    """What need no longer be held once `energy_wh` of `before_wh` are traded at `price`; floors of parts add up to no
-    more than the floor of the whole."""
-    needed = (before_wh - energy_wh) * held_price // 1000 + energy_wh * price // 1000
-    return before_wh * held_price // 1000 - needed
+    """What need no longer be held once `energy_wh` of `before_wh` are traded at `price`: orders hold their sum rounded
+    up, trades theirs rounded down."""
+    needed = ceil_div((before_wh - energy_wh) * held_price, 1000) + energy_wh * price // 1000
+    return ceil_div(before_wh * held_price, 1000) - needed
 
 
 def give_back(owner, amount):

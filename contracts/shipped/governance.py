@@ -138,7 +138,7 @@ def remove_root(fingerprint: str):
 def deploy(name: str, source: str):
     """Put a new contract in force after this transaction; returns its source's SHA-256 (hex).
 
-    Checking takes 1 gas a byte and 5 a node. Errors: CONSENT_LACKING, CONTRACT_KNOWN, NAME_INVALID, CONTRACT_INVALID.
+    Checking takes 10 gas a byte and 50 a node. Errors: CONSENT_LACKING, CONTRACT_KNOWN, NAME_INVALID, CONTRACT_INVALID.
     """
     need_consent()
     require(get("contract/" + name) is None, "CONTRACT_KNOWN", "There is a contract of this name; upgrade it.")
@@ -154,7 +154,7 @@ def deploy(name: str, source: str):
 def upgrade(name: str, source: str, at_height: int):
     """Have a contract's next version begin with the block at `at_height`; returns its source's SHA-256 (hex).
 
-    The new source's `migrate()`, if it has one, runs there first, for 2,000,000 gas at most; if it fails, the version
+    The new source's `migrate()`, if it has one, runs there first, for 125,000 gas at most; if it fails, the version
     in force stays, and the event `upgrade_failed` says why. Contracts that the ledger and the market rely on keep
     every way in. Errors: CONSENT_LACKING, NOT_FOUND, UPGRADE_PENDING, TOO_MANY_UPGRADES, HEIGHT_INVALID,
     CONTRACT_INVALID, INTERFACE_LOST.

@@ -4,7 +4,8 @@ Intervals are UTC seconds // 900; energy is Wh, prices micro-currency per kWh, a
 An interval trades until `gate_closure_s` before its delivery (EPEX intraday, SEEPEX). A trade is at the resting
 side's price: a buyer pays a resting ask plus the grid fee between the two meters' zones, or its own resting bid, of
 which the grid fee is a part. Priority is by what the buyer pays, then time, time being (height, index), never a clock.
-Buyers hold Wh * limit, sellers Wh * imbalance price, so every obligation is covered (market rules, "Collateral").
+Buyers hold Wh * limit, sellers Wh * imbalance price, rounded up, so every obligation is covered and no offer is free
+(market rules, "Collateral"); a trade holds exactly what it can cost, which is rounded down.
 
 Listing: `listing/<id>`. Order: `order/<id>`. Book: `ask/<interval>/<product>/<zone>/<price>/<id>`, `bid/...` with the
 inverse price, `offer/<interval>/<price>/<id>` for listings: keys sort as priority does. What follows the zone in the
@@ -38,7 +39,7 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
     require(0 < lot_wh and lot_wh <= energy_wh, "LOT_MISMATCH", "A lot is 1 Wh up to the whole listing.")
     zone = reserve_capacity(caller(), meter, interval, energy_wh)
     imbalance_price = parameter("imbalance_price")
-    call("credit", "hold", [caller(), energy_wh * imbalance_price // 1000])
+    call("credit", "hold", [caller(), ceil_div(energy_wh * imbalance_price, 1000)])
     listing = new_id()
     put(
         "listing/" + listing,
@@ -115,7 +116,7 @@ def cancel_listing(listing: str):
 def end_listing(record, status, reason):
     """Close a listing: give back collateral and capacity, tell the seller."""
     remaining = record["remaining_wh"]
-    give_back(record["seller"], remaining * record["imbalance_price"] // 1000)
+    give_back(record["seller"], ceil_div(remaining * record["imbalance_price"], 1000))
     free_capacity(record["meter"], record["interval"], remaining)
     record["status"] = status
     put("listing/" + record["id"], record)
@@ -209,7 +210,7 @@ def enter_order(side, meter, interval, energy_wh, price, execution):
     if execution == "fok" and remaining > 0:
         require(not found["stopped"], "TOO_MANY_MATCHES", "An order matches at most 50 resting orders.")
         fail("NOT_FILLED", "The book cannot fill the whole order at once.")
-    needed = energy_wh * collateral_price // 1000
+    needed = ceil_div(energy_wh * collateral_price, 1000)
     held = found["held"]
     if remaining == 0:
         record["status"] = "filled"
@@ -219,7 +220,7 @@ def enter_order(side, meter, interval, energy_wh, price, execution):
     elif execution == "ioc":
         close_order(record, "cancelled", "NOT_FILLED")
     else:
-        held += remaining * collateral_price // 1000
+        held += ceil_div(remaining * collateral_price, 1000)
         stand(record, book)
     # Nobody orders for more than they have, whatever better prices and what is cancelled leave over.
     call("credit", "hold_of", [owner, held, needed])
@@ -367,8 +368,7 @@ def fill(incoming, resting, fee, found):
         found["held"] += energy_wh * price // 1000
     if energy_wh == before_wh:
         resting["status"] = "filled"
-    else:
-        give_back(resting["owner"], saved(before_wh, energy_wh, resting["collateral_price"]))
+    give_back(resting["owner"], saved(before_wh, energy_wh, resting["collateral_price"]))
     incoming["remaining_wh"] -= energy_wh
     resting["remaining_wh"] = before_wh - energy_wh
     put("order/" + resting["id"], resting)
@@ -399,7 +399,7 @@ def remove_order(record, status, reason):
 
 def end_order(record, status, reason):
     """Close an order that stood in the book: give back what it holds, tell its owner why."""
-    give_back(record["owner"], record["remaining_wh"] * record["collateral_price"] // 1000)
+    give_back(record["owner"], ceil_div(record["remaining_wh"] * record["collateral_price"], 1000))
     close_order(record, status, reason)
 
 
@@ -541,9 +541,10 @@ def free_capacity(meter, interval, energy_wh):
 
 
 def saved(before_wh, energy_wh, price):
-    """What need no longer be held at `price` once `energy_wh` of `before_wh` are traded; floors of parts add up to no
-    more than the floor of the whole."""
-    return before_wh * price // 1000 - (before_wh - energy_wh) * price // 1000 - energy_wh * price // 1000
+    """What need no longer be held at `price` once `energy_wh` of `before_wh` are traded: offers hold their sum rounded
+    up, trades theirs rounded down, so that it is 0 or 1."""
+    rest = ceil_div((before_wh - energy_wh) * price, 1000)
+    return ceil_div(before_wh * price, 1000) - rest - energy_wh * price // 1000
 
 
 def give_back(owner, amount):

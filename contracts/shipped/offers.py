@@ -2,8 +2,8 @@
 
 Energy is Wh, prices micro-currency per kWh. As in the book, whoever proposes gets its price: a seller its "ask" without
 grid fee, a buyer its "bid" with it; whoever accepts sees the fee from zone to zone. While an offer is open its
-proposer's money is held (Wh * imbalance price, or Wh * bid) and a seller's capacity is reserved. An accepted one names
-the two transactions, or the one, that its parties signed.
+proposer's money is held (Wh * imbalance price, or Wh * bid, rounded up) and a seller's capacity is reserved. An
+accepted one names the two transactions, or the one, that its parties signed.
 
 Offer: `offer/<id>`; `meter` is the proposer's, `other_meter` the accepting party's. `open/<interval>/<id>`: what the
 gate's closure ends.
@@ -113,7 +113,7 @@ def new_offer(owner, to, side, meter, interval, energy_wh, price, answers):
     collateral_price = price
     if side == "ask":
         collateral_price = parameter("imbalance_price")
-    call("credit", "hold", [owner, energy_wh * collateral_price // 1000])
+    call("credit", "hold", [owner, ceil_div(energy_wh * collateral_price, 1000)])
     return {
         "type": "offer",
         "id": pad(block_height(), 12) + "-" + pad(tx_index(), 5),
@@ -157,6 +157,8 @@ def conclude(record, other, meter):
         call("credit", "hold", [other, energy_wh * imbalance_price // 1000])
         parties = [other, record["owner"]]
         meters = [meter, record["meter"]]
+    held = energy_wh * record["collateral_price"]
+    call("credit", "release", [record["owner"], ceil_div(held, 1000) - held // 1000])
     trade = pad(block_height(), 12) + "-" + pad(tx_index(), 5) + "-000"
     terms = [energy_wh, price, fee, imbalance_price, "offer"]
     call("settlement", "open_trade", [trade, interval] + meters + parties + terms)
@@ -173,7 +175,7 @@ def conclude(record, other, meter):
 def end_offer(record, status, reason):
     """Close an offer without a trade: give back what it holds, tell both."""
     remaining = record["remaining_wh"]
-    call("credit", "release", [record["owner"], remaining * record["collateral_price"] // 1000])
+    call("credit", "release", [record["owner"], ceil_div(remaining * record["collateral_price"], 1000)])
     if record["side"] == "ask":
         call("market", "unreserve", [record["meter"], record["interval"], remaining])
     shelve(record, status)

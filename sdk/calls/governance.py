@@ -57,7 +57,7 @@ def remove_root(*, fingerprint: str) -> Call:
 def deploy(*, name: str, source: str) -> Call:
     """Put a new contract in force after this transaction; returns its source's SHA-256 (hex).
 
-    Checking takes 1 gas a byte and 5 a node. Errors: CONSENT_LACKING, CONTRACT_KNOWN, NAME_INVALID, CONTRACT_INVALID.
+    Checking takes 10 gas a byte and 50 a node. Errors: CONSENT_LACKING, CONTRACT_KNOWN, NAME_INVALID, CONTRACT_INVALID.
     """
     return Call("governance", "deploy", {"name": name, "source": source})
 
@@ -65,7 +65,7 @@ def deploy(*, name: str, source: str) -> Call:
 def upgrade(*, name: str, source: str, at_height: int) -> Call:
     """Have a contract's next version begin with the block at `at_height`; returns its source's SHA-256 (hex).
 
-    The new source's `migrate()`, if it has one, runs there first, for 2,000,000 gas at most; if it fails, the version
+    The new source's `migrate()`, if it has one, runs there first, for 125,000 gas at most; if it fails, the version
     in force stays, and the event `upgrade_failed` says why. Contracts that the ledger and the market rely on keep
     every way in. Errors: CONSENT_LACKING, NOT_FOUND, UPGRADE_PENDING, TOO_MANY_UPGRADES, HEIGHT_INVALID,
     CONTRACT_INVALID, INTERFACE_LOST.

@@ -7,7 +7,7 @@ import { feeBetween, productOf } from "./terms.js";
 
 /** A seller covers what it might not deliver: Wh x imbalance price. `revenue` is before the market's fee. */
 export function listingCosts(terms, energyWh, price) {
-  return { held: amountOf(energyWh, terms.parameters.imbalance_price), freed: 0n, revenue: amountOf(energyWh, price) };
+  return { held: heldFor(energyWh, terms.parameters.imbalance_price), freed: 0n, revenue: amountOf(energyWh, price) };
 }
 
 /** A buyer pays the listing's price and the grid fee to its own zone: {price, fee} per kWh, {cost, gridPart} in all. */
@@ -19,9 +19,11 @@ export function takingCosts(terms, listing, buyerZone, interval, energyWh) {
 /** A bid holds what it may cost at most, grid fee included; an ask what it may not deliver. */
 export function orderCosts(terms, side, energyWh, price) {
   if (side === "ask") return listingCosts(terms, energyWh, price);
-  const cost = amountOf(energyWh, price);
-  return { held: cost, freed: 0n, cost };
+  return { held: heldFor(energyWh, price), freed: 0n, cost: amountOf(energyWh, price) };
 }
+
+/** What an offer holds: its worth, rounded up. */
+const heldFor = (energyWh, price) => (big(energyWh) * big(price) + 999n) / 1000n;
 
 /** An amended order frees what the old one held before the new one holds its own. */
 export function amendingCosts(terms, order, energyWh, price) {
@@ -32,7 +34,7 @@ export function amendingCosts(terms, order, energyWh, price) {
 export function heldBy(record) {
   if (record.status === "sealed") return big(record.collateral);
   if (record.status !== "open") return 0n;
-  return amountOf(record.remaining_wh, record.collateral_price ?? record.imbalance_price);
+  return heldFor(record.remaining_wh, record.collateral_price ?? record.imbalance_price);
 }
 
 export function sealingCosts(terms) {
@@ -54,6 +56,7 @@ export function acceptingCosts(terms, offer, zone) {
   const net = big(offer.price) - fee;
   return {
     ...listingCosts(terms, offer.energy_wh, net < 0n ? 0n : net),
+    held: amountOf(offer.energy_wh, terms.parameters.imbalance_price),
     price: big(offer.price),
     fee,
     gridPart: amountOf(offer.energy_wh, fee),

@@ -115,7 +115,7 @@ class Auction(RuleBasedStateMachine):
     def holds_are_what_is_open_and_what_is_sealed(self) -> None:
         held: Counter[str] = Counter()
         for one in self.entered:
-            collateral = one.terms.energy_wh * (IMBALANCE if one.terms.side == "ask" else one.terms.price) // 1_000
+            collateral = -(-one.terms.energy_wh * (IMBALANCE if one.terms.side == "ask" else one.terms.price) // 1_000)
             held[one.terms.who] += {"open": collateral, "sealed": TIER, "gone": 0}[one.state]
         assert {who: self.market.held(who) for who in WHO} == {who: held[who] for who in WHO}
         assert self.market.money() == len(WHO) * DEPOSIT

@@ -181,7 +181,7 @@ class Book(RuleBasedStateMachine):
             is_open = record["status"] == "open"
             assert (record["remaining_wh"] if is_open else 0) == order.left_wh
             assert 0 <= record["remaining_wh"] <= record["energy_wh"]
-            held[order.who] += order.left_wh * (IMBALANCE if order.side == "ask" else order.price) // 1_000
+            held[order.who] -= -order.left_wh * (IMBALANCE if order.side == "ask" else order.price) // 1_000
         for trade in self.market.records("settlement/trade/"):
             held[trade["buyer"]] += trade["energy_wh"] * trade["price"] // 1_000
             held[trade["seller"]] += trade["energy_wh"] * trade["imbalance_price"] // 1_000

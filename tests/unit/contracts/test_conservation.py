@@ -106,10 +106,10 @@ def check_money(market: Market) -> None:
     held: Counter[str] = Counter()
     for listing in market.records("market/listing/"):
         if listing["status"] == "open":
-            held[listing["seller"]] += listing["remaining_wh"] * listing["imbalance_price"] // 1_000
+            held[listing["seller"]] -= -listing["remaining_wh"] * listing["imbalance_price"] // 1_000
     for order in market.records("market/order/") + market.records("offers/offer/"):
         if order["status"] == "open":
-            held[order["owner"]] += order["remaining_wh"] * order["collateral_price"] // 1_000
+            held[order["owner"]] -= -order["remaining_wh"] * order["collateral_price"] // 1_000
     for trade in market.records("settlement/trade/"):
         if trade["status"] == "matched":
             held[trade["buyer"]] += trade["energy_wh"] * trade["price"] // 1_000

@@ -48,7 +48,7 @@ def test_what_rounding_in_parts_saves_is_not_held_on(taken: str) -> None:
         market.order("bid", "bea", 3, MID)
     else:
         market.take(market.offer(energy_wh=7, lot_wh=1), 3)
-    assert market.held("sol") == 3 * 333_333 // 1_000 + 4 * 333_333 // 1_000
+    assert market.held("sol") == 3 * 333_333 // 1_000 + -(-4 * 333_333 // 1_000)
 
 
 def test_the_best_price_comes_first_and_the_earliest_among_equals(market: Market) -> None:

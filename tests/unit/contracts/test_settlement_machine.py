@@ -238,7 +238,7 @@ class Settlement(RuleBasedStateMachine):
         held: Counter[str] = Counter()
         for listing in self.market.records("market/listing/"):
             if listing["status"] == "open":
-                held[listing["seller"]] += listing["remaining_wh"] * listing["imbalance_price"] // 1_000
+                held[listing["seller"]] -= -listing["remaining_wh"] * listing["imbalance_price"] // 1_000
         for trade in self.records("trade"):
             if trade["status"] == "matched":
                 held[trade["buyer"]] += trade["energy_wh"] * trade["price"] // 1_000
