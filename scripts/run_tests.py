@@ -2,7 +2,7 @@
 
 As root it first installs, by apt, the tools that tests ask for with `pytest.mark.needs`; otherwise
 those tests are not run, and `tests/conftest.py` lists them at the end with the command that helps.
-Tests that start processes (markers `cluster` and `e2e`) run one after another, after the others, which
+Tests that start processes (markers `cluster` and `e2e`) run one after another, beside the others, which
 tests/conftest.py sees to; a soak starts its own processes and runs in this one. Pytest's own closing line
 is the last thing printed, and its exit code is ours.
 """

@@ -1,5 +1,5 @@
-"""What holds for every test: those that start processes run one at a time, what they start ends with them however they
-end, and tools may be missing.
+"""What holds for every test: those that start processes run one at a time, beside the others, what they start ends with
+them however they end, and tools may be missing.
 
 `@pytest.mark.needs("mosquitto")` marks a test that needs a program outside Python. Where the program is
 missing the test is not run and the last lines say how to get it; with CI=true or STRICT=1 the run fails.
@@ -71,7 +71,8 @@ def missing_tools(item: pytest.Item) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=is_serial)
+    # First, since they mostly wait: one worker runs them while the other runs what computes.
+    items.sort(key=is_serial, reverse=True)
     for item in items:
         if missing := missing_tools(item):
             item.add_marker(pytest.mark.skip(reason=NOT_RUN + " ".join(missing)))
