@@ -55,6 +55,7 @@ def receipt(
         "code": proven.code,
         "message": proven.message,
         "value": proven.value,
+        "executed": proven.executed,
         "validators_signed": proven.signers,
         "validators": proven.validators,
         "payload": json.loads(proven.payload),
@@ -67,6 +68,8 @@ def receipt(
     typer.echo(f"{file}: VALID, {signed}")
     typer.echo(f"transaction {proven.tx_id}: {payload['contract']}.{payload['function']} {json.dumps(payload['args'])}")
     typer.echo(f"block {proven.height}, {told['time']}, outcome {proven.code} {json.dumps(proven.value)}")
+    if not proven.executed:
+        typer.echo("not executed in this block; another block may hold the same transaction, executed")
 
 
 @app.command()

@@ -82,7 +82,11 @@ class ReceiptInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedReceipt:
-    """What a valid receipt proves. ``signers`` of the ``validators`` of that time signed."""
+    """What a valid receipt proves. ``signers`` of the ``validators`` of that time signed.
+
+    ``executed``: whether the transaction was admitted there, which uses its nonce and so happens once. If it was not,
+    the receipt tells of this place in the chain alone: what is ordered again has a second receipt, of a refusal.
+    """
 
     tx_id: str
     height: int
@@ -91,6 +95,7 @@ class VerifiedReceipt:
     code: str
     message: str
     value: Any
+    executed: bool
     payload: bytes
     signers: int
     validators: int
@@ -128,6 +133,7 @@ def verify_receipt(receipt: Receipt, genesis: Genesis, trusted: Receipt | None =
         code=receipt.result.code,
         message=receipt.result.message,
         value=value,
+        executed=receipt.result.gas_used > 0,
         payload=envelope.payload_bytes,
         signers=len(receipt.certificate.signatures),
         validators=len(epoch.validators),

@@ -33,6 +33,8 @@ class CatchUp:
         self._status_ms = 0
         self._fetching: tuple[int, int] | None = None
         self._fetch_until_ms = 0
+        self._heard_ms: dict[int, int] = {}
+        """When each peer last told where it stands."""
         self._answered_ms: dict[int, int] = {}
         """When each peer was last sent what its status said that it lacks."""
         self._mute_until: int | None = None
@@ -71,6 +73,7 @@ class CatchUp:
             core.reject(sender, RejectReason.USELESS)
             return
         core.peers[sender] = status
+        self._heard_ms[sender] = core.now.timer_ms
         is_member = core.is_validator(sender) and status.epoch == core.scope.epoch and not core.ended
         if is_member and self._may_answer(sender):
             self._send_view(sender, status)
@@ -232,10 +235,12 @@ class CatchUp:
         core.send(sender, FetchBlocks(first, last))
 
     def _has_other_source(self, first: int) -> bool:
-        """Whether somebody who has not failed us says to have block ``first``; if nobody, all are forgiven."""
+        """Whether somebody who has not failed us has said of late to have block ``first``; if nobody, all are forgiven.
+        Who is gone for good would keep us from all others."""
         core = self._core
-        peers = core.peers.items()
-        if any(s not in core.silent and told.whole and told.certified_height >= first for s, told in peers):
+        since_ms = core.now.timer_ms - core.config.request_timeout_ms
+        others = [(told, self._heard_ms[peer]) for peer, told in core.peers.items() if peer not in core.silent]
+        if any(told.whole and told.certified_height >= first and heard >= since_ms for told, heard in others):
             return True
         core.silent.clear()
         return False

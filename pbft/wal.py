@@ -208,9 +208,14 @@ def _record_end(data: bytes, offset: int, mark: int) -> int | None:
 
 
 def _is_unfinished(data: bytes, offset: int) -> bool:
-    """Whether a crash ended the writing of what begins at ``offset``: the last end mark is not there, or a sector was
-    never written. A mark that is damaged alone belongs to a whole record, which nobody asks about."""
-    if not data.endswith(END):
+    """Whether a crash ended the writing of what begins at ``offset``: the last end mark is not there, a sector was
+    never written, or the record goes on behind the end. A mark that is damaged alone belongs to a whole record, which
+    nobody asks about; a whole record whose length is damaged has its checksum's content up to the last mark."""
+    if not data.endswith(END) or len(data) < offset + _HEAD.size:
+        return True
+    length, checksum = _HEAD.unpack_from(data, offset)
+    content = data[offset + _HEAD.size : -len(END)]
+    if length > len(content) and zlib.crc32(content) != checksum:
         return True
     first = offset - offset % SECTOR_BYTES
     sectors = (data[max(at, offset) : at + SECTOR_BYTES] for at in range(first, len(data), SECTOR_BYTES))

@@ -297,13 +297,15 @@ class AsyncClient:
             )
             try:
                 patience_s = min(left, ROUND_TIMEOUT_MS / 1000) + 2
-                told = await self._ask(endpoint, params, patience_s)
+                told: Submission | Refused | Outcome = await self._ask(endpoint, params, patience_s)
+                if isinstance(told, Submission) and told.receipt is not None:
+                    told = self._verified(told, signed)
+                if isinstance(told, Outcome):
+                    return told
                 if isinstance(told, Refused):
                     last = f"{endpoint.endpoint}: {told}"
                     if told.status not in RETRIED_STATUS and self._believes(told, endpoint, refusals):
                         raise told
-                elif told.receipt is not None:
-                    return self._verified(told, signed)
                 else:
                     last = f"{endpoint.endpoint}: accepted, not certified in time"
             except TransportError as error:
@@ -337,7 +339,9 @@ class AsyncClient:
         nodes = len({known.endpoint for known in self._endpoints})
         return len(alike) >= min((len(self._genesis.validators) - 1) // 3 + 1, nodes)
 
-    def _verified(self, submission: Submission, signed: Signed) -> Outcome:
+    def _verified(self, submission: Submission, signed: Signed) -> Outcome | Refused:
+        """What a node's receipt proves. A refusal at that place of the chain is no more than this node's word: the
+        transaction may have executed at another one."""
         assert submission.receipt is not None
         receipt = receipt_from_json(submission.receipt)
         height = receipt.certificate.statement.height
@@ -349,7 +353,10 @@ class AsyncClient:
             raise ReceiptInvalid(ReceiptFault.ENVELOPE, "the receipt is another transaction's")
         if verified.code != "OK":
             status = status_of(verified.code)
-            raise Refused(Problem(verified.code, verified.message, status, submission), verified.tx_id)
+            refused = Refused(Problem(verified.code, verified.message, status, submission), verified.tx_id)
+            if not verified.executed:
+                return refused
+            raise refused
         return Outcome(
             tx_id=verified.tx_id,
             height=verified.height,

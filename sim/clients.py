@@ -188,6 +188,8 @@ class SimClient:
         if proven.tx_id != tx_id.hex():
             self.lies += 1
             return
+        if not proven.executed:
+            return  # ordered again, perhaps, after it had executed elsewhere: its fate stands there
         self._envelope = None
         operation = self.history[-1]
         operation.answered, operation.height = self._world.moment(), proven.height

@@ -456,6 +456,32 @@ def test_a_fetch_that_brings_nothing_new_is_not_repeated_at_the_speed_of_the_net
     assert 1 <= len(asked) <= 3
 
 
+@pytest.mark.row(10)
+def test_who_is_gone_for_good_keeps_nobody_from_asking_those_who_once_gave_nothing() -> None:
+    """Found by the soak: a newcomer had asked all who were left, in vain, while messages were lost; it waited for one
+    who had said that it held the block, and had been removed since, and the network had no quorum any more."""
+    net = running(gap=10_000)
+    node = left_behind(net, 3, 20)
+    asked: set[int] = set()
+    told: list[Message] = []
+
+    def lossy(sender: int, receiver: int, message: Message) -> bool:
+        if sender == 3 and isinstance(message, FetchBlocks):
+            asked.add(receiver)
+        if (sender, receiver) == (2, 3) and isinstance(message, Status) and asked:
+            told.append(message)
+        heard = sender != 2 or len(told) == 1
+        return receiver != 3 or (heard and not isinstance(message, CertifiedBlock))
+
+    net.filter = lossy
+    net.until(lambda: bool(told) and asked >= {0, 1}, 60_000)
+    net.advance(2 * net.config.request_timeout_ms)
+    assert asked == {0, 1}
+    net.crash(2)
+    net.filter = lambda sender, receiver, message: True
+    net.until(lambda: caught_up(net, node), 60_000)
+
+
 @pytest.mark.row(1)
 def test_nothing_is_voted_on_anew_that_has_executed_though_the_log_no_longer_tells() -> None:
     """Found by a tester: the log may be cut before the certificate is durable, and the power go between."""

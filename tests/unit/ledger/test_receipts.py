@@ -73,8 +73,9 @@ def test_every_transaction_has_a_receipt_also_a_failed_one(tmp_path: Path) -> No
     for item in made:
         receipt = ledger.receipt(item.tx_id)
         assert receipt is not None
-        codes.append(verify_receipt(receipt, GENESIS).code)
-    assert codes == ["OK"] * 5 + ["NO", "NOT_REGISTERED"]
+        proven = verify_receipt(receipt, GENESIS)
+        codes.append((proven.code, proven.executed))
+    assert codes == [("OK", True)] * 5 + [("NO", True), ("NOT_REGISTERED", False)]
     assert ledger.receipt(bytes(32)) is None
     ledger.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncGenerator, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from ledgers import ALICE, BOB, GENESIS, certificate_of, make_genesis, open_ledger, run_block
+from ledgers import ALICE, BOB, GENESIS, certificate_of, envelope, make_genesis, open_ledger, run_block
 
 from ca.signatures import verify
 from ledger import receipts
@@ -266,6 +267,34 @@ async def test_a_failure_with_its_receipt_is_refused_at_once_with_what_is_proven
     assert caught.value.problem.submission is not None
     assert caught.value.problem.submission.receipt is not None
     assert "submit" not in nodes[1].names()
+
+
+def refuses_in_a_block(directory: Path) -> Answer:
+    """A node that orders what it gets where its nonce has been used, and proves just that."""
+
+    def answer(params: SubmitParams, token: str) -> Submission:
+        ledger = open_ledger(directory)
+        payload = parse_payload(params.payload.encode())
+        run_block(ledger, envelope(ALICE, nonce=payload.nonce))
+        told: Submission = commits(ledger)(params, token)
+        ledger.close()
+        shutil.rmtree(directory)
+        return told
+
+    return failing(answer, "NONCE_USED", 409)
+
+
+async def test_a_receipt_of_a_refusal_is_no_more_than_one_node_s_word(ledger: Ledger, tmp_path: Path) -> None:
+    """Found by the soak: a request that was ordered twice executed the first time; a node that had no such block gave
+    the receipt of the second time, NONCE_USED, and a client took for failed what had happened."""
+    refuses = refuses_in_a_block(tmp_path / "other")
+    nodes = [FakeNode("late", submit=refuses), FakeNode("whole", submit=commits(ledger)), *map(FakeNode, "cd")]
+    assert (await client_of(*nodes).invoke("box", "put", ARGS)).code == "OK"
+    nodes = [FakeNode(name, submit=refuses) for name in "abcd"]
+    with pytest.raises(Refused, match="NONCE_USED") as caught:
+        await client_of(*nodes).invoke("box", "put", ARGS)
+    assert caught.value.status == 409
+    assert [node.names().count("submit") for node in nodes] == [1, 1, 0, 0]
 
 
 async def test_a_refusal_whose_receipt_proves_success_is_success(ledger: Ledger) -> None:
