@@ -31,7 +31,7 @@ function validators(view) {
 
 function parameters(view) {
   const { context, context: { t }, state } = view;
-  const columns = [{ label: t("network.parameter") }, { label: t("network.value"), number: true }, { label: t("network.meaning") }, { label: "" }];
+  const columns = [{ label: t("network.parameter"), wide: true }, { label: t("network.value"), number: true }, { label: t("network.meaning"), wide: true }, { label: "" }];
   const rows = Object.entries(state.terms.parameters).map(([name, value]) => [
     h("code", {}, name), String(value), h("span", { class: "wrap" }, t(`parameter.${name}`)),
     view.button("network.change", `parameter-${name}`, () => governance.setParameter(context, state, name)),
