@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ LOOK_S = 0.05
 """How often a lab looks whether its nodes run."""
 START_TIMEOUT_S = 300.0
 SEEDS = 1 << 31
+GUARD = 'while read -r line; do :; done; kill -CONT "$0"'
+"""Waits until nobody holds the leash any more, and wakes a process that stands still."""
 RESTARTS_MAX = 5
 """A node that is excused for ending, on a damaged or full disk, is started again so often, as a supervisor would."""
 REPAIR_MS = 300
@@ -37,7 +40,13 @@ class Lab:
     """The nodes by place. ``close`` ends everything. ``on_sprung(number)`` hears of traps."""
 
     def __init__(
-        self, cluster: Cluster, lies: dict[int, tuple[str, ...]], wiring: Wiring, records: Records, seed: int
+        self,
+        cluster: Cluster,
+        lies: dict[int, tuple[str, ...]],
+        wiring: Wiring,
+        records: Records,
+        seed: int,
+        leash: int,
     ) -> None:
         self.cluster, self.wiring, self.records = cluster, wiring, records
         self.names = cluster.names
@@ -51,10 +60,11 @@ class Lab:
         """Whether a change of validators was ordered, after which nodes may end."""
         self.retired: set[int] = set()
         self.on_sprung: Callable[[int], None] = lambda number: None
-        self._lies, self._seed = lies, seed
+        self._lies, self._seed, self._leash = lies, seed, leash
         self._lives = dict.fromkeys(self.places.values(), 0)
         self._wanted: set[int] = set()
-        self._paused: set[int] = set()
+        self._paused: dict[int, subprocess.Popen[bytes]] = {}
+        """Who stands still, and who sees to it that it does not for ever."""
         self._restarts: dict[int, int] = {}
         self._listening: dict[int, asyncio.Task[None]] = {}
         self._late: set[asyncio.Task[None]] = set()
@@ -107,14 +117,27 @@ class Lab:
         await self.cluster.wait_gone(self.names[place])
 
     def pause(self, place: int) -> None:
-        """The process stops where it is; its connections stay."""
-        if place in self._wanted and self.cluster.kill(self.names[place], signal.SIGSTOP):
-            self._paused.add(place)
+        """The process stops where it is; its connections stay. Should this process die meanwhile, it goes on, sees
+        that, and ends."""
+        pid = self.cluster.pid(self.names[place])
+        if place not in self._wanted or place in self._paused or pid is None:
+            return
+        self._paused[place] = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, str(pid)], stdin=self._leash, start_new_session=True
+        )
+        self.cluster.kill(self.names[place], signal.SIGSTOP)
 
     def go_on(self, place: int) -> None:
         if place in self._paused:
-            self._paused.discard(place)
             self.cluster.kill(self.names[place], signal.SIGCONT)
+            self._dismiss(place)
+
+    def _dismiss(self, place: int) -> None:
+        """Nobody needs to see to a process any more that runs, or is gone."""
+        guard = self._paused.pop(place, None)
+        if guard is not None:
+            guard.kill()
+            guard.wait()
 
     async def close(self) -> None:
         """End every process that this lab has started, whatever state it is in."""
@@ -129,7 +152,7 @@ class Lab:
 
     def _forget(self, place: int) -> None:
         self._wanted.discard(place)
-        self._paused.discard(place)
+        self._dismiss(place)
         self._listening.pop(place).cancel()
 
     async def _keep(self) -> None:

@@ -75,7 +75,7 @@ class ProcessTarget:
             leash, held = os.pipe()
             try:
                 stage = set_up(place, scenario, self._pace, ports.first, leash)
-                return await Run(scenario, stage, seed, self._pace).play()
+                return await Run(scenario, stage, seed, self._pace, leash).play()
             finally:
                 os.close(held)
                 os.close(leash)
@@ -115,13 +115,13 @@ def _unfit(scenario: Scenario) -> Iterator[tuple[str, str]]:
 class Run:
     """One run, from the first process to the last."""
 
-    def __init__(self, scenario: Scenario, stage: Stage, seed: int, pace: float) -> None:
+    def __init__(self, scenario: Scenario, stage: Stage, seed: int, pace: float, leash: int) -> None:
         topology = scenario.topology
         self._scenario, self._stage, self._seed = scenario, stage, seed
         self._watch = Stopwatch(pace)
         self._records = Records(topology.places, topology.liars, self._watch)
         wiring = Wiring(topology.places, topology.weather, pace)
-        self._lab = lab = Lab(stage.cluster, _lies(topology), wiring, self._records, seed)
+        self._lab = lab = Lab(stage.cluster, _lies(topology), wiring, self._records, seed, leash)
         disks = _disks(topology, pace)
         lab.disks = dict.fromkeys(range(topology.places), disks)
         lab.clocks_ms.update({place: int(ms * pace) for place, ms in enumerate(topology.clocks_ms)})

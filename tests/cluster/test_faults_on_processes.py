@@ -170,6 +170,35 @@ def nodes_of(directory: Path) -> list[int]:
     return found
 
 
+def stands_still(pid: int) -> bool:
+    try:
+        return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks into /proc")
+def test_a_lab_that_is_killed_takes_its_nodes_along_and_those_that_stand_still(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(write_scenario(small(Fault(fault="pause", at_ms=1, nodes=(1,), for_ms=2_900))))
+    began = subprocess.Popen(
+        [sys.executable, "-m", "cli", "faults", "run", str(path), "--target", "processes"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + WAIT_S
+    while not any(map(stands_still, nodes_of(tmp_path))):
+        assert time.monotonic() < deadline
+        time.sleep(TURN_S)
+    began.kill()
+    began.wait()
+    while nodes_of(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(TURN_S)
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks into /proc")
 @pytest.mark.parametrize(("jobs", "how"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("1", signal.SIGTERM)])
 def test_an_interrupt_ends_every_node(tmp_path: Path, jobs: str, how: signal.Signals) -> None:
