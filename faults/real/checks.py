@@ -196,7 +196,7 @@ def _waits(scenario: Scenario, records: Records, settled_ms: int | None) -> Iter
         )
         yield f"termination: not settled {CALM_TIMEOUTS_MAX} timeouts after the last fault ({stood})"
     fair, limit_ms = served(scenario)
-    from_ms = 0 if fair else scenario.faults_end_ms
+    from_ms = 0 if fair else records.calm_ms or scenario.faults_end_ms
     for operation in records.history:
         until_ms = records.watch.ms() if operation.waited_ms is None else operation.asked_ms + operation.waited_ms
         if (waited_ms := until_ms - max(operation.asked_ms, from_ms)) > limit_ms:

@@ -63,6 +63,8 @@ class Lab:
         self._lies, self._seed, self._leash = lies, seed, leash
         self._lives = dict.fromkeys(self.places.values(), 0)
         self._wanted: set[int] = set()
+        self._heard: set[int] = set()
+        """Who has said something since its process began."""
         self._paused: dict[int, subprocess.Popen[bytes]] = {}
         """Who stands still, and who sees to it that it does not for ever."""
         self._restarts: dict[int, int] = {}
@@ -79,6 +81,11 @@ class Lab:
     def up(self) -> list[int]:
         """Whose processes run, as far as the lab has it."""
         return sorted(self._wanted)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every honest node runs, or has ended by itself."""
+        return bool(self.records.ended) or set(self.records.honest) - self.retired <= self._wanted & self._heard
 
     async def start_all(self) -> None:
         """Start every node, and wait until each answers; ``NotStarted`` if one does not."""
@@ -152,6 +159,7 @@ class Lab:
 
     def _forget(self, place: int) -> None:
         self._wanted.discard(place)
+        self._heard.discard(place)
         self._dismiss(place)
         self._listening.pop(place).cancel()
 
@@ -258,6 +266,7 @@ class Lab:
             writer.close()
 
     def _hear(self, place: int, line: bytes) -> None:
+        self._heard.add(place)
         event = decode_event(line)
         match event:
             case Seen():

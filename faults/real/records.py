@@ -49,6 +49,8 @@ class Records:
         self.struck: list[Strike] = []
         self.ended: list[str] = []
         """Sentences about nodes that ended by themselves."""
+        self.calm_ms: int | None = None
+        """When the faults had ended and every node ran again; None: not yet."""
         self.befallen = 0
         self.transfers = 0
         self.history: list[Operation] = []

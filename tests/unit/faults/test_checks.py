@@ -116,6 +116,11 @@ def keep_waiting(case: Case) -> None:
     case.operation.waited_ms = 60_000
 
 
+def wait_from_the_calm_on(case: Case) -> None:
+    case.scenario = msgspec.structs.replace(SCENARIO, timeline=(Fault(fault="crash", at_ms=1, nodes=(0,)),))
+    case.records.calm_ms, case.operation.waited_ms = 50_000, 90_000
+
+
 def cry(case: Case) -> None:
     case.records.liars = frozenset()
     case.records.cries.append(Cry(1, 0, "diverged", "so"))
@@ -140,6 +145,7 @@ def end(case: Case) -> None:
         (tell_a_wrong_sum, "money"),
         (stall, "termination"),
         (keep_waiting, "censorship"),
+        (wait_from_the_calm_on, "censorship"),
         (cry, "quiet"),
         (end, "error"),
     ],
