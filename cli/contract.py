@@ -22,6 +22,7 @@ from cli.governing import Proposal
 from cluster import ClusterError
 from contracts.authoring import Facts, Finding, examine
 from contracts.catalog import SHIPPED, shipped_sources
+from contracts.compiler import is_name
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.profile import ProfilingMachine
 from contracts.testing import GAS_LIMIT, Chain
@@ -36,6 +37,9 @@ app = typer.Typer(
     " 3 no node or no quorum answers.",
     no_args_is_help=True,
 )
+QUIET = "ignore::pytest.PytestDeprecationWarning"
+"""What plugins that an author happens to have say of their own options."""
+NAME_INVALID = "the file's name is the contract's: a to z, 0 to 9 and _, a letter first, at most 32, and not 'system'"
 PYTEST_MISSING = "needs pytest, which is not installed: pip install 'wattquorum[contracts]'"
 NO_TESTS_COLLECTED = 5
 START_MS = 1_800_000_000_000
@@ -60,6 +64,8 @@ def check(file: ContractFile, as_json: Json = False) -> None:
     """
     source = _source(file)
     facts, findings = examine(source)
+    if not is_name(file.stem):
+        findings.append(Finding(1, 1, NAME_INVALID))
     if as_json:
         told = {
             "file": str(file),
@@ -67,7 +73,7 @@ def check(file: ContractFile, as_json: Json = False) -> None:
             **(asdict(facts) if facts else {}),
         }
         typer.echo(json.dumps(told))
-    elif facts is not None:
+    elif facts is not None and not findings:
         _show_facts(file, facts)
     for finding in () if as_json else findings:
         _show_finding(file, source, finding)
@@ -237,8 +243,16 @@ def _run_tests(file: Path, tests: list[Path] | None, *, quiet: bool) -> dict[str
         _fail(PYTEST_MISSING, 2)
     with TemporaryDirectory() as place:
         report = Path(place) / "report.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "contracts.fixtures"]
-        command += ["--contract", str(file), "--contract-report", str(report), *map(str, chosen)]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", QUIET]
+        command += [
+            "-p",
+            "contracts.fixtures",
+            "--contract",
+            str(file),
+            "--contract-report",
+            str(report),
+            *map(str, chosen),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         typer.echo(done.stdout + done.stderr, err=quiet, nl=False)
         if not report.exists() or done.returncode == NO_TESTS_COLLECTED:

@@ -67,13 +67,18 @@ def digest_of(source: str) -> str:
     return sha256(source.encode()).hexdigest()
 
 
+def is_name(name: str) -> bool:
+    """Whether a contract can have this name."""
+    return _NAME.fullmatch(name) is not None and name not in RESERVED
+
+
 def deployment_fault(name: str, source: str, current: str | None) -> str:
     """Why ``source`` cannot be the contract ``name``, whose version in force is ``current``: a code, or ''.
 
     What the ledger and the shipped contracts rely on keeps every way in that it has, so that no upgrade can take away
     a network's means to govern itself. Where and why a source is invalid is not said here: Python's versions differ.
     """
-    if not _NAME.fullmatch(name) or name in RESERVED:
+    if not is_name(name):
         return "NAME_INVALID"
     try:
         ways = _ways_in(check(source))

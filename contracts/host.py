@@ -47,6 +47,10 @@ CallContract = Callable[[Session, str, str, list[Value]], Value]
 Functions = dict[str, Callable[..., Any]]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+VALIDATION = "VALIDATION_"
+"""How the validation module's codes begin."""
+RESERVED = frozenset(TrapCode) - {TrapCode.CONTRACT_INVALID}
+"""What only the machine says. Of a source that is to be deployed governance says it too."""
 CONTRACTS_MAX = NAMES_MAX = 64
 """Others of which one contract has keys kept, and names of events that it told."""
 
@@ -232,8 +236,9 @@ def _require(condition: Any, code: Any, sentence: Any) -> None:
 def _fail(code: Any, sentence: Any) -> None:
     if type(code) is not str or type(sentence) is not str:
         raise Trap(TrapCode.TYPE_MISMATCH)
-    if not _CODE.fullmatch(code) or code == OK:
-        # A failure that called itself OK would keep half of what was written.
+    if not _CODE.fullmatch(code) or code == OK or code in RESERVED or code.startswith(VALIDATION):
+        # A failure that called itself OK would keep half of what was written; what the machine and the validation
+        # module say, nobody else says.
         raise Trap(TrapCode.VALUE_INVALID)
     raise Trap(code, sentence[:SENTENCE_CHARS_MAX])
 

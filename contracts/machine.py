@@ -121,8 +121,16 @@ class _Engine:
             code, message, value, used, events, session.code_hash, ENGINE_VERSION, view.reads, view.ranges, view.writes
         )
 
+    def _read(self, session: Session, name: str) -> Module | None:
+        """A contract's code, which is a read like any other: whose version is wrong, has run another contract."""
+        module = self.module(session.view.base, name)
+        if name.isascii():
+            entry = None if module is None else self._seen[name][0]
+            session.view.reads[CONTRACT_PREFIX + name] = None if entry is None else (entry.height, entry.index)
+        return module
+
     def _run(self, call: Call, session: Session) -> Value:
-        module = self.module(session.view.base, call.contract)
+        module = self._read(session, call.contract)
         if module is None:
             raise Trap(TrapCode.CONTRACT_UNKNOWN)
         session.code_hash = module.sha256
@@ -144,7 +152,7 @@ class _Engine:
             raise Trap(TrapCode.TOO_DEEP)
         module = session.modules.get(contract)
         if module is None:
-            module = session.modules[contract] = self.module(session.view.base, contract)
+            module = session.modules[contract] = self._read(session, contract)
         if module is None:
             raise Trap(TrapCode.CONTRACT_UNKNOWN)
         function = module.checked.functions.get(name)

@@ -9,6 +9,9 @@ from contracts.codes import Trap, TrapCode
 from contracts.guards.containers import DictKey, shown_key
 from contracts.guards.meter import ITEM_GAS, KEY_CHARS_FREE, LENGTH_MAX, METHOD_GAS, Charges, mismatch, out_of_gas
 
+NOTHING = object()
+"""Stands for an argument that is not given."""
+
 Methods = dict[tuple[type, str], Callable[..., Any]]
 Listed = Callable[[Any], list[Any]]
 Room = Callable[..., None]
@@ -90,9 +93,9 @@ def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], list
         charge(len(place) // 8)
         place.insert(max(-len(place), min(number(position), len(place))), given(place, value))
 
-    def pop(place: list[Any], *position: Any) -> Any:
+    def pop(place: list[Any], position: Any = -1) -> Any:
         charge(1 + len(place) // 8)
-        at = number(position[0]) if position else -1
+        at = number(position)
         if not -len(place) <= at < len(place):
             raise Trap(TrapCode.INDEX_OUT_OF_RANGE)
         return place.pop(at)
@@ -130,11 +133,11 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
             key = dict_key(key)
         return place.get(key, otherwise)
 
-    def pop_key(place: dict[Any, Any], key: Any, *otherwise: Any) -> Any:
+    def pop_key(place: dict[Any, Any], key: Any, otherwise: Any = NOTHING) -> Any:
         kept = dict_key(key)
         if kept not in place:
-            if otherwise:
-                return otherwise[0]
+            if otherwise is not NOTHING:
+                return otherwise
             raise Trap(TrapCode.KEY_MISSING)
         return place.pop(kept)
 

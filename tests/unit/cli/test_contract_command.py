@@ -50,6 +50,12 @@ def test_check_names_every_fault_with_its_place_and_shows_the_line(tmp_path: Pat
     assert [(fault["line"], fault["column"]) for fault in told("check", bad, code=1)["faults"]] == [(2, 9), (3, 5)]
 
 
+@pytest.mark.parametrize("name", ["Bad-Name.py", "a" * 33 + ".py", "system.py", "1st.py"])
+def test_check_knows_that_nobody_can_deploy_such_a_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("@view\ndef one():\n    return 1\n")
+    assert "the file's name is the contract's" in wattq("check", tmp_path / name, code=1).stderr
+
+
 def test_check_explains_what_is_no_python(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text("def run():\n    return (1\n")

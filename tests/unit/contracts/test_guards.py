@@ -57,6 +57,8 @@ def test_values(run: Run, expression: str, value: object) -> None:
         ("return [1] < [2]", "TYPE_MISMATCH"), ("return {True: 1, 2: 3}", "TYPE_MISMATCH"),
         (f"return {{{1 << 60}: 1}}[1]", "TYPE_MISMATCH"), ("return len(1)", "TYPE_MISMATCH"),
         ("x, y = [1]", "TYPE_MISMATCH"), ("for x, y in [[1]]:\n    pass", "TYPE_MISMATCH"),
+        ("return [1].pop(0, 1)", "TYPE_MISMATCH"), ("return {}.pop('a', 1, 2)", "TYPE_MISMATCH"),
+        ("return {}.get('a', 1, 2)", "TYPE_MISMATCH"), ("return {}.pop()", "TYPE_MISMATCH"),
         ("return [1].upper()", "TYPE_MISMATCH"), ("return 'a'.strip('a')", "TYPE_MISMATCH"),
         ("return 'a'.join([1])", "TYPE_MISMATCH"), ("return sum(['a'])", "TYPE_MISMATCH"),
         ("return min([1, 'a'])", "TYPE_MISMATCH"), ("return max([True])", "TYPE_MISMATCH"),

@@ -124,6 +124,13 @@ def test_a_failure_cannot_call_itself_a_success(code: str) -> None:
     assert chain.get("main/k") is None
 
 
+@pytest.mark.parametrize("code", ["OUT_OF_GAS", "INTERNAL", "REENTRY", "VALIDATION_MONEY"])
+def test_a_failure_cannot_speak_for_the_machine_or_for_the_validation_module(run: Run, code: str) -> None:
+    found = run(f"fail('{code}', 'x')")
+    assert (found.code, found.message) != (code, "x")
+    assert found.code == "VALUE_INVALID"
+
+
 def test_a_contracts_sentence_is_cut(run: Run) -> None:
     assert run("fail('A', 'x' * 1000)").message == "x" * 256
 

@@ -292,6 +292,18 @@ def test_contract_text_that_is_stored_decides_not_its_declared_hash() -> None:
     assert chain.call("main", "run", {}, ["a"]).value == 3
 
 
+def test_the_code_of_every_contract_that_is_called_is_a_read() -> None:
+    """Regression: a worker that had run an old version of a contract which another one calls was believed."""
+    other = "@view\ndef same(x: int):\n    return x\n"
+    chain = chain_of(main=COUNTER.format("call('other', 'same', [1])"), other=other)
+    chain.state.apply({"governance/contract/other": Entry(5, 2, encode_value({"source": other}))})
+    assert chain.call("main", "run", {}, ["a"]).reads["governance/contract/other"] == (5, 2)
+    absent = chain_of(main=COUNTER.format("call('absent', 'same', [1])")).state
+    call = Call("main", "run", {}, ("a",), "", 100_000, 0, 1, 0, "transaction")
+    result = PythonMachine().run(call, TransactionView(absent))
+    assert (result.code, result.reads["governance/contract/absent"]) == ("CONTRACT_UNKNOWN", None)
+
+
 def test_a_result_says_which_code_ran_and_what_it_read_and_wrote() -> None:
     source = COUNTER.format("[get('a'), scan('b', '', 2), put('c', 1)][0]")
     chain = chain_of(main=source)
@@ -300,6 +312,6 @@ def test_a_result_says_which_code_ran_and_what_it_read_and_wrote() -> None:
     result = chain.call("main", "run", {}, ["a"])
     assert (result.code, result.engine) == ("OK", ENGINE_VERSION)
     assert result.code_hash == sha256(source.encode()).hexdigest()
-    assert result.reads == {"main/a": (3, 1)}
+    assert result.reads == {"governance/contract/main": (0, 0), "main/a": (3, 1)}
     assert [(read.prefix, read.after, read.limit) for read in result.ranges] == [("main/b", "", 2)]
     assert result.writes == {"main/c": encode_value(1)}
