@@ -52,6 +52,12 @@ def is_serial(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in SERIAL_MARKERS)
 
 
+def _rank(item: pytest.Item) -> int:
+    """First the directories that start processes, since these mostly wait: one worker runs them, and the other what
+    computes. Others that wait for their turn come last: they would have the other worker wait too."""
+    return 0 if item.nodeid.startswith(SERIAL_DIRECTORIES) else 2 if is_serial(item) else 1
+
+
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist is not typed
     """All of cluster/ and e2e/ in one worker, so that a network that tests share is started once; others one by one."""
 
@@ -71,8 +77,7 @@ def missing_tools(item: pytest.Item) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # First, since they mostly wait: one worker runs them while the other runs what computes.
-    items.sort(key=is_serial, reverse=True)
+    items.sort(key=_rank)
     for item in items:
         if missing := missing_tools(item):
             item.add_marker(pytest.mark.skip(reason=NOT_RUN + " ".join(missing)))
