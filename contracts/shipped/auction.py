@@ -349,6 +349,8 @@ def rescue(product, interval, steps):
             emit("clearing_failed", {"product": product, "interval": interval, "stage": stage})
             if stage != "forfeit" and stage != "rest":
                 run["failed"] = "CLEARING_FAILED"
+                if stage == "fill":
+                    publish(run)
                 begin(run, "rest")
         put(run_key(product, interval), run)
         set_to_work(run)
@@ -475,6 +477,7 @@ def conclude(run, volume, welfare):
     run["welfare"] = welfare // 1000
     if volume == 0:
         settle_price(run, 0, 0)
+        publish(run)
         begin(run, "rest")
         return
     run["low"] = ask["matched"] + fee
@@ -501,7 +504,17 @@ def settle_price(run, price, seller_price):
     """Buyers pay `price` a kWh, sellers get `seller_price`, the grid the rest."""
     run["price"] = price
     run["seller_price"] = seller_price
-    figures = {"product": run["product"], "interval": run["interval"], "price": price, "volume_wh": run["volume_wh"]}
+    run["traded_wh"] = 0
+    run["gained"] = 0
+
+
+def publish(run):
+    """Say what was traded, and at what price."""
+    run["volume_wh"] = run["traded_wh"]
+    run["welfare"] = run["gained"] // 1000
+    figures = {"product": run["product"], "interval": run["interval"]}
+    figures["price"] = run["price"]
+    figures["volume_wh"] = run["volume_wh"]
     figures["low"] = run["low"]
     figures["high"] = run["high"]
     figures["welfare"] = run["welfare"]
@@ -571,14 +584,20 @@ def fill(run):
         if meter not in counts:
             counts[meter] = trades_of(meter, run["interval"])
         if counts[meter] >= TRADES_MAX:
-            # What its meter can no longer sell stays open, and ends with the rest.
+            # What its meter can no longer sell, others may that ask for no more than the price.
+            states["ask"]["given_wh"] -= states["ask"]["share_wh"]
             states["ask"]["share_wh"] = 0
-        else:
-            counts[meter] += 1
-            trade(run, bid, ask, energy_wh, number)
-            states["bid"]["share_wh"] -= energy_wh
-            states["ask"]["share_wh"] -= energy_wh
-            run["trades"] += 1
+            save(ask)
+            end_order(ask, "full", "TOO_MANY_TRADES")
+            records["ask"] = None
+            continue
+        counts[meter] += 1
+        trade(run, bid, ask, energy_wh, number)
+        states["bid"]["share_wh"] -= energy_wh
+        states["ask"]["share_wh"] -= energy_wh
+        run["trades"] += 1
+        run["traded_wh"] += energy_wh
+        run["gained"] += energy_wh * (bid["price"] - ask["price"] - run["grid_fee"])
         for side in ["bid", "ask"]:
             if states[side]["share_wh"] == 0:
                 save(records[side])
@@ -587,6 +606,7 @@ def fill(run):
         if records[side] is not None:
             save(records[side])
     if not more:
+        publish(run)
         begin(run, "rest")
 
 
@@ -612,7 +632,7 @@ def next_share(run, side, state, walk):
     """The next order of a side and what of it is matched; None at the end of the volume."""
     while state["given_wh"] < run["volume_wh"]:
         row = next_row(walk)
-        if row is None:
+        if row is None or (side == "ask" and price_at(row[0], side) > run["seller_price"]):
             return None
         state["after"] = row[0]
         energy_wh = min(row[1][0], run["volume_wh"] - state["given_wh"])
@@ -683,7 +703,7 @@ def rest(run):
 
 def finish(run):
     """Keep what people ask for later, not how it was found."""
-    for name in ["side", "after", "steps", "bid", "ask", "level_wh", "given_wh", "extra_wh"]:
+    for name in ["side", "after", "steps", "bid", "ask", "level_wh", "given_wh", "extra_wh", "traded_wh", "gained"]:
         if name in run:
             run.pop(name)
     delete("shares/" + place_of(run))

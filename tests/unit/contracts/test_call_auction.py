@@ -274,9 +274,20 @@ def test_a_meter_with_all_its_trades_made_sells_no_more() -> None:
     for _ in range(103):
         market.enter("bid", "bea", 1, 9)
     big, small = market.enter("ask", "sol", 103, 1), market.enter("ask", "sun", 3, 2)
-    assert market.cleared()["volume_wh"] == 103
+    found = market.cleared()
+    assert (found["volume_wh"], found["welfare"]) == (100, 100 * (9 - 1) // 1000)
     assert (market.matched(big), market.matched(small)) == (100, 0)
-    assert market.get(f"auction/order/{big}")["status"] == "expired"
+    assert market.get(f"auction/order/{big}")["status"] == "full"
+
+
+def test_others_sell_what_a_meter_with_all_its_trades_made_cannot() -> None:
+    """Regression: what it could not sell was published as traded, and nobody else sold it."""
+    market = AuctionMarket()
+    for _ in range(103):
+        market.enter("bid", "bea", 1, 9)
+    big, small = market.enter("ask", "sol", 102, 1), market.enter("ask", "sun", 3, 1)
+    assert market.cleared()["volume_wh"] == 103
+    assert (market.matched(big), market.matched(small)) == (100, 3)
 
 
 def test_an_auction_of_many_small_orders_clears_whatever_a_step_costs(monkeypatch: pytest.MonkeyPatch) -> None:
