@@ -6,8 +6,11 @@ is negative, nothing is sold twice, nothing is delivered beyond contract and met
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
+from contracts.catalog import SHIPPED
 from contracts.constitution import (
     channels_are_sound,
     contracts_are_sound,
@@ -16,6 +19,7 @@ from contracts.constitution import (
     organisations_are_sound,
     roots_are_sound,
 )
+from contracts.language import check
 from contracts.rules.adjustments import adjustments
 from contracts.rules.certificates import certificates
 from contracts.rules.changes import Changes, Violation
@@ -29,6 +33,7 @@ from contracts.rules.signatures import consent, policies
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
+from ledger.upgrades import CONTRACT_PREFIX
 
 WRITES_MAX = 2_000
 VALUE_BYTES_MAX = 65_536
@@ -40,6 +45,7 @@ WRITERS = {
     "offers": frozenset({"offers", "market", "settlement", "credit"}),
 }
 """Whose state a call may change besides its own contract's."""
+SOURCES_KEPT_MAX = 256
 MALFORMED = (TypeError, KeyError, AttributeError, ValueError, msgspec.MsgspecError)
 """What reading a record raises that is not what the shipped contracts write."""
 
@@ -64,13 +70,38 @@ class MarketValidator:
 
 def _namespace(call: Call, changes: Changes) -> Violation | None:
     allowed = WRITERS.get(call.contract, frozenset({call.contract}))
+    others = set()
     for key, data in changes.raw.items():
         if key.startswith(DEADLINE_PREFIX):
             if data is None:
                 return Violation.NAMESPACE
-        elif key.partition("/")[0] not in allowed or is_fixed(call, key):
+        elif is_fixed(call, key):
             return Violation.NAMESPACE
-    return None
+        elif (contract := key.partition("/")[0]) not in allowed:
+            others.add(contract)
+    return Violation.NAMESPACE if others and not _let_in(allowed, others, changes) else None
+
+
+def _let_in(writers: frozenset[str], others: set[str], changes: Changes) -> bool:
+    """Whether the other contracts that were written to, none of them shipped, name whom their internal functions serve:
+    one of the writers, or one that serves a writer."""
+    callers = {name: _callers(name, changes) for name in others}
+    while entered := [name for name, served in callers.items() if served & writers]:
+        writers |= {*entered}
+        callers = {name: served for name, served in callers.items() if name not in writers}
+    return not callers
+
+
+def _callers(name: str, changes: Changes) -> frozenset[str]:
+    """The contracts that ``name``, as it was before the call, serves by internal functions; a shipped one, none."""
+    contract = None if name in SHIPPED else changes.old(CONTRACT_PREFIX + name)
+    return frozenset() if contract is None else _named_in(contract["source"])
+
+
+@lru_cache(maxsize=SOURCES_KEPT_MAX)
+def _named_in(source: str) -> frozenset[str]:
+    functions = check(source).functions.values()
+    return frozenset(name for each in functions if each.marker == "internal" for name in each.names)
 
 
 def _sizes(call: Call, changes: Changes) -> Violation | None:

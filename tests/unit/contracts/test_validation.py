@@ -12,6 +12,7 @@ import pytest
 from contract_market import Market
 from forgery import Outcome
 
+from contracts.testing import Chain
 from contracts.validation import VALUE_BYTES_MAX, WRITES_MAX, MarketValidator, Violation
 from ledger.execution import Call, CallResult
 from ledger.state import TransactionView
@@ -209,6 +210,43 @@ def test_nobody_deletes_a_deadline(market: Market) -> None:
     outcome = take(market)
     outcome.view.delete(market.chain.state.scan("system/deadline/", "", 1)[0][0])
     assert outcome.verdict() == Violation.NAMESPACE
+
+
+DESK = '@export("*")\ndef sell(x: int):\n    call("{}", "note", [x])\n'
+NOTES = '@internal("{}")\ndef note(x: int):\n    {}\n    put("noted", x)\n'
+
+
+@pytest.mark.parametrize(
+    ("sources", "code"),
+    [
+        ({"desk": DESK.format("book"), "book": NOTES.format("desk", "pass")}, "OK"),
+        (
+            {
+                "desk": DESK.format("book"),
+                "book": NOTES.format("desk", "call('shelf', 'note', [x])"),
+                "shelf": NOTES.format("book", "pass"),
+            },
+            "OK",
+        ),
+        ({"desk": DESK.format("book"), "book": NOTES.format("other", "pass")}, "NOT_CALLABLE"),
+    ],
+)
+def test_authors_contracts_may_write_for_each_other(sources: dict[str, str], code: str) -> None:
+    """Regression: what a contract's internal function wrote for another one was rejected, unless both were shipped."""
+    chain = Chain(sources, {})
+    assert chain.call("desk", "sell", {"x": 7}, ["alice"]).code == code
+    written = [name for name in sources if chain.get(f"{name}/noted") == 7]
+    assert written == ([name for name in sources if name != "desk"] if code == "OK" else [])
+
+
+@pytest.mark.parametrize("callee", ["credit", "book"])
+def test_a_worker_that_says_so_writes_for_nobody_else(callee: str) -> None:
+    chain = Chain({"desk": DESK.format("book"), "book": NOTES.format("other", "pass")}, {})
+    call = Call("desk", "sell", {"x": 7}, ("alice",), "", 100_000, 0, 1, 0, "transaction")
+    view = TransactionView(chain.state)
+    view.put(f"{callee}/noted", encode_value(7))
+    result = CallResult("OK", "", None, 1, ())
+    assert MarketValidator().check(call, result, view) == Violation.NAMESPACE
 
 
 @pytest.mark.parametrize(
