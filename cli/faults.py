@@ -83,9 +83,9 @@ def run(
 ) -> None:
     """Run scenarios and give one verdict each: SAFE or UNSAFE, LIVE or STALLED, who lied, and every expectation.
 
-    Examples: wattq faults run --all --junit faults.xml
+    Example: wattq faults run --all --junit faults.xml
 
-    wattq faults run isolated-primary bit-rot --target processes
+    Example: wattq faults run isolated-primary bit-rot --target processes
     """
     target = _target(where, sim, pace, keep)
     scenarios = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)

@@ -28,6 +28,7 @@ async def test_a_short_bench() -> None:
     assert len(said) == 2
 
 
+@pytest.mark.full
 async def test_a_short_bench_of_floods() -> None:
     options = FloodOptions(
         outstanding=4, calm_s=2.0, flood_s=2.0, only=("observer: fetches", "validator: forged votes")

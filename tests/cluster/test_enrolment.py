@@ -187,6 +187,7 @@ async def test_a_revocation_holds_on_the_chain_from_the_stated_height(world: Wor
     assert caught.value.code == "CERTIFICATE_REVOKED"
 
 
+@pytest.mark.full
 async def test_a_ca_apart_from_any_node_learns_of_a_revocation_from_the_chain(world: World) -> None:
     """One that nobody noted at the CA, as from the page: it renewed the certificate, and knew of no chain."""
     assert (await world.health())["chain"] is None

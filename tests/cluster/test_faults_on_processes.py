@@ -95,6 +95,7 @@ def test_a_lying_primary_is_convicted_by_what_it_signed() -> None:
     assert all(accusation.proof and accusation.said for accusation in observation.accusations)
 
 
+@pytest.mark.full
 @pytest.mark.row(19)
 def test_two_halves_decide_nothing_until_they_are_one_again() -> None:
     cut = Fault(fault="partition", name="cut", at_ms=500, groups=((0, 1), (2, 3)), for_ms=1_800)
@@ -112,6 +113,7 @@ def test_a_bit_that_turns_in_a_log_or_chain_is_found_and_harms_nobody() -> None:
     assert run.safe
 
 
+@pytest.mark.full
 @pytest.mark.row(18)
 def test_power_goes_a_disk_is_full_and_a_process_stands_still() -> None:
     timeline = (
@@ -123,6 +125,7 @@ def test_power_goes_a_disk_is_full_and_a_process_stands_still() -> None:
     assert observation.befallen == 4, "three entries, and the power that went"
 
 
+@pytest.mark.full
 @pytest.mark.row(18)
 def test_what_no_sync_had_reached_is_lost_when_power_goes_by_chance() -> None:
     topology = Topology(tuning=QUICK, disks=Disks(power_cut=0.02, torn=1.0))

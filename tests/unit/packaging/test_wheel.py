@@ -117,5 +117,6 @@ def test_the_installed_command_runs_elsewhere(wattq: Path, elsewhere: Path) -> N
     assert not [finding for finding in findings if finding["level"] == "fail"]
 
 
+@pytest.mark.full
 def test_a_trading_day_runs_from_the_wheel(wattq: Path, elsewhere: Path) -> None:
     run(wattq, *DEMO_COMMAND, cwd=elsewhere)
