@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from contracts.codes import SENTENCES, ReplicaFault, Trap, TrapCode
 from contracts.compiler import PLACE, Compiled, Compiler
@@ -20,7 +20,7 @@ from contracts.host import CALL_DEPTH_MAX, Host, Session
 from contracts.language import MIGRATE, PYTHON_TYPES, Checked, ContractInvalid, Function
 from contracts.reading import is_flat
 from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
-from ledger.state import Entry, StateReader, TransactionView
+from ledger.state import Entry, StateReader, TransactionView, Version
 from ledger.upgrades import CONTRACT_PREFIX
 from ledger.values import Value, ValueInvalid, decode_value, encode_plain, encode_value
 
@@ -53,6 +53,10 @@ def load(
     return Module(name, compiled.sha256, checked, {function: space[function] for function in checked.functions})
 
 
+Seen: TypeAlias = "tuple[Entry, Module, str, Version]"
+"""A contract as it was last seen: the state's entry, its code, and the read that it is."""
+
+
 class _Engine:
     """One thread's meter, guards, host and compiled modules."""
 
@@ -62,19 +66,19 @@ class _Engine:
         self._guards = make_guards(self.meter)
         self.host = Host(self.meter, self._cross_call)
         self._modules: OrderedDict[tuple[str, str], Module] = OrderedDict()
-        self._seen: dict[str, tuple[Entry, Module]] = {}
+        self._seen: dict[str, Seen] = {}
 
     def module(self, reader: StateReader, name: str) -> Module | None:
         """The contract that ``reader`` shows under ``name``, compiled; None if there is none."""
-        entry = reader.get(CONTRACT_PREFIX + name) if name.isascii() else None
+        seen = self._seen.get(name)
+        entry = reader.get(CONTRACT_PREFIX + name if seen is None else seen[2]) if name.isascii() else None
         if entry is None:
             return None
-        seen = self._seen.get(name)
         if seen is not None and (seen[0] is entry or seen[0] == entry):
             return seen[1]
         compiled = self._compiler.compiled(name, decode_value(entry.value)["source"])
         module = self._loaded(name, compiled)
-        self._seen[name] = (entry, module)
+        self._seen[name] = (entry, module, CONTRACT_PREFIX + name, (entry.height, entry.index))
         return module
 
     def _loaded(self, name: str, compiled: Compiled) -> Module:
@@ -123,10 +127,13 @@ class _Engine:
 
     def _read(self, session: Session, name: str) -> Module | None:
         """A contract's code, which is a read like any other: whose version is wrong, has run another contract."""
-        module = self.module(session.view.base, name)
-        if name.isascii():
-            entry = None if module is None else self._seen[name][0]
-            session.view.reads[CONTRACT_PREFIX + name] = None if entry is None else (entry.height, entry.index)
+        view = session.view
+        module = self.module(view.base, name)
+        if module is not None:
+            _, _, key, version = self._seen[name]
+            view.reads[key] = version
+        elif name.isascii():
+            view.reads[CONTRACT_PREFIX + name] = None
         return module
 
     def _run(self, call: Call, session: Session) -> Value:
