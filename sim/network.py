@@ -8,11 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
+from sim.cuts import Link, parted, ringed
 from sim.plan import Weather
 
 CALM = Weather()
-Link = tuple[int, int]
-"""(sender's place, receiver's place)."""
 
 
 class SimNetwork:
@@ -30,14 +29,11 @@ class SimNetwork:
 
     def partition(self, groups: Sequence[Sequence[int]]) -> None:
         """Only places of one group reach each other; a place in no group reaches everyone."""
-        place = {node: number for number, group in enumerate(groups) for node in group}
-        self._cut = frozenset((a, b) for a in place for b in place if place[a] != place[b])
+        self._cut = parted(groups)
 
     def ring(self, order: Sequence[int]) -> None:
         """Each place reaches only its two neighbours in ``order``."""
-        near = {(a, b) for a, b in zip(order, [*order[1:], order[0]], strict=True)}
-        near |= {(b, a) for a, b in near}
-        self._cut = frozenset((a, b) for a in order for b in order if a != b and (a, b) not in near)
+        self._cut = ringed(order)
 
     def cut(self, links: Iterable[Link]) -> None:
         """Cut single directions, and join what was cut before."""

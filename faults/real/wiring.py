@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
 from faults.real.links import LinkFault
 from faults.scenario import Weather
+from sim.cuts import Link, parted, ringed
 
-Link: TypeAlias = tuple[int, int]
-"""(sender's place, receiver's place)."""
 GOOD = Weather()
 
 
@@ -25,8 +23,7 @@ class Wiring:
 
     def partition(self, groups: Sequence[Sequence[int]]) -> None:
         """Only places of one group reach each other; a place in no group reaches everyone."""
-        group_of = {place: number for number, group in enumerate(groups) for place in group}
-        self._cut = frozenset((a, b) for a in group_of for b in group_of if group_of[a] != group_of[b])
+        self._cut = parted(groups)
 
     def isolate(self, inside: Iterable[int]) -> None:
         """These reach each other only."""
@@ -35,9 +32,7 @@ class Wiring:
 
     def ring(self, order: Sequence[int]) -> None:
         """Each place reaches only its two neighbours in ``order``."""
-        near = {(a, b) for a, b in zip(order, [*order[1:], order[0]], strict=True)}
-        near |= {(b, a) for a, b in near}
-        self._cut = frozenset((a, b) for a in order for b in order if a != b and (a, b) not in near)
+        self._cut = ringed(order)
 
     def cut(self, links: Iterable[Link]) -> None:
         """Cut single directions, and join what was cut before."""

@@ -6,7 +6,6 @@ nothing. Its log is read at the end: a fault of its own leaves a trace there.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -17,10 +16,10 @@ import msgspec
 import pytest
 import pytest_asyncio
 import stream_fuzz
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from network import DEPOSIT, Network
 from stream_fuzz import PROBED, Doors, jsons, texts
+from throwing import lengths, throw
 
 from ca.tls import pem_of, trusting_context
 from cli.founding import Founding, Plan
@@ -35,11 +34,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module"), pyt
 
 FAST = "rest_signer_calls_per_s_max = 100000\nrest_address_calls_per_s_max = 100000"
 MEMBERS = ["node1", "node2", "node3", "node4"]
-EXAMPLES, EXAMPLES_AT_LENGTH = 100, 2_000
 FAULT = "INTERNAL_ERROR"
 HEIGHT_MAX = 60
 """Blocks that are read again and again: the network makes more while it is fuzzed."""
-lengths = pytest.mark.parametrize("examples", [EXAMPLES, pytest.param(EXAMPLES_AT_LENGTH, marks=pytest.mark.full)])
 
 
 class Lab:
@@ -66,29 +63,11 @@ class Lab:
     async def throw(
         self, examples: int, strategy: st.SearchStrategy[Any], probe: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """Have Hypothesis draw examples, in a thread; each is played in this loop."""
-        loop = asyncio.get_running_loop()
-
-        @settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            derandomize=examples == EXAMPLES,
-            phases=[Phase.generate],  # each try to make it smaller would take as long as what went wrong
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(strategy)
-        def play(drawn: Any) -> None:
-            asyncio.run_coroutine_threadsafe(_played(probe, drawn), loop).result()
-
-        await asyncio.to_thread(play)
+        """Throw examples at the network; no node may fail inside."""
+        await throw(examples, strategy, probe)
         for name in self.network.cluster.names:
             for line in (self.network.cluster.home(name) / "log" / "node.log").read_text().splitlines():
                 assert "Traceback" not in line, (name, line)
-
-
-async def _played(probe: Callable[[Any], Awaitable[None]], drawn: Any) -> None:
-    await probe(drawn)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,18 +3,16 @@ up, fails nowhere inside, issues nothing that was not asked for rightly, and goe
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import ca_fuzz
 import pytest
 from ca_fuzz import People
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from throwing import lengths, throw
 
 from api import ca_service
 from api.ca_service import CaService
@@ -27,8 +25,6 @@ from ca.server import ServerCertificate
 from ca.tls import pem_of, trusting_context
 from sdk.problem_codes import CODES
 
-EXAMPLES, EXAMPLES_AT_LENGTH = 100, 2_000
-lengths = pytest.mark.parametrize("examples", [EXAMPLES, pytest.param(EXAMPLES_AT_LENGTH, marks=pytest.mark.full)])
 HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: ca\r\nConnection: close\r\n\r\n"
 KNOWN = set(CODES) - {"INTERNAL_ERROR", "AUTHORITY_FAULT"}
 PATIENT = RestOptions(body_bytes_max=32_768, stranger_body_bytes_max=32_768, address_calls_per_s_max=100_000)
@@ -69,29 +65,6 @@ def lifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """One address asks for everything here; its pace has tests of its own."""
     monkeypatch.setattr(ca_service, "OPTIONS", PATIENT)
     monkeypatch.setattr("api.enrolment.CALLS_PER_S_MAX", 100_000)
-
-
-async def throw(examples: int, strategy: st.SearchStrategy[Any], probe: Callable[[Any], Awaitable[None]]) -> None:
-    """Have Hypothesis draw examples, in a thread; each is played in this loop."""
-    loop = asyncio.get_running_loop()
-
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        derandomize=examples == EXAMPLES,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def play(drawn: Any) -> None:
-        asyncio.run_coroutine_threadsafe(_played(probe, drawn), loop).result()
-
-    await asyncio.to_thread(play)
-
-
-async def _played(probe: Callable[[Any], Awaitable[None]], drawn: Any) -> None:
-    await probe(drawn)
 
 
 def judge(answer: bytes) -> None:
