@@ -200,6 +200,14 @@ def test_the_gate_that_a_parameter_opened_again_closes_again() -> None:
     assert market.held("sol") == 0
 
 
+@pytest.mark.parametrize(("available", "code"), [(1, "INSUFFICIENT_FUNDS"), (2, "OK")])
+@pytest.mark.parametrize("execution", ["limit", "ioc"])
+def test_what_an_order_may_cost_is_rounded_up(market: Market, available: int, code: str, execution: str) -> None:
+    """1 Wh at 1,500 may cost 1.5."""
+    market.ok("credit", "withdraw", {"account": "bea", "amount": market.account("bea")[0] - available}, "op1", "op2")
+    assert market.code("market", "place_order", market.order_args("bid", "bea", 1, 1_500, execution), "bea") == code
+
+
 @pytest.mark.parametrize(("available", "code"), [(29_999, "INSUFFICIENT_FUNDS"), (30_000, "OK")])
 def test_one_has_all_that_an_order_may_cost_though_less_is_held(market: Market, available: int, code: str) -> None:
     """100 Wh at 300,000 may cost 30,000; what is bought costs 6,000, and what is cancelled nothing."""

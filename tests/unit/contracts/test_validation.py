@@ -145,8 +145,9 @@ def test_a_settlement_pays_the_seller_of_the_trade_and_nobody_else(market: Marke
     assert outcome.verdict() == Violation.PAYMENT
 
 
-@pytest.mark.parametrize("signers", [(), ("op1",), ("op1", "op1")])
-def test_money_enters_by_two_operators_only(market: Market, signers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("signers", [(), ("op1",), ("op1", "op1"), ("op1", "colleague"), ("op1", "bea")])
+def test_money_enters_by_operators_of_two_organisations_only(market: Market, signers: tuple[str, ...]) -> None:
+    market.chain.user("colleague", "operator", market.get("registry/user/op1")["organisation"])
     outcome = deposit(market)
     outcome.call = Call("credit", "deposit", {}, signers, "", 1, 1, 1, 0, "transaction")
     assert outcome.verdict() == Violation.OPERATORS
