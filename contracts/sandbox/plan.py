@@ -26,7 +26,6 @@ class Plan:
         """Asked at once. Halved when outcomes were in vain and doubled when all served, so that a block whose outcomes
         are rejected again and again costs a few times its calls, not their square."""
         self._asked: Sequence[Step] = ()
-        self._calls: Sequence[Call] = ()
         self._outcomes: list[Outcome] = []
         self._marks: list[int] = []
         self._at = 0
@@ -38,12 +37,12 @@ class Plan:
     def awaits(self, call: Call) -> bool:
         """Whether the outcome of this call is the next that the worker will tell."""
         at = self._at
-        return at == len(self._outcomes) < len(self._calls) and self._calls[at] == call
+        return at == len(self._outcomes) < len(self._asked) and self._asked[at].call == call
 
     def fits(self, call: Call) -> bool:
         """Whether the next outcome is this call's, and rests on the writes that there are."""
         at = self._at
-        if at >= len(self._outcomes) or self._calls[at] != call or len(self.writes) != self._marks[at]:
+        if at >= len(self._outcomes) or self._asked[at].call != call or len(self.writes) != self._marks[at]:
             return False
         return self.agreed() == self._marks[at]
 
@@ -71,7 +70,7 @@ class Plan:
 
     def begin(self, steps: Sequence[Step]) -> None:
         """The worker begins with the block's writes as they are, and runs these steps."""
-        self._asked, self._calls, self._outcomes, self._at = steps, [step.call for step in steps], [], 0
+        self._asked, self._outcomes, self._at = steps, [], 0
         self._told, self._marks, self._agreed = [*self.writes], [], len(self.writes)
 
     def hear(self, outcomes: Sequence[Outcome]) -> None:
@@ -87,7 +86,7 @@ class Plan:
 
     def drop(self) -> None:
         """The worker is gone, and nothing that it said counts."""
-        self._calls, self._outcomes, self._told, self._agreed = (), [], [], 0
+        self._asked, self._outcomes, self._told, self._agreed = (), [], [], 0
 
 
 def planned(call: Call, before: Sequence[Write]) -> PlannedCall:
