@@ -13,7 +13,7 @@ a block; where it is stands in `run/<product>/<interval>`.
 
 Order: `order/<id>`; sealed: `sealed/<id>`. `bid/<product>/<interval>/<inverse price>/<id>` = [Wh, owner, meter] and
 `ask/...` sort as priority does; `unrevealed/<product>/<interval>/<id>`; `side/<product>/<interval>/<who>`: on which
-side somebody stands, for nobody may stand on both: an account, or who signs for it by a policy.
+side somebody stands, for nobody may stand on both: an account, or each key that signs for it by a policy.
 `shares/<product>/<interval>`: what a mechanism gave.
 """
 
@@ -43,8 +43,9 @@ SALT_MAX = 64
 def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int):
     """Enter a bid or an ask into the auction of the meter's zone; returns the order's id.
 
-    Errors: MECHANISM_DIFFERS, AUCTION_CLOSED, TOO_MANY_ORDERS, SELF_TRADE, SIDE_INVALID, INTERVAL_CLOSED,
-    INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, NOT_FOUND, NOT_YOUR_METER, CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS.
+    `price` is micro-currency per kWh. Errors: MECHANISM_DIFFERS, AUCTION_CLOSED, TOO_MANY_ORDERS, SELF_TRADE,
+    SIDE_INVALID, INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, NOT_FOUND, NOT_YOUR_METER,
+    CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS. Source: market rules, "Call auction".
     """
     run = joined(meter, interval)
     order = new_id()
@@ -56,7 +57,8 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
 def amend_order(order: str, energy_wh: int, price: int):
     """Replace one's order by one of another energy or price, with a new id and time; the id is returned.
 
-    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order.
+    `price` is micro-currency per kWh. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order. Source: market rules,
+    "Call auction", "Order types".
     """
     record = withdrawn(order, "amended", "AMENDED")
     return place_again(record, energy_wh, price)
@@ -64,7 +66,10 @@ def amend_order(order: str, energy_wh: int, price: int):
 
 @export("seller", "buyer", "prosumer")
 def cancel_order(order: str):
-    """Withdraw one's order. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, AUCTION_CLOSED."""
+    """Withdraw one's order.
+
+    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, AUCTION_CLOSED. Source: market rules, "Order types".
+    """
     withdrawn(order, "cancelled", "WITHDRAWN")
 
 
@@ -74,7 +79,7 @@ def seal_order(meter: str, interval: int, commitment: str):
 
     `commitment` is the SHA-256, in hex, of "signer/meter/interval/side/energy/price/salt". Holds `sealed_tier`, however
     much the order is worth. Errors: COMMITMENT_INVALID, NOT_REVEALING if the auction has no time for it, and as
-    place_order.
+    place_order. Source: market rules, "Sealed orders".
     """
     require(is_digest(commitment), "COMMITMENT_INVALID", "A commitment is 64 hexadecimal digits, in lower case.")
     run = joined(meter, interval)
@@ -106,7 +111,8 @@ def seal_order(meter: str, interval: int, commitment: str):
 def reveal_order(order: str, side: str, energy_wh: int, price: int, salt: str):
     """Say what one's sealed order is; its tier gives way to what an order holds.
 
-    Errors: NOT_FOUND, NOT_YOURS, NOT_SEALED, NOT_REVEALING, SALT_INVALID, COMMITMENT_MISMATCH, and as place_order.
+    `price` is micro-currency per kWh. Errors: NOT_FOUND, NOT_YOURS, NOT_SEALED, NOT_REVEALING, SALT_INVALID,
+    COMMITMENT_MISMATCH, and as place_order. Source: market rules, "Sealed orders".
     """
     record = get("sealed/" + order)
     require(record is not None, "NOT_FOUND", "There is no such sealed order.")
@@ -130,7 +136,10 @@ def reveal_order(order: str, side: str, energy_wh: int, price: int, salt: str):
 
 @view
 def result(product: str, interval: int):
-    """The auction of a product and interval as it stands: stage, price, volume, the equilibrium's bounds, welfare."""
+    """The auction of a product and interval as it stands: stage, price, volume, the equilibrium's bounds, welfare.
+
+    Energy is Wh, prices micro-currency per kWh, welfare micro-currency. Source: market rules, "Call auction".
+    """
     return get(run_key(product, interval))
 
 
@@ -171,6 +180,7 @@ def opened(product, interval):
         "mechanism": terms["mechanism"],
         "ties": terms["ties"],
         "grid_fee": terms["grid_fee"],
+        "order_wh_min": parameter("order_wh_min"),
         "entry_ms": clear_ms - parameter("reveal_s") * 1000,
         "clear_ms": clear_ms,
         "orders": 0,
@@ -195,7 +205,9 @@ def check_entry(run):
 def enter(run, order, side, meter, energy_wh, price):
     """Check an order, lock what it may cost, and put it in its place."""
     owner = caller()
-    zone = call("market", "admit", [owner, side, meter, run["interval"], energy_wh, price])
+    # Auctions that were opened before there was a least energy have none.
+    least_wh = run.get("order_wh_min", 1)
+    zone = call("market", "admit", [owner, side, meter, run["interval"], energy_wh, price, least_wh])
     names = names_of(owner)
     for name in names:
         stands = "side/" + place_of(run) + "/" + name
@@ -234,13 +246,12 @@ def enter(run, order, side, meter, energy_wh, price):
 
 
 def names_of(owner):
-    """Under which names an account stands on a side: those of each key that alone signs for it, or that of them all."""
+    """Under which names an account stands on a side: its own, or those of all keys that sign for it, however many it
+    takes, so that no two accounts with a key in common stand on both sides."""
     policy = peek("credit", "policy/" + owner)
     if policy is None:
         return [owner]
-    if policy["threshold"] == 1:
-        return policy["keys"]
-    return [sha256("+".join(sorted(policy["keys"])))]
+    return policy["keys"]
 
 
 def withdrawn(order, status, reason):
@@ -290,7 +301,10 @@ def end_order(record, status, reason):
 
 @deadline
 def clear(product, interval):
-    """Gate closure: begin with what was never revealed, in several calls a block."""
+    """Gate closure: begin with what was never revealed, in several calls a block.
+
+    Source: market rules, "Call auction".
+    """
     run = get(run_key(product, interval))
     run["stage"] = "forfeit"
     run["steps"] = 0
@@ -306,7 +320,10 @@ def set_to_work(run):
 
 @deadline
 def work(product, interval):
-    """One bounded step of the clearing, and the next one if there is more to do."""
+    """One bounded step of the clearing, and the next one if there is more to do.
+
+    Source: market rules, "Call auction".
+    """
     run = get(run_key(product, interval))
     stage = run["stage"]
     if stage == "done":
@@ -337,6 +354,7 @@ def rescue(product, interval, steps):
     """A clearing that got nowhere since must not keep what orders hold: what it has traded stays, all else ends.
 
     Each minute until the end. Whatever is set to work earlier has run by now, so that no step means that steps fail.
+    Source: market rules, "Collateral".
     """
     run = get(run_key(product, interval))
     if run["stage"] == "done":

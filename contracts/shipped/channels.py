@@ -13,7 +13,8 @@ CHANNELS_MAX = 128
 def create(name: str, genesis: str):
     """Found a channel: its name (small letters, digits, hyphens) and its genesis file's SHA-256 (hex).
 
-    Errors: CONSENT_LACKING, NAME_INVALID, HASH_INVALID, CHANNEL_EXISTS, TOO_MANY_CHANNELS.
+    Errors: CONSENT_LACKING, NAME_INVALID, HASH_INVALID, CHANNEL_EXISTS, TOO_MANY_CHANNELS. Source: market rules,
+    "Channels".
     """
     need_consent()
     sound = 0 < len(name) and len(name) <= NAME_MAX and only(name, "abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -30,7 +31,10 @@ def create(name: str, genesis: str):
 
 @export("operator")
 def close(name: str):
-    """Close a channel for good: nothing is submitted to it any more. Errors: CONSENT_LACKING, NOT_FOUND, CLOSED."""
+    """Close a channel for good: nothing is submitted to it any more.
+
+    Errors: CONSENT_LACKING, NOT_FOUND, CLOSED. Source: market rules, "Channels".
+    """
     need_consent()
     record = get(name)
     require(record is not None, "NOT_FOUND", "There is no such channel.")
@@ -42,7 +46,7 @@ def close(name: str):
 
 @view
 def get_channel(name: str):
-    """A channel's record, or None."""
+    """A channel's record, or None. Source: market rules, "Channels"."""
     return get(name)
 
 

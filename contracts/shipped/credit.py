@@ -16,8 +16,11 @@ KEYS_MAX = 16
 @export("operator")
 def deposit(account: str, amount: int):
     """Credit an account against money received outside; operators of two organisations sign, or two of the only one
-    that governs. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts `balancing` and
-    `grid` are filled too, for adjustments to pay back."""
+    that governs.
+
+    `amount` is micro-currency. Errors: TWO_OPERATORS, AMOUNT_INVALID, and why the owner may not act. The accounts
+    `balancing` and `grid` are filled too, for adjustments to pay back. Source: market rules, "Accounts".
+    """
     check_operators(amount)
     if account not in OWN_ACCOUNTS.split(" "):
         authenticate(account, [])
@@ -28,7 +31,10 @@ def deposit(account: str, amount: int):
 
 @export("operator")
 def withdraw(account: str, amount: int):
-    """Pay an account's available money out; operators sign as for a deposit. Errors: INSUFFICIENT_FUNDS, as deposit."""
+    """Pay an account's available money out; operators sign as for a deposit.
+
+    `amount` is micro-currency. Errors: INSUFFICIENT_FUNDS, as deposit. Source: market rules, "Accounts".
+    """
     check_operators(amount)
     change(account, -amount, 0, 0)
     add_total(-amount)
@@ -39,7 +45,8 @@ def withdraw(account: str, amount: int):
 def transfer(account: str, to: str, amount: int):
     """Pay available micro-currency of an account to another one; who signs for the account signs.
 
-    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, and why the payee may not act.
+    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, and why the payee may not act. Source:
+    market rules, "Accounts".
     """
     check_amount(amount)
     require(account != to, "SAME_ACCOUNT", "The two accounts are the same.")
@@ -56,8 +63,8 @@ def set_policy(account: str, keys: list, threshold: int):
     the trades that come of them.
 
     The keys are different traders of the account's organisation. Enough of the earlier and of the new ones sign, so
-    that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again.
-    Errors: POLICY_INVALID, SIGNATURES_LACKING, and why a key may not act.
+    that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again. Errors: POLICY_INVALID,
+    SIGNATURES_LACKING, and why a key may not act. Source: market rules, "Accounts".
     """
     old = policy_of(account)
     need_signatures(old)
@@ -150,7 +157,7 @@ def change(account, available, held, spare):
 def hold(account: str, amount: int):
     """Move available money into the held part; who signs for the account signs.
 
-    Errors: SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    `amount` is micro-currency. Errors: SIGNATURES_LACKING, INSUFFICIENT_FUNDS. Source: market rules, "Collateral".
     """
     check_policy(account)
     if amount > 0:
@@ -161,7 +168,7 @@ def hold(account: str, amount: int):
 def hold_of(account: str, amount: int, needed: int):
     """Hold a part of `needed` money, all of which has to be available; who signs for the account signs.
 
-    Errors: SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    Amounts are micro-currency. Errors: SIGNATURES_LACKING, INSUFFICIENT_FUNDS. Source: market rules, "Collateral".
     """
     check_policy(account)
     change(account, -amount, amount, needed - amount)
@@ -169,14 +176,17 @@ def hold_of(account: str, amount: int, needed: int):
 
 @internal("market", "auction", "offers")
 def release(account: str, amount: int):
-    """Give held money back to its owner."""
+    """Give held money back to its owner. `amount` is micro-currency. Source: market rules, "Collateral"."""
     if amount > 0:
         change(account, amount, -amount, 0)
 
 
 @internal("auction")
 def forfeit(account: str, amount: int):
-    """Take held money for the market: a sealed order's collateral that was never revealed."""
+    """Take held money for the market: a sealed order's collateral that was never revealed.
+
+    `amount` is micro-currency. Source: market rules, "Sealed orders".
+    """
     if amount > 0:
         change(account, 0, -amount, 0)
         change("balancing", amount, 0, 0)
@@ -186,7 +196,8 @@ def forfeit(account: str, amount: int):
 def post(entries: list):
     """Book entries of [account, available, held] that add up to nothing, in order: releases before payments.
 
-    Errors: INSUFFICIENT_FUNDS, INSUFFICIENT_HOLD, UNBALANCED.
+    Amounts are micro-currency. Errors: INSUFFICIENT_FUNDS, INSUFFICIENT_HOLD, UNBALANCED. Source: market rules,
+    "Accounts".
     """
     rest = 0
     for account, available, held in entries:
@@ -198,17 +209,17 @@ def post(entries: list):
 
 @view
 def balance(account: str):
-    """An account's record, or None."""
+    """An account's record, or None. Amounts are micro-currency. Source: market rules, "Accounts"."""
     return get("account/" + account)
 
 
 @view
 def get_policy(account: str):
-    """Who signs for an account, and how many of them."""
+    """Who signs for an account, and how many of them. Source: market rules, "Accounts"."""
     return policy_of(account)
 
 
 @view
 def total():
-    """Deposits less withdrawals."""
+    """Deposits less withdrawals, in micro-currency. Source: market rules, "Accounts"."""
     return get("total")

@@ -9,6 +9,7 @@ at its boundary. Reports: `report/<epoch>/<hash of key>`. Grid fee: `grid_fee/<f
 
 YEAR_S = 31622400
 PRICE_MAX = 1000000000
+ENERGY_MAX = 1000000000
 OTHER_MAX = 9007199254740991
 VALIDATORS_MIN = 4
 AHEAD_BLOCKS_MAX = 1000000
@@ -25,7 +26,10 @@ UNTRADED_MS = 605700000
 
 @export("operator")
 def revoke(serial: str, reason: str):
-    """Revoke a certificate by its serial (hex), from this transaction on. Errors: CONSENT_LACKING, ALREADY_REVOKED."""
+    """Revoke a certificate by its serial (hex), from this transaction on.
+
+    Errors: CONSENT_LACKING, ALREADY_REVOKED. Source: market rules, "Admission".
+    """
     need_consent()
     serial = serial.lower()
     require(get("revoked/" + serial) is None, "ALREADY_REVOKED", "This certificate is revoked already.")
@@ -35,7 +39,10 @@ def revoke(serial: str, reason: str):
 
 @export("operator")
 def set_parameter(name: str, value: int):
-    """Change a parameter. Errors: CONSENT_LACKING, PARAMETER_UNKNOWN, PARAMETER_INVALID."""
+    """Change a parameter.
+
+    Errors: CONSENT_LACKING, PARAMETER_UNKNOWN, PARAMETER_INVALID. Source: market rules, "Governance".
+    """
     need_consent()
     old = parameter(name)
     most = greatest(name)
@@ -52,6 +59,8 @@ def greatest(name):
         return YEAR_S
     if name.endswith("_price"):
         return PRICE_MAX
+    if name.endswith("_wh_min"):
+        return ENERGY_MAX
     return OTHER_MAX
 
 
@@ -60,8 +69,9 @@ def set_grid_fee(from_zone: str, to_zone: str, fee: int, from_ms: int):
     """Set what the grid gets of each kWh from one zone's meters to another's, in micro-currency, for deliveries from
     the time `from_ms` on.
 
-    A fee falls only for intervals that do not trade yet, a week and a quarter of an hour ahead, so that no book is
-    ever left crossed. Errors: CONSENT_LACKING, ZONE_INVALID, FEE_INVALID, FEE_TOO_SOON, CHANGE_PENDING.
+    A fee falls only for intervals that do not trade yet, a week and a quarter of an hour ahead, so that no book is ever
+    left crossed. Errors: CONSENT_LACKING, ZONE_INVALID, FEE_INVALID, FEE_TOO_SOON, CHANGE_PENDING. Source: market
+    rules, "Grid fee".
     """
     need_consent()
     require(is_zone(from_zone) and is_zone(to_zone), "ZONE_INVALID", ZONE_SENTENCE)
@@ -86,7 +96,7 @@ def set_product(name: str, zones: list, mechanism: str, grid_fee: int, ties: str
     `grid_fee`, in micro-currency per kWh, is that of an auction's trades; `ties` at its margin go by "time" or "pro
     rata". A zone is in one product at most; those in none share one continuous book. Offers that stand keep the terms
     they were made under. Errors: CONSENT_LACKING, NAME_INVALID, ZONE_INVALID, ZONE_TAKEN, MECHANISM_UNKNOWN,
-    FEE_INVALID, TIES_INVALID.
+    FEE_INVALID, TIES_INVALID. Source: market rules, "Governance".
     """
     need_consent()
     require(is_zone(name), "NAME_INVALID", "A product's name is 1 to 64 characters without a slash or space.")
@@ -115,7 +125,10 @@ def is_zone(name):
 
 @export("operator")
 def add_root(certificate_der: str):
-    """Accept certificates of another CA root (base64 DER). Errors: CONSENT_LACKING, CERTIFICATE_INVALID, ROOT_KNOWN."""
+    """Accept certificates of another CA root (base64 DER).
+
+    Errors: CONSENT_LACKING, CERTIFICATE_INVALID, ROOT_KNOWN. Source: market rules, "Admission".
+    """
     need_consent()
     fingerprint = root_certificate(certificate_der)
     require(get("root/" + fingerprint) is None, "ROOT_KNOWN", "This root is accepted already.")
@@ -126,7 +139,10 @@ def add_root(certificate_der: str):
 
 @export("operator")
 def remove_root(fingerprint: str):
-    """Accept no more registrations under a root. Errors: CONSENT_LACKING, NOT_FOUND, LAST_ROOT."""
+    """Accept no more registrations under a root.
+
+    Errors: CONSENT_LACKING, NOT_FOUND, LAST_ROOT. Source: market rules, "Admission".
+    """
     need_consent()
     require(get("root/" + fingerprint) is not None, "NOT_FOUND", "There is no such root.")
     require(len(scan("root/", "", 2)) > 1, "LAST_ROOT", "The last root cannot be removed.")
@@ -139,6 +155,7 @@ def deploy(name: str, source: str):
     """Put a new contract in force after this transaction; returns its source's SHA-256 (hex).
 
     Checking takes 10 gas a byte and 50 a node. Errors: CONSENT_LACKING, CONTRACT_KNOWN, NAME_INVALID, CONTRACT_INVALID.
+    Source: market rules, "Governance".
     """
     need_consent()
     require(get("contract/" + name) is None, "CONTRACT_KNOWN", "There is a contract of this name; upgrade it.")
@@ -154,10 +171,10 @@ def deploy(name: str, source: str):
 def upgrade(name: str, source: str, at_height: int):
     """Have a contract's next version begin with the block at `at_height`; returns its source's SHA-256 (hex).
 
-    The new source's `migrate()`, if it has one, runs there first, for 125,000 gas at most; if it fails, the version
-    in force stays, and the event `upgrade_failed` says why. Contracts that the ledger and the market rely on keep
-    every way in. Errors: CONSENT_LACKING, NOT_FOUND, UPGRADE_PENDING, TOO_MANY_UPGRADES, HEIGHT_INVALID,
-    CONTRACT_INVALID, INTERFACE_LOST.
+    The new source's `migrate()`, if it has one, runs there first, for 125,000 gas at most; if it fails, the version in
+    force stays, and the event `upgrade_failed` says why. Contracts that the ledger and the market rely on keep every
+    way in. Errors: CONSENT_LACKING, NOT_FOUND, UPGRADE_PENDING, TOO_MANY_UPGRADES, HEIGHT_INVALID, CONTRACT_INVALID,
+    INTERFACE_LOST. Source: market rules, "Governance".
     """
     need_consent()
     current = get("contract/" + name)
@@ -184,7 +201,7 @@ def upgrade(name: str, source: str, at_height: int):
 
 @export("operator")
 def cancel_upgrade(name: str):
-    """Drop a pending upgrade. Errors: CONSENT_LACKING, NOTHING_PENDING."""
+    """Drop a pending upgrade. Errors: CONSENT_LACKING, NOTHING_PENDING. Source: market rules, "Governance"."""
     need_consent()
     pending = get("upgrade/" + name)
     require(pending is not None, "NOTHING_PENDING", "No upgrade of this contract is pending.")
@@ -196,7 +213,7 @@ def cancel_upgrade(name: str):
 def set_organisations(names: list, threshold: int):
     """Change who decides. Those who sign must be enough under the new rule too, so that nobody is locked out.
 
-    Errors: CONSENT_LACKING, ORGANISATIONS_INVALID.
+    Errors: CONSENT_LACKING, ORGANISATIONS_INVALID. Source: market rules, "Governance".
     """
     need_consent()
     count = len(names)
@@ -217,8 +234,9 @@ def set_organisations(names: list, threshold: int):
 def set_validators(validators: list, first_primary: int, at_height: int):
     """Schedule other validators: a list of {"name", "public_key" (base64), "address"}; `first_primary` leads first.
 
-    They take over after a boundary at or above `at_height`, a window from now at the soonest; it is returned.
-    Errors: CONSENT_LACKING, CHANGE_PENDING, TOO_FEW_VALIDATORS, TOO_FAR_AHEAD, EPOCH_INVALID.
+    They take over after a boundary at or above `at_height`, a window from now at the soonest; it is returned. Errors:
+    CONSENT_LACKING, CHANGE_PENDING, TOO_FEW_VALIDATORS, TOO_FAR_AHEAD, EPOCH_INVALID. Source: market rules,
+    "Validators".
     """
     need_consent()
     require(len(validators) >= VALIDATORS_MIN, "TOO_FEW_VALIDATORS", "A network has at least four validators.")
@@ -228,7 +246,10 @@ def set_validators(validators: list, first_primary: int, at_height: int):
 
 @export("operator")
 def cancel_change():
-    """Drop the change of validators that is pending. Errors: CONSENT_LACKING, NOTHING_PENDING."""
+    """Drop the change of validators that is pending.
+
+    Errors: CONSENT_LACKING, NOTHING_PENDING. Source: market rules, "Validators".
+    """
     need_consent()
     pending = get("next_epoch")
     require(pending is not None, "NOTHING_PENDING", "No change of validators is pending.")
@@ -241,6 +262,7 @@ def report(evidence: str):
     """Have a validator skipped as primary for `skip_blocks` blocks, on evidence (base64) that it lied or was slow.
 
     Errors: EVIDENCE_INVALID, NOT_A_VALIDATOR, ALREADY_REPORTED, ALREADY_SKIPPED, TOO_MANY_SKIPPED, CHANGE_PENDING.
+    Source: market rules, "Validators".
     """
     found = accused(evidence)
     epoch = get("epoch")
@@ -263,13 +285,16 @@ def report(evidence: str):
 
 @view
 def get_epoch():
-    """The epoch in force and the pending change, or None for it."""
+    """The epoch in force and the pending change, or None for it. Source: market rules, "Validators"."""
     return {"epoch": get("epoch"), "next": get("next_epoch")}
 
 
 @view
 def get_contract(name: str):
-    """The version in force: {"sha256", "version", "source"}, with the pending upgrade or None as "next"; or None."""
+    """The version in force: {"sha256", "version", "source"}, with the pending upgrade or None as "next"; or None.
+
+    Source: market rules, "Governance".
+    """
     record = get("contract/" + name)
     if record is not None:
         record["next"] = get("upgrade/" + name)
@@ -278,7 +303,10 @@ def get_contract(name: str):
 
 @view
 def get_versions(name: str, after: int):
-    """Versions above `after` that took over, 100 at most, in order; the first is listed from the second on."""
+    """Versions above `after` that took over, 100 at most, in order; the first is listed from the second on.
+
+    Source: market rules, "Governance".
+    """
     found = []
     for key, record in scan("version/" + name + "/", "version/" + name + "/" + pad(after, 6), VERSIONS_MAX):
         found.append(record)
@@ -287,7 +315,7 @@ def get_versions(name: str, after: int):
 
 @view
 def get_source(sha256_hex: str):
-    """A source by its SHA-256 (hex), in force or not; or None."""
+    """A source by its SHA-256 (hex), in force or not; or None. Source: market rules, "Governance"."""
     record = get("source/" + sha256_hex)
     if record is None:
         return None
@@ -386,3 +414,13 @@ def leader_after(index, count, skipped):
     while candidate in barred:
         candidate = (candidate + 1) % count
     return candidate
+
+
+# --------------------------------------------------------------------------------------------- earlier versions
+
+
+def migrate():
+    """Networks that were founded without a least energy of orders have none until they set one. This contract is
+    upgraded before the market that asks for it."""
+    if get("parameter/order_wh_min") is None:
+        put("parameter/order_wh_min", {"value": 1})

@@ -12,6 +12,8 @@ inverse price, `offer/<interval>/<price>/<id>` for listings: keys sort as priori
 key of each zone's best order: `top/<side>/<interval>/<product>`, so that a placement reads no more of the book than it
 trades with.
 `sold/<meter>/<interval>`: Wh offered or sold, capped by the meter's capacity (no double selling).
+What is offered, bid or taken is `order_wh_min` at least, so that nobody uses up the trades that a meter may make in an
+interval with next to nothing (the least volume of an order, as at EPEX and Nord Pool).
 """
 
 PRICE_MAX = 1000000000
@@ -32,8 +34,9 @@ TOPS_MAX = 1000
 def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: int):
     """Offer energy of one meter in one interval at a price (the seller's, without grid fee), in lots; returns its id.
 
-    Errors: INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, LOT_MISMATCH, NOT_FOUND, NOT_YOUR_METER,
-    CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS.
+    `price` is micro-currency per kWh. Errors: INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID,
+    LOT_MISMATCH, NOT_FOUND, NOT_YOUR_METER, CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS. Source: market rules, "Listing and
+    taking".
     """
     check_terms(interval, energy_wh, price)
     require(0 < lot_wh and lot_wh <= energy_wh, "LOT_MISMATCH", "A lot is 1 Wh up to the whole listing.")
@@ -68,9 +71,10 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
 def take_listing(listing: str, meter: str, energy_wh: int):
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
-    Part means whole lots; a rest smaller than a lot is taken whole. The seller is authenticated again (S2).
-    Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE,
-    INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
+    Part means whole lots, and `order_wh_min` at least; a smaller rest is taken whole. The seller is authenticated again
+    (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE,
+    INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act. Source: market rules, "Listing
+    and taking".
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
@@ -79,8 +83,9 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     seller = record["seller"]
     require(seller != caller(), "SELF_TRADE", "Nobody trades with themselves.")
     remaining = record["remaining_wh"]
-    require(0 < energy_wh, "ENERGY_INVALID", "An energy is at least 1 Wh.")
     require(energy_wh <= remaining, "NOT_ENOUGH_LEFT", "Only what is left of the listing can be taken.")
+    if energy_wh < remaining:
+        check_energy(energy_wh, parameter("order_wh_min"))
     whole = energy_wh == remaining or energy_wh % record["lot_wh"] == 0
     require(whole, "LOT_MISMATCH", "Take whole lots, or all that is left.")
     authenticate(seller, ["seller", "prosumer"])
@@ -105,7 +110,10 @@ def take_listing(listing: str, meter: str, energy_wh: int):
 
 @export("seller", "prosumer")
 def cancel_listing(listing: str):
-    """Withdraw what is left of one's listing. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN."""
+    """Withdraw what is left of one's listing.
+
+    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN. Source: market rules, "Listing and taking".
+    """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
     require(record["seller"] == caller(), "NOT_YOURS", "Only the seller cancels a listing.")
@@ -138,10 +146,11 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
 
     `side` is "bid" (its price is the most that the buyer pays, grid fee included) or "ask" (the least that the seller
     gets); `meter` is one's own, its capacity caps what is sold. `execution` (Nord Pool, EPEX): "limit" rests with what
-    is left, "ioc" cancels it, "fok" fails with NOT_FILLED unless all of it is matched. Returns {"order", "trades"}.
-    It matches at most 50 resting orders; if it would match more, what is left is cancelled, so that the book never
-    stands crossed, and a "fok" fails with TOO_MANY_MATCHES. Errors: SIDE_INVALID, EXECUTION_INVALID, ROLE_REQUIRED,
-    MECHANISM_DIFFERS, NOT_FILLED, TOO_MANY_MATCHES, SELF_TRADE, TOO_MANY_TRADES, TOO_MANY_ZONES, and as post_listing.
+    is left, "ioc" cancels it, "fok" fails with NOT_FILLED unless all of it is matched. Returns {"order", "trades"}. It
+    matches at most 50 resting orders; if it would match more, what is left is cancelled, so that the book never stands
+    crossed, and a "fok" fails with TOO_MANY_MATCHES. `price` is micro-currency per kWh. Errors: SIDE_INVALID,
+    EXECUTION_INVALID, ROLE_REQUIRED, MECHANISM_DIFFERS, NOT_FILLED, TOO_MANY_MATCHES, SELF_TRADE, TOO_MANY_TRADES,
+    TOO_MANY_ZONES, and as post_listing. Source: market rules, "Order types", "Continuous trading".
     """
     known = execution == "limit" or execution == "ioc" or execution == "fok"
     require(known, "EXECUTION_INVALID", "An execution is limit, ioc or fok.")
@@ -153,7 +162,8 @@ def amend_order(order: str, energy_wh: int, price: int):
     """Replace one's open order by a limit order of another energy or price, behind all of that price: its time
     priority starts anew, and so does its id. Returns {"order", "trades"} of the new one.
 
-    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order.
+    `price` is micro-currency per kWh. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order. Source: market rules,
+    "Order types".
     """
     record = own_open_order(order)
     remove_order(record, "amended", "AMENDED")
@@ -162,7 +172,10 @@ def amend_order(order: str, energy_wh: int, price: int):
 
 @export("seller", "buyer", "prosumer")
 def cancel_order(order: str):
-    """Withdraw what is left of one's order. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN."""
+    """Withdraw what is left of one's order.
+
+    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN. Source: market rules, "Order types".
+    """
     remove_order(own_open_order(order), "cancelled", "WITHDRAWN")
 
 
@@ -436,11 +449,16 @@ def product_of(zone):
 
 def check_terms(interval, energy_wh, price):
     check_open(interval)
-    check_quantity(energy_wh, price)
+    check_energy(energy_wh, parameter("order_wh_min"))
+    check_price(price)
 
 
-def check_quantity(energy_wh, price):
-    require(0 < energy_wh and energy_wh <= ENERGY_MAX, "ENERGY_INVALID", "An energy is 1 Wh to 1 GWh.")
+def check_energy(energy_wh, least_wh):
+    fits = 0 < energy_wh and least_wh <= energy_wh and energy_wh <= ENERGY_MAX
+    require(fits, "ENERGY_INVALID", "An energy is 1 Wh to 1 GWh, and order_wh_min at least.")
+
+
+def check_price(price):
     require(0 < price and price <= PRICE_MAX, "PRICE_INVALID", "A price is 1 to 10^9 micro-currency per kWh.")
 
 
@@ -488,21 +506,27 @@ def is_suspended(meter):
 
 @view
 def grid_fee(from_zone: str, to_zone: str, interval: int):
-    """What the grid gets of each kWh delivered between two zones in an interval, in micro-currency per kWh."""
+    """What the grid gets of each kWh delivered between two zones in an interval, in micro-currency per kWh.
+
+    Source: market rules, "Grid fee".
+    """
     return fee_between(from_zone, to_zone, interval)
 
 
 @internal("auction", "offers")
-def admit(owner: str, side: str, meter: str, interval: int, energy_wh: int, price: int):
-    """Check the terms of what another contract takes in, and reserve what an ask sells; returns the meter's zone.
+def admit(owner: str, side: str, meter: str, interval: int, energy_wh: int, price: int, least_wh: int):
+    """Check the terms of what another contract takes in, `least_wh` at least, and reserve what an ask sells; returns
+    the meter's zone.
 
-    Errors: as place_order, but for what the book alone refuses.
+    `price` is micro-currency per kWh. Errors: as place_order, but for what the book alone refuses. Source: market
+    rules, "Order types".
     """
     require(side == "bid" or side == "ask", "SIDE_INVALID", "A side is bid or ask.")
     # An auction's times are fixed by its first order: a later change must not keep sealed orders from being revealed.
     if calling_contract() != "auction":
         check_open(interval)
-    check_quantity(energy_wh, price)
+    check_energy(energy_wh, least_wh)
+    check_price(price)
     authenticate(owner, roles_of(side))
     if side == "ask":
         return reserve_capacity(owner, meter, interval, energy_wh)
@@ -511,14 +535,16 @@ def admit(owner: str, side: str, meter: str, interval: int, energy_wh: int, pric
 
 @internal("auction", "offers")
 def reserve(owner: str, meter: str, interval: int, energy_wh: int):
-    """Count what another contract offers of a meter; returns the meter's zone. Errors: NOT_FOUND, NOT_YOUR_METER,
-    CAPACITY_EXCEEDED."""
+    """Count what another contract offers of a meter; returns the meter's zone.
+
+    Errors: NOT_FOUND, NOT_YOUR_METER, CAPACITY_EXCEEDED. Source: market rules, "Collateral".
+    """
     return reserve_capacity(owner, meter, interval, energy_wh)
 
 
 @internal("auction", "offers")
 def unreserve(meter: str, interval: int, energy_wh: int):
-    """Let go of what `reserve` counted."""
+    """Let go of what `reserve` counted. Source: market rules, "Collateral"."""
     free_capacity(meter, interval, energy_wh)
 
 
@@ -573,7 +599,7 @@ def open_gate(interval):
 
 @deadline
 def close_gate(interval):
-    """Expire what still rests, some at a time; the rest in a following block."""
+    """Expire what still rests, some at a time; the rest in a following block. Source: market rules, "Intervals"."""
     more = expire_orders("ask", interval) or expire_orders("bid", interval) or expire_listings(interval)
     if more:
         schedule(block_time(), "close_gate", [interval])

@@ -18,8 +18,9 @@ OPEN_MAX = 200
 def propose(to: str, side: str, meter: str, interval: int, energy_wh: int, price: int):
     """Offer one named party energy of one's meter ("ask"), or to buy for it ("bid"); returns the offer's id.
 
-    Errors: SELF_TRADE, TOO_MANY_OFFERS, SIDE_INVALID, INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID,
-    PRICE_INVALID, NOT_FOUND, NOT_YOUR_METER, CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS, and why the other may not act.
+    `price` is micro-currency per kWh. Errors: SELF_TRADE, TOO_MANY_OFFERS, SIDE_INVALID, INTERVAL_CLOSED,
+    INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, NOT_FOUND, NOT_YOUR_METER, CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS,
+    and why the other may not act. Source: market rules, "Directed offer".
     """
     require(to != caller(), "SELF_TRADE", "Nobody trades with themselves.")
     return open_offer(to, side, meter, interval, energy_wh, price, "")
@@ -28,7 +29,11 @@ def propose(to: str, side: str, meter: str, interval: int, energy_wh: int, price
 @export("seller", "buyer", "prosumer")
 def counter(offer: str, meter: str, energy_wh: int, price: int):
     """Answer an offer made to oneself by other terms for the same interval, from one's own side; returns the id of the
-    new offer, which only the first proposer can accept. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, and as propose."""
+    new offer, which only the first proposer can accept.
+
+    `price` is micro-currency per kWh. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, and as propose. Source: market rules,
+    "Directed offer".
+    """
     record = open_for(offer, "to")
     end_offer(record, "countered", "COUNTERED")
     return open_offer(record["owner"], other_side(record["side"]), meter, record["interval"], energy_wh, price, offer)
@@ -39,7 +44,7 @@ def accept(offer: str, meter: str):
     """Accept an offer made to oneself, for one's own meter: both have signed now; returns the trade's id.
 
     Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, CAPACITY_EXCEEDED, PRICE_BELOW_FEE,
-    TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act.
+    TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules, "Directed offer".
     """
     record = open_for(offer, "to")
     check_open(record["interval"])
@@ -52,7 +57,11 @@ def accept(offer: str, meter: str):
 @export("seller", "buyer", "prosumer")
 def agree(seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, price: int):
     """An offer and its acceptance in one transaction, which both meters' owners sign; `price` is what the seller gets,
-    without grid fee; returns the trade's id. Errors: BOTH_SIGN, and as propose and accept."""
+    without grid fee; returns the trade's id.
+
+    `price` is micro-currency per kWh. Errors: BOTH_SIGN, and as propose and accept. Source: market rules, "Directed
+    offer".
+    """
     seller = owner_of(seller_meter)
     buyer = owner_of(buyer_meter)
     signed = seller in signers() and buyer in signers()
@@ -65,14 +74,17 @@ def agree(seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, pr
 
 @export("seller", "buyer", "prosumer")
 def decline(offer: str):
-    """Turn an offer down that was made to oneself. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN."""
+    """Turn an offer down that was made to oneself.
+
+    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN. Source: market rules, "Directed offer".
+    """
     record = open_for(offer, "to")
     end_offer(record, "declined", "DECLINED")
 
 
 @export("seller", "buyer", "prosumer")
 def withdraw(offer: str):
-    """Take one's own offer back. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN."""
+    """Take one's own offer back. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN. Source: market rules, "Directed offer"."""
     record = open_for(offer, "owner")
     end_offer(record, "withdrawn", "WITHDRAWN")
 
@@ -109,7 +121,8 @@ def open_offer(to, side, meter, interval, energy_wh, price, answers):
 
 def new_offer(owner, to, side, meter, interval, energy_wh, price, answers):
     """An open offer, checked, its money held and its capacity reserved."""
-    zone = call("market", "admit", [owner, side, meter, interval, energy_wh, price])
+    least_wh = parameter("order_wh_min")
+    zone = call("market", "admit", [owner, side, meter, interval, energy_wh, price, least_wh])
     collateral_price = price
     if side == "ask":
         collateral_price = parameter("imbalance_price")
@@ -234,7 +247,10 @@ def check_open(interval):
 
 @deadline
 def close_gate(interval):
-    """Expire what nobody has accepted, some at a time; the rest in a following block."""
+    """Expire what nobody has accepted, some at a time; the rest in a following block.
+
+    Source: market rules, "Intervals".
+    """
     rows = scan("open/" + pad(interval, 10) + "/", "", EXPIRIES_MAX)
     for key, offer in rows:
         end_offer(get("offer/" + offer), "expired", "GATE_CLOSED")

@@ -16,7 +16,7 @@ def mint(meter: str, intervals: list):
     """Certify what a meter exported in up to 100 intervals and is not certified yet; returns the certificates' ids.
 
     Whoever asks, they belong to the meter's owner at the reading. Errors: TOO_MANY, INTERVAL_INVALID, NOT_METERED,
-    TOO_MANY_PARTS.
+    TOO_MANY_PARTS. Source: market rules, "Origin".
     """
     require(len(intervals) <= INTERVALS_MAX, "TOO_MANY", "At most 100 intervals at once.")
     made = []
@@ -39,6 +39,7 @@ def transfer(certificate_id: str, to: str, energy_wh: int):
     """Pass one's certificate on, whole or in part; returns the id of the one that the other now has.
 
     Errors: NOT_FOUND, NOT_YOURS, NOT_ACTIVE, ENERGY_INVALID, SAME_OWNER, TOO_MANY_PARTS, and why the other may not act.
+    Source: market rules, "Origin".
     """
     require(to != caller(), "SAME_OWNER", "It is yours already.")
     authenticate(to, ["seller", "buyer", "prosumer"])
@@ -53,7 +54,8 @@ def transfer(certificate_id: str, to: str, energy_wh: int):
 def claim(certificate_id: str, energy_wh: int, purpose: str):
     """Use one's certificate up, whole or in part, for a purpose; returns the claimed one's id. It cannot be undone.
 
-    Errors: NOT_FOUND, NOT_YOURS, NOT_ACTIVE, ENERGY_INVALID, PURPOSE_INVALID, TOO_MANY_PARTS.
+    Errors: NOT_FOUND, NOT_YOURS, NOT_ACTIVE, ENERGY_INVALID, PURPOSE_INVALID, TOO_MANY_PARTS. Source: market rules,
+    "Origin".
     """
     require(len(purpose) <= PURPOSE_CHARS_MAX, "PURPOSE_INVALID", "A purpose has at most 256 characters.")
     record = take_part(certificate_id, energy_wh)
@@ -113,7 +115,10 @@ def make(meter, interval, minted, owner, energy_wh):
 
 @internal("settlement")
 def cut(meter: str, interval: int, export_wh: int):
-    """A corrected reading: certificates never add up to more than the export. Owners are told what they lose."""
+    """A corrected reading: certificates never add up to more than the export. Owners are told what they lose.
+
+    Source: market rules, "Origin", "Adjustment".
+    """
     minted = minted_of(meter, interval)
     excess = minted["energy_wh"] - export_wh
     if excess <= 0:
@@ -136,13 +141,13 @@ def cut(meter: str, interval: int, export_wh: int):
 
 @view
 def get_certificate(certificate_id: str):
-    """A certificate's record, or None."""
+    """A certificate's record, or None. Energy is Wh. Source: market rules, "Origin"."""
     return get("certificate/" + certificate_id)
 
 
 @view
 def certificates_of(meter: str, interval: int):
-    """All certificates of a meter's interval, at most 50."""
+    """All certificates of a meter's interval, at most 50. Energy is Wh. Source: market rules, "Origin"."""
     found = []
     for key, record in scan("certificate/" + meter + "/" + pad(interval, 10) + "/", "", PARTS_MAX):
         found.append(record)

@@ -18,7 +18,7 @@ def register(certificate_der: str):
     """Register the caller with its base64 DER certificate, or renew an earlier registration.
 
     Errors: CERTIFICATE_INVALID, NOT_YOUR_CERTIFICATE, MEMBERS_ONLY, NOT_ADMITTED, CERTIFICATE_NOT_YET_VALID,
-    CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, OLDER_CERTIFICATE.
+    CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, OLDER_CERTIFICATE. Source: market rules, "Admission".
     """
     facts = certificate(certificate_der)
     require(facts["signer"] == caller(), "NOT_YOUR_CERTIFICATE", "The certificate is for another key.")
@@ -35,7 +35,7 @@ def admit(certificate_der: str):
 
     For a key whose certificate was revoked, operators of enough organisations sign. Errors: CERTIFICATE_INVALID,
     CONSENT_LACKING, NOT_ADMITTED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED,
-    OLDER_CERTIFICATE.
+    OLDER_CERTIFICATE. Source: market rules, "Admission".
     """
     facts = certificate(certificate_der)
     if is_barred(facts["signer"]):
@@ -100,7 +100,8 @@ def set_admission(organisations: list, roles: list, zones: list, capacity_max_w:
     """Say who may register or renew, by organisation and role, and which meters may be bound, by zone and capacity in
     W. An empty list demands nothing. Who and what is there already stays.
 
-    Operators of enough organisations sign. Errors: CONSENT_LACKING, ADMISSION_INVALID, CAPACITY_INVALID.
+    Operators of enough organisations sign. Errors: CONSENT_LACKING, ADMISSION_INVALID, CAPACITY_INVALID. Source: market
+    rules, "Admission".
     """
     need_consent()
     for texts in [organisations, roles, zones]:
@@ -118,7 +119,7 @@ def set_admission(organisations: list, roles: list, zones: list, capacity_max_w:
 def set_arbiter(user: str):
     """Name the arbiter of disputes that begin from now on; operators of enough organisations sign.
 
-    Errors: CONSENT_LACKING, and why that user may not act as arbiter.
+    Errors: CONSENT_LACKING, and why that user may not act as arbiter. Source: market rules, "Dispute".
     """
     need_consent()
     authenticate(user, ["arbiter"])
@@ -141,14 +142,14 @@ def need_consent():
 
 @export("operator", "regulator")
 def suspend(user: str, reason: str):
-    """Bar a user from acting until resumed. Errors: NOT_FOUND."""
+    """Bar a user from acting until resumed. Errors: NOT_FOUND. Source: market rules, "Admission"."""
     set_suspended(user, True)
     emit("suspended", {"signer": user, "reason": reason})
 
 
 @export("operator", "regulator")
 def resume(user: str):
-    """Let a suspended user act again. Errors: NOT_FOUND."""
+    """Let a suspended user act again. Errors: NOT_FOUND. Source: market rules, "Admission"."""
     set_suspended(user, False)
     emit("resumed", {"signer": user})
 
@@ -164,8 +165,8 @@ def set_suspended(user, suspended):
 def bind_meter(meter: str, owner: str, zone: str, capacity_w: int, gateway: str):
     """Bind a meter to its owner, grid zone, rated capacity in W, and the gateway that signs its readings.
 
-    Bound again, a meter gets new terms; what was offered and traded keeps its own. Errors: METER_INVALID,
-    ZONE_INVALID, CAPACITY_INVALID, or why owner or gateway may not act.
+    Bound again, a meter gets new terms; what was offered and traded keeps its own. Errors: METER_INVALID, ZONE_INVALID,
+    CAPACITY_INVALID, or why owner or gateway may not act. Source: market rules, "Meters".
     """
     good = 0 < len(meter) and len(meter) <= METER_CHARS_MAX and meter.find("/") < 0
     require(good, "METER_INVALID", "A meter's serial is 1 to 64 characters without a slash.")
@@ -200,14 +201,17 @@ def check_capacity(capacity_w, most):
 
 @export("operator", "regulator")
 def suspend_meter(meter: str, reason: str):
-    """Let nothing more be offered or bought with a meter until resumed; its trades go on. Errors: NOT_FOUND."""
+    """Let nothing more be offered or bought with a meter until resumed; its trades go on.
+
+    Errors: NOT_FOUND. Source: market rules, "Meters".
+    """
     owner = set_meter_suspended(meter, True)
     emit("meter_suspended", {"meter": meter, "owner": owner, "reason": reason})
 
 
 @export("operator", "regulator")
 def resume_meter(meter: str):
-    """Let a suspended meter be used again. Errors: NOT_FOUND."""
+    """Let a suspended meter be used again. Errors: NOT_FOUND. Source: market rules, "Meters"."""
     owner = set_meter_suspended(meter, False)
     emit("meter_resumed", {"meter": meter, "owner": owner})
 
@@ -222,23 +226,23 @@ def set_meter_suspended(meter, suspended):
 
 @view
 def get_user(signer: str):
-    """A user's record, or None."""
+    """A user's record, or None. Source: market rules, "Admission"."""
     return get("user/" + signer)
 
 
 @view
 def get_meter(serial: str):
-    """A meter's record, or None."""
+    """A meter's record, or None. Its capacity is in W. Source: market rules, "Meters"."""
     return get("meter/" + serial)
 
 
 @view
 def get_arbiter():
-    """The signer of the arbiter in force, or None."""
+    """The signer of the arbiter in force, or None. Source: market rules, "Dispute"."""
     return get("arbiter")
 
 
 @view
 def get_admission():
-    """What is demanded of users and meters, or None."""
+    """What is demanded of users and meters, or None. `capacity_max_w` is in W. Source: market rules, "Admission"."""
     return get("admission")

@@ -40,9 +40,9 @@ def open_trade(
 ):
     """A match; its money is held already. `price` is what the buyer pays, `grid_fee` the part of it that the grid gets.
 
-    The market's fee, the parties' policies and mandates are kept with the trade. Errors: TOO_MANY_TRADES for one meter
-    and interval, GRID_FEE_INVALID, SELF_TRADE where one side's keys can sign for the other (an auction looks at that
-    when orders enter).
+    The market's fee, the parties' policies and mandates are kept with the trade. Prices and fees are micro-currency per
+    kWh. Errors: TOO_MANY_TRADES for one meter and interval, GRID_FEE_INVALID, SELF_TRADE where one side's keys can sign
+    for the other (an auction looks at that when orders enter). Source: market rules, "Settlement".
     """
     seller_policy = policy_of(seller)
     buyer_policy = policy_of(buyer)
@@ -127,9 +127,10 @@ def submit_readings(readings: list):
     """Signed readings of meters bound to the calling gateway, each {"meter", "interval", "epoch", "sequence",
     "import_wh", "export_wh", "quality"}; returns how many were new.
 
-    A reading that is held already with the same content counts as done. One that can't settle trades gives way to
-    one that can, and one that can to a later one (higher epoch or sequence), up to 9 times. Errors: READING_INVALID,
+    A reading that is held already with the same content counts as done. One that can't settle trades gives way to one
+    that can, and one that can to a later one (higher epoch or sequence), up to 9 times. Errors: READING_INVALID,
     NOT_FOUND, NOT_YOUR_METER, INTERVAL_NOT_OVER, READING_CONFLICT, TOO_MANY_CORRECTIONS, SEQUENCE_NOT_RISING, TOO_MANY.
+    Source: market rules, "Settlement".
     """
     require(len(readings) <= READINGS_MAX, "TOO_MANY", "At most 100 readings at once.")
     fresh = 0
@@ -284,7 +285,10 @@ def notice(record, data):
 
 @deadline
 def close_metering(meter, interval):
-    """The metering deadline: without a usable reading nothing was delivered, and the meter's owner is told."""
+    """The metering deadline: without a usable reading nothing was delivered, and the meter's owner is told.
+
+    Source: market rules, "Settlement".
+    """
     known = get("reading/" + meter + "/" + pad(interval, 10))
     if known is None or not is_usable(known):
         owner = peek("registry", "meter/" + meter)["owner"]
@@ -298,7 +302,10 @@ def close_metering(meter, interval):
 @export("seller", "buyer", "prosumer")
 def set_mandate(granted: bool):
     """Have one's proposals on signed readings count as signed, of trades made from now on; False ends that for later
-    trades. Who signs for the caller's account signs. Errors: SIGNATURES_LACKING."""
+    trades. Who signs for the caller's account signs.
+
+    Errors: SIGNATURES_LACKING. Source: market rules, "Mandate".
+    """
     policy = policy_of(caller())
     if policy is not None:
         lacking = "Too few have signed for the account."
@@ -315,14 +322,14 @@ def confirm(trade: str):
     """Sign a proposed settlement, as seller, as buyer, or (with both signatures on the envelope) as both.
 
     Where a policy was in force when the trade was made, its keys sign. The last signature pays. Repeating one's
-    signature changes nothing. Errors: NOT_FOUND, NOT_METERED, NOT_PARTY.
+    signature changes nothing. Errors: NOT_FOUND, NOT_METERED, NOT_PARTY. Source: market rules, "Settlement".
     """
     confirm_one(trade)
 
 
 @export("seller", "buyer", "prosumer")
 def confirm_many(trades: list):
-    """Sign up to 50 settlements at once. Errors: TOO_MANY, and as confirm."""
+    """Sign up to 50 settlements at once. Errors: TOO_MANY, and as confirm. Source: market rules, "Settlement"."""
     require(len(trades) <= CONFIRMATIONS_MAX, "TOO_MANY", "At most 50 settlements at once.")
     for trade in trades:
         require(is_str(trade), "NOT_FOUND", "A trade's id is text.")
@@ -415,7 +422,10 @@ def pay_penalty(record, paid, entries):
 
 @deadline
 def mark_overdue(trade):
-    """Silence past the deadline: the hold stays, both parties and the arbiter are told."""
+    """Silence past the deadline: the hold stays, both parties and the arbiter are told.
+
+    Source: market rules, "Settlement".
+    """
     record = get("trade/" + trade)
     if record["status"] == "proposed":
         record["status"] = "overdue"
@@ -429,8 +439,7 @@ def decide_trade(trade: str):
     """Sign, as the arbiter in force, an overdue settlement that seller or buyer has signed: two of three pay it, out of
     what is held for it. What the one has disputed stays frozen.
 
-    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, SIGNATURES_LACKING. Source: market rules, "Settlement" (the arbiter's key
-    makes it 2-of-3).
+    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, SIGNATURES_LACKING. Source: market rules, "Dispute".
     """
     record = get("trade/" + trade)
     require(record is not None, "NOT_FOUND", "There is no such trade.")
@@ -456,7 +465,7 @@ def dispute(trade: str, amount: int, reason: str):
     """Freeze a part (micro-currency) of what one owes by a proposal, and sign the rest; returns the dispute's id.
 
     The buyer disputes the amount, the seller the penalty, each once. Errors: NOT_FOUND, NOT_PARTY, NOT_PROPOSED,
-    ALREADY_CONFIRMED, AMOUNT_INVALID, REASON_INVALID, SIGNATURES_LACKING.
+    ALREADY_CONFIRMED, AMOUNT_INVALID, REASON_INVALID, SIGNATURES_LACKING. Source: market rules, "Dispute".
     """
     record = get("trade/" + trade)
     require(record is not None, "NOT_FOUND", "There is no such trade.")
@@ -533,7 +542,8 @@ def resolve(dispute_id: str, paid: int):
     """Say how much (micro-currency) of what is frozen is to be paid; the rest goes back. Two of seller, buyer and
     arbiter who say the same decide. The arbiter is the one in force at the dispute, or now if that one may not act.
 
-    Returns whether it is decided. Errors: NOT_FOUND, NOT_OPEN, AMOUNT_INVALID, NOT_PARTY.
+    Returns whether it is decided. Errors: NOT_FOUND, NOT_OPEN, AMOUNT_INVALID, NOT_PARTY. Source: market rules,
+    "Dispute".
     """
     record = get("dispute/" + dispute_id)
     require(record is not None, "NOT_FOUND", "There is no such dispute.")
@@ -702,8 +712,8 @@ def confirm_adjustments(adjustments: list):
     signature pays.
 
     A trade's own settlement and its earlier adjustments come first. What lies in a trade's disputed part is the
-    decision's alone (DISPUTED).
-    Errors: TOO_MANY, NOT_FOUND, NOT_PARTY, EARLIER_OPEN, DISPUTED, INSUFFICIENT_FUNDS.
+    decision's alone (DISPUTED). Errors: TOO_MANY, NOT_FOUND, NOT_PARTY, EARLIER_OPEN, DISPUTED, INSUFFICIENT_FUNDS.
+    Source: market rules, "Adjustment".
     """
     require(len(adjustments) <= CONFIRMATIONS_MAX, "TOO_MANY", "At most 50 adjustments at once.")
     for name in adjustments:
@@ -734,7 +744,8 @@ def decide_adjustment(adjustment: str):
     """Sign, as the arbiter in force, an overdue adjustment that seller or buyer has signed: two of three settle it.
     What it costs the other one is taken from what that one has available.
 
-    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, EARLIER_OPEN, SIGNATURES_LACKING, INSUFFICIENT_FUNDS.
+    Errors: NOT_FOUND, NOT_OVERDUE, NOT_PARTY, EARLIER_OPEN, SIGNATURES_LACKING, INSUFFICIENT_FUNDS. Source: market
+    rules, "Dispute".
     """
     record = get("adjustment/" + adjustment)
     require(record is not None, "NOT_FOUND", "There is no such adjustment.")
@@ -769,7 +780,10 @@ def settle_adjustment(record):
 
 @deadline
 def mark_adjustment_overdue(name):
-    """Silence past the deadline: nothing moves, both parties and the arbiter are told."""
+    """Silence past the deadline: nothing moves, both parties and the arbiter are told.
+
+    Source: market rules, "Adjustment".
+    """
     record = get("adjustment/" + name)
     if record["status"] == "proposed":
         record["status"] = "overdue"
@@ -786,7 +800,8 @@ def statement(party: str, first_interval: int, last_interval: int, after: str, l
 
     Returns {"rows", "next", "completeness_percent", "provisional"}: `next` is what to pass as `after` for the following
     page, '' at the end. Completeness is the share of the page's rows whose energy a usable reading tells; a row is
-    provisional, and counted, until its trade and adjustments are settled on a good reading. Errors: LIMIT_INVALID.
+    provisional, and counted, until its trade and adjustments are settled on a good reading. Money is micro-currency,
+    prices a kWh. Errors: LIMIT_INVALID. Source: market rules, "Statement".
     """
     require(1 <= limit and limit <= ROWS_MAX, "LIMIT_INVALID", "A page has 1 to 40 rows.")
     prefix = "party/" + party + "/"

@@ -8,8 +8,9 @@ from sdk.calling import Call, View
 def place_order(*, side: str, meter: str, interval: int, energy_wh: int, price: int) -> Call:
     """Enter a bid or an ask into the auction of the meter's zone; returns the order's id.
 
-    Errors: MECHANISM_DIFFERS, AUCTION_CLOSED, TOO_MANY_ORDERS, SELF_TRADE, SIDE_INVALID, INTERVAL_CLOSED,
-    INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, NOT_FOUND, NOT_YOUR_METER, CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS.
+    `price` is micro-currency per kWh. Errors: MECHANISM_DIFFERS, AUCTION_CLOSED, TOO_MANY_ORDERS, SELF_TRADE,
+    SIDE_INVALID, INTERVAL_CLOSED, INTERVAL_TOO_FAR, ENERGY_INVALID, PRICE_INVALID, NOT_FOUND, NOT_YOUR_METER,
+    CAPACITY_EXCEEDED, INSUFFICIENT_FUNDS. Source: market rules, "Call auction".
     """
     return Call(
         "auction",
@@ -21,13 +22,17 @@ def place_order(*, side: str, meter: str, interval: int, energy_wh: int, price: 
 def amend_order(*, order: str, energy_wh: int, price: int) -> Call:
     """Replace one's order by one of another energy or price, with a new id and time; the id is returned.
 
-    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order.
+    `price` is micro-currency per kWh. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, and as place_order. Source: market rules,
+    "Call auction", "Order types".
     """
     return Call("auction", "amend_order", {"order": order, "energy_wh": energy_wh, "price": price})
 
 
 def cancel_order(*, order: str) -> Call:
-    """Withdraw one's order. Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, AUCTION_CLOSED."""
+    """Withdraw one's order.
+
+    Errors: NOT_FOUND, NOT_YOURS, NOT_OPEN, AUCTION_CLOSED. Source: market rules, "Order types".
+    """
     return Call("auction", "cancel_order", {"order": order})
 
 
@@ -36,7 +41,7 @@ def seal_order(*, meter: str, interval: int, commitment: str) -> Call:
 
     `commitment` is the SHA-256, in hex, of "signer/meter/interval/side/energy/price/salt". Holds `sealed_tier`, however
     much the order is worth. Errors: COMMITMENT_INVALID, NOT_REVEALING if the auction has no time for it, and as
-    place_order.
+    place_order. Source: market rules, "Sealed orders".
     """
     return Call("auction", "seal_order", {"meter": meter, "interval": interval, "commitment": commitment})
 
@@ -44,7 +49,8 @@ def seal_order(*, meter: str, interval: int, commitment: str) -> Call:
 def reveal_order(*, order: str, side: str, energy_wh: int, price: int, salt: str) -> Call:
     """Say what one's sealed order is; its tier gives way to what an order holds.
 
-    Errors: NOT_FOUND, NOT_YOURS, NOT_SEALED, NOT_REVEALING, SALT_INVALID, COMMITMENT_MISMATCH, and as place_order.
+    `price` is micro-currency per kWh. Errors: NOT_FOUND, NOT_YOURS, NOT_SEALED, NOT_REVEALING, SALT_INVALID,
+    COMMITMENT_MISMATCH, and as place_order. Source: market rules, "Sealed orders".
     """
     return Call(
         "auction", "reveal_order", {"order": order, "side": side, "energy_wh": energy_wh, "price": price, "salt": salt}
@@ -52,5 +58,8 @@ def reveal_order(*, order: str, side: str, energy_wh: int, price: int, salt: str
 
 
 def result(*, product: str, interval: int) -> View:
-    """The auction of a product and interval as it stands: stage, price, volume, the equilibrium's bounds, welfare."""
+    """The auction of a product and interval as it stands: stage, price, volume, the equilibrium's bounds, welfare.
+
+    Energy is Wh, prices micro-currency per kWh, welfare micro-currency. Source: market rules, "Call auction".
+    """
     return View("auction", "result", {"product": product, "interval": interval})

@@ -166,6 +166,17 @@ def test_a_zone_that_trades_continuously_has_no_auction() -> None:
     assert market.code("auction", "place_order", args, "bea") == "MECHANISM_DIFFERS"
 
 
+def test_an_auction_keeps_the_least_energy_of_its_first_order() -> None:
+    market = AuctionMarket(parameters={"order_wh_min": 5})
+    assert market.code("auction", "place_order", market.entry(Order("bid", "bea", 4, 5)), "bea") == "ENERGY_INVALID"
+    kept = market.enter("bid", "bea", 5, 5)
+    market.ok("governance", "set_parameter", {"name": "order_wh_min", "value": 50}, "op1", "op2")
+    market.enter("bid", "bob", 5, 5)
+    amend = {"order": kept, "energy_wh": 4, "price": 5}
+    assert market.code("auction", "amend_order", amend, "bea") == "ENERGY_INVALID"
+    market.ok("auction", "amend_order", {**amend, "energy_wh": 6}, "bea")
+
+
 def test_nobody_stands_on_both_sides() -> None:
     market = AuctionMarket()
     bid = market.enter("bid", "sun", 10, 5)
@@ -175,14 +186,20 @@ def test_nobody_stands_on_both_sides() -> None:
     market.ok("auction", "place_order", ask, "sun")
 
 
-@pytest.mark.parametrize(("keys", "threshold"), [(["bea"], 1), (["sun", "bea"], 1), (["bea", "ann"], 2)])
-def test_nobody_stands_on_both_sides_by_a_policy(keys: list[str], threshold: int) -> None:
+@pytest.mark.parametrize(
+    ("keys", "threshold", "others"),
+    [
+        (["bea"], 1, None), (["sun", "bea"], 1, None), (["bea", "ann"], 2, ["bea", "ann"]), (["bea", "ann"], 2, None),
+        (["bea", "ann"], 2, ["bea", "bob"]), (["sun", "ann", "bob"], 2, ["bea", "ann", "bob"]),
+    ],
+)  # fmt: skip
+def test_nobody_stands_on_both_sides_by_a_policy(keys: list[str], threshold: int, others: list[str] | None) -> None:
     market = AuctionMarket()
     market.chain.user("ann", "buyer")
     args = {"account": "sun", "keys": keys, "threshold": threshold}
     market.ok("credit", "set_policy", args, *dict.fromkeys(["sun", *keys]))
-    if threshold == 2:
-        market.ok("credit", "set_policy", {**args, "account": "bea"}, *keys)
+    if others is not None:
+        market.ok("credit", "set_policy", {**args, "account": "bea", "keys": others}, *others)
     ask, bid = (market.entry(Order(side, who, 10, 5)) for side, who in (("ask", "sun"), ("bid", "bea")))
     entered = market.ok("auction", "place_order", ask, *market.signers("sun"))
     assert market.code("auction", "place_order", bid, *market.signers("bea")) == "SELF_TRADE"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_market import DEPOSIT, INTERVAL_MS, PRICE, Market
+from contract_market import DEPOSIT, INTERVAL_MS, MACHINE, PRICE, Market
 
 from contracts.parameters import MARKET_PARAMETERS
+from ledger.execution import MIGRATION_GAS_MAX, Call
+from ledger.state import TransactionView
+from ledger.values import decode_value
 
 IMBALANCE = MARKET_PARAMETERS["imbalance_price"]
 
@@ -189,3 +192,42 @@ def test_a_meters_interval_has_at_most_a_hundred_trades(market: Market) -> None:
     for _ in range(100):
         market.take(listing, 1)
     assert market.code("market", "take_listing", market.taking_args(listing, 1), "bea") == "TOO_MANY_TRADES"
+
+
+def test_nobody_uses_up_a_meters_trades_with_next_to_nothing() -> None:
+    market = Market({"order_wh_min": 100})
+    listing = market.offer(lot_wh=1)
+    assert market.code("market", "take_listing", market.taking_args(listing, 99), "bea") == "ENERGY_INVALID"
+    market.take(listing, 100)
+    market.take(listing, 801)
+    market.take(listing, 99)  # a rest may be less
+    assert market.code("market", "post_listing", market.listing_args(energy_wh=99, lot_wh=1), "sol") == "ENERGY_INVALID"
+    market.order("ask", "sol", 150, PRICE)
+    dust = market.order_args("bid", "bea", 99, PRICE, "limit")
+    assert market.code("market", "place_order", dust, "bea") == "ENERGY_INVALID"
+    market.order("bid", "bea", 100, PRICE)
+    _, trades = market.order("bid", "bea", 100, PRICE)
+    assert [trade["energy_wh"] for trade in trades] == [50]  # so may what is left of an order
+    offer = {"to": "bea", "side": "ask", "meter": "m-sol", "interval": market.interval, "energy_wh": 99, "price": PRICE}
+    assert market.code("offers", "propose", offer, "sol") == "ENERGY_INVALID"
+
+
+def test_the_least_energy_is_one_that_an_order_can_have(market: Market) -> None:
+    change = {"name": "order_wh_min", "value": 10**9 + 1}
+    assert market.code("governance", "set_parameter", change, "op1", "op2") == "PARAMETER_INVALID"
+    market.ok("governance", "set_parameter", {**change, "value": 10**9}, "op1", "op2")
+    assert market.code("market", "post_listing", market.listing_args(), "sol") == "ENERGY_INVALID"
+
+
+def test_a_network_founded_without_a_least_energy_gets_none_by_governances_upgrade(market: Market) -> None:
+    migration = Call("governance", "migrate", [], (), "", MIGRATION_GAS_MAX, 0, 1, 0, "migrate")
+    kept = TransactionView(market.chain.state)
+    assert (MACHINE.run(migration, kept).code, kept.writes) == ("OK", {})
+    place = "governance/parameter/order_wh_min"
+    market.chain.state.apply({place: None})
+    assert market.code("market", "post_listing", market.listing_args(), "sol") == "PARAMETER_UNKNOWN"
+    view = TransactionView(market.chain.state)
+    assert MACHINE.run(migration, view).code == "OK"
+    assert {key: data and decode_value(data) for key, data in view.writes.items()} == {place: {"value": 1}}
+    market.chain.put(place, {"value": 1})
+    market.offer()

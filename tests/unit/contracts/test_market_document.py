@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -19,6 +20,14 @@ FUNCTIONS = [
     for function in check(source).functions.values()
     if function.marker in ("export", "view")
 ]
+
+CALLED = [
+    pytest.param(node, id=f"{contract}.{node.name}")
+    for contract, source in shipped_sources().items()
+    for node in ast.parse(source).body
+    if isinstance(node, ast.FunctionDef) and node.decorator_list
+]
+"""Whatever is called from outside a contract: by transactions, other contracts, views, deadlines."""
 
 STATES = sorted(
     {
@@ -73,6 +82,22 @@ def test_every_parameters_bound_is_the_contracts(market: Market, name: str, most
     market.ok("governance", "set_parameter", {"name": name, "value": int(most)}, "op1", "op2")
     beyond = {"name": name, "value": int(most) + 1}
     assert market.code("governance", "set_parameter", beyond, "op1", "op2") == "PARAMETER_INVALID"
+
+
+@pytest.mark.parametrize("function", CALLED)
+def test_what_can_be_called_states_its_units_errors_and_source(function: ast.FunctionDef) -> None:
+    said = " ".join((ast.get_docstring(function) or "").split())
+    source = re.search(r'Source: market rules, ("[^"]+"(?:, "[^"]+")*)', said)
+    assert source is not None
+    rules = re.findall(
+        r"^\| ([A-Z][a-z ]+) \|", TEXT.split("## Sources of the rules")[1].split("\n## ")[0], re.MULTILINE
+    )
+    assert set(re.findall(r'"([^"]+)"', source[1])) <= set(rules)
+    names = {argument.arg for argument in function.args.args}
+    if names & {"price", "amount", "paid", "fee", "grid_fee", "imbalance_price"}:
+        assert "micro-currency" in said
+    if re.search(r"\b(?:require|fail)\(", ast.unparse(function)):
+        assert "Errors: " in said
 
 
 @pytest.mark.parametrize("status", STATES)
