@@ -66,7 +66,7 @@ def make_conversions(charges: Charges, listed: Callable[[Any], list[Any]]) -> di
     def fresh(number: int, width: int) -> str:
         if number < 0:
             raise mismatch()
-        if width > DIGITS_MAX:
+        if not 0 < width <= DIGITS_MAX:
             raise Trap(TrapCode.VALUE_INVALID)
         text = str(number).zfill(width)
         if len(text) != width:

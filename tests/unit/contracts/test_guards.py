@@ -71,7 +71,7 @@ def test_values(run: Run, expression: str, value: object) -> None:
         ("return min([])", "VALUE_INVALID"), ("return [1].index(2)", "VALUE_INVALID"),
         ("return int('')", "VALUE_INVALID"),
         ("return int('-')", "VALUE_INVALID"), ("return int('1_0')", "VALUE_INVALID"),
-        ("return pad(10, 1)", "VALUE_INVALID"),
+        ("return pad(10, 1)", "VALUE_INVALID"), (f"return pad(0, -{1 << 200})", "VALUE_INVALID"),
         ("return range(1, 2, 0)", "VALUE_INVALID"), ("return 'a'.split('')", "VALUE_INVALID"),
         ("return 'a'.replace('', 'b')", "VALUE_INVALID"), ("return range(3)", "VALUE_INVALID"),
         ("return {1: 2}", "VALUE_INVALID"),
