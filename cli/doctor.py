@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import ssl
 import sys
@@ -31,6 +32,7 @@ from sdk.ports import port_fault
 PYTHON_MIN = (3, 11)
 PYTHON_TESTED_MAX = (3, 13)
 SQLITE_MIN = (3, 38, 0)  # the first with JSON built in
+CAP_NET_ADMIN = 12  # its number, in include/uapi/linux/capability.h
 OPEN_FILES_MIN = 1024  # ten nodes' peers and clients on one machine, with room to spare
 PACKAGES_REQUIRED = (
     "aiohttp", "aiomqtt", "cryptography", "msgspec", "prometheus-client", "pymodbus", "rich", "typer",
@@ -121,6 +123,26 @@ def tool_findings() -> Iterator[Finding]:
             yield Finding(name, Level.NOTE, "not on PATH", f"only for {tool.use}: sudo apt install {tool.package}")
 
 
+def netem_finding() -> Finding:
+    """Whether the kernel could be had to drop and delay packets. Nothing here does so by itself."""
+    path = shutil.which("tc")
+    if path is None:
+        return Finding("tc netem", Level.NOTE, "no tc on PATH", "only to break links in the kernel, see docs/FAULTS.md")
+    if not _may_administer_networks():
+        return Finding("tc netem", Level.NOTE, f"{path}, without CAP_NET_ADMIN", "see docs/FAULTS.md; nothing needs it")
+    return Finding("tc netem", Level.OK, f"{path}, with CAP_NET_ADMIN; used by nobody here but you")
+
+
+def _may_administer_networks() -> bool:
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return any(
+        line.startswith("CapEff:") and int(line.split()[1], 16) >> CAP_NET_ADMIN & 1 for line in text.splitlines()
+    )
+
+
 def port_findings(configuration_file: Path) -> Iterator[Finding]:
     """The ports of a configuration: each either free or named with the node and key that want it."""
     try:
@@ -169,6 +191,7 @@ def examine(configuration_file: Path | None) -> list[Finding]:
         *limit_findings(),
         sandbox_finding(configuration_file),
         *tool_findings(),
+        netem_finding(),
     ]
     if configuration_file is not None:
         findings += [*port_findings(configuration_file), *state_findings(configuration_file)]

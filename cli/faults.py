@@ -31,7 +31,7 @@ from faults.scenario import Scenario
 from faults.shelf import find, library, template
 from faults.shrinking import shrink as shrink_scenario
 from faults.simulated import SimTarget, picture, told
-from faults.target import Target, Unfit
+from faults.target import Target, Unfit, fitting
 from faults.verdict import Run, judge, judge_run
 from faults.writing import write_scenario
 
@@ -114,13 +114,15 @@ def run(
 @app.command("list")
 def list_scenarios(
     row: Annotated[int | None, typer.Option(min=1, max=21, help="Only those of this row of the table.")] = None,
+    where: Annotated[TargetName | None, typer.Option("--target", help="Only those that run there.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The library: what each scenario does, and which rows of docs/RELIABILITY.md it covers.
 
-    Example: wattq faults list --row 19
+    Example: wattq faults list --row 19 --target processes
     """
-    found = [scenario for scenario in library().values() if row is None or row in scenario.covers]
+    known = library() if where is None else fitting(library(), target_of(where, PACE))
+    found = [scenario for scenario in known.values() if row is None or row in scenario.covers]
     if as_json:
         typer.echo(json.dumps([_about(scenario) for scenario in found]))
         return
@@ -304,13 +306,7 @@ def _target(where: TargetName, sim: bool, pace: float, keep: Path | None = None)
 
 def _fit(scenarios: Sequence[Scenario], target: Target) -> list[Scenario]:
     """Those of all scenarios that the target can run; how many it cannot is told."""
-    found = []
-    for scenario in scenarios:
-        try:
-            target.check(scenario)
-        except Unfit:
-            continue
-        found.append(scenario)
+    found = list(fitting({scenario.name: scenario for scenario in scenarios}, target).values())
     if left_out := len(scenarios) - len(found):
         typer.echo(f"{COMMAND}: {left_out} scenarios are for another target than {target.name}", err=True)
     return found

@@ -40,6 +40,7 @@ Kind: TypeAlias = Literal[
     "crash", "start", "power_cut", "rot", "lose_log", "lose_ledger", "begin_anew",
     "partition", "isolate", "ring", "cut", "join", "clog", "unclog", "weather",
     "clock", "validators", "hand_over", "bad_requests", "resubmit", "pause", "full_disk",
+    "wire", "sever", "half_open",
 ]  # fmt: skip
 AccusedOf: TypeAlias = Literal[
     "two_proposals", "two_prepares", "two_commits", "two_outcomes", "two_view_changes", "two_new_views", "complaints"
@@ -67,6 +68,16 @@ class Weather(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.delay_ms[0] > self.delay_ms[1] or self.delay_ms[0] < 1:
             raise ValueError("delay_ms is [from, to] with 1 <= from <= to")
+
+
+class Wire(Strict, frozen=True, kw_only=True):
+    """What befalls bytes between two nodes, below TLS. ``bytes_per_s``: 0 is no limit. ``damaged_every_bytes``: a bit
+    of one byte in so many turns, 0 for none. ``stalled``: nothing passes, and everything waits in its pipe."""
+
+    delay_ms: Count = 0
+    bytes_per_s: Count = 0
+    damaged_every_bytes: Count = 0
+    stalled: bool = False
 
 
 class Disks(Strict, frozen=True, kw_only=True):
@@ -190,6 +201,7 @@ class Fault(Strict, frozen=True, kw_only=True):
     links: tuple[tuple[Node, Node], ...] = ()
     """[sender, receiver]: one direction each."""
     weather: Weather | None = None
+    wire: Wire | None = None
     operations: Count = 0
     """power_cut: how many operations on the disk still succeed."""
     bit: Count = 0
@@ -242,11 +254,16 @@ ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "resubmit": (frozenset(), frozenset()),
     "pause": (frozenset({"nodes", "for_ms"}), frozenset()),
     "full_disk": (frozenset({"nodes", "for_ms"}), frozenset()),
+    "wire": (frozenset({"links", "wire"}), _LASTING),
+    "sever": (frozenset({"links"}), _LASTING),
+    "half_open": (frozenset({"links"}), frozenset()),
 }
 """Of each kind of fault: the keys that it needs, and those that it may have."""
-_ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "operations", "bit", "by_ms", "to")
+_ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "wire", "operations", "bit", "by_ms", "to")
 _UNSET: dict[str, int | None] = {"to": None}
 """What an argument is when it is not given, where that is not 0: ``to`` may be node 0."""
+WIRED = frozenset({"wire", "sever", "half_open"})
+"""Faults of the bytes between nodes, for which something stands on the way."""
 GOVERNING = frozenset({"validators", "hand_over"})
 """Entries of the timeline that are orders of operators, and no faults."""
 

@@ -7,6 +7,7 @@ runs; what a scenario expects is judged elsewhere, from the observation alone. `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from faults.observation import Observation
@@ -31,3 +32,16 @@ class Target(Protocol):
 
     def run(self, scenario: Scenario, seed: int) -> Observation:
         """One run of the scenario, whose chance comes from ``seed`` as far as the target can have it so."""
+
+
+def fitting(scenarios: Mapping[str, Scenario], target: Target) -> dict[str, Scenario]:
+    """Those that the target can run."""
+    return {name: scenario for name, scenario in scenarios.items() if _fits(scenario, target)}
+
+
+def _fits(scenario: Scenario, target: Target) -> bool:
+    try:
+        target.check(scenario)
+    except Unfit:
+        return False
+    return True

@@ -2,7 +2,8 @@
 
 Who the peer is, its certificate says, which TLS has verified: the hello must name the very key that the
 certificate holds. Garbage closes the link with a counted reason. Reading is held back for named reasons, and
-goes on once the last of them is gone.
+goes on once the last of them is gone. A link on which nothing comes any more is dropped: the peer's end may be gone
+without a word (its power, or whatever keeps count of connections on the way), and TCP would wait a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from pbft.messages import FRAME_BYTES_MAX
 PROTOCOL_VERSION = 4
 HELLO_BYTES_MAX = 1_024
 HELLO_TIMEOUT_S = 5.0
+SILENCE_LOOK_S = 4.0
+SILENT_LOOKS_MAX = 4
+"""So many looks in a row that find nothing new on a link end it. Every node tells its status far more often. They are
+counted, since a machine that stood still has heard nothing either, and finds what has come before it looks again."""
 _LENGTH = struct.Struct(">I")
 
 
@@ -61,6 +66,8 @@ class Link(asyncio.Protocol):
         self._writable = True
         self._holds: set[str] = set()
         self._reason = ""
+        self._heard = False
+        self._silent_looks = 0
         self.dialled = dialled
         self.facts: CertificateFacts | None = None
         """What the peer's certificate says; set by the owner."""
@@ -119,6 +126,7 @@ class Link(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         self._buffer += data
         start = 0
         while len(self._buffer) - start >= _LENGTH.size and not self._reason:
@@ -158,8 +166,21 @@ class Link(asyncio.Protocol):
             return "another_peer"
         fault = self._owner.introduced(self, hello)
         if not fault:
-            self._stop_timer()
+            self._look_again()
         return fault
+
+    def _look_again(self) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(SILENCE_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """Whether anything has come since the last look, on a link that is read from."""
+        self._silent_looks = 0 if self._heard or self._holds else self._silent_looks + 1
+        self._heard = False
+        if self._silent_looks >= SILENT_LOOKS_MAX:
+            self.drop("silent")
+        else:
+            self._look_again()
 
     def certificate(self) -> bytes | None:
         """The peer's certificate (DER), which TLS has verified."""

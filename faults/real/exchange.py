@@ -1,23 +1,27 @@
-"""A lab node's exchange: what its replica sends passes a liar, if there is one, and the faults of its links."""
+"""A lab node's exchange: what its replica sends passes a liar, if there is one, and the faults of its links; and its
+peers are reached by other doors than their own, where a lab has put something on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+
+import msgspec
 
 from faults.real.liar import Liar
 from faults.real.links import Links
 from faults.real.watch import Watch
+from pbft.epoch import Validator
 from pbft.exchange import Admits, Exchange, Port
 from pbft.transport import Transport
 
 
 class LabExchange(Exchange):
-    """``liars``: by channel id."""
+    """``liars``: by channel id. ``doors``: by a peer's name, where it is reached if not at its own address."""
 
-    def __init__(self, transport: Transport, links: Links) -> None:
+    def __init__(self, transport: Transport, links: Links, doors: Mapping[str, str]) -> None:
         super().__init__(transport)
-        self.links = links
+        self.links, self.doors = links, doors
         self.watches: dict[bytes, Watch] = {}
         """By channel id: who sees what leaves."""
         self.liars: dict[bytes, Liar] = {}
@@ -32,6 +36,10 @@ class LabPort(Port):
     def __init__(self, exchange: LabExchange, channel_id: bytes, admits: Admits) -> None:
         super().__init__(exchange, channel_id, admits)
         self._lab = exchange
+
+    def set_validators(self, validators: Sequence[Validator]) -> None:
+        doors = self._lab.doors
+        super().set_validators([msgspec.structs.replace(v, address=doors.get(v.name, v.address)) for v in validators])
 
     def send(self, keys: Iterable[bytes], data: bytes, *, bulk: bool) -> None:
         liar = self._lab.liars.get(self.channel_id)

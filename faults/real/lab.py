@@ -16,6 +16,7 @@ import msgspec
 from cluster import LAB_NODE, Cluster
 from faults.real.control import LINE_BYTES_MAX, LabError, Order, give, lab_socket
 from faults.real.disk import POWER_CUT_CODE, DiskFault
+from faults.real.proxy import Proxies
 from faults.real.records import Records
 from faults.real.watch import Cried, Seen, Sprung, Trap, decode_event
 from faults.real.wiring import Wiring
@@ -37,7 +38,8 @@ class NotStarted(Exception):
 
 
 class Lab:
-    """The nodes by place. ``close`` ends everything. ``on_sprung(number)`` hears of traps."""
+    """The nodes by place. ``close`` ends everything. ``on_sprung(number)`` hears of traps. ``proxies``: what stands
+    on the way between nodes, None where nothing does."""
 
     def __init__(
         self,
@@ -47,7 +49,9 @@ class Lab:
         records: Records,
         seed: int,
         leash: int,
+        proxies: Proxies | None = None,
     ) -> None:
+        self.proxies = proxies
         self.cluster, self.wiring, self.records = cluster, wiring, records
         self.names = cluster.names
         self.places = {name: place for place, name in enumerate(self.names)}
@@ -89,6 +93,8 @@ class Lab:
 
     async def start_all(self) -> None:
         """Start every node, and wait until each answers; ``NotStarted`` if one does not."""
+        if self.proxies is not None:
+            await self.proxies.listen()
         for place in self.places.values():
             self.start(place)
         self._keeping = asyncio.create_task(self._keep())
@@ -109,7 +115,10 @@ class Lab:
         first = msgspec.json.encode(self._order(place)).decode()
         lab_socket(self.home(place)).unlink(missing_ok=True)
         lies = self._lies.get(place)
-        options = ("--byzantine", ",".join(lies)) if lies else ()
+        options = ["--byzantine", ",".join(lies)] if lies else []
+        if self.proxies is not None:
+            doors = {self.names[to]: address for to, address in self.proxies.doors(place).items()}
+            options += ["--doors", json.dumps(doors)]
         self._lives[place] += 1
         chance = random.Random(f"{self._seed}/{place}/{self._lives[place]}").randrange(SEEDS)  # each life has its own
         self.cluster.start(self.names[place], LAB_NODE, (*options, "--seed", str(chance), "--order", first))
@@ -156,6 +165,8 @@ class Lab:
             self.go_on(place)
         self._wanted.clear()
         await self.cluster.down()
+        if self.proxies is not None:
+            await self.proxies.close()
 
     def _forget(self, place: int) -> None:
         self._wanted.discard(place)

@@ -1,16 +1,17 @@
 """A node of a lab: the same node, whose links do what a tester orders, and which lies if it is told to.
 
-``python -m faults.real.node --config cluster.toml [--byzantine equivocate,mute] [--seed 1] [--order JSON] --name
-node1``. Only a network with ``network.lab = true`` has such nodes. Exit codes as ``node``'s, and 75 where a lab cut
-the power.
+``python -m faults.real.node --config cluster.toml [--byzantine equivocate,mute] [--seed 1] [--order JSON]
+[--doors JSON] --name node1``. Only a network with ``network.lab = true`` has such nodes. Exit codes as ``node``'s, and
+75 where a lab cut the power.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -29,11 +30,12 @@ from sdk.clock import clock_of
 from sdk.configuration import Configuration, ConfigurationError
 
 NOTHING = Order()
+NO_DOORS: Mapping[str, str] = MappingProxyType({})
 
 
 class LabNode(Node):
     """``byzantine``: behaviours of its replica of the main channel, none for an honest one. ``first``: what is in force
-    before anything of it runs."""
+    before anything of it runs. ``doors``: by a peer's name, where it is reached if not at its own address."""
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class LabNode(Node):
         byzantine: Sequence[str] = (),
         seed: int = 0,
         first: Order = NOTHING,
+        doors: Mapping[str, str] = NO_DOORS,
     ) -> None:
+        self._doors = doors
         self._links, disk, clock = Links(self._name_of, seed), LabDisk(seed), WallClock()
         disk.install()
         clock.install()
@@ -61,7 +65,7 @@ class LabNode(Node):
         self._liar = self._lying(byzantine, seed) if byzantine else None
 
     def _exchange(self) -> Exchange:
-        self._lab = LabExchange(self.transport, self._links)
+        self._lab = LabExchange(self.transport, self._links, self._doors)
         return self._lab
 
     def _name_of(self, key: bytes) -> str:
@@ -99,13 +103,16 @@ def main() -> int:
     parser.add_argument("--byzantine", default="", help="how it lies: names with commas between them")
     parser.add_argument("--seed", type=int, default=0, help="of what befalls its links, and of its lies")
     parser.add_argument("--order", default="{}", help="what is in force from the start, as JSON")
+    parser.add_argument("--doors", default="{}", help="where peers are reached, by name, as JSON")
     options = parser.parse_args()
     try:
         first = msgspec.json.decode(options.order, type=Order)
+        doors = msgspec.json.decode(options.doors, type=dict[str, str])
     except msgspec.MsgspecError as error:
-        parser.error(f"--order: {error}")
+        parser.error(f"--order or --doors: {error}")
     names = tuple(name for name in options.byzantine.split(",") if name)
-    return run(options.config, options.name, partial(LabNode, byzantine=names, seed=options.seed, first=first))
+    made = partial(LabNode, byzantine=names, seed=options.seed, first=first, doors=doors)
+    return run(options.config, options.name, made)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,12 @@ from faults.real.disk import DiskFault
 from faults.real.governor import Governor
 from faults.real.lab import START_TIMEOUT_S, Lab, NotStarted
 from faults.real.liar import LIES
+from faults.real.proxy import Proxies
 from faults.real.records import Records, Stopwatch
 from faults.real.stage import Stage, configuration_of, ports_for, set_up
 from faults.real.timeline import Timeline
 from faults.real.wiring import Wiring
-from faults.scenario import Execution, Scenario, Topology
+from faults.scenario import WIRED, Execution, Scenario, Topology
 from faults.target import Unfit
 from pbft.quorum import quorum
 from sdk.configuration import ConfigurationError
@@ -122,7 +123,9 @@ class Run:
         self._watch = Stopwatch(pace)
         self._records = Records(topology.places, topology.liars, self._watch)
         wiring = Wiring(topology.places, topology.weather, pace)
-        self._lab = lab = Lab(stage.cluster, _lies(topology), wiring, self._records, seed, leash)
+        self._lab = lab = Lab(
+            stage.cluster, _lies(topology), wiring, self._records, seed, leash, _proxies(scenario, stage, pace, seed)
+        )
         disks = _disks(topology, pace)
         lab.disks = dict.fromkeys(range(topology.places), disks)
         lab.clocks_ms.update({place: int(ms * pace) for place, ms in enumerate(topology.clocks_ms)})
@@ -264,6 +267,14 @@ def _lies(topology: Topology) -> dict[int, tuple[str, ...]]:
         place: tuple(liar.behaviour for liar in topology.byzantine if liar.node == place)
         for place in sorted(topology.liars)
     }
+
+
+def _proxies(scenario: Scenario, stage: Stage, pace: float, seed: int) -> Proxies | None:
+    """Something on the way between nodes, where a fault befalls bytes there."""
+    if not any(fault.fault in WIRED for fault in scenario.timeline):
+        return None
+    ports = [stage.cluster.section(name).peer_port for name in stage.cluster.names]
+    return Proxies(ports, pace, lambda name: chance_of(seed, f"proxy/{name}"))
 
 
 def _disks(topology: Topology, pace: float) -> DiskFault:

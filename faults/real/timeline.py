@@ -14,9 +14,10 @@ from faults.real.clients import Nuisance, RealClient
 from faults.real.disk import DiskFault
 from faults.real.governor import Governor
 from faults.real.lab import Lab
+from faults.real.proxy import Proxies
 from faults.real.stage import Stage
 from faults.real.watch import Seen, Trap
-from faults.scenario import PRIMARY, Fault, Node, Scenario
+from faults.scenario import PRIMARY, Fault, Node, Scenario, Wire
 
 STARTED_AGAIN = frozenset({"crash", "rot", "lose_log", "lose_ledger", "begin_anew"})
 JOINED = frozenset({"partition", "isolate", "ring", "cut"})
@@ -64,6 +65,8 @@ class Timeline:
         await _ended(self._running)
         lab = self._lab
         lab.wiring.heal()
+        if lab.proxies is not None:
+            lab.proxies.heal()
         lab.disks.clear()
         lab.traps = ()
         for place in lab.places.values():
@@ -173,6 +176,10 @@ class Timeline:
         elif kind == "clock":
             for node in nodes:
                 lab.clocks_ms[node] -= self._wall_ms(fault.by_ms)
+        elif kind == "wire":
+            self._proxies.put(_links(fault), Wire())
+        elif kind == "sever":
+            self._proxies.sever(_links(fault), severed=False)
 
     async def _crash(self, fault: Fault, nodes: list[int]) -> None:
         await asyncio.gather(*map(self._lab.kill, nodes))
@@ -243,6 +250,21 @@ class Timeline:
     def _wall_ms(self, ms: int) -> int:
         return int(ms * self._records.watch.pace)
 
+    @property
+    def _proxies(self) -> Proxies:
+        assert self._lab.proxies is not None, "a scenario with such faults has them"
+        return self._lab.proxies
+
+    async def _wire(self, fault: Fault, nodes: list[int]) -> None:
+        assert fault.wire is not None, "the fault needs one"
+        self._proxies.put(_links(fault), fault.wire)
+
+    async def _sever(self, fault: Fault, nodes: list[int]) -> None:
+        self._proxies.sever(_links(fault), severed=True)
+
+    async def _half_open(self, fault: Fault, nodes: list[int]) -> None:
+        self._proxies.halve(_links(fault))
+
     async def _bad_requests(self, fault: Fault, nodes: list[int]) -> None:
         stage = self._stage
         own, other = stage.stranger, stage.operators[0]
@@ -277,6 +299,9 @@ STRIKES: dict[str, Callable[[Timeline, Fault, list[int]], Awaitable[None]]] = {
     "unclog": Timeline._unclog,
     "weather": Timeline._weather,
     "clock": Timeline._clock,
+    "wire": Timeline._wire,
+    "sever": Timeline._sever,
+    "half_open": Timeline._half_open,
     "bad_requests": Timeline._bad_requests,
     "resubmit": Timeline._resubmit,
     "validators": Timeline._validators,
@@ -292,7 +317,9 @@ async def _ended(tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _links(fault: Fault) -> list[tuple[int, int]]:
-    return [(int(sender), int(receiver)) for sender, receiver in fault.links]
+    """Where the primary was named, it may be that a link is one of a node with itself, which there is not."""
+    links = [(int(sender), int(receiver)) for sender, receiver in fault.links]
+    return [(sender, receiver) for sender, receiver in links if sender != receiver]
 
 
 def _trap(number: int, fault: Fault) -> Trap:

@@ -26,6 +26,7 @@ from faults.scenario import (
     Tuning,
     When,
     Window,
+    Wire,
     Workload,
 )
 from faults.shelf import library
@@ -39,9 +40,10 @@ WAIT_S = 120.0
 TURN_S = 0.05
 QUICK = Tuning(block_idle_ms_max=300)
 DOZEN = (
-    "a-fifth-validator-joins-as-the-primary-dies", "bad-weather", "clients-bad-requests", "clogged-links",
-    "equivocating-primary", "flapping-partition", "isolated-primary", "money-through-crashes",
-    "operators-hand-the-lead-over", "power-cut-at-a-checkpoint", "primary-dies-in-mid-pre-prepare",
+    "a-fifth-validator-joins-as-the-primary-dies", "bad-weather", "bytes-damaged-on-the-way", "clients-bad-requests",
+    "clogged-links", "equivocating-primary", "flapping-partition", "half-open-connections", "isolated-primary",
+    "money-through-crashes", "narrow-and-long-pipes", "operators-hand-the-lead-over", "power-cut-at-a-checkpoint",
+    "primary-dies-in-mid-pre-prepare", "severed-connections", "stalled-pipes-of-the-primary",
     "two-of-four-are-silent", "wrong-clocks", "wrong-new-view",
 )  # fmt: skip
 """Of the library, on real processes in `make test-full`."""
@@ -111,6 +113,19 @@ def test_a_bit_that_turns_in_a_log_or_chain_is_found_and_harms_nobody() -> None:
     observation, run = played(small(rot))
     assert observation.struck[0].kind == "rot"
     assert run.safe
+
+
+@pytest.mark.full
+@pytest.mark.row(19)
+def test_bytes_and_connections_between_nodes_break_below_tls() -> None:
+    timeline = (
+        Fault(fault="half_open", at_ms=300, links=((0, 1), (2, 0))),
+        Fault(fault="wire", at_ms=500, links=((1, 2), (2, 1)), wire=Wire(damaged_every_bytes=2_000), for_ms=1_500),
+        Fault(fault="sever", at_ms=900, links=(("primary", 3), (1, 3)), for_ms=900),
+    )
+    observation, run = played(small(*timeline))
+    assert [strike.kind for strike in observation.struck] == ["half_open", "wire", "sever"]
+    assert (run.words, run.lost) == ("SAFE LIVE", 0)
 
 
 @pytest.mark.full

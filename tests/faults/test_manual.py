@@ -11,7 +11,7 @@ import pytest
 
 from faults import scenario as scenarios
 from faults.reading import parse_scenario
-from faults.scenario import Expect, Kind, Message, Scenario, Topology, Tuning, Weather, Workload
+from faults.scenario import Expect, Kind, Message, Scenario, Topology, Tuning, Weather, Wire, Workload
 from faults.simulated import SimTarget
 from faults.verdict import judge, judge_run
 
@@ -19,7 +19,7 @@ MANUAL = (Path(__file__).resolve().parents[2] / "docs" / "FAULTS.md").read_text(
 LESSON = MANUAL.partition("## A scenario from nothing")[2].partition("## What a file may say")[0]
 
 
-@pytest.mark.parametrize("table", [Scenario, Topology, Tuning, Weather, Workload, Expect, scenarios.Disks])
+@pytest.mark.parametrize("table", [Scenario, Topology, Tuning, Weather, Wire, Workload, Expect, scenarios.Disks])
 def test_every_key_is_explained(table: type[msgspec.Struct]) -> None:
     headings = {"topology", "workload", "timeline", "expect"}
     names = [field.name for field in msgspec.structs.fields(table)]

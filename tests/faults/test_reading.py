@@ -9,7 +9,7 @@ import pytest
 
 from faults.reading import FILE_BYTES_MAX, BadScenario, parse_scenario, read_scenario
 from faults.real.timeline import STRIKES
-from faults.scenario import ARGUMENTS, LIVENESS, Kind, Message, Property, Scenario
+from faults.scenario import ARGUMENTS, LIVENESS, WIRED, Kind, Message, Property, Scenario
 from faults.shelf import find, library, template
 from faults.writing import write_scenario
 from sim.checkers import CHECKERS
@@ -132,9 +132,12 @@ def test_the_template_is_a_scenario() -> None:
     assert scenario.timeline
 
 
+REAL_ONLY = {"pause", "full_disk", *WIRED}
+
+
 def test_every_kind_of_fault_says_what_it_takes_and_every_target_knows_it() -> None:
     assert set(ARGUMENTS) == set(get_args(Kind)) == set(STRIKES)
-    assert set(STRIKES) - set(KINDS) == {"pause", "full_disk"}
+    assert set(STRIKES) - set(KINDS) == REAL_ONLY
     assert set(get_args(Message)) == set(MESSAGES)
 
 

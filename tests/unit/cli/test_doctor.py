@@ -44,6 +44,24 @@ def test_python_versions(running: tuple[int, int], level: Level) -> None:
     assert doctor.python_finding(running).level is level
 
 
+@pytest.mark.parametrize(
+    ("path", "may", "level", "said"),
+    [
+        (None, True, Level.NOTE, "no tc"),
+        ("/sbin/tc", False, Level.NOTE, "without CAP_NET_ADMIN"),
+        ("/sbin/tc", True, Level.OK, "by nobody here"),
+    ],
+)
+def test_whether_the_kernel_could_break_links_is_said(
+    path: str | None, may: bool, level: Level, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: path)  # type: ignore[attr-defined]
+    monkeypatch.setattr(doctor, "_may_administer_networks", lambda: may)
+    finding = doctor.netem_finding()
+    assert finding.level is level
+    assert said in finding.found
+
+
 @pytest.mark.parametrize(("package", "exit_code"), [("cryptography", 1), ("uvloop", 0)])
 def test_a_missing_package_fails_only_if_it_is_needed(
     package: str, exit_code: int, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
 from ca.tls import client_context, pem_of, server_context
-from pbft import transport
+from pbft import link, transport
 from pbft.epoch import Validator
 from pbft.link import PROTOCOL_VERSION, Hello, Link, frame
 from pbft.transport import UNINTRODUCED_MAX, Transport, TransportLimits
@@ -582,6 +583,34 @@ async def test_a_new_link_of_the_same_peer_takes_the_old_ones_place(world: World
             pass
     await eventually(lambda: node.transport.drops["replaced"] == 1)
     assert node.transport.connected(observer.public_key)
+
+
+async def test_a_link_on_which_nothing_comes_is_made_anew_and_one_that_is_heard_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other end may be gone without a word: whoever dials would keep a dead link for as long as TCP does."""
+    monkeypatch.setattr(link, "SILENCE_LOOK_S", 0.2)
+    smaller, larger = world.pair()
+    silent = world.party()
+    for one, other in ((smaller, larger), (larger, smaller)):
+        one.transport.deliver = partial(answer, one, other)
+    parties = [smaller, larger, silent]
+    for party in parties:
+        await party.start(parties)
+    await linked(smaller, larger)
+    await linked(smaller, silent)
+    heard, unheard = (smaller.transport._peers[party.public_key].link for party in (larger, silent))
+    smaller.sends(larger, b"ping")
+    await eventually(lambda: smaller.transport.drops["silent"] + silent.transport.drops["silent"] > 0)
+    await linked(smaller, silent)
+    assert smaller.transport._peers[silent.public_key].link is not unheard
+    assert smaller.transport._peers[larger.public_key].link is heard
+
+
+def answer(one: Party, other: Party, sender: bytes, data: bytes) -> bool:
+    """Have two go on talking."""
+    one.sends(other, data)
+    return True
 
 
 async def test_validators_of_another_channel_are_bounded_and_revoked_like_observers(world: World) -> None:
