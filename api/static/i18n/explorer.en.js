@@ -83,6 +83,7 @@ export default {
   "explorer.proof.signatures": "Every signer's signature under the payload is good.",
   "explorer.proof.transaction": "The transaction is in block {height}, by its Merkle path.",
   "explorer.proof.result": "Its outcome is {code}, by its Merkle path under the certified results.",
+  "explorer.proof.refused": "It was refused in this block, and changed nothing. That says nothing of other blocks: the same transaction may have executed in an earlier one.",
 
   "explorer.trust": "Trust",
   "explorer.trust.about": "Everything is measured by one genesis file, which names the first validators. It is kept in this browser.",

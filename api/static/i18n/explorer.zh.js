@@ -83,6 +83,7 @@ export default {
   "explorer.proof.signatures": "载荷上每位签署者的签名均正确。",
   "explorer.proof.transaction": "由默克尔路径可知，交易在区块 {height} 中。",
   "explorer.proof.result": "由已获证结果下的默克尔路径可知，其结果为 {code}。",
+  "explorer.proof.refused": "它在这个区块中被拒绝，未改变任何内容。这并不说明其他区块：同一笔交易可能已在更早的区块中执行。",
 
   "explorer.trust": "信任",
   "explorer.trust.about": "一切以一个创世文件为准，它列出最初的验证节点。该文件保存在此浏览器中。",

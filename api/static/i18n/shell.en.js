@@ -48,6 +48,7 @@ export default {
 
   "problem.NODE_UNREACHABLE": "The node does not answer. Check the connection and try again.",
   "problem.NOT_AS_SHOWN": "What the node showed is not what is certified. Nothing was signed. If it shows the same again, use another node.",
+  "problem.OUTCOME_UNKNOWN": "The node shows that this was refused in one block, where its number had been used; it may have been executed in an earlier one. Look at your records, here or at another node, before you do it again.",
   "problem.NODE_BEHIND": "The node shows a state that is older than what it has shown before. Try again, or use another node.",
   "problem.KEY_NEEDED": "Make or restore a key first, under “Register”.",
   "problem.NOT_A_SIGNER": "Your key is none of those that this names.",

@@ -48,6 +48,7 @@ export default {
 
   "problem.NODE_UNREACHABLE": "节点没有应答。请检查连接后重试。",
   "problem.NOT_AS_SHOWN": "节点显示的内容与已认证的内容不符，未签署任何东西。如果它再次如此，请换一个节点。",
+  "problem.OUTCOME_UNKNOWN": "节点显示它在某个区块中被拒绝，因为它的序号在那之前已被使用；它可能已在更早的区块中执行。再次操作之前，请在这里或另一个节点查看您的记录。",
   "problem.NODE_BEHIND": "节点给出的状态比它之前给出的还旧。请重试，或换一个节点。",
   "problem.KEY_NEEDED": "请先在“注册”中生成或恢复密钥。",
   "problem.NOT_A_SIGNER": "您的密钥不在签署人之列。",

@@ -5,7 +5,7 @@ import { fromBase64, sha256, toBase64, toHex, utf8 } from "./bytes.js";
 import { Problem } from "./api.js";
 import { NotProven } from "./claims.js";
 import { gasLimitOf } from "./gas.js";
-import { expiryHeight } from "./proven.js";
+import { expiryHeight, isNonceUnused } from "./proven.js";
 import { verify } from "./signatures.js";
 import { verifyReceipt } from "./verify.js";
 
@@ -25,6 +25,14 @@ export class Failed extends Problem {
   }
 }
 
+/** The chain refused it at one place, proven by a receipt: it may have executed at another place all the same. */
+class RefusedThere extends Problem {
+  constructor(verified) {
+    super(verified.code, verified.message, 422, {});
+    this.height = verified.height;
+  }
+}
+
 export class Signer {
   /** `api`, `trust`: as the page's; `key()`: the person's key, or null. */
   constructor(api, trust, key) {
@@ -39,7 +47,8 @@ export class Signer {
   #refused = null;
 
   /** Sign and send `contract.name(args)`; resolves with {outcome, verified}. Raises `Failed` with a verified receipt, `Problem`
-   * for a refusal without proof, `NotProven` if the node lies.
+   * for a refusal without proof (OUTCOME_UNKNOWN for one at a place of the chain where it may have come too late), `NotProven` if
+   * the node lies.
    * `wait`: "certificate", or how far to wait instead (then `verified` is null). `progress(stage)`: signing, sent, verifying. */
   invoke = async (contract, name, args = {}, options = {}) => {
     options.progress?.("signing");
@@ -107,23 +116,40 @@ export class Signer {
     }
   };
 
-  #send(envelope, wait, timeoutMs) {
+  /** How far it came, as the node says; a refusal with a receipt is a claim as well. */
+  async #send(envelope, wait, timeoutMs) {
     const body = { ...envelope, wait, timeout_ms: timeoutMs };
-    return this.api.post("/v1/transactions", body, { open: true, timeoutMs: timeoutMs + 5_000 });
+    try {
+      return await this.api.post("/v1/transactions", body, { open: true, timeoutMs: timeoutMs + 5_000 });
+    } catch (error) {
+      if (wait === "certificate" && error.body?.receipt) return error.body;
+      throw error;
+    }
   }
 
   /** Raise what ends the matter; return if the same bytes are to be sent again. */
   async #consider(error, envelope, deadline) {
     if (!(error instanceof Problem) || error instanceof Failed) throw error;
-    if (error.body.receipt) await this.#verified(error.body.receipt, envelope);
-    if (!RETRIED.has(error.status) || Date.now() > deadline) {
-      this.#keepNonce(error, parsed(envelope));
+    const elsewhere = error instanceof RefusedThere && !(await this.#isWithoutEffect(error, envelope));
+    if ((elsewhere || RETRIED.has(error.status)) && Date.now() <= deadline) return;
+    const last = elsewhere ? new Problem("OUTCOME_UNKNOWN", "Whether it was executed is not known.", 0) : error;
+    this.#keepNonce(last, parsed(envelope));
+    throw last;
+  }
+
+  /** Whether what was refused at a place has executed nowhere up to there: its nonce is proven not to be used. */
+  async #isWithoutEffect({ height }, envelope) {
+    const { signers, nonce } = parsed(envelope);
+    try {
+      return await isNonceUnused(this, signers[0], nonce, height);
+    } catch (error) {
+      if (error instanceof Problem) return false; // the node has no proof for us, or not yet
       throw error;
     }
   }
 
   #keepNonce(error, { signers, nonce }) {
-    const spent = error.code.startsWith("NONCE_");
+    const spent = error.code.startsWith("NONCE_") || error.code === "OUTCOME_UNKNOWN";
     if (spent) this.#nonce = -1;
     this.#refused = spent || signers[0] !== this.#key()?.signer ? null : nonce;
   }
@@ -134,8 +160,8 @@ export class Signer {
       if (found.payload !== envelope.payload) throw new NotProven("envelope", "the receipt is another transaction's");
       return found;
     });
-    if (verified.code !== "OK") throw new Failed(verified);
-    return verified;
+    if (verified.code === "OK") return verified;
+    throw verified.executed ? new Failed(verified) : new RefusedThere(verified);
   }
 
   async #nextNonce(signer) {

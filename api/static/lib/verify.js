@@ -32,7 +32,9 @@ const readKeyProof = object({
 const readStateProof = object({ v: int, anchor: readAnchor, entry: readKeyProof });
 const readEnvelope = tuple(bytes, listOf(tuple(bytes, bytes)));
 
-/** A receipt as JSON → {txId, height, index, timeMs, code, message, value, payload (text), events, signers, validators, names}. */
+/** A receipt as JSON → {txId, height, index, timeMs, code, message, executed, value, payload (text), events, signers, validators, names}.
+ * `executed`: whether it was admitted there, which uses its nonce and so happens once. If not, the receipt tells of that place in the
+ * chain alone: what is ordered again has a second receipt, of a refusal. */
 export const verifyReceipt = (tree, genesis) => guarded(async () => {
   const receipt = readReceipt(tree);
   if (receipt.v !== RECEIPT_VERSION) refuse("malformed", `version ${receipt.v} is unknown`);
@@ -51,7 +53,7 @@ export const verifyReceipt = (tree, genesis) => guarded(async () => {
   await leadsTo(found, certificate[1][3], "result proof");
   return {
     txId: toHex(envelope.id), height: receipt.header[3], index: outcome.index, timeMs: receipt.header[5],
-    code: result[1], message: result[2], gasUsed: result[3], value: narrow(decode(result[4])),
+    code: result[1], message: result[2], executed: result[3] > 0, gasUsed: result[3], value: narrow(decode(result[4])),
     events: result[5].map(([contract, name, data]) => [contract, name, narrow(decode(data))]),
     payload: envelope.payload, ...signedBy(certificate, epoch),
   };

@@ -98,6 +98,7 @@ def test_the_page_reads_in_a_receipt_what_python_reads(ledger: Ledger) -> None:
         assert (said["txId"], said["payload"].encode()) == (item.tx_id.hex(), item.payload_bytes)
         assert (said["height"], said["index"], said["timeMs"]) == (proven.height, proven.index, proven.time_ms)
         assert (said["code"], said["message"], said["value"]) == (proven.code, proven.message, proven.value)
+        assert said["executed"] is proven.executed is (item is not STRANGERS)
         assert (said["signers"], said["validators"]) == (3, 4)
 
 

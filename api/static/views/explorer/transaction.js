@@ -19,7 +19,7 @@ export async function transaction(place, { api, trust }, id) {
     });
   }, (proven) => [
     t("explorer.proof.signatures"), t("explorer.proof.transaction", { height: count(proven.height) }),
-    t("explorer.proof.result", { code: proven.code }), ...certifiedBy(proven, trust),
+    t("explorer.proof.result", { code: proven.code }), ...(proven.executed ? [] : [t("explorer.proof.refused")]), ...certifiedBy(proven, trust),
   ]);
   const json = (value) => h("pre", { class: "mono", tabindex: 0 }, JSON.stringify(value, null, 2));
   fill(place, h("h1", {}, `${told.payload.contract}.${told.payload.function}`), proof,
