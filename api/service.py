@@ -29,6 +29,7 @@ from api.privacy import (
     may_call_view,
     may_read,
 )
+from api.proposals import Proposals
 from api.queries import Queries
 from api.refusals import forbidden, not_found, refused
 from api.sessions import Sessions
@@ -91,6 +92,7 @@ class NodeService:
         self._queries = Queries(ledger, database, projector, self._slow)
         self._past = PastReader(ledger, self._reads)
         chain = ChainReads(ledger, self._reads)
+        waiting = Proposals(ledger, self._cosigners, self._reads)
         self.hub = Hub(ledger)
         submissions.listeners += [self._past.on_certified, self.hub.on_certified]
         self._submissions = submissions
@@ -104,6 +106,9 @@ class NodeService:
             "status": self._do_status,
             "genesis": self._do_genesis,
             "submit": self._do_submit,
+            "propose": waiting.propose,
+            "proposals": waiting.proposals,
+            "withdraw": waiting.withdraw,
             "transaction": chain.transaction,
             "receipt": chain.receipt,
             "headers": chain.headers,

@@ -45,6 +45,11 @@ LISTING = (
     "`min_height` waits up to 5 s for that block. `prove` gives each row a proof under the answer's `anchor`."
 )
 
+PROPOSED = (
+    "PAYLOAD_INVALID", "SIGNERS_MISMATCH", "SIGNATURE_INVALID", "WRONG_CHAIN", "WRONG_CHANNEL", "GAS_LIMIT_TOO_HIGH",
+    "TOO_LARGE", "EXPIRED", "EXPIRY_TOO_FAR", "NOT_CO_SIGNERS", "TOO_MANY_PROPOSALS",
+)  # fmt: skip
+
 TEXTS: dict[str, MethodText] = {
     "status": MethodText(
         "node",
@@ -69,6 +74,32 @@ TEXTS: dict[str, MethodText] = {
         "changed nothing but its nonce. With `Idempotency-Key` a repeated call gets the first one's answer.",
         "signature",
         SUBMITTED,
+    ),
+    "propose": MethodText(
+        "transactions",
+        "Have a transaction wait for signatures",
+        "For what several sign: the keys of one account, or operators. `signatures` has one place a signer, null where "
+        "one is missing; the first signer's is there. Sent again, with more signatures, these are added. It waits at "
+        "this node alone and in its memory, until it has executed, expired, or waited for a day: at most 32 that one "
+        "signer began. Whoever adds the last signature submits it as any other transaction.",
+        "identity",
+        (*PRIVATE, *PROPOSED),
+    ),
+    "proposals": MethodText(
+        "transactions",
+        "What waits for signatures",
+        "The transactions that wait at this node and name you as a signer, the newest 64, while their signers are the "
+        "keys of one account, or operators.",
+        "identity",
+        PRIVATE,
+    ),
+    "withdraw": MethodText(
+        "transactions",
+        "Have a transaction wait no longer",
+        "Any of its signers may. What waits besides is answered. A signature that is known elsewhere stays good until "
+        "the transaction's `expires_at_height`.",
+        "identity",
+        (*PRIVATE, "NOT_FOUND"),
     ),
     "transaction": MethodText(
         "transactions",

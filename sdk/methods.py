@@ -69,6 +69,17 @@ class SubmitParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True
     timeout_ms: Annotated[int, Meta(ge=1, le=WAIT_MS_MAX)] = 10_000
 
 
+class ProposalParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A transaction that several sign, with the signatures that there are: one place a signer, in their order."""
+
+    payload: Annotated[str, Meta(max_length=8_192)]
+    signatures: Annotated[tuple[SignatureText | None, ...], Meta(min_length=2, max_length=8)]
+
+
+class WithdrawParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    tx_id: Hex32
+
+
 class TransactionParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tx_id: Hex32
 
@@ -510,6 +521,21 @@ class NonceState(msgspec.Struct, frozen=True):
     highest: int
 
 
+class ProposalRecord(msgspec.Struct, frozen=True):
+    """A transaction that waits for signatures at a node, since ``since_ms``; null where one is missing."""
+
+    tx_id: str
+    payload: str
+    signatures: tuple[SignatureText | None, ...]
+    since_ms: int
+
+
+class ProposalList(msgspec.Struct, frozen=True):
+    """The newest first."""
+
+    proposals: tuple[ProposalRecord, ...]
+
+
 class ProofRecord(msgspec.Struct, frozen=True):
     proof: dict[str, Any]
 
@@ -581,6 +607,9 @@ class Method(Generic[P, R]):
 STATUS = Method("status", Nothing, NodeStatus, "GET", "/v1/status")
 GENESIS = Method("genesis", Nothing, GenesisFile, "GET", "/v1/genesis")
 SUBMIT = Method("submit", SubmitParams, Submission, "POST", "/v1/transactions")
+PROPOSE = Method("propose", ProposalParams, ProposalRecord, "POST", "/v1/proposals")
+PROPOSALS = Method("proposals", Nothing, ProposalList, "GET", "/v1/proposals")
+WITHDRAW = Method("withdraw", WithdrawParams, ProposalList, "POST", "/v1/proposals/withdrawals")
 TRANSACTION = Method("transaction", TransactionParams, TransactionRecord, "GET", "/v1/transactions/{tx_id}")
 RECEIPT = Method("receipt", TransactionParams, ProofRecord, "GET", "/v1/receipts/{tx_id}")
 HEADERS = Method("headers", HeadersParams, Headers, "GET", "/v1/headers")
@@ -626,6 +655,7 @@ METHODS: dict[str, Method[Any, Any]] = {
         STATUS, GENESIS, SUBMIT, TRANSACTION, RECEIPT, HEADERS, BLOCK, BLOCK_BY_HASH, BOOK, LISTINGS, ORDERS, TRADES,
         READINGS, ACCOUNT, USER, QUERY, VIEW, NONCE, PROOF, HISTORY, VALUE, CHALLENGE, SESSION, ENROL, HANDOVER,
         CHANNELS, INTERVALS, TERMS, CERTIFICATE, ROUNDS, WHY, LOG_LEVEL, ADJUSTMENTS,
+        PROPOSE, PROPOSALS, WITHDRAW,
     )
 }  # fmt: skip
 METHODS |= {method.name: method for method in ENROLMENT}

@@ -56,6 +56,10 @@ _CALLS: dict[str, tuple[int, str]] = {
         "add it to node.NAME.addresses.",
     ),
     "NOT_REGISTERED": (403, "The key is not registered on the chain. Register it with a certificate first."),
+    "NOT_CO_SIGNERS": (
+        403,
+        "Its signers are neither keys that sign for one account nor operators. Pass it on as a file.",
+    ),
     "NOT_YOURS": (403, "Only its parties, the operator and the regulator may read this."),
     "CODE_UNKNOWN": (403, "There is no such admission code. Check it, or ask an operator for one."),
     "CODE_USED": (403, "The admission code has been used. Ask an operator for another."),
@@ -129,6 +133,10 @@ _CALLS: dict[str, tuple[int, str]] = {
     "CHAIN_UNREACHABLE": (503, "The CA cannot ask the chain now which certificates are revoked. Try again shortly."),
     "AUTHORITY_FAULT": (503, "The CA cannot answer; its log says why. Tell its operator."),
     "TOO_MANY_WAITING": (503, "As many registrations as may wait are waiting. Try later, or ask for a code."),
+    "TOO_MANY_PROPOSALS": (
+        503,
+        "As many proposals as may wait are waiting. Have some signed or withdrawn, or pass this one on as a file.",
+    ),
     "NODE_UNREACHABLE": (503, "The node behind this endpoint does not answer. Try again shortly, or ask another one."),
     "TOO_BUSY": (503, "The node has too many calls of this kind under way. Try again shortly, or ask another one."),
     "TOO_SLOW": (503, "The node did not get to the call in time. Try again, or ask for less."),

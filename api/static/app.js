@@ -10,6 +10,7 @@ import { Signer } from "./lib/sign.js";
 import { Status } from "./lib/status.js";
 import { subscribe } from "./lib/stream.js";
 import { Trust } from "./lib/trust.js";
+import { reservedNonce } from "./parts/proposals.js";
 import { footer, navigation, notify, showAlarm, showStrip, tools } from "./shell.js";
 import { views } from "./views/index.js";
 
@@ -23,10 +24,10 @@ const api = new Api(node, async () => {
 const trust = new Trust(api, () => showAlarm(trust));
 const status = new Status(api, trust);
 const identity = new Identity(api, status, () => frame());
-const signer = new Signer(api, trust, () => identity.get());
+const signer = new Signer(api, trust, () => identity.get(), reservedNonce);
 
 const context = {
-  api, keys, trust, status, signer, identity, t, format, notify, sentence,
+  api, keys, trust, status, signer, identity, t, has, format, notify, sentence,
   invoke: signer.invoke,
   cosign: signer.cosign,
   stream: (topics, onEvent, options) => subscribe(api, topics, onEvent, options),

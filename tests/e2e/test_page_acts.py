@@ -117,7 +117,7 @@ async def test_operators_bind_suspend_and_pay(lab: LabMarket, browser: Browser) 
     panel = await visitor.open_panel(page.locator(f'[data-key="deposit-{sol.key.signer}"]'))
     await fill(panel, amount="12.5")
     await visitor.sign(panel)
-    await expect(page.get_by_role("article", name="Pay money in")).to_contain_text("12500000")
+    await expect(page.get_by_role("article", name="Pay money in")).to_contain_text("12.50")
     assert visitor.faults == []
 
 

@@ -10,13 +10,13 @@ export function othersOf(policy, signer) {
   return policy.keys.filter((key) => key !== signer).slice(0, policy.threshold - own);
 }
 
-const told = (t, others) => (others.length > 0 ? [[t("fact.others"), others.map((each) => short(each)).join(", ")]] : []);
+export const toldOthers = (t, others) => (others.length > 0 ? [[t("fact.others"), others.map((each) => short(each)).join(", ")]] : []);
 
 function several(context, others, made) {
   const { t } = context;
   return {
     ...made,
-    facts: [...made.facts, ...told(t, others)],
+    facts: [...made.facts, ...toldOthers(t, others)],
     next: others.length > 0 ? t("account.several.next", { count: others.length }) : made.next,
     call: { call: made.call, others },
   };

@@ -95,4 +95,6 @@ export default {
   "problem.SESSION_UNKNOWN": "You are signed out. Sign in again.",
 
   "error.unproven": "The node's answer proves nothing: {detail}. Nothing is certain; do not rely on it.",
+  "problem.NOT_CO_SIGNERS": "Its signers do not sign for one account. Pass it on as text or file.",
+  "problem.TOO_MANY_PROPOSALS": "As many proposals as may wait at this node are waiting. Have some signed or withdrawn, or pass this one on as a file.",
 };

@@ -95,4 +95,6 @@ export default {
   "problem.SESSION_UNKNOWN": "您已登出。请重新登录。",
 
   "error.unproven": "节点的应答什么也证明不了：{detail}。没有任何确定的内容，请勿依赖。",
+  "problem.NOT_CO_SIGNERS": "其签名者并非同一账户的签名密钥。请以文本或文件转交。",
+  "problem.TOO_MANY_PROPOSALS": "在本节点等待的提案已达上限。请先签署或撤回一些，或以文件转交。",
 };

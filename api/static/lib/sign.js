@@ -34,9 +34,10 @@ class RefusedThere extends Problem {
 }
 
 export class Signer {
-  /** `api`, `trust`: as the page's; `key()`: the person's key, or null. */
-  constructor(api, trust, key) {
-    Object.assign(this, { api, trust });
+  /** `api`, `trust`: as the page's; `key()`: the person's key, or null; `reserved(signer)`: the highest nonce of what waits for
+   * others' signatures. */
+  constructor(api, trust, key, reserved = async () => -1) {
+    Object.assign(this, { api, trust, reserved });
     this.#key = key;
   }
 
@@ -171,7 +172,7 @@ export class Signer {
       return nonce;
     }
     const { highest } = await this.api.ask(`/v1/nonces/${signer}`, { open: true });
-    this.#nonce = Math.max(this.#nonce, highest) + 1;
+    this.#nonce = Math.max(this.#nonce, highest, await this.reserved(signer)) + 1;
     return this.#nonce;
   }
 

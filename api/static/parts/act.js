@@ -98,7 +98,7 @@ class Panel {
     try {
       this.outcome = await this.send(progress);
       this.dialog.close();
-      this.context.notify(this.what.done ?? t("act.done"), "good");
+      this.context.notify(this.what.done ?? t(this.outcome.verified === null ? "proposal.made" : "act.done"), "good");
     } catch (error) {
       fill(this.state, h("p", { class: "notice bad" }, this.context.sentence(error)));
       this.setBusy(false);

@@ -19,6 +19,11 @@ export class LiveView {
       this.trouble, h("div", { class: style }, Object.values(this.places)));
   }
 
+  /** Whoever has a key, in a word: oneself by name, others by the beginning of theirs. */
+  nameOf(signer) {
+    return signer === this.person?.signer ? this.person.user.name : this.context.format.short(signer);
+  }
+
   /** Say why there is nothing for this person here. */
   turnAway(title, ...why) {
     fill(this.root, h("h1", {}, this.context.t(title)), h("p", { class: "notice" }, ...why));

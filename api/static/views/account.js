@@ -69,6 +69,10 @@ class Account extends LiveView {
     this.places.power.hidden = false;
   }
 
+  get person() {
+    return this.state.person;
+  }
+
   chooseDay(day) {
     Object.assign(this.state, { day, chosen: true });
     this.following.now();
@@ -122,12 +126,8 @@ class Account extends LiveView {
     }
   }
 
-  nameOf(signer) {
-    return signer === this.state.person.signer ? this.state.person.user.name : this.context.format.short(signer);
-  }
-
   async act(made) {
-    const done = await act(this.context, made, this.state.person.account);
+    const done = await act(this.context, made, this.person.account);
     if (done === null) return;
     this.following.now();
     if (done.verified === null) this.places.proposals.scrollIntoView({ block: "center" });

@@ -2,10 +2,12 @@
 // identity; what is one's own, with it.
 
 import { fill, h } from "../lib/dom.js";
+import { proven } from "../lib/proven.js";
 import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
 import { act } from "../parts/act.js";
+import { cosigned } from "../parts/cosigned.js";
 import { LiveView } from "../parts/view.js";
 import { firstOpen, INTERVAL_MS, isAuctioned, isOpen, productOf } from "../rules/terms.js";
 import { sideOf } from "../rules/settlement.js";
@@ -16,6 +18,7 @@ import { offersCard } from "./market/offers.js";
 import { ordersCard } from "./market/orders.js";
 import { pickerCard, toolbar } from "./market/picker.js";
 import { meanPrices, pricesCard } from "./market/prices.js";
+import { proposalsCard } from "./operations/proposals.js";
 
 export const path = "/market";
 export const titleKey = "market.title";
@@ -35,9 +38,9 @@ export function render(root, context) {
 class Market extends LiveView {
   constructor(root, context) {
     super(root, context);
-    const places = ["picker", "tools", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
+    const places = ["picker", "tools", "proposals", "listings", "book", "auction", "depth", "prices", "orders", "offers"];
     this.places = Object.fromEntries(places.map((name) => [name, h("div", { class: WIDE.has(name) ? "wide" : "" })]));
-    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], traded: new Map(), own: {}, run: null, follows: true, connection: "", termsAt: 0, bestAt: 0, tradedAt: 0, tradedDay: "" };
+    this.state = { person: null, terms: null, interval: 0, day: "", meter: null, book: null, best: [], traded: new Map(), own: {}, run: null, policy: null, proposals: null, follows: true, connection: "", termsAt: 0, bestAt: 0, tradedAt: 0, tradedDay: "" };
   }
 
   async begin() {
@@ -113,12 +116,12 @@ class Market extends LiveView {
     const asked = [this.lookAtTerms(), this.lookAtBest()];
     if (deep || state.book === null) asked.push(this.ask(`/v1/book/${interval}`));
     const [, , book] = await Promise.all(asked);
-    const [account, run, ...own] = deep && state.person ? await this.lookPrivately(interval) : [];
+    const [account, policy, proposals, run, ...own] = deep && state.person ? await this.lookPrivately(interval) : [];
     if (this.ended || interval !== state.interval) return;
     if (book !== undefined) state.book = book;
     if (account !== undefined) {
       state.person.account = account;
-      state.run = run;
+      Object.assign(state, { run, policy, proposals });
       OWN.forEach((type, index) => { state.own[type] = own[index]; });
     }
     fill(this.trouble);
@@ -160,7 +163,7 @@ class Market extends LiveView {
     const { signer } = this.state.person;
     const mine = (record) => OWNERS.some((name) => record[name] === signer);
     return Promise.all([
-      accountOf(this.context, signer), this.auction(interval),
+      accountOf(this.context, signer), proven(this.context, `credit/policy/${signer}`), proposalsCard(this, { evenNone: false }), this.auction(interval),
       ...OWN.map(async (type) => (await documents(this.context, type, { interval })).filter(mine)),
     ]);
   }
@@ -174,7 +177,7 @@ class Market extends LiveView {
 
   show() {
     const made = {
-      picker: pickerCard(this), tools: toolbar(this), listings: listingsCard(this), book: bookCard(this), depth: depthCard(this),
+      picker: pickerCard(this), tools: toolbar(this), proposals: this.state.proposals, listings: listingsCard(this), book: bookCard(this), depth: depthCard(this),
       auction: auctionCard(this), prices: pricesCard(this), orders: ordersCard(this), offers: offersCard(this),
     };
     for (const [name, place] of Object.entries(this.places)) {
@@ -189,13 +192,18 @@ class Market extends LiveView {
     return [...(own.listing ?? []), ...(own.order ?? []), ...(own.offer ?? [])];
   }
 
+  get person() {
+    return this.state.person;
+  }
+
   get isOpen() {
     return isOpen(this.state.terms, this.state.interval, this.now);
   }
 
   /** Open a confirmation panel, and look again when it is done. */
   async act(made) {
-    const done = await act(this.context, made({ ...this.state, offered: this.offered }), this.state.person.account);
+    const asked = cosigned(this.context, this.state, made({ ...this.state, offered: this.offered }));
+    const done = await act(this.context, asked, this.person.account);
     if (done !== null) this.following.now();
   }
 }
@@ -206,4 +214,4 @@ function isBeingChosenIn(place, interval) {
   return at?.tagName === "SELECT" && place.contains(at) && (at.id !== "market-interval" || Number(at.value) === interval);
 }
 
-const WIDE = new Set(["picker", "tools", "depth", "prices", "orders", "offers"]);
+const WIDE = new Set(["picker", "tools", "proposals", "depth", "prices", "orders", "offers"]);

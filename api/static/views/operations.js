@@ -44,10 +44,14 @@ class Operations extends LiveView {
     }
     if (this.ended) return;
     if (!this.state.person?.operates) {
-      this.turnAway(titleKey, t("operations.forbidden"));
+      this.turnAway(titleKey, this.context.t("operations.forbidden"));
       return;
     }
     this.following = live(this.context, ["notices"], () => this.look(), { failed: (error) => this.failed(error) });
+  }
+
+  get person() {
+    return this.state.person;
   }
 
   get mayGovern() {

@@ -7,6 +7,7 @@ import { documents } from "../parts/documents.js";
 import { live, refill } from "../parts/live.js";
 import { accountOf, personOf } from "../parts/person.js";
 import { LiveView } from "../parts/view.js";
+import { proposalsCard } from "./operations/proposals.js";
 import { adjustmentBar, adjustmentGain, disputable, settlementGain, sideOf, waitsFor } from "../rules/settlement.js";
 
 export const path = "/settlement";
@@ -25,7 +26,7 @@ class Settlement extends LiveView {
   constructor(root, context) {
     super(root, context);
     this.person = null;
-    this.places = Object.fromEntries(["waiting", "adjustments", "disputes", "others", "arbiter", "recent"].map((name) => [name, h("div", {})]));
+    this.places = Object.fromEntries(["proposals", "waiting", "adjustments", "disputes", "others", "arbiter", "recent"].map((name) => [name, h("div", {})]));
   }
 
   async begin() {
@@ -47,15 +48,16 @@ class Settlement extends LiveView {
 
   async look() {
     const { signer } = this.person;
-    const [trades, adjustments, disputes, settled, account] = await Promise.all([
+    const [trades, adjustments, disputes, settled, account, proposals] = await Promise.all([
       documents(this.context, "trade", { status: OPEN }), documents(this.context, "adjustment", { status: OPEN }),
       documents(this.context, "dispute", { status: "open" }), documents(this.context, "trade", { status: "settled" }, { rows: RECENT_ROWS, newest: true }),
-      accountOf(this.context, signer),
+      accountOf(this.context, signer), proposalsCard(this, { evenNone: false }),
     ]);
     const about = await this.tradesOf([...adjustments, ...disputes]);
     if (this.ended) return;
     this.person.account = account;
     fill(this.trouble);
+    this.show("proposals", proposals);
     const mine = trades.filter((each) => sideOf(each, signer) !== "").sort((one, other) => one.interval - other.interval);
     refill(this.places.waiting, this.waitingCard(mine.filter((each) => waitsFor(each, signer))));
     this.show("adjustments", this.adjustmentsCard(adjustments.filter((each) => waitsFor(each, signer)), adjustments, about));

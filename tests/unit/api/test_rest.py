@@ -71,6 +71,8 @@ async def test_every_method_has_its_route(
     query = {"proof": "?key=a", "value": "?height=1"}.get(method.name, "")
     bodies: dict[str, dict[str, Any]] = {
         "submit": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}]},
+        "propose": {"payload": "{}", "signatures": [{"public_key": "", "signature": ""}, None]},
+        "withdraw": {"tx_id": "0" * 64},
         "query": {"selector": {}},
         "view": {"contract": "a", "function": "b"},
         "challenge": {"public_key": ""},

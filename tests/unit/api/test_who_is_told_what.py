@@ -83,6 +83,7 @@ ASKED: dict[str, Asked] = {
 }  # fmt: skip
 ELSEWHERE = {
     "submit", "session", "handover", "log_level", "why", "enrol", "registration", "renew", "waiting", "decide",
+    "propose", "proposals", "withdraw",
 }  # fmt: skip
 """They tell nothing of what others did, or are answered by the replica; each has tests of its own."""
 

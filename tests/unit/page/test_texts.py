@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from page_calls import STATIC, page_calls
 
 from api.enrolment import STATUS_OF_REASON
 from contracts.parameters import MARKET_PARAMETERS
+from sdk.calls import auction, credit, market, offers
 from sdk.problem_codes import CODES
 
 pytestmark = pytest.mark.needs("node")
@@ -21,6 +23,8 @@ STATUSES = (
     "active", "claimed", "cut", "void",
 )  # fmt: skip
 """Every state of the market's documents, docs/MARKET.md."""
+ALONE = {"cancel_order", "cancel_listing", "decline", "withdraw"}
+"""What nobody else signs: it holds no money of the account."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,20 @@ def test_no_text_is_asked_for_that_does_not_exist(tables: Any) -> None:
 
 def test_every_state_parameter_and_role_has_its_word(tables: Any) -> None:
     wanted = {f"status.{status}" for status in STATUSES} | {f"parameter.{name}" for name in MARKET_PARAMETERS}
+    assert wanted - set(tables["en"]) == set()
+
+
+def test_whoever_signs_second_is_told_in_words_what_and_for_what(tables: Any) -> None:
+    """A proposal stood there with the contract's own names, and amounts in millionths."""
+    calls = [
+        (contract, name, made)
+        for contract, module in {"market": market, "auction": auction, "offers": offers, "credit": credit}.items()
+        for name, made in inspect.getmembers(module, inspect.isfunction)
+        if inspect.signature(made).return_annotation == "Call"
+    ]
+    wanted = {f"call.{contract}.{name}" for contract, name, _ in calls if name not in ALONE}
+    wanted |= {f"argument.{argument}" for *_, made in calls for argument in inspect.signature(made).parameters}
+    assert len(calls) > 15
     assert wanted - set(tables["en"]) == set()
 
 

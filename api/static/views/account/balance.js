@@ -2,6 +2,7 @@
 
 import { facts, h, table } from "../../lib/dom.js";
 import { setMandate } from "../../acts/settlement.js";
+import { cosigned } from "../../parts/cosigned.js";
 import { heldBy } from "../../rules/costs.js";
 import { big } from "../../rules/money.js";
 import { SIDES, tradeHeld } from "../../rules/settlement.js";
@@ -50,5 +51,5 @@ export function mandateCard(view) {
   return h("section", { class: "card" },
     h("header", {}, h("h2", {}, t("mandate.title")), h("span", { class: `chip ${mandate ? "good" : ""}` }, t(mandate ? "mandate.given" : "mandate.none"))),
     h("p", { class: "soft" }, t("mandate.text")),
-    h("div", { class: "row" }, h("button", { type: "button", dataset: { key: "mandate" }, on: { click: () => view.act(setMandate(context, !mandate)) } }, t(mandate ? "mandate.end" : "mandate.give"))));
+    h("div", { class: "row" }, h("button", { type: "button", dataset: { key: "mandate" }, on: { click: () => view.act(cosigned(context, view.state, setMandate(context, !mandate))) } }, t(mandate ? "mandate.end" : "mandate.give"))));
 }

@@ -1,16 +1,14 @@
 // Proposals under way: what each would do, who has signed, who has not; to sign, to pass on, to submit.
 
 import { facts, field, fill, h } from "../../lib/dom.js";
-import { fromBase64, sha256, toHex, utf8 } from "../../lib/bytes.js";
 import { filePicker } from "../../parts/file.js";
-import { drop, envelopeOf, keep, proposals, textOf } from "../../parts/proposals.js";
-
-const LONG_CHARS = 300;
+import { drop, envelopeOf, keep, leave, proposals, textOf } from "../../parts/proposals.js";
+import { argumentsOf } from "./arguments.js";
 
 /** `evenNone`: also where nothing is under way. */
 export async function proposalsCard(view, { evenNone = true } = {}) {
   const { context: { t } } = view;
-  const shown = await Promise.all((await proposals()).map((envelope) => proposalOf(view, envelope)));
+  const shown = await Promise.all((await proposals(view.context)).map((envelope) => proposalOf(view, envelope)));
   if (shown.length === 0 && !evenNone) return null;
   return h("section", { class: "card" }, h("header", {}, h("h2", {}, t("proposal.title")),
     evenNone && h("button", { type: "button", dataset: { key: "import" }, on: { click: () => importing(view) } }, t("proposal.import"))),
@@ -19,7 +17,7 @@ export async function proposalsCard(view, { evenNone = true } = {}) {
 }
 
 async function proposalOf(view, envelope) {
-  const { context, context: { t, format, sentence }, state: { person, status } } = view;
+  const { context, context: { t, format, sentence }, person } = view;
   let found;
   try {
     found = await context.signer.inspect(envelope);
@@ -27,31 +25,23 @@ async function proposalOf(view, envelope) {
     return h("div", { class: "notice bad" }, h("p", {}, sentence(error)), discard(view, envelope));
   }
   const { payload, missing } = found;
-  const args = await Promise.all(Object.entries(payload.args).map(async ([name, value]) => [name, await told(view, name, value)]));
-  const left = payload.expires_at_height - status.executed_height;
+  const args = await argumentsOf(view, payload);
+  const left = payload.expires_at_height - context.status.get().executed_height;
   const signers = payload.signers.map((signer) => h("li", {},
     h("span", { class: `chip ${missing.includes(signer) ? "" : "good"}` }, t(missing.includes(signer) ? "proposal.missing" : "proposal.signed")), " ", view.nameOf(signer)));
   return h("article", { class: "notice proposal", "aria-label": t(`call.${payload.contract}.${payload.function}`) },
     h("strong", {}, t(`call.${payload.contract}.${payload.function}`)),
     facts(args),
     h("ul", { class: "signers" }, signers),
+    missing.length > 0 && h("p", { class: "hint" }, t(envelope.waits ? "proposal.waits" : "proposal.kept")),
     h("p", { class: "hint" }, left > 0 ? t("proposal.expires", { height: format.count(payload.expires_at_height), left: format.count(left) }) : t("proposal.expired")),
     h("div", { class: "row" },
-      missing.includes(person.signer) && step(view, "sign", payload, async () => { await keep(await context.cosign(envelope)); }, "primary"),
+      missing.includes(person.signer) && step(view, "sign", payload, () => sign(view, envelope), "primary"),
       missing.length === 0 && step(view, "submit", payload, () => submit(view, envelope), "primary"),
+      missing.length > 0 && !envelope.waits && step(view, "leave", payload, () => leave(context, envelope)),
       missing.length > 0 && step(view, "copy", payload, async () => { await navigator.clipboard.writeText(textOf(envelope)); context.notify(t("shell.copied"), "good"); }),
       missing.length > 0 && step(view, "save", payload, () => save(envelope, payload)),
       discard(view, envelope)));
-}
-
-/** An argument in words; of a source or a certificate its hash, to be compared, and the text to be read. */
-async function told(view, name, value) {
-  if (typeof value === "string" && value.length > LONG_CHARS) {
-    const bytes = name === "certificate_der" ? fromBase64(value) : utf8(value);
-    return h("details", { dataset: { key: `long-${value.length}` } }, h("summary", {}, h("code", {}, `SHA-256 ${toHex(await sha256(bytes))}`)), h("pre", {}, h("code", {}, value)));
-  }
-  if (typeof value === "string" && /^[0-9a-f]{64}$/.test(value)) return `${view.nameOf(value)} (${view.context.format.short(value)})`;
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 function step(view, name, payload, made, style = "") {
@@ -69,9 +59,14 @@ function step(view, name, payload, made, style = "") {
   return button;
 }
 
+async function sign({ context }, envelope) {
+  const signed = await keep(await context.cosign(envelope));
+  if (envelope.waits) await leave(context, signed);
+}
+
 async function submit(view, envelope) {
-  await view.context.signer.submit(envelope);
-  await drop(envelope);
+  await view.context.signer.submit({ payload: envelope.payload, signatures: envelope.signatures });
+  await drop(view.context, envelope);
   view.context.notify(view.context.t("proposal.done"), "good");
 }
 
@@ -83,7 +78,10 @@ function save(envelope, payload) {
 
 function discard(view, envelope) {
   const { context: { t } } = view;
-  return h("button", { type: "button", class: "quiet", on: { async click() { await drop(envelope); view.following.now(); } } }, t("proposal.discard"));
+  return h("button", { type: "button", class: "quiet", on: { async click() {
+    await drop(view.context, envelope).catch((error) => view.context.notify(view.context.sentence(error), "bad"));
+    view.following.now();
+  } } }, t("proposal.discard"));
 }
 
 /** Take in what another operator has sent: its text, or its file. */
