@@ -46,9 +46,9 @@ async def test_two_people_trade_from_the_command_line(network: Network, tmp_path
     listing = (await ann.told("sell", "M-ann", interval, "1000", "0.18", "--lot", "100"))["value"]
     code, output = await ben.run("book", interval)
     assert (code, listing in output, "0.180000" in output, "no bids" in output) == (0, True, True, True), output
-    code, output = await ben.run("take", listing, "M-ben", "250")
+    code, output = await ben.run("take", listing, "M-ben", interval, "250", "0.18")
     assert (code, output) == (1, "wattq market: LOT_MISMATCH: " + output.partition("LOT_MISMATCH: ")[2])
-    trade = (await ben.told("take", listing, "M-ben", "300"))["value"]
+    trade = (await ben.told("take", listing, "M-ben", interval, "300", "0.18"))["value"]
     assert [(row["id"], row["energy_wh"], row["price"]) for row in await ann.told("trades")] == [(trade, 300, 180_000)]
     assert trade in (await ben.run("trades"))[1]
     bid = (await ben.told("order", "bid", "M-ben", interval, "500", "0.1"))["value"]["order"]
