@@ -69,6 +69,14 @@ class Terms:
     nonce: int
     expires_at_height: int
 
+    def refuses(self, nonces: NonceWindow, height: int) -> RefusalCode | None:
+        """Why nobody may have this executed in the block at ``height``, or None."""
+        if height > self.expires_at_height:
+            return RefusalCode.EXPIRED
+        if self.expires_at_height > height + EXPIRY_BLOCKS_MAX:
+            return RefusalCode.EXPIRY_TOO_FAR
+        return nonces.refuses(self.nonce)
+
 
 class Event(msgspec.Struct, frozen=True):
     contract: str
@@ -324,8 +332,10 @@ class BlockExecutor:
     ) -> RefusalCode | None:
         """Why a transaction may not execute in the block at ``height``, or None. Admission asks the same."""
         terms = Terms(payload.signers, payload.contract, payload.function, payload.nonce, payload.expires_at_height)
-        return self.still_refuses(reader, terms, nonces, height, time_ms) or self._refuses_newcomer(
-            reader, payload, time_ms
+        return (
+            terms.refuses(nonces, height)
+            or self.bars(reader, payload.signers, payload.contract, payload.function, time_ms)
+            or self._refuses_newcomer(reader, payload, time_ms)
         )
 
     def _refuses_newcomer(self, reader: StateReader, payload: Payload, time_ms: int) -> RefusalCode | None:
@@ -339,26 +349,20 @@ class BlockExecutor:
             return None
         return authenticate_newcomer(reader, signer, payload.args.get(CERTIFICATE_ARGUMENT), time_ms)
 
-    def still_refuses(
-        self, reader: StateReader, terms: Terms, nonces: NonceWindow, height: int, time_ms: int
+    def bars(
+        self, reader: StateReader, signers: tuple[str, ...], contract: str, function: str, time_ms: int
     ) -> RefusalCode | None:
-        """The like, of one that was admissible before: whoever showed a certificate need not show it again."""
-        if height > terms.expires_at_height:
-            return RefusalCode.EXPIRED
-        if terms.expires_at_height > height + EXPIRY_BLOCKS_MAX:
-            return RefusalCode.EXPIRY_TOO_FAR
-        refusal = nonces.refuses(terms.nonce)
-        if refusal is not None:
-            return refusal
-        entry = self._machine.entry(reader, terms.contract, terms.function)
+        """Why these signers may not call a function, in whatever transaction, or None. What admitted a newcomer is not
+        asked again."""
+        entry = self._machine.entry(reader, contract, function)
         if entry is None:
-            known = self._machine.knows(reader, terms.contract)
+            known = self._machine.knows(reader, contract)
             return RefusalCode.FUNCTION_UNKNOWN if known else RefusalCode.CONTRACT_UNKNOWN
         if entry.kind != "export":
             return RefusalCode.NOT_CALLABLE
         if entry.names == ("*",):
             return None
-        for position, signer in enumerate(terms.signers):
+        for position, signer in enumerate(signers):
             refusal = authenticate(reader, signer, entry.names if position == 0 else (), time_ms)
             if refusal is not None:
                 return refusal

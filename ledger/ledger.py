@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cache, partial
 from itertools import pairwise
 
 import msgspec
@@ -28,7 +29,7 @@ from ledger.block_proofs import BlockProof
 from ledger.blocks import StoredBlock, decode_result
 from ledger.books import Books, Diverged
 from ledger.chain import ChainCorrupt
-from ledger.codes import Refusal
+from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor, Call, CallResult, Machine, Terms, Validator
 from ledger.genesis import Genesis
@@ -161,17 +162,22 @@ class Ledger:
         return None if code is None else Refusal(code)
 
     def inadmissible(self, requests: Sequence[PoolRequest]) -> list[bytes]:
-        """Ids of pool requests that committed state would refuse by now. Nothing is decoded for that."""
-        books, windows = self._books, dict[str, NonceWindow]()
-        view, head, gone = books.view, books.head, []
+        """Ids of pool requests that committed state would refuse by now. Nothing is decoded for that, and who may call
+        what is found out once, however many wait."""
+        books, executor = self._books, self._executor
+        view, height, time_ms = books.view, books.head.height + 1, books.head.time_ms + 1
+        nonces = cache(partial(NonceWindow.read, view))
+
+        @cache
+        def bars(signers: tuple[str, ...], contract: str, function: str) -> RefusalCode | None:
+            return executor.bars(view, signers, contract, function, time_ms)
+
+        gone = []
         for request in requests:
             terms = request.terms
             assert isinstance(terms, Terms), "the ledger itself has made the request"
-            signer = terms.signers[0]
-            if signer not in windows:
-                windows[signer] = NonceWindow.read(view, signer)
-            height, time_ms = head.height + 1, head.time_ms + 1
-            if self._executor.still_refuses(view, terms, windows[signer], height, time_ms) is not None:
+            refused = terms.refuses(nonces(terms.signers[0]), height)
+            if refused or bars(terms.signers, terms.contract, terms.function):
                 gone.append(request.tx_id)
         return gone
 
