@@ -17,6 +17,8 @@ import msgspec
 WIDTH = 16
 HASH_BYTES = 32
 ROOT = b""
+_BITS = tuple(1 << slot for slot in range(WIDTH))
+_DIGITS = bytes.maketrans(b"0123456789abcdef", bytes(range(WIDTH)))
 NODES_CACHED_MAX = 200_000
 """Branches kept in memory; beyond it the cache is emptied and fills again from the store."""
 
@@ -54,15 +56,24 @@ def leaf_of(key_hash: bytes, record: bytes) -> Child:
 
 def branch_hash(branch: Branch) -> bytes:
     slots = sorted(branch)
-    bitmap = sum(1 << slot for slot in slots)
-    return sha256(b"\x01" + bitmap.to_bytes(2, "big") + b"".join([branch[slot].hash for slot in slots])).digest()
+    hashes = [branch[slot].hash for slot in slots]
+    return sha256(b"\x01" + _bitmap(slots) + b"".join(hashes)).digest()
+
+
+def _bitmap(slots: Iterable[int]) -> bytes:
+    return sum(map(_BITS.__getitem__, slots)).to_bytes(2, "big")
 
 
 EMPTY_ROOT = branch_hash({})
 
 
 def nibbles(key_hash: bytes) -> bytes:
-    return bytes.fromhex("".join(["0" + digit for digit in key_hash.hex()]))
+    return key_hash.hex().encode().translate(_DIGITS)
+
+
+def _nibble(key_hash: bytes, depth: int) -> int:
+    pair = key_hash[depth >> 1]
+    return pair & 15 if depth & 1 else pair >> 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,7 @@ class StateTree:
             return leaf
         groups: dict[int, dict[bytes, Child]] = {}
         for key_hash, leaf in leaves.items():
-            groups.setdefault(nibbles(key_hash)[len(path)], {})[key_hash] = leaf
+            groups.setdefault(_nibble(key_hash, len(path)), {})[key_hash] = leaf
         branch = {}
         for slot, group in groups.items():
             grown = self._grow(path + bytes([slot]), group)
@@ -249,8 +260,7 @@ def check_proof(root: bytes, key: str, record: bytes | None, proof: TreeProof) -
             return False
         rest = iter(step.siblings)
         hashes = [current if slot == way[depth] and current is not None else next(rest) for slot in step.slots]
-        bitmap = sum(1 << slot for slot in step.slots)
-        current = sha256(b"\x01" + bitmap.to_bytes(2, "big") + b"".join(hashes)).digest()
+        current = sha256(b"\x01" + _bitmap(step.slots) + b"".join(hashes)).digest()
     return current == root
 
 

@@ -51,7 +51,8 @@ def deliveries(call: Call, changes: Changes) -> Violation | None:
         metered = old is None or (old["status"] == "matched") != (new["status"] == "matched")
         if metered and f"{SHARES}{place_of(new)}/{new['id']}" not in changes.raw:
             return Violation.DELIVERY
-    places = {key[len(SHARES) :].rpartition("/")[0] for key in shares}
+    # A share that is new delivers nothing yet, so that a trade costs no look at all the others of its interval.
+    places = {key[len(SHARES) :].rpartition("/")[0] for key in shares if changes.old(key) is not None}
     places |= {key[len(READINGS) :] for key in changes.below(READINGS)}
     for place in sorted(places):
         reading = changes.current(READINGS + place)
