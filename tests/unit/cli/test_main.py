@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli.main import COMMANDS, GROUPS, app
 
+OPERATIONS = (Path(__file__).resolve().parents[3] / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
 NO_JSON_OPTION = {"ca serve", "gateway", "meter simulate", "sim golden"}
 """Commands that serve until they are ended have no result to print; what `sim golden` prints is JSON anyway."""
 
@@ -77,6 +82,57 @@ def test_every_command_is_completed(words: tuple[str, ...]) -> None:
     for number, word in enumerate(words):
         assert word in completions(" ".join(["wattq", *words[:number], word[:1]]))
     assert "--help" in completions(" ".join(["wattq", *words, "--h"]))
+
+
+def script_of(shell: str) -> str:
+    result = CliRunner().invoke(app, [], env={"_WATTQ_COMPLETE": f"source_{shell}"}, prog_name="wattq")
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_bash_completes_as_documented(tmp_path: Path) -> None:
+    """In a bash of its own, as the line in docs/OPERATIONS.md sets it up."""
+    assert 'eval "$(_WATTQ_COMPLETE=source_bash wattq)"' in OPERATIONS
+    script = """
+        set -eu
+        eval "$(_WATTQ_COMPLETE=source_bash wattq)"
+        COMP_WORDS=(wattq market o) COMP_CWORD=2
+        _wattq_completion wattq
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    told = subprocess.run(
+        ["bash", "--norc", "-c", script], env={**os.environ, "PATH": path, "HOME": str(tmp_path)}, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "order" in told.stdout.split()
+    assert "trades" not in told.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment", "registers"),
+    [
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "wattq market o"}, "compdef _wattq_completion wattq"),
+        (
+            "fish",
+            {"_TYPER_COMPLETE_ARGS": "wattq market o", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+            "complete --command wattq",
+        ),
+    ],
+)
+def test_zsh_and_fish_are_answered_as_their_scripts_ask(
+    shell: str, environment: dict[str, str], registers: str
+) -> None:
+    assert f"_WATTQ_COMPLETE=source_{shell} wattq" in OPERATIONS
+    script = script_of(shell)
+    assert registers in script
+    assert f"_WATTQ_COMPLETE=complete_{shell}" in script
+    asked = {"_WATTQ_COMPLETE": f"complete_{shell}", **environment}
+    result = CliRunner().invoke(app, [], env=asked, prog_name="wattq")
+    assert result.exit_code == 0, result.output
+    assert "order" in result.stdout
+    assert "trades" not in result.stdout
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
