@@ -14,7 +14,7 @@ export default {
   "explorer.away": "not connected",
 
   "explorer.find": "Find",
-  "explorer.find.what": "Height, hash or transaction",
+  "explorer.find.what": "Height or hash",
   "explorer.find.nothing": "A block's height, or the 64 digits of a hash or a transaction.",
   "explorer.find.unknown": "Nothing here has this name, or it is not yours to see.",
 

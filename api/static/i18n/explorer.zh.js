@@ -14,7 +14,7 @@ export default {
   "explorer.away": "未连接",
 
   "explorer.find": "查找",
-  "explorer.find.what": "高度、哈希或交易",
+  "explorer.find.what": "高度或哈希",
   "explorer.find.nothing": "请输入区块高度，或哈希、交易的 64 位十六进制数字。",
   "explorer.find.unknown": "这里没有此名称的内容，或者您无权查看。",
 

@@ -54,7 +54,7 @@ export default {
   "register.role.seller": "我卖电",
   "register.role.operator": "运营方",
   "register.role.regulator": "监管方",
-  "register.role.arbiter": "仲裁方",
+  "register.role.arbiter": "仲裁人",
   "register.role.gateway": "网关",
   "register.role.node": "节点",
   "register.code": "准入码（如有）",

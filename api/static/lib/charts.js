@@ -14,6 +14,7 @@ const HOUR_MS = 3_600_000;
 const STEPS_H = [0.25, 0.5, 1, 2, 3, 4, 6, 12, 24];
 const CHAR_PX = 7;
 const LABEL_PX = 20;
+const END_PX = 72;
 const PAD = { top: 26, right: 14, bottom: 30 };
 const COLOURS = 4;
 const BAR_SHARE = 0.78;
@@ -91,9 +92,10 @@ function axes(frame, x, y) {
     svg("line", { class: "axis", x1: frame.start, x2: frame.end, y1: frame.py(mark), y2: frame.py(mark) }),
     svg("text", { x: frame.start - 6, y: frame.py(mark) + 4, "text-anchor": "end" }, y.format(mark)),
   ]);
-  const labelled = (x.isTime ? momentsOf(frame) : roundMarks(frame)).map((at) => {
+  const marked = (x.isTime ? momentsOf(frame) : roundMarks(frame));
+  const labelled = marked.filter((at, index) => hasRoom(frame, at, marked[index - 1])).map((at) => {
     const left = frame.px(at);
-    const anchor = left > frame.end - LABEL_PX ? "end" : "middle";
+    const anchor = isAtEnd(frame, at) ? "end" : "middle";
     return svg("text", { x: left, y: frame.floor + 18, "text-anchor": anchor }, x.format(at));
   });
   const names = [
@@ -101,6 +103,13 @@ function axes(frame, x, y) {
     x.label && svg("text", { x: frame.end, y: 11, class: "unit", "text-anchor": "end" }, x.label),
   ];
   return svg("g", { "aria-hidden": "true" }, lines, labelled, names);
+}
+
+const isAtEnd = (frame, at) => frame.px(at) > frame.end - LABEL_PX;
+
+/** A label at the end stands to the left of its mark, where the one before it may be in the way. */
+function hasRoom(frame, at, before) {
+  return before === undefined || !isAtEnd(frame, at) || frame.px(at) - frame.px(before) > END_PX;
 }
 
 /** Round values from `from` to `to`, as many as have room: whole ones, as prices are. */

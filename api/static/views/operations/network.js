@@ -66,7 +66,7 @@ function organisations(view) {
       view.button("gov.organisations", "organisations", () => governance.setOrganisations(context, state), { style: "" }), view.button("gov.arbiter", "arbiter", () => governance.setArbiter(context, state), { style: "" }))),
     facts([
       [t("field.organisations"), terms.organisations.join(", ")], [t("field.threshold"), t("network.of", { threshold: terms.threshold, count: terms.organisations.length })],
-      [t("role.arbiter"), arbiter === null ? t("network.noarbiter") : view.nameOf(arbiter.signer)],
+      [t("register.role.arbiter"), arbiter === null ? t("network.noarbiter") : view.nameOf(arbiter.signer)],
     ]));
 }
 
