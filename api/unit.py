@@ -37,6 +37,9 @@ from sdk.methods import NodeStatus, StateDatabaseStatus
 from sdk.rounds import Rounds
 from sdk.transports import connect
 
+VERSION = version("wattquorum")
+"""Read once: the metadata are a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -53,7 +56,7 @@ class Site:
     watch: NodeMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "watch", NodeMetrics(self.metrics, self.name, version("wattquorum")))
+        object.__setattr__(self, "watch", NodeMetrics(self.metrics, self.name, VERSION))
 
 
 class Consensus(Protocol):
@@ -149,7 +152,7 @@ class Unit:
         ledger, projector = self.ledger, self.projector
         return NodeStatus(
             name=self.site.name,
-            version=version("wattquorum"),
+            version=VERSION,
             chain=self.genesis.chain_id.hex(),
             channel=self.genesis.channel,
             executed_height=ledger.height,

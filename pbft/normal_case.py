@@ -72,7 +72,7 @@ class NormalCase:
             in_flight = core.next_sequence - 1 - core.executed
             if in_flight >= core.config.pipeline_depth:
                 return
-            if core.pool.due(core.now.timer_ms, in_flight <= 0):
+            if core.pool.due(core.now.timer_ms, max(0, in_flight)):
                 self._propose(core.pool.take())
             elif in_flight <= 0 and core.now.timer_ms >= self._proposed_ms + core.config.block_idle_ms_max:
                 self._propose([])
@@ -107,7 +107,7 @@ class NormalCase:
         if in_flight >= core.config.pipeline_depth:
             return None
         if in_flight > 0:
-            return core.pool.due_at_ms()
+            return core.pool.due_at_ms(in_flight)
         return self._proposed_ms + core.config.block_idle_ms_max
 
     # ------------------------------------------------------------------------------------------- as backup

@@ -325,19 +325,16 @@ class Pool:
 
     # --------------------------------------------------------------------------------------- as primary
 
-    def due(self, now_ms: int, pipeline_idle: bool) -> bool:
+    def due(self, now_ms: int, in_flight: int) -> bool:
         """Whether to batch now: at once when nothing is in flight, by size or by delay under load."""
-        oldest_ms = self.oldest_fresh_ms()
-        if oldest_ms is None:
-            return False
-        if pipeline_idle or len(self._fresh) >= self._config.batch_transactions_max:
-            return True
-        return oldest_ms + self._config.batch_delay_ms_max <= now_ms
+        at_ms = self.due_at_ms(in_flight)
+        return at_ms is not None and (at_ms <= now_ms or len(self._fresh) >= self._config.batch_transactions_max)
 
-    def due_at_ms(self) -> int | None:
-        """When the delay of the oldest fresh request ends."""
+    def due_at_ms(self, in_flight: int) -> int | None:
+        """When the oldest fresh request has waited long enough for others to go with it: the longer, the more blocks
+        are in flight, since what those cost falls with their number and a request would wait behind them anyway."""
         oldest_ms = self.oldest_fresh_ms()
-        return None if oldest_ms is None else oldest_ms + self._config.batch_delay_ms_max
+        return None if oldest_ms is None else oldest_ms + self._config.batch_delay_ms_max * in_flight
 
     def take(self) -> list[PoolRequest]:
         """The next batch's requests, one client after another, within the limits on count, bytes and gas.
