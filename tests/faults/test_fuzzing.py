@@ -25,7 +25,9 @@ from faults.writing import write_scenario
 
 DRAWN = [draw(seed) for seed in range(300)]
 LOSSES = {"rot", "lose_log", "lose_ledger"}
-NEVER = {"start", "begin_anew", "ring", "join", "unclog", "validators", "pause", "full_disk"}
+NEVER = {
+    "start", "begin_anew", "ring", "join", "unclog", "validators", "pause", "full_disk", "wire", "sever", "half_open",
+}  # fmt: skip
 """Kinds that are not drawn: what undoes others, what only liars do, what one target alone can, changes of who votes."""
 
 

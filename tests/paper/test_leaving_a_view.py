@@ -156,7 +156,7 @@ def test_a_backlog_of_blocks_without_anything_new_stops_no_time_out_and_is_not_t
     liar, old = net.nodes[0].replica, request("victim:old")
     propose = liar._normal._propose
     liar._normal._propose = lambda requests: propose([old])  # type: ignore[method-assign]  # the liar's
-    liar.core.pool.due = lambda now_ms, pipeline_idle: True  # type: ignore[method-assign]
+    liar.core.pool.due = lambda now_ms, in_flight: True  # type: ignore[method-assign]
     net.submit(1, "victim:new")
     net.advance(1_500)
     assert min(len(items) for items in net.waiting.values()) > 20, "a backlog of more than a second"
