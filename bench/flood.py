@@ -259,8 +259,8 @@ class _Run:
     # ------------------------------------------------------------------------------------------ figures
 
     def _figures(self, turn: _Turn, results: Sequence[LoadResult], told: _Told) -> dict[str, Any]:
-        calm = _window(results, turn.calm_s, turn.begin_s)
-        flooded = _window(results, turn.measured_s, turn.end_s)
+        calm = window(results, turn.calm_s, turn.begin_s)
+        flooded = window(results, turn.measured_s, turn.end_s)
         known = told.before.rejects
         rejects = {reason: count - known.get(reason, 0) for reason, count in told.after.rejects.items()}
         calm_cost, flooded_cost = _cost_ms(told.calm_cpu_s, calm), _cost_ms(told.flooded_cpu_s, flooded)
@@ -268,12 +268,12 @@ class _Run:
             "flood": turn.flood.name,
             "calm": calm,
             "flooded": flooded,
-            "ratio": _ratio(flooded["tx_per_s"], calm["tx_per_s"]),
-            "p99_ratio": _ratio(flooded["latency_ms"]["p99"], calm["latency_ms"]["p99"]),
+            "ratio": ratio(flooded["tx_per_s"], calm["tx_per_s"]),
+            "p99_ratio": ratio(flooded["latency_ms"]["p99"], calm["latency_ms"]["p99"]),
             "ratio_by_client": [
-                _ratio(
-                    _window([result], turn.measured_s, turn.end_s)["tx_per_s"],
-                    _window([result], turn.calm_s, turn.begin_s)["tx_per_s"],
+                ratio(
+                    window([result], turn.measured_s, turn.end_s)["tx_per_s"],
+                    window([result], turn.calm_s, turn.begin_s)["tx_per_s"],
                 )
                 for result in results
             ],
@@ -286,7 +286,7 @@ class _Run:
         }
 
 
-def _window(results: Sequence[LoadResult], from_s: float, until_s: float) -> dict[str, Any]:
+def window(results: Sequence[LoadResult], from_s: float, until_s: float) -> dict[str, Any]:
     """Throughput and latencies of the transactions whose receipts were verified between two moments."""
     found = [
         latency_ms
@@ -312,7 +312,7 @@ def _cpu_s(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _ratio(value: float | None, base: float | None) -> float | None:
+def ratio(value: float | None, base: float | None) -> float | None:
     return round(value / base, 3) if value is not None and base else None
 
 

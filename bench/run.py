@@ -8,7 +8,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -112,25 +112,29 @@ async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def network(
-    nodes: int, extra: str, contracts: ContractSet, say: Say, couchdb_urls: tuple[str, ...] = ()
+    nodes: int, extra: str, contracts: ContractSet, say: Say, couchdb_urls: tuple[str, ...] = (), lab: bool = False
 ) -> AsyncIterator[Cluster]:
-    """A network that runs on ports and in a directory of its own; ended and removed at the end."""
+    """A network that runs on ports and in a directory of its own; ended and removed at the end. Its processes end with
+    this one, however that ends. ``lab``: of nodes that take a lab's orders."""
     with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name, claim_ports(nodes * PORTS_A_NODE) as block:
         directory = Path(name) / "net"
-        text = configuration_text(nodes, block.first, couchdb_urls) + extra
+        text = configuration_text(nodes, block.first, couchdb_urls, lab) + extra
         prepare(directory, parse(text, "bench"), text, contracts)
-        cluster = Cluster(directory)
+        leash, held = os.pipe()
+        cluster = Cluster(directory, leash)
         try:
             say(f"starting {nodes} nodes")
-            await cluster.up()
+            await cluster.up(lab={} if lab else None)
             yield cluster
         finally:
             await cluster.down()
+            os.close(held)
+            os.close(leash)
 
 
-def configuration_text(nodes: int, first: int, couchdb_urls: tuple[str, ...]) -> str:
+def configuration_text(nodes: int, first: int, couchdb_urls: tuple[str, ...], lab: bool = False) -> str:
     """A network of so many nodes on the ports from ``first`` on, with a CouchDB for each or with none."""
-    lines = ["[network]", 'name = "wattquorum-bench"']
+    lines = ["[network]", 'name = "wattquorum-bench"', *(["lab = true"] if lab else [])]
     if couchdb_urls:  # databases of its own for each run, since each is another chain
         lines += ["[state]", 'backend = "couchdb"', f'database_prefix = "wattquorum-bench-{time.time_ns()}"']
     for node in range(nodes):
@@ -140,13 +144,14 @@ def configuration_text(nodes: int, first: int, couchdb_urls: tuple[str, ...]) ->
     return "\n".join(lines) + "\n"
 
 
-async def admit_clients(cluster: Cluster, options: BenchOptions) -> list[LoadPlan]:
-    """A seller with meters and a buyer, both with money, for each client process."""
-    office = Office(cluster)
+async def admit_clients(cluster: Cluster, options: BenchOptions, hosts: Sequence[str] = ()) -> list[LoadPlan]:
+    """A seller with meters and a buyer, both with money, for each client process. ``hosts``: whose clients they are, in
+    turn; all nodes' if it is left out."""
+    office, hosts = Office(cluster), hosts or cluster.names
     meters = 1 + int(options.warm_up_s + options.measure_s) // METER_S
     plans = []
     for number in range(options.clients):
-        endpoint = f"unix:{cluster.home(cluster.names[number % options.nodes]) / 'node.sock'}"
+        endpoint = f"unix:{cluster.home(hosts[number % len(hosts)]) / 'node.sock'}"
         sellers = tuple(f"seller{number}-{meter}" for meter in range(meters))
         buyers = f"buyer{number}"
         plans.append(

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from bench.attack import AttackOptions, run_attacks
+from bench.attack_plot import draw
 from bench.flood import FloodOptions, run_floods
 from bench.run import BenchError, BenchOptions, run_bench
 from bench.state import compare
@@ -16,6 +21,8 @@ from cli.contracts import shipped_contracts
 from cluster import ClusterError
 from sdk.errors import SdkError
 from sdk.ports import NoFreePorts
+
+TABLE_CHARS = 120
 
 
 def bench(
@@ -29,7 +36,13 @@ def bench(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each state database is measured.")] = 3,
     floods: Annotated[bool, typer.Option("--floods", help="Measure what floods cost honest clients.")] = False,
-    only: Annotated[list[str], typer.Option(help="Only floods or state databases whose name has this in it.")] = [],  # noqa: B006
+    attacks: Annotated[
+        bool, typer.Option("--attacks", help="Measure what a crashed or slow primary and floods leave of throughput.")
+    ] = False,
+    only: Annotated[
+        list[str], typer.Option(help="Only floods, attacks or state databases whose name has this in it.")
+    ] = [],  # noqa: B006
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="With --attacks: draw them, as SVG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Start a network, load it, and print throughput, latency and the ratio to the signature limit.
@@ -44,6 +57,11 @@ def bench(
 
     Example: wattq bench --floods --only "observer" --json
 
+    With --attacks four nodes meet one thing after another in one run: the primary crashes, it is slow, a client
+    floods, a replica floods; throughput and latency are told as shares of the fault-free ones right before.
+
+    Example: wattq bench --attacks --plot attacks.svg
+
     Exit codes: 0 measured, 1 something failed under load, 2 the bench could not run.
     """
     options, urls = BenchOptions(nodes, clients, outstanding, warm_up, seconds), tuple(couchdb_url or ())
@@ -53,6 +71,9 @@ def bench(
     run: Coroutine[Any, Any, dict[str, Any]]
     if urls:
         run, as_json = compare(options, shipped_contracts(), urls, repeats, _say, tuple(only)), True
+    elif attacks:
+        wanted = AttackOptions(outstanding, attack_s=seconds, only=tuple(only))
+        run = run_attacks(wanted, shipped_contracts(), _say)
     elif floods:
         run = run_floods(FloodOptions(outstanding, flood_s=seconds, only=tuple(only)), shipped_contracts(), _say)
     else:
@@ -62,8 +83,12 @@ def bench(
     except (BenchError, ClusterError, NoFreePorts, SdkError) as error:
         typer.echo(f"wattq bench: {error}", err=True)
         raise typer.Exit(2) from None
+    if plot is not None and attacks:
+        _draw(figures, plot)
     if as_json:
         typer.echo(json.dumps(figures))
+    elif attacks:
+        _tell_attacks(figures)
     else:
         for name, value in figures.items():
             typer.echo(f"{name:<26} {value}")
@@ -73,3 +98,37 @@ def bench(
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
+
+
+def _draw(figures: dict[str, Any], path: Path) -> None:
+    try:
+        draw(figures, path)
+    except ImportError:
+        typer.echo("wattq bench: the picture needs Matplotlib: pip install 'wattquorum[bench]'", err=True)
+    except OSError as error:
+        typer.echo(f"wattq bench: {error}", err=True)
+
+
+def _tell_attacks(figures: dict[str, Any]) -> None:
+    """A line an attack, and what the machine could do at all."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("attack", no_wrap=True)
+    for title in ("tx/s calm", "attacked", "share", "p50 ms", "p99 ms", "silence ms", "view"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for attack in figures["attacks"]:
+        calm, attacked, share = attack["calm"], attack["attacked"], attack["throughput_share"]
+        table.add_row(
+            attack["attack"],
+            f"{calm['tx_per_s']:.1f}",
+            f"{attacked['tx_per_s']:.1f}",
+            "-" if share is None else f"{share:.0%}",
+            *(f"{_ms(calm['latency_ms'][which])} / {_ms(attacked['latency_ms'][which])}" for which in ("p50", "p99")),
+            " / ".join(f"{silence:,}" for silence in attack["longest_silence_ms"]),
+            f"{attack['views'][0]} to {attack['views'][1]}",
+        )
+    Console(width=TABLE_CHARS, highlight=False).print(table)
+    typer.echo(f"load average {figures['load_average'][0]}, {figures['cores']} cores; {figures['failed']} failed")
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"

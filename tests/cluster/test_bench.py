@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.attack import AttackOptions, run_attacks
 from bench.flood import FLOODS, FloodOptions, run_floods
 from bench.load import PHASES
 from bench.run import BenchOptions, run_bench
@@ -40,6 +41,21 @@ async def test_a_short_bench_of_floods() -> None:
         calm, flooded = flood["calm"]["tx_per_s"], flood["flooded"]["tx_per_s"]
         assert calm == 0 or flood["ratio"] == pytest.approx(flooded / calm, abs=1e-3)
         assert flood["rejects"], "the nodes noticed"
+    assert figures["failed"] == 0
+
+
+@pytest.mark.full
+@pytest.mark.row(12)
+async def test_a_short_bench_of_attacks() -> None:
+    options = AttackOptions(outstanding=4, calm_s=2.0, attack_s=4.0, only=("slow primary", "flooding client"))
+    figures = await run_attacks(options, shipped_contracts(), lambda text: None)
+    slow, flooded = figures["attacks"]
+    assert (slow["attack"], flooded["attack"]) == ("slow primary", "flooding client")
+    assert slow["attacked"]["tx_per_s"] < slow["calm"]["tx_per_s"]
+    assert slow["throughput_share"] == pytest.approx(slow["attacked"]["tx_per_s"] / slow["calm"]["tx_per_s"], abs=1e-3)
+    assert slow["longest_silence_ms"][1] > 0
+    assert flooded["flooder_messages"] > 0
+    assert sum(figures["tx_by_second"]) >= slow["calm"]["transactions"] + flooded["attacked"]["transactions"]
     assert figures["failed"] == 0
 
 

@@ -1,0 +1,261 @@
+"""Performance under attack: throughput and latency as shares of the fault-free figures of the same run.
+
+One network of four lab nodes and two clients under steady load. One attack after another, each with a calm window right
+before it, so that a machine that grows slower or faster does not look like an attack: a primary that crashes, one that
+is slow, a client that floods, and a replica that floods in the last node's place, which is down in the calm window too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from bench.flood import LEAD_S, WARM_UP_S, inadmissible, ratio, useless_requests, window
+from bench.flooders import ClientFlood, Flooded, PeerFlood, flood
+from bench.limit import cores, measure_signatures
+from bench.load import LoadResult
+from bench.run import BenchError, BenchOptions, Say, admit_clients, load, machine_figures, network
+from ca.keys import SigningKey
+from cluster import LAB_NODE, Cluster, ContractSet
+from ledger.genesis import load_genesis
+from sdk.client import EXPIRY_BLOCKS, AsyncClient
+from sdk.process import socket_path
+from sdk.transports import connect
+
+NODES = 4
+HOSTS = ("node2", "node3")
+"""Whose clients the honest ones are: neither the first primary nor whoever floods."""
+FLOODER = "node4"
+SLOW_MS = 1_000
+"""By which everything of a slow primary is late: half of what a request may wait before anybody complains."""
+STRANGE = 1_000
+"""Requests of somebody whom nobody knows, which a flooding client sends again and again."""
+REST_S = 4.0
+"""After an attack, before the next calm window."""
+RECOVERY_S_MAX = 60.0
+"""For a node that was killed to answer again; the load goes on so much longer."""
+LOOK_S = 0.1
+ANSWER_S_MAX = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttackOptions:
+    """``only``: names of attacks, or a part of them; all if empty."""
+
+    outstanding: int = 32
+    calm_s: float = 8.0
+    attack_s: float = 12.0
+    only: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> list[str]:
+        return [name for name in ATTACKS if not self.only or any(part in name for part in self.only)]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One attack: its times by the wall clock, and in which epochs and views it began and ended."""
+
+    name: str
+    calm_s: float
+    begin_s: float = 0.0
+    end_s: float = 0.0
+    views: list[str] = field(default_factory=list)
+    flooded: Flooded | None = None
+
+
+async def run_attacks(options: AttackOptions, contracts: ContractSet, say: Say) -> dict[str, Any]:
+    """Measure; the figures by attack. Ends and removes everything that it started."""
+    if not options.chosen:
+        raise BenchError(f"no such attack; there are: {'; '.join(ATTACKS)}")
+    async with network(NODES, "", contracts, say, lab=True) as cluster:
+        return await _Run(cluster, options, say).run()
+
+
+class _Run:
+    def __init__(self, cluster: Cluster, options: AttackOptions, say: Say) -> None:
+        self._cluster, self._options, self._say = cluster, options, say
+        self._turns: list[_Turn] = []
+
+    async def run(self) -> dict[str, Any]:
+        options, chosen = self._options, self._options.chosen
+        turn_s = options.calm_s + LEAD_S + options.attack_s + REST_S
+        total_s = 2 * WARM_UP_S + turn_s * len(chosen) + REST_S
+        total_s += RECOVERY_S_MAX if CRASHED_PRIMARY in chosen else 0.0
+        bench = BenchOptions(NODES, len(HOSTS), options.outstanding, 0.0, total_s)
+        plans = await admit_clients(self._cluster, bench, HOSTS)
+        self._strange = await self._strangers(plans[0].endpoint)
+        before = measure_signatures()
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as self._pool:
+            start_at_s = time.time() + WARM_UP_S
+            loading = asyncio.get_running_loop().create_task(load(plans, start_at_s))
+            try:
+                await asyncio.sleep(start_at_s + WARM_UP_S - time.time())
+                for number, name in enumerate(chosen):
+                    self._say(f"{number + 1} of {len(chosen)}: {name}")
+                    await self._turn(name)
+                self._say("waiting for the load's end")
+            finally:
+                results = await loading
+        if self._turns[-1].end_s > start_at_s + total_s:
+            raise BenchError("the load ended before the last attack did: this machine is too busy")
+        limits = [cost.limit_tx_per_s(NODES, cores()) for cost in (before, measure_signatures())]
+        return {
+            "attacks": [self._figures(turn, results) for turn in self._turns],
+            "tx_by_second": _by_second(results, start_at_s, self._turns[-1].end_s),
+            "began_at_s": [round(turn.begin_s - start_at_s, 1) for turn in self._turns],
+            "ended_at_s": [round(turn.end_s - start_at_s, 1) for turn in self._turns],
+            "signature_limit_before_tx_per_s": round(limits[0], 1),
+            "signature_limit_after_tx_per_s": round(limits[1], 1),
+            "honest_clients": len(HOSTS),
+            "outstanding_per_client": options.outstanding,
+            "slow_primary_ms": SLOW_MS,
+            "failed": sum(result.failed for result in results),
+            "refused": sum(result.refused for result in results),
+            **machine_figures(),
+        }
+
+    async def _strangers(self, endpoint: str) -> ClientFlood:
+        genesis = load_genesis(self._cluster.directory / "genesis.json")
+        async with AsyncClient([connect(endpoint)], genesis, SigningKey.generate()) as stranger:
+            expires = (await stranger.status()).executed_height + EXPIRY_BLOCKS
+            strange = await useless_requests(stranger, range(STRANGE), expires)
+        return ClientFlood(endpoint, inadmissible(strange, ()), True, 0.0, 0.0)
+
+    async def _turn(self, name: str) -> None:
+        if name == FLOODING_REPLICA:
+            await self._cluster.stop(FLOODER)
+            await asyncio.sleep(REST_S)
+        turn = _Turn(name, time.time())
+        self._turns.append(turn)
+        await asyncio.sleep(self._options.calm_s)
+        turn.views.append(await self._view())
+        await ATTACKS[name](self, turn)
+        turn.views.append(await self._view())
+        await asyncio.sleep(REST_S)
+
+    async def _attacked(self, turn: _Turn, lead_s: float = 0.0) -> None:
+        """The window in which an attack that has begun is measured."""
+        turn.begin_s = time.time() + lead_s
+        turn.end_s = turn.begin_s + self._options.attack_s
+        await asyncio.sleep(turn.end_s - time.time())
+
+    # ----------------------------------------------------------------------------------------------- attacks
+
+    async def _crashed_primary(self, turn: _Turn) -> None:
+        """From the very moment in which it dies: the time without a primary is in the figures."""
+        name = await self._primary()
+        self._cluster.kill(name)
+        await self._attacked(turn)
+        await self._cluster.wait_gone(name)
+        self._cluster.start(name, LAB_NODE)
+        await self._cluster.wait_ready(name, RECOVERY_S_MAX)
+
+    async def _slow_primary(self, turn: _Turn) -> None:
+        home = self._cluster.home(await self._primary())
+        await _order_links(home, {"*": {"delay_ms": SLOW_MS}})
+        await self._attacked(turn)
+        await _order_links(home, {})
+
+    async def _flooding_client(self, turn: _Turn) -> None:
+        requests = self._strange
+        await self._flooded(
+            turn, lambda from_s, until_s: ClientFlood(requests.endpoint, requests.requests, True, from_s, until_s)
+        )
+
+    async def _flooding_replica(self, turn: _Turn) -> None:
+        genesis, home = self._cluster.directory / "genesis.json", self._cluster.home(FLOODER)
+        port = self._cluster.section(FLOODER).peer_port
+        await self._flooded(
+            turn, lambda from_s, until_s: PeerFlood("fetches", genesis, home, port, (), from_s, until_s)
+        )
+
+    async def _flooded(self, turn: _Turn, plan: Callable[[float, float], ClientFlood | PeerFlood]) -> None:
+        begin_s = time.time()
+        until_s = begin_s + LEAD_S + self._options.attack_s
+        flooding = asyncio.get_running_loop().run_in_executor(self._pool, flood, plan(begin_s, until_s))
+        await self._attacked(turn, LEAD_S)
+        turn.flooded = await flooding
+
+    # ----------------------------------------------------------------------------------------------- looking
+
+    async def _primary(self) -> str:
+        deadline_s = time.monotonic() + ANSWER_S_MAX
+        while (status := await self._cluster.status(HOSTS[0])) is None:
+            if time.monotonic() > deadline_s:
+                raise BenchError(f"{HOSTS[0]} does not say who leads")
+            await asyncio.sleep(LOOK_S)
+        return status.primary
+
+    async def _view(self) -> str:
+        """The newest epoch and view in which somebody stands."""
+        told = await asyncio.gather(*(self._cluster.status(name) for name in HOSTS))
+        epoch, view = max(((status.epoch, status.view) for status in told if status is not None), default=(0, 0))
+        return f"{epoch}.{view}"
+
+    def _figures(self, turn: _Turn, results: Sequence[LoadResult]) -> dict[str, Any]:
+        before_s = turn.calm_s + self._options.calm_s
+        calm, attacked = window(results, turn.calm_s, before_s), window(results, turn.begin_s, turn.end_s)
+        return {
+            "attack": turn.name,
+            "calm": calm,
+            "attacked": attacked,
+            "throughput_share": ratio(attacked["tx_per_s"], calm["tx_per_s"]),
+            "p50_times": ratio(attacked["latency_ms"]["p50"], calm["latency_ms"]["p50"]),
+            "p99_times": ratio(attacked["latency_ms"]["p99"], calm["latency_ms"]["p99"]),
+            "longest_silence_ms": [
+                _silence_ms(results, turn.calm_s, before_s),
+                _silence_ms(results, turn.begin_s, turn.end_s),
+            ],
+            "views": turn.views,
+            "flooder_messages": None if turn.flooded is None else turn.flooded.messages,
+        }
+
+
+CRASHED_PRIMARY, SLOW_PRIMARY = "crashed primary", "slow primary"
+FLOODING_CLIENT, FLOODING_REPLICA = "flooding client", "flooding replica"
+ATTACKS: dict[str, Callable[[_Run, _Turn], Awaitable[None]]] = {
+    CRASHED_PRIMARY: _Run._crashed_primary,
+    SLOW_PRIMARY: _Run._slow_primary,
+    FLOODING_CLIENT: _Run._flooding_client,
+    FLOODING_REPLICA: _Run._flooding_replica,
+}
+"""In this order: the last node is down in the end."""
+
+
+async def _order_links(home: Path, faults: dict[str, dict[str, int]]) -> None:
+    """Tell a lab node what befalls its links from now on (docs/LAB.md)."""
+    async with asyncio.timeout(ANSWER_S_MAX):
+        reader, writer = await asyncio.open_unix_connection(socket_path(home).with_suffix(".lab"))
+        try:
+            writer.write(json.dumps({"links": faults}).encode() + b"\n")
+            told = json.loads(await reader.readline())
+        finally:
+            writer.close()
+    if told.get("error"):
+        raise BenchError(f"{home.name}: {told['error']}")
+
+
+def _silence_ms(results: Sequence[LoadResult], from_s: float, until_s: float) -> int:
+    """The longest time in which no client verified a receipt."""
+    ended = (at_s for result in results for at_s in result.ended_at_s)
+    moments = sorted([from_s, *(at_s for at_s in ended if from_s <= at_s < until_s), until_s])
+    return round(1_000 * max(later - earlier for earlier, later in pairwise(moments)))
+
+
+def _by_second(results: Sequence[LoadResult], from_s: float, until_s: float) -> list[int]:
+    """Receipts verified in each second."""
+    counts = [0] * (int(until_s - from_s) + 1)
+    for result in results:
+        for at_s in result.ended_at_s:
+            if from_s <= at_s < until_s:
+                counts[int(at_s - from_s)] += 1
+    return counts
