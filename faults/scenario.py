@@ -27,7 +27,7 @@ Row: TypeAlias = Annotated[int, Meta(ge=1, le=ROWS)]
 Node: TypeAlias = int | Literal["primary"]
 Property: TypeAlias = Literal[
     "agreement", "kept", "validity", "integrity", "one vote", "membership", "exactly once", "linearizable", "money",
-    "acknowledged", "innocent", "quiet", "termination", "censorship", "storm", "assertion", "error",
+    "energy", "acknowledged", "innocent", "quiet", "termination", "censorship", "storm", "assertion", "error",
 ]  # fmt: skip
 """What checkers look after; the last two: a node ended by itself."""
 LIVENESS: frozenset[str] = frozenset({"termination", "censorship", "storm"})
@@ -156,9 +156,10 @@ class Topology(Strict, frozen=True, kw_only=True):
 class Workload(Strict, frozen=True, kw_only=True):
     """What clients do, each one operation after another. All histories are checked: ``registers`` reads, writes and
     compares-and-swaps two cells; ``counter`` adds to one that must count exactly; ``reads`` mostly reads; ``mixed``
-    does all of it; ``bank`` moves money between four accounts, and asks for all of it."""
+    does all of it; ``bank`` moves money between four accounts, and asks for all of it; on a ``market-day`` people trade
+    energy by the shipped contracts, and gateways report what meters counted, on a clock 900 times as fast."""
 
-    kind: Literal["mixed", "registers", "counter", "reads", "bank"] = "mixed"
+    kind: Literal["mixed", "registers", "counter", "reads", "bank", "market-day"] = "mixed"
     clients: Annotated[int, Meta(ge=1, le=5)] = 3
     operations: Annotated[int, Meta(ge=1, le=200)] = 8
 

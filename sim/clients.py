@@ -20,6 +20,8 @@ from ledger.receipts import Receipt, ReceiptInvalid, verify_receipt
 from pbft.evidence import Evidence, encode_evidence
 from sim import contract
 from sim.history import Operation
+from sim.market_day import GAS_LIMIT as MARKET_GAS_LIMIT
+from sim.market_day import Step, Trader
 from sim.setting import name_of
 
 if TYPE_CHECKING:
@@ -46,24 +48,26 @@ decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
 def envelope_of(
-    genesis: Genesis, key: SigningKey, nonce: int, contract_name: str, function: str, arguments: dict[str, Any]
-) -> Envelope:
+    genesis: Genesis, key: SigningKey, nonce: int, contract_name: str, function: str, arguments: dict[str, Any],
+    co_signers: Sequence[SigningKey] = (), gas_limit: int = GAS_LIMIT,
+) -> Envelope:  # fmt: skip
     """A signed call."""
+    keys = (key, *co_signers)
     payload = json.dumps(
         {
             "v": 1,
             "chain": genesis.chain_id.hex(),
             "channel": genesis.channel,
-            "signers": [key.signer],
+            "signers": [key.signer for key in keys],
             "contract": contract_name,
             "function": function,
             "args": arguments,
             "nonce": nonce,
             "expires_at_height": EXPIRES_AT_HEIGHT,
-            "gas_limit": GAS_LIMIT,
+            "gas_limit": gas_limit,
         }
     )
-    return envelope_from_text(payload, [(key.public_key, key.sign(payload.encode()))])
+    return envelope_from_text(payload, [(key.public_key, key.sign(payload.encode())) for key in keys])
 
 
 def choose(chance: random.Random, workload: str) -> tuple[str, str, dict[str, Any]]:
@@ -108,6 +112,9 @@ class SimClient:
         self._key = key
         self._chance = chance
         self._envelope: Envelope | None = None
+        self.trader: Trader | None = None
+        """What it is on a market day."""
+        self._step: Step | None = None
 
     @property
     def idle(self) -> bool:
@@ -123,13 +130,28 @@ class SimClient:
         if self._envelope is not None or not self.left:
             return
         self.left -= 1
+        if self.trader is not None:
+            self._trade(self.trader)
+            return
         contract_name, function, arguments = choose(self._chance, self._world.plan.workload)
         self.invoke(function, arguments, contract_name)
 
+    def _trade(self, trader: Trader) -> None:
+        step = self._step = trader.next()
+        keys = [trader.keys[name] for name in step.by]
+        envelope = envelope_of(
+            self._genesis, keys[0], len(self.history), step.contract, step.function, step.arguments, keys[1:],
+            MARKET_GAS_LIMIT,
+        )  # fmt: skip
+        self._pursue(envelope, step.function, step.arguments)
+
     def invoke(self, function: str, arguments: dict[str, Any], contract_name: str = contract.NAME) -> Envelope:
         """Begin one operation, and pursue it until a receipt proves its end."""
-        world = self._world
         envelope = envelope_of(self._genesis, self._key, len(self.history), contract_name, function, arguments)
+        return self._pursue(envelope, function, arguments)
+
+    def _pursue(self, envelope: Envelope, function: str, arguments: dict[str, Any]) -> Envelope:
+        world = self._world
         self._envelope = envelope
         self.history.append(
             Operation(self.number, function, arguments, envelope.tx_id, world.moment(), asked_ms=world.now_ms)
@@ -196,4 +218,7 @@ class SimClient:
         operation.waited_ms = self._world.now_ms - operation.asked_ms
         operation.code, operation.value = proven.code, proven.value
         self._world.note_answer(operation)
+        if self.trader is not None and self._step is not None:
+            self.trader.learn(self._step, proven.code, proven.value)
+            self._step = None
         self._world.later(1 + self._chance.randrange(PAUSE_MS_MAX), self._next)

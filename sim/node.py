@@ -109,7 +109,7 @@ class SimNode:
     @property
     def clock_ms(self) -> int:
         """What this node's clock says."""
-        return CLOCK_START_MS + self.skew_ms + self._world.now_ms
+        return CLOCK_START_MS + (self.skew_ms + self._world.now_ms) * self._world.clock_rate
 
     def _now(self) -> Instant:
         return Instant(self._world.now_ms, self.clock_ms)

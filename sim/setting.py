@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,11 +18,13 @@ from cryptography.x509.oid import NameOID
 from ca.keys import SigningKey
 from contracts.catalog import shipped_sources
 from contracts.machine import PythonMachine
+from contracts.parameters import MARKET_PARAMETERS
 from contracts.validation import MarketValidator
 from ledger.genesis import Genesis, GenesisLimits, GenesisValidator
 from ledger.ledger import Ledger
 from sim import contract
 from sim.disk import STORE, SimDisk
+from sim.market_day import MARKET_DAY
 from sim.plan import Disks, Plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,6 +33,8 @@ GENESIS_TIME_MS = 1_799_999_000_000
 CLIENTS_MAX = 8
 STAGES_KEPT_MAX = 32
 FIRST_SERIAL = 2
+TRADERS_SERIAL = 1_000
+TRADERS_MAX = 5
 SKIP_BLOCKS = 40
 SIGNED_MAX = 10_000
 """Signatures that a key remembers before it begins anew."""
@@ -75,6 +80,14 @@ def name_of(owner: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Who trades as a client on a market day: keys by what they are for, certificates (DER) of two of them."""
+
+    keys: Mapping[str, SigningKey]
+    certificates: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """What all worlds with one genesis share."""
 
@@ -86,19 +99,39 @@ class Stage:
     machine: PythonMachine
     pairs: dict[bytes, bytes | None]
     """What a commit store holds that has genesis and nothing else."""
+    traders: tuple[Person, ...] = ()
+    """One a client, on a market day."""
 
 
 def stage_of(plan: Plan) -> Stage:
     """The stage that a plan is played on; made once a process for all plans that agree on it."""
-    return _stage(plan.nodes, plan.newcomers, tuple(sorted(plan.genesis.items())), plan.workload == contract.BANK)
+    special = plan.workload if plan.workload in (contract.BANK, MARKET_DAY) else ""
+    return _stage(plan.nodes, plan.newcomers, tuple(sorted(plan.genesis.items())), special)
 
 
 @lru_cache(maxsize=STAGES_KEPT_MAX)
-def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...], has_bank: bool) -> Stage:
+def _stage(nodes: int, newcomers: int, limits: tuple[tuple[str, int], ...], workload: str) -> Stage:
     keys, operators, machine = node_keys(nodes + newcomers), operator_keys(), PythonMachine()
-    bank = {contract.BANK: contract.BANK_SOURCE} if has_bank else {}
-    genesis = make_genesis(keys, nodes, operators, dict(limits), bank)
+    more = {contract.BANK: contract.BANK_SOURCE} if workload == contract.BANK else {}
+    if workload == MARKET_DAY:
+        genesis = make_genesis(keys, nodes, operators, dict(limits), shipped_sources(), MARKET_PARAMETERS)
+        return Stage(genesis, keys, operators, machine, _pairs(genesis, machine), tuple(_traders(operators)))
+    genesis = make_genesis(keys, nodes, operators, dict(limits), more)
     return Stage(genesis, keys, operators, machine, _pairs(genesis, machine))
+
+
+def _traders(operators: list[SigningKey]) -> Iterator[Person]:
+    """Each with an operator of its own, whose nonces nobody else uses."""
+    root = SigningKey.from_seed(b"root")
+    for number, operator in enumerate(operators[:TRADERS_MAX]):
+        trader, gateway = (SimKey.from_seed(f"{who}{number}".encode()) for who in ("trader", "gateway"))
+        serial = TRADERS_SERIAL + 2 * number
+        certificates = {
+            "trader": _certificate(root, trader, f"trader{number}", "prosumer", serial, ca=False),
+            "gateway": _certificate(root, gateway, f"gateway{number}", "gateway", serial + 1, ca=False),
+        }
+        second = operators[number - 1]
+        yield Person({"trader": trader, "gateway": gateway, "operator": operator, "second": second}, certificates)
 
 
 def _pairs(genesis: Genesis, machine: PythonMachine) -> dict[bytes, bytes | None]:
@@ -114,6 +147,7 @@ def make_genesis(
     operators: list[SigningKey],
     limits: Mapping[str, int],
     more_contracts: Mapping[str, str],
+    parameters: Mapping[str, int] = MappingProxyType({}),
 ) -> Genesis:
     """Small limits, so that windows and checkpoints matter in short runs. The first ``validators`` keys vote."""
     root_key = SigningKey.from_seed(b"root")
@@ -132,7 +166,7 @@ def make_genesis(
         validators=tuple(GenesisValidator(name_of(i), key.public_key) for i, key in enumerate(keys[:validators])),
         roots=(root,),
         users=tuple(users),
-        parameters={"skip_blocks": SKIP_BLOCKS},
+        parameters={**parameters, "skip_blocks": SKIP_BLOCKS},
         contracts={"governance": shipped_sources()["governance"], contract.NAME: contract.SOURCE, **more_contracts},
         limits=GenesisLimits(**{**LIMITS, **limits}),
     )

@@ -28,8 +28,9 @@ from sim.disk import PowerCut
 from sim.faults import LOSSES, apply_fault, resolved, told, undo_fault
 from sim.frames import Frames
 from sim.history import Operation
+from sim.market_day import CLOCK_TOLERANCE_MS, INTERVAL_MS, MARKET_DAY, RATE, Board, Trader
 from sim.network import SimNetwork
-from sim.node import SimNode
+from sim.node import CLOCK_START_MS, SimNode
 from sim.plan import TIMEOUT_MS, TIMEOUT_MS_MAX, Fault, Plan, chance_of
 from sim.setting import Stage
 from sim.watch import StruckDown, Watch
@@ -96,6 +97,8 @@ class World:
         """How many arrived."""
         self.befallen = 0
         """Faults of the timeline, and power cuts."""
+        self.clock_rate = RATE if plan.workload == MARKET_DAY else 1
+        """How many ms of the nodes' clocks a ms of the run is."""
         self.submitted: set[bytes] = set()
         """Ids of the transactions that clients made."""
         self.made: list[Envelope] = []
@@ -115,6 +118,8 @@ class World:
             SimClient(self, number, plan.operations, stage.operators[number], self.chance_of(f"client/{number}"))
             for number in range(plan.clients)
         ]
+        if plan.workload == MARKET_DAY:
+            self._open_market()
         self.governor = SimClient(self, plan.clients, 0, stage.operators[plan.clients], self.chance_of("governor"))
         """An operator who does nothing but what the plan's timeline says."""
         self.reporters = [
@@ -126,6 +131,17 @@ class World:
             for number, wire in enumerate(plan.wires)
         ]
         self._bring_liars()
+
+    def _open_market(self) -> None:
+        board = Board()
+        for client in self.clients:
+            person = self.stage.traders[client.number]
+            chance = self.chance_of(f"trader/{client.number}")
+            client.trader = Trader(client.number, person.keys, person.certificates, board, chance, self._interval_now)
+            client.left += client.trader.entering
+
+    def _interval_now(self) -> int:
+        return (CLOCK_START_MS + self.now_ms * RATE) // INTERVAL_MS
 
     def _node(self, place: int) -> SimNode:
         plan = self.plan
@@ -152,6 +168,7 @@ class World:
             "view_change_timeout_ms_max": TIMEOUT_MS_MAX,
             "status_interval_ms": 400,
             "snapshot_gap_blocks": 64,
+            **({"clock_tolerance_ms": CLOCK_TOLERANCE_MS} if self.plan.workload == MARKET_DAY else {}),
         }
         scope = Scope(self.genesis.chain_id, self.genesis.channel, epoch.number)
         return ReplicaConfig(scope=scope, validators=epoch.keys, index=index, **{**fields, **self.plan.options})

@@ -34,6 +34,7 @@ from sim import contract
 from sim.checkers.linearizable import has_order
 from sim.faults import LOSSES
 from sim.history import Operation
+from sim.market_day import MARKET_DAY, faults_of
 from sim.plan import CALM_TIMEOUTS_MAX, HEALED_TIMEOUTS, SERVED_TIMEOUTS, TIMEOUT_MS_MAX
 from sim.transcript import encoded_evidence, told_evidence
 
@@ -116,6 +117,7 @@ def violations(scenario: Scenario, records: Records, remains: Remains, settled_m
     found += _effects(records, remains)
     found += _linearizable(records.history)
     found += _money(scenario, records, remains) if scenario.workload.kind == contract.BANK else []
+    found += faults_of(remains.state, records.history) if scenario.workload.kind == MARKET_DAY else []
     found += _acknowledged(records, remains)
     found += _waits(scenario, records, settled_ms)
     found += _innocent(records, remains)

@@ -20,20 +20,26 @@ from sdk.methods import SUBMIT, SignatureText, SubmitParams
 from sdk.transports import Transport, connect
 from sim.clients import EXPIRES_AT_HEIGHT, GAS_LIMIT, PAUSE_MS_MAX, RETRY_MS, choose
 from sim.history import Operation
+from sim.market_day import GAS_LIMIT as MARKET_GAS_LIMIT
+from sim.market_day import Trader
 from sim.nuisance import BAD_EVERY_MS, bad_texts
 from sim.plan import chance_of
 
 NUISANCE_TIMEOUT_S = 2.0
+NONCES = 100
+"""That each client has for itself, where several sign with one operator's key."""
 IN_FLIGHT_MAX = 64
 """A nuisance's requests that have no answer yet: beyond that it waits."""
 
 
 class RealClient:
-    """``number``: which of the clients. What it does is in ``records``, as soon as it is asked for."""
+    """``number``: which of the clients. What it does is in ``records``, as soon as it is asked for. ``trader``: what it
+    is on a market day."""
 
     def __init__(
-        self, number: int, key: SigningKey, urls: Sequence[str], genesis: Genesis, records: Records, seed: int
-    ) -> None:
+        self, number: int, key: SigningKey, urls: Sequence[str], genesis: Genesis, records: Records, seed: int,
+        trader: Trader | None = None,
+    ) -> None:  # fmt: skip
         self.number = number
         self.idle = False
         self.made: list[Signed] = []
@@ -42,13 +48,34 @@ class RealClient:
         endpoints = list(urls)
         self._chance.shuffle(endpoints)
         self._client = AsyncClient([connect(url) for url in endpoints], genesis, key)
+        self._trader = trader
+        keys = {} if trader is None else trader.keys
+        self._signing = {name: AsyncClient([connect(endpoints[0])], genesis, key) for name, key in keys.items()}
 
     async def run(self, operations: int, workload: str) -> None:
-        """So many operations of the workload, with pauses."""
-        for _ in range(operations):
+        """So many operations of the workload, with pauses; on a market day, behind those by which it enters."""
+        for _ in range(operations + (self._trader.entering if self._trader is not None else 0)):
             await asyncio.sleep(self._records.watch.seconds(1 + self._chance.randrange(PAUSE_MS_MAX)))
-            await self.invoke(*choose(self._chance, workload))
+            if self._trader is None:
+                await self.invoke(*choose(self._chance, workload))
+            else:
+                await self._trade(self._trader)
         self.idle = True
+
+    async def _trade(self, trader: Trader) -> None:
+        step = trader.next()
+        first, *others = step.by
+        signed = await self._signing[first].sign(
+            step.contract,
+            step.function,
+            step.arguments,
+            co_signers=[trader.keys[name] for name in others],
+            gas_limit=MARKET_GAS_LIMIT,
+            expires_at_height=EXPIRES_AT_HEIGHT,
+            nonce=NONCES * (1 + self.number) + len(self.made),
+        )
+        operation = await self._pursue(signed, step.function, step.arguments)
+        trader.learn(step, operation.code, operation.value)
 
     async def invoke(
         self, contract: str, function: str, arguments: dict[str, Any], co_signers: Sequence[SigningKey] = ()
@@ -63,6 +90,9 @@ class RealClient:
             expires_at_height=EXPIRES_AT_HEIGHT,
             nonce=1 + len(self.made),
         )
+        return await self._pursue(signed, function, arguments)
+
+    async def _pursue(self, signed: Signed, function: str, arguments: dict[str, Any]) -> Operation:
         self.made.append(signed)
         tx_id = sha256(signed.payload.encode()).digest()
         records = self._records
@@ -93,7 +123,8 @@ class RealClient:
         operation.code, operation.value = code, value
 
     async def close(self) -> None:
-        await self._client.close()
+        for client in (self._client, *self._signing.values()):
+            await client.close()
 
 
 class Nuisance:

@@ -76,7 +76,7 @@ class ProcessTarget:
         with claim_ports(ports_for(scenario)) as ports, self._place(scenario, seed) as place:
             leash, held = os.pipe()
             try:
-                stage = set_up(place, scenario, self._pace, ports.first, leash)
+                stage = set_up(place, scenario, self._pace, ports.first, leash, seed)
                 return await Run(scenario, stage, seed, self._pace, leash).play()
             finally:
                 os.close(held)
@@ -131,7 +131,9 @@ class Run:
         lab.clocks_ms.update({place: int(ms * pace) for place, ms in enumerate(topology.clocks_ms)})
         urls = [stage.cluster.rest_url(name) for name in stage.cluster.names]
         self._clients = [
-            RealClient(number, key, urls, stage.genesis, self._records, seed)
+            RealClient(
+                number, key, urls, stage.genesis, self._records, seed, stage.traders[number] if stage.traders else None
+            )
             for number, key in enumerate(stage.clients)
         ]
         self._governor = Governor(stage, lab, seed)

@@ -9,6 +9,7 @@ from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
 from sim.checkers.linearizable import linearizable
 from sim.checkers.liveness import censorship, quiet, termination
+from sim.checkers.market import energy
 from sim.checkers.money import money
 from sim.checkers.promises import acknowledged
 from sim.checkers.votes import innocent, integrity, membership, one_vote
@@ -27,6 +28,7 @@ CHECKERS: tuple[Checker, ...] = (
     exactly_once,
     linearizable,
     money,
+    energy,
     acknowledged,
     termination,
     censorship,

@@ -1,9 +1,10 @@
-"""The bank's money: what moves between accounts neither grows nor shrinks, in any state and in any answer."""
+"""The bank's and the market's money: what moves between accounts neither grows nor shrinks, in any state or answer."""
 
 from __future__ import annotations
 
 from ledger.values import decode_value
 from sim import contract
+from sim.checkers.market import market_faults
 from sim.node import SimNode
 from sim.world import World
 
@@ -14,7 +15,7 @@ def money(world: World) -> list[str]:
     """Every honest node's accounts add up to what they began with, none is below zero, and every total that a client
     was told is that sum."""
     if world.plan.workload != contract.BANK:
-        return []
+        return [fault for fault in market_faults(world) if fault.startswith("money:")]
     faults = []
     for node in world.honest:
         held = balances(node)

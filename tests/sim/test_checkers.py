@@ -21,6 +21,7 @@ from sim.checkers.agreement import agreement, kept
 from sim.checkers.effects import exactly_once, validity
 from sim.checkers.linearizable import has_order, linearizable
 from sim.checkers.liveness import censorship, quiet, served_ms_max, termination
+from sim.checkers.market import energy
 from sim.checkers.money import balances, money
 from sim.checkers.promises import acknowledged
 from sim.checkers.votes import innocent, integrity, membership, one_vote
@@ -268,8 +269,8 @@ def test_censorship_counts_from_the_last_fault_where_there_was_one(world: World)
 
 def test_every_checker_is_shown_failing() -> None:
     shown = {
-        agreement, kept, validity, integrity, one_vote, membership, exactly_once, linearizable, money, acknowledged,
-        termination, censorship, innocent, quiet,
+        agreement, kept, validity, integrity, one_vote, membership, exactly_once, linearizable, money, energy,
+        acknowledged, termination, censorship, innocent, quiet,
     }  # fmt: skip
     assert set(CHECKERS) == shown
 

@@ -22,6 +22,7 @@ from sim.setting import make_genesis, node_keys, operator_keys
 TX = b"t" * 32
 GENESIS = make_genesis(node_keys(4), 4, operator_keys(), {}, {})
 SCENARIO = Scenario(name="made-up", title="Made up", covers=(20,))
+MARKET = msgspec.structs.replace(SCENARIO, workload=Workload(kind="market-day"))
 BANK = msgspec.structs.replace(SCENARIO, workload=Workload(kind="bank"))
 
 
@@ -101,6 +102,18 @@ def rob(case: Case) -> None:
     case.remains.state["bank/account/a"] = {"balance": 99}
 
 
+def coin(case: Case) -> None:
+    case.scenario = MARKET
+    case.remains.state["credit/account/a"] = {"available": 1, "held": 0}
+
+
+def deliver_unmeasured(case: Case) -> None:
+    case.scenario = MARKET
+    trade = {"id": "t", "meter": "m", "interval": 1, "energy_wh": 5, "delivered_wh": 5, "source": "listing"}
+    listing = {"meter": "m", "interval": 1, "energy_wh": 5, "remaining_wh": 0}
+    case.remains.state |= {"settlement/trade/t": trade, "market/listing/l": listing}
+
+
 def tell_a_wrong_sum(case: Case) -> None:
     case.scenario = BANK
     case.records.history.append(Operation(1, "total", {}, b"v" * 32, 3, 4, "OK", 399, 2))
@@ -143,6 +156,8 @@ def end(case: Case) -> None:
         (misread, "linearizable"),
         (rob, "money"),
         (tell_a_wrong_sum, "money"),
+        (coin, "money"),
+        (deliver_unmeasured, "energy"),
         (stall, "termination"),
         (keep_waiting, "censorship"),
         (wait_from_the_calm_on, "censorship"),
