@@ -40,7 +40,7 @@ Kind: TypeAlias = Literal[
     "crash", "start", "power_cut", "rot", "lose_log", "lose_ledger", "begin_anew",
     "partition", "isolate", "ring", "cut", "join", "clog", "unclog", "weather",
     "clock", "validators", "hand_over", "bad_requests", "resubmit", "pause", "full_disk",
-    "wire", "sever", "half_open",
+    "wire", "sever", "half_open", "fsync_fails", "drift", "expire", "few_files", "little_memory",
 ]  # fmt: skip
 AccusedOf: TypeAlias = Literal[
     "two_proposals", "two_prepares", "two_commits", "two_outcomes", "two_view_changes", "two_new_views", "complaints"
@@ -97,6 +97,14 @@ class Execution(Strict, frozen=True, kw_only=True):
     transaction_ms: Count = 0
 
 
+class Services(Strict, frozen=True, kw_only=True):
+    """What stands beside the nodes. ``down``: nobody answers there; ``hangs``: somebody takes everything and says
+    nothing; ``none``: nodes do without, by their embedded database."""
+
+    couchdb: Literal["none", "down", "hangs"] = "none"
+    mqtt: Literal["none", "down", "hangs"] = "none"
+
+
 class Byzantine(Strict, frozen=True, kw_only=True):
     """A node that lies, by a behaviour's name (docs/SIMULATOR.md lists them); several of one node act in turn."""
 
@@ -135,6 +143,7 @@ class Topology(Strict, frozen=True, kw_only=True):
     weather: Weather = Weather()
     disks: Disks = Disks()
     execution: Execution = Execution()
+    services: Services = Services()
     byzantine: tuple[Byzantine, ...] = ()
     tuning: Tuning = Tuning()
 
@@ -208,7 +217,9 @@ class Fault(Strict, frozen=True, kw_only=True):
     bit: Count = 0
     """rot: which bit turns, counted over all that is on disk, and round again."""
     by_ms: int = 0
-    """clock: how far it jumps."""
+    """clock: how far it jumps. drift: how much it gains, or loses, each second."""
+    spare: Count = 0
+    """few_files: how many more than are open. little_memory: how many MB more than are used."""
     to: Count | None = None
     """hand_over: who is to lead. validators: who of the new ones leads first, by place in ``nodes``."""
 
@@ -258,9 +269,14 @@ ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "wire": (frozenset({"links", "wire"}), _LASTING),
     "sever": (frozenset({"links"}), _LASTING),
     "half_open": (frozenset({"links"}), frozenset()),
+    "fsync_fails": (frozenset({"nodes", "for_ms"}), frozenset()),
+    "drift": (frozenset({"nodes", "by_ms"}), _LASTING),
+    "expire": (frozenset({"nodes", "for_ms"}), frozenset()),
+    "few_files": (frozenset({"nodes", "for_ms"}), frozenset({"spare"})),
+    "little_memory": (frozenset({"nodes", "for_ms"}), frozenset({"spare"})),
 }
 """Of each kind of fault: the keys that it needs, and those that it may have."""
-_ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "wire", "operations", "bit", "by_ms", "to")
+_ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "wire", "operations", "bit", "by_ms", "spare", "to")
 _UNSET: dict[str, int | None] = {"to": None}
 """What an argument is when it is not given, where that is not 0: ``to`` may be node 0."""
 WIRED = frozenset({"wire", "sever", "half_open"})

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from faults.observation import Accusation, Commit, Cry, Observation, Operation, Stand, Strike
-from faults.scenario import PRIMARY, Fault, Node, Scenario, Topology, Tuning, Weather, When
+from faults.scenario import PRIMARY, Fault, Node, Scenario, Services, Topology, Tuning, Weather, When
 from faults.target import Unfit
 from sim import faults as sim_faults
 from sim import plan as sim_plan
@@ -38,6 +38,8 @@ class SimTarget:
             if fault.fault not in sim_faults.KINDS:
                 where = f"{scenario.name}: timeline[{number}]"
                 raise Unfit(f"{where}: only real processes have the fault {fault.fault!r}; --target processes runs it")
+        if scenario.topology.services != Services():
+            raise Unfit(f"{scenario.name}: topology.services: only real processes have services beside them")
         for number, liar in enumerate(scenario.topology.byzantine):
             where = f"{scenario.name}: topology.byzantine[{number}]"
             if liar.behaviour not in BEHAVIOURS:

@@ -38,6 +38,8 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     disk: DiskFault | None = None
     clock_ms: int | None = None
     """How far the wall clock is off."""
+    drift_ms_per_s: int | None = None
+    """How much it gains each second, from this order on if it is another than before."""
     traps: tuple[Trap, ...] | None = None
     watch: bool = False
 
@@ -77,6 +79,8 @@ class Ordered:
             self.disk.put(order.disk)
         if order.clock_ms is not None:
             self.clock.skew_ms = order.clock_ms
+        if order.drift_ms_per_s is not None:
+            self.clock.drift(order.drift_ms_per_s)
         if order.traps is not None and self.watch is not None:
             self.watch.set_traps(order.traps)
 

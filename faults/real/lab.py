@@ -16,6 +16,7 @@ import msgspec
 from cluster import LAB_NODE, Cluster
 from faults.real.control import LINE_BYTES_MAX, LabError, Order, give, lab_socket
 from faults.real.disk import POWER_CUT_CODE, DiskFault
+from faults.real.limits import Limits
 from faults.real.proxy import Proxies
 from faults.real.records import Records
 from faults.real.watch import Cried, Seen, Sprung, Trap, decode_event
@@ -56,6 +57,8 @@ class Lab:
         self.names = cluster.names
         self.places = {name: place for place, name in enumerate(self.names)}
         self.clocks_ms = dict.fromkeys(self.places.values(), 0)
+        self.drifts: dict[int, int] = {}
+        """ms a second that clocks gain."""
         self.disks: dict[int, DiskFault] = {}
         self.traps: tuple[Trap, ...] = ()
         self.excused: set[int] = set()
@@ -72,6 +75,7 @@ class Lab:
         self._paused: dict[int, subprocess.Popen[bytes]] = {}
         """Who stands still, and who sees to it that it does not for ever."""
         self._restarts: dict[int, int] = {}
+        self._limits: dict[int, Limits] = {}
         self._listening: dict[int, asyncio.Task[None]] = {}
         self._late: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
@@ -148,6 +152,24 @@ class Lab:
             self.cluster.kill(self.names[place], signal.SIGCONT)
             self._dismiss(place)
 
+    def limit(self, place: int, files: int | None = None, memory_mb: int | None = None) -> None:
+        """Let the process open so many files more, or take so much memory more, than now; until it ends, or
+        ``unlimit``. It may end over that."""
+        pid = self.cluster.pid(self.names[place])
+        if place not in self._wanted or pid is None:
+            return
+        self.excused.add(place)
+        limits = self._limits.setdefault(place, Limits(pid))
+        if files is not None:
+            limits.files(files)
+        if memory_mb is not None:
+            limits.memory(memory_mb)
+
+    def unlimit(self, place: int) -> None:
+        limits = self._limits.pop(place, None)
+        if limits is not None:
+            limits.lift()
+
     def _dismiss(self, place: int) -> None:
         """Nobody needs to see to a process any more that runs, or is gone."""
         guard = self._paused.pop(place, None)
@@ -172,6 +194,7 @@ class Lab:
         self._wanted.discard(place)
         self._heard.discard(place)
         self._dismiss(place)
+        self._limits.pop(place, None)
         self._listening.pop(place).cancel()
 
     async def _keep(self) -> None:
@@ -217,7 +240,8 @@ class Lab:
     def _order(self, place: int) -> Order:
         """Everything that is in force for a node."""
         links = {self.names[to]: fault for to, fault in self.wiring.faults_of(place).items()}
-        return Order(links, self.disks.get(place, DiskFault()), self.clocks_ms[place], self.traps)
+        disk, drift = self.disks.get(place, DiskFault()), self.drifts.get(place, 0)
+        return Order(links, disk, self.clocks_ms[place], drift, self.traps)
 
     async def order_all(self) -> None:
         """Tell every node that runs what is in force now."""

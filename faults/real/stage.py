@@ -16,6 +16,7 @@ from ca.keys import SigningKey
 from cluster import Cluster, ContractSet, gateway_name, prepare
 from contracts.catalog import shipped_sources
 from contracts.parameters import MARKET_PARAMETERS
+from faults.real import services
 from faults.scenario import Scenario
 from ledger.genesis import Genesis, load_genesis
 from sdk.clock import clock_of
@@ -53,6 +54,7 @@ class Stage:
     operators: tuple[SigningKey, ...]
     stranger: SigningKey
     """A registered client that does nothing right."""
+    services: services.Hanging
     traders: tuple[Trader, ...] = ()
     """What the clients are on a market day."""
 
@@ -71,6 +73,7 @@ def configuration_text(scenario: Scenario, pace: float, first_port: int) -> str:
     lines += ["", "[primary]", f"report_primaries = {str(topology.reports).lower()}"]
     lines += [f"{name} = {value}" for name, value in primary.items()]
     lines += ["", "[limits]", *(f"{name} = {value}" for name, value in limits.items())]
+    lines += services.sections(topology.services, services_first(scenario, first_port))
     for place in range(topology.nodes + topology.observers):
         peer = first_port + PORTS * place
         lines += ["", f"[node.{name_of(place)}]", f"peer_port = {peer}", f"rest_port = {peer + 1}"]
@@ -113,6 +116,7 @@ def set_up(directory: Path, scenario: Scenario, pace: float, first_port: int, le
         tuple(clients[: scenario.workload.clients]),
         tuple(operators),
         clients[-1],
+        services.hanging(scenario.topology.services, services_first(scenario, first_port)),
         tuple(traders),
     )
 
@@ -136,5 +140,10 @@ def _sources() -> dict[str, str]:
 
 
 def ports_for(scenario: Scenario) -> int:
-    """How many ports its nodes listen on."""
-    return PORTS * (scenario.topology.nodes + scenario.topology.observers)
+    """How many ports its nodes listen on, and what stands beside them."""
+    return services_first(scenario, 0) + len(services.NAMES)
+
+
+def services_first(scenario: Scenario, first_port: int) -> int:
+    """The first port of what stands beside the nodes."""
+    return first_port + PORTS * (scenario.topology.nodes + scenario.topology.observers)

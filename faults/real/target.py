@@ -25,6 +25,7 @@ from faults.real.disk import DiskFault
 from faults.real.governor import Governor
 from faults.real.lab import START_TIMEOUT_S, Lab, NotStarted
 from faults.real.liar import LIES
+from faults.real.limits import CAN_LIMIT
 from faults.real.proxy import Proxies
 from faults.real.records import Records, Stopwatch
 from faults.real.stage import Stage, configuration_of, ports_for, set_up
@@ -44,6 +45,7 @@ LOOK_MS = 100
 """How often a lab in calm looks whether everything has happened."""
 CALM_MS_MAX = CALM_TIMEOUTS_MAX * TIMEOUT_MS_MAX
 NODES_MAX = 10
+LIMITED = ("few_files", "little_memory")
 PREFIX = "wattq-faults-"
 
 
@@ -110,6 +112,8 @@ def _unfit(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "topology.partitions_of_views", "real links do not know of which view a message is"
     if topology.execution != Execution():
         yield "topology.execution", "real nodes execute as fast as they can"
+    if not CAN_LIMIT and any(fault.fault in LIMITED for fault in scenario.timeline):
+        yield "timeline", "this system lets nobody limit another process"
     if topology.places > NODES_MAX:
         yield "topology", f"more than {NODES_MAX} processes"
 
@@ -181,11 +185,13 @@ class Run:
         """All nodes run inside, and none afterwards, however it ends."""
         self._lab.traps = self._timeline.traps()
         try:
+            await self._stage.services.listen()
             await self._lab.start_all()
             yield
         finally:
             await self._timeline.close()
             await self._lab.close()
+            await self._stage.services.close()
             await asyncio.gather(*(client.close() for client in self._clients))
             await self._governor.close()
             await self._nuisance.close()

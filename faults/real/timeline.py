@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from faults.observation import Strike
-from faults.real import damage
+from faults.real import damage, expiry
 from faults.real.clients import Nuisance, RealClient
 from faults.real.disk import DiskFault
 from faults.real.governor import Governor
@@ -37,6 +37,8 @@ class Timeline:
         self._running: set[asyncio.Task[None]] = set()
         self._acting: set[asyncio.Task[None]] = set()
         """What operators have ordered and not had yet: it outlasts the faults."""
+        self._expired: set[int] = set()
+        """Whose certificate has ended, or is about to."""
         self._waiting = {number: fault for number, fault in enumerate(scenario.timeline) if fault.when is not None}
 
     def traps(self) -> tuple[Trap, ...]:
@@ -68,8 +70,11 @@ class Timeline:
         if lab.proxies is not None:
             lab.proxies.heal()
         lab.disks.clear()
+        lab.drifts.clear()
         lab.traps = ()
+        self._renew(self._expired)
         for place in lab.places.values():
+            lab.unlimit(place)
             lab.go_on(place)
             lab.start(place)
         await lab.order_all()
@@ -169,6 +174,17 @@ class Timeline:
         elif kind == "full_disk":
             for node in nodes:
                 lab.disks[node] = msgspec.structs.replace(lab.disks[node], full=False)
+        elif kind == "fsync_fails":
+            for node in nodes:
+                lab.disks[node] = msgspec.structs.replace(lab.disks[node], fsync_fails=False)
+        elif kind == "drift":
+            for node in nodes:
+                lab.drifts.pop(node, None)
+        elif kind == "expire":
+            self._renew(nodes)
+        elif kind in ("few_files", "little_memory"):
+            for node in nodes:
+                lab.unlimit(node)
         elif kind == "clog":
             await self._unclog(fault, nodes)
         elif kind == "weather":
@@ -202,6 +218,31 @@ class Timeline:
             self._lab.excused.add(node)
             now = self._lab.disks.get(node, DiskFault())
             self._lab.disks[node] = msgspec.structs.replace(now, full=True)
+
+    async def _fsync_fails(self, fault: Fault, nodes: list[int]) -> None:
+        for node in nodes:
+            self._lab.excused.add(node)
+            now = self._lab.disks.get(node, DiskFault())
+            self._lab.disks[node] = msgspec.structs.replace(now, fsync_fails=True)
+
+    async def _few_files(self, fault: Fault, nodes: list[int]) -> None:
+        for node in nodes:
+            self._lab.limit(node, files=fault.spare)
+
+    async def _little_memory(self, fault: Fault, nodes: list[int]) -> None:
+        for node in nodes:
+            self._lab.limit(node, memory_mb=fault.spare)
+
+    async def _expire(self, fault: Fault, nodes: list[int]) -> None:
+        """The certificate that a node finds now holds just long enough to be taken up."""
+        for node in nodes:
+            self._expired.add(node)
+            expiry.end_in(self._stage.cluster.directory, self._lab.home(node), expiry.TAKEN_UP_S)
+
+    def _renew(self, nodes: Iterable[int]) -> None:
+        for node in list(nodes):
+            self._expired.discard(node)
+            expiry.renew(self._stage.cluster.directory, self._lab.home(node))
 
     async def _rot(self, fault: Fault, nodes: list[int]) -> None:
         await self._damage(nodes, lambda node: damage.rot(self._lab.home(node) / "data", fault.bit))
@@ -246,6 +287,11 @@ class Timeline:
     async def _clock(self, fault: Fault, nodes: list[int]) -> None:
         for node in nodes:
             self._lab.clocks_ms[node] += self._wall_ms(fault.by_ms)
+
+    async def _drift(self, fault: Fault, nodes: list[int]) -> None:
+        """``by_ms`` a second of the scenario's is as much a second of the wall's."""
+        for node in nodes:
+            self._lab.drifts[node] = fault.by_ms
 
     def _wall_ms(self, ms: int) -> int:
         return int(ms * self._records.watch.pace)
@@ -299,6 +345,11 @@ STRIKES: dict[str, Callable[[Timeline, Fault, list[int]], Awaitable[None]]] = {
     "unclog": Timeline._unclog,
     "weather": Timeline._weather,
     "clock": Timeline._clock,
+    "fsync_fails": Timeline._fsync_fails,
+    "few_files": Timeline._few_files,
+    "little_memory": Timeline._little_memory,
+    "expire": Timeline._expire,
+    "drift": Timeline._drift,
     "wire": Timeline._wire,
     "sever": Timeline._sever,
     "half_open": Timeline._half_open,

@@ -40,11 +40,13 @@ WAIT_S = 120.0
 TURN_S = 0.05
 QUICK = Tuning(block_idle_ms_max=300)
 DOZEN = (
-    "a-fifth-validator-joins-as-the-primary-dies", "a-market-day-through-crashes", "bad-weather",
-    "bytes-damaged-on-the-way", "clients-bad-requests", "clogged-links", "equivocating-primary", "flapping-partition",
+    "a-certificate-ends-in-mid-run", "a-fifth-validator-joins-as-the-primary-dies", "a-market-day-through-crashes",
+    "bad-weather", "bytes-damaged-on-the-way", "clients-bad-requests", "clogged-links", "couchdb-hangs-and-no-broker",
+    "drifting-clocks", "equivocating-primary", "few-files-and-little-memory", "flapping-partition",
     "half-open-connections", "isolated-primary", "money-through-crashes", "narrow-and-long-pipes",
-    "operators-hand-the-lead-over", "power-cut-at-a-checkpoint", "primary-dies-in-mid-pre-prepare",
-    "severed-connections", "stalled-pipes-of-the-primary", "two-of-four-are-silent", "wrong-clocks", "wrong-new-view",
+    "no-couchdb-and-a-broker-that-hangs", "operators-hand-the-lead-over", "power-cut-at-a-checkpoint",
+    "primary-dies-in-mid-pre-prepare", "severed-connections", "stalled-pipes-of-the-primary", "syncs-that-fail",
+    "two-of-four-are-silent", "wrong-clocks", "wrong-new-view",
 )  # fmt: skip
 """Of the library, on real processes in `make test-full`."""
 

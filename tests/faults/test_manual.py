@@ -19,7 +19,9 @@ MANUAL = (Path(__file__).resolve().parents[2] / "docs" / "FAULTS.md").read_text(
 LESSON = MANUAL.partition("## A scenario from nothing")[2].partition("## What a file may say")[0]
 
 
-@pytest.mark.parametrize("table", [Scenario, Topology, Tuning, Weather, Wire, Workload, Expect, scenarios.Disks])
+@pytest.mark.parametrize(
+    "table", [Scenario, Topology, Tuning, Weather, Wire, Workload, Expect, scenarios.Disks, scenarios.Services]
+)
 def test_every_key_is_explained(table: type[msgspec.Struct]) -> None:
     headings = {"topology", "workload", "timeline", "expect"}
     names = [field.name for field in msgspec.structs.fields(table)]
