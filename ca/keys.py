@@ -90,6 +90,8 @@ class SigningKey:
             if encrypted and not passphrase:
                 raise InvalidKey(f"{path}: this key is encrypted, and no passphrase was given")
             private = serialization.load_pem_private_key(data, passphrase.encode() if encrypted else None)
+        except FileNotFoundError:
+            raise InvalidKey(f"there is no key file {path}") from None
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise InvalidKey(f"{path}: {error}") from None
         if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != _CURVE.name:

@@ -200,6 +200,8 @@ def parse_genesis(raw: bytes) -> Genesis:
 def load_genesis(path: Path) -> Genesis:
     try:
         raw = path.read_bytes()
+    except FileNotFoundError:
+        raise GenesisInvalid(f"there is no genesis file {path}; the network's lies in its directory") from None
     except OSError as error:
         raise GenesisInvalid(f"{path}: {error}") from None
     return parse_genesis(raw)

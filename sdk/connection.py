@@ -68,6 +68,9 @@ def read_connection(file: Path, key: Path | None = None) -> Connection:
     """
     try:
         tree = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        sentence = "A connection file has `nodes` and `genesis`; a network's cluster.toml serves as well"
+        raise ConfigurationError(f"there is no file {file}. {sentence}.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{file}: {error}") from None
     said = _of_network(load(file)) if "node" in tree else _checked(tree, file)

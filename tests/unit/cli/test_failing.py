@@ -51,6 +51,22 @@ def test_a_program_learns_why_a_command_failed(home: Path, words: str, exit_code
     assert error["message"] in sentence
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("market -c HOME/none.toml account --json", "there is no file HOME/none.toml. A connection file has `nodes`"),
+        ("tx submit a.b {} --key HOME/alice.key --genesis HOME/none.json --json",
+         "there is no genesis file HOME/none.json; the network's lies in its directory"),
+        ("tx submit a.b {} --key HOME/none.key --genesis HOME/genesis.json --json",
+         "there is no key file HOME/none.key"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_there_is_told_without_a_number_of_the_system(home: Path, words: str, sentence: str) -> None:
+    """It was told as [Errno 2], and nothing about what to do."""
+    _, error, _ = told(home, *words.split())
+    assert error["message"].startswith(sentence.replace("HOME", str(home)))
+
+
 def test_who_waits_for_an_operator_is_told_the_registration(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its number was in an English sentence only."""
 
