@@ -38,6 +38,7 @@ TABLE = (
     Refusable("/v1/challenges", (400,), "few points are on the curve", True),
     Refusable("/v1/sessions", (400, 401, 421), "chance signs nothing, for no node", True),
     Refusable("/v1/transactions", (400, 403, 409, 422), "chance signs nothing", True),
+    Refusable("/v1/proposals(/withdrawals)?", (400, 403, 404, 422), "chance signs nothing, and nothing waits", True),
     Refusable("/v1/handovers", (400, 422), "chance signs nothing", True),
     Refusable("/v1/(registrations(/.*)?|renewals)", (400, 403, 404, 409, 422), "chance signs nothing", True),
     Refusable("/v1/log-levels", (400, 404), "chance finds no logger"),
