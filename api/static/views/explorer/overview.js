@@ -1,6 +1,6 @@
 // The overview: a search, the round of consensus as it happens, the replicas, the newest blocks.
 
-import { fill, h, table } from "../../lib/dom.js";
+import { fill, h, isNarrow, table } from "../../lib/dom.js";
 import { clockSeconds, count, short } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { obstacle } from "../../lib/keys.js";
@@ -48,7 +48,7 @@ function replicaTable(now) {
   const names = now.validators.map((validator) => validator.name);
   const all = [own, ...now.peers].sort((one, other) => names.indexOf(one.name) - names.indexOf(other.name));
   return [h("h2", {}, t("explorer.replicas")), table(t("explorer.replicas"), [
-    { label: t("explorer.replica"), wide: true }, { label: t("explorer.link") }, { label: t("explorer.view"), number: true },
+    { label: t("explorer.replica"), wide: isNarrow() }, { label: t("explorer.link") }, { label: t("explorer.view"), number: true },
     { label: t("explorer.executed"), number: true }, { label: t("explorer.lag"), number: true },
   ], all.map((peer) => [
     h("span", {}, peer.name, " ", peer.name === now.primary && h("span", { class: "chip good" }, t("explorer.primary")), peer.own && now.observer && h("span", { class: "chip" }, t("explorer.observer"))),
@@ -78,7 +78,7 @@ async function newest(place, { api, trust, stream }) {
   };
   const show = () => {
     if (!place.contains(document.activeElement)) fill(place, h("h2", {}, t("explorer.blocks")), table(t("explorer.blocks"), [
-      { label: t("explorer.height"), number: true, wide: true }, { label: t("explorer.time") }, { label: t("explorer.transactions"), number: true },
+      { label: t("explorer.height"), number: true, wide: isNarrow() }, { label: t("explorer.time") }, { label: t("explorer.transactions"), number: true },
       { label: t("explorer.proposer") }, { label: t("explorer.certificate") }, { label: t("explorer.hash") },
     ], list.map((header) => [blockLink(header.height), clockSeconds(header.time_ms), count(header.transactions), header.proposer, mark(header),
       h("span", { class: "mono" }, short(header.hash))]), t("explorer.none")));
