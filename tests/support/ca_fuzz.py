@@ -80,7 +80,8 @@ class People:
 
 def request_of(key: SigningKey, name: str, role: str) -> bytes:
     """A request of the key's holder, under a name that no rules of ours have looked at."""
-    names = [(NameOID.COMMON_NAME, name[:64] or "x"), (NameOID.ORGANIZATION_NAME, "house")]
+    short = name.encode()[:64].decode(errors="ignore")  # the library counts bytes, and warns of more
+    names = [(NameOID.COMMON_NAME, short or "x"), (NameOID.ORGANIZATION_NAME, "house")]
     parts = [*names, (NameOID.ORGANIZATIONAL_UNIT_NAME, role)]
     subject = x509.Name([x509.NameAttribute(oid, value, _validate=False) for oid, value in parts])
     made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key.private, SHA256())

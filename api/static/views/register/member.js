@@ -6,6 +6,9 @@ import { dateTime, power, short } from "../../lib/format.js";
 import { has, sentence, t } from "../../lib/i18n.js";
 import { keys } from "../../lib/keys.js";
 
+/** Who has meters, or misses them. */
+const TRADERS = new Set(["seller", "buyer", "prosumer"]);
+
 /** What is signed to ask for the next certificate (ca/messages.py). */
 const renewalText = (serial) => `wattquorum/1 renew\n${serial}`;
 
@@ -23,7 +26,7 @@ export async function member(place, context) {
       [t("register.serial"), h("span", { class: "mono" }, short(user.serial, 10))],
     ]),
     identifier(context, user.signer)),
-    h("section", { class: "card" }, h("h2", {}, t("register.meters")), meters.length ? table(t("register.meters"), [
+    (meters.length > 0 || TRADERS.has(user.role)) && h("section", { class: "card" }, h("h2", {}, t("register.meters")), meters.length ? table(t("register.meters"), [
       { label: t("register.meter") }, { label: t("register.zone") }, { label: t("register.capacity"), number: true },
     ], meters.map((meter) => [meter.meter, meter.zone, power(meter.capacity_w)]), "")
       : h("div", { class: "notice" }, h("p", {}, t("register.meters.none")), h("p", { class: "hint" }, t("register.meters.tell")))),
