@@ -37,6 +37,7 @@ GROUPS = {
     "meter": "meter",
     "mqtt": "mqtt",
     "node": "node",
+    "proposal": "proposal",
     "query": "query",
     "sim": "sim",
     "state": "state",

@@ -102,6 +102,10 @@ class Signed:
     signatures: tuple[SignatureText, ...]
 
 
+def _signature(key: SigningKey, text: str) -> SignatureText:
+    return SignatureText(public_key=key.public_key, signature=key.sign(text.encode()))
+
+
 class AsyncClient:
     """Talks to a network through any of ``endpoints``; ``key`` signs for it. Use as an async context manager.
 
@@ -164,11 +168,13 @@ class AsyncClient:
         args: Mapping[str, Any],
         *,
         co_signers: Sequence[SigningKey] = (),
+        others: Sequence[str] = (),
         gas_limit: int | None = None,
         expires_at_height: int | None = None,
         nonce: int | None = None,
     ) -> Signed:
-        """Build and sign a payload; signers are this client's key and then ``co_signers``, in that order.
+        """Build and sign a payload; signers are this client's key and then ``co_signers``, in that order, and at last
+        ``others`` (signers), whose signatures are still to come (``sdk.proposals``).
 
         ``gas_limit``: what it may cost at most, if not what ``sdk.gas`` says."""
         keys = [self._signing_key(), *co_signers]
@@ -176,7 +182,7 @@ class AsyncClient:
             "v": PAYLOAD_VERSION,
             "chain": self._genesis.chain_id.hex(),
             "channel": self._genesis.channel,
-            "signers": [key.signer for key in keys],
+            "signers": [*(key.signer for key in keys), *others],
             "contract": contract,
             "function": function,
             "args": dict(args),
@@ -185,8 +191,11 @@ class AsyncClient:
             "gas_limit": gas_limit_of(contract, function) if gas_limit is None else gas_limit,
         }
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-        data = text.encode()
-        return Signed(text, tuple(SignatureText(public_key=key.public_key, signature=key.sign(data)) for key in keys))
+        return Signed(text, tuple(_signature(key, text) for key in keys))
+
+    def signature(self, text: str) -> SignatureText:
+        """This client's signature under a payload that somebody else has begun."""
+        return _signature(self._signing_key(), text)
 
     async def _next_nonce(self) -> int:
         async with self._nonce_lock:

@@ -15,6 +15,7 @@ from sdk.calling import Call
 from sdk.client import AsyncClient, Outcome
 from sdk.errors import SdkError
 from sdk.many import IN_FLIGHT_MAX
+from sdk.methods import SignatureText
 from sdk.streams import StreamEvent, Topic
 from sdk.transports import Transport, connect
 
@@ -107,6 +108,10 @@ class Client:
     @property
     def signer(self) -> str:
         return self._client.signer
+
+    def signature(self, text: str) -> SignatureText:
+        """See ``AsyncClient.signature``."""
+        return self._client.signature(text)
 
     sign = _blocking(AsyncClient.sign)
     invoke = _blocking(AsyncClient.invoke)
