@@ -33,7 +33,9 @@ def test_what_is_wrong_with_a_port_is_told_apart() -> None:
 
 
 def test_a_block_with_a_used_port_is_passed_over() -> None:
-    with claim_ports(1) as block, socket.socket() as used:
+    with claim_ports(4) as block, socket.socket() as used:
+        # A node of another test may have listened there a moment ago.
+        used.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         used.bind((HOST, block.first + 3))
         used.listen()
         block.close()
