@@ -4,7 +4,7 @@ signed it at a page of its own."""
 from __future__ import annotations
 
 from network import Network, Person
-from page_guests import SHARED_PAGE, at_length
+from page_guests import CHECKS, SHARED_PAGE, TOO_WIDE, at_length
 from page_people import WAIT_MS, Visitor, at_page, fill
 from playwright.async_api import Browser, expect
 
@@ -52,6 +52,20 @@ async def finished(visitor: Visitor, title: str, *texts: str) -> None:
     await expect(waiting).to_have_count(0, timeout=WAIT_MS)
 
 
+async def readable(visitor: Visitor) -> None:
+    """In the dark, on a phone, and in the other language too, in which nothing is left in English."""
+    page = visitor.page
+    await page.emulate_media(color_scheme="dark")
+    await page.set_viewport_size({"width": 360, "height": 780})
+    for language, title in (("简体中文", "下单"), ("English", "Place an order")):
+        await page.get_by_role("button", name=language).click()
+        waiting = page.get_by_role("article", name=title).first
+        await expect(waiting).to_be_visible(timeout=WAIT_MS)
+        assert (await page.evaluate(TOO_WIDE), await page.evaluate(CHECKS)) == ([], [])
+        await visitor.photograph(f"waits-phone-{language}")
+    await page.set_viewport_size({"width": 1280, "height": 900})
+
+
 async def test_what_an_account_of_two_keys_lists_and_takes(page_network: Network, page_browser: Browser) -> None:
     network = page_network
     sol, ray = await together(network, "sol", "seller")
@@ -88,6 +102,7 @@ async def test_what_waits_is_discarded_and_its_number_is_not_used_again(
     second = await at(page_network, page_browser, "kim2", other, "settlement")
     cards = second.page.get_by_role("article", name="Place an order")
     await expect(cards).to_have_count(2, timeout=WAIT_MS)
+    await readable(second)
     await cards.filter(has_text="200 Wh").get_by_role("button", name="Discard").click()
     await expect(cards).to_have_count(1, timeout=WAIT_MS)
     await finished(second, "Place an order", "100 Wh", "Bid (buy)")

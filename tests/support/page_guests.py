@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from network import Network
 from page_people import WAIT_MS, Visitor
 from playwright.async_api import Page, expect
 
+CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
+TOO_WIDE = """() => {
+  if (document.documentElement.scrollWidth <= innerWidth) return [];
+  const ends = (element) => element.getBoundingClientRect().right;
+  const beyond = [...document.querySelectorAll("body *")].filter((element) => ends(element) > innerWidth);
+  return beyond.filter((element) => !element.closest(".table, nav")).map((element) => element.outerHTML.slice(0, 200));
+}"""
 NOT_LOOPBACK = "node.example"
 """A name for this machine that no browser takes for it."""
 SHARED_PAGE = [

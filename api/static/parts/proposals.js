@@ -10,16 +10,25 @@ const KEPT_MAX = 50;
 const FORMAT = "wattquorum/1 proposal";
 /** A day of quick blocks: people need longer than programs. */
 const EXPIRY_BLOCKS = 100_000;
+/** So far ahead of the highest nonce a proposal's lies: what its first signer signs meanwhile elsewhere does not take it. */
+const NONCE_AHEAD = 64;
 const LOOKED_MS = 15_000;
 
 /** Sign a call and send it, or have it wait for the `others` who are to sign too: {outcome, verified: null}. */
 export async function propose(context, { call: [contract, name, args], others }, progress) {
   if (others.length === 0) return context.invoke(contract, name, args, { progress });
   progress("signing");
-  const envelope = await context.signer.propose(contract, name, args, others, { expiresAfterBlocks: EXPIRY_BLOCKS });
+  const nonce = await freeNonce(context);
+  const envelope = await context.signer.propose(contract, name, args, others, { expiresAfterBlocks: EXPIRY_BLOCKS, nonce });
   const kept = await keep(envelope);
-  await leave(context, kept).catch(() => null); // it can still be passed on, and says so
+  await leave(context, kept).catch(unlessRefused); // it can still be passed on, and says so
   return { outcome: kept, verified: null };
+}
+
+async function freeNonce({ api, identity }) {
+  const { signer } = identity.get();
+  const { highest } = await api.ask(`/v1/nonces/${signer}`, { open: true });
+  return Math.max(highest + NONCE_AHEAD, await reservedNonce(signer) + 1);
 }
 
 /** Have an envelope wait at the node, where its signers find it; raises `Problem` where the node takes it not. */
@@ -105,6 +114,10 @@ async function undone({ api }, mine) {
     return forget(each.payload);
   }));
   return left.filter(Boolean);
+}
+
+function unlessRefused(error) {
+  if (!(error instanceof Problem)) throw error;
 }
 
 function unlessGone(error) {
