@@ -1,8 +1,9 @@
 """Performance under attack: throughput and latency as shares of the fault-free figures of the same run.
 
-One network of four lab nodes and two clients under steady load. One attack after another, each with a calm window right
-before it, so that a machine that grows slower or faster does not look like an attack: a primary that crashes, one that
-is slow, a client that floods, and a replica that floods in the last node's place, which is down in the calm window too.
+Four lab nodes and two clients under steady load. One attack after another, each with a calm window right before it, so
+that a machine that grows slower or faster does not look like an attack: a primary that crashes, one that is slow, a
+client that floods, and a replica that floods in the last node's place, which is down in the calm window too. The crash
+has a network of its own, which ends with it: who comes back under full load takes from the others what it lacks.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bench.limit import cores, measure_signatures
 from bench.load import LoadResult
 from bench.run import BenchError, BenchOptions, Say, admit_clients, load, machine_figures, network
 from ca.keys import SigningKey
-from cluster import LAB_NODE, Cluster, ContractSet
+from cluster import Cluster, ContractSet
 from ledger.genesis import load_genesis
 from sdk.client import EXPIRY_BLOCKS, AsyncClient
 from sdk.process import socket_path
@@ -40,8 +41,6 @@ STRANGE = 1_000
 """Requests of somebody whom nobody knows, which a flooding client sends again and again."""
 REST_S = 4.0
 """After an attack, before the next calm window."""
-RECOVERY_S_MAX = 60.0
-"""For a node that was killed to answer again; the load goes on so much longer."""
 LOOK_S = 0.1
 ANSWER_S_MAX = 10.0
 
@@ -76,52 +75,89 @@ async def run_attacks(options: AttackOptions, contracts: ContractSet, say: Say) 
     """Measure; the figures by attack. Ends and removes everything that it started."""
     if not options.chosen:
         raise BenchError(f"no such attack; there are: {'; '.join(ATTACKS)}")
-    async with network(NODES, "", contracts, say, lab=True) as cluster:
-        return await _Run(cluster, options, say).run()
+    before, stages = measure_signatures(), list[_Stage]()
+    for names in _networks(options.chosen):
+        async with network(NODES, "", contracts, say, lab=True) as cluster:
+            stages.append(await _Run(cluster, options, names, say).run())
+    limits = [cost.limit_tx_per_s(NODES, cores()) for cost in (before, measure_signatures())]
+    return {
+        **_one_after_another(stages),
+        "signature_limit_before_tx_per_s": round(limits[0], 1),
+        "signature_limit_after_tx_per_s": round(limits[1], 1),
+        "honest_clients": len(HOSTS),
+        "outstanding_per_client": options.outstanding,
+        "slow_primary_ms": SLOW_MS,
+        **machine_figures(),
+    }
+
+
+def _networks(chosen: Sequence[str]) -> list[list[str]]:
+    """Which attacks meet the same network."""
+    crash, others = [name for name in chosen if name == CRASHED_PRIMARY], [n for n in chosen if n != CRASHED_PRIMARY]
+    return [names for names in (crash, others) if names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What one network met. Times are in seconds from the beginning of its load."""
+
+    attacks: list[dict[str, Any]]
+    tx_by_second: list[int]
+    began_at_s: list[float]
+    ended_at_s: list[float]
+    failed: int
+    refused: int
+
+
+def _one_after_another(stages: Sequence[_Stage]) -> dict[str, Any]:
+    """The figures of all, on one axis of time."""
+    figures: dict[str, Any] = {"attacks": [], "tx_by_second": [], "began_at_s": [], "ended_at_s": []}
+    for stage in stages:
+        since_s = len(figures["tx_by_second"])
+        figures["attacks"] += stage.attacks
+        figures["tx_by_second"] += stage.tx_by_second
+        figures["began_at_s"] += [round(since_s + at_s, 1) for at_s in stage.began_at_s]
+        figures["ended_at_s"] += [round(since_s + at_s, 1) for at_s in stage.ended_at_s]
+    figures["failed"] = sum(stage.failed for stage in stages)
+    figures["refused"] = sum(stage.refused for stage in stages)
+    return figures
 
 
 class _Run:
-    def __init__(self, cluster: Cluster, options: AttackOptions, say: Say) -> None:
-        self._cluster, self._options, self._say = cluster, options, say
+    """One network's."""
+
+    def __init__(self, cluster: Cluster, options: AttackOptions, chosen: Sequence[str], say: Say) -> None:
+        self._cluster, self._options, self._chosen, self._say = cluster, options, chosen, say
         self._turns: list[_Turn] = []
 
-    async def run(self) -> dict[str, Any]:
-        options, chosen = self._options, self._options.chosen
+    async def run(self) -> _Stage:
+        options, chosen = self._options, self._chosen
         turn_s = options.calm_s + LEAD_S + options.attack_s + REST_S
         total_s = 2 * WARM_UP_S + turn_s * len(chosen) + REST_S
-        total_s += RECOVERY_S_MAX if CRASHED_PRIMARY in chosen else 0.0
         bench = BenchOptions(NODES, len(HOSTS), options.outstanding, 0.0, total_s)
         plans = await admit_clients(self._cluster, bench, HOSTS)
         self._strange = await self._strangers(plans[0].endpoint)
-        before = measure_signatures()
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as self._pool:
             start_at_s = time.time() + WARM_UP_S
             loading = asyncio.get_running_loop().create_task(load(plans, start_at_s))
             try:
                 await asyncio.sleep(start_at_s + WARM_UP_S - time.time())
-                for number, name in enumerate(chosen):
-                    self._say(f"{number + 1} of {len(chosen)}: {name}")
+                for name in chosen:
+                    self._say(f"{options.chosen.index(name) + 1} of {len(options.chosen)}: {name}")
                     await self._turn(name)
                 self._say("waiting for the load's end")
             finally:
                 results = await loading
         if self._turns[-1].end_s > start_at_s + total_s:
             raise BenchError("the load ended before the last attack did: this machine is too busy")
-        limits = [cost.limit_tx_per_s(NODES, cores()) for cost in (before, measure_signatures())]
-        return {
-            "attacks": [self._figures(turn, results) for turn in self._turns],
-            "tx_by_second": _by_second(results, start_at_s, self._turns[-1].end_s),
-            "began_at_s": [round(turn.begin_s - start_at_s, 1) for turn in self._turns],
-            "ended_at_s": [round(turn.end_s - start_at_s, 1) for turn in self._turns],
-            "signature_limit_before_tx_per_s": round(limits[0], 1),
-            "signature_limit_after_tx_per_s": round(limits[1], 1),
-            "honest_clients": len(HOSTS),
-            "outstanding_per_client": options.outstanding,
-            "slow_primary_ms": SLOW_MS,
-            "failed": sum(result.failed for result in results),
-            "refused": sum(result.refused for result in results),
-            **machine_figures(),
-        }
+        return _Stage(
+            attacks=[self._figures(turn, results) for turn in self._turns],
+            tx_by_second=_by_second(results, start_at_s, self._turns[-1].end_s),
+            began_at_s=[turn.begin_s - start_at_s for turn in self._turns],
+            ended_at_s=[turn.end_s - start_at_s for turn in self._turns],
+            failed=sum(result.failed for result in results),
+            refused=sum(result.refused for result in results),
+        )
 
     async def _strangers(self, endpoint: str) -> ClientFlood:
         genesis = load_genesis(self._cluster.directory / "genesis.json")
@@ -156,8 +192,6 @@ class _Run:
         self._cluster.kill(name)
         await self._attacked(turn)
         await self._cluster.wait_gone(name)
-        self._cluster.start(name, LAB_NODE)
-        await self._cluster.wait_ready(name, RECOVERY_S_MAX)
 
     async def _slow_primary(self, turn: _Turn) -> None:
         home = self._cluster.home(await self._primary())
@@ -228,7 +262,7 @@ ATTACKS: dict[str, Callable[[_Run, _Turn], Awaitable[None]]] = {
     FLOODING_CLIENT: _Run._flooding_client,
     FLOODING_REPLICA: _Run._flooding_replica,
 }
-"""In this order: the last node is down in the end."""
+"""In this order: the crash first, in its own network, and in the other the last node is down in the end."""
 
 
 async def _order_links(home: Path, faults: dict[str, dict[str, int]]) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from bench.attack import ATTACKS, AttackOptions, _by_second, _silence_ms
+from bench.attack import ATTACKS, AttackOptions, _by_second, _networks, _one_after_another, _silence_ms, _Stage
 from bench.attack_plot import draw
 from bench.load import LoadResult
 from cli import bench as command
@@ -43,6 +43,17 @@ def test_receipts_are_counted_by_the_second_and_their_longest_gap_is_told() -> N
 def test_attacks_are_chosen_by_a_part_of_their_names() -> None:
     assert AttackOptions().chosen == list(ATTACKS)
     assert AttackOptions(only=("primary",)).chosen == ["crashed primary", "slow primary"]
+
+
+def test_a_crash_has_a_network_of_its_own_and_the_times_of_both_make_one_axis() -> None:
+    assert _networks(list(ATTACKS)) == [["crashed primary"], ["slow primary", "flooding client", "flooding replica"]]
+    assert _networks(["slow primary"]) == [["slow primary"]]
+    first = _Stage([{"attack": "a"}], [5, 5, 0], [1.0], [3.0], 0, 1)
+    second = _Stage([{"attack": "b"}], [7, 7], [0.5], [1.5], 2, 0)
+    assert _one_after_another([first, second]) == {
+        "attacks": [{"attack": "a"}, {"attack": "b"}], "tx_by_second": [5, 5, 0, 7, 7], "began_at_s": [1.0, 3.5],
+        "ended_at_s": [3.0, 4.5], "failed": 2, "refused": 1,
+    }  # fmt: skip
 
 
 def test_the_picture_is_the_same_again_and_names_every_attack(tmp_path: Path) -> None:
