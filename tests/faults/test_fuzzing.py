@@ -27,6 +27,7 @@ DRAWN = [draw(seed) for seed in range(300)]
 LOSSES = {"rot", "lose_log", "lose_ledger"}
 NEVER = {
     "start", "begin_anew", "ring", "join", "unclog", "validators", "pause", "full_disk", "wire", "sever", "half_open",
+    "fsync_fails", "drift", "expire", "few_files", "little_memory",
 }  # fmt: skip
 """Kinds that are not drawn: what undoes others, what only liars do, what one target alone can, changes of who votes."""
 
