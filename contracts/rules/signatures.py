@@ -58,11 +58,15 @@ def terms_of(policy: Value) -> Value:
 
 
 def policies(call: Call, changes: Changes) -> Violation | None:
-    """Who signs for an account changes only by who signs for it; a mandate is given by the account that it is for."""
+    """Who signs for an account changes only by who signs for it, and nobody signs for it unasked; a mandate is given by
+    the account that it is for."""
     for key in changes.below(POLICIES):
         account = key[len(POLICIES) :]
-        new = changes.new(key)
-        if not has_signed(call, account, changes.old(key)) or not has_signed(call, account, new):
+        new, old = changes.new(key), changes.old(key)
+        if not has_signed(call, account, old) or not has_signed(call, account, new):
+            return Violation.SIGNATURES
+        known = {account} if old is None else {*old["keys"]}
+        if new is not None and not {*new["keys"]} <= known | {*call.signers}:
             return Violation.SIGNATURES
     for key in changes.below(MANDATES):
         account = key[len(MANDATES) :]

@@ -63,7 +63,8 @@ def set_policy(account: str, keys: list, threshold: int):
     the trades that come of them.
 
     The keys are different traders of the account's organisation. Enough of the earlier and of the new ones sign, so
-    that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again. Errors: POLICY_INVALID,
+    that nobody is locked out, and each key that is named for the first time, so that nobody is made one with an account
+    unasked. No keys and a threshold of 0: the owner's key alone signs again. Errors: POLICY_INVALID,
     SIGNATURES_LACKING, and why a key may not act. Source: market rules, "Accounts".
     """
     old = policy_of(account)
@@ -82,6 +83,8 @@ def set_policy(account: str, keys: list, threshold: int):
         authenticate(key, ["seller", "buyer", "prosumer"])
         same = peek("registry", "user/" + key)["organisation"] == organisation
         require(same, "POLICY_INVALID", "The keys are of the account's organisation.")
+        agrees = key in old["keys"] or key in signers()
+        require(agrees, "SIGNATURES_LACKING", "Whose key is named for the first time signs.")
         seen.append(key)
     policy = {"type": "policy", "account": account, "keys": keys, "threshold": threshold}
     need_signatures(policy)

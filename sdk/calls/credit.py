@@ -39,7 +39,8 @@ def set_policy(*, account: str, keys: list[Any], threshold: int) -> Call:
     the trades that come of them.
 
     The keys are different traders of the account's organisation. Enough of the earlier and of the new ones sign, so
-    that nobody is locked out. No keys and a threshold of 0: the owner's key alone signs again. Errors: POLICY_INVALID,
+    that nobody is locked out, and each key that is named for the first time, so that nobody is made one with an account
+    unasked. No keys and a threshold of 0: the owner's key alone signs again. Errors: POLICY_INVALID,
     SIGNATURES_LACKING, and why a key may not act. Source: market rules, "Accounts".
     """
     return Call("credit", "set_policy", {"account": account, "keys": keys, "threshold": threshold})

@@ -123,7 +123,8 @@ def test_a_companys_mandate_takes_its_policys_signatures(market: Market) -> None
         ([1], 1, ("bea",), "POLICY_INVALID"),
         (["bea", "nobody"], 1, ("bea",), "NOT_REGISTERED"), (["bea", "gate"], 1, ("bea",), "ROLE_REQUIRED"),
         (["bea", "eve"], 1, ("bea",), "POLICY_INVALID"), (["bea"] * 17, 1, ("bea",), "POLICY_INVALID"),
-        ([], 0, ("sol",), "SIGNATURES_LACKING"),
+        ([], 0, ("sol",), "SIGNATURES_LACKING"), (["bea", "ann"], 1, ("bea",), "SIGNATURES_LACKING"),
+        (["bea", "ann", "bob"], 2, ("bea", "ann"), "SIGNATURES_LACKING"),
     ],
 )  # fmt: skip
 def test_bad_policies(market: Market, keys: list[object], threshold: int, signers: tuple[str, ...], code: str) -> None:
@@ -143,6 +144,15 @@ def test_a_policy_is_changed_by_the_keys_in_force_and_the_new_ones(market: Marke
     assert market.code("credit", "set_policy", alone, "bea", "ben") == "SIGNATURES_LACKING"
     market.ok("credit", "set_policy", alone, "bea", "ann")
     assert market.chain.view("credit", "get_policy", {"account": "bea"}).value == {"keys": ["bea"], "threshold": 1}
+
+
+def test_nobody_is_kept_from_trading_by_a_policy_that_names_them_unasked(market: Market) -> None:
+    """Who signs for an account never trades with it: naming a rival's key kept the rival from one's offers."""
+    market.chain.user("ann", "buyer")
+    both = {"account": "sun", "keys": ["sun", "bea", "ann"], "threshold": 1}
+    assert market.code("credit", "set_policy", both, "sun", "ann") == "SIGNATURES_LACKING"
+    market.ok("credit", "set_policy", both, "sun", "ann", "bea")
+    market.ok("credit", "set_policy", {**both, "threshold": 2}, "sun", "ann")
 
 
 # -------------------------------------------------------------------------- what a policy guards before a trade

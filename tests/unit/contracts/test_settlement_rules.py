@@ -190,7 +190,9 @@ VOTES: dict[str, Any] = {"seller": None, "buyer": None, "arbiter": None}
         (adjusting, ADJUSTMENT, {"interval": 1}, V.ADJUSTMENT),
         # Money moves by who signs for it.
         (transfer, BEA, {"available": 1}, V.MONEY), (policy, POLICY, {"keys": ["ann"]}, V.SIGNATURES),
-        (policy, POLICY, {"keys": ["bob", "ann"]}, V.SIGNATURES), (policy, POLICY, {"threshold": -2}, V.SIGNATURES),
+        (policy, POLICY, {"keys": ["bob", "ann"]}, V.SIGNATURES),
+        (policy, POLICY, {"keys": ["bea", "ann", "bob"]}, V.SIGNATURES),
+        (policy, POLICY, {"threshold": -2}, V.SIGNATURES),
         # Certificates: counted once, and only their owners pass or use them.
         (minting, CERTIFICATE, {"energy_wh": 1}, V.CERTIFICATE), (minting, MINTED, {"energy_wh": 1}, V.CERTIFICATE),
         (minting, CERTIFICATE, {"owner": "bea"}, V.CERTIFICATE),
