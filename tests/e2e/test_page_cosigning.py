@@ -19,7 +19,7 @@ async def together(network: Network, name: str, role: str) -> tuple[Person, Pers
     owner, absent, other = [await network.admit(f"{name}{number}", role, 0) for number in range(3)]
     keys = [each.key.signer for each in (owner, absent, other)]
     policy = {"account": owner.key.signer, "keys": keys, "threshold": 2}
-    await owner.invoke("credit", "set_policy", policy, co_signers=[absent.key])
+    await owner.invoke("credit", "set_policy", policy, co_signers=[absent.key, other.key])
     return owner, other
 
 
