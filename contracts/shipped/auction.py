@@ -13,7 +13,8 @@ a block; where it is stands in `run/<product>/<interval>`.
 
 Order: `order/<id>`; sealed: `sealed/<id>`. `bid/<product>/<interval>/<inverse price>/<id>` = [Wh, owner, meter] and
 `ask/...` sort as priority does; `unrevealed/<product>/<interval>/<id>`; `side/<product>/<interval>/<who>`: on which
-side somebody stands, for nobody may stand on both: an account, or each key that signs for it by a policy.
+side somebody stands, for nobody may stand on both: an account, and each key that signs for it by a policy; behind an
+account's, `/sealed`: how many orders it has sealed.
 `shares/<product>/<interval>`: what a mechanism gave.
 """
 
@@ -49,7 +50,7 @@ def place_order(side: str, meter: str, interval: int, energy_wh: int, price: int
     """
     run = joined(meter, interval)
     order = new_id()
-    enter(run, order, side, meter, energy_wh, price)
+    enter(run, order, side, meter, energy_wh, price, False)
     return order
 
 
@@ -84,6 +85,7 @@ def seal_order(meter: str, interval: int, commitment: str):
     require(is_digest(commitment), "COMMITMENT_INVALID", "A commitment is 64 hexadecimal digits, in lower case.")
     run = joined(meter, interval)
     require(run["entry_ms"] < run["clear_ms"], "NOT_REVEALING", "This auction leaves no time for revealing.")
+    count_sealed(run, caller())
     order = new_id()
     tier = parameter("sealed_tier")
     call("credit", "hold", [caller(), tier])
@@ -131,7 +133,7 @@ def reveal_order(order: str, side: str, energy_wh: int, price: int, salt: str):
     record["salt"] = salt
     put("sealed/" + order, record)
     delete("unrevealed/" + place_of(run) + "/" + order)
-    enter(run, order, side, record["meter"], energy_wh, price)
+    enter(run, order, side, record["meter"], energy_wh, price, True)
 
 
 @view
@@ -202,8 +204,8 @@ def check_entry(run):
     require(block_time() < run["entry_ms"], "AUCTION_CLOSED", "Nothing enters or leaves this auction any more.")
 
 
-def enter(run, order, side, meter, energy_wh, price):
-    """Check an order, lock what it may cost, and put it in its place."""
+def enter(run, order, side, meter, energy_wh, price, sealed):
+    """Check an order, lock what it may cost, and put it in its place. One that was sealed is counted already."""
     owner = caller()
     # Auctions that were opened before there was a least energy have none.
     least_wh = run.get("order_wh_min", 1)
@@ -215,8 +217,8 @@ def enter(run, order, side, meter, energy_wh, price):
         if known is None:
             known = {"side": side, "orders": 0}
         require(known["side"] == side, "SELF_TRADE", "Your own orders stand on the other side.")
-        fits = known["orders"] < most_of(run) // OWNERS_MIN
-        require(fits, "TOO_MANY_ORDERS", "One party has at most a twentieth of the orders that an auction can clear.")
+        if not sealed or name != owner:
+            check_room(run, known["orders"] + sealed_of(run, name))
         known["orders"] += 1
         put(stands, known)
     collateral_price = price
@@ -245,13 +247,39 @@ def enter(run, order, side, meter, energy_wh, price):
     emit("ordered", {"order": order, "side": side, "interval": run["interval"], "energy_wh": energy_wh, "price": price})
 
 
+def check_room(run, orders):
+    fits = orders < most_of(run) // OWNERS_MIN
+    require(fits, "TOO_MANY_ORDERS", "One party has at most a twentieth of the orders that an auction can clear.")
+
+
+def sealed_of(run, name):
+    """How many orders an account has sealed, revealed or not."""
+    count = get("side/" + place_of(run) + "/" + name + "/sealed")
+    if count is None:
+        return 0
+    return count
+
+
+def count_sealed(run, owner):
+    sealed = sealed_of(run, owner)
+    known = get("side/" + place_of(run) + "/" + owner)
+    orders = sealed
+    if known is not None:
+        orders += known["orders"]
+    check_room(run, orders)
+    put("side/" + place_of(run) + "/" + owner + "/sealed", sealed + 1)
+
+
 def names_of(owner):
-    """Under which names an account stands on a side: its own, or those of all keys that sign for it, however many it
-    takes, so that no two accounts with a key in common stand on both sides."""
+    """Under which names an account stands on a side: its own, whoever signs for it later, and those of all keys that
+    sign for it now, however many it takes, so that no two accounts with a key in common stand on both sides."""
+    names = [owner]
     policy = peek("credit", "policy/" + owner)
-    if policy is None:
-        return [owner]
-    return policy["keys"]
+    if policy is not None:
+        for key in policy["keys"]:
+            if key != owner:
+                names.append(key)
+    return names
 
 
 def withdrawn(order, status, reason):
@@ -279,7 +307,7 @@ def withdrawn(order, status, reason):
 def place_again(record, energy_wh, price):
     run = joined(record["meter"], record["interval"])
     order = new_id()
-    enter(run, order, record["side"], record["meter"], energy_wh, price)
+    enter(run, order, record["side"], record["meter"], energy_wh, price, False)
     return order
 
 

@@ -53,10 +53,12 @@ def open_trade(
     time = "/" + pad(interval, 10)
     place = "count/" + meter + time
     count = get(place)
+    end_ms = (interval + 1) * INTERVAL_MS
+    # What is made once the interval is over may come after its reading, and after the others' deadline.
+    if count is None or block_time() >= end_ms:
+        schedule(end_ms + parameter("metering_deadline_s") * 1000, "close_metering", [meter, interval])
     if count is None:
         count = 0
-        end_ms = (interval + 1) * INTERVAL_MS
-        schedule(end_ms + parameter("metering_deadline_s") * 1000, "close_metering", [meter, interval])
     require(count < TRADES_MAX, "TOO_MANY_TRADES", "This meter's interval has too many trades.")
     put(place, count + 1)
     time = time + "/" + trade
@@ -285,12 +287,15 @@ def notice(record, data):
 
 @deadline
 def close_metering(meter, interval):
-    """The metering deadline: without a usable reading nothing was delivered, and the meter's owner is told.
+    """The metering deadline: without a usable reading nothing was delivered, and the meter's owner is told; with one,
+    trades made since then, as by an auction that a chain which stood still cleared late, get what is left.
 
     Source: market rules, "Settlement".
     """
     known = get("reading/" + meter + "/" + pad(interval, 10))
-    if known is None or not is_usable(known):
+    if known is not None and is_usable(known):
+        allocate(meter, interval, known["export_wh"], True)
+    else:
         owner = peek("registry", "meter/" + meter)["owner"]
         emit("unmetered", {"meter": meter, "interval": interval, "owner": owner})
         allocate(meter, interval, 0, False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order, expected
-from contract_market import CAPACITY_W, DEPOSIT, MACHINE
+from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -207,6 +207,42 @@ def test_nobody_stands_on_both_sides_by_a_policy(keys: list[str], threshold: int
     market.ok("auction", "place_order", bid, *market.signers("bea"))
     assert market.code("auction", "place_order", ask, *market.signers("sun")) == "SELF_TRADE"
     market.cleared()
+
+
+@pytest.mark.parametrize("first", ["ask", "bid"])
+def test_who_gives_up_a_policy_meanwhile_does_not_stand_on_both_sides(first: str) -> None:
+    """Its own account was not among its names while others signed for it: a trade with itself failed the clearing, and
+    nobody's orders were traded."""
+    market = AuctionMarket()
+    market.chain.user("ann", "buyer")
+    market.enter("ask", "sol", 10, 5)
+    market.enter("bid", "bea", 10, 9)
+    args = {"account": "sun", "keys": ["ann"], "threshold": 1}
+    market.ok("credit", "set_policy", args, "sun", "ann")
+    market.ok("auction", "place_order", market.entry(Order(first, "sun", 1, 7)), "sun", "ann")
+    market.ok("credit", "set_policy", {**args, "keys": [], "threshold": 0}, "sun", "ann")
+    other = market.entry(Order("bid" if first == "ask" else "ask", "sun", 1, 7))
+    assert market.code("auction", "place_order", other, "sun") == "SELF_TRADE"
+    assert market.cleared()["volume_wh"] >= 10
+
+
+@pytest.mark.parametrize("late_ms", [1_000, MARKET_PARAMETERS["metering_deadline_s"] * 1_000])
+def test_what_an_auction_trades_after_its_interval_was_read_is_settled(late_ms: int) -> None:
+    """A chain that had stood still took a reading before the clearing was through, and what was traded then waited for
+    a reading for ever, its money on hold."""
+    market = AuctionMarket()
+    for who in ("sol", "sun"):
+        market.enter("ask", who, 10, 5)
+        market.enter("bid", "bea", 10, 9)
+    market.chain.block((market.interval + 1) * INTERVAL_MS + late_ms - market.chain.time_ms)
+    assert market.result()["stage"] == "forfeit"
+    market.read("sol", export_wh=8)
+    assert {code for code, _ in market.chain.advance(0)} == {"OK"}
+    assert {code for code, _ in market.chain.advance(MARKET_PARAMETERS["metering_deadline_s"] * 1_000)} <= {"OK"}
+    trades = {trade["seller"]: trade for trade in market.records("settlement/trade/")}
+    assert {who: (trade["status"], trade["delivered_wh"]) for who, trade in trades.items()} == {
+        "sol": ("proposed", 8), "sun": ("proposed", 0)
+    }  # fmt: skip
 
 
 def test_cancelling_and_amending_give_back_and_queue_anew() -> None:
@@ -437,6 +473,21 @@ def test_nothing_is_sealed_that_could_never_be_revealed() -> None:
     market = AuctionMarket(parameters={"reveal_s": 0})
     args = {"meter": "m-bea", "interval": market.interval, "commitment": "0" * 64}
     assert market.code("auction", "seal_order", args, "bea") == "NOT_REVEALING"
+
+
+def test_one_party_cannot_fill_an_auction_with_sealed_orders() -> None:
+    """They counted for the auction alone, so that one party could keep all others out of it for the tier."""
+    market = AuctionMarket("mcafee", contracts={"mcafee": MCAFEE})
+    order = Order("bid", "bea", 10, 7)
+    sealed = [seal(market, order) for _ in range(20)]
+    args = {"meter": "m-bea", "interval": market.interval, "commitment": "0" * 64}
+    assert market.code("auction", "seal_order", args, "bea") == "TOO_MANY_ORDERS"
+    assert market.code("auction", "place_order", market.entry(order), "bea") == "TOO_MANY_ORDERS"
+    market.enter("ask", "sol", 10, 3)
+    market.chain.time_ms = market.entry_ms
+    for each in sealed[:19]:
+        market.ok("auction", "reveal_order", revealing(each, order), "bea")
+    market.cleared()
 
 
 def test_an_order_is_revealed_once() -> None:
