@@ -23,13 +23,15 @@ from contracts.language import check
 from contracts.rules.adjustments import adjustments
 from contracts.rules.certificates import certificates
 from contracts.rules.changes import Changes, Violation
+from contracts.rules.consents import consent, people
 from contracts.rules.deliveries import deliveries, readings
 from contracts.rules.disputes import disputes
 from contracts.rules.energy import energy
+from contracts.rules.fills import fills
 from contracts.rules.holds import holds
 from contracts.rules.money import money
-from contracts.rules.offers import consents, limits
-from contracts.rules.signatures import consent, policies
+from contracts.rules.offers import consents
+from contracts.rules.signatures import policies
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
@@ -129,8 +131,8 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 
 RULES = (
-    _namespace, _sizes, _constitution, money, energy, trades, consents, limits, deliveries, readings, disputes,
-    adjustments, certificates, policies, consent, holds,
+    _namespace, _sizes, _constitution, money, energy, trades, consents, fills, deliveries, readings, disputes,
+    adjustments, certificates, policies, consent, people, holds,
 )  # fmt: skip
 
 

@@ -1,15 +1,16 @@
-"""Whose offers they are and at what price they trade: nobody is bound without a signature, or beyond their limit."""
+"""Whose offers they are: nobody is bound without a signature."""
 
 from __future__ import annotations
 
 from hashlib import sha256
 
 from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
+from contracts.rules.fills import AUCTIONED, DIRECTED
 from contracts.rules.signatures import POLICIES, has_signed
 from ledger.execution import Call
 from ledger.values import Value
 
-LISTINGS, DIRECTED, AUCTIONED, SEALED = "market/listing/", "offers/offer/", "auction/order/", "auction/sealed/"
+SEALED = "auction/sealed/"
 SEALED_TERMS = ("owner", "product", "interval", "meter", "commitment", "collateral")
 
 
@@ -35,40 +36,6 @@ def consents(call: Call, changes: Changes) -> Violation | None:
 
 def _consents(call: Call, changes: Changes, account: str) -> bool:
     return account in call.signers and has_signed(call, account, changes.current(POLICIES + account))
-
-
-def limits(call: Call, changes: Changes) -> Violation | None:
-    """Nobody pays more than a bid that this call fills, nor gets less than an ask that it fills; terms of directed
-    offers are kept to the letter."""
-    asks: dict[tuple[str, str, int], int] = {}
-    bids: dict[tuple[str, int], int] = {}
-    for prefix in OFFERS:
-        for key in changes.below(prefix):
-            new, old = changes.new(key), changes.old(key)
-            if new["remaining_wh"] == (new["energy_wh"] if old is None else old["remaining_wh"]):
-                continue
-            if new.get("side") == "bid":
-                place = (_owner(new), new["interval"])
-                bids[place] = max(bids.get(place, 0), new["price"])
-            else:
-                where = (_owner(new), new["meter"], new["interval"])
-                asks[where] = min(asks.get(where, new["price"]), new["price"])
-    for key in changes.below(TRADES):
-        if changes.old(key) is None and not _is_within(changes.new(key), asks, bids):
-            return Violation.LIMIT
-    return None
-
-
-def _is_within(trade: Value, asks: dict[tuple[str, str, int], int], bids: dict[tuple[str, int], int]) -> bool:
-    ask = asks.get((trade["seller"], trade["meter"], trade["interval"]))
-    bid = bids.get((trade["buyer"], trade["interval"]))
-    if ask is not None and trade["price"] - trade["grid_fee"] < ask:
-        return False
-    if bid is not None and trade["price"] > bid:
-        return False
-    if trade["source"] in ("book", "auction"):
-        return ask is not None and bid is not None
-    return ask is not None or bid is not None
 
 
 def _is_sealed_lawfully(call: Call, changes: Changes, key: str) -> bool:

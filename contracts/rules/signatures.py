@@ -7,7 +7,7 @@ from ledger.execution import Call
 from ledger.values import Value
 
 POLICIES, MANDATES, READINGS = "credit/policy/", "settlement/mandate/", "settlement/reading/"
-ARBITER, ADMISSION = "registry/arbiter", "registry/admission"
+ARBITER = "registry/arbiter"
 PARTIES = ("seller", "buyer")
 
 
@@ -78,20 +78,11 @@ def policies(call: Call, changes: Changes) -> Violation | None:
 def are_two_operators(call: Call, changes: Changes) -> bool:
     """Whether operators of two organisations that govern sign, or two of the only one."""
     names = changes.old("governance/organisations")["names"]
-    organisations = [name for name in _operators(call, changes) if name in names]
+    organisations = [name for name in operators(call, changes) if name in names]
     return len(organisations) >= 2 and (len(set(organisations)) >= 2 or len(names) == 1)
 
 
-def _operators(call: Call, changes: Changes) -> list[str]:
+def operators(call: Call, changes: Changes) -> list[str]:
     """The organisations of the operators that sign, one for each."""
     users = [changes.old(f"registry/user/{signer}") for signer in sorted(set(call.signers))]
     return [user["organisation"] for user in users if user is not None and user["role"] == "operator"]
-
-
-def consent(call: Call, changes: Changes) -> Violation | None:
-    """The arbiter and the conditions of admission take operators of as many organisations as governance does."""
-    if ARBITER not in changes.raw and ADMISSION not in changes.raw:
-        return None
-    rule = changes.old("governance/organisations")
-    agreed = set(_operators(call, changes))
-    return None if len(agreed & set(rule["names"])) >= rule["threshold"] else Violation.SIGNATURES

@@ -102,7 +102,8 @@ def written(network: Network, value: Any) -> str | None:
         view.delete("channels/family")
     else:
         view.put("channels/family", encode_value(value))
-    call = Call("channels", "f", {}, (), "", 0, 0, network.ledger.height + 1, 0, "transaction")
+    signers = tuple(operator.signer for operator in OPERATORS[:2])
+    call = Call("channels", "f", {}, signers, "", 0, 0, network.ledger.height + 1, 0, "transaction")
     return MarketValidator().check(call, CallResult(OK, "", None, 0, ()), view)
 
 

@@ -216,6 +216,7 @@ def test_only_governance_checks_sources(net: Network) -> None:
     assert MACHINE.run(call, TransactionView(net.ledger.reader())).code == "NOT_CALLABLE"
 
 
+SIGNERS = tuple(operator.signer for operator in OPERATORS[:2])
 CONTRACT = {"source": FIRST, "sha256": digest(FIRST), "version": 1}
 UPGRADE = {"type": "upgrade", "contract": "credit", "sha256": digest(FIRST), "version": 2, "at_height": 50}
 
@@ -249,7 +250,7 @@ def test_no_governance_contract_can_write_a_contract_that_is_none(
             view.delete("governance/" + key)
         else:
             view.put("governance/" + key, encode_value(value))
-    call = Call("governance", function, {}, ("a", "b"), "", 1, 1, 5, 0, "transaction")
+    call = Call("governance", function, {}, SIGNERS, "", 1, 1, 5, 0, "transaction")
     assert MarketValidator().check(call, CallResult(OK, "", None, 1, ()), view) == verdict
 
 
@@ -270,7 +271,7 @@ def test_a_pending_upgrade_follows_the_version_in_force(
     record = {**UPGRADE, "contract": "tally", "sha256": digest(SECOND), **changed}
     view.put(f"governance/source/{digest(SECOND)}", encode_value({"source": SECOND}))
     view.put("governance/upgrade/tally", encode_value(record))
-    call = Call("governance", "upgrade", {}, ("a", "b"), "", 1, 1, 5, 0, "transaction")
+    call = Call("governance", "upgrade", {}, SIGNERS, "", 1, 1, 5, 0, "transaction")
     assert MarketValidator().check(call, CallResult(OK, "", None, 1, ()), view) == verdict
 
 

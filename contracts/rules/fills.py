@@ -1,0 +1,154 @@
+"""What offers lose, trades take: each trade is of offers that lose its energy, at a price and a grid fee of theirs.
+
+Nobody pays more than a bid or gets less than an ask, no order is filled beyond its energy, and who offered nothing and
+signed nothing trades nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+
+from contracts.rules.changes import TRADES, Changes, Violation
+from ledger.execution import Call
+from ledger.values import Value
+
+LISTINGS, ORDERS, AUCTIONED, DIRECTED = "market/listing/", "market/order/", "auction/order/", "offers/offer/"
+METERS, GRID_FEES = "registry/meter/", "governance/grid_fee/"
+IMBALANCE_PRICE = "governance/parameter/imbalance_price"
+INTERVAL_MS = 900_000
+
+Place = tuple[str, str, str, int]
+"""A side, whose, of which meter, in which interval."""
+
+
+def fills(call: Call, changes: Changes) -> Violation | None:
+    """By source, party, meter and interval: orders lose exactly what their trades take, on their terms."""
+    made: defaultdict[str, list[Value]] = defaultdict(list)
+    for key in changes.below(TRADES):
+        if changes.old(key) is None:
+            trade = changes.new(key)
+            made[trade["source"]].append(trade)
+    for source, (prefix, are_terms) in SOURCES.items():
+        trades = made.pop(source, [])
+        found = _lost(changes, prefix)
+        if not trades and not found:
+            continue
+        left: Counter[Place] = Counter()
+        for place, offers in found.items():
+            left[place] = sum(_loss_wh(new, old) for new, old in offers)
+        for trade in trades:
+            asks, bids = found.get(_sold_at(trade), []), found.get(_bought_at(trade), [])
+            if not are_terms(trade, asks, bids, changes):
+                return Violation.LIMIT
+            for place in (_sold_at(trade), _bought_at(trade)):
+                if place in found:
+                    left[place] -= trade["energy_wh"]
+        if any(left.values()):
+            return Violation.OVERSOLD
+    return Violation.LIMIT if made else None
+
+
+Offers = list[tuple[Value, Value]]
+"""Offers that lose energy, as they will be and as they were."""
+
+
+def _lost(changes: Changes, prefix: str) -> dict[Place, Offers]:
+    found: dict[Place, Offers] = {}
+    for key in changes.below(prefix):
+        new, old = changes.new(key), changes.old(key)
+        if _loss_wh(new, old):
+            found.setdefault(_place(new), []).append((new, old))
+    return found
+
+
+def _loss_wh(new: Value, old: Value) -> int:
+    return int((new["energy_wh"] if old is None else old["remaining_wh"]) - new["remaining_wh"])
+
+
+def _place(offer: Value) -> Place:
+    owner = offer["seller"] if "seller" in offer else offer["owner"]
+    return (offer.get("side", "ask"), owner, offer["meter"], offer["interval"])
+
+
+def _sold_at(trade: Value) -> Place:
+    return ("ask", trade["seller"], trade["meter"], trade["interval"])
+
+
+def _bought_at(trade: Value) -> Place:
+    return ("bid", trade["buyer"], trade["buyer_meter"], trade["interval"])
+
+
+def _by_listing(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
+    zone = changes.current(METERS + trade["buyer_meter"])["zone"]
+    return any(
+        ask["imbalance_price"] == trade["imbalance_price"] and _pays_ask(trade, ask, zone, changes) for ask, _ in asks
+    )
+
+
+def _by_book(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
+    """At the price of the one that stood already, within the limit of the other."""
+    net = trade["price"] - trade["grid_fee"]
+    for ask, asked in asks:
+        for bid, bidden in bids:
+            if ask["collateral_price"] != trade["imbalance_price"] or trade["price"] > bid["price"]:
+                continue
+            rests = asked is not None and bidden is None and _pays_ask(trade, ask, bid["zone"], changes)
+            if rests or (bidden is not None and asked is None and _pays_bid(trade, bid, ask["zone"], changes)):
+                return bool(net >= ask["price"])
+    return False
+
+
+def _by_auction(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
+    """At one price, within the limits of both."""
+    net = trade["price"] - trade["grid_fee"]
+    asked = any(ask["price"] <= net and ask["collateral_price"] == trade["imbalance_price"] for ask, _ in asks)
+    return asked and any(trade["price"] <= bid["price"] for bid, _ in bids)
+
+
+def _by_offer(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
+    """To the letter: the parties, meters, energy and price of the one offer that names the trade."""
+    for offer, _ in [*asks, *bids]:
+        if offer["trade"] != trade["id"] or offer["energy_wh"] != trade["energy_wh"] or offer["status"] != "accepted":
+            continue
+        other, meter = offer["to"], offer["other_meter"]
+        if offer["side"] == "ask":
+            named = (other, meter, offer["collateral_price"]) == _terms_of(trade, "buyer", "buyer_meter")
+            return named and _pays_ask(trade, offer, _zone(meter, changes), changes)
+        named = (other, meter, changes.current(IMBALANCE_PRICE)["value"]) == _terms_of(trade, "seller", "meter")
+        return named and _pays_bid(trade, offer, _zone(meter, changes), changes)
+    return False
+
+
+def _terms_of(trade: Value, party: str, meter: str) -> tuple[str, str, int]:
+    return (trade[party], trade[meter], trade["imbalance_price"])
+
+
+def _zone(meter: str, changes: Changes) -> str:
+    return str(changes.current(METERS + meter)["zone"])
+
+
+def _pays_ask(trade: Value, ask: Value, buyers_zone: str, changes: Changes) -> bool:
+    fee = _grid_fee(ask["zone"], buyers_zone, trade["interval"], changes)
+    return bool(trade["grid_fee"] == fee and trade["price"] == ask["price"] + fee)
+
+
+def _pays_bid(trade: Value, bid: Value, sellers_zone: str, changes: Changes) -> bool:
+    fee = _grid_fee(sellers_zone, bid["zone"], trade["interval"], changes)
+    return bool(trade["grid_fee"] == fee and trade["price"] == bid["price"])
+
+
+def _grid_fee(from_zone: str, to_zone: str, interval: int, changes: Changes) -> int:
+    known = changes.current(f"{GRID_FEES}{from_zone}/{to_zone}")
+    if known is None:
+        return 0
+    return int(known["before"] if interval * INTERVAL_MS < known["from_ms"] else known["fee"])
+
+
+SOURCES: dict[str, tuple[str, Callable[[Value, Offers, Offers, Changes], bool]]] = {
+    "listing": (LISTINGS, _by_listing),
+    "book": (ORDERS, _by_book),
+    "auction": (AUCTIONED, _by_auction),
+    "offer": (DIRECTED, _by_offer),
+}
+"""What a trade says that it comes of, where such offers lie, and what their terms are."""
