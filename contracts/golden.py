@@ -163,7 +163,7 @@ EXPECTED: dict[str, tuple[str, int, str]] = {
     "mixed": ("TYPE_MISMATCH", 10, "1e1509f576955acc"),
     "unbound": ("NAME_UNBOUND", 12, "1e1509f576955acc"),
     "refused": ("NOT_SO", 224, "0bbf3391a1e2ba8c"),
-    "deep": ("TOO_DEEP", 268, "1e1509f576955acc"),
+    "deep": ("TOO_DEEP", 396, "1e1509f576955acc"),
 }
 """By function: code, gas, and a digest of value, events and writes."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from contracts.guards.meter import TEXT_GAS, Charges, Meter, mismatch, out_of_gas
+from contracts.guards.meter import DEPTH_MAX, TEXT_GAS, Charges, Meter, mismatch, out_of_gas
 
 COMPARED, COMPARE_GAS = 16, 36
 """What comparing a node of a container costs beside counting it, and what comparing two costs beside their nodes."""
@@ -16,6 +16,9 @@ ORDER_GAS = 12
 def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., Any]]:
     charge, weigh, gas = charges.charge, meter.weigh, charges.gas
 
+    def weighed(value: Any) -> int:
+        return weigh(value, DEPTH_MAX, COMPARED)
+
     def eq(a: Any, b: Any) -> bool:
         kind = type(a)
         if kind is type(b):
@@ -25,11 +28,11 @@ def make_comparisons(meter: Meter, charges: Charges) -> dict[str, Callable[..., 
                 if left < 0:
                     raise out_of_gas()
             elif kind is list or kind is dict:
-                charge(COMPARE_GAS + COMPARED * (weigh(a) + weigh(b)))
+                charge(COMPARE_GAS + COMPARED * (weighed(a) + weighed(b)))
                 return _same(a, b)
             return bool(a == b)
         if kind in (list, dict) and type(b) in (list, dict):
-            charge(COMPARE_GAS + COMPARED * (weigh(a) + weigh(b)))
+            charge(COMPARE_GAS + COMPARED * (weighed(a) + weighed(b)))
         return False
 
     def ne(a: Any, b: Any) -> bool:

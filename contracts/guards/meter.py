@@ -65,9 +65,13 @@ class Meter:
         if left < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
 
-    def weigh(self, value: Any, left: int = DEPTH_MAX) -> int:
+    def weigh(self, value: Any, left: int = DEPTH_MAX, price: int = 0) -> int:
         """Nodes and characters below a value. Containers are charged on the way: shared parts count each time, so
-        that a small graph which unfolds to a huge tree runs out of gas before anybody unfolds it."""
+        that a small graph which unfolds to a huge tree runs out of gas before anybody unfolds it.
+
+        Whoever asks for ``price`` a node has containers charged for that too, as they are reached, and is told what
+        remains: else the graph would be gone through for a fraction of what it costs.
+        """
         kind = type(value)
         if kind is str:
             return 1 + len(value) // 32
@@ -76,10 +80,11 @@ class Meter:
         if left == 0:
             raise Trap(TrapCode.TOO_DEEP)
         gas = self.gas
-        total = 1 + len(value)
-        rest = gas[0] = gas[0] - total
+        size = 1 + len(value)
+        rest = gas[0] = gas[0] - size * (1 + price)
         if rest < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
+        total = 0 if price else size
         characters = 0
         if kind is dict:
             total += len(value)
@@ -90,7 +95,7 @@ class Meter:
             if kind is str:
                 characters += len(item)
             elif kind is list or kind is dict:
-                total += self.weigh(item, left - 1)
+                total += self.weigh(item, left - 1, price)
             elif kind is int and not -NUMBER_MAX < item < NUMBER_MAX:
                 total += WIDE_GAS
         return total + characters // 32

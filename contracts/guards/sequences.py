@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.codes import Trap, TrapCode
-from contracts.guards.meter import Charges, Meter, bounded, mismatch
+from contracts.guards.meter import DEPTH_MAX, Charges, Meter, bounded, mismatch
 
 Guards = dict[str, Callable[..., Any]]
 CHECK_GAS, ROW_GAS = 60, 16
@@ -81,7 +81,9 @@ def make_sequences(meter: Meter, charges: Charges, loops: Guards) -> Guards:
 
     def in_order(values: Any) -> list[Any]:
         found = listed(values)
-        charge((len(found) + 3 * sum(weigh(value) for value in found)) * len(found).bit_length())
+        turns = len(found).bit_length()
+        charge(len(found) * turns)
+        charge(3 * turns * sum(weigh(value, DEPTH_MAX, 3 * turns) for value in found))
         check_comparable(found)
         return sorted(found)
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from contract_market import Run
 
+from contracts import writing
 from contracts.guards import Meter, make_guards
 from contracts.machine import PythonMachine
-from contracts.session import ROW_GAS, SCAN_FIRST_ROWS, SCAN_PAGE_ROWS
+from contracts.session import ROW_GAS, SCAN_FIRST_ROWS, SCAN_PAGE_ROWS, VALUE_BYTES_MAX
 from contracts.testing import Chain
 from ledger.execution import Call, CallResult
 from ledger.state import PASSED_PAGE_ROWS, Entry, MemoryState, Overlay, StateReader, TransactionView
-from ledger.values import encode_value
+from ledger.values import encode_plain, encode_value
 
 GAS = 2_000_000
 
@@ -227,3 +228,44 @@ def test_reading_costs_by_the_objects_that_it_makes(run: Run, read: str, value: 
     """Regression: 64 KB of empty lists came back as 4 MB for 4,000 gas, often enough to fill a machine's memory."""
     before = f"d = {{}}\nfor n in range(500):\n    d['k' + str(n)] = n\nput('k', {value})"
     assert gas_of(run, before, f"x = {read}") > nodes
+
+
+DAG = "t = [1]\nfor n in range(15):\n    t = [t, t, t, t, t, t, t, t]\n"
+
+
+@pytest.mark.parametrize("body", ["put('k', t)", "y = t == t", "y = t == {}", "y = sorted([t, t])", "return t"])
+def test_who_cannot_pay_for_a_container_has_little_of_it_weighed(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A small graph that unfolds to a huge tree was weighed at a unit a node until the gas was gone: a block of such
+    calls took 1.2 s."""
+    weighed: list[int] = []
+    weigh = Meter.weigh
+
+    def counted(self: Meter, value: Any, *rest: Any) -> int:
+        weighed.append(1)
+        return weigh(self, value, *rest)
+
+    monkeypatch.setattr(Meter, "weigh", counted)
+    lines = "\n".join("    " + line for line in (DAG + body).splitlines())
+    chain = Chain({"main": f'@export("*")\ndef run():\n{lines}\n'}, {}, machine=PythonMachine())
+    assert chain.call("main", "run", {}, ["alice"], 45_000).code == "OUT_OF_GAS"
+    assert 0 < len(weighed) < 45_000 // (2 * 4)
+
+
+@pytest.mark.parametrize("use", ["emit('e', t)", "put('k', t)", "return t", "y = epoch_fault(t)"])
+def test_texts_that_never_fit_are_not_encoded(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    """64 times the same text of 100,000 wide characters made 25 MB before anybody asked for the gas, in 17 ms of a call
+    that declared 16,000."""
+    sizes: list[int] = []
+
+    def encode(value: Any) -> bytes:
+        data = encode_plain(value)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(writing, "encode_plain", encode)
+    record = "{" + ", ".join(f"'k{n}': s" for n in range(64)) + "}"
+    source = f'@export("*")\ndef run(s: str):\n    s = s * 100000\n    t = {record}\n    {use}\n'
+    chain = Chain({"main": source}, {}, machine=PythonMachine())
+    for gas, code in ((25_000, "OUT_OF_GAS"), (2_000_000, "OUT_OF_GAS|TOO_LARGE")):
+        assert chain.call("main", "run", {"s": "\U0001f600"}, ["alice"], gas).code in code.split("|")
+    assert max(sizes, default=0) <= 4 * VALUE_BYTES_MAX
