@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order, expected
-from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE
+from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE, Market
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -93,6 +93,54 @@ def test_the_uniform_price_textbook_case() -> None:
     _, result, _ = outcome(bids + asks)
     assert (result["volume_wh"], result["low"], result["high"], result["price"]) == (3_000, 5_000, 6_000, 5_500)
     assert result["welfare"] == (9 + 5 + 1) * 1_000
+
+
+HARRIS = (
+    ("bea", "bid", 3, 20_000), ("sam", "ask", 2, 20_100), ("ben", "bid", 2, 20_000), ("ray", "ask", 1, 19_800),
+    ("stu", "ask", 5, 20_200), ("bif", "bid", 4, 10**9), ("pat", "bid", 2, 20_100), ("sue", "ask", 6, 20_000),
+    ("bud", "bid", 7, 10**9),
+)  # fmt: skip
+"""Harris, Trading and Exchanges (2003), chapter 6; orders at the market are at the highest price. Some names differ."""
+
+
+def with_traders(market: Market, zone: str) -> None:
+    for who, side, _, _ in HARRIS:
+        market.chain.user(who, "buyer" if side == "bid" else "seller")
+        market.ok("credit", "deposit", {"account": who, "amount": 10**13}, "op1", "op2")
+        market.bind(f"m-{who}", who, zone=zone)
+
+
+def test_harris_2003_continuously(market: Market) -> None:
+    with_traders(market, "z")
+    made = []
+    for who, side, lots, price in HARRIS:
+        _, trades = market.order(side, who, lots * LOT, price, "ioc" if price == 10**9 else "limit")
+        made += [(each["seller"], each["buyer"], each["energy_wh"] // LOT, each["price"]) for each in trades]
+    assert made == [
+        ("ray", "bea", 1, 20_000), ("sam", "bif", 2, 20_100), ("stu", "bif", 2, 20_200), ("sue", "pat", 2, 20_100),
+        ("sue", "bea", 2, 20_000), ("sue", "ben", 2, 20_000), ("stu", "bud", 3, 20_200),
+    ]  # fmt: skip
+
+
+def test_harris_2003_at_one_price() -> None:
+    market = AuctionMarket()
+    with_traders(market, PRODUCT)
+    orders = {who: market.enter(side, who, lots * LOT, price) for who, side, lots, price in HARRIS}
+    result = market.cleared()
+    assert (result["price"], result["volume_wh"]) == (20_200, 11 * LOT)
+    filled = {who: market.matched(order) // LOT for who, order in orders.items()}
+    assert filled == {"bif": 4, "bud": 7, "ray": 1, "sue": 6, "sam": 2, "stu": 2, "bea": 0, "ben": 0, "pat": 0}
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks"), [((9, 7, 6, 2), (1, 4, 5, 8)), ((5, 5, 5), (5,)), ((30, 12), (3, 10, 11, 29)), ((8,), (2, 3))]
+)
+def test_any_price_from_the_m_plus_first_to_the_mth_clears(bids: tuple[int, ...], asks: tuple[int, ...]) -> None:
+    """Wurman, Walsh and Wellman, Decision Support Systems 24 (1998): M sellers of a unit each, all offers in order."""
+    sides = [("bid", "bea", price) for price in bids] + [("ask", "sol", price) for price in asks]
+    _, result, _ = outcome([Order(side, who, LOT, price) for side, who, price in sides])
+    ranked = sorted(bids + asks, reverse=True)
+    assert (result["low"], result["high"]) == (ranked[len(asks)], ranked[len(asks) - 1])
 
 
 def test_an_order_matched_in_part_pins_the_price() -> None:
