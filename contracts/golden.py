@@ -148,13 +148,13 @@ def look():
 """
 
 EXPECTED: dict[str, tuple[str, int, str]] = {
-    "arithmetic": ("OK", 1589, "749e2d305b067e9d"),
+    "arithmetic": ("OK", 1594, "749e2d305b067e9d"),
     "too_large": ("INTEGER_TOO_LARGE", 109, "1e1509f576955acc"),
-    "texts": ("OK", 536, "0b626f5ff75576f8"),
-    "sorting": ("OK", 6256, "e529d65e9bff87c0"),
-    "dictionaries": ("OK", 1150, "aec13dd1f90513e9"),
-    "state": ("OK", 2993, "55e118fd03c2ae28"),
-    "calls": ("OK", 2949, "04a39fe50ac2a90c"),
+    "texts": ("OK", 546, "0b626f5ff75576f8"),
+    "sorting": ("OK", 6906, "e529d65e9bff87c0"),
+    "dictionaries": ("OK", 1328, "aec13dd1f90513e9"),
+    "state": ("OK", 3092, "55e118fd03c2ae28"),
+    "calls": ("OK", 2992, "04a39fe50ac2a90c"),
     "recursion": ("TOO_DEEP", 381, "1e1509f576955acc"),
     "gas": ("OUT_OF_GAS", 20000, "1e1509f576955acc"),
     "missing": ("KEY_MISSING", 17, "1e1509f576955acc"),
@@ -163,7 +163,7 @@ EXPECTED: dict[str, tuple[str, int, str]] = {
     "mixed": ("TYPE_MISMATCH", 10, "1e1509f576955acc"),
     "unbound": ("NAME_UNBOUND", 12, "1e1509f576955acc"),
     "refused": ("NOT_SO", 224, "0bbf3391a1e2ba8c"),
-    "deep": ("TOO_DEEP", 396, "1e1509f576955acc"),
+    "deep": ("TOO_DEEP", 476, "1e1509f576955acc"),
 }
 """By function: code, gas, and a digest of value, events and writes."""
 

@@ -93,7 +93,7 @@ class _Engine:
     def run(self, call: Call, view: TransactionView) -> CallResult:
         self.meter.gas[0] = call.gas_limit
         self.meter.depth[0] = 0
-        session = Session(call, view, [call.contract], call.signers[0] if call.signers else "", [], {})
+        session = Session(call, view, [call.contract], call.signers[0] if call.signers else "", [], {}, view.get)
         self.host.begin(session)
         try:
             returned = self._run(call, session)

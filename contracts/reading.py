@@ -91,7 +91,7 @@ def make_reads(meter: Meter, now: list[Session]) -> Reads:
             full = keys[key]
         except TypeError:  # not even hashable
             raise Trap(TrapCode.KEY_INVALID) from None
-        data = now[0].view.get(full)
+        data = now[0].get(full)
         if data is None:
             left = gas[0] = gas[0] - GET_GAS
             if left < 0:
@@ -118,7 +118,7 @@ def make_reads(meter: Meter, now: list[Session]) -> Reads:
         return value
 
     def shared(key: str) -> Value:
-        data = now[0].view.get(key)
+        data = now[0].get(key)
         if data is None:
             return None
         known = known_of(key)

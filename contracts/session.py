@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -47,6 +48,8 @@ class Session(msgspec.Struct):
     events: list[Event]
     modules: dict[str, Any]
     """The other contracts that were called, compiled."""
+    get: Callable[[str], bytes | None]
+    """The view's: looking it up anew for each read would cost a hundredth of an order's time."""
     code_hash: str = ""
     schedules: int = 0
     read_only: int = 0

@@ -24,6 +24,9 @@ from contracts.guards.meter import (
 ROUNDING_GAS = 30
 SUMMAND_GAS = 4
 """Of three or more that are added up."""
+JOINED_FREE = 4
+"""Texts that are put together before their length is looked at. More, each of which may be the same long one, would be
+megabytes that nobody has paid for."""
 REPEAT_GAS = 12
 """What repeating a text or a list costs beside making it."""
 
@@ -77,6 +80,8 @@ def make_arithmetic(charges: Charges) -> dict[str, Callable[..., Any]]:
     def joined(*parts: Any) -> Any:
         """``a + b + c``: texts are put together at once."""
         try:
+            if len(parts) > JOINED_FREE and sum(map(len, parts)) > LENGTH_MAX:
+                raise Trap(TrapCode.TOO_LARGE)
             made = "".join(parts)
         except TypeError:
             if type(parts[0]) is str:

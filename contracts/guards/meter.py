@@ -36,6 +36,9 @@ WIDE_GAS, WIDE_SUM_GAS = 17, 13
 """What numbers beyond a machine's word cost more to multiply, divide, write down and read; and to add."""
 CALLS_MAX = 32
 DIGITS_MAX = 80
+CONTAINER_NODES, DICTIONARY_NODES = 2, 2
+"""What a container counts for beside what is in it, since it is gone into; and a dictionary besides, since its keys are
+put in order."""
 DEPTH_MAX = 16
 """Containers within each other, when compared, sorted, stored or passed on; the same as the world state's."""
 
@@ -80,14 +83,14 @@ class Meter:
         if left == 0:
             raise Trap(TrapCode.TOO_DEEP)
         gas = self.gas
-        size = 1 + len(value)
+        size = CONTAINER_NODES + len(value)
         rest = gas[0] = gas[0] - size * (1 + price)
         if rest < 0:
             raise Trap(TrapCode.OUT_OF_GAS)
         total = 0 if price else size
         characters = 0
         if kind is dict:
-            total += len(value)
+            total += DICTIONARY_NODES + len(value)
             characters = sum(map(len, value))
             value = value.values()
         for item in value:

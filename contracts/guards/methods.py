@@ -183,8 +183,10 @@ def _of_texts(charges: Charges, listed: Listed) -> Methods:
         return value.split(separator)
 
     def join(separator: str, parts: Any) -> str:
-        pieces = [text(part) for part in listed(parts)]
+        pieces = listed(parts)
         charge(JOIN_GAS + ITEM_GAS // 2 * len(pieces))
+        for piece in pieces:
+            text(piece)
         if sum(map(len, pieces)) + len(separator) * len(pieces) > LENGTH_MAX:
             raise Trap(TrapCode.TOO_LARGE)
         made: str = sized(separator.join(pieces))

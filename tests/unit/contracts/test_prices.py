@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 from contract_market import Run
 
 from contracts import writing
-from contracts.guards import Meter, make_guards
+from contracts.codes import Trap
+from contracts.guards import Meter, make_guards, methods
 from contracts.machine import PythonMachine
 from contracts.session import ROW_GAS, SCAN_FIRST_ROWS, SCAN_PAGE_ROWS, VALUE_BYTES_MAX
 from contracts.testing import Chain
@@ -269,3 +271,36 @@ def test_texts_that_never_fit_are_not_encoded(monkeypatch: pytest.MonkeyPatch, u
     for gas, code in ((25_000, "OUT_OF_GAS"), (2_000_000, "OUT_OF_GAS|TOO_LARGE")):
         assert chain.call("main", "run", {"s": "\U0001f600"}, ["alice"], gas).code in code.split("|")
     assert max(sizes, default=0) <= 4 * VALUE_BYTES_MAX
+
+
+def test_who_cannot_pay_for_a_join_has_no_piece_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 pieces were checked one by one, 1.3 ms of a call that declared 24,000 gas, before they were paid."""
+    looked_at: list[str] = []
+
+    def text(value: str) -> str:
+        looked_at.append(value)
+        return value
+
+    monkeypatch.setattr(methods, "text", text)
+    source = "@export('*')\ndef run():\n    t = ['a'] * 20000\n    ','.join(t)\n"
+    chain = Chain({"main": source}, {}, machine=PythonMachine())
+    assert chain.call("main", "run", {}, ["alice"], 24_000).code == "OUT_OF_GAS"
+    assert len(looked_at) <= 1
+
+
+def test_texts_that_come_to_too_much_are_not_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 times the same text of 100,000 wide characters made 12 MB, in 1.4 ms of a call that declared 13,000 gas."""
+    meter = Meter()
+    meter.gas[0] = GAS
+    joined = make_guards(meter)["_joined"]
+    tracemalloc.start()
+    with pytest.raises(Trap, match="TOO_LARGE"):
+        joined(*["\U0001f600" * 100_000] * 30)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 1_000_000
+
+
+def test_a_dictionary_to_be_stored_costs_more_than_a_list(run: Run) -> None:
+    """Its keys are put in order: 20,000 empty ones took 37 ns a unit of gas."""
+    assert gas_of(run, "t = [{}] * 200", "put('k', t)") > gas_of(run, "t = [[]] * 200", "put('k', t)")
