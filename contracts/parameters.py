@@ -15,8 +15,8 @@ MARKET_PARAMETERS: dict[str, int] = {
 }
 """Seconds before delivery (EPEX intraday: 300); micro-currency per kWh; thousandths of a trade's amount; seconds after
 an interval's end; seconds after a proposal; seconds before gate closure, when sealed orders are revealed;
-micro-currency that a sealed order holds; the least Wh that are offered, bid or taken at once; blocks for which a
-primary caught lying or slow does not lead."""
+micro-currency that a sealed order holds; the Wh of whose multiples is what is offered, bid or taken at once; blocks for
+which a primary caught lying or slow does not lead."""
 
 MEMBERS_ONLY = "members_only"
 """Where it is not 0, operators admit whoever is new. A channel's genesis has it; a network's is open and has it not."""

@@ -6,6 +6,7 @@ is negative, nothing is sold twice, nothing is delivered beyond contract and met
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import msgspec
@@ -32,6 +33,7 @@ from contracts.rules.holds import holds
 from contracts.rules.money import money
 from contracts.rules.offers import consents
 from contracts.rules.signatures import policies
+from contracts.rules.terms import terms
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
@@ -47,6 +49,7 @@ WRITERS = {
     "offers": frozenset({"offers", "market", "settlement", "credit"}),
 }
 """Whose state a call may change besides its own contract's."""
+DEADLINE = re.compile(re.escape(DEADLINE_PREFIX) + r"[0-9]{15}/([0-9]{12}/[0-9]{5})/[0-9]{3}")
 SOURCES_KEPT_MAX = 256
 MALFORMED = (TypeError, KeyError, AttributeError, ValueError, msgspec.MsgspecError)
 """What reading a record raises that is not what the shipped contracts write."""
@@ -73,15 +76,25 @@ class MarketValidator:
 def _namespace(call: Call, changes: Changes) -> Violation | None:
     allowed = WRITERS.get(call.contract, frozenset({call.contract}))
     others = set()
-    for key, data in changes.raw.items():
-        if key.startswith(DEADLINE_PREFIX):
-            if data is None:
-                return Violation.NAMESPACE
-        elif is_fixed(call, key):
+    for key in changes.raw:
+        if is_fixed(call, key):
             return Violation.NAMESPACE
-        elif (contract := key.partition("/")[0]) not in allowed:
+        contract = _scheduled_for(call, key, changes) if key.startswith(DEADLINE_PREFIX) else key.partition("/")[0]
+        if contract not in allowed:
             others.add(contract)
     return Violation.NAMESPACE if others and not _let_in(allowed, others, changes) else None
+
+
+def _scheduled_for(call: Call, key: str, changes: Changes) -> str:
+    """Whom a deadline calls. It is new, of this very call, and whole: another would be somebody else's, or one that no
+    block can run."""
+    at = DEADLINE.fullmatch(key)
+    if at is None or at[1] != f"{call.height:012d}/{call.index:05d}" or changes.raw[key] is None:
+        return key
+    told = changes.new(key)
+    whole = changes.old(key) is None and type(told) is dict and list(told) == ["args", "contract", "function"]
+    typed = whole and [*map(type, told.values())] == [list, str, str]
+    return str(told["contract"]) if typed else key
 
 
 def _let_in(writers: frozenset[str], others: set[str], changes: Changes) -> bool:
@@ -131,7 +144,7 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 
 RULES = (
-    _namespace, _sizes, _constitution, money, energy, trades, consents, fills, deliveries, readings, disputes,
+    _namespace, _sizes, _constitution, money, terms, energy, trades, consents, fills, deliveries, readings, disputes,
     adjustments, certificates, policies, consent, people, holds,
 )  # fmt: skip
 

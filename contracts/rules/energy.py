@@ -6,7 +6,6 @@ from collections import Counter
 
 from contracts.rules.changes import OFFERS, SOLD, TRADES, Changes, Violation, place_of
 from ledger.execution import Call
-from ledger.values import Value
 
 QUARTERS_AN_HOUR = 4
 TRADED = ("open", "taken", "filled", "accepted")
@@ -21,8 +20,6 @@ def energy(call: Call, changes: Changes) -> Violation | None:
     for prefix in OFFERS:
         for key in changes.below(prefix):
             new, old = changes.new(key), changes.old(key)
-            if not 0 <= new["remaining_wh"] <= new["energy_wh"] or not _is_offer_kept(old, new):
-                return Violation.OVERSOLD
             gone_wh = (new["energy_wh"] if old is None else old["remaining_wh"]) - new["remaining_wh"]
             if new.get("side") == "bid":
                 if new["status"] == "accepted":
@@ -43,14 +40,6 @@ def energy(call: Call, changes: Changes) -> Violation | None:
     if any(drawn.values()):
         return Violation.OVERSOLD
     return _sold(changes, offered)
-
-
-def _is_offer_kept(old: Value, new: Value) -> bool:
-    """An offer's terms never change, it never grows, and once closed it stays as it is."""
-    if old is None:
-        return True
-    fixed = all(old.get(name) == new.get(name) for name in ("meter", "interval", "price", "energy_wh", "side", "owner"))
-    return fixed and old["status"] == "open" and bool(new["remaining_wh"] <= old["remaining_wh"])
 
 
 def _sold(changes: Changes, offered: Counter[str]) -> Violation | None:

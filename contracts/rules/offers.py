@@ -7,8 +7,8 @@ from hashlib import sha256
 from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
 from contracts.rules.fills import AUCTIONED, DIRECTED
 from contracts.rules.signatures import POLICIES, has_signed
+from contracts.rules.terms import owner_of
 from ledger.execution import Call
-from ledger.values import Value
 
 SEALED = "auction/sealed/"
 SEALED_TERMS = ("owner", "product", "interval", "meter", "commitment", "collateral")
@@ -20,7 +20,7 @@ def consents(call: Call, changes: Changes) -> Violation | None:
     for prefix in OFFERS:
         for key in changes.below(prefix):
             new, old = changes.new(key), changes.old(key)
-            if old is None and not _consents(call, changes, _owner(new)):
+            if old is None and not _consents(call, changes, owner_of(new)):
                 return Violation.SIGNATURES
             if prefix == DIRECTED and new["status"] == "accepted" and not _consents(call, changes, new["to"]):
                 return Violation.SIGNATURES
@@ -51,7 +51,3 @@ def _is_sealed_lawfully(call: Call, changes: Changes, key: str) -> bool:
     said = [order[name] for name in ("owner", "meter", "interval", "side", "energy_wh", "price")]
     text = "/".join(str(part) for part in [*said, new["salt"]])
     return bool(new["status"] == "revealed" and sha256(text.encode()).hexdigest() == old["commitment"])
-
-
-def _owner(offer: Value) -> Value:
-    return offer["seller"] if "seller" in offer else offer["owner"]

@@ -522,7 +522,8 @@ def conclude(run, volume, welfare):
     run["volume_wh"] = volume
     run["welfare"] = welfare // 1000
     if volume == 0:
-        settle_price(run, 0, 0)
+        run["traded_wh"] = 0
+        run["gained"] = 0
         publish(run)
         begin(run, "rest")
         return
@@ -555,7 +556,11 @@ def settle_price(run, price, seller_price):
 
 
 def publish(run):
-    """Say what was traded, and at what price."""
+    """Say what was traded, and at what price: at none if nothing was."""
+    if run["traded_wh"] == 0:
+        settle_price(run, 0, 0)
+        run["low"] = 0
+        run["high"] = 0
     run["volume_wh"] = run["traded_wh"]
     run["welfare"] = run["gained"] // 1000
     figures = {"product": run["product"], "interval": run["interval"]}

@@ -45,11 +45,14 @@ def withdraw(account: str, amount: int):
 def transfer(account: str, to: str, amount: int):
     """Pay available micro-currency of an account to another one; who signs for the account signs.
 
-    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, and why the payee may not act. Source:
-    market rules, "Accounts".
+    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, SUSPENDED if the account's owner is,
+    and why the payee may not act. Source: market rules, "Accounts".
     """
     check_amount(amount)
     require(account != to, "SAME_ACCOUNT", "The two accounts are the same.")
+    if standing(account, []) == "SUSPENDED":
+        # Others that sign for it cannot take away what is to stay; of a certificate that ended they can.
+        authenticate(account, [])
     authenticate(to, [])
     need_signatures(policy_of(account))
     change(account, -amount, 0, 0)

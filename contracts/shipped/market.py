@@ -12,8 +12,8 @@ inverse price, `offer/<interval>/<price>/<id>` for listings: keys sort as priori
 key of each zone's best order: `top/<side>/<interval>/<product>`, so that a placement reads no more of the book than it
 trades with.
 `sold/<meter>/<interval>`: Wh offered or sold, capped by the meter's capacity (no double selling).
-What is offered, bid or taken is `order_wh_min` at least, so that nobody uses up the trades that a meter may make in an
-interval with next to nothing (the least volume of an order, as at EPEX and Nord Pool).
+What is offered, bid or taken is a multiple of `order_wh_min`, so that nobody uses up the trades that a meter may make
+in an interval with next to nothing (the least volume and its increment, as at EPEX and Nord Pool).
 """
 
 PRICE_MAX = 1000000000
@@ -71,10 +71,10 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
 def take_listing(listing: str, meter: str, energy_wh: int):
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
-    Part means whole lots, and `order_wh_min` at least; a smaller rest is taken whole. The seller is authenticated again
-    (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE,
-    INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act. Source: market rules, "Listing
-    and taking".
+    Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The seller is
+    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID,
+    LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
+    Source: market rules, "Listing and taking".
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
@@ -454,8 +454,9 @@ def check_terms(interval, energy_wh, price):
 
 
 def check_energy(energy_wh, least_wh):
-    fits = 0 < energy_wh and least_wh <= energy_wh and energy_wh <= ENERGY_MAX
-    require(fits, "ENERGY_INVALID", "An energy is 1 Wh to 1 GWh, and order_wh_min at least.")
+    """Whole multiples, so that what trades leave over is no dust either."""
+    fits = 0 < energy_wh and energy_wh <= ENERGY_MAX and (least_wh < 2 or energy_wh % least_wh == 0)
+    require(fits, "ENERGY_INVALID", "An energy is 1 Wh to 1 GWh, in multiples of order_wh_min.")
 
 
 def check_price(price):

@@ -160,9 +160,10 @@ def take_reading(reading):
         correction = correct(known, reading)
         owner = known["owner"]
     last = get("sequence/" + meter)
-    if last is not None:
+    # Another gateway begins anew: else one could use up all numbers of those that come after it.
+    if last is not None and (len(last) == 2 or last[2] == caller()):
         require(is_later(reading, last[0], last[1]), "SEQUENCE_NOT_RISING", "A meter's sequence rises within an epoch.")
-    put("sequence/" + meter, [reading["epoch"], reading["sequence"]])
+    put("sequence/" + meter, [reading["epoch"], reading["sequence"], caller()])
     record = {
         "type": "reading",
         "owner": owner,

@@ -28,8 +28,8 @@ def withdraw(*, account: str, amount: int) -> Call:
 def transfer(*, account: str, to: str, amount: int) -> Call:
     """Pay available micro-currency of an account to another one; who signs for the account signs.
 
-    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, and why the payee may not act. Source:
-    market rules, "Accounts".
+    Errors: AMOUNT_INVALID, SAME_ACCOUNT, SIGNATURES_LACKING, INSUFFICIENT_FUNDS, SUSPENDED if the account's owner is,
+    and why the payee may not act. Source: market rules, "Accounts".
     """
     return Call("credit", "transfer", {"account": account, "to": to, "amount": amount})
 

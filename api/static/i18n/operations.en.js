@@ -132,7 +132,7 @@ export default {
   "parameter.confirmation_deadline_s": "Seconds after a proposal until a trade that is not signed is overdue.",
   "parameter.reveal_s": "Seconds before gate closure at which an auction’s orders stop entering.",
   "parameter.sealed_tier": "Micro-currency that a sealed order holds, and forfeits unless it is revealed.",
-  "parameter.order_wh_min": "The least Wh that are offered, bid or taken at once.",
+  "parameter.order_wh_min": "The least Wh that are offered, bid or taken at once, and its multiples alone.",
   "parameter.skip_blocks": "Blocks for which a primary caught lying or slow does not lead.",
   "parameter.members_only": "Not 0: operators admit whoever is new.",
   "admissions.title": "Waiting for admission",

@@ -132,7 +132,7 @@ export default {
   "parameter.confirmation_deadline_s": "提出结算后未签名即逾期的秒数。",
   "parameter.reveal_s": "关闸前竞价停止申报的秒数。",
   "parameter.sealed_tier": "密封订单的押金（微货币），未揭示即没收。",
-  "parameter.order_wh_min": "一次挂出、申报或摘取的最少电量（Wh）。",
+  "parameter.order_wh_min": "一次挂出、申报或摘取的最少电量（Wh），且须为其整数倍。",
   "parameter.skip_blocks": "被发现作假或缓慢的主节点停任的区块数。",
   "parameter.members_only": "非 0：新成员须由运营者接纳。",
   "admissions.title": "等待准入",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.validation import MarketValidator, Violation
 from ledger import execution
-from ledger.execution import Call
+from ledger.execution import Call, Event
 from ledger.state import TransactionView
 from ledger.values import decode_value, encode_value
 
@@ -220,9 +220,9 @@ def test_an_auction_keeps_the_least_energy_of_its_first_order() -> None:
     kept = market.enter("bid", "bea", 5, 5)
     market.ok("governance", "set_parameter", {"name": "order_wh_min", "value": 50}, "op1", "op2")
     market.enter("bid", "bob", 5, 5)
-    amend = {"order": kept, "energy_wh": 4, "price": 5}
+    amend = {"order": kept, "energy_wh": 6, "price": 5}
     assert market.code("auction", "amend_order", amend, "bea") == "ENERGY_INVALID"
-    market.ok("auction", "amend_order", {**amend, "energy_wh": 6}, "bea")
+    market.ok("auction", "amend_order", {**amend, "energy_wh": 10}, "bea")
 
 
 def test_nobody_stands_on_both_sides() -> None:
@@ -423,6 +423,23 @@ def test_a_clearing_that_fails_gives_back_what_orders_hold() -> None:
     assert (market.held("bea"), market.held("sol")) == (0, 0)
     market.to(market.clear_ms + 60_000 * 5)
     assert market.chain.state.scan("system/deadline/", "", 1) == []
+
+
+def test_an_auction_that_trades_nothing_has_no_price() -> None:
+    """One whose trades failed published the price that they would have had, with a volume of 0."""
+    market = AuctionMarket()
+    market.enter("bid", "bea", LOT, 9)
+    market.enter("ask", "sol", LOT, 3)
+    account = market.get("credit/account/bea")
+    market.chain.put("credit/account/bea", {**account, "held": 0})
+    told = [event for minute in range(4) for event in advanced(market, market.clear_ms + 60_000 * minute)]
+    (cleared,) = [event.data for event in told if event.name == "cleared"]
+    assert {cleared[name] for name in ("price", "volume_wh", "low", "high", "welfare")} == {0}
+    assert market.result()["failed"] == "CLEARING_FAILED"
+
+
+def advanced(market: AuctionMarket, at_ms: int) -> list[Event]:
+    return [event for _, events in market.chain.advance(at_ms - market.chain.time_ms) for event in events]
 
 
 def test_the_unmatched_are_told_why() -> None:

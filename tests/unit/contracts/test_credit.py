@@ -52,3 +52,15 @@ def test_a_companys_money_moves_by_its_keys(market: Market) -> None:
     args = {"account": "bea", "to": "sol", "amount": 7}
     assert market.code("credit", "transfer", args, "bea") == "SIGNATURES_LACKING"
     market.ok("credit", "transfer", args, "ann", "bea")
+
+
+def test_a_suspended_owners_money_stays(market: Market) -> None:
+    """Others that sign for the account could move it; what a lost or expired certificate left behind they still can."""
+    market.chain.user("ann", "buyer")
+    market.ok("credit", "set_policy", {"account": "bea", "keys": ["bea", "ann"], "threshold": 1}, "bea", "ann")
+    args = {"account": "bea", "to": "ann", "amount": 7}
+    user = market.get("registry/user/bea")
+    market.chain.put("registry/user/bea", {**user, "suspended": True})
+    assert market.code("credit", "transfer", args, "ann") == "SUSPENDED"
+    market.chain.put("registry/user/bea", {**user, "not_after_ms": 0})
+    market.ok("credit", "transfer", args, "ann")

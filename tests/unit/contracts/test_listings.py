@@ -197,17 +197,18 @@ def test_a_meters_interval_has_at_most_a_hundred_trades(market: Market) -> None:
 def test_nobody_uses_up_a_meters_trades_with_next_to_nothing() -> None:
     market = Market({"order_wh_min": 100})
     listing = market.offer(lot_wh=1)
-    assert market.code("market", "take_listing", market.taking_args(listing, 99), "bea") == "ENERGY_INVALID"
+    for energy_wh in (99, 101):
+        # 101 would leave a rest that others could leave rests of.
+        assert market.code("market", "take_listing", market.taking_args(listing, energy_wh), "bea") == "ENERGY_INVALID"
+        posting = market.listing_args(energy_wh=energy_wh, lot_wh=1)
+        assert market.code("market", "post_listing", posting, "sol") == "ENERGY_INVALID"
+        dust = market.order_args("bid", "bea", energy_wh, PRICE, "limit")
+        assert market.code("market", "place_order", dust, "bea") == "ENERGY_INVALID"
     market.take(listing, 100)
+    market.ok("governance", "set_parameter", {"name": "order_wh_min", "value": 0}, "op1", "op2")
     market.take(listing, 801)
-    market.take(listing, 99)  # a rest may be less
-    assert market.code("market", "post_listing", market.listing_args(energy_wh=99, lot_wh=1), "sol") == "ENERGY_INVALID"
-    market.order("ask", "sol", 150, PRICE)
-    dust = market.order_args("bid", "bea", 99, PRICE, "limit")
-    assert market.code("market", "place_order", dust, "bea") == "ENERGY_INVALID"
-    market.order("bid", "bea", 100, PRICE)
-    _, trades = market.order("bid", "bea", 100, PRICE)
-    assert [trade["energy_wh"] for trade in trades] == [50]  # so may what is left of an order
+    market.ok("governance", "set_parameter", {"name": "order_wh_min", "value": 100}, "op1", "op2")
+    market.take(listing, 99)  # all that is left
     offer = {"to": "bea", "side": "ask", "meter": "m-sol", "interval": market.interval, "energy_wh": 99, "price": PRICE}
     assert market.code("offers", "propose", offer, "sol") == "ENERGY_INVALID"
 

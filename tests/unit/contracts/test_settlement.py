@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_market import DEPOSIT, INTERVAL_MS, PRICE, Market
+from contract_market import DEPOSIT, INTERVAL_MS, PRICE, START_INTERVAL, Market
 
 from contracts.parameters import MARKET_PARAMETERS
 
@@ -191,6 +191,21 @@ def test_bad_readings(market: Market, changed: dict[str, Any], code: str) -> Non
     market.read(export_wh=5)
     reading = {**market.reading(export_wh=5), **changed}
     assert market.code("settlement", "submit_readings", {"readings": [reading]}, "gate") == code
+
+
+def test_a_gateway_uses_up_no_other_gateways_numbers(market: Market) -> None:
+    """One that gave the greatest epoch and sequence of all left none to the gateways after it."""
+    market.chain.user("gate2", "gateway")
+    market.to_end()
+    most = (1 << 53) - 1
+    market.read("sol", 5, sequence=most, epoch=most, interval=START_INTERVAL - 1)
+    refused = {"readings": [market.reading("sol", 5)]}
+    assert market.code("settlement", "submit_readings", refused, "gate") == "SEQUENCE_NOT_RISING"
+    terms = {"meter": "m-sol", "owner": "sol", "zone": "z", "capacity_w": 400_000, "gateway": "gate2"}
+    market.ok("registry", "bind_meter", terms, "op1")
+    assert market.ok("settlement", "submit_readings", refused, "gate2") == 1
+    again = {"readings": [market.reading("sol", 5, interval=START_INTERVAL - 2)]}
+    assert market.code("settlement", "submit_readings", again, "gate2") == "SEQUENCE_NOT_RISING"
 
 
 @pytest.mark.parametrize("readings", [[1], ["a"], [None], [[]], [{}]])

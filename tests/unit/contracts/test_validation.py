@@ -91,7 +91,7 @@ TRADE, LISTING, ORDER, SOLD = "settlement/trade/", "market/listing/", "market/or
         (take, LISTING, {"energy_wh": 300}, Violation.OVERSOLD),
         (take, LISTING, {"meter": "m-sun"}, Violation.OVERSOLD), (take, LISTING, {"price": 1}, Violation.OVERSOLD),
         (take, TRADE, {"energy_wh": 1}, Violation.OVERSOLD), (take, TRADE, {"meter": "m-sun"}, Violation.OVERSOLD),
-        (take, LISTING, {"status": "cancelled"}, Violation.OVERSOLD),
+        (take, LISTING, {"status": "cancelled"}, Violation.SIGNATURES),
         (cancel, LISTING, {"status": "open"}, Violation.OVERSOLD),
         # Delivery is bounded by the contract and by the meter; terms and payments follow the trade.
         (take, TRADE, {"delivered_wh": 1}, Violation.DELIVERY),
@@ -170,8 +170,11 @@ def test_what_a_meter_sold_grows_by_what_is_offered(market: Market, by: int) -> 
 
 def test_a_meter_offers_no_more_than_its_capacity(market: Market) -> None:
     outcome = Outcome(market, "market", "post_listing", market.listing_args(), "sol")
-    outcome.view.base.apply({"registry/meter/m-sol": None})  # type: ignore[attr-defined]
+    meter = market.get("registry/meter/m-sol")
+    market.chain.put("registry/meter/m-sol", {**meter, "capacity_w": 3_999})
     assert outcome.verdict() == Violation.OVERSOLD
+    outcome.view.base.apply({"registry/meter/m-sol": None})  # type: ignore[attr-defined]
+    assert outcome.verdict() == Violation.LIMIT
 
 
 def test_energy_metered_once_is_delivered_once(market: Market) -> None:

@@ -1,0 +1,103 @@
+"""What an offer says: of its owner's meter, at the collateral in force, for as long as it stands; and who ends it."""
+
+from __future__ import annotations
+
+from contracts.rules.changes import OFFERS, Changes, Violation
+from contracts.rules.fills import AUCTIONED, DIRECTED, IMBALANCE_PRICE, INTERVAL_MS, LISTINGS, METERS
+from contracts.rules.signatures import POLICIES
+from ledger.authentication import authenticate
+from ledger.execution import Call
+from ledger.values import Value
+
+ZONES, COUNTS = "governance/zone/", "settlement/count/"
+GATE_CLOSURE = "governance/parameter/gate_closure_s"
+PRICE_MAX = ENERGY_MAX = 10**9
+TRADES_MAX = 100
+CHANGING = frozenset({"remaining_wh", "status"})
+ACCEPTING = CHANGING | {"other_meter", "accepted_tx", "trade"}
+"""What of an offer changes, and of a directed one."""
+
+
+def terms(call: Call, changes: Changes) -> Violation | None:
+    """An offer's terms are sound when it is made and never change; it never grows, and once closed stays as it is."""
+    for prefix in OFFERS:
+        for key in changes.below(prefix):
+            new, old = changes.new(key), changes.old(key)
+            if new is None or key != prefix + new["id"] or not 0 <= new["remaining_wh"] <= new["energy_wh"]:
+                return Violation.OVERSOLD
+            if old is None:
+                if not _is_sound(call, prefix, new, changes):
+                    return Violation.LIMIT
+            elif not _is_kept(prefix, old, new):
+                return Violation.OVERSOLD
+            if not _may_become(call, prefix, new, changes):
+                return Violation.SIGNATURES
+    return None
+
+
+def owner_of(offer: Value) -> str:
+    return str(offer["seller"] if "seller" in offer else offer["owner"])
+
+
+def _is_kept(prefix: str, old: Value, new: Value) -> bool:
+    if old["status"] != "open" or new["remaining_wh"] > old["remaining_wh"] or old.keys() != new.keys():
+        return False
+    changing = ACCEPTING if prefix == DIRECTED else CHANGING
+    return all(new[name] == value or name in changing for name, value in old.items())
+
+
+def _is_sound(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
+    """Its owner's meter, which is not suspended, in its zone and product, before the gate closes, for what it has to
+    hold."""
+    meter = changes.current(METERS + new["meter"])
+    if meter is None or meter.get("suspended") or [meter["owner"], meter["zone"]] != [owner_of(new), new["zone"]]:
+        return False
+    if not 0 < new["price"] <= PRICE_MAX or not 0 < new["energy_wh"] <= ENERGY_MAX:
+        return False
+    least = new["price"] if new.get("side") == "bid" else changes.current(IMBALANCE_PRICE)["value"]
+    if new["imbalance_price" if prefix == LISTINGS else "collateral_price"] != least:
+        return False
+    if prefix == AUCTIONED:
+        return _stands_for_all_its_keys(new, changes) and _product_of(new, changes) == new["product"]
+    closure_s = changes.current(GATE_CLOSURE)["value"]
+    if call.block_time_ms >= new["interval"] * INTERVAL_MS - closure_s * 1_000:
+        return False
+    return "product" not in new or _product_of(new, changes) == new["product"]
+
+
+def _stands_for_all_its_keys(order: Value, changes: Changes) -> bool:
+    """So that nobody stands on both sides of an auction."""
+    owner = order["owner"]
+    policy = changes.current(POLICIES + owner)
+    keys = [] if policy is None else [key for key in policy["keys"] if key != owner]
+    return bool(order.get("names", [owner]) == [owner, *keys])
+
+
+def _product_of(offer: Value, changes: Changes) -> str:
+    zone = changes.current(ZONES + offer["zone"])
+    return "" if zone is None else str(zone["product"])
+
+
+def _may_become(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
+    """By trades, by its owner, by whom it named, by time, or since its owner or its meter may trade no more."""
+    status = new["status"]
+    if status == "open":
+        return bool(new["remaining_wh"] > 0)
+    if status in ("taken", "filled", "accepted"):
+        return bool(new["remaining_wh"] == 0)
+    if status in ("cancelled", "amended", "withdrawn"):
+        return owner_of(new) in call.signers
+    if status in ("declined", "countered"):
+        return new["to"] in call.signers
+    if status == "expired":
+        return call.kind == "deadline"
+    if status == "full":
+        count = changes.current(f"{COUNTS}{new['meter']}/{new['interval']:010d}")
+        return count is not None and count >= TRADES_MAX
+    return status == "barred" and _is_barred(call, new, changes)
+
+
+def _is_barred(call: Call, order: Value, changes: Changes) -> bool:
+    roles = ("seller", "prosumer") if order["side"] == "ask" else ("buyer", "prosumer")
+    suspended = bool(changes.current(METERS + order["meter"]).get("suspended"))
+    return suspended or authenticate(changes.base, order["owner"], roles, call.block_time_ms) is not None
