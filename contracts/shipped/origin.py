@@ -1,13 +1,17 @@
 """Certificates of origin: what a meter exported, by usable readings, each Wh counted once (Directive 2018/2001, 19).
 
-Certificate: `certificate/<meter>/<interval>/<n>` = energy in Wh, its owner, and active, claimed or cut. Minted:
+Certificate: `certificate/<meter>/<interval>/<n>` = energy in Wh, its owner, active, claimed or cut, and how many parts
+may still come off it: a part takes its share of them along, so that nobody uses up another owner's. Minted:
 `minted/<meter>/<interval>` = {"energy_wh", "count"}: the energy of all that is active or claimed, never more than the
 metered export. A claim burns: what is claimed is nobody's to pass on. Where a correction takes export back, the
 certificates made last lose theirs first, and claims only after what is active.
 """
 
 INTERVALS_MAX = 100
-PARTS_MAX = 50
+CERTIFICATES_MAX = 100
+FIRST_PARTS = 49
+# Of what a correction adds.
+LATER_PARTS = 1
 PURPOSE_CHARS_MAX = 256
 
 
@@ -15,8 +19,8 @@ PURPOSE_CHARS_MAX = 256
 def mint(meter: str, intervals: list):
     """Certify what a meter exported in up to 100 intervals and is not certified yet; returns the certificates' ids.
 
-    Whoever asks, they belong to the meter's owner at the reading. Errors: TOO_MANY, INTERVAL_INVALID, NOT_METERED,
-    TOO_MANY_PARTS. Source: market rules, "Origin".
+    Whoever asks, they belong to the meter's owner at the reading. Errors: TOO_MANY, INTERVAL_INVALID, NOT_METERED.
+    Source: market rules, "Origin".
     """
     require(len(intervals) <= INTERVALS_MAX, "TOO_MANY", "At most 100 intervals at once.")
     made = []
@@ -30,7 +34,10 @@ def mint(meter: str, intervals: list):
         rest = reading["export_wh"] - minted["energy_wh"]
         if rest > 0:
             minted["energy_wh"] += rest
-            made.append(make(meter, interval, minted, reading["owner"], rest))
+            parts = LATER_PARTS
+            if minted["count"] == 0:
+                parts = FIRST_PARTS
+            made.append(make(meter, interval, minted, reading["owner"], rest, parts))
     return made
 
 
@@ -76,10 +83,15 @@ def take_part(certificate_id, energy_wh):
     require(fits, "ENERGY_INVALID", "1 Wh up to the whole certificate.")
     if energy_wh == record["energy_wh"]:
         return record
+    # A certificate from before parts were counted has none.
+    left = record.get("parts", 0) - 1
+    require(left >= 0, "TOO_MANY_PARTS", "No more parts come off this certificate: pass it on or claim it whole.")
+    parts = left * energy_wh // record["energy_wh"]
+    record["parts"] = left - parts
     record["energy_wh"] -= energy_wh
     put("certificate/" + certificate_id, record)
     minted = minted_of(record["meter"], record["interval"])
-    return get("certificate/" + make(record["meter"], record["interval"], minted, caller(), energy_wh))
+    return get("certificate/" + make(record["meter"], record["interval"], minted, caller(), energy_wh, parts))
 
 
 def minted_of(meter, interval):
@@ -89,9 +101,8 @@ def minted_of(meter, interval):
     return known
 
 
-def make(meter, interval, minted, owner, energy_wh):
+def make(meter, interval, minted, owner, energy_wh, parts):
     """Put one more certificate of a meter's interval; returns its id."""
-    require(minted["count"] < PARTS_MAX, "TOO_MANY_PARTS", "A meter's interval has at most 50 certificates.")
     place = meter + "/" + pad(interval, 10)
     name = place + "/" + pad(minted["count"], 2)
     minted["count"] += 1
@@ -105,6 +116,7 @@ def make(meter, interval, minted, owner, energy_wh):
             "interval": interval,
             "owner": owner,
             "energy_wh": energy_wh,
+            "parts": parts,
             "status": "active",
             "purpose": "",
         },
@@ -126,7 +138,7 @@ def cut(meter: str, interval: int, export_wh: int):
     minted["energy_wh"] = export_wh
     place = meter + "/" + pad(interval, 10)
     put("minted/" + place, minted)
-    rows = reversed(scan("certificate/" + place + "/", "", PARTS_MAX))
+    rows = reversed(scan("certificate/" + place + "/", "", CERTIFICATES_MAX))
     for status in ["active", "claimed"]:
         for key, record in rows:
             if excess > 0 and record["status"] == status:
@@ -147,8 +159,8 @@ def get_certificate(certificate_id: str):
 
 @view
 def certificates_of(meter: str, interval: int):
-    """All certificates of a meter's interval, at most 50. Energy is Wh. Source: market rules, "Origin"."""
+    """All certificates of a meter's interval, at most 100. Energy is Wh. Source: market rules, "Origin"."""
     found = []
-    for key, record in scan("certificate/" + meter + "/" + pad(interval, 10) + "/", "", PARTS_MAX):
+    for key, record in scan("certificate/" + meter + "/" + pad(interval, 10) + "/", "", CERTIFICATES_MAX):
         found.append(record)
     return found

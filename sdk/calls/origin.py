@@ -10,8 +10,8 @@ from sdk.calling import Call, View
 def mint(*, meter: str, intervals: list[Any]) -> Call:
     """Certify what a meter exported in up to 100 intervals and is not certified yet; returns the certificates' ids.
 
-    Whoever asks, they belong to the meter's owner at the reading. Errors: TOO_MANY, INTERVAL_INVALID, NOT_METERED,
-    TOO_MANY_PARTS. Source: market rules, "Origin".
+    Whoever asks, they belong to the meter's owner at the reading. Errors: TOO_MANY, INTERVAL_INVALID, NOT_METERED.
+    Source: market rules, "Origin".
     """
     return Call("origin", "mint", {"meter": meter, "intervals": intervals})
 
@@ -40,5 +40,5 @@ def get_certificate(*, certificate_id: str) -> View:
 
 
 def certificates_of(*, meter: str, interval: int) -> View:
-    """All certificates of a meter's interval, at most 50. Energy is Wh. Source: market rules, "Origin"."""
+    """All certificates of a meter's interval, at most 100. Energy is Wh. Source: market rules, "Origin"."""
     return View("origin", "certificates_of", {"meter": meter, "interval": interval})

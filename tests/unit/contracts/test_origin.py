@@ -129,6 +129,35 @@ def test_bad_calls(market: Market, function: str, changed: dict[str, Any], who: 
     assert market.code("origin", function, {**args[function], **changed}, who) == code
 
 
+def test_who_has_a_part_uses_up_no_other_owners_parts(market: Market) -> None:
+    """The buyer of 10 Wh cut them into pieces until the owner of the other 990 could pass no part on."""
+    read(market)
+    (name,) = mint(market)
+    part = transfer(market, name, 100)
+    cut = 0
+    while market.call("origin", "transfer", {"certificate_id": part, "to": "bob", "energy_wh": 1}, "bea").code == "OK":
+        cut += 1
+    assert cut == 4
+    assert market.code("origin", "claim", {"certificate_id": part, "energy_wh": 1, "purpose": ""}, "bea") == (
+        "TOO_MANY_PARTS"
+    )
+    for _ in range(44):
+        transfer(market, name, 1)
+    read(market, 1_100, 2)
+    (later,) = mint(market)
+    assert transfer(market, later, 1) != later
+
+
+def test_a_certificate_from_before_parts_were_counted_is_passed_on_whole(market: Market) -> None:
+    read(market)
+    (name,) = mint(market)
+    record = market.get(f"origin/certificate/{name}")
+    market.chain.put(f"origin/certificate/{name}", {key: item for key, item in record.items() if key != "parts"})
+    args = {"certificate_id": name, "to": "bea", "energy_wh": 1}
+    assert market.code("origin", "transfer", args, "sol") == "TOO_MANY_PARTS"
+    assert transfer(market, name, 1_000) == name
+
+
 def test_a_meters_interval_has_at_most_fifty_certificates(market: Market) -> None:
     read(market)
     (name,) = mint(market)
