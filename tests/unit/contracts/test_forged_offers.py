@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from contract_market import PRICE, Market
+from auctions import AuctionMarket, Order
+from contract_market import INTERVAL_MS, PRICE, Market
 from forgery import Outcome
 
+from contracts.parameters import MARKET_PARAMETERS
 from contracts.validation import Violation
 
 LISTING, ORDER, OFFER = "market/listing/", "market/order/", "offers/offer/"
@@ -44,7 +46,8 @@ def test_what_a_directed_offer_says_stays(market: Market, fields: dict[str, Any]
     "fields",
     [
         {"meter": "m-sun"}, {"meter": "none"}, {"zone": "y"}, {"price": 10**9}, {"price": -PRICE}, {"interval": -4},
-        {"collateral_price": 1}, {"product": "p"}, {"energy_wh": 10**9, "remaining_wh": 10**9},
+        {"collateral_price": 1}, {"product": "p"}, {"energy_wh": 10**9 + 1, "remaining_wh": 1},
+        {"energy_wh": -100, "remaining_wh": -100},
     ],
 )  # fmt: skip
 def test_an_offer_is_of_its_owners_meter_on_sound_terms(market: Market, fields: dict[str, Any]) -> None:
@@ -70,12 +73,86 @@ def test_nobody_elses_order_is_ended(market: Market, status: str) -> None:
     assert outcome.verdict() == Violation.SIGNATURES
 
 
-def test_what_has_something_left_is_not_filled(market: Market) -> None:
+@pytest.mark.parametrize(("bid_wh", "status"), [(60, "filled"), (100, "open")])
+def test_what_has_something_left_is_open_and_nothing_else(market: Market, bid_wh: int, status: str) -> None:
     market.order("ask", "sol", 100, PRICE)
-    outcome = Outcome(market, "market", "place_order", market.order_args("bid", "bea", 60, PRICE), "bea")
+    outcome = Outcome(market, "market", "place_order", market.order_args("bid", "bea", bid_wh, PRICE), "bea")
     resting = next(key for key in outcome.keys(ORDER) if outcome.get(key)["owner"] == "sol")
-    outcome.put(resting, {**outcome.get(resting), "status": "filled"})
+    outcome.put(resting, {**outcome.get(resting), "status": status})
     assert outcome.verdict() == Violation.SIGNATURES
+
+
+def test_what_is_closed_stays_as_it_is(market: Market) -> None:
+    order, _ = market.order("ask", "sol", 100, PRICE)
+    outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
+    record = market.get(ORDER + order)
+    market.chain.put(ORDER + order, {**record, "status": "filled"})
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(99, Violation.SIGNATURES), (100, None)])
+def test_an_ask_is_ended_as_full_once_its_meter_has_all_its_trades(
+    market: Market, count: int, verdict: Violation | None
+) -> None:
+    order, _ = market.order("ask", "sol", 100, PRICE)
+    outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
+    outcome.change(ORDER, status="full")
+    outcome.call = replace(outcome.call, signers=("sun",))
+    market.chain.put(f"settlement/count/m-sol/{market.interval:010d}", count)
+    assert outcome.verdict() == verdict
+
+
+@pytest.mark.parametrize(("status", "verdict"), [("barred", None), ("gone", Violation.SIGNATURES)])
+@pytest.mark.parametrize("who", ["registry/user/sol", "registry/meter/m-sol"])
+def test_an_ask_is_barred_if_its_owner_or_its_meter_may_not_trade(
+    market: Market, status: str, who: str, verdict: Violation | None
+) -> None:
+    order, _ = market.order("ask", "sol", 100, PRICE)
+    outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
+    outcome.change(ORDER, status=status)
+    outcome.call = replace(outcome.call, signers=("sun",))
+    market.chain.put(who, {**market.get(who), "suspended": True})
+    assert outcome.verdict() == verdict
+
+
+def test_nobody_offers_once_the_gate_has_closed(market: Market) -> None:
+    outcome = Outcome(market, "market", "place_order", market.order_args("ask", "sol", 100, PRICE), "sol")
+    gate_ms = market.interval * INTERVAL_MS - MARKET_PARAMETERS["gate_closure_s"] * 1_000
+    outcome.call = replace(outcome.call, block_time_ms=gate_ms - 1)
+    assert outcome.verdict() is None
+    outcome.call = replace(outcome.call, block_time_ms=gate_ms)
+    assert outcome.verdict() == Violation.LIMIT
+
+
+@pytest.mark.parametrize("change", [None, {"id": "x"}])
+def test_an_offer_is_never_removed_and_lies_under_its_name(market: Market, change: dict[str, Any] | None) -> None:
+    outcome = Outcome(market, "market", "place_order", market.order_args("ask", "sol", 100, PRICE), "sol")
+    key = outcome.keys(ORDER)[0]
+    if change is None:
+        outcome.view.writes[key] = None
+    else:
+        outcome.put(key, {**outcome.get(key), **change})
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+@pytest.mark.parametrize("fields", [{"product": "p"}, {"names": ["sol", "sun"]}, {"names": ["sun"]}])
+def test_an_auctions_order_stands_for_all_its_keys_in_its_zones_product(fields: dict[str, Any]) -> None:
+    market = AuctionMarket()
+    for names in (None, ["sol", "sun"]):
+        if names:
+            policy = {"account": "sol", "keys": ["sol", "sun"], "threshold": 1}
+            market.ok("credit", "set_policy", policy, "sol", "sun")
+        entry = market.entry(Order("ask", "sol", 10, 5))
+        outcome = Outcome(market, "auction", "place_order", entry, "sol")
+        assert outcome.verdict() is None
+        key = outcome.keys("auction/order/")[0]
+        record = outcome.get(key)
+        assert record.get("names") == names
+        if {**record, **fields} == record:
+            del record["names"]
+            fields = {}
+        outcome.put(key, {**record, **fields})
+        assert outcome.verdict() == Violation.LIMIT
 
 
 # --------------------------------------------------------------------------------------------- deadlines
