@@ -1,0 +1,157 @@
+"""The rule that ties each trade to what offers lose, alone: every term of every source, changed by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from auctions import AuctionMarket
+from contract_market import Market
+from forgery import Outcome
+
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.fills import fills
+from ledger.execution import Call
+from ledger.state import TransactionView
+from ledger.values import decode_value, encode_value
+
+TRADE, OFFER = "settlement/trade/", "offers/offer/"
+ZONES, FEE = {"sol": "roof", "bea": "street"}, 30_000
+
+
+def zoned() -> Market:
+    """A market with a grid fee from the seller's to the buyer's zone."""
+    market = Market()
+    for who, zone in ZONES.items():
+        market.bind(f"m-{who}", who, zone=zone)
+    market.chain.put("governance/grid_fee/roof/street", {"fee": FEE, "from_ms": 0, "before": 0})
+    return market
+
+
+def taking() -> Outcome:
+    market = zoned()
+    return Outcome(market, "market", "take_listing", market.taking_args(market.offer(), 300), "bea")
+
+
+def bidding() -> Outcome:
+    """A bid takes an ask that rests."""
+    market = zoned()
+    market.order("ask", "sol", 100, 200_000)
+    return Outcome(market, "market", "place_order", market.order_args("bid", "bea", 100, 240_000), "bea")
+
+
+def asking() -> Outcome:
+    """An ask takes a bid that rests."""
+    market = zoned()
+    market.order("bid", "bea", 100, 240_000)
+    return Outcome(market, "market", "place_order", market.order_args("ask", "sol", 100, 200_000), "sol")
+
+
+def accepting(side: str) -> Outcome:
+    market = zoned()
+    owner, to = ("sol", "bea") if side == "ask" else ("bea", "sol")
+    terms = {"side": side, "meter": f"m-{owner}", "interval": market.interval, "energy_wh": 9, "price": 200_000}
+    offer = market.ok("offers", "propose", {"to": to, **terms}, owner)
+    return Outcome(market, "offers", "accept", {"offer": offer, "meter": f"m-{to}"}, to)
+
+
+def clearing() -> Outcome:
+    """One step of an auction that makes a trade, at a price of 6 with a grid fee of 1."""
+    market = AuctionMarket(grid_fee=1)
+    market.enter("ask", "sol", 10, 3)
+    market.enter("bid", "bea", 10, 8)
+    market.chain.time_ms = market.clear_ms
+    made = False
+    while not made:
+        before = dict(market.chain.state.entries)
+        market.chain.advance(0)
+        made = bool(market.records(TRADE))
+    after = market.chain.state.entries
+    outcome = Outcome.__new__(Outcome)
+    market.chain.state.entries = before
+    market.chain.state._keys = None
+    outcome.view = TransactionView(market.chain.state)
+    for key, entry in after.items():
+        if before.get(key) != entry and not key.startswith("system/"):
+            outcome.view.writes[key] = entry.value
+    outcome.call = Call("auction", "work", [], (), "", 1, market.clear_ms, 1, 0, "deadline")
+    return outcome
+
+
+def ruled(outcome: Outcome) -> Violation | None:
+    return fills(outcome.call, Changes(outcome.view))
+
+
+SOURCES: dict[str, Callable[[], Outcome]] = {
+    "listing": taking, "bid": bidding, "ask": asking, "offer": lambda: accepting("ask"),
+    "request": lambda: accepting("bid"), "auction": clearing,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_the_contracts_trade_is_accepted(source: str) -> None:
+    assert ruled(SOURCES[source]()) is None
+
+
+@pytest.mark.parametrize("by", [1, -1])
+@pytest.mark.parametrize("name", ["price", "grid_fee", "imbalance_price"])
+@pytest.mark.parametrize("source", ["listing", "bid", "ask", "offer", "request"])
+def test_a_trade_is_on_the_terms_of_what_stood(source: str, name: str, by: int) -> None:
+    outcome = SOURCES[source]()
+    outcome.change(TRADE, **{name: by})
+    assert ruled(outcome) == Violation.LIMIT
+
+
+@pytest.mark.parametrize("source", ["listing", "bid", "ask", "offer", "request"])
+def test_what_the_grid_gets_is_not_the_sellers(source: str) -> None:
+    outcome = SOURCES[source]()
+    outcome.change(TRADE, price=-1, grid_fee=-1)
+    assert ruled(outcome) == Violation.LIMIT
+
+
+@pytest.mark.parametrize("fields", [{"price": 3}, {"price": -3}, {"grid_fee": 3}, {"imbalance_price": 1}])
+def test_an_auctions_trade_is_within_both_limits(fields: dict[str, int]) -> None:
+    outcome = clearing()
+    outcome.change(TRADE, **fields)
+    assert ruled(outcome) == Violation.LIMIT
+
+
+@pytest.mark.parametrize("fields", [{"id": "x"}, {"buyer": "bob"}, {"buyer_meter": "m-bob"}, {"meter": "m-sun"}])
+@pytest.mark.parametrize("side", ["ask", "bid"])
+def test_a_directed_offers_trade_is_the_one_that_it_names(side: str, fields: dict[str, Any]) -> None:
+    outcome = accepting(side)
+    outcome.change(TRADE, **fields)
+    assert ruled(outcome) in (Violation.LIMIT, Violation.OVERSOLD)
+
+
+@pytest.mark.parametrize("fields", [{"trade": "x"}, {"energy_wh": 1}, {"status": "declined"}, {"to": "bob"}])
+@pytest.mark.parametrize("side", ["ask", "bid"])
+def test_a_directed_offer_names_its_trade(side: str, fields: dict[str, Any]) -> None:
+    outcome = accepting(side)
+    outcome.change(OFFER, **fields)
+    assert ruled(outcome) in (Violation.LIMIT, Violation.OVERSOLD)
+
+
+@pytest.mark.parametrize("source", ["listing", "bid", "ask", "auction"])
+def test_offers_lose_what_trades_take(source: str) -> None:
+    outcome = SOURCES[source]()
+    for key, data in outcome.view.writes.items():
+        if key.startswith(("market/listing/", "market/order/", "auction/order/")):
+            record = decode_value(data or b"")
+            outcome.view.writes[key] = encode_value({**record, "remaining_wh": record["remaining_wh"] - 1})
+    assert ruled(outcome) == Violation.OVERSOLD
+
+
+@pytest.mark.parametrize("source", ["gift", "", None, "books"])
+def test_every_trade_is_of_an_offer(source: str | None) -> None:
+    outcome = bidding()
+    outcome.change(TRADE, source=source)
+    assert ruled(outcome) is not None
+
+
+def test_offers_lose_nothing_without_a_trade() -> None:
+    outcome = bidding()
+    for key in outcome.keys(TRADE):
+        del outcome.view.writes[key]
+    assert ruled(outcome) == Violation.OVERSOLD
