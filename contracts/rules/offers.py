@@ -6,11 +6,11 @@ from hashlib import sha256
 
 from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
 from contracts.rules.fills import AUCTIONED, DIRECTED
+from contracts.rules.money import SEALED
 from contracts.rules.signatures import POLICIES, has_signed
 from contracts.rules.terms import owner_of
 from ledger.execution import Call
 
-SEALED = "auction/sealed/"
 SEALED_TERMS = ("owner", "product", "interval", "meter", "commitment", "collateral")
 
 

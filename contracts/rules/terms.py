@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.rules.changes import OFFERS, Changes, Violation
 from contracts.rules.fills import AUCTIONED, DIRECTED, IMBALANCE_PRICE, INTERVAL_MS, LISTINGS, METERS
+from contracts.rules.money import SEALED
 from contracts.rules.signatures import POLICIES
 from ledger.authentication import authenticate
 from ledger.execution import Call
@@ -58,7 +59,10 @@ def _is_sound(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
     if new["imbalance_price" if prefix == LISTINGS else "collateral_price"] != least:
         return False
     if prefix == AUCTIONED:
-        return _stands_for_all_its_keys(new, changes) and _product_of(new, changes) == new["product"]
+        # A sealed order's meter may have been bound in another zone since.
+        sealed = changes.current(SEALED + new["id"])
+        product = _product_of(new, changes) if sealed is None else sealed["product"]
+        return _stands_for_all_its_keys(new, changes) and bool(product == new["product"])
     closure_s = changes.current(GATE_CLOSURE)["value"]
     if call.block_time_ms >= new["interval"] * INTERVAL_MS - closure_s * 1_000:
         return False

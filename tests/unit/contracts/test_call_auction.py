@@ -670,3 +670,12 @@ def test_a_mechanism_may_serve_whom_it_likes() -> None:
     market.enter("ask", "sol", 2, 3)
     assert market.cleared()["volume_wh"] == 1
     assert (market.matched(first), market.matched(last)) == (0, 1)
+
+
+def test_a_sealed_orders_meter_may_move_to_another_zone_before_it_is_revealed() -> None:
+    market = AuctionMarket()
+    order = Order("ask", "sol", 10, 5)
+    sealed = seal(market, order)
+    market.bind("m-sol", "sol", CAPACITY_W, "elsewhere")
+    market.chain.time_ms = market.entry_ms
+    market.ok("auction", "reveal_order", revealing(sealed, order), "sol")
