@@ -11,8 +11,13 @@ from ledger.execution import Call
 from ledger.values import Value
 
 TERMS = ("id", "trade", "number", "interval", "meter", "seller", "buyer", "before_wh", "after_wh")
-NEXT = {"proposed": ("proposed", "overdue", "settled", "void"), "overdue": ("overdue", "settled", "void")}
-"""What an adjustment's state may become in one call: void by a dispute, which leaves it nothing to change."""
+NEXT = {
+    "proposed": ("proposed", "overdue", "settled", "void"),
+    "overdue": ("overdue", "settled", "void"),
+    "void": ("void",),
+}
+"""What an adjustment's state may become in one call: void by a dispute, which leaves it nothing to change. One that is
+void already a dispute prices anew too."""
 
 
 def adjustments(call: Call, changes: Changes) -> Violation | None:
@@ -68,7 +73,7 @@ def undisputed(trade: Value, delivered_wh: int) -> list[int]:
 
 
 def _continues(old: Value, new: Value) -> bool:
-    """What is settled or void is over."""
+    """What is settled is over, and nothing comes of what is void."""
     same = all(old[name] == new[name] for name in TERMS) and new["status"] in NEXT.get(old["status"], ())
     return same and all(terms_of(old[f"{side}_policy"]) == terms_of(new[f"{side}_policy"]) for side in PARTIES)
 

@@ -222,6 +222,19 @@ def test_a_dispute_of_one_micro_keeps_no_payment_for_what_a_correction_takes_awa
     assert net(market) == [-4_000_000, 0, 4_000_000]
 
 
+def test_a_trade_with_a_correction_that_changes_nothing_is_disputed() -> None:
+    """So little changed that it came to nothing in micro-currency: it was void at once, and the dispute, which prices
+    corrections anew, was refused by the validation module."""
+    market = Market({"imbalance_price": 7})
+    trade = market.take(market.offer(energy_wh=999, price=3, lot_wh=1), 999)
+    market.to_end()
+    market.read(export_wh=0)
+    market.read(export_wh=100, sequence=2)
+    assert [made["status"] for made in market.records("settlement/adjustment/")] == ["void"]
+    market.ok("settlement", "dispute", {"trade": trade, "amount": 3, "reason": ""}, "sol")
+    assert [made["status"] for made in market.records("settlement/adjustment/")] == ["void"]
+
+
 def test_a_mandate_signs_corrections_of_a_disputed_trade(market: Market) -> None:
     arbitrated(market)
     market.ok("settlement", "set_mandate", {"granted": True}, "sol")
