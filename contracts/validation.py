@@ -38,6 +38,7 @@ from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
 from ledger.state import TransactionView
 from ledger.upgrades import CONTRACT_PREFIX
+from ledger.values import ValueInvalid
 
 WRITES_MAX = 2_000
 VALUE_BYTES_MAX = 65_536
@@ -51,7 +52,10 @@ WRITERS = {
 """Whose state a call may change besides its own contract's."""
 DEADLINE = re.compile(re.escape(DEADLINE_PREFIX) + r"[0-9]{15}/([0-9]{12}/[0-9]{5})/[0-9]{3}")
 SOURCES_KEPT_MAX = 256
-MALFORMED = (TypeError, KeyError, AttributeError, ValueError, msgspec.MsgspecError)
+MALFORMED = (
+    TypeError, LookupError, AttributeError, ValueError, ArithmeticError, RecursionError, ValueInvalid,
+    msgspec.MsgspecError,
+)  # fmt: skip
 """What reading a record raises that is not what the shipped contracts write."""
 
 
@@ -120,11 +124,13 @@ def _named_in(source: str) -> frozenset[str]:
 
 
 def _sizes(call: Call, changes: Changes) -> Violation | None:
+    """Within bounds, and each a value that everybody can read: contracts, the projector and the API will."""
     if len(changes.raw) > WRITES_MAX:
         return Violation.SIZE
     for key, data in changes.raw.items():
         if len(key) > KEY_CHARS_MAX or (data is not None and len(data) > VALUE_BYTES_MAX):
             return Violation.SIZE
+        changes.new(key)
     return None
 
 

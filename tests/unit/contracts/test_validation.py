@@ -128,6 +128,31 @@ def test_a_forged_record_is_rejected(
     assert outcome.verdict() == violation
 
 
+@pytest.mark.parametrize(
+    ("make", "prefix", "changes"),
+    [(settle, TRADE, {"amount": -60_000, "buyer_disputed": 1}), (bid, ORDER, {"interval": "x"})],
+)
+def test_what_cannot_be_reckoned_with_is_refused(
+    market: Market, make: Make, prefix: str, changes: dict[str, Any]
+) -> None:
+    """A division by zero came out of the module: whoever ran the node's contracts could have stopped it."""
+    outcome = make(market)
+    outcome.change(prefix, **changes)
+    assert outcome.verdict() is not None
+
+
+@pytest.mark.parametrize("data", [b"\x91" * 60_000, b"\xa1", b"\xc1", b"", b"\xc0\xc0", b"\xc7\x01\x05a"])
+@pytest.mark.parametrize("make", [take, meter, settle, bid])
+def test_every_value_can_be_read(market: Market, make: Make, data: bytes) -> None:
+    """What no rule looked at, as a row of a book, could be any bytes: the next contract that read it would have raised,
+    and so would whoever shows it."""
+    outcome = make(market)
+    for key, written in list(outcome.view.writes.items()):
+        outcome.view.writes[key] = data
+        assert outcome.verdict() in (Violation.SHAPE, Violation.NAMESPACE), key
+        outcome.view.writes[key] = written
+
+
 @pytest.mark.parametrize("make", [take, meter, confirm, bid])
 def test_money_does_not_move_between_accounts_without_a_settled_trade(market: Market, make: Make) -> None:
     """Sums agree and nothing is negative, and still it is theft."""
