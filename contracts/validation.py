@@ -22,6 +22,7 @@ from contracts.constitution import (
 )
 from contracts.language import check
 from contracts.rules.adjustments import adjustments
+from contracts.rules.books import books
 from contracts.rules.certificates import certificates
 from contracts.rules.changes import Changes, Violation
 from contracts.rules.consents import consent, people
@@ -33,6 +34,7 @@ from contracts.rules.holds import holds
 from contracts.rules.money import money
 from contracts.rules.offers import consents
 from contracts.rules.signatures import policies
+from contracts.rules.signed import signed
 from contracts.rules.terms import terms
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
@@ -151,7 +153,7 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 RULES = (
     _namespace, _sizes, _constitution, money, terms, energy, trades, consents, fills, deliveries, readings, disputes,
-    adjustments, certificates, policies, consent, people, holds,
+    adjustments, certificates, policies, consent, people, signed, books, holds,
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
     """Terms follow the trade's and never change; it is settled after the trade and all earlier ones, signed by two."""
     for key in changes.below(ADJUSTMENTS):
         new, old = changes.new(key), changes.old(key)
-        if new is None or key != f"{ADJUSTMENTS}{new['trade']}-{new['number']:02d}":
+        if new is None or key != f"{ADJUSTMENTS}{new['trade']}-{new['number']:02d}" or key != ADJUSTMENTS + new["id"]:
             return Violation.ADJUSTMENT
         trade = changes.current(TRADES + new["trade"])
         if not _is_priced(new, trade):

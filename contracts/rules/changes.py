@@ -48,10 +48,11 @@ class Changes:
         self.base = view.base
         self._old: dict[str, Value] = {}
         self._new: dict[str, Value] = {}
-        self._groups: dict[str, list[str]] = {}
+        self.groups: dict[str, list[str]] = {}
+        """The written keys by group, ``contract/kind/``."""
         for key in self.raw:
             contract, _, rest = key.partition("/")
-            self._groups.setdefault(f"{contract}/{rest.partition('/')[0]}/", []).append(key)
+            self.groups.setdefault(f"{contract}/{rest.partition('/')[0]}/", []).append(key)
 
     def old(self, key: str) -> Value:
         if key not in self._old:
@@ -78,7 +79,7 @@ class Changes:
 
     def below(self, group: str) -> list[str]:
         """The written keys of a group, ``contract/kind/``."""
-        return self._groups.get(group, [])
+        return self.groups.get(group, [])
 
 
 def place_of(record: Value) -> str:

@@ -16,11 +16,11 @@ def disputes(call: Call, changes: Changes) -> Violation | None:
     """Who disputes has signed, for 1 up to what it owes; votes are their voters'; two alike decide."""
     for key in changes.below(DISPUTES):
         new, old = changes.new(key), changes.old(key)
-        if new is None or key != f"{DISPUTES}{new['trade']}-{new['side']}":
+        if new is None or key != f"{DISPUTES}{new['trade']}-{new['side']}" or key != DISPUTES + new["id"]:
             return Violation.DISPUTE
         trade = changes.current(TRADES + new["trade"])
         before = changes.old(TRADES + new["trade"])
-        if not (_opens(new, before, trade) if old is None else _continues(call, old, new, trade, changes)):
+        if not (_opens(new, before, trade, changes) if old is None else _continues(call, old, new, trade, changes)):
             return Violation.DISPUTE
     return None
 
@@ -30,11 +30,13 @@ def open_disputes(changes: Changes, trade: str) -> int:
     return sum(record is not None and record["status"] == "open" for record in records)
 
 
-def _opens(new: Value, before: Value, trade: Value) -> bool:
+def _opens(new: Value, before: Value, trade: Value, changes: Changes) -> bool:
     """Who disputes had not confirmed, and confirms the rest by it; the trade's own rule looks at its signature."""
     side = new["side"]
+    named = changes.current(ARBITER)
     return bool(
-        0 < new["disputed"] <= trade[DUE[side]]
+        new["arbiter"] == ("" if named is None else named["signer"])
+        and 0 < new["disputed"] <= trade[DUE[side]]
         and new["status"] == "open"
         and new["paid"] == 0
         and not any(vote is not None for vote in new["votes"].values())

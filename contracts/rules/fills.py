@@ -16,6 +16,7 @@ from ledger.values import Value
 LISTINGS, ORDERS, AUCTIONED, DIRECTED = "market/listing/", "market/order/", "auction/order/", "offers/offer/"
 METERS, GRID_FEES = "registry/meter/", "governance/grid_fee/"
 IMBALANCE_PRICE = "governance/parameter/imbalance_price"
+RUNS = "auction/run/"
 INTERVAL_MS = 900_000
 
 Place = tuple[str, str, str, int]
@@ -100,8 +101,11 @@ def _by_book(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool
 
 
 def _by_auction(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
-    """At one price, within the limits of both."""
+    """At the auction's one price, which it has before the first trade, within the limits of both."""
     net = trade["price"] - trade["grid_fee"]
+    runs = [changes.old(f"{RUNS}{ask['product']}/{ask['interval']:010d}") for ask, _ in asks]
+    if [trade["price"], net] not in [[run["price"], run["seller_price"]] for run in runs]:
+        return False
     asked = any(ask["price"] <= net and ask["collateral_price"] == trade["imbalance_price"] for ask, _ in asks)
     return asked and any(trade["price"] <= bid["price"] for bid, _ in bids)
 

@@ -23,7 +23,7 @@ def money(call: Call, changes: Changes) -> Violation | None:
     gained: Counter[str] = Counter()
     for key in changes.below(ACCOUNTS):
         new, old = changes.new(key), changes.old(key)
-        if not _is_account(new) or new["available"] < 0 or new["held"] < 0:
+        if not _is_account(new, key[len(ACCOUNTS) :]) or new["available"] < 0 or new["held"] < 0:
             return Violation.NEGATIVE_BALANCE
         gained[key[len(ACCOUNTS) :]] += _sum(new) - _sum(old)
     entered = _total(changes, new=True) - _total(changes, new=False) if "credit/total" in changes.raw else 0
@@ -34,17 +34,18 @@ def money(call: Call, changes: Changes) -> Violation | None:
     for moved in (_settled(changes), _decided(changes), _adjusted(changes), _forfeited(changes)):
         gained.subtract(moved)
     unexplained = {account: amount for account, amount in gained.items() if amount}
-    if list(unexplained.values()) == ([entered] if entered else []) or _is_transfer(call, changes, unexplained):
-        return None
-    return Violation.PAYMENT
+    return None if not unexplained or _is_said(call, changes, unexplained) else Violation.PAYMENT
 
 
-def _is_transfer(call: Call, changes: Changes, moved: dict[str, int]) -> bool:
-    """From one account to another, by who signs for the first."""
-    if call.contract != "credit" or len(moved) != 2:
+def _is_said(call: Call, changes: Changes, moved: dict[str, int]) -> bool:
+    """A deposit, a withdrawal, or a transfer by who signs for the payer, of the amount that was signed."""
+    if call.contract != "credit" or not isinstance(call.args, dict):
         return False
-    payer = min(moved, key=lambda account: moved[account])
-    return sum(moved.values()) == 0 and has_signed(call, payer, changes.old(POLICIES + payer))
+    account, amount = call.args["account"], call.args["amount"]
+    if call.function != "transfer":
+        return moved == {account: {"deposit": amount, "withdraw": -amount}.get(call.function)}
+    said = {account: -amount, call.args["to"]: amount}
+    return moved == said and has_signed(call, account, changes.old(POLICIES + account))
 
 
 def _settled(changes: Changes) -> Counter[str]:
@@ -116,8 +117,9 @@ def _forfeited(changes: Changes) -> Counter[str]:
     return moved
 
 
-def _is_account(value: Value) -> bool:
-    return isinstance(value, dict) and type(value.get("available")) is int and type(value.get("held")) is int
+def _is_account(value: Value, name: str) -> bool:
+    parts = [value["available"], value["held"]] if isinstance(value, dict) else []
+    return [*map(type, parts)] == [int, int] and len(value) == 4 and bool(value["signer"] == name)
 
 
 def _sum(account: Value) -> int:

@@ -40,6 +40,7 @@ def is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
     """Whether the arbiter in force signs here what one party has signed, and the other let pass."""
     named = changes.current(ARBITER)
     signed = named is not None and named["signer"] == new.get("arbiter") and named["signer"] in call.signers
+    signed = signed and call.function.startswith("decide_")
     return bool(
         signed and old is not None and old["status"] == "overdue" and any(old[f"{s}_confirmed"] for s in PARTIES)
     )

@@ -10,12 +10,14 @@ from ledger.authentication import authenticate
 from ledger.execution import Call
 from ledger.values import Value
 
-ZONES, COUNTS = "governance/zone/", "settlement/count/"
+ZONES, PRODUCTS, COUNTS = "governance/zone/", "governance/product/", "settlement/count/"
 GATE_CLOSURE = "governance/parameter/gate_closure_s"
 PRICE_MAX = ENERGY_MAX = 10**9
 TRADES_MAX = 100
 CHANGING = frozenset({"remaining_wh", "status"})
-ACCEPTING = CHANGING | {"other_meter", "accepted_tx", "trade"}
+CONCLUDED = ("other_meter", "accepted_tx", "trade")
+"""What a directed offer says once it is accepted."""
+ACCEPTING = CHANGING | {*CONCLUDED}
 """What of an offer changes, and of a directed one."""
 
 
@@ -53,6 +55,8 @@ def _is_sound(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
     meter = changes.current(METERS + new["meter"])
     if meter is None or meter.get("suspended") or [meter["owner"], meter["zone"]] != [owner_of(new), new["zone"]]:
         return False
+    if new.get("side", "ask") not in ("ask", "bid"):
+        return False
     if not 0 < new["price"] <= PRICE_MAX or not 0 < new["energy_wh"] <= ENERGY_MAX:
         return False
     least = new["price"] if new.get("side") == "bid" else changes.current(IMBALANCE_PRICE)["value"]
@@ -63,6 +67,8 @@ def _is_sound(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
         sealed = changes.current(SEALED + new["id"])
         product = _product_of(new, changes) if sealed is None else sealed["product"]
         return _stands_for_all_its_keys(new, changes) and bool(product == new["product"])
+    if prefix == DIRECTED and new["proposed_tx"] != call.tx_id:
+        return False
     closure_s = changes.current(GATE_CLOSURE)["value"]
     if call.block_time_ms >= new["interval"] * INTERVAL_MS - closure_s * 1_000:
         return False
@@ -85,10 +91,12 @@ def _product_of(offer: Value, changes: Changes) -> str:
 def _may_become(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
     """By trades, by its owner, by whom it named, by time, or since its owner or its meter may trade no more."""
     status = new["status"]
+    if prefix == DIRECTED and status != "accepted" and any(new[name] for name in CONCLUDED):
+        return False
     if status == "open":
         return bool(new["remaining_wh"] > 0)
     if status in ("taken", "filled", "accepted"):
-        return bool(new["remaining_wh"] == 0)
+        return bool(new["remaining_wh"] == 0 and new.get("accepted_tx", call.tx_id) == call.tx_id)
     if status in ("cancelled", "amended", "withdrawn"):
         return owner_of(new) in call.signers
     if status in ("declined", "countered"):

@@ -23,7 +23,7 @@ TERMS = (
     "id", "interval", "meter", "buyer_meter", "seller", "buyer", "price", "grid_fee", "imbalance_price",
     "fee_permille", "energy_wh", "source", "seller_mandate", "buyer_mandate",
 )  # fmt: skip
-FEE = "governance/parameter/fee_permille"
+FEE, PARTY = "governance/parameter/fee_permille", "settlement/party/"
 PAID = ("settled", "disputed")
 OWED = ("amount", "grid_amount", "fee", "penalty")
 NEXT = {
@@ -64,8 +64,15 @@ def _is_new(new: Value, changes: Changes) -> bool:
         and (new["source"] == "auction" or not share_control(new))
         and 0 <= new["grid_fee"] <= new["price"]
         and new["fee_permille"] == changes.current(FEE)["value"]
-        and not any(new[name] for name in ("delivered_wh", *OWED))
+        and not any(new[name] for name in ("delivered_wh", *OWED, "seller_confirmed", "buyer_confirmed"))
+        and _is_listed(new, changes)
     )
+
+
+def _is_listed(new: Value, changes: Changes) -> bool:
+    """Both parties find it among theirs."""
+    rows = {f"{PARTY}{new[side]}/{new['interval']:010d}/{new['id']}": side for side in PARTIES}
+    return all(key in changes.raw and changes.new(key) == side for key, side in rows.items())
 
 
 def _continues(old: Value, new: Value) -> bool:

@@ -103,7 +103,9 @@ def written(network: Network, value: Any) -> str | None:
     else:
         view.put("channels/family", encode_value(value))
     signers = tuple(operator.signer for operator in OPERATORS[:2])
-    call = Call("channels", "f", {}, signers, "", 0, 0, network.ledger.height + 1, 0, "transaction")
+    args = {"name": "family", "genesis": HASH}
+    function = "close" if isinstance(value, dict) and value["closed"] else "create"
+    call = Call("channels", function, args, signers, "", 0, 0, network.ledger.height + 1, 0, "transaction")
     return MarketValidator().check(call, CallResult(OK, "", None, 0, ()), view)
 
 

@@ -250,7 +250,8 @@ def test_no_governance_contract_can_write_a_contract_that_is_none(
             view.delete("governance/" + key)
         else:
             view.put("governance/" + key, encode_value(value))
-    call = Call("governance", function, {}, SIGNERS, "", 1, 1, 5, 0, "transaction")
+    args = {"name": "credit" if "upgrade/credit" in writes else "tally", "source": FIRST}
+    call = Call("governance", function, args, SIGNERS, "", 1, 1, 5, 0, "transaction")
     assert MarketValidator().check(call, CallResult(OK, "", None, 1, ()), view) == verdict
 
 
@@ -271,7 +272,8 @@ def test_a_pending_upgrade_follows_the_version_in_force(
     record = {**UPGRADE, "contract": "tally", "sha256": digest(SECOND), **changed}
     view.put(f"governance/source/{digest(SECOND)}", encode_value({"source": SECOND}))
     view.put("governance/upgrade/tally", encode_value(record))
-    call = Call("governance", "upgrade", {}, SIGNERS, "", 1, 1, 5, 0, "transaction")
+    args = {"name": "tally", "source": SECOND, "at_height": record["at_height"]}
+    call = Call("governance", "upgrade", args, SIGNERS, "", 1, 1, 5, 0, "transaction")
     assert MarketValidator().check(call, CallResult(OK, "", None, 1, ()), view) == verdict
 
 

@@ -68,6 +68,8 @@ def clearing() -> Outcome:
         market.chain.advance(0)
         made = bool(market.records(TRADE))
     after = market.chain.state.entries
+    # Its price was fixed by a step before, in the same block.
+    before |= {key: entry for key, entry in after.items() if key.startswith("auction/run/")}
     outcome = Outcome.__new__(Outcome)
     market.chain.state.entries = before
     market.chain.state._keys = None

@@ -297,11 +297,13 @@ def test_a_skip_goes_with_its_validator_into_another_set(network: Network) -> No
 # ------------------------------------------------------------------------------------- the validation module
 
 
-def judged(writes: dict[str, Value], contract: str = "governance", height: int = 1) -> str | None:
+def judged(
+    writes: dict[str, Value], contract: str = "governance", height: int = 1, function: str = "f", **args: Value
+) -> str | None:
     view = TransactionView(Network().ledger.reader())
     view.writes = {key: None if value is None else encode_value(value) for key, value in writes.items()}
     signers = tuple(operator.signer for operator in OPERATORS[:2])
-    call = Call(contract, "f", {}, signers, "", 1, 1, height, 0, "transaction")
+    call = Call(contract, function, args, signers, "", 1, 1, height, 0, "transaction")
     return MarketValidator().check(call, CallResult(OK, "", None, 1, ()), view)
 
 
@@ -321,8 +323,12 @@ def test_no_contract_writes_what_only_genesis_or_the_executor_may() -> None:
 def test_a_next_epoch_that_cannot_be_never_gets_into_the_state() -> None:
     validators = GENESIS.epoch.validators
     good = pending_value(Pending(12, Epoch(1, 13, validators)))
-    assert judged({NEXT_KEY: good}) is None
-    assert judged({NEXT_KEY: None}) is None
+    said = {"validators": good["epoch"]["validators"], "first_primary": 0, "at_height": 12}
+    assert judged({NEXT_KEY: good}, function="set_validators", **said) is None
+    for changed in ({"validators": said["validators"][:-1]}, {"first_primary": 1}, {"at_height": 13}):
+        assert judged({NEXT_KEY: good}, function="set_validators", **{**said, **changed}) == Violation.SIGNATURES
+    assert judged({NEXT_KEY: None}, function="cancel_change") is None
+    assert judged({NEXT_KEY: None}, function="set_validators", **said) == Violation.SIGNATURES
     for value in (
         {},
         7,
@@ -338,7 +344,9 @@ def test_a_next_epoch_that_cannot_be_never_gets_into_the_state() -> None:
 
 def test_those_who_govern_can_always_reach_their_threshold() -> None:
     key = "governance/organisations"
-    assert judged({key: {"names": ["north", "south"], "threshold": 2}}) is None
+    rule: dict[str, Value] = {"names": ["north", "south"], "threshold": 2}
+    assert judged({key: rule}, function="set_organisations", **rule) is None
+    assert judged({key: rule}, function="set_organisations", names=["north"], threshold=1) == Violation.SIGNATURES
     for value in (
         None,
         {},
@@ -357,4 +365,6 @@ def test_roots_are_roots_and_one_remains() -> None:
     wrong = {"certificate": base64.b64encode(certificate(NODES[0], "n", "north", "node", 9)).decode()}
     assert judged({"governance/root/" + "0" * 64: wrong}) == Violation.ROOTS
     assert judged({"governance/root/" + "0" * 64: state(Network(), known)}) == Violation.ROOTS
-    assert judged({known: state(Network(), known)}) is None
+    root = state(Network(), known)
+    assert judged({known: root}, function="add_root", certificate_der=root["certificate"]) is None
+    assert judged({known: root}, function="add_root", certificate_der="x") == Violation.SIGNATURES

@@ -151,7 +151,7 @@ VOTES: dict[str, Any] = {"seller": None, "buyer": None, "arbiter": None}
         # A trade's terms, policies and mandates are those in force when it is made.
         (taking, TRADE, {"grid_fee": -1}, V.DELIVERY), (taking, TRADE, {"buyer_mandate": True}, V.DELIVERY),
         (taking, TRADE, {"buyer_policy": {"keys": ["bob"], "threshold": 1, "signed": []}}, V.DELIVERY),
-        (taking, TRADE, {"seller_confirmed": True}, V.SIGNATURES), (metering, TRADE, {"source": "book"}, V.DELIVERY),
+        (taking, TRADE, {"seller_confirmed": True}, V.DELIVERY), (metering, TRADE, {"source": "book"}, V.DELIVERY),
         (metering, TRADE, {"seller_mandate": True, "seller_confirmed": True}, V.DELIVERY),
         (company, TRADE, {"buyer_policy": {"keys": ["ann", "ben"], "threshold": 1, "signed": ["ann"]}}, V.DELIVERY),
         # Debts follow delivery and terms.

@@ -1,0 +1,358 @@
+"""A transaction does what was signed: what it makes, sets and ends is what its arguments name, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from contracts.rules.certificates import CERTIFICATES
+from contracts.rules.changes import TRADES, Changes, Violation, place_of
+from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
+from contracts.rules.deliveries import ADJUSTMENTS, READINGS
+from contracts.rules.disputes import DISPUTES
+from contracts.rules.fills import AUCTIONED, DIRECTED, GRID_FEES, LISTINGS, ORDERS
+from contracts.rules.money import SEALED
+from contracts.rules.signatures import ARBITER, MANDATES, PARTIES, POLICIES
+from contracts.rules.terms import PRODUCTS, ZONES, owner_of
+from ledger.authentication import ROOT_PREFIX, USER_PREFIX
+from ledger.epochs import NEXT_KEY
+from ledger.execution import Call
+from ledger.upgrades import CONTRACT_PREFIX, UPGRADE_PREFIX
+from ledger.values import Value
+
+PARAMETERS, REVOKED = "governance/parameter/", "governance/revoked/"
+CHANNELS, SEQUENCES = "channels/", "settlement/sequence/"
+READ = ("meter", "interval", "epoch", "sequence", "import_wh", "export_wh", "quality")
+
+Fields = dict[str, str]
+"""A record's fields, and the arguments that they are."""
+
+
+def _same(*names: str) -> Fields:
+    return dict(zip(names, names, strict=True))
+
+
+_ORDER = _same("side", "meter", "interval", "energy_wh", "price")
+MADE: dict[tuple[str, str], tuple[str, Fields]] = {
+    ("market", "post_listing"): (LISTINGS, _same("meter", "interval", "energy_wh", "price", "lot_wh")),
+    ("market", "place_order"): (ORDERS, _ORDER),
+    ("market", "amend_order"): (ORDERS, _same("energy_wh", "price")),
+    ("auction", "place_order"): (AUCTIONED, _ORDER),
+    ("auction", "amend_order"): (AUCTIONED, _same("energy_wh", "price")),
+    ("auction", "reveal_order"): (AUCTIONED, {**_same("side", "energy_wh", "price"), "id": "order"}),
+    ("auction", "seal_order"): (SEALED, _same("meter", "interval", "commitment")),
+    ("offers", "propose"): (DIRECTED, {**_ORDER, "to": "to"}),
+    ("offers", "counter"): (DIRECTED, _same("meter", "energy_wh", "price")),
+    ("offers", "agree"): (
+        DIRECTED,
+        {**_same("interval", "energy_wh", "price"), "meter": "seller_meter", "other_meter": "buyer_meter"},
+    ),
+}
+"""Which functions make an offer, one at a time."""
+ENDED = {
+    ("market", "cancel_listing"): ("listing", "cancelled"),
+    ("market", "cancel_order"): ("order", "cancelled"),
+    ("market", "amend_order"): ("order", "amended"),
+    ("auction", "cancel_order"): ("order", "cancelled"),
+    ("auction", "amend_order"): ("order", "amended"),
+    ("offers", "accept"): ("offer", "accepted"),
+    ("offers", "decline"): ("offer", "declined"),
+    ("offers", "withdraw"): ("offer", "withdrawn"),
+    ("offers", "counter"): ("offer", "countered"),
+}
+"""Which functions end an offer by a party's word: the argument that names it, and how it ends."""
+MATCHING = (("market", "place_order"), ("market", "amend_order"))
+"""What fills orders that rest. An auction's are filled by nobody's word, directed offers are accepted."""
+SETTLING = frozenset(
+    {
+        "confirm", "confirm_many", "decide_trade", "dispute", "resolve", "confirm_adjustments",
+        "decide_adjustment",
+    }
+)  # fmt: skip
+"""What changes trades, and adjustments of them, beside readings."""
+BY_WORD = frozenset(status for _, status in ENDED.values())
+NAMED = {
+    ("settlement", "confirm"): (TRADES, "trade"),
+    ("settlement", "confirm_many"): (TRADES, "trades"),
+    ("settlement", "decide_trade"): (TRADES, "trade"),
+    ("settlement", "dispute"): (TRADES, "trade"),
+    ("settlement", "resolve"): (DISPUTES, "dispute_id"),
+    ("settlement", "confirm_adjustments"): (ADJUSTMENTS, "adjustments"),
+    ("settlement", "decide_adjustment"): (ADJUSTMENTS, "adjustment"),
+}
+"""What a party signs by name: no other such record changes with it."""
+SET: dict[str, tuple[str, str, Fields]] = {
+    PARAMETERS: ("set_parameter", PARAMETERS + "{name}", _same("value")),
+    GRID_FEES: ("set_grid_fee", GRID_FEES + "{from_zone}/{to_zone}", _same("fee", "from_ms")),
+    PRODUCTS: ("set_product", PRODUCTS + "{name}", _same("zones", "mechanism", "grid_fee", "ties")),
+    ORGANISATIONS + "/": ("set_organisations", ORGANISATIONS, _same("names", "threshold")),
+    CONTRACT_PREFIX: ("deploy", CONTRACT_PREFIX + "{name}", _same("source")),
+    POLICIES: ("set_policy", POLICIES + "{account}", _same("account", "keys", "threshold")),
+    ADMISSION + "/": ("set_admission", ADMISSION, _same("organisations", "roles", "zones", "capacity_max_w")),
+    ARBITER + "/": ("set_arbiter", ARBITER, {"signer": "user"}),
+}
+"""By group, what one function of its contract alone sets: under which key, to which arguments."""
+
+
+def signed(call: Call, changes: Changes) -> Violation | None:
+    """Deadlines are signed by nobody: they make and set nothing of what takes somebody's word. A version's migration
+    was agreed on with its source."""
+    if call.kind == "migrate":
+        return None
+    args = call.args if call.kind == "transaction" and isinstance(call.args, dict) else {}
+    for group, keys in changes.groups.items():
+        rule = _channel if group.startswith(CHANNELS) else RULES.get(group)
+        if rule is not None and not all(rule(call, args, changes, key) for key in keys):
+            return Violation.SIGNATURES
+    named = NAMED.get((call.contract, call.function))
+    if named is not None and not _are_named(args, changes, *named):
+        return Violation.SIGNATURES
+    return None
+
+
+def _carries(record: Value, args: Value, fields: Fields) -> bool:
+    return record is not None and all(record[name] == args[argument] for name, argument in fields.items())
+
+
+def _are_named(args: Value, changes: Changes, prefix: str, argument: str) -> bool:
+    named = args[argument]
+    names = {named} if isinstance(named, str) else {*named}
+    return all(key[len(prefix) :] in names for key in changes.below(prefix))
+
+
+# ------------------------------------------------------------------------------------------------- offers
+
+
+def _offer(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    if old is None:
+        return _is_made(call, args, changes, key, new)
+    if new["status"] in BY_WORD:
+        argument, status = ENDED.get((call.contract, call.function), ("", ""))
+        named = status == new["status"] and args.get(argument) == new["id"]
+        return named and (status != "accepted" or new["other_meter"] == args["meter"])
+    taken_wh = old["remaining_wh"] - new["remaining_wh"]
+    if call.kind != "transaction" or not taken_wh:
+        return True
+    if "lot_wh" in new:
+        said = call.function == "take_listing" and [new["id"], taken_wh] == [args["listing"], args["energy_wh"]]
+        return said and _is_taken(call, args, changes)
+    return (call.contract, call.function) in MATCHING
+
+
+def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) -> bool:
+    """One of its kind, on the caller's behalf, or the seller's where both sign."""
+    prefix, fields = MADE.get((call.contract, call.function), ("", {}))
+    fresh = [other for other in changes.below(prefix) if changes.old(other) is None]
+    if fresh != [key] or not _carries(new, args, fields):
+        return False
+    if new.get("answers", "") != args.get("offer", ""):
+        return False
+    if call.function == "agree":
+        return True
+    kept = changes.old(prefix + args["order"]) if call.function == "amend_order" else new
+    if call.function == "counter":
+        answered = changes.old(DIRECTED + args["offer"])
+        kept = {**new, "interval": answered["interval"], "to": answered["owner"]}
+        if answered["side"] == new["side"]:
+            return False
+    same = all(kept.get(name) == new.get(name) for name in ("side", "meter", "interval", "to"))
+    return same and bool(owner_of(new) == call.signers[0])
+
+
+def _is_taken(call: Call, args: Value, changes: Changes) -> bool:
+    trades = [changes.new(key) for key in changes.below(TRADES)]
+    return [[trade["buyer"], trade["buyer_meter"]] for trade in trades] == [[call.signers[0], args["meter"]]]
+
+
+def _sealed(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    if key != SEALED + new["id"]:
+        return False
+    if old is None:
+        return _is_made(call, args, changes, key, new) and bool(new["salt"] == "")
+    if new["status"] == "forfeited":
+        return bool(new["salt"] == "")
+    return call.function == "reveal_order" and bool([new["id"], new["salt"]] == [args["order"], args["salt"]])
+
+
+# ------------------------------------------------------------------------------------- readings, disputes
+
+
+def _reading(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    owner = changes.current(METERS + new["meter"])["owner"] if old is None else old["owner"]
+    if [new["gateway"], new["owner"]] != [call.signers[0], owner]:
+        return False
+    return any(all(new[name] == told[name] for name in READ) for told in _told(call, args))
+
+
+def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    if call.kind != "transaction" or (key.startswith(TRADES) and changes.old(key) is None):
+        return True
+    if call.function == "submit_readings":
+        return READINGS + place_of(changes.new(key)) in changes.raw
+    if call.function == "dispute" and key.startswith(TRADES):
+        # Whoever disputes signs the rest of it by that, and nothing more.
+        return any(f"{DISPUTES}{key[len(TRADES) :]}-{side}" in changes.raw for side in PARTIES)
+    decides = call.function.startswith("decide_") and changes.new(key).get("arbiter") not in call.signers
+    return call.function in SETTLING and not decides
+
+
+def _told(call: Call, args: Value) -> list[Value]:
+    return list(args["readings"]) if call.function == "submit_readings" else []
+
+
+def _sequence(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    """The last number of a meter's readings, which rises as long as the gateway is the same."""
+    new, old = changes.new(key), changes.old(key)
+    meter = key[len(SEQUENCES) :]
+    told = [[told["epoch"], told["sequence"], call.signers[0]] for told in _told(call, args) if told["meter"] == meter]
+    return new in told and (old is None or old[2:] not in ([], new[2:]) or new[:2] > old[:2])
+
+
+def _dispute(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    if old is None:
+        said = [new["trade"], new["disputed"], new["reason"]]
+        return call.function == "dispute" and said == [args["trade"], args["amount"], args["reason"]]
+    voted = [vote for voter, vote in new["votes"].items() if vote != old["votes"][voter]]
+    return call.function == "resolve" and all(vote == args["paid"] for vote in voted)
+
+
+def _mandate(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, account = changes.new(key), key[len(MANDATES) :]
+    granted = new is not None and bool([new["signer"], new["height"]] == [account, call.height])
+    return call.function == "set_mandate" and account == call.signers[0] and granted == args["granted"]
+
+
+# ---------------------------------------------------------------------------------- what is set by a call
+
+
+def _set(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    group = next(prefix for prefix in SET if (key + "/").startswith(prefix))
+    function, place, fields = SET[group]
+    if call.function != function or key != place.format(**args):
+        return False
+    if group == POLICIES and new is None:
+        return bool([args["keys"], args["threshold"]] == [[], 0])
+    if group == GRID_FEES and new["before"] != (0 if old is None else old["fee"]):
+        return False
+    zones = {*new["zones"], *([] if old is None else old["zones"])} if group == PRODUCTS else set()
+    return _carries(new, args, fields) and all(ZONES + zone in changes.raw for zone in zones)
+
+
+def _upgrade(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    if key != UPGRADE_PREFIX + args.get("name", ""):
+        return False
+    if new is None:
+        return call.function == "cancel_upgrade"
+    digest = sha256(args["source"].encode()).hexdigest()
+    return call.function == "upgrade" and bool([new["sha256"], new["at_height"]] == [digest, args["at_height"]])
+
+
+def _next_epoch(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    if call.function == "report":
+        return True  # see who consents
+    if new is None:
+        return call.function == "cancel_change"
+    said = [new["epoch"]["validators"], new["epoch"]["first_primary"]] == [args["validators"], args["first_primary"]]
+    return call.function == "set_validators" and said and bool(new["boundary"] >= args["at_height"])
+
+
+def _root(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    if new is None:
+        return call.function == "remove_root" and key == ROOT_PREFIX + args["fingerprint"]
+    return call.function == "add_root" and bool(new["certificate"] == args["certificate_der"])
+
+
+def _channel(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    if new is None or key != CHANNELS + args["name"]:
+        return False
+    return call.function == "close" or bool([new["genesis"], new["closed"]] == [args["genesis"], False])
+
+
+def _zone(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, zone = changes.new(key), key[len(ZONES) :]
+    if call.function != "set_product":
+        return False
+    if new is None:
+        left = changes.old(PRODUCTS + args["name"])
+        return left is not None and zone in left["zones"] and zone not in args["zones"]
+    return zone in args["zones"] and bool(new == {"product": args["name"], "mechanism": args["mechanism"]})
+
+
+def _revocation(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    serial = str(args["serial"]).lower() if call.function == "revoke" else ""
+    return key == REVOKED + serial and _carries(new, args, _same("reason")) and bool(new["serial"] == serial)
+
+
+def _meter(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    suspended = old is not None and old.get("suspended", False)
+    if call.function == "bind_meter":
+        fields = _same("meter", "owner", "zone", "capacity_w", "gateway")
+        return _carries(new, args, fields) and bool(new["suspended"] == suspended)
+    said = {"suspend_meter": True, "resume_meter": False}.get(call.function)
+    return args["meter"] == old["meter"] and bool(new == {**old, "suspended": said})
+
+
+def _user(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    if call.function in ("register", "admit"):  # as the certificate says that the call shows
+        return bool(new["suspended"] == (old is not None and old["suspended"]))
+    said = {"suspend": True, "resume": False}.get(call.function)
+    return args["user"] == old["signer"] and bool(new == {**old, "suspended": said})
+
+
+# ------------------------------------------------------------------------------------------- certificates
+
+
+def _certificate(call: Call, args: Value, changes: Changes, key: str) -> bool:
+    """A part comes off, or all of it goes, of the one that is named, to whom or for what is said. Corrections cut as
+    readings say."""
+    new, old = changes.new(key), changes.old(key)
+    if call.contract == "settlement":
+        return True
+    if call.function == "mint":
+        return bool(old is None and new["meter"] == args["meter"] and new["interval"] in args["intervals"])
+    source = changes.old(CERTIFICATES + args["certificate_id"])
+    if old is None and [new["meter"], new["interval"]] != [source["meter"], source["interval"]]:
+        return False
+    if old is not None and new["energy_wh"] < old["energy_wh"]:  # what a part came off
+        rest_wh = old["energy_wh"] - args["energy_wh"]
+        return bool(new == {**old, "energy_wh": rest_wh, "parts": new["parts"]} and old == source)
+    if new["energy_wh"] != args["energy_wh"] or (old is not None and old != source):
+        return False
+    if call.function == "transfer":
+        return bool([new["owner"], new["status"]] == [args["to"], "active"])
+    said = [new["owner"], new["status"], new["purpose"]]
+    return call.function == "claim" and said == [call.signers[0], "claimed", args["purpose"]]
+
+
+Rule = Callable[[Call, Value, Changes, str], bool]
+RULES: dict[str, Rule] = {
+    **dict.fromkeys((LISTINGS, ORDERS, AUCTIONED, DIRECTED), _offer),
+    **dict.fromkeys(SET, _set),
+    **dict.fromkeys((TRADES, ADJUSTMENTS), _settlement),
+    SEALED: _sealed,
+    READINGS: _reading,
+    SEQUENCES: _sequence,
+    DISPUTES: _dispute,
+    MANDATES: _mandate,
+    UPGRADE_PREFIX: _upgrade,
+    NEXT_KEY + "/": _next_epoch,
+    ROOT_PREFIX: _root,
+    ZONES: _zone,
+    REVOKED: _revocation,
+    METERS: _meter,
+    USER_PREFIX: _user,
+    CERTIFICATES: _certificate,
+}
+"""By group, whether one of its keys is written as was signed."""
