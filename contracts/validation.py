@@ -66,29 +66,38 @@ class MarketValidator:
 
     def check(self, call: Call, result: CallResult, view: TransactionView) -> str | None:
         """The first violation, or None."""
-        if not view.writes:
+        if not view.writes and not result.events:
             return None
         changes = Changes(view)
-        for rule in RULES:
-            try:
-                violation = rule(call, changes)
-            except MALFORMED:
-                violation = Violation.SHAPE
-            if violation is not None:
+        try:
+            if violation := _events(call, result, changes):
                 return violation
-        return None
+            return next((violation for rule in RULES if (violation := rule(call, changes))), None)
+        except MALFORMED:
+            return Violation.SHAPE
+
+
+def _events(call: Call, result: CallResult, changes: Changes) -> Violation | None:
+    """Contracts tell of themselves: what is told is proven with the result, and people rely on it."""
+    if any(type(event.data) is not dict for event in result.events):
+        return Violation.SHAPE
+    tellers = {event.contract for event in result.events}
+    return None if _may_write(call, tellers, changes) else Violation.NAMESPACE
 
 
 def _namespace(call: Call, changes: Changes) -> Violation | None:
-    allowed = WRITERS.get(call.contract, frozenset({call.contract}))
-    others = set()
+    writers = set()
     for key in changes.raw:
         if is_fixed(call, key):
             return Violation.NAMESPACE
-        contract = _scheduled_for(call, key, changes) if key.startswith(DEADLINE_PREFIX) else key.partition("/")[0]
-        if contract not in allowed:
-            others.add(contract)
-    return Violation.NAMESPACE if others and not _let_in(allowed, others, changes) else None
+        writers.add(_scheduled_for(call, key, changes) if key.startswith(DEADLINE_PREFIX) else key.partition("/")[0])
+    return None if _may_write(call, writers, changes) else Violation.NAMESPACE
+
+
+def _may_write(call: Call, contracts: set[str], changes: Changes) -> bool:
+    allowed = WRITERS.get(call.contract, frozenset({call.contract}))
+    others = contracts - allowed
+    return not others or _let_in(allowed, others, changes)
 
 
 def _scheduled_for(call: Call, key: str, changes: Changes) -> str:

@@ -18,6 +18,8 @@ INTEGER_BITS_MAX = 256
 WIDE = 1
 _INT64_MIN = -(2**63)
 _UINT64_MAX = 2**64 - 1
+_TEXT = frozenset({str})
+_SCALARS = frozenset({str, int, bool, type(None)})
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -72,3 +74,26 @@ def _extension(code: int, data: memoryview) -> Value:
 
 decode_value = msgspec.msgpack.Decoder(ext_hook=_extension).decode
 """Fresh objects from canonical bytes."""
+
+
+def canonical_value(data: bytes) -> Value:
+    """Fresh objects from bytes that somebody else made; ``ValueInvalid`` unless they are canonical bytes of a value."""
+    try:
+        value = decode_value(data)
+        if _is_flat(value) and encode_plain(value) == data:
+            return value
+    except OverflowError:
+        pass  # an integer beyond 64 bits
+    except (ValueError, RecursionError) as error:
+        raise ValueInvalid(str(error)) from None
+    if encode_value(value) != data:
+        raise ValueInvalid("not canonical bytes")
+    return value
+
+
+def _is_flat(value: Value) -> bool:
+    """Whether it is a value, and so is quickly seen to be one."""
+    kind = type(value)
+    if kind is dict:
+        return _SCALARS.issuperset(map(type, value.values())) and _TEXT.issuperset(map(type, value))
+    return _SCALARS.issuperset(map(type, value)) if kind is list else kind in _SCALARS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from ledger.state import TransactionView
-from ledger.values import Value, decode_value
+from ledger.values import Value, canonical_value, decode_value
 
 SOLD, TRADES = "market/sold/", "settlement/trade/"
 OFFERS = ("market/listing/", "market/order/", "auction/order/", "offers/offer/")
@@ -63,7 +63,7 @@ class Changes:
     def new(self, key: str) -> Value:
         if key not in self._new:
             data = self.raw[key]
-            self._new[key] = None if data is None else decode_value(data)
+            self._new[key] = None if data is None else canonical_value(data)
         return self._new[key]
 
     def current(self, key: str) -> Value:

@@ -18,9 +18,10 @@ from contracts.machine import PythonMachine
 from contracts.sandbox.plan import Plan, planned
 from contracts.sandbox.process import Process, WorkerFailed
 from contracts.sandbox.protocol import Outcome, Outcomes, Page, Run
+from contracts.session import EVENTS_MAX, VALUE_BYTES_MAX
 from ledger.execution import BatchMachine, Call, CallResult, EntryPoint, Event, Step
 from ledger.state import MemoryState, Overlay, RangeRead, StateReader, TransactionView
-from ledger.values import decode_value
+from ledger.values import ValueInvalid, canonical_value
 
 ATTEMPTS_MAX = 3
 """Workers that fail at one block before this replica gives up."""
@@ -159,10 +160,12 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
         raise WorkerFailed(f"it ran {call.contract}.{call.function} on another state")
     if not "".join(outcome.writes).isascii():
         raise WorkerFailed(f"it let {call.contract}.{call.function} write under a key that no contract can have")
+    if len(outcome.events) > EVENTS_MAX or max(map(len, _told(outcome))) > VALUE_BYTES_MAX:
+        raise WorkerFailed(f"it let {call.contract}.{call.function} say more than a contract can")
     try:
-        value = decode_value(outcome.value)
-        events = tuple(Event(contract, name, decode_value(data)) for contract, name, data in outcome.events)
-    except ValueError as error:
+        value = canonical_value(outcome.value)
+        events = tuple(Event(contract, name, canonical_value(data)) for contract, name, data in outcome.events)
+    except ValueInvalid as error:
         raise WorkerFailed(f"it returned no values: {error}") from None
     view.reads, view.ranges, view.writes = told.reads, told.ranges, outcome.writes
     return CallResult(
@@ -176,6 +179,11 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
         ranges=view.ranges,
         writes=view.writes,
     )
+
+
+def _told(outcome: Outcome) -> list[bytes | str]:
+    """All that an outcome says to people."""
+    return [outcome.value, outcome.message, *(part for event in outcome.events for part in event)]
 
 
 def _is_bounded(view: TransactionView) -> bool:

@@ -141,7 +141,13 @@ def test_what_cannot_be_reckoned_with_is_refused(
     assert outcome.verdict() is not None
 
 
-@pytest.mark.parametrize("data", [b"\x91" * 60_000, b"\xa1", b"\xc1", b"", b"\xc0\xc0", b"\xc7\x01\x05a"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x91" * 60_000, b"\xa1", b"\xc1", b"", b"\xc0\xc0", b"\xc7\x01\x05a", b"\xcb" + bytes(8), b"\xc4\x01a",
+        b"\x81\xc0\x01", b"\x82\xa1b\x01\xa1a\x01", b"\xcc\x01", b"\x91\xcb" + bytes(8),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("make", [take, meter, settle, bid])
 def test_every_value_can_be_read(market: Market, make: Make, data: bytes) -> None:
     """What no rule looked at, as a row of a book, could be any bytes: the next contract that read it would have raised,

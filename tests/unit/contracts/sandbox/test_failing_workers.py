@@ -236,6 +236,15 @@ LIES: dict[str, Callable[[Outcome], Outcome]] = {
     "gas given back": lambda outcome: replace(outcome, gas_used=-1),
     "no code": lambda outcome: replace(outcome, code="all is well"),
     "no value": lambda outcome: replace(outcome, value=b"\xc1"),
+    "a float": lambda outcome: replace(outcome, value=b"\xcb" + bytes(8)),
+    "bytes": lambda outcome: replace(outcome, value=b"\xc4\x01a"),
+    "a key that is no text": lambda outcome: replace(outcome, value=b"\x81\xc0\x01"),
+    "an unknown extension": lambda outcome: replace(outcome, value=b"\xc7\x01\x05a"),
+    "keys out of order": lambda outcome: replace(outcome, value=b"\x82\xa1b\x01\xa1a\x01"),
+    "lists without end": lambda outcome: replace(outcome, value=b"\x91" * 60_000),
+    "more than a contract can say": lambda outcome: replace(outcome, value=encode_value("x" * 65_536)),
+    "more events than there can be": lambda outcome: replace(outcome, events=[("market", "x", b"\x80")] * 257),
+    "a sentence without end": lambda outcome: replace(outcome, code="NO", message="x" * 65_537),
     "no value in an event": lambda outcome: replace(outcome, events=[("market", "x", b"\xc1")]),
     "a key of no contract": lambda outcome: replace(outcome, writes={"market/\u00e9": encode_value(1)}),
 }
@@ -255,6 +264,25 @@ def test_what_no_worker_of_ours_can_say_costs_it_its_place(
     try:
         replayed(recording, machine)
         assert len(workers.all) == 2
+    finally:
+        machine.close()
+
+
+@pytest.mark.parametrize("event", [("market", "x", b"\x01"), ("governance", "revoked", b"\x80"), ("", "x", b"\x80")])
+def test_events_of_others_are_stopped_by_the_validation_module(
+    event: tuple[str, str, bytes], recording: Recording
+) -> None:
+    def tell(number: int, process: Process) -> None:
+        assert isinstance(process, Liar)
+        process.lie = lambda outcome: replace(outcome, events=[*outcome.events, event])
+
+    workers = Workers(Liar)
+    workers.before = tell
+    machine = WorkerMachine(workers)
+    try:
+        _, executed, _ = next(recording.replay(BlockExecutor(machine, MarketValidator())))
+        assert executed.results[1].code.startswith("VALIDATION_")
+        assert executed.results[1].events == ()
     finally:
         machine.close()
 
