@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sdk.client import AsyncClient, Outcome
 from sdk.configuration import parse
 from sdk.errors import Refused, TransportError
 from sdk.methods import HEADERS, HeadersParams
+from sdk.ports import BLOCK_PORTS, HOST, claim_ports, port_is_free
 from sdk.transports import HttpTransport, connect
 
 INTERVAL_MS = 900_000
@@ -27,14 +29,17 @@ DEPOSIT = 50_000_000
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that the system gave out just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for item in sockets:
-        item.bind(("127.0.0.1", 0))
-    ports = [int(item.getsockname()[1]) for item in sockets]
-    for item in sockets:
-        item.close()
-    return ports
+    """Ports that are free, in no row. None is where outgoing connections begin: those were taken a moment later at
+    times."""
+    return list(islice(filter(lambda port: port_is_free(HOST, port), _ports()), count))
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """This process's, from blocks that are its own until it ends."""
+    while True:
+        block = claim_ports(1)
+        yield from range(block.first, block.first + BLOCK_PORTS - 1)
 
 
 def configuration_text(

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from network import free_ports
 
 from api.certificates import CHECK_S
 from ca.authority import Authority
@@ -23,6 +22,7 @@ from faults.real.clock import WallClock
 from faults.real.limits import CAN_LIMIT, Limits
 from faults.real.services import HOST, hanging, port_of, sections
 from faults.scenario import Services
+from sdk.ports import claim_ports
 
 ASKED = """
 import sys
@@ -114,8 +114,8 @@ def test_a_clock_that_drifts_gains_from_when_it_was_told_and_is_right_again(monk
 
 
 async def test_a_service_that_hangs_takes_everything_and_says_nothing() -> None:
-    first, _ = free_ports(2)
-    services = Services(mqtt="hangs")
+    block = claim_ports(2)
+    first, services = block.first, Services(mqtt="hangs")
     made = hanging(services, first)
     port = port_of("mqtt", first)
     await made.listen()
@@ -128,6 +128,7 @@ async def test_a_service_that_hangs_takes_everything_and_says_nothing() -> None:
                 await reader.read(1)
     finally:
         await made.close()
+        block.close()
     assert await reader.read() == b""
     writer.close()
     assert sections(services, first) == ["", "[mqtt]", f'url = "mqtt://{HOST}:{port}"']
