@@ -14,7 +14,7 @@ from api.idempotency import HEADER as IDEMPOTENCY_KEY
 from api.idempotency import Idempotency
 from api.pace import Places
 from api.problems import Respond, problem_response
-from sdk.errors import Problem, Refused, TransportError
+from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import SUBMIT, WAIT_MS_MAX, Method, P, R, Submission
 
 CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
@@ -131,7 +131,7 @@ def _told(body: bytes, method: Method[P, R]) -> P:
     """A POST's parameters: its JSON body, strictly."""
     try:
         return msgspec.json.decode(body, type=method.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _invalid(str(error)) from None
 
 

@@ -21,7 +21,7 @@ from api.socket_streams import Flow, StreamDoor, bodies, read_stream_params
 from api.turns import Turns
 from ca.listening import Listener, giving_way, tls_listener, whose_address
 from sdk import request_ids, wire
-from sdk.errors import Problem, Refused
+from sdk.errors import UNREADABLE, Problem, Refused
 from sdk.methods import METHODS, Params
 
 Handler = Callable[[str, Any, str, str], Awaitable[msgspec.Struct]]
@@ -203,7 +203,7 @@ class _Caller(asyncio.Protocol):
             for frame in islice(self._frames.whole(), room):
                 taken += 1
                 self._take(wire.decode_request(frame))
-        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (wire.FrameTooLong, *UNREADABLE):
             self.hang_up()
         self._waits = taken == calls_max
         self._read(taken < room)
@@ -323,6 +323,6 @@ def decode_params(name: str, data: msgspec.Raw) -> Params:
         raise Refused(Problem("METHOD_UNKNOWN", f"There is no method {name[:64]!r}.", 404))
     try:
         params: Params = msgspec.msgpack.decode(data, type=method.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
     return params

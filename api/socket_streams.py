@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from sdk import wire
-from sdk.errors import Problem, Refused
+from sdk.errors import UNREADABLE, Problem, Refused
 from sdk.streams import StreamEvent, StreamParams
 
 STALL_S = 30.0
@@ -72,5 +72,5 @@ def bodies(events: tuple[StreamEvent, ...]) -> Iterator[bytes]:
 def read_stream_params(data: msgspec.Raw) -> StreamParams:
     try:
         return msgspec.msgpack.decode(data, type=StreamParams)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None

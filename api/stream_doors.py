@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from api.callers import address_of, header_of, token_of
 from api.faults import our_fault
 from api.problems import log
-from sdk.errors import Problem, Refused, TransportError
+from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import VERSION_PATH
 from sdk.streaming import STREAMS_PATH, ProblemMessage, StreamRequest
 from sdk.streams import HEARTBEAT, INDEX_MAX, PROBLEM, SUBSCRIBED, StreamEvent, StreamParams
@@ -135,7 +135,7 @@ async def _first_message(socket: web.WebSocketResponse) -> StreamRequest:
 def _read(text: str) -> StreamRequest:
     try:
         return msgspec.json.decode(text, type=StreamRequest)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
 
 

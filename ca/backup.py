@@ -57,7 +57,7 @@ def key_of(text: str, passphrase: str) -> SigningKey:
         private = serialization.load_der_private_key(secret, None)
     except InvalidTag:
         raise InvalidKey("the passphrase is wrong, or the file was changed") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InvalidKey("this is no backup of a key, or it is damaged") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or SigningKey(private).signer != signer:
         raise InvalidKey("this backup holds another key than it says")

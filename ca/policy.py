@@ -68,7 +68,7 @@ def load_policy(directory: Path) -> Policy:
         policy = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Policy)
         for rule in policy.rule:
             check_attributes(rule.attributes)
-    except (OSError, ValueError, InvalidCertificate) as error:
+    except (OSError, ValueError, RecursionError, InvalidCertificate) as error:
         raise AuthorityError(f"{path}: {error}") from None
     for number, rule in enumerate(policy.rule, 1):
         if rule.then == "issue" and not (rule.roles and MARKET_ROLES.issuperset(rule.roles)):

@@ -211,7 +211,7 @@ def _show_profile(file: Path, rows: list[list[Any]], total: int) -> None:
 def _profile_call(file: Path, function: str, args: str, signers: list[str]) -> dict[str, Any]:
     try:
         given = json.loads(args)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         _fail(f"the arguments are not JSON: {error}", 2)
     if not isinstance(given, dict):
         _fail("the arguments are a JSON object", 2)

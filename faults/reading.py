@@ -37,7 +37,7 @@ def parse_scenario(text: str, source: str) -> Scenario:
     """The scenario in a text; ``source`` is what errors call it."""
     try:
         return msgspec.convert(tomllib.loads(text), Scenario)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadScenario(f"{source}: not TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise BadScenario(f"{source}: {_told(str(error))}") from None

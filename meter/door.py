@@ -21,7 +21,7 @@ from aiohttp import web
 from ca.listening import Listener, Threshold
 from meter.feed import STATUS, FeedDesk
 from meter.gateway import Gateway
-from sdk.errors import Problem, Refused
+from sdk.errors import UNREADABLE, Problem, Refused
 from sdk.replacement import ReplacementOrder, replacement_of
 
 BODY_BYTES_MAX = 16_384
@@ -113,7 +113,7 @@ class Door:
         body = await request.read()
         try:
             order = msgspec.json.decode(body, type=ReplacementOrder)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Refused(Problem("PARAMETERS_INVALID", f"This is no order: {error}.", 400)) from None
         replacement = await asyncio.to_thread(replacement_of, order, self._chain, self._replacers)
         return _json({"meter": replacement.meter, "epoch": await self._gateway.replace(replacement)}, 200)

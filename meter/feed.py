@@ -18,6 +18,7 @@ from meter.intervals import GAP_INTERVALS_MAX, INTERVAL_MS
 from meter.mqtt.messages import Feed, FeedAnswer
 from meter.units import MeterUnit
 from sdk.clock import Clock
+from sdk.errors import UNREADABLE
 
 AHEAD_S_MAX = 10.0
 """How far a sample's time may be ahead of our clock, in real time: beyond it, all that follow would be too old."""
@@ -49,7 +50,7 @@ class FeedDesk:
             return _answer(serial, "METER_POLLED", 'This meter is polled; only one with source = "scada" is fed.')
         try:
             feed = msgspec.json.decode(payload, type=Feed)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return _answer(serial, "PARAMETERS_INVALID", f"This is no sample: {error}.")
         if not self._has_pace(serial):
             return _answer(serial, "TOO_MANY_REQUESTS", f"At most {SAMPLES_PER_S_MAX} samples a second.", feed.id)

@@ -19,7 +19,7 @@ def parse_toml(text: str, kind: type[T], source: str) -> T:
     """``text`` as a ``kind``; raises ``ProfileError`` that begins with ``source``."""
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ProfileError(f"{source}: not TOML: {error}") from None
     return _convert(tree, kind, source)
 
@@ -33,7 +33,7 @@ def load_json(path: Path, kind: type[T]) -> T:
     """The JSON file ``path`` as a ``kind``."""
     try:
         tree = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProfileError(f"{path}: not JSON: {error}") from None
     return _convert(tree, kind, str(path))
 

@@ -367,7 +367,7 @@ def parse(text: str, source: str, environment: Mapping[str, str] | None = None) 
     """Parse and check a configuration; ``ConfigurationError`` names ``source`` and the key that is wrong."""
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{source}: not TOML: {error}") from None
     tree = _overridden(tree, environment or {})
     try:

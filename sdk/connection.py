@@ -71,7 +71,7 @@ def read_connection(file: Path, key: Path | None = None) -> Connection:
     except FileNotFoundError:
         sentence = "A connection file has `nodes` and `genesis`; a network's cluster.toml serves as well"
         raise ConfigurationError(f"there is no file {file}. {sentence}.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{file}: {error}") from None
     said = _of_network(load(file)) if "node" in tree else _checked(tree, file)
     genesis = load_genesis(file.parent / said.genesis)

@@ -22,6 +22,10 @@ class Problem(msgspec.Struct, frozen=True):
     retry_after_s: int = 0
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes of somebody else's raises that are not what was expected: another shape, no UTF-8, too deep."""
+
+
 class SdkError(Exception):
     """Base of everything the SDK raises."""
 

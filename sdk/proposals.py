@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-import msgspec
-
 from ledger.codes import Refusal
 from ledger.envelope import Payload, parse_payload
 from sdk import methods
 from sdk.calling import Call
 from sdk.client import AsyncClient, Outcome, Signed
-from sdk.errors import Problem, Refused, TransportError
+from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import ProposalParams, ProposalRecord
 
 NONCE_AHEAD = 64
@@ -86,7 +84,7 @@ def _read(record: ProposalRecord) -> Proposal:
     data = record.payload.encode()
     try:
         payload = parse_payload(data)
-    except (Refusal, msgspec.DecodeError) as error:
+    except (Refusal, *UNREADABLE) as error:
         raise TransportError(f"the node tells of a proposal that is none: {error}") from None
     if sha256(data).hexdigest() != record.tx_id or len(record.signatures) != len(payload.signers):
         raise TransportError("the node tells of a proposal that is another one")

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from ca.keys import InvalidKey, SigningKey, public_key_from, signer_of
 from ca.signatures import verify
-from sdk.errors import Problem, Refused
+from sdk.errors import UNREADABLE, Problem, Refused
 from sdk.methods import SignatureText
 
 PREFIX = b"wattquorum/1 replacement\n"
@@ -67,7 +67,7 @@ def replacement_of(order: ReplacementOrder, chain: str, signers: Collection[str]
         raise _refused("SIGNATURE_INVALID", "The signature does not fit the order.", 403)
     try:
         replacement = msgspec.json.decode(order.payload, type=Replacement)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise _refused("PARAMETERS_INVALID", f"This is no replacement: {error}.", 400) from None
     if replacement.chain != chain:
         raise _refused("PARAMETERS_INVALID", "The order is for another chain.", 400)

@@ -8,7 +8,7 @@ import contextlib
 import msgspec
 
 from sdk import wire
-from sdk.errors import TransportError
+from sdk.errors import UNREADABLE, TransportError
 from sdk.streaming import Inbox
 
 IN_FLIGHT_MAX = 1_024
@@ -81,7 +81,7 @@ class SocketConnection(asyncio.Protocol):
                 future = self._waiting.get(reply.id)
                 if future is not None and not future.done():
                     future.set_result(reply)
-        except (wire.FrameTooLong, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (wire.FrameTooLong, *UNREADABLE) as error:
             self._fail(TransportError(f"{self._endpoint}: {error}"))
             self.hang_up()
 

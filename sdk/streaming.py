@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from sdk import wire
-from sdk.errors import Problem, Refused, TransportError
+from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.streams import HEARTBEAT_S, PROBLEM, StreamEvent, StreamParams
 
 SILENCE_S = 3 * HEARTBEAT_S
@@ -64,7 +64,7 @@ def read_reply(reply: wire.Reply, endpoint: str) -> Events | None:
         if not reply.good:
             raise Refused(msgspec.msgpack.decode(reply.body, type=Problem))
         return msgspec.msgpack.decode(reply.body, type=Events) if reply.more else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise TransportError(f"{endpoint}: {error}") from None
 
 
@@ -89,7 +89,7 @@ async def websocket_events(
             yield (_read_message(message.data),)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise TransportError(f"{endpoint}: {type(error).__name__}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise TransportError(f"{endpoint}: {error}") from None
     finally:
         await socket.close()

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from sdk import methods, request_ids, wire
-from sdk.errors import Problem, Refused, TransportError
+from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import VERSION_PATH, Method, NodeStatus, Nothing, P, R, Submission
 from sdk.socket_connection import ANSWER_BYTES_MAX, IN_FLIGHT_MAX, SocketConnection
 from sdk.streaming import CREDIT_SHARE, STREAMS_PATH, Events, StreamRequest, read_reply, websocket_events
@@ -96,7 +96,7 @@ class HttpTransport:
             if status < 400:
                 return msgspec.json.decode(data, type=method.result)
             told = msgspec.json.decode(data, type=_ProblemDocument)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise TransportError(f"{self.endpoint}: HTTP {status} without a proper body: {error}") from None
         raise Refused(Problem(told.code, told.detail, status, told.submission()))
 
@@ -188,7 +188,7 @@ class SocketTransport:
             if reply.good:
                 return msgspec.msgpack.decode(reply.body, type=method.result)
             problem = msgspec.msgpack.decode(reply.body, type=Problem)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise TransportError(f"{self.endpoint}: {error}") from None
         raise Refused(problem)
 

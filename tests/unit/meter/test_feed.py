@@ -91,7 +91,7 @@ async def test_what_is_refused_changes_nothing(desk: Desk) -> None:
     assert await desk.take(11, 5_100) == "TIME_INVALID"
     for payload in (b"", b"[]", b"{}", b"\xff", b'{"time_ms":1.5,"import_wh":1}', b'{"time_ms":1,"import_wh":-1}',
                     b'{"time_ms":1,"import_wh":9007199254740992}', b'{"time_ms":1,"import_wh":1,"more":1}',
-                    b'{"time_ms":1,"import_wh":NaN}'):  # fmt: skip
+                    b'{"time_ms":1,"import_wh":NaN}', b'{"\xc1":1}', b'{"more":' * 20_000):  # fmt: skip
         answer = await desk.feed.take("FED", payload)
         assert answer.code == "PARAMETERS_INVALID", payload
         assert answer.message
@@ -170,6 +170,8 @@ async def test_samples_over_http(desk: Desk) -> None:
             ("/v1/meters/NOBODY/samples", b"{}", 404, "METER_UNKNOWN"),
             ("/v1/meters/POLLED/samples", b"{}", 409, "METER_POLLED"),
             ("/v1/meters/FED/samples", b"{", 400, "PARAMETERS_INVALID"),
+            ("/v1/meters/FED/samples", b'{"\xc1":1}', 400, "PARAMETERS_INVALID"),
+            ("/v1/replacements", b'{"\xc1":1}', 400, "PARAMETERS_INVALID"),
             ("/v1/meters/FED/samples", bytes(BODY_BYTES_MAX + 1), 413, "BODY_TOO_LARGE"),
             ("/v1/elsewhere", b"", 404, "NOT_FOUND"),
         ):
