@@ -87,10 +87,14 @@ def _events(call: Call, result: CallResult, changes: Changes) -> Violation | Non
 
 def _namespace(call: Call, changes: Changes) -> Violation | None:
     writers = set()
-    for key in changes.raw:
-        if is_fixed(call, key):
+    for group, keys in changes.groups.items():
+        if group == DEADLINE_PREFIX:
+            writers |= {_scheduled_for(call, key, changes) for key in keys}
+            continue
+        writer = group.partition("/")[0]
+        if writer == "governance" and any(is_fixed(call, key) for key in keys):
             return Violation.NAMESPACE
-        writers.add(_scheduled_for(call, key, changes) if key.startswith(DEADLINE_PREFIX) else key.partition("/")[0])
+        writers.add(writer)
     return None if _may_write(call, writers, changes) else Violation.NAMESPACE
 
 

@@ -32,7 +32,8 @@ def money(call: Call, changes: Changes) -> Violation | None:
     if entered and not are_two_operators(call, changes):
         return Violation.OPERATORS
     for moved in (_settled(changes), _decided(changes), _adjusted(changes), _forfeited(changes)):
-        gained.subtract(moved)
+        if moved:
+            gained.subtract(moved)
     unexplained = {account: amount for account, amount in gained.items() if amount}
     return None if not unexplained or _is_said(call, changes, unexplained) else Violation.PAYMENT
 
