@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from contract_market import Market
 from forgery import Outcome
 from governed import MACHINE, NODES, OPERATORS, START_MS, Network, certificate, validator_value
 
+from ca.keys import SigningKey
 from contracts.validation import MarketValidator, Violation
 from ledger.execution import OK, Call, CallResult
 from ledger.state import TransactionView
@@ -144,6 +146,40 @@ def test_meters_are_bound_by_operators(market: Market) -> None:
     assert outcome.verdict() is None
     outcome.change("registry/meter/", owner="bob")
     assert outcome.verdict() == Violation.SIGNATURES
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "prefix"),
+    [("suspend_meter", {"meter": "m-sol", "reason": ""}, "registry/meter/"),
+     ("suspend", {"user": "sol", "reason": ""}, "registry/user/")],
+)  # fmt: skip
+def test_users_and_meters_lie_under_their_names_and_stay(
+    market: Market, function: str, args: dict[str, Any], prefix: str
+) -> None:
+    outcome = Outcome(market, "registry", function, args, "op1")
+    (key,) = outcome.keys(prefix)
+    record = outcome.view.writes.pop(key)
+    outcome.view.writes[prefix + "other"] = record
+    assert outcome.verdict() == Violation.SIGNATURES
+    outcome.view.writes = {key: None}
+    assert outcome.verdict() in (Violation.SIGNATURES, Violation.SHAPE)
+    outcome.view.writes = {key: record}
+    assert outcome.verdict() is None
+    for signers in ((), ("bea",), ("nobody",), ("gate", "sun")):
+        outcome.call = replace(outcome.call, signers=signers)
+        assert outcome.verdict() == Violation.SIGNATURES, signers
+
+
+def test_a_certificate_of_another_ca_makes_nobody_a_user() -> None:
+    stranger = SigningKey.from_seed(b"stranger")
+    der = certificate(stranger, "newcomer", "west", "buyer", 99, ca=True)
+    args = {"certificate_der": base64.b64encode(der).decode()}
+    facts = {"signer": stranger.signer, "name": "newcomer", "organisation": "west", "role": "buyer"}
+    user = {**facts, "type": "user", "serial": "63", "issuer": "x", "not_before_ms": 0, "not_after_ms": 2**50}
+    record = {**user, "suspended": False, "registered_height": 1}
+    key = f"registry/user/{stranger.signer}"
+    assert judged("registry", "register", args, {key: record}, stranger.signer) == Violation.SIGNATURES
+    assert judged("registry", "register", {}, {key: record}, stranger.signer) == Violation.SIGNATURES
 
 
 def judged(contract: str, function: str, args: dict[str, Any], writes: dict[str, Any], *signers: str) -> str | None:
