@@ -23,6 +23,7 @@ from ledger.values import Value
 PARAMETERS, REVOKED = "governance/parameter/", "governance/revoked/"
 CHANNELS, SEQUENCES = "channels/", "settlement/sequence/"
 READ = ("meter", "interval", "epoch", "sequence", "import_wh", "export_wh", "quality")
+"""What a gateway signs of a reading."""
 
 Fields = dict[str, str]
 """A record's fields, and the arguments that they are."""
@@ -104,6 +105,8 @@ def signed(call: Call, changes: Changes) -> Violation | None:
         rule = _channel if group.startswith(CHANNELS) else RULES.get(group)
         if rule is not None and not all(rule(call, args, changes, key) for key in keys):
             return Violation.SIGNATURES
+    if not _are_told(call, args, changes):
+        return Violation.SIGNATURES
     named = NAMED.get((call.contract, call.function))
     if named is not None and not _are_named(args, changes, *named):
         return Violation.SIGNATURES
@@ -179,12 +182,32 @@ def _sealed(call: Call, args: Value, changes: Changes, key: str) -> bool:
 # ------------------------------------------------------------------------------------- readings, disputes
 
 
-def _reading(call: Call, args: Value, changes: Changes, key: str) -> bool:
+def _are_told(call: Call, args: Value, changes: Changes) -> bool:
+    """Each reading and each meter's last number, of what may be a hundred, is one that the gateway signed."""
+    read, counted = changes.below(READINGS), changes.below(SEQUENCES)
+    if not read and not counted:
+        return True
+    told = args["readings"] if call.function == "submit_readings" else []
+    readings = {tuple(reading[name] for name in READ) for reading in told}
+    numbers = {(reading["meter"], reading["epoch"], reading["sequence"]) for reading in told}
+    return all(_is_read(call, changes, key, readings) for key in read) and all(
+        _is_counted(call, changes, key, numbers) for key in counted
+    )
+
+
+def _is_read(call: Call, changes: Changes, key: str, told: set[tuple[Value, ...]]) -> bool:
     new, old = changes.new(key), changes.old(key)
     owner = changes.current(METERS + new["meter"])["owner"] if old is None else old["owner"]
-    if [new["gateway"], new["owner"]] != [call.signers[0], owner]:
-        return False
-    return any(all(new[name] == told[name] for name in READ) for told in _told(call, args))
+    return tuple(new[name] for name in READ) in told and bool(
+        [new["gateway"], new["owner"]] == [call.signers[0], owner]
+    )
+
+
+def _is_counted(call: Call, changes: Changes, key: str, told: set[tuple[Value, ...]]) -> bool:
+    """It rises as long as the gateway is the same."""
+    (epoch, sequence, gateway), old = changes.new(key), changes.old(key)
+    rises = old is None or old[2:] not in ([], [gateway]) or [epoch, sequence] > old[:2]
+    return rises and gateway == call.signers[0] and (key[len(SEQUENCES) :], epoch, sequence) in told
 
 
 def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
@@ -197,18 +220,6 @@ def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
         return any(f"{DISPUTES}{key[len(TRADES) :]}-{side}" in changes.raw for side in PARTIES)
     decides = call.function.startswith("decide_") and changes.new(key).get("arbiter") not in call.signers
     return call.function in SETTLING and not decides
-
-
-def _told(call: Call, args: Value) -> list[Value]:
-    return list(args["readings"]) if call.function == "submit_readings" else []
-
-
-def _sequence(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    """The last number of a meter's readings, which rises as long as the gateway is the same."""
-    new, old = changes.new(key), changes.old(key)
-    meter = key[len(SEQUENCES) :]
-    told = [[told["epoch"], told["sequence"], call.signers[0]] for told in _told(call, args) if told["meter"] == meter]
-    return new in told and (old is None or old[2:] not in ([], new[2:]) or new[:2] > old[:2])
 
 
 def _dispute(call: Call, args: Value, changes: Changes, key: str) -> bool:
@@ -342,8 +353,6 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(SET, _set),
     **dict.fromkeys((TRADES, ADJUSTMENTS), _settlement),
     SEALED: _sealed,
-    READINGS: _reading,
-    SEQUENCES: _sequence,
     DISPUTES: _dispute,
     MANDATES: _mandate,
     UPGRADE_PREFIX: _upgrade,
