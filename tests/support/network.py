@@ -36,10 +36,10 @@ def free_ports(count: int) -> list[int]:
 
 @cache
 def _ports() -> Iterator[int]:
-    """This process's, from blocks that are its own until it ends."""
+    """This process's, from one block after another that is its own meanwhile."""
     while True:
-        block = claim_ports(1)
-        yield from range(block.first, block.first + BLOCK_PORTS - 1)
+        with claim_ports(1) as block:
+            yield from range(block.first, block.first + BLOCK_PORTS - 1)
 
 
 def configuration_text(
