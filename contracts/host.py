@@ -15,7 +15,7 @@ from contracts.authority import Authority
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from contracts.guards.meter import out_of_gas
-from contracts.reading import SCALARS, Keys, is_flat, make_reads
+from contracts.reading import Keys, is_flat, make_reads
 from contracts.session import (
     CALL_DEPTH_MAX,
     CALL_GAS,
@@ -40,7 +40,7 @@ from contracts.session import (
 )
 from contracts.writing import make_encoded
 from ledger.execution import DEADLINE_PREFIX, OK, Event
-from ledger.values import Value, decode_value
+from ledger.values import SCALARS, Value, decode_value
 
 CallContract = Callable[[Session, str, str, list[Value]], Value]
 """How the host runs a function of another contract."""

@@ -10,10 +10,8 @@ from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from contracts.guards.meter import out_of_gas
 from contracts.session import GET_GAS, NODE_GAS, Session, check_key
-from ledger.values import Value, decode_value
+from ledger.values import SCALARS, Value, decode_value
 
-SCALARS = frozenset({str, int, bool, type(None)})
-"""What needs no copy, since nothing can change it."""
 KEYS_MAX = 4_096
 KNOWN_MAX, KNOWN_BYTES_MAX = 4_096, 1_024
 UNWEIGHED_BYTES_MAX = 1_024

@@ -8,9 +8,8 @@ from typing import Any
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from contracts.guards.meter import DEPTH_MAX, out_of_gas
-from contracts.reading import SCALARS
 from contracts.session import NODE_GAS, PASSED_RATE, VALUE_BYTES_MAX
-from ledger.values import Value, ValueInvalid, encode_plain, encode_value
+from ledger.values import SCALARS, Value, ValueInvalid, encode_plain, encode_value
 
 FLAT_MAX = 64
 """Items of a dictionary of scalars that is charged by their number. Texts in it that come to more characters than a

@@ -19,7 +19,8 @@ WIDE = 1
 _INT64_MIN = -(2**63)
 _UINT64_MAX = 2**64 - 1
 _TEXT = frozenset({str})
-_SCALARS = frozenset({str, int, bool, type(None)})
+SCALARS = frozenset({str, int, bool, type(None)})
+"""What needs no copy, since nothing can change it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -95,5 +96,5 @@ def _is_flat(value: Value) -> bool:
     """Whether it is a value, and so is quickly seen to be one."""
     kind = type(value)
     if kind is dict:
-        return _SCALARS.issuperset(map(type, value.values())) and _TEXT.issuperset(map(type, value))
-    return _SCALARS.issuperset(map(type, value)) if kind is list else kind in _SCALARS
+        return SCALARS.issuperset(map(type, value.values())) and _TEXT.issuperset(map(type, value))
+    return SCALARS.issuperset(map(type, value)) if kind is list else kind in SCALARS
