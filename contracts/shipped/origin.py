@@ -9,7 +9,9 @@ certificates made last lose theirs first, and claims only after what is active.
 
 INTERVALS_MAX = 100
 CERTIFICATES_MAX = 100
-FIRST_PARTS = 49
+# A correction that takes all back tells of each certificate, and twice of each of a meter's 100 trades; 256 events may
+# be.
+FIRST_PARTS = 36
 # Of what a correction adds.
 LATER_PARTS = 1
 PURPOSE_CHARS_MAX = 256
