@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from hashlib import sha256
-
 from contracts.rules.certificates import CERTIFICATES
 from contracts.rules.changes import TRADES, Changes, Violation, place_of
-from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
+from contracts.rules.consents import METERS
 from contracts.rules.deliveries import ADJUSTMENTS, READINGS
 from contracts.rules.disputes import DISPUTES
-from contracts.rules.fills import AUCTIONED, DIRECTED, GRID_FEES, LISTINGS, ORDERS
+from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
 from contracts.rules.money import SEALED
-from contracts.rules.signatures import ARBITER, MANDATES, PARTIES, POLICIES
-from contracts.rules.terms import PRODUCTS, ZONES, owner_of
-from ledger.authentication import ROOT_PREFIX, USER_PREFIX
-from ledger.epochs import NEXT_KEY
+from contracts.rules.settings import CHANNELS, SETTINGS, Fields, Rule, carries, is_channel_signed, same
+from contracts.rules.signatures import MANDATES, PARTIES
+from contracts.rules.terms import owner_of
 from ledger.execution import Call
-from ledger.upgrades import CONTRACT_PREFIX, UPGRADE_PREFIX
 from ledger.values import Value
 
-PARAMETERS, REVOKED = "governance/parameter/", "governance/revoked/"
-CHANNELS, SEQUENCES = "channels/", "settlement/sequence/"
+SEQUENCES = "settlement/sequence/"
 READ = ("meter", "interval", "epoch", "sequence", "import_wh", "export_wh", "quality")
 """What a gateway signs of a reading."""
 
-Fields = dict[str, str]
-"""A record's fields, and the arguments that they are."""
-
-
-def _same(*names: str) -> Fields:
-    return dict(zip(names, names, strict=True))
-
-
-_ORDER = _same("side", "meter", "interval", "energy_wh", "price")
+_ORDER = same("side", "meter", "interval", "energy_wh", "price")
 MADE: dict[tuple[str, str], tuple[str, Fields]] = {
-    ("market", "post_listing"): (LISTINGS, _same("meter", "interval", "energy_wh", "price", "lot_wh")),
+    ("market", "post_listing"): (LISTINGS, same("meter", "interval", "energy_wh", "price", "lot_wh")),
     ("market", "place_order"): (ORDERS, _ORDER),
-    ("market", "amend_order"): (ORDERS, _same("energy_wh", "price")),
+    ("market", "amend_order"): (ORDERS, same("energy_wh", "price")),
     ("auction", "place_order"): (AUCTIONED, _ORDER),
-    ("auction", "amend_order"): (AUCTIONED, _same("energy_wh", "price")),
-    ("auction", "reveal_order"): (AUCTIONED, {**_same("side", "energy_wh", "price"), "id": "order"}),
-    ("auction", "seal_order"): (SEALED, _same("meter", "interval", "commitment")),
+    ("auction", "amend_order"): (AUCTIONED, same("energy_wh", "price")),
+    ("auction", "reveal_order"): (AUCTIONED, {**same("side", "energy_wh", "price"), "id": "order"}),
+    ("auction", "seal_order"): (SEALED, same("meter", "interval", "commitment")),
     ("offers", "propose"): (DIRECTED, {**_ORDER, "to": "to"}),
-    ("offers", "counter"): (DIRECTED, _same("meter", "energy_wh", "price")),
+    ("offers", "counter"): (DIRECTED, same("meter", "energy_wh", "price")),
     ("offers", "agree"): (
         DIRECTED,
-        {**_same("interval", "energy_wh", "price"), "meter": "seller_meter", "other_meter": "buyer_meter"},
+        {**same("interval", "energy_wh", "price"), "meter": "seller_meter", "other_meter": "buyer_meter"},
     ),
 }
 """Which functions make an offer, one at a time."""
@@ -82,17 +68,6 @@ NAMED = {
     ("settlement", "decide_adjustment"): (ADJUSTMENTS, "adjustment"),
 }
 """What a party signs by name: no other such record changes with it."""
-SET: dict[str, tuple[str, str, Fields]] = {
-    PARAMETERS: ("set_parameter", PARAMETERS + "{name}", _same("value")),
-    GRID_FEES: ("set_grid_fee", GRID_FEES + "{from_zone}/{to_zone}", _same("fee", "from_ms")),
-    PRODUCTS: ("set_product", PRODUCTS + "{name}", _same("zones", "mechanism", "grid_fee", "ties")),
-    ORGANISATIONS + "/": ("set_organisations", ORGANISATIONS, _same("names", "threshold")),
-    CONTRACT_PREFIX: ("deploy", CONTRACT_PREFIX + "{name}", _same("source")),
-    POLICIES: ("set_policy", POLICIES + "{account}", _same("account", "keys", "threshold")),
-    ADMISSION + "/": ("set_admission", ADMISSION, _same("organisations", "roles", "zones", "capacity_max_w")),
-    ARBITER + "/": ("set_arbiter", ARBITER, {"signer": "user"}),
-}
-"""By group, what one function of its contract alone sets: under which key, to which arguments."""
 
 
 def signed(call: Call, changes: Changes) -> Violation | None:
@@ -102,7 +77,7 @@ def signed(call: Call, changes: Changes) -> Violation | None:
         return None
     args = call.args if call.kind == "transaction" and isinstance(call.args, dict) else {}
     for group, keys in changes.groups.items():
-        rule = _channel if group.startswith(CHANNELS) else RULES.get(group)
+        rule = is_channel_signed if group.startswith(CHANNELS) else RULES.get(group)
         if rule is not None and not all(rule(call, args, changes, key) for key in keys):
             return Violation.SIGNATURES
     if not _are_told(call, args, changes):
@@ -111,10 +86,6 @@ def signed(call: Call, changes: Changes) -> Violation | None:
     if named is not None and not _are_named(args, changes, *named):
         return Violation.SIGNATURES
     return None
-
-
-def _carries(record: Value, args: Value, fields: Fields) -> bool:
-    return record is not None and all(record[name] == args[argument] for name, argument in fields.items())
 
 
 def _are_named(args: Value, changes: Changes, prefix: str, argument: str) -> bool:
@@ -147,7 +118,7 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
     """One of its kind, on the caller's behalf, or the seller's where both sign."""
     prefix, fields = MADE.get((call.contract, call.function), ("", {}))
     fresh = [other for other in changes.below(prefix) if changes.old(other) is None]
-    if fresh != [key] or not _carries(new, args, fields):
+    if fresh != [key] or not carries(new, args, fields):
         return False
     if new.get("answers", "") != args.get("offer", ""):
         return False
@@ -237,91 +208,6 @@ def _mandate(call: Call, args: Value, changes: Changes, key: str) -> bool:
     return call.function == "set_mandate" and account == call.signers[0] and granted == args["granted"]
 
 
-# ---------------------------------------------------------------------------------- what is set by a call
-
-
-def _set(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new, old = changes.new(key), changes.old(key)
-    group = next(prefix for prefix in SET if (key + "/").startswith(prefix))
-    function, place, fields = SET[group]
-    if call.function != function or key != place.format(**args):
-        return False
-    if group == POLICIES and new is None:
-        return bool([args["keys"], args["threshold"]] == [[], 0])
-    if group == GRID_FEES and new["before"] != (0 if old is None else old["fee"]):
-        return False
-    zones = {*new["zones"], *([] if old is None else old["zones"])} if group == PRODUCTS else set()
-    return _carries(new, args, fields) and all(ZONES + zone in changes.raw for zone in zones)
-
-
-def _upgrade(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new = changes.new(key)
-    if key != UPGRADE_PREFIX + args.get("name", ""):
-        return False
-    if new is None:
-        return call.function == "cancel_upgrade"
-    digest = sha256(args["source"].encode()).hexdigest()
-    return call.function == "upgrade" and bool([new["sha256"], new["at_height"]] == [digest, args["at_height"]])
-
-
-def _next_epoch(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new = changes.new(key)
-    if call.function == "report":
-        return True  # see who consents
-    if new is None:
-        return call.function == "cancel_change"
-    said = [new["epoch"]["validators"], new["epoch"]["first_primary"]] == [args["validators"], args["first_primary"]]
-    return call.function == "set_validators" and said and bool(new["boundary"] >= args["at_height"])
-
-
-def _root(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new = changes.new(key)
-    if new is None:
-        return call.function == "remove_root" and key == ROOT_PREFIX + args["fingerprint"]
-    return call.function == "add_root" and bool(new["certificate"] == args["certificate_der"])
-
-
-def _channel(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new = changes.new(key)
-    if new is None or key != CHANNELS + args["name"]:
-        return False
-    return call.function == "close" or bool([new["genesis"], new["closed"]] == [args["genesis"], False])
-
-
-def _zone(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new, zone = changes.new(key), key[len(ZONES) :]
-    if call.function != "set_product":
-        return False
-    if new is None:
-        left = changes.old(PRODUCTS + args["name"])
-        return left is not None and zone in left["zones"] and zone not in args["zones"]
-    return zone in args["zones"] and bool(new == {"product": args["name"], "mechanism": args["mechanism"]})
-
-
-def _revocation(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new = changes.new(key)
-    serial = str(args["serial"]).lower() if call.function == "revoke" else ""
-    return key == REVOKED + serial and _carries(new, args, _same("reason")) and bool(new["serial"] == serial)
-
-
-def _meter(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new, old = changes.new(key), changes.old(key)
-    suspended = old is not None and old.get("suspended", False)
-    if call.function == "bind_meter":
-        fields = _same("meter", "owner", "zone", "capacity_w", "gateway")
-        return _carries(new, args, fields) and bool(new["suspended"] == suspended)
-    said = {"suspend_meter": True, "resume_meter": False}.get(call.function)
-    return args["meter"] == old["meter"] and bool(new == {**old, "suspended": said})
-
-
-def _user(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new, old = changes.new(key), changes.old(key)
-    if call.function in ("register", "admit"):  # as the certificate says that the call shows
-        return bool(new["suspended"] == (old is not None and old["suspended"]))
-    said = {"suspend": True, "resume": False}.get(call.function)
-    return args["user"] == old["signer"] and bool(new == {**old, "suspended": said})
-
-
 # ------------------------------------------------------------------------------------------- certificates
 
 
@@ -347,21 +233,13 @@ def _certificate(call: Call, args: Value, changes: Changes, key: str) -> bool:
     return call.function == "claim" and said == [call.signers[0], "claimed", args["purpose"]]
 
 
-Rule = Callable[[Call, Value, Changes, str], bool]
 RULES: dict[str, Rule] = {
     **dict.fromkeys((LISTINGS, ORDERS, AUCTIONED, DIRECTED), _offer),
-    **dict.fromkeys(SET, _set),
+    **SETTINGS,
     **dict.fromkeys((TRADES, ADJUSTMENTS), _settlement),
     SEALED: _sealed,
     DISPUTES: _dispute,
     MANDATES: _mandate,
-    UPGRADE_PREFIX: _upgrade,
-    NEXT_KEY + "/": _next_epoch,
-    ROOT_PREFIX: _root,
-    ZONES: _zone,
-    REVOKED: _revocation,
-    METERS: _meter,
-    USER_PREFIX: _user,
     CERTIFICATES: _certificate,
 }
 """By group, whether one of its keys is written as was signed."""
