@@ -53,6 +53,14 @@ def place_order() -> Case:
 
 
 @case
+def match_order() -> Case:
+    """A bid that takes an ask which rests."""
+    market = _market()
+    market.order("ask", "sol", 100, PRICE)
+    return market, "market", "place_order", market.order_args("bid", "bea", 100, PRICE), ("bea",)
+
+
+@case
 def amend_order() -> Case:
     market = _market()
     order, _ = market.order("ask", "sol", 100, PRICE)

@@ -10,6 +10,8 @@ from signed_calls import CASES
 
 from contracts.catalog import shipped_sources
 from contracts.language import check
+from contracts.rules.changes import Changes
+from contracts.rules.signed import signed
 from ledger.values import Value
 
 FREE = {("market", "place_order", "execution")} | {
@@ -66,6 +68,32 @@ def test_a_result_of_another_function_than_was_signed_is_refused(name: str) -> N
         if other != function:
             outcome.call = replace(outcome.call, function=other)
             assert outcome.verdict() is not None, other
+
+
+@pytest.mark.parametrize("name", ["post_listing", "place_order", "auction_place_order", "seal_order", "propose"])
+def test_an_offer_is_the_first_signers_and_no_other_signers(name: str) -> None:
+    market, contract, function, args, signers = CASES[name]()
+    outcome = Outcome(market, contract, function, args, *signers)
+    outcome.call = replace(outcome.call, signers=("sun", *signers))
+    assert outcome.verdict() is not None
+
+
+def test_a_grid_fee_names_the_one_before() -> None:
+    market, contract, function, args, signers = CASES["set_grid_fee"]()
+    outcome = Outcome(market, contract, function, args, *signers)
+    outcome.change("governance/grid_fee/", before=1)
+    assert outcome.verdict() is not None
+
+
+def test_orders_that_rest_are_filled_by_orders_alone() -> None:
+    """Whatever else the buyer signs: here to withdraw an order of its own."""
+    market, contract, function, args, signers = CASES["match_order"]()
+    outcome = Outcome(market, contract, function, args, *signers)
+    filled = next(key for key in outcome.keys("market/order/") if outcome.get(key)["owner"] == "sol")
+    call = replace(outcome.call, function="cancel_order", args={"order": filled.rpartition("/")[2]})
+    assert signed(call, Changes(outcome.view)) is not None
+    outcome.view.writes = {key: data for key, data in outcome.view.writes.items() if key == filled}
+    assert signed(call, Changes(outcome.view)) is not None
 
 
 def test_every_function_that_can_be_signed_is_tried() -> None:
