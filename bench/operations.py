@@ -5,6 +5,8 @@ Small operands show what an operation costs beside what it does; large ones what
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.vm import signer_of
 
 WORST = {
@@ -276,3 +278,18 @@ WORST = {
 }
 """Before, and what is then done until the gas is used. `big` is an integer of 252 bits; `get('wide')` a text outside of
 Latin-1."""
+
+_BYTES = 32_000
+"""Of arguments: nearly what a payload may have, as JSON text without blanks."""
+ARGUMENTS: dict[str, list[Any]] = {
+    "empty lists": [[] for _ in range(_BYTES // 3)],
+    "empty dictionaries": [{} for _ in range(_BYTES // 3)],
+    "small dictionaries": [{"a": n % 10} for n in range(_BYTES // 8)],
+    "one deep in another": [[[[[[[[[[[[[[]]]]]]]]]]]]] for _ in range(_BYTES // 29)],
+    "numbers": [0] * (_BYTES // 2),
+    "short texts": [""] * (_BYTES // 3),
+    "a dictionary of numbers": [{f"{n}": 0 for n in range(_BYTES // 9)}],
+    "a long text": ["a" * _BYTES],
+    "long texts": ["a" * 997] * (_BYTES // 1000),
+}
+"""Of a call: what is in the one list that it is given."""

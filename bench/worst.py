@@ -6,7 +6,9 @@ An operation is repeated until a transaction's gas is used up; the least of thre
 processor time. The same with a five-hundredth of a block's gas: whoever cannot pay for an operation should not get it
 begun for nothing. Then whole blocks are executed, each full of one of the slowest: transactions up to `block_gas_max`,
 deadlines up to `DEADLINE_GAS_PER_BLOCK_MAX`, and as many migrations as may begin at once. A block has to be done within
-a quarter of the request timer. What governance alone may ask, reading a source to be deployed, is not among them.
+a quarter of the request timer. Arguments as large as a payload may have them are measured likewise, given to a function
+that does nothing, and as a block of such transactions. What governance alone may ask, reading a source to be deployed,
+is not among them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
-from bench.operations import WORST
+from bench.operations import ARGUMENTS, WORST
 from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state, signer_of
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
@@ -96,7 +98,44 @@ def block_of(name: str) -> tuple[float, int]:
         late = {"contract": "worst", "function": "late", "args": []}
         changes[f"{DEADLINE_PREFIX}{NOW_MS:015d}/{0:012d}/{number:05d}/000"] = Entry(0, 0, encode_value(late))
     state.apply(changes)
-    envelopes = [_envelope(number) for number in range(Limits().block_gas_max // GAS_LIMIT)]
+    envelopes = [_envelope(number, "run", {}, GAS_LIMIT) for number in range(Limits().block_gas_max // GAS_LIMIT)]
+    return _executed(state, envelopes)
+
+
+def arguments(gas: int) -> dict[str, float]:
+    """Nanoseconds of processor time a unit of gas that a call with so much pays for arguments, the slowest first."""
+    state, machine = arguments_state(), PythonMachine()
+    found = {}
+    for name, given in ARGUMENTS.items():
+        call = Call("worst", "given", {"t": given}, (signer_of("seller", 1),), "", gas, NOW_MS, 1, 0, "transaction")
+        took, used = [], 0
+        for _ in range(RUNS):
+            began = time.thread_time()
+            result = machine.run(call, TransactionView(Overlay(state)))
+            took.append(time.thread_time() - began)
+            assert result.code in ("OK", "OUT_OF_GAS"), (name, result.code)
+            used = result.gas_used
+        found[name] = round(min(took) * 1e9 / used, 1)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def arguments_state() -> MemoryState:
+    state = market_state()
+    state.apply({CONTRACT_PREFIX + "worst": _contract("@export('*')\ndef given(t: list):\n    pass\n")})
+    return state
+
+
+def block_of_arguments(name: str) -> tuple[float, int]:
+    """As many calls with such arguments as a block's bytes allow, each with the gas that is left for it: its seconds,
+    the lesser of two, and its gas."""
+    given = {"t": ARGUMENTS[name]}
+    count = Limits().batch_bytes_max // len(json.dumps(given, separators=(",", ":")))
+    gas = min(GAS_LIMIT, Limits().block_gas_max // count)
+    envelopes = [_envelope(number, "given", given, gas) for number in range(count)]
+    return _executed(arguments_state(), envelopes)
+
+
+def _executed(state: MemoryState, envelopes: list[Envelope]) -> tuple[float, int]:
     executor = BlockExecutor(PythonMachine(), MarketValidator())
     took, gas = [], 0
     for _ in range(2):
@@ -107,8 +146,8 @@ def block_of(name: str) -> tuple[float, int]:
     return min(took), gas
 
 
-def _envelope(number: int) -> Envelope:
-    payload = Payload("", "main", (signer_of("seller", number),), "worst", "run", {}, 0, 100, GAS_LIMIT)
+def _envelope(number: int, function: str, args: dict[str, Any], gas: int) -> Envelope:
+    payload = Payload("", "main", (signer_of("seller", number),), "worst", function, args, 0, 100, gas)
     return Envelope(b"", b"", number.to_bytes(32, "big"), b"", payload, ())
 
 
@@ -127,12 +166,20 @@ def main() -> None:
     for name in list(slowest)[: options.blocks]:
         seconds, gas = block_of(name)
         blocks[name] = {"ms": round(seconds * 1e3), "gas": gas}
+    given = arguments(GAS_LIMIT)
+    blocks_of_arguments = {}
+    for name in list(given)[: options.blocks]:
+        seconds, gas = block_of_arguments(name)
+        blocks_of_arguments[name] = {"ms": round(seconds * 1e3), "gas": gas}
     figures = {
         "load_average": round(load, 1),
         "block_ms_max": BLOCK_MS_MAX,
         "blocks": blocks,
+        "blocks_of_arguments": blocks_of_arguments,
         "ns_per_gas": slowest,
         "ns_per_gas_of_the_poor": worst(POOR_GAS),
+        "ns_per_gas_of_arguments": given,
+        "ns_per_gas_of_arguments_of_the_poor": arguments(POOR_GAS),
     }
     print(json.dumps(figures, indent=1))
 

@@ -17,6 +17,7 @@ class TrapCode(StrEnum):
     NAME_UNBOUND = "NAME_UNBOUND"
     VALUE_INVALID = "VALUE_INVALID"
     TOO_LARGE = "TOO_LARGE"
+    TOO_MANY_EVENTS = "TOO_MANY_EVENTS"
     TOO_DEEP = "TOO_DEEP"
     KEY_INVALID = "KEY_INVALID"
     ARGUMENTS_INVALID = "ARGUMENTS_INVALID"
@@ -42,6 +43,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.NAME_UNBOUND: "The contract used a variable before giving it a value.",
     TrapCode.VALUE_INVALID: "A value cannot be stored or passed on.",
     TrapCode.TOO_LARGE: "A text, list or stored value is larger than allowed.",
+    TrapCode.TOO_MANY_EVENTS: "The call would tell of more than 256 events; do it in several.",
     TrapCode.TOO_DEEP: "Calls or values are nested too deeply.",
     TrapCode.KEY_INVALID: "A state key is not 1 to 256 printable ASCII characters.",
     TrapCode.ARGUMENTS_INVALID: "The arguments do not fit the function's parameters.",

@@ -166,8 +166,10 @@ class Host:
             session = now[0]
             if session.read_only:
                 raise Trap(TrapCode.WRITE_IN_VIEW)
-            if type(data) is not dict or len(session.events) >= EVENTS_MAX:
+            if type(data) is not dict:
                 raise Trap(TrapCode.VALUE_INVALID)
+            if len(session.events) >= EVENTS_MAX:
+                raise Trap(TrapCode.TOO_MANY_EVENTS)
             if type(name) is not str or name not in names:
                 check_name(name)
             told = encoded(data, EMIT_GAS, KEPT_RATE)

@@ -10,15 +10,18 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from contracts.codes import SENTENCES, ReplicaFault, Trap, TrapCode
 from contracts.compiler import PLACE, Compiled, Compiler
 from contracts.guards import LIMIT, Meter, make_guards
+from contracts.guards.meter import DEPTH_MAX
 from contracts.host import CALL_DEPTH_MAX, Host, Session
 from contracts.language import MIGRATE, PYTHON_TYPES, Checked, ContractInvalid, Function
 from contracts.reading import is_flat
+from contracts.session import ARGUMENT_GAS, NODE_GAS
 from ledger.execution import ENGINE_VERSION, OK, Call, CallResult, EntryPoint
 from ledger.state import Entry, StateReader, TransactionView, Version
 from ledger.upgrades import CONTRACT_PREFIX
@@ -150,7 +153,7 @@ class _Engine:
         if function.marker != MARKERS[call.kind]:
             raise Trap(TrapCode.NOT_CALLABLE)
         session.read_only = 1 if call.kind == "view" else 0
-        return module.functions[call.function](*bind(function, arguments(function, call.args)))
+        return module.functions[call.function](*bind(function, arguments(function, call.args, self.meter)))
 
     def _cross_call(self, session: Session, contract: str, name: str, args: list[Value]) -> Value:
         if contract in session.stack:
@@ -180,25 +183,28 @@ class _Engine:
         return value
 
 
-def arguments(function: Function, args: dict[str, Value] | list[Value]) -> list[Value]:
+def arguments(function: Function, args: dict[str, Value] | list[Value], meter: Meter) -> list[Value]:
     """Arguments from outside in the parameters' order: copies, integers within the language's range.
 
-    ``ValueInvalid`` or ``UnicodeEncodeError`` for what is no value. What is flat need not be made anew.
+    ``ValueInvalid`` or ``UnicodeEncodeError`` for what is no value. What is flat need not be made anew; each node of
+    what is not is charged for before it is copied.
     """
-    narrow = type(args) in (dict, list) and is_flat(args)
-    if narrow:
-        try:
-            encode_plain(args)
-        except (TypeError, OverflowError):
-            narrow = False
-    if not narrow:
-        args = decode_value(encode_value(args))
+    if type(args) not in (dict, list):
+        raise ValueInvalid("arguments are a list or a dictionary")
     listed = args if isinstance(args, list) else _by_name(function, args)
-    if not narrow:
-        for value in listed:
-            if type(value) is int and not -LIMIT < value < LIMIT:
-                raise Trap(TrapCode.INTEGER_TOO_LARGE)
-    return listed
+    if is_flat(listed):
+        with suppress(OverflowError):  # an integer beyond 64 bits
+            encode_plain(listed)
+            return listed
+    try:
+        meter.charge(NODE_GAS * meter.weigh(listed, DEPTH_MAX, ARGUMENT_GAS))
+    except TypeError:
+        raise ValueInvalid("keys are text") from None
+    copied: list[Value] = decode_value(encode_value(listed))
+    for value in copied:
+        if type(value) is int and not -LIMIT < value < LIMIT:
+            raise Trap(TrapCode.INTEGER_TOO_LARGE)
+    return copied
 
 
 def _by_name(function: Function, args: dict[str, Value]) -> list[Value]:

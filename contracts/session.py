@@ -33,6 +33,8 @@ the scan passes, since the same block deleted it or wrote it anew, costs as much
 NODE_GAS = 4
 """What a node of a value costs that is read, stored, told, passed on or returned; of a dictionary that holds no
 containers each entry is one."""
+ARGUMENT_GAS = 20
+"""What a node costs besides in arguments from outside that hold containers: they are looked through and made anew."""
 EPOCH_GAS = 5_000
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 20_000, 400
 SIGNATURE_GAS = 5_000

@@ -234,7 +234,8 @@ class Gateway:
                 await self._deliver([refused], alone=True)
 
     async def _next_batch(self) -> list[Reading]:
-        """The waiting readings of the oldest interval, once all meters' are there or have been waited for."""
+        """The waiting readings of the oldest interval, once all meters' are there or have been waited for; of a meter
+        that was read again, the first."""
         waited = False
         while True:
             self._closed.clear()
@@ -242,7 +243,7 @@ class Gateway:
             batch = [reading for reading in waiting if reading.interval == waiting[0].interval]
             complete = len(batch) >= len(self._units) or len(waiting) > len(batch)
             if batch and (complete or waited):
-                return batch[:BATCH_READINGS_MAX]
+                return first_of_each(batch)[:BATCH_READINGS_MAX]
             if batch:
                 await asyncio.sleep(BATCH_DELAY_S_MAX)
                 waited = True
@@ -280,3 +281,11 @@ class Gateway:
                 break
         await asyncio.to_thread(self._buffer.done, readings, code)
         return []
+
+
+def first_of_each(readings: list[Reading]) -> list[Reading]:
+    """The contract takes one reading of a meter's interval in a call, since the next one corrects it."""
+    firsts: dict[str, Reading] = {}
+    for reading in readings:
+        firsts.setdefault(reading.meter, reading)
+    return [*firsts.values()]

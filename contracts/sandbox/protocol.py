@@ -22,12 +22,12 @@ FRAME_BYTES_MAX = 1 << 28
 
 
 class PlannedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A call, and what is written to the block's overlay before it. ``args``: encoded, or None if they are no value."""
+    """A call, and what is written to the block's overlay before it. ``args``: marshalled, as they came."""
 
     before: tuple[Write, ...]
     contract: str
     function: str
-    args: bytes | None
+    args: bytes
     signers: tuple[str, ...]
     tx_id: str
     gas_limit: int

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import marshal
 import os
 import pkgutil
 import time
@@ -42,7 +43,7 @@ from contracts.sandbox.walls import raise_walls
 from ledger.authentication import read_certificate
 from ledger.execution import OK, Call
 from ledger.state import Entry, MemoryState, Overlay, TransactionView
-from ledger.values import Value, decode_value, encode_plain, encode_value
+from ledger.values import Value, encode_plain, encode_value
 
 GC_THRESHOLD = 50_000
 READ_BYTES = 1 << 20
@@ -53,8 +54,6 @@ def run(x: int):
     return scan("", "", 1)
 """
 CODECS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le", "idna")
-NO_VALUE = object()
-"""Stands for arguments that are no value, so that they fail here as they would elsewhere."""
 
 
 class Wire:
@@ -149,11 +148,10 @@ class Worker:
         )
 
     def _call(self, planned: PlannedCall, time_ms: int) -> Call:
-        args: Value = NO_VALUE if planned.args is None else decode_value(planned.args)
         return Call(
             contract=planned.contract,
             function=planned.function,
-            args=args,
+            args=marshal.loads(planned.args),
             signers=planned.signers,
             tx_id=planned.tx_id,
             gas_limit=planned.gas_limit,

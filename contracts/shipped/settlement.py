@@ -131,26 +131,30 @@ def submit_readings(readings: list):
 
     A reading that is held already with the same content counts as done. One that can't settle trades gives way to one
     that can, and one that can to a later one (higher epoch or sequence), up to 9 times. Errors: READING_INVALID,
-    NOT_FOUND, NOT_YOUR_METER, INTERVAL_NOT_OVER, READING_CONFLICT, TOO_MANY_CORRECTIONS, SEQUENCE_NOT_RISING, TOO_MANY.
-    Source: market rules, "Settlement".
+    READ_TWICE, NOT_FOUND, NOT_YOUR_METER, INTERVAL_NOT_OVER, READING_CONFLICT, TOO_MANY_CORRECTIONS,
+    SEQUENCE_NOT_RISING, TOO_MANY. Source: market rules, "Settlement".
     """
     require(len(readings) <= READINGS_MAX, "TOO_MANY", "At most 100 readings at once.")
     fresh = 0
+    read = {}
     for reading in readings:
-        if take_reading(reading):
+        check_reading(reading)
+        place = reading["meter"] + "/" + pad(reading["interval"], 10)
+        require(place not in read, "READ_TWICE", "A meter's interval is read once in a call; correct it in another.")
+        read[place] = True
+        if take_reading(reading, place):
             fresh += 1
     return fresh
 
 
-def take_reading(reading):
-    check_reading(reading)
+def take_reading(reading, place):
     meter = reading["meter"]
     interval = reading["interval"]
     bound = peek("registry", "meter/" + meter)
     require(bound is not None, "NOT_FOUND", "There is no such meter.")
     require(bound["gateway"] == caller(), "NOT_YOUR_METER", "The meter is read by another gateway.")
     require((interval + 1) * INTERVAL_MS <= block_time(), "INTERVAL_NOT_OVER", "The interval is not over yet.")
-    key = "reading/" + meter + "/" + pad(interval, 10)
+    key = "reading/" + place
     known = get(key)
     owner = bound["owner"]
     correction = 0
@@ -212,7 +216,7 @@ def correct(known, reading):
 
 
 def check_reading(reading):
-    require(is_dict(reading), "READING_INVALID", "A reading is an object.")
+    require(is_dict(reading) and len(reading) == 7, "READING_INVALID", "A reading is an object of seven fields.")
     for name in ["interval", "epoch", "sequence", "import_wh", "export_wh"]:
         value = reading.get(name)
         require(is_int(value), "READING_INVALID", "A reading's numbers are integers.")

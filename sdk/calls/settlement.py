@@ -13,8 +13,8 @@ def submit_readings(*, readings: list[Any]) -> Call:
 
     A reading that is held already with the same content counts as done. One that can't settle trades gives way to one
     that can, and one that can to a later one (higher epoch or sequence), up to 9 times. Errors: READING_INVALID,
-    NOT_FOUND, NOT_YOUR_METER, INTERVAL_NOT_OVER, READING_CONFLICT, TOO_MANY_CORRECTIONS, SEQUENCE_NOT_RISING, TOO_MANY.
-    Source: market rules, "Settlement".
+    READ_TWICE, NOT_FOUND, NOT_YOUR_METER, INTERVAL_NOT_OVER, READING_CONFLICT, TOO_MANY_CORRECTIONS,
+    SEQUENCE_NOT_RISING, TOO_MANY. Source: market rules, "Settlement".
     """
     return Call("settlement", "submit_readings", {"readings": readings})
 

@@ -99,7 +99,7 @@ def test_a_scan_pays_for_rows_and_not_for_others_that_were_written(run: Run) -> 
     [
         ("emit('e', 1)", "VALUE_INVALID"), ("emit(1, {})", "VALUE_INVALID"), ("emit('', {})", "VALUE_INVALID"),
         ("emit('e' * 65, {})", "VALUE_INVALID"), ("emit('a b', {})", "VALUE_INVALID"),
-        ("for i in range(257):\n    emit('e', {})", "VALUE_INVALID"), ("emit('e', {'x': 'a' * 65536})", "TOO_LARGE"),
+        ("for i in range(257):\n    emit('e', {})", "TOO_MANY_EVENTS"), ("emit('e', {'x': 'a' * 65536})", "TOO_LARGE"),
         ("schedule(-1, 'f', [])", "VALUE_INVALID"), (f"schedule({10**15}, 'f', [])", "VALUE_INVALID"),
         ("schedule('1', 'f', [])", "TYPE_MISMATCH"), ("schedule(1, 'f', {})", "TYPE_MISMATCH"),
         ("for i in range(1000):\n    schedule(1, 'f', [])", "VALUE_INVALID"),

@@ -81,6 +81,34 @@ def test_arguments_fit_the_parameters(args: dict[str, Any], code: str) -> None:
     assert chain.call("main", "f", args, ["a"]).code == code
 
 
+MANY = [
+    [[] for _ in range(9_000)], [{} for _ in range(9_000)], [0] * 15_000, [{f"{n}": 0 for n in range(3_500)}],
+    [[1 << 70], *([] for _ in range(9_000))],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("many", MANY)
+def test_arguments_are_paid_for_before_they_are_copied(many: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that could not pay had as many copied as its payload has room for, a block of them for 0.9 s."""
+
+    def copied(value: Any) -> bytes:
+        raise AssertionError("copied")
+
+    chain = chain_of(main="@export('*')\ndef f(many: list):\n    pass\n")
+    monkeypatch.setattr("contracts.machine.encode_value", copied)
+    result = chain.call("main", "f", {"many": many}, ["a"], gas=24_000)
+    assert (result.code, result.gas_used) == ("OUT_OF_GAS", 24_000)
+
+
+def test_a_call_cannot_change_the_arguments_that_it_is_given() -> None:
+    given = {"many": [[1], {"a": 1 << 70}]}
+    chain = chain_of(
+        main="@export('*')\ndef f(many: list):\n    many.append(1)\n    many[1]['a'] = 2\n    return many\n"
+    )
+    assert chain.call("main", "f", given, ["a"]).value == [[1], {"a": 2}, 1]
+    assert given == {"many": [[1], {"a": 1 << 70}]}
+
+
 CALLEE = """
 @export('*')
 def exported():

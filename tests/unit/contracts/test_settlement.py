@@ -276,3 +276,21 @@ def test_a_trade_keeps_the_fee_that_it_was_made_under(market: Market) -> None:
     market.read(export_wh=1_000)
     market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
     assert market.account("sol") == (DEPOSIT + 198_000, 0)
+
+
+@pytest.mark.parametrize("quality", ["missing", "good"])
+def test_a_meters_interval_is_read_once_in_a_call(market: Market, quality: str) -> None:
+    """Two that are lawful one after the other were refused by the validation module when they came together."""
+    trades = traded(market, 5_000)
+    first = market.reading(export_wh=4_000, quality=quality)
+    second = market.reading(export_wh=5_000, sequence=2)
+    assert market.code("settlement", "submit_readings", {"readings": [first, second]}, "gate") == "READ_TWICE"
+    assert market.ok("settlement", "submit_readings", {"readings": [first]}, "gate") == 1
+    assert market.ok("settlement", "submit_readings", {"readings": [second]}, "gate") == 1
+    assert states(market, trades) == [(5_000 if quality == "missing" else 4_000, "proposed")]
+
+
+def test_a_reading_has_seven_fields_and_no_more(market: Market) -> None:
+    market.to_end()
+    reading = {**market.reading(export_wh=1), "note": 0}
+    assert market.code("settlement", "submit_readings", {"readings": [reading]}, "gate") == "READING_INVALID"

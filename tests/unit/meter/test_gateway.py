@@ -381,3 +381,13 @@ async def test_many_meters_go_in_several_submissions(tmp_path: Path, until: Unti
         await until(lambda: not buffer.pending())
     assert [len(batch) for batch in chain.batches] == [50, 3]
     buffer.close()
+
+
+def test_of_a_meter_that_was_read_again_the_first_reading_goes_first() -> None:
+    """The contract takes one of a meter and interval in a call."""
+
+    def read(meter: str, sequence: int) -> Reading:
+        return Reading(meter, FIRST, 0, sequence, 100, 0, Quality.GOOD)
+
+    waiting = [read("A", 0), read("A", 1), read("B", 0), read("A", 2)]
+    assert gateway_module.first_of_each(waiting) == [read("A", 0), read("B", 0)]
