@@ -28,7 +28,7 @@ coverage: setup ## what of pbft/ its tests reach: lines and branches, with a bar
 	@$(BIN)/python scripts/core_coverage.py $(ARGS)
 
 bench: setup ## committed transactions a second against this machine's own signature limit
-	@$(BIN)/wattq bench $(ARGS)
+	@$(BIN)/wattq bench run $(ARGS)
 
 soak: setup ## the tests that run for hours
 	@$(BIN)/python scripts/run_tests.py "soak" $(ARGS)

@@ -23,7 +23,8 @@ from bench.flood import LEAD_S, WARM_UP_S, inadmissible, ratio, useless_requests
 from bench.flooders import ClientFlood, Flooded, PeerFlood, flood
 from bench.limit import cores, measure_signatures
 from bench.load import LoadResult
-from bench.run import BenchError, BenchOptions, Say, admit_clients, load, machine_figures, network
+from bench.machine import machine_figures
+from bench.run import BenchError, BenchOptions, Say, admit_clients, load, network
 from ca.keys import SigningKey
 from cluster import Cluster, ContractSet
 from ledger.genesis import load_genesis
@@ -280,7 +281,7 @@ async def _order_links(home: Path, faults: dict[str, dict[str, int]]) -> None:
 
 def _silence_ms(results: Sequence[LoadResult], from_s: float, until_s: float) -> int:
     """The longest time in which no client verified a receipt."""
-    ended = (at_s for result in results for at_s in result.ended_at_s)
+    ended = (sample.ended_s for result in results for sample in result.samples)
     moments = sorted([from_s, *(at_s for at_s in ended if from_s <= at_s < until_s), until_s])
     return round(1_000 * max(later - earlier for earlier, later in pairwise(moments)))
 
@@ -289,7 +290,7 @@ def _by_second(results: Sequence[LoadResult], from_s: float, until_s: float) -> 
     """Receipts verified in each second."""
     counts = [0] * (int(until_s - from_s) + 1)
     for result in results:
-        for at_s in result.ended_at_s:
-            if from_s <= at_s < until_s:
-                counts[int(at_s - from_s)] += 1
+        for sample in result.samples:
+            if from_s <= sample.ended_s < until_s:
+                counts[int(sample.ended_s - from_s)] += 1
     return counts

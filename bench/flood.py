@@ -26,17 +26,9 @@ import msgspec
 from bench.flooders import PEER_FLOODS, ClientFlood, Flooded, PeerFlood, flood
 from bench.limit import cores, measure_signatures
 from bench.load import LoadResult
-from bench.run import (
-    BenchError,
-    BenchOptions,
-    Office,
-    Say,
-    admit_clients,
-    latency_of,
-    load,
-    machine_figures,
-    network,
-)
+from bench.machine import machine_figures
+from bench.run import BenchError, BenchOptions, Office, Say, admit_clients, load, network
+from bench.samples import Window, latency_of
 from ca.certificates import Role
 from ca.keys import SigningKey
 from cluster import Cluster, ContractSet
@@ -288,12 +280,8 @@ class _Run:
 
 def window(results: Sequence[LoadResult], from_s: float, until_s: float) -> dict[str, Any]:
     """Throughput and latencies of the transactions whose receipts were verified between two moments."""
-    found = [
-        latency_ms
-        for result in results
-        for ended_s, latency_ms in zip(result.ended_at_s, result.latencies_ms, strict=True)
-        if from_s <= ended_s < until_s
-    ]
+    verified = Window(from_s, until_s).verified(sample for result in results for sample in result.samples)
+    found = [sample.latency_ms for sample in verified]
     rate = round(len(found) / (until_s - from_s), 1)
     return {"transactions": len(found), "tx_per_s": rate, "latency_ms": latency_of(found)}
 

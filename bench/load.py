@@ -1,20 +1,24 @@
-"""One client process: a closed loop of signed market transactions with a fixed number outstanding.
+"""One client process: a loop of signed market transactions, closed with a fixed number outstanding, or open at a rate.
 
 A transaction counts when its receipt has verified here, against the genesis file: the client asks for every receipt,
 checks each block's certificate once and every transaction's two Merkle paths under it. Nothing counts on a node's word.
 Every ``PHASES_EVERY``-th one is sent in stages (the same bytes again are the same transaction), which times the phases.
+In an open loop each moment takes the next step of a deal that waits for one, or begins another deal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.market import Market, Side, Step
+from bench.market import Deal, Market, Side, Step
+from bench.open_loop import DRAIN_S, Arrivals, OpenLoop, due_times
+from bench.samples import Sample
 from ca.keys import SigningKey
 from ledger.genesis import load_genesis
 from sdk import methods
@@ -41,24 +45,32 @@ class LoadPlan:
     first_interval: int
     seed: int
     outstanding: int
+    """In flight: always in a closed loop, at most in an open one."""
     start_at_s: float
     """Wall clock of the common start."""
     warm_up_s: float
     measure_s: float
+    rate_per_s: float | None = None
+    """Of this client, in an open loop; None: a closed one."""
+    arrivals: Arrivals = Arrivals.CONSTANT
+    offset_s: float = 0.0
+    """From the common start to this client's first due moment, so that clients do not send together."""
 
 
 @dataclass(slots=True)
 class LoadResult:
-    """Counts within the measured window; latencies from the submission to the verified receipt, without signing."""
+    """What one client process saw since the measured time began; ``refused`` and ``failed`` are of all its load.
 
-    verified: int = 0
+    Latencies go to the verified receipt; in a closed loop they leave signing out, in an open one nothing.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
     trades: int = 0
     refused: int = 0
     failed: int = 0
-    latencies_ms: list[float] = field(default_factory=list)
-    ended_at_s: list[float] = field(default_factory=list)
-    """Wall clock of each receipt's verification, in the order of ``latencies_ms``."""
     phases_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PHASES})
+    send_lags_ms: list[float] = field(default_factory=list)
+    """In an open loop: by how much later than it was due each was begun."""
 
 
 def run_load(plan: LoadPlan) -> LoadResult:
@@ -72,8 +84,13 @@ class _Load:
         self._market = Market(plan.seed, plan.meters, plan.buyers_meter, plan.first_interval)
         self._clients: dict[Side, AsyncClient] = {}
         self._result = LoadResult()
+        self._ready: deque[tuple[Deal, Step]] = deque()
+        """In an open loop: steps that wait for their moment."""
         self._count = 0
         self._expires = 0
+        self._clock_s = time.time() - time.perf_counter()
+        self._from_s = plan.start_at_s + plan.warm_up_s
+        self._until_s = self._from_s + plan.measure_s
 
     async def run(self) -> LoadResult:
         plan = self._plan
@@ -84,19 +101,25 @@ class _Load:
                 self._clients[side] = await stack.enter_async_context(client)
             self._expires = (await self._clients["buyer"].status()).executed_height + EXPIRES_AFTER
             await asyncio.sleep(max(0.0, plan.start_at_s - time.time()))
-            self._from = time.perf_counter() + plan.warm_up_s
-            self._until = self._from + plan.measure_s
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(plan.outstanding):
-                    tasks.create_task(self._loop())
+            if plan.rate_per_s is None:
+                await self._closed()
+            else:
+                await self._open(plan.rate_per_s)
         return self._result
 
+    # ------------------------------------------------------------------------------------------ the loops
+
+    async def _closed(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._plan.outstanding):
+                tasks.create_task(self._loop())
+
     async def _loop(self) -> None:
-        while time.perf_counter() < self._until:
+        while self._now_s() < self._until_s:
             deal = self._market.deal()
             try:
                 step = next(deal)
-                while time.perf_counter() < self._until:
+                while self._now_s() < self._until_s:
                     step = deal.send(await self._one(step))
             except StopIteration:
                 continue
@@ -105,21 +128,47 @@ class _Load:
             except SdkError:
                 self._result.failed += 1
 
-    async def _one(self, step: Step) -> Any:
+    async def _open(self, rate_per_s: float) -> None:
+        plan = self._plan
+        due = due_times(plan.arrivals, rate_per_s, plan.start_at_s + plan.offset_s, self._until_s, plan.seed)
+        undone = await OpenLoop(due, plan.outstanding, self._due, self._now_s).run(self._until_s + DRAIN_S)
+        ended_s = self._now_s()
+        self._result.samples += [Sample(due_s, ended_s, verified=False) for due_s in undone]
+
+    async def _due(self, due_s: float) -> None:
+        if due_s >= self._from_s:
+            self._result.send_lags_ms.append((self._now_s() - due_s) * 1_000)
+        try:
+            deal, step = self._ready.popleft() if self._ready else self._begun()
+            self._ready.append((deal, deal.send(await self._one(step, due_s))))
+        except StopIteration:
+            pass  # the deal is done
+        except Refused:
+            self._result.refused += 1
+        except SdkError:
+            self._result.failed += 1
+
+    def _begun(self) -> tuple[Deal, Step]:
+        deal = self._market.deal()
+        return deal, next(deal)
+
+    # ------------------------------------------------------------------------------------ one transaction
+
+    async def _one(self, step: Step, due_s: float | None = None) -> Any:
         """Sign and submit; the value that the verified receipt proves."""
         self._count += 1
         client, staged = self._clients[step.side], self._count % PHASES_EVERY == 0
-        began = time.perf_counter()
+        began = self._now_s()
         signed = await client.sign("market", step.function, step.args, expires_at_height=self._expires)
-        at = [began, time.perf_counter()]
+        at = [began, self._now_s()]
         if staged:
             for wait in ("accepted", "committed"):
                 await self._stage(client, signed, wait)
-                at.append(time.perf_counter())
+                at.append(self._now_s())
         outcome = await client.submit(signed)
-        at.append(time.perf_counter())
-        if self._from <= at[-1] <= self._until:
-            self._note(step, outcome, at)
+        at.append(self._now_s())
+        if at[-1] >= self._from_s:
+            self._note(step, outcome, at, at[1] if due_s is None else due_s)
         return outcome.value
 
     async def _stage(self, client: AsyncClient, signed: Signed, wait: Literal["accepted", "committed"]) -> None:
@@ -128,12 +177,16 @@ class _Load:
         )
         await client.call_plain(methods.SUBMIT, params)
 
-    def _note(self, step: Step, outcome: Outcome, at: list[float]) -> None:
-        result = self._result
-        result.verified += 1
+    def _note(self, step: Step, outcome: Outcome, at: list[float], from_s: float) -> None:
+        result, ended_s = self._result, at[-1]
+        result.samples.append(Sample(from_s, ended_s))
+        if ended_s >= self._until_s:
+            return
         result.trades += step.trades(outcome.value)
-        result.latencies_ms.append((at[-1] - at[1]) * 1000)
-        result.ended_at_s.append(time.time())
         if len(at) == len(PHASES) + 1:
             for name, began, ended in zip(PHASES, at, at[1:], strict=False):
                 result.phases_ms[name].append((ended - began) * 1000)
+
+    def _now_s(self) -> float:
+        """The wall clock as it was at the beginning, and from there on one that nobody sets."""
+        return self._clock_s + time.perf_counter()

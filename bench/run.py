@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import platform
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,10 @@ import msgspec
 
 from bench.limit import SignatureCost, cores, measure_signatures
 from bench.load import PHASES, LoadPlan, LoadResult, run_load
+from bench.machine import machine_figures
 from bench.market import CAPACITY_W
+from bench.open_loop import Arrivals
+from bench.samples import Sample, Window, encoded, latency_of, percentiles
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
@@ -60,10 +61,15 @@ class BenchOptions:
     nodes: int = 4
     clients: int = 2
     outstanding: int = 128
+    """In flight a client: always in a closed loop, at most in an open one."""
     warm_up_s: float = 3.0
     measure_s: float = 10.0
     couchdb_urls: tuple[str, ...] = ()
     """One for each node; none: the embedded state database."""
+    rate_tx_per_s: float | None = None
+    """Of all clients together, in an open loop; None: a closed one."""
+    arrivals: Arrivals = Arrivals.CONSTANT
+    seed: int = SEED
 
 
 Say = Callable[[str], None]
@@ -88,9 +94,24 @@ async def run_bench(
         )
         after = measure_signatures()
         databases = await _state_databases(cluster)
-    figures = _figures(options, results, before, after)
-    cpu_ms = round(1000 * lags.cpu_s / max(1, sum(result.verified for result in results)), 2)
-    return {**figures, "node_cpu_ms_per_tx": cpu_ms, "state_databases": databases, "state_lag": lags.figures()}
+    window = window_of(options, start_at_s)
+    verified = len(window.verified(all_samples(results)))
+    return {
+        **figures_of(options, window, results, before, after),
+        "node_cpu_ms_per_tx": round(1000 * lags.cpu_s / max(1, verified), 2),
+        "state_databases": databases,
+        "state_lag": lags.figures(),
+    }
+
+
+def window_of(options: BenchOptions, start_at_s: float) -> Window:
+    """The measured time of a load that began at ``start_at_s``."""
+    from_s = start_at_s + options.warm_up_s
+    return Window(from_s, from_s + options.measure_s, options.rate_tx_per_s is not None)
+
+
+def all_samples(results: Sequence[LoadResult]) -> list[Sample]:
+    return [sample for result in results for sample in result.samples]
 
 
 async def _watch(lags: Lags, from_s: float, for_s: float, measuring: Callable[[], None]) -> None:
@@ -149,6 +170,7 @@ async def admit_clients(cluster: Cluster, options: BenchOptions, hosts: Sequence
     turn; all nodes' if it is left out."""
     office, hosts = Office(cluster), hosts or cluster.names
     meters = 1 + int(options.warm_up_s + options.measure_s) // METER_S
+    rate = options.rate_tx_per_s
     plans = []
     for number in range(options.clients):
         endpoint = f"unix:{cluster.home(hosts[number % len(hosts)]) / 'node.sock'}"
@@ -165,11 +187,14 @@ async def admit_clients(cluster: Cluster, options: BenchOptions, hosts: Sequence
                 meters=sellers,
                 buyers_meter=buyers,
                 first_interval=int(time.time()) // INTERVAL_S + DELIVERY_AHEAD,
-                seed=SEED + number,
+                seed=options.seed + number,
                 outstanding=options.outstanding,
                 start_at_s=0.0,
                 warm_up_s=options.warm_up_s,
                 measure_s=options.measure_s,
+                rate_per_s=rate and rate / options.clients,
+                arrivals=options.arrivals,
+                offset_s=number / rate if rate else 0.0,
             )
         )
     return plans
@@ -255,51 +280,41 @@ class Lags:
         }
 
 
-def _figures(
-    options: BenchOptions, results: list[LoadResult], before: SignatureCost, after: SignatureCost
+def figures_of(
+    options: BenchOptions, window: Window, results: list[LoadResult], before: SignatureCost, after: SignatureCost
 ) -> dict[str, Any]:
-    rate = sum(result.verified for result in results) / options.measure_s
+    """Everything that a run tells, but what its nodes do."""
+    samples = all_samples(results)
+    timed = window.timed(samples)
+    latencies_ms = [sample.latency_ms for sample in timed]
+    rate = len(window.verified(samples)) / options.measure_s
     limits = [cost.limit_tx_per_s(options.nodes, cores()) for cost in (before, after)]
     limit = sum(limits) / len(limits)
     return {
         "committed_tx_per_s": round(rate, 1),
+        "rate_tx_per_s": options.rate_tx_per_s,
         "signature_limit_tx_per_s": round(limit, 1),
         "signature_limit_before_tx_per_s": round(limits[0], 1),
         "signature_limit_after_tx_per_s": round(limits[1], 1),
         "ratio_to_signature_limit": round(rate / limit, 4),
-        "latency_ms": latency_of([latency for result in results for latency in result.latencies_ms]),
+        "latency_ms": percentiles(latencies_ms),
+        "latency_hdr": encoded(latencies_ms),
         "phases_ms": {
             name: latency_of([latency for result in results for latency in result.phases_ms[name]]) for name in PHASES
         },
+        "send_lag_ms": latency_of([lag for result in results for lag in result.send_lags_ms]),
         "trades_per_s": round(sum(result.trades for result in results) / options.measure_s, 1),
         "refused": sum(result.refused for result in results),
         "failed": sum(result.failed for result in results),
+        "unfinished": sum(not sample.verified for sample in timed),
+        "by_second": window.by_second(samples),
         "nodes": options.nodes,
         "clients": options.clients,
         "outstanding_per_client": options.outstanding,
         "measure_s": options.measure_s,
         "sign_us": round((before.sign_us + after.sign_us) / 2, 1),
         "verify_us": round((before.verify_us + after.verify_us) / 2, 1),
+        "seed": options.seed,
+        "configuration": msgspec.to_builtins(options),
         **machine_figures(),
     }
-
-
-def machine_figures() -> dict[str, Any]:
-    """Where and when it was measured."""
-    return {
-        "cores": cores(),
-        "load_average": [round(value, 1) for value in os.getloadavg()],
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "version": version("wattquorum"),
-    }
-
-
-def latency_of(values: list[float]) -> dict[str, float | None]:
-    """The median and the 99th percentile."""
-    ordered = sorted(values)
-    return {"p50": _percentile(ordered, 0.5), "p99": _percentile(ordered, 0.99)}
-
-
-def _percentile(ordered: list[float], share: float) -> float | None:
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2) if ordered else None

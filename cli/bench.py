@@ -1,134 +1,21 @@
-"""`wattq bench`: committed market transactions a second, against this machine's signature limit, calm or flooded."""
+"""`wattq bench`: what a network of real processes does on this machine."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Annotated, Any
-
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench.attack import AttackOptions, run_attacks
-from bench.attack_plot import draw
-from bench.flood import FloodOptions, run_floods
-from bench.run import BenchError, BenchOptions, run_bench
-from bench.state import compare
-from cli.contracts import shipped_contracts
-from cluster import ClusterError
-from sdk.errors import SdkError
-from sdk.ports import NoFreePorts
+from cli.bench_run import run
 
-TABLE_CHARS = 120
+app = typer.Typer(
+    help="Measure networks of real processes on this machine, against its own signature limit.\n\n"
+    "Exit codes: 0 measured, 1 something failed under load, 2 the bench could not run.",
+    no_args_is_help=True,
+)
 
 
-def bench(
-    nodes: Annotated[int, typer.Option(min=4, max=25, help="Replicas.")] = 4,
-    clients: Annotated[int, typer.Option(min=1, max=16, help="Client processes.")] = 2,
-    outstanding: Annotated[int, typer.Option(min=1, max=500, help="Transactions in flight a client.")] = 128,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Measured seconds.")] = 10.0,
-    warm_up: Annotated[float, typer.Option(min=0, max=600, help="Seconds of load before.")] = 3.0,
-    couchdb_url: Annotated[
-        list[str] | None, typer.Option(help="Compare state databases: a CouchDB for each node, given once a node.")
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each state database is measured.")] = 3,
-    floods: Annotated[bool, typer.Option("--floods", help="Measure what floods cost honest clients.")] = False,
-    attacks: Annotated[
-        bool, typer.Option("--attacks", help="Measure what a crashed or slow primary and floods leave of throughput.")
-    ] = False,
-    only: Annotated[
-        list[str], typer.Option(help="Only floods, attacks or state databases whose name has this in it.")
-    ] = [],  # noqa: B006
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="With --attacks: draw them, as SVG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Start a network, load it, and print throughput, latency and the ratio to the signature limit.
-
-    With --couchdb-url it compares state databases instead, always as JSON: embedded, CouchDB, and one that is stopped,
-    slow, or catching up. User and password come from WATTQ_COUCHDB_USER and WATTQ_COUCHDB_PASSWORD.
-
-    Example: wattq bench --json
-
-    With --floods four nodes are flooded by one client, observer or validator after another, each flood for as many
-    seconds, and honest clients' throughput and p99 are compared with a calm window right before.
-
-    Example: wattq bench --floods --only "observer" --json
-
-    With --attacks four nodes meet one thing after another in one run: the primary crashes, it is slow, a client
-    floods, a replica floods; throughput and latency are told as shares of the fault-free ones right before.
-
-    Example: wattq bench --attacks --plot attacks.svg
-
-    Exit codes: 0 measured, 1 something failed under load, 2 the bench could not run.
-    """
-    options, urls = BenchOptions(nodes, clients, outstanding, warm_up, seconds), tuple(couchdb_url or ())
-    if urls and len(urls) != nodes:
-        typer.echo(f"wattq bench: --couchdb-url is to be given {nodes} times, once for each node", err=True)
-        raise typer.Exit(2)
-    run: Coroutine[Any, Any, dict[str, Any]]
-    if urls:
-        run, as_json = compare(options, shipped_contracts(), urls, repeats, _say, tuple(only)), True
-    elif attacks:
-        wanted = AttackOptions(outstanding, attack_s=seconds, only=tuple(only))
-        run = run_attacks(wanted, shipped_contracts(), _say)
-    elif floods:
-        run = run_floods(FloodOptions(outstanding, flood_s=seconds, only=tuple(only)), shipped_contracts(), _say)
-    else:
-        run = run_bench(options, shipped_contracts(), _say)
-    try:
-        figures = asyncio.run(run)
-    except (BenchError, ClusterError, NoFreePorts, SdkError) as error:
-        typer.echo(f"wattq bench: {error}", err=True)
-        raise typer.Exit(2) from None
-    if plot is not None and attacks:
-        _draw(figures, plot)
-    if as_json:
-        typer.echo(json.dumps(figures))
-    elif attacks:
-        _tell_attacks(figures)
-    else:
-        for name, value in figures.items():
-            typer.echo(f"{name:<26} {value}")
-    if figures["failed"]:
-        raise typer.Exit(1)
+@app.callback()
+def bench() -> None:
+    """Measure networks of real processes on this machine, against its own signature limit."""
 
 
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _draw(figures: dict[str, Any], path: Path) -> None:
-    try:
-        draw(figures, path)
-    except ImportError:
-        typer.echo("wattq bench: the picture needs Matplotlib: pip install 'wattquorum[bench]'", err=True)
-    except OSError as error:
-        typer.echo(f"wattq bench: {error}", err=True)
-
-
-def _tell_attacks(figures: dict[str, Any]) -> None:
-    """A line an attack, and what the machine could do at all."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("attack", no_wrap=True)
-    for title in ("tx/s calm", "attacked", "share", "p50 ms", "p99 ms", "silence ms", "view"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for attack in figures["attacks"]:
-        calm, attacked, share = attack["calm"], attack["attacked"], attack["throughput_share"]
-        table.add_row(
-            attack["attack"],
-            f"{calm['tx_per_s']:.1f}",
-            f"{attacked['tx_per_s']:.1f}",
-            "-" if share is None else f"{share:.0%}",
-            *(f"{_ms(calm['latency_ms'][which])} / {_ms(attacked['latency_ms'][which])}" for which in ("p50", "p99")),
-            " / ".join(f"{silence:,}" for silence in attack["longest_silence_ms"]),
-            f"{attack['views'][0]} to {attack['views'][1]}",
-        )
-    Console(width=TABLE_CHARS, highlight=False).print(table)
-    typer.echo(f"load average {figures['load_average'][0]}, {figures['cores']} cores; {figures['failed']} failed")
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+app.command()(run)

@@ -13,7 +13,6 @@ from cli import failing
 
 # Single commands, `wattq NAME`: the module in cli/ and its function.
 COMMANDS = {
-    "bench": ("bench", "bench"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),
     "gateway": ("gateway", "gateway"),
@@ -23,6 +22,7 @@ COMMANDS = {
 }
 # Groups of commands, `wattq NAME COMMAND`: the module in cli/ whose `app` it is.
 GROUPS = {
+    "bench": "bench",
     "ca": "ca",
     "channel": "channel",
     "cluster": "cluster",

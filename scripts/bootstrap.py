@@ -37,7 +37,7 @@ EXTRAS_OPTIONAL = ("bench", "export")
 OPTIONAL = {
     "rocksdict": "the commit store falls back to SQLite",
     "uvloop": "the nodes run on asyncio's own event loop",
-    "bench": "`wattq bench` writes numbers but no plots",
+    "bench": "`wattq bench run` writes numbers but no plots and no histograms",
     "export": "`wattq export` writes CSV but no Parquet",
 }
 

@@ -7,6 +7,7 @@ import pytest
 from bench.attack import AttackOptions, run_attacks
 from bench.flood import FLOODS, FloodOptions, run_floods
 from bench.load import PHASES
+from bench.open_loop import Arrivals
 from bench.run import BenchOptions, run_bench
 from cli.contracts import shipped_contracts
 
@@ -27,6 +28,17 @@ async def test_a_short_bench() -> None:
     assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
     assert tuple(figures["phases_ms"]) == PHASES
     assert len(said) == 2
+
+
+@pytest.mark.full
+async def test_a_short_bench_at_a_rate() -> None:
+    options = BenchOptions(outstanding=16, warm_up_s=1.0, measure_s=3.0, rate_tx_per_s=10.0, arrivals=Arrivals.POISSON)
+    figures = await run_bench(options, shipped_contracts(), lambda text: None)
+    assert (figures["refused"], figures["failed"], figures["unfinished"]) == (0, 0, 0)
+    assert figures["committed_tx_per_s"] > 0
+    assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"] <= figures["latency_ms"]["max"]
+    assert figures["send_lag_ms"]["p50"] >= 0
+    assert len(figures["by_second"]) == 3
 
 
 @pytest.mark.full

@@ -1,7 +1,7 @@
 """One faulty node or client floods the others as fast as they let it: it is slowed or paused, and trading goes on.
 
 No flood may stop or oust anybody: while it goes on, honest clients' trades are acknowledged one after another, in the
-view in which it began. By how much a flood slows them, ``wattq bench --floods`` measures.
+view in which it began. By how much a flood slows them, ``wattq bench run --floods`` measures.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from bench.attack import ATTACKS, AttackOptions, _by_second, _networks, _one_after_another, _silence_ms, _Stage
 from bench.attack_plot import draw
 from bench.load import LoadResult
-from cli import bench as command
+from bench.samples import Sample
+from cli import bench_run as command
 from cli.main import app
 
 ATTACK = {
@@ -34,7 +35,8 @@ FIGURES = {
 
 
 def test_receipts_are_counted_by_the_second_and_their_longest_gap_is_told() -> None:
-    results = [LoadResult(ended_at_s=[10.1, 10.9, 12.5]), LoadResult(ended_at_s=[10.2, 13.9])]
+    ended = [[10.1, 10.9, 12.5], [10.2, 13.9]]
+    results = [LoadResult(samples=[Sample(at_s - 0.1, at_s) for at_s in moments]) for moments in ended]
     assert _by_second(results, 10.0, 13.0) == [3, 0, 1, 0]
     assert _silence_ms(results, 10.0, 13.0) == 1_600
     assert _silence_ms(results, 20.0, 21.5) == 1_500, "from its begin to its end"
@@ -70,7 +72,7 @@ def test_the_command_tells_shares_and_draws(tmp_path: Path, monkeypatch: pytest.
         return FIGURES
 
     monkeypatch.setattr(command, "run_attacks", measured)
-    result = CliRunner().invoke(app, ["bench", "--attacks", "--plot", str(tmp_path / "a.svg")])
+    result = CliRunner().invoke(app, ["bench", "run", "--attacks", "--plot", str(tmp_path / "a.svg")])
     assert result.exit_code == 0
     assert "slow primary" in result.stdout
     assert "40%" in result.stdout

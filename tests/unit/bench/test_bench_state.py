@@ -29,7 +29,7 @@ def test_a_drifting_machine_does_not_show_in_the_ratios() -> None:
 
 
 def test_a_comparison_says_how_many_transactions_failed() -> None:
-    """`wattq bench --couchdb-url` ended with a KeyError: it asks each bench for what failed."""
+    """`wattq bench run --couchdb-url` ended with a KeyError: it asks each bench for what failed."""
     found = comparison({"slow": [Pair(figures(2.0, 1.0), figures(1.0, 1.0, failed=3))]})
     assert (found["failed"], found["state_databases"]["slow"]["tx_per_s_ratio"]) == (3, 0.5)
 
