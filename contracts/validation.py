@@ -22,10 +22,12 @@ from contracts.constitution import (
 )
 from contracts.language import check
 from contracts.rules.adjustments import adjustments
+from contracts.rules.auctions import auctions
 from contracts.rules.books import books
 from contracts.rules.certificates import certificates
 from contracts.rules.changes import Changes, Violation
 from contracts.rules.consents import consent, people
+from contracts.rules.deadlines import deadlines
 from contracts.rules.deliveries import deliveries, readings
 from contracts.rules.disputes import disputes
 from contracts.rules.energy import energy
@@ -33,6 +35,7 @@ from contracts.rules.fills import fills
 from contracts.rules.holds import holds
 from contracts.rules.money import money
 from contracts.rules.offers import consents
+from contracts.rules.shapes import types
 from contracts.rules.signatures import policies
 from contracts.rules.signed import signed
 from contracts.rules.terms import terms
@@ -166,7 +169,7 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 RULES = (
     _namespace, _sizes, _constitution, money, terms, energy, trades, consents, fills, deliveries, readings, disputes,
-    adjustments, certificates, policies, consent, people, signed, books, holds,
+    adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, types, holds,
 )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
-"""What stands in the books is what is open, in its place, and nothing else; an auction's terms never change, and its
-trades are at its price."""
+"""What stands in the books is what is open, in its place, and nothing else, with its best in front; and as long as
+something stands, its gate is open."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 
 from contracts.rules.changes import TRADES, Changes, Violation, place_of
-from contracts.rules.fills import AUCTIONED, DIRECTED, INTERVAL_MS, LISTINGS, ORDERS, RUNS
+from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
 from contracts.rules.money import SEALED
-from contracts.rules.terms import COUNTS, GATE_CLOSURE, PRICE_MAX, PRODUCTS
+from contracts.rules.signatures import PARTIES
+from contracts.rules.terms import COUNTS, PRICE_MAX
+from contracts.rules.trades import PARTY
 from ledger.execution import Call
 from ledger.values import Value
 
-REVEAL = "governance/parameter/reveal_s"
-RUN_TERMS = ("product", "interval", "mechanism", "ties", "grid_fee", "order_wh_min", "entry_ms", "clear_ms")
-FILLING = ("fill", "rest", "done")
-"""The stages of an auction that has its price; one without trades has none in the end."""
+TOPS, OFFERED = "market/top/", "offers/count/"
+GATES = {LISTINGS: "market/gate/", ORDERS: "market/gate/", DIRECTED: "offers/gate/"}
+OPENED = ("market/gate/", "offers/gate/")
 
 Row = tuple[str, Value]
 
@@ -29,13 +30,29 @@ def books(call: Call, changes: Changes) -> Violation | None:
             offer = changes.new(key)
             place, row = row_of(offer)
             rows[place] = row if offer["status"] == status else None
+            if (
+                prefix in GATES
+                and rows[place]
+                and changes.current(f"{GATES[prefix]}{offer['interval']:010d}") != "open"
+            ):
+                return Violation.OVERSOLD
         if any(changes.current(place) != row for place, row in rows.items()):
             return Violation.OVERSOLD
         if any(key not in rows for group in groups for key in changes.below(group)):
             return Violation.OVERSOLD
-    if _miscounts(changes):
+    if call.kind == "transaction" and not all(
+        _is_opened(changes, key) for gate in OPENED for key in changes.below(gate)
+    ):
         return Violation.OVERSOLD
-    return None if all(_is_kept(changes, key) for key in changes.below(RUNS)) else Violation.LIMIT
+    agree = _trades_are_counted(changes) and _fronts_agree(call, changes)
+    if call.contract == "offers":
+        agree = agree and _offers_are_counted(changes)
+    return None if agree else Violation.OVERSOLD
+
+
+def _is_opened(changes: Changes, key: str) -> bool:
+    """By whoever stands there first; time closes it."""
+    return bool(changes.new(key) == "open" != changes.old(key))
 
 
 def _rank(order: Value) -> str:
@@ -75,32 +92,73 @@ BOOKS: dict[str, tuple[tuple[str, ...], Callable[[Value], Row], str]] = {
 """By kind of offer: where its rows lie, which row it has, and while it has what status."""
 
 
-def _miscounts(changes: Changes) -> bool:
-    """Whether a meter's trades are counted otherwise than they are made."""
+# ---------------------------------------------------------------------------------------------------- counts
+
+
+def _trades_are_counted(changes: Changes) -> bool:
+    """A meter's trades, and both parties' lists of theirs, as they are made."""
     made = Counter(place_of(changes.new(key)) for key in changes.below(TRADES) if changes.old(key) is None)
-    counted = {key[len(COUNTS) :] for key in changes.below(COUNTS)}
-    return any(
-        (changes.current(COUNTS + place) or 0) != (changes.old(COUNTS + place) or 0) + made[place]
-        for place in counted | set(made)
+    if len(changes.below(PARTY)) != len(PARTIES) * made.total():
+        return False
+    return _agree(changes, COUNTS, made)
+
+
+def _offers_are_counted(changes: Changes) -> bool:
+    """Whose open directed offers there are in an interval."""
+    more: Counter[str] = Counter()
+    for key in changes.below(DIRECTED):
+        new, old = changes.new(key), changes.old(key)
+        opens, closes = new["status"] == "open", old is not None
+        if opens != closes:
+            more[f"{new['interval']:010d}/{new['owner']}"] += 1 if opens else -1
+    return _agree(changes, OFFERED, more)
+
+
+def _agree(changes: Changes, group: str, more: Counter[str]) -> bool:
+    counted = {key[len(group) :] for key in changes.below(group)}
+    return all(
+        (changes.current(group + place) or 0) == (changes.old(group + place) or 0) + more[place]
+        for place in counted | set(more)
     )
 
 
-def _is_kept(changes: Changes, key: str) -> bool:
-    new, old = changes.new(key), changes.old(key)
-    if new is None or key != f"{RUNS}{new['product']}/{new['interval']:010d}":
-        return False
-    if old is None:
-        return _is_opened(new, changes)
-    if any(new[name] != old[name] for name in RUN_TERMS if name in old):
-        return False
-    return old["stage"] not in FILLING or new["price"] in (old["price"], 0)
+# -------------------------------------------------------------------------------------------- the best in front
 
 
-def _is_opened(run: Value, changes: Changes) -> bool:
-    """On its product's terms, cleared as the gate closes."""
-    product = changes.current(PRODUCTS + run["product"])
-    closure_s = changes.current(GATE_CLOSURE)["value"]
-    reveal_s = changes.current(REVEAL)["value"]
-    clear_ms = run["interval"] * INTERVAL_MS - closure_s * 1_000
-    same = all(run[name] == product[name] for name in ("mechanism", "ties", "grid_fee"))
-    return same and [run["clear_ms"], run["entry_ms"]] == [clear_ms, clear_ms - reveal_s * 1_000]
+def _fronts_agree(call: Call, changes: Changes) -> bool:
+    """By zone, the best order of a side stands in front. A closing gate takes all fronts away before the orders."""
+    if call.kind != "transaction":
+        return True
+    for key in changes.below(ORDERS):
+        order = changes.new(key)
+        fronts = changes.current(f"{TOPS}{order['side']}/{order['interval']:010d}/{order['product']}") or {}
+        front, end = fronts.get(order["zone"], ""), f"{_rank(order)}/{order['id']}"
+        if front == end if order["status"] != "open" else not "" < front <= end:
+            return False
+    return all(_is_front_kept(changes, key) for key in changes.below(TOPS))
+
+
+def _is_front_kept(changes: Changes, key: str) -> bool:
+    new, old = changes.new(key), changes.old(key) or {}
+    if new == {}:
+        return False
+    book = f"market/{key[len(TOPS) :]}/"
+    for zone in {*old, *(new or {})}:
+        before, after = old.get(zone, ""), (new or {}).get(zone, "")
+        prefix = f"{book}{zone}/"
+        if before == after:
+            continue
+        if before and not "" < after < before:
+            if changes.current(prefix + before) is not None or after != _next(changes, prefix, before):
+                return False
+        elif changes.current(prefix + after) is None:
+            return False
+    return True
+
+
+def _next(changes: Changes, prefix: str, before: str) -> str:
+    """What will follow a row that goes, or ''."""
+    written = {key for key in changes.raw if key.startswith(prefix) and key > prefix + before}
+    known = changes.base.scan(prefix, prefix + before, len(written) + 1)
+    there = [key for key, _ in known if key not in written] + [key for key in written if changes.raw[key] is not None]
+    return min(there)[len(prefix) :] if there else ""

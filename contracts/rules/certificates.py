@@ -10,6 +10,8 @@ from ledger.execution import Call
 from ledger.values import Value
 
 CERTIFICATES, MINTED = "origin/certificate/", "origin/minted/"
+PARTS_FIRST, PARTS_LATER = 36, 1
+"""How many parts may come off what is minted of an interval at first, and later."""
 
 
 def certificates(call: Call, changes: Changes) -> Violation | None:
@@ -31,14 +33,37 @@ def certificates(call: Call, changes: Changes) -> Violation | None:
     for place in sorted(written | read | set(grown)):
         before, after = _minted(changes.old(MINTED + place)), _minted(changes.current(MINTED + place))
         reading = changes.current(READINGS + place)
+        if not _is_numbered(changes, place, fresh[place]):
+            return Violation.CERTIFICATE
         if after - before != grown[place] or after > (reading["export_wh"] if is_usable(reading) else 0):
             return Violation.CERTIFICATE
         mints = after > before
-        if mints and [new["owner"] for new in fresh[place]] != [reading["owner"]]:
+        if mints and not _is_minted(fresh[place], reading, changes.old(MINTED + place)):
             return Violation.CERTIFICATE
         if after < before and call.contract != "settlement":
             return Violation.CERTIFICATE
     return None
+
+
+def _is_numbered(changes: Changes, place: str, fresh: list[Value]) -> bool:
+    """Certificates of a meter's interval are numbered as they are made."""
+    minted, count = changes.current(MINTED + place), _count(changes.old(MINTED + place))
+    if MINTED + place not in changes.raw:
+        return not fresh
+    numbered = [f"{place}/{number:02d}" for number in range(count, count + len(fresh))]
+    if minted is None or sorted(new["id"] for new in fresh) != numbered:
+        return False
+    meter, _, interval = place.rpartition("/")
+    said = [minted["type"], minted["meter"], minted["interval"], minted["count"]]
+    return said == ["minted", meter, int(interval), count + len(fresh)]
+
+
+def _is_minted(fresh: list[Value], reading: Value, before: Value) -> bool:
+    """One of all that is not certified yet, its meter's owner's at the reading, of so many parts at most."""
+    parts = PARTS_LATER if _count(before) else PARTS_FIRST
+    return [[new["owner"], new["status"], new["purpose"]] for new in fresh] == [
+        [reading["owner"], "active", ""]
+    ] and all(new["parts"] == parts for new in fresh)
 
 
 def _is_kept(call: Call, old: Value, new: Value) -> bool:
@@ -59,3 +84,7 @@ def _is_kept(call: Call, old: Value, new: Value) -> bool:
 
 def _minted(value: Value) -> int:
     return 0 if value is None else int(value["energy_wh"])
+
+
+def _count(minted: Value) -> int:
+    return 0 if minted is None else int(minted["count"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from ledger.execution import Call
 from ledger.state import TransactionView
 from ledger.values import Value, canonical_value, decode_value
 
@@ -38,6 +39,8 @@ class Violation(StrEnum):
     CHANNELS = "VALIDATION_CHANNELS"
     LIMIT = "VALIDATION_LIMIT"
     SEALED = "VALIDATION_SEALED"
+    AUCTION = "VALIDATION_AUCTION"
+    DEADLINE = "VALIDATION_DEADLINE"
 
 
 class Changes:
@@ -85,3 +88,9 @@ class Changes:
 def place_of(record: Value) -> str:
     """The meter and interval of an offer or a trade, as it stands in keys."""
     return f"{record['meter']}/{record['interval']:010d}"
+
+
+def args_of(call: Call) -> list[Value]:
+    """A deadline's arguments, in the order in which they were set."""
+    assert isinstance(call.args, list)
+    return call.args

@@ -54,13 +54,21 @@ def deliveries(call: Call, changes: Changes) -> Violation | None:
     # A share that is new delivers nothing yet, so that a trade costs no look at all the others of its interval.
     places = {key[len(SHARES) :].rpartition("/")[0] for key in shares if changes.old(key) is not None}
     places |= {key[len(READINGS) :] for key in changes.below(READINGS)}
-    for place in sorted(places):
-        reading = changes.current(READINGS + place)
-        rows = changes.rows(f"{SHARES}{place}/", SHARES_MAX)
-        delivered_wh = sum(share[1] or 0 for _, share in rows)
-        if delivered_wh > (reading["export_wh"] if is_usable(reading) else 0):
-            return Violation.DELIVERY
-    return None
+    return None if all(_is_shared_out(changes, place) for place in sorted(places)) else Violation.DELIVERY
+
+
+def _is_shared_out(changes: Changes, place: str) -> bool:
+    """A usable reading goes to the trades in their order, each gets all it can; without one, nothing was delivered."""
+    reading = changes.current(READINGS + place)
+    rows = sorted(changes.rows(f"{SHARES}{place}/", SHARES_MAX))
+    if not is_usable(reading):
+        return not any(share[1] for _, share in rows)
+    left_wh = reading["export_wh"]
+    for _, (energy_wh, delivered_wh, _) in rows:
+        if delivered_wh != min(energy_wh, left_wh):
+            return False
+        left_wh -= delivered_wh
+    return True
 
 
 def _is_share_kept(key: str, changes: Changes) -> bool:

@@ -15,7 +15,7 @@ from ledger.values import Value
 
 LISTINGS, ORDERS, AUCTIONED, DIRECTED = "market/listing/", "market/order/", "auction/order/", "offers/offer/"
 METERS, GRID_FEES = "registry/meter/", "governance/grid_fee/"
-IMBALANCE_PRICE = "governance/parameter/imbalance_price"
+IMBALANCE_PRICE, ORDER_WH_MIN = "governance/parameter/imbalance_price", "governance/parameter/order_wh_min"
 RUNS = "auction/run/"
 INTERVAL_MS = 900_000
 

@@ -10,7 +10,7 @@ from contracts.rules.disputes import DISPUTES
 from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
 from contracts.rules.money import SEALED
 from contracts.rules.settings import CHANNELS, SETTINGS, Fields, Rule, carries, is_channel_signed, same
-from contracts.rules.signatures import MANDATES, PARTIES
+from contracts.rules.signatures import ARBITER, MANDATES, PARTIES
 from contracts.rules.terms import owner_of
 from ledger.execution import Call
 from ledger.values import Value
@@ -160,6 +160,8 @@ def _are_told(call: Call, args: Value, changes: Changes) -> bool:
         return True
     told = args["readings"] if call.function == "submit_readings" else []
     readings = {tuple(reading[name] for name in READ) for reading in told}
+    if any(not _is_counted_up_to(changes, changes.new(key)) for key in read):
+        return False
     numbers = {(reading["meter"], reading["epoch"], reading["sequence"]) for reading in told}
     return all(_is_read(call, changes, key, readings) for key in read) and all(
         _is_counted(call, changes, key, numbers) for key in counted
@@ -174,6 +176,11 @@ def _is_read(call: Call, changes: Changes, key: str, told: set[tuple[Value, ...]
     )
 
 
+def _is_counted_up_to(changes: Changes, reading: Value) -> bool:
+    last = SEQUENCES + reading["meter"]
+    return last in changes.raw and changes.new(last)[:2] >= [reading["epoch"], reading["sequence"]]
+
+
 def _is_counted(call: Call, changes: Changes, key: str, told: set[tuple[Value, ...]]) -> bool:
     """It rises as long as the gateway is the same."""
     (epoch, sequence, gateway), old = changes.new(key), changes.old(key)
@@ -181,9 +188,19 @@ def _is_counted(call: Call, changes: Changes, key: str, told: set[tuple[Value, .
     return rises and gateway == call.signers[0] and (key[len(SEQUENCES) :], epoch, sequence) in told
 
 
+CONFIRMED = ("seller_confirmed", "buyer_confirmed", "seller_policy", "buyer_policy")
+
+
 def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    if call.kind != "transaction" or (key.startswith(TRADES) and changes.old(key) is None):
+    if key.startswith(TRADES) and changes.old(key) is None:
         return True
+    if call.function != "mark_overdue" and not _is_arbiter_right(call, changes, key):
+        return False
+    if call.kind != "transaction":
+        return True
+    if call.function == "resolve":
+        # A vote on the disputed part signs nothing of the rest.
+        return all(changes.new(key)[name] == changes.old(key)[name] for name in CONFIRMED)
     if call.function == "submit_readings":
         return READINGS + place_of(changes.new(key)) in changes.raw
     if call.function == "dispute" and key.startswith(TRADES):
@@ -191,6 +208,20 @@ def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
         return any(f"{DISPUTES}{key[len(TRADES) :]}-{side}" in changes.raw for side in PARTIES)
     decides = call.function.startswith("decide_") and changes.new(key).get("arbiter") not in call.signers
     return call.function in SETTLING and not decides
+
+
+def _is_arbiter_right(call: Call, changes: Changes, key: str) -> bool:
+    """Whom a dispute finds in force, or who decides; nobody else comes to be a trade's or an adjustment's arbiter."""
+    new, old = changes.new(key), changes.old(key)
+    known = None if old is None else old.get("arbiter")
+    if key.startswith(TRADES) and old["status"] == "matched":
+        known = ""
+    if call.function.startswith("decide_"):
+        known = call.signers[0]
+    elif call.function == "dispute" and key.startswith(TRADES):
+        named = changes.current(ARBITER)
+        known = "" if named is None else named["signer"]
+    return bool(new.get("arbiter") == known)
 
 
 def _dispute(call: Call, args: Value, changes: Changes, key: str) -> bool:
@@ -215,22 +246,34 @@ def _certificate(call: Call, args: Value, changes: Changes, key: str) -> bool:
     """A part comes off, or all of it goes, of the one that is named, to whom or for what is said. Corrections cut as
     readings say."""
     new, old = changes.new(key), changes.old(key)
-    if call.contract == "settlement":
-        return True
+    if call.function == "submit_readings":
+        cut = old is not None and new == {**old, "energy_wh": new["energy_wh"], "status": new["status"]}
+        return cut and READINGS + place_of(new) in changes.raw
     if call.function == "mint":
         return bool(old is None and new["meter"] == args["meter"] and new["interval"] in args["intervals"])
-    source = changes.old(CERTIFICATES + args["certificate_id"])
-    if old is None and [new["meter"], new["interval"]] != [source["meter"], source["interval"]]:
+    source, energy_wh = changes.old(CERTIFICATES + args["certificate_id"]), args["energy_wh"]
+    if old is None:
+        parts = _parts_of(source, energy_wh)
+        return parts >= 0 and bool(new == {**source, **_used(call, args), "id": new["id"], "parts": parts})
+    if old != source:
         return False
-    if old is not None and new["energy_wh"] < old["energy_wh"]:  # what a part came off
-        rest_wh = old["energy_wh"] - args["energy_wh"]
-        return bool(new == {**old, "energy_wh": rest_wh, "parts": new["parts"]} and old == source)
-    if new["energy_wh"] != args["energy_wh"] or (old is not None and old != source):
-        return False
+    if energy_wh == source["energy_wh"]:
+        return bool(new == {**source, **_used(call, args)})
+    rest = source["parts"] - 1 - _parts_of(source, energy_wh)
+    return bool(new == {**source, "energy_wh": source["energy_wh"] - energy_wh, "parts": rest})
+
+
+def _used(call: Call, args: Value) -> dict[str, Value]:
+    """What becomes of what is taken of a certificate."""
     if call.function == "transfer":
-        return bool([new["owner"], new["status"]] == [args["to"], "active"])
-    said = [new["owner"], new["status"], new["purpose"]]
-    return call.function == "claim" and said == [call.signers[0], "claimed", args["purpose"]]
+        return {"owner": args["to"], "energy_wh": args["energy_wh"]}
+    claimed = {"status": "claimed", "purpose": args["purpose"]} if call.function == "claim" else {"status": ""}
+    return {"owner": call.signers[0], "energy_wh": args["energy_wh"], **claimed}
+
+
+def _parts_of(source: Value, energy_wh: int) -> int:
+    """How many parts may come off a part of so much."""
+    return int((source.get("parts", 0) - 1) * energy_wh // source["energy_wh"])
 
 
 RULES: dict[str, Rule] = {

@@ -89,16 +89,83 @@ def test_an_auctions_terms_are_its_products_and_never_change(fields: dict[str, A
     outcome = Outcome(market, "auction", "place_order", market.entry(Order("bid", "bea", 10, 5)), "bea")
     assert outcome.verdict() is None
     outcome.change(RUN, **fields)
-    assert outcome.verdict() == Violation.LIMIT
+    assert outcome.verdict() == Violation.AUCTION
 
 
-@pytest.mark.parametrize(("stage", "verdict"), [("open", None), ("fill", Violation.LIMIT), ("done", Violation.LIMIT)])
-def test_an_auctions_price_stays(stage: str, verdict: Violation | None) -> None:
+@pytest.mark.parametrize("stage", ["fill", "done"])
+def test_nobody_enters_an_auction_that_is_being_cleared(stage: str) -> None:
     market = AuctionMarket()
     market.enter("ask", "sol", 10, 5)
     key = f"{RUN}{PRODUCT}/{market.interval:010d}"
     market.chain.put(key, {**market.get(key), "stage": stage, "price": 6})
     sealing = {"meter": "m-sol", "interval": market.interval, "commitment": "0" * 64}
-    outcome = Outcome(market, "auction", "seal_order", sealing, "sol")
-    outcome.change(RUN, price=1)
-    assert outcome.verdict() == verdict
+    assert Outcome(market, "auction", "seal_order", sealing, "sol").verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"order_wh_min": 10**9}, {"orders": 1}, {"stage": "rest"}, {"price": 1}, {"volume_wh": 1}, {"low": 1},
+        {"high": 1}, {"welfare": 1}, {"trades": 1}, {"rationed": "bid"}, {"failed": "CLEARING_FAILED"},
+    ],
+)  # fmt: skip
+def test_an_auction_opens_empty_and_on_the_parameters_in_force(fields: dict[str, Any]) -> None:
+    """Whoever opened one could have every sealed order forfeited by a least energy of 10^9 Wh."""
+    market = AuctionMarket()
+    outcome = Outcome(market, "auction", "place_order", market.entry(Order("bid", "bea", 10, 5)), "bea")
+    key = outcome.keys(RUN)[0]
+    outcome.put(key, {**outcome.get(key), **fields, **({"orders": 2} if "orders" in fields else {})})
+    assert outcome.verdict() == Violation.AUCTION
+
+
+def test_an_order_whose_auction_does_not_count_it_is_refused() -> None:
+    market = AuctionMarket()
+    market.enter("ask", "sol", 10, 5)
+    outcome = Outcome(market, "auction", "place_order", market.entry(Order("bid", "bea", 10, 5)), "bea")
+    del outcome.view.writes[outcome.keys(RUN)[0]]
+    assert outcome.verdict() == Violation.AUCTION
+
+
+def fronts(market: Market, side: str) -> str:
+    return f"market/top/{side}/{market.interval:010d}/"
+
+
+def test_the_best_order_is_in_front(market: Market) -> None:
+    """A row of none there had every order fail that crossed it."""
+    market.order("ask", "sol", 100, PRICE + 1)
+    outcome = Outcome(market, "market", "place_order", market.order_args("ask", "sun", 100, PRICE), "sun")
+    assert outcome.verdict() is None
+    key, order = outcome.keys(fronts(market, "ask"))[0], outcome.keys("market/order/")[0].rpartition("/")[2]
+    for front in (f"{PRICE:010d}/{order}x", f"{PRICE - 1:010d}/{order}", "", f"{PRICE + 1:010d}/{order}"):
+        outcome.put(key, {"z": front})
+        assert outcome.verdict() == Violation.OVERSOLD
+    del outcome.view.writes[key]
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+def test_what_follows_an_order_comes_to_the_front(market: Market) -> None:
+    for price in (PRICE, PRICE + 1, PRICE + 2):
+        market.order("ask", "sol", 100, price)
+    rows = [key for key, _ in market.chain.state.scan(f"market/ask/{market.interval:010d}/", "", 9)]
+    ends = ["/".join(key.split("/")[-2:]) for key in rows]
+    outcome = Outcome(market, "market", "place_order", market.order_args("bid", "bea", 100, PRICE), "bea")
+    key = outcome.keys(fronts(market, "ask"))[0]
+    assert outcome.get(key) == {"z": ends[1]}
+    for front in ({"z": ends[0]}, {"z": ends[2]}, {}, {"z": ends[1], "y": ends[2]}):
+        outcome.put(key, front)
+        assert outcome.verdict() == Violation.OVERSOLD
+    outcome.view.writes[key] = None
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+@pytest.mark.parametrize(("contract", "prefix"), [("market", "market/gate/"), ("offers", "offers/gate/")])
+def test_what_stands_has_an_open_gate(market: Market, contract: str, prefix: str) -> None:
+    """Else nothing would end it."""
+    offer = {"to": "bea", "side": "ask", "meter": "m-sol", "interval": market.interval, "energy_wh": 9, "price": PRICE}
+    asked = ("market", "post_listing", market.listing_args()) if contract == "market" else ("offers", "propose", offer)
+    outcome = Outcome(market, *asked, "sol")
+    assert outcome.verdict() is None
+    key = outcome.keys(prefix)[0]
+    for writes in ({**outcome.view.writes, key: None}, {k: v for k, v in outcome.view.writes.items() if k != key}):
+        outcome.view.writes = {k: v for k, v in writes.items() if not k.startswith("system/deadline/")}
+        assert outcome.verdict() == Violation.OVERSOLD

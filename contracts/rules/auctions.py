@@ -1,0 +1,304 @@
+"""An auction's course: opened on its product's terms, counted order by order, then cleared stage by stage, at one
+price that lies where its bounds say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from contracts.rules.changes import SOLD, TRADES, Changes, Violation, args_of
+from contracts.rules.fills import AUCTIONED, INTERVAL_MS, ORDER_WH_MIN, RUNS
+from contracts.rules.money import ACCOUNTS, SEALED
+from contracts.rules.terms import GATE_CLOSURE, PRODUCTS
+from ledger.execution import Call
+from ledger.values import Value
+
+REVEAL = "governance/parameter/reveal_s"
+SIDES, SHARES, UNREVEALED = "auction/side/", "auction/shares/", "auction/unrevealed/"
+RUN_TERMS = ("product", "interval", "mechanism", "ties", "grid_fee", "order_wh_min", "entry_ms", "clear_ms")
+BEGUN: dict[str, Value] = {
+    "type": "auction", "stage": "open", "price": 0, "volume_wh": 0, "low": 0, "high": 0, "welfare": 0, "trades": 0,
+    "rationed": "",
+}  # fmt: skip
+"""An auction as it opens, beside its terms."""
+
+WALK = frozenset({"stage", "side", "after", "steps"})
+PRICED = frozenset({"price", "seller_price", "low", "high", "volume_wh", "welfare", "traded_wh", "gained"})
+FOUND = WALK | PRICED | {"bid", "ask"}
+STEPS: dict[tuple[str, str], frozenset[str]] = {
+    ("forfeit", "forfeit"): WALK,
+    ("forfeit", "screen"): WALK,
+    ("screen", "screen"): WALK,
+    ("screen", "match"): WALK | {"bid", "ask"},
+    ("screen", "mechanism"): WALK,
+    ("match", "match"): WALK | {"bid", "ask", "volume_wh", "welfare"},
+    ("match", "level"): FOUND | {"rationed", "level_wh", "given_wh"},
+    ("match", "fill"): FOUND | {"rationed"},
+    ("match", "rest"): FOUND,
+    ("mechanism", "fill"): FOUND,
+    ("mechanism", "rest"): WALK | {"failed"},
+    ("level", "level"): WALK | {"level_wh"},
+    ("level", "share"): WALK | {"level_wh"},
+    ("share", "share"): WALK | {"given_wh"},
+    ("share", "fill"): WALK | {"given_wh", "extra_wh", "bid", "ask"},
+    ("fill", "fill"): WALK | {"bid", "ask", "extra_wh", "trades", "traded_wh", "gained"},
+    ("fill", "rest"): WALK | PRICED | {"bid", "ask", "extra_wh", "trades"},
+    ("rest", "rest"): WALK,
+    ("rest", "done"): WALK | {"bid", "ask", "level_wh", "given_wh", "extra_wh", "traded_wh", "gained"},
+}
+"""From which stage a step leads to which, and what of the auction it may change."""
+ENDS = {"screen": ("barred", "full"), "fill": ("open", "filled", "full"), "rest": ("expired",)}
+"""What becomes of an order in a stage that touches orders."""
+MISSING = object()
+
+
+def auctions(call: Call, changes: Changes) -> Violation | None:
+    """Each auction that is written takes one lawful step, and stands for the orders that entered and left."""
+    if call.contract != "auction":
+        return None  # nobody else writes there
+    entered = _entered(changes) if call.kind == "transaction" else Counter()
+    if any(f"{RUNS}{place}" not in changes.raw for place, count in entered.items() if count):
+        return Violation.AUCTION
+    if not all(_is_lawful(call, changes, key, entered) for key in changes.below(RUNS)):
+        return Violation.AUCTION
+    if call.kind == "deadline" and not _is_noted(call, changes):
+        return Violation.AUCTION
+    return None if call.kind != "transaction" or _sides_agree(changes) else Violation.AUCTION
+
+
+def _place(record: Value) -> str:
+    return f"{record['product']}/{record['interval']:010d}"
+
+
+def _entered(changes: Changes) -> Counter[str]:
+    """By auction, how many orders more there are. A sealed order counts from its sealing on."""
+    found: Counter[str] = Counter()
+    for key in changes.below(AUCTIONED):
+        new, old = changes.new(key), changes.old(key)
+        if old is None:
+            revealed = SEALED + new["id"] in changes.raw
+            found[_place(new)] += 0 if revealed else 1
+        elif new["status"] in ("cancelled", "amended"):
+            found[_place(new)] -= 1
+    found.update(_place(changes.new(key)) for key in changes.below(SEALED) if changes.old(key) is None)
+    return found
+
+
+def _is_lawful(call: Call, changes: Changes, key: str, entered: Counter[str]) -> bool:
+    new, old = changes.new(key), changes.old(key)
+    if new is None or key != RUNS + _place(new):
+        return False
+    if old is None:
+        return _is_opened(new, changes) and bool(new["orders"] == entered[_place(new)])
+    if call.kind == "transaction":
+        return bool(old["stage"] == "open" and new == {**old, "orders": old["orders"] + entered[_place(new)]})
+    if call.kind == "migrate":
+        return all(new[name] == old[name] for name in RUN_TERMS if name in old)
+    if args_of(call)[:2] != [new["product"], new["interval"]]:
+        return False
+    return DEADLINES[call.function](call, changes, old, new)
+
+
+def _is_opened(run: Value, changes: Changes) -> bool:
+    """On its product's terms and the parameters in force, cleared as the gate closes."""
+    product = changes.current(PRODUCTS + run["product"])
+    clear_ms = run["interval"] * INTERVAL_MS - changes.current(GATE_CLOSURE)["value"] * 1_000
+    terms = {
+        **BEGUN,
+        **{name: product[name] for name in ("mechanism", "ties", "grid_fee")},
+        **{name: run[name] for name in ("product", "interval", "orders")},
+        "order_wh_min": changes.current(ORDER_WH_MIN)["value"],
+        "entry_ms": clear_ms - changes.current(REVEAL)["value"] * 1_000,
+        "clear_ms": clear_ms,
+    }
+    return bool(run == terms)
+
+
+# ------------------------------------------------------------------------------------------- who stands where
+
+
+def _sides_agree(changes: Changes) -> bool:
+    """Who stands on which side with how many orders is counted order by order."""
+    moved: Counter[str] = Counter()
+    sides: dict[str, str] = {}
+    for key in changes.below(AUCTIONED):
+        new, old = changes.new(key), changes.old(key)
+        left = new["status"] in ("cancelled", "amended")
+        if old is not None and not left:
+            continue
+        for name in new.get("names", [new["owner"]]):
+            stands = f"{SIDES}{_place(new)}/{name}"
+            sides[stands] = new["side"]
+            moved[stands] += -1 if left else 1
+    expected: dict[str, Value] = {}
+    for stands, count in moved.items():
+        known = changes.old(stands)
+        orders = count + (0 if known is None else known["orders"])
+        expected[stands] = {"orders": orders, "side": sides[stands]} if orders else None
+        if known is not None and known["side"] != sides[stands]:
+            return False
+    for key in changes.below(SEALED):
+        new = changes.new(key)
+        if changes.old(key) is None:
+            stands = f"{SIDES}{_place(new)}/{new['owner']}/sealed"
+            expected[stands] = (changes.old(stands) or 0) + 1
+    if any(key not in expected for key in changes.below(SIDES)):
+        return False
+    return all(changes.current(key) == value for key, value in expected.items())
+
+
+# -------------------------------------------------------------------------------------------------- clearing
+
+
+def _is_noted(call: Call, changes: Changes) -> bool:
+    """Whatever is done of an auction is done with a step that counts."""
+    product, interval = args_of(call)[:2]
+    key = f"{RUNS}{product}/{interval:010d}"
+    goes_on = call.function == "rescue" and changes.old(key)["steps"] != args_of(call)[2]
+    return goes_on != (key in changes.raw)
+
+
+def _changed(old: Value, new: Value) -> set[str]:
+    return {name for name in {*old, *new} if old.get(name, MISSING) != new.get(name, MISSING)}
+
+
+def _is_cleared(call: Call, changes: Changes, old: Value, new: Value) -> bool:
+    return bool(old["stage"] == "open" and new == {**old, "stage": "forfeit", "steps": 0})
+
+
+def _is_step(call: Call, changes: Changes, old: Value, new: Value) -> bool:
+    """One of those that follow, and it counts; what it says of trades are those that it makes."""
+    step = (old["stage"], new["stage"])
+    if step not in STEPS or not _changed(old, new) <= STEPS[step]:
+        return False
+    if new["stage"] != "done" and new["steps"] != old["steps"] + 1:
+        return False
+    made = [changes.new(key) for key in changes.below(TRADES) if changes.old(key) is None]
+    if new["trades"] != old["trades"] + len(made):
+        return False
+    if made and new["traded_wh"] != old["traded_wh"] + sum(trade["energy_wh"] for trade in made):
+        return False
+    return _is_walked(step, old, new) and _is_priced(step, old, new)
+
+
+def _is_walked(step: tuple[str, str], old: Value, new: Value) -> bool:
+    """Both sides are screened before their orders are matched, and given back before the end."""
+    if step[0] == "screen" != step[1]:
+        return bool(old["side"] == "ask" and (step[1] == "match") == (new["mechanism"] == "auction"))
+    return step != ("rest", "done") or bool(old["side"] == "side")
+
+
+def _is_priced(step: tuple[str, str], old: Value, new: Value) -> bool:
+    """It has its price once, between the bounds that it says, and in the end none if nothing was traded."""
+    if step in (("match", "level"), ("match", "fill")):
+        price = (new["low"] + new["high"]) // 2
+        found = [new["price"], new["seller_price"]] == [price, price - new["grid_fee"]]
+        pro_rata = new["ties"] == "pro rata" and new["rationed"] != ""
+        sound = new["rationed"] in ("", "bid", "ask") and new["low"] <= new["high"] and pro_rata == (step[1] == "level")
+        return bool(found and sound and new["volume_wh"] > 0 == new["traded_wh"])
+    if step == ("mechanism", "fill"):
+        sound = 0 <= new["seller_price"] <= new["price"] - new["grid_fee"]
+        return bool(sound and new["low"] == new["high"] == new["price"] and new["traded_wh"] == 0)
+    if step in (("match", "rest"), ("fill", "rest")):
+        return _is_published(old, new)
+    return True
+
+
+def _is_published(old: Value, new: Value) -> bool:
+    names = ("price", "seller_price", "low", "high")
+    prices = [old[name] for name in names] if new["traded_wh"] else [0] * len(names)
+    same = [new[name] for name in names] == prices
+    return bool(same and new["volume_wh"] == new["traded_wh"] and new["welfare"] == new["gained"] // 1000)
+
+
+def _is_rescued(call: Call, changes: Changes, old: Value, new: Value) -> bool:
+    """What has made no step since ends without further trades; what is only being given back is tried again."""
+    if old["steps"] != args_of(call)[2]:
+        return False
+    if old["stage"] in ("forfeit", "rest"):
+        return bool(new == old)
+    failed = "MECHANISM_FAILED" if old["stage"] == "mechanism" else "CLEARING_FAILED"
+    ended = {**old, "stage": "rest", "side": "bid", "after": "", "failed": failed}
+    if old["stage"] != "fill":
+        return bool(new == ended)
+    return _changed(ended, new) <= PRICED and _is_published(old, new) and bool(new["traded_wh"] == old["traded_wh"])
+
+
+DEADLINES: dict[str, Callable[[Call, Changes, Value, Value], bool]] = {
+    "clear": _is_cleared,
+    "work": _is_step,
+    "rescue": _is_rescued,
+}
+
+
+# ---------------------------------------------------------------------------- what a step may write besides
+
+
+def _stage(call: Call, changes: Changes) -> str:
+    product, interval = args_of(call)[:2]
+    return str(changes.old(f"{RUNS}{product}/{interval:010d}")["stage"])
+
+
+def _is_of(call: Call, record: Value) -> bool:
+    return [record["product"], record["interval"]] == args_of(call)[:2]
+
+
+def _sealed(call: Call, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    return _stage(call, changes) == "forfeit" and _is_of(call, new) and bool(new["status"] == "forfeited")
+
+
+def _order(call: Call, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    return _is_of(call, new) and new["status"] in ENDS.get(_stage(call, changes), ())
+
+
+def _trade(call: Call, changes: Changes, key: str) -> bool:
+    new = changes.new(key)
+    made = changes.old(key) is None and new["source"] == "auction"
+    return made and _stage(call, changes) == "fill" and bool(new["interval"] == args_of(call)[1])
+
+
+def _side(call: Call, changes: Changes, key: str) -> bool:
+    product, interval = args_of(call)
+    place = f"{product}/{interval:010d}"
+    at_last = changes.old(RUNS + place)["side"] == "side" and _stage(call, changes) == "rest"
+    return at_last and changes.raw[key] is None and key.startswith(f"{SIDES}{place}/")
+
+
+def _shares(call: Call, changes: Changes, key: str) -> bool:
+    product, interval = args_of(call)
+    kept = (_stage(call, changes), changes.raw[key] is None) in (("mechanism", False), ("rest", True))
+    return kept and key == f"{SHARES}{product}/{interval:010d}"
+
+
+def _run(call: Call, changes: Changes, key: str) -> bool:
+    """See ``auctions``."""
+    return True
+
+
+def _by_other_rules(call: Call, changes: Changes, key: str) -> bool:
+    """Money, capacity, rows and counts follow from the records, which other rules see to."""
+    return True
+
+
+Act = Callable[[Call, Changes, str], bool]
+_FOLLOW = (
+    "auction/ask/", "auction/bid/", UNREVEALED, ACCOUNTS, SOLD, "settlement/share/",
+    "settlement/count/", "settlement/party/",
+)  # fmt: skip
+_WORK: dict[str, Act] = {
+    RUNS: _run,
+    SEALED: _sealed,
+    AUCTIONED: _order,
+    TRADES: _trade,
+    SIDES: _side,
+    SHARES: _shares,
+    **dict.fromkeys(_FOLLOW, _by_other_rules),
+}
+
+
+def is_worked(function: str) -> dict[str, Any]:
+    """By group, what a deadline of the auction may write besides its own deadlines."""
+    return _WORK if function == "work" else {RUNS: _run}

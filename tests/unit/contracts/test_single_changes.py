@@ -1,0 +1,87 @@
+"""Whatever a machine writes otherwise than a contract says is refused, in any one place; and what it writes besides.
+
+What is let through is named here: how a clearing walks its books, which the module does not reckon again, and what a
+call leaves undone as a whole, which is no more than if it had failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from deadline_calls import DEADLINES
+from forgery import Outcome
+from signed_calls import CASES, Case
+from single_changes import DELETED, DROPPED, accepted, of_what_is_left_alone, of_what_is_written
+
+from contracts.catalog import shipped_sources
+from contracts.language import check
+
+RUN = "auction/run/"
+WALKED = tuple(
+    f".{name}" for name in ("bid", "ask", "side", "after", "level_wh", "given_wh", "extra_wh", "gained", "failed")
+)
+"""Of an auction, where its clearing stands; orders, trades and money that follow are looked at as they change."""
+RECKONED = {
+    "work_match": {".volume_wh", ".welfare", ".high", ".rationed"},
+    "work_mechanism_of_its_own": {".volume_wh", ".welfare", ".seller_price"},
+}
+"""Between the bounds that are checked."""
+SAME = ("market/sold/", DELETED)
+"""Nothing sold is none, or 0."""
+UNSIGNED = {
+    "confirm": "settlement/trade/", "confirm_many": "settlement/trade/", "confirm_adjustments": "settlement/adjustment/"
+}  # fmt: skip
+"""Where a signature alone can be left out."""
+UNDONE = {
+    "confirm": "settlement/trade/", "confirm_many": "settlement/trade/", "overdue": "settlement/trade/",
+    "confirm_adjustments": "settlement/adjustment/", "adjustment_overdue": "settlement/adjustment/",
+    "resolve": "settlement/dispute/", "set_mandate": "settlement/mandate/",
+    "transfer_certificate": "origin/certificate/", "set_policy": "credit/policy/", "end_policy": "credit/policy/",
+    "set_grid_fee": "governance/grid_fee/", "set_parameter": "governance/parameter/",
+    "set_product": "governance/product/", "set_admission": "registry/admission/", "set_arbiter": "registry/arbiter/",
+    "bind_meter": "registry/meter/", "suspend_meter": "registry/meter/", "resume_meter": "registry/meter/",
+    "suspend": "registry/user/", "resume": "registry/user/", "auction_amend_order": "auction/side/",
+    "work_to_the_end": "auction/side/", "market_gate_in_part": "market/top/",
+    "rescue_of_what_goes_on": "system/deadline/",
+}  # fmt: skip
+"""The one record of a call that does nothing else, or one of several that may wait for the next call."""
+ALSO = {("market_gate_in_part", "market/top/", DELETED)}
+"""What a later step would delete."""
+
+
+def is_free(name: str, group: str, what: str) -> bool:
+    if name.startswith(("work_", "rescue_fill")):
+        if group == RUN and (what.startswith(WALKED) or what in RECKONED.get(name, ())):
+            return True
+        if group == "auction/shares/" and what != DELETED:
+            return True
+    if what == DROPPED and (UNDONE.get(name) == group or (name, group) == ("auction_amend_order", RUN)):
+        return True
+    if what == ".seller_confirmed" and UNSIGNED.get(name) == group:
+        return True
+    return (group, what) == SAME or (name, group, what) in ALSO
+
+
+def signed(make: Callable[[], Case]) -> Outcome:
+    market, contract, function, args, signers = make()
+    return Outcome(market, contract, function, args, *signers)
+
+
+@pytest.mark.parametrize("name", [*CASES, *DEADLINES])
+def test_no_single_change_of_what_a_call_writes_is_let_through(name: str) -> None:
+    outcome = DEADLINES[name]() if name in DEADLINES else signed(CASES[name])
+    assert outcome.verdict() is None
+    for changes in (of_what_is_written(outcome), of_what_is_left_alone(outcome)):
+        assert [found for found in accepted(outcome, changes) if not is_free(name, *found)] == []
+
+
+def test_every_deadline_of_the_shipped_contracts_is_tried() -> None:
+    tried = {(outcome.call.contract, outcome.call.function) for outcome in (make() for make in DEADLINES.values())}
+    shipped = {
+        (name, function.name)
+        for name, source in shipped_sources().items()
+        for function in check(source).functions.values()
+        if function.marker == "deadline"
+    }
+    assert tried == shipped
