@@ -19,6 +19,9 @@ from meter.sunspec import Read, find_base, walk
 # pymodbus logs every failure with a dump of frames besides raising it; what matters here is what it raises.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
+WHOLE_MAX = (1 << 53) - 1
+"""The largest number of Wh or W that readings, buffers and messages can hold; no meter shows more."""
+
 Client = ModbusClientMixin[Awaitable[ModbusPDU]]
 """The reading calls of ``pymodbus``'s asynchronous clients."""
 Pause = Callable[[], Awaitable[None]]
@@ -65,15 +68,13 @@ class UnitReader:
         imported, import_exponent = self._counter(words, profile.import_wh)
         exported, export_exponent = self._counter(words, profile.export_wh)
         exponent = max(import_exponent, export_exponent)
-        counter = profile.import_wh or profile.export_wh
-        assert counter is not None, "a profile has a counter"
         return Sample(
             at_ms=at_ms,
             import_wh=imported,
             export_wh=exported,
             power_w=self._power(words),
             resolution_wh=max(profile.resolution_wh, int(10 ** max(exponent, 0))),
-            wrap_wh=scaled(profile.counter_wrap, counter, exponent) if profile.counter_wrap else 0,
+            wrap_wh=self._wrap_wh(exponent),
         )
 
     async def read_power(self, client: Client) -> int | None:
@@ -95,7 +96,10 @@ class UnitReader:
 
     def _power(self, words: dict[int, int]) -> int | None:
         value, exponent = self._value(words, self._profile.power_w)
-        return None if value is None else scaled(value, self._profile.power_w, exponent)
+        if value is None:
+            return None
+        power_w = scaled(value, self._profile.power_w, exponent)
+        return power_w if abs(power_w) <= WHOLE_MAX else None
 
     def _counter(self, words: dict[int, int], register: Register | None) -> tuple[int, int]:
         """Wh and power of ten; 0 of a counter that the device does not have."""
@@ -104,7 +108,14 @@ class UnitReader:
         value, exponent = self._value(words, register)
         if value is None or value < 0:
             raise WrongDevice(f"the energy counter at register 0x{register.address:04X} reads {value}: no such thing")
-        return scaled(value, register, exponent), exponent
+        return _whole(scaled(value, register, exponent)), exponent
+
+    def _wrap_wh(self, exponent: int) -> int:
+        """Where the counters start again from 0, as the device scales them; 0 where that is not known."""
+        profile = self._profile
+        counter = profile.import_wh or profile.export_wh
+        assert counter is not None, "a profile has a counter"
+        return _whole(scaled(profile.counter_wrap, counter, exponent)) if profile.counter_wrap else 0
 
     def _value(self, words: dict[int, int], register: Register) -> tuple[int | float | None, int]:
         """Raw value and power of ten."""
@@ -128,3 +139,9 @@ class UnitReader:
     async def _request(self, client: Client, address: int, count: int) -> list[int]:
         await self._pause()
         return await request(client, self._unit, self._profile.function_code, address, count)
+
+
+def _whole(energy_wh: int) -> int:
+    if energy_wh > WHOLE_MAX:
+        raise WrongDevice(f"an energy counter of {energy_wh:.0e} Wh: no such thing")
+    return energy_wh

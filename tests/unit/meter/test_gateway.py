@@ -289,6 +289,21 @@ async def test_a_reset_meter_is_suspect_and_its_old_total_is_never_energy(tmp_pa
     buffer.close()
 
 
+async def test_a_meter_that_shows_what_no_number_holds_stops_no_other(tmp_path: Path, until: Until) -> None:
+    """Counters and power of 10^38 were taken in, and ended the gateway as soon as an interval was to be kept."""
+    clock, chain = SteppedClock(START_MS), Chain()
+    absurd = SimulatedMeter("A", 1, quick("sdm630"), FIRST, [0], [0], start_wh=(10**38, 0))
+    played = [absurd, meters()[1]]
+    buffer = ReadingBuffer(tmp_path / "buffer")
+    async with MeterServer(played, clock) as server:
+        gateway = Gateway(units(played, server.port), clock, chain.submit, buffer)
+        async with running(gateway):
+            await until(lambda: len(chain.of("B")) >= len(IMPORT_WH))
+    assert not chain.of("A")
+    assert "A" not in gateway.latest
+    buffer.close()
+
+
 class SetClock(Clock):
     """A clock of real pace that somebody sets: ``at_ms`` is the truth, ``wrong_ms`` what it is set wrong by."""
 

@@ -105,6 +105,9 @@ async def test_every_model_is_read_wherever_it_stands(number: int) -> None:
         ("sunspec103", model(103, 50, at_25=1, at_26=0x8000), "scale factor at offset 26"),
         ("sunspec103", model(103, 50, at_25=1, at_26=11), "scale factor at offset 26"),
         ("sunspec213", model(213, 124, at_60=0x7FC0), "reads None"),
+        ("sunspec213", model(213, 124, at_60=0x7F7F), r"3e\+38 Wh"),
+        ("sunspec103", model(103, 50, at_25=1, at_26=10), r"4e\+19 Wh"),
+        ("sunspec701", model(701, 153, at_19=0x7FFF), r"9e\+18 Wh"),
     ],
 )
 async def test_what_no_such_device_says(name: str, content: list[int], why: str) -> None:
@@ -113,6 +116,10 @@ async def test_what_no_such_device_says(name: str, content: list[int], why: str)
             await UnitReader(load_profile(name), 1).read(client, 0)
 
 
-async def test_power_that_is_not_implemented_is_none() -> None:
-    async with device((40_000, [*MARK, *COMMON, *model(701, 153, at_10=0x8000), *END])) as client:
-        assert await UnitReader(load_profile("sunspec701"), 1).read_power(client) is None
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("sunspec701", model(701, 153, at_10=0x8000)), ("sunspec213", model(213, 124, at_28=0x7F7F))],
+)
+async def test_power_that_is_not_implemented_or_no_number_of_ours_is_none(name: str, content: list[int]) -> None:
+    async with device((40_000, [*MARK, *COMMON, *content, *END])) as client:
+        assert await UnitReader(load_profile(name), 1).read_power(client) is None
