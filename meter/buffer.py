@@ -5,11 +5,13 @@ intervals holds their readings and the meter's state together and is synced befo
 crash neither loses nor doubles energy. A record that says "done" is not synced: losing it costs one repeat, which
 the chain recognises by meter, epoch and sequence. A torn last record is cut; a damaged one before it is an error.
 At ``bytes_max``, after dropping what is done, new records are refused (``BufferFull``): the gateway then leaves its
-intervals open, and their energy stays in the meters' own counters until there is room.
+intervals open, and their energy stays in the meters' own counters until there is room. The file beside it that ends
+with ``.lock`` is locked while the buffer is open: two processes would write over each other's readings.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import zlib
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from meter.errors import BufferCorrupt, BufferFull
+from meter.errors import BufferCorrupt, BufferFull, BufferInUse
 from meter.intervals import MeterState, Reading
 
 MAGIC = b"WQMETER1"
@@ -57,6 +59,7 @@ def key_of(reading: Reading) -> Key:
 
 class ReadingBuffer:
     """Open with a path; ``close`` when done. Its methods block on the disk and may be called from any thread.
+    ``BufferInUse`` while another one is open on that path.
 
     ``refused`` counts the readings that the chain has refused for good since the file was begun or compacted.
     """
@@ -70,16 +73,18 @@ class ReadingBuffer:
         self._compact_now = True
         self.refused = 0
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._turn = _locked(path)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._size = self._replay()
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     def close(self) -> None:
         with self._lock:
             os.close(self._file)
+            os.close(self._turn)
 
     @property
     def size_bytes(self) -> int:
@@ -209,6 +214,17 @@ def _is_torn(content: bytes, offset: int) -> bool:
         if 0 < length <= RECORD_BYTES_MAX and _unframe(content, start, start + HEAD_BYTES + length) is not None:
             return False
     return True
+
+
+def _locked(path: Path) -> int:
+    """A lock of its own, since the buffer's file is replaced when it is compacted."""
+    turn = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(turn)
+        raise BufferInUse(f"{path} is in use by another process") from None
+    return turn
 
 
 def _write_all(file: int, data: bytes, offset: int) -> None:

@@ -43,6 +43,10 @@ class BufferCorrupt(MeterError):
     """A record in the middle of a reading buffer is damaged; the message names file and offset."""
 
 
+class BufferInUse(MeterError):
+    """Another process has the reading buffer open."""
+
+
 class SubmitUnavailable(MeterError):
     """The chain could not be reached, or did not vouch for the readings in time. They are submitted again."""
 

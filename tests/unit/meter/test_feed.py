@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -290,7 +291,7 @@ async def test_a_replacement_survives_a_crash(desk: Desk, tmp_path: Path) -> Non
     await desk.take(0.2, 5_000)
     async with opened(desk) as session:
         await replace(session, swap(time_ms=int((FIRST + 0.5) * INTERVAL_MS), old_import_wh=5_010))
-    again = ReadingBuffer(tmp_path / "buffer")
+    again = ReadingBuffer(Path(shutil.copy(tmp_path / "buffer", tmp_path / "as the crash left it")))
     state = again.state("FED")
     again.close()
     assert state is not None

@@ -10,7 +10,7 @@ import pytest
 
 from meter.buffer import ReadingBuffer
 from meter.counters import Sample
-from meter.errors import BufferCorrupt, BufferFull
+from meter.errors import BufferCorrupt, BufferFull, BufferInUse
 from meter.intervals import MeterState, Quality, Reading, begin
 
 
@@ -59,6 +59,20 @@ def test_a_killed_process_loses_nothing_that_was_appended(path: Path) -> None:
     buffer = ReadingBuffer(path)
     assert buffer.pending() == [reading(sequence) for sequence in range(5)]
     buffer.close()
+
+
+def test_a_buffer_is_one_processs_at_a_time(path: Path) -> None:
+    """Two gateways on one buffer, by mistake, wrote over each other's readings; the lock outlives a compaction."""
+    buffer = ReadingBuffer(path, bytes_max=2_000)
+    for sequence in range(100):
+        fill(buffer, 1, start=sequence)
+        buffer.done([reading(sequence)])
+        with pytest.raises(BufferInUse, match="in use by another process"):
+            ReadingBuffer(path)
+    buffer.close()
+    again = ReadingBuffer(path)
+    assert again.state("M") == state(100)
+    again.close()
 
 
 def test_every_torn_tail_is_cut_and_appending_goes_on(path: Path) -> None:
