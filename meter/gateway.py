@@ -153,7 +153,8 @@ class Gateway:
         if state is None:
             if self._is_untimed(unit, sample.at_ms // INTERVAL_MS, sample):
                 return Verdict.UNTIMED
-            self._states[unit.serial] = begin(unit.serial, sample)
+            # Above whatever a buffer that was lost has numbered: the chain takes nothing that does not rise.
+            self._states[unit.serial] = begin(unit.serial, sample, self._clock.now_ms() // 1000)
             return Verdict.IN_LINE
         if self._is_untimed(unit, state.open, sample):
             return Verdict.UNTIMED

@@ -44,7 +44,8 @@ _RANK = {quality: rank for rank, quality in enumerate(Quality)}
 class Reading(msgspec.Struct, frozen=True, array_like=True):
     """One meter's energy in one interval. ``interval``: UTC seconds // 900.
 
-    ``epoch`` rises when the meter is reset or replaced; ``sequence`` rises by one with every reading of the meter.
+    ``epoch`` begins with the second since 1970 in which a gateway first saw the meter, and rises when that is reset or
+    replaced; ``sequence`` rises by one with every reading of the meter.
     ``clock_offset_ms``: how far block time was ahead of the gateway's clock when last compared.
     """
 
@@ -75,12 +76,13 @@ class MeterState(msgspec.Struct, frozen=True, array_like=True):
     partial: bool = False
 
 
-def begin(meter: str, sample: Sample) -> MeterState:
+def begin(meter: str, sample: Sample, epoch: int = 0) -> MeterState:
     """A meter seen for the first time; its first reading is of the first interval that is seen from its start."""
     return MeterState(
         meter=meter,
         track=CounterTrack(sample),
         open=sample.at_ms // INTERVAL_MS,
+        epoch=epoch,
         partial=sample.at_ms % INTERVAL_MS != 0,
     )
 

@@ -99,7 +99,7 @@ async def test_a_meter_is_replaced_by_the_command(
         ({"signer": "stranger"}, 1, "NOT_YOURS"),
         ({"old": "900000,0"}, 1, "IMPLAUSIBLE"),
         ({"old": "x"}, 2, "not import,export"),
-        ({}, 0, "epoch 1 from now on"),
+        ({}, 0, " from now on"),
         ({}, 1, "IMPLAUSIBLE"),  # the new meter does not show what the old one did
     ):
         told = await replace(**arguments)

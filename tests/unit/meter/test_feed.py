@@ -37,6 +37,8 @@ from sdk.replacement import Replacement, order_of
 
 FIRST = 2_000_000
 NOW_MS = (FIRST + 10) * INTERVAL_MS
+EPOCH = NOW_MS // 1000
+"""The first one, of a meter that is seen now."""
 CHAIN, TOKEN = "c" * 64, "a token of some length"
 KEY, STRANGER = SigningKey.from_seed(b"gateway"), SigningKey.from_seed(b"stranger")
 PROFILE = load_profile("sdm630")
@@ -69,21 +71,22 @@ async def test_samples_become_readings_by_the_same_rules(desk: Desk) -> None:
     codes = [await desk.take(step, wh) for step, wh in ((0, 5_000), (0.5, 5_050), (1, 5_100), (1, 5_100), (2, 5_300))]
     assert codes == ["OK"] * 5
     assert desk.buffer.pending() == [
-        Reading("FED", FIRST, 0, 0, 100, 0, Quality.GOOD), Reading("FED", FIRST + 1, 0, 1, 200, 0, Quality.GOOD),
-    ]  # fmt: skip
+        Reading("FED", FIRST, EPOCH, 0, 100, 0, Quality.GOOD),
+        Reading("FED", FIRST + 1, EPOCH, 1, 200, 0, Quality.GOOD),
+    ]
     assert await desk.take(2, 5_301) == "TIME_NOT_RISING"
     assert await desk.take(1.5, 5_200) == "TIME_NOT_RISING"
     assert await desk.take(2.2, 900_000) == "HELD"
     assert await desk.take(2.4, 5_350) == "OK"
     assert await desk.take(3, 5_400) == "OK"
-    assert desk.buffer.pending()[-1] == Reading("FED", FIRST + 2, 0, 2, 100, 0, Quality.GOOD)
+    assert desk.buffer.pending()[-1] == Reading("FED", FIRST + 2, EPOCH, 2, 100, 0, Quality.GOOD)
 
 
 async def test_a_reset_is_never_billed(desk: Desk) -> None:
     for step, wh in ((0, 50_000), (0.5, 50_050), (0.6, 10), (0.7, 20), (0.8, 30), (1, 50)):
         await desk.take(step, wh)
     (reading,) = desk.buffer.pending()
-    assert (reading.quality, reading.epoch, reading.import_wh) == (Quality.SUSPECT, 1, 50 + 40)
+    assert (reading.quality, reading.epoch, reading.import_wh) == (Quality.SUSPECT, EPOCH + 1, 50 + 40)
 
 
 async def test_what_is_refused_changes_nothing(desk: Desk) -> None:
@@ -222,7 +225,7 @@ def test_a_door_that_nobody_should_open() -> None:
 
 def swap(**changed: Any) -> Replacement:
     terms = {
-        "chain": CHAIN, "meter": "FED", "epoch": 1, "time_ms": int((FIRST + 1.5) * INTERVAL_MS),
+        "chain": CHAIN, "meter": "FED", "epoch": EPOCH + 1, "time_ms": int((FIRST + 1.5) * INTERVAL_MS),
         "old_import_wh": 5_150, "old_export_wh": 0, "new_import_wh": 7, "new_export_wh": 0,
     }  # fmt: skip
     return Replacement(**{**terms, **changed})
@@ -252,13 +255,13 @@ async def test_a_signed_replacement_is_billed_to_its_end_and_raises_the_epoch(de
         await desk.take(step, wh)
     async with opened(desk) as session:
         assert await desk.take(1.6, 9) == "HELD"  # the new meter was there before its order
-        assert await replace(session, swap()) == (200, {"meter": "FED", "epoch": 1})
-        assert await replace(session, swap()) == (200, {"meter": "FED", "epoch": 1})  # carried out once
+        assert await replace(session, swap()) == (200, {"meter": "FED", "epoch": EPOCH + 1})
+        assert await replace(session, swap()) == (200, {"meter": "FED", "epoch": EPOCH + 1})  # carried out once
     assert [await desk.take(step, wh) for step, wh in ((2, 57), (3, 157))] == ["OK", "OK"]
     assert desk.buffer.pending() == [
-        Reading("FED", FIRST, 0, 0, 100, 0, Quality.GOOD),
-        Reading("FED", FIRST + 1, 1, 1, 50 + 50, 0, Quality.ESTIMATED),
-        Reading("FED", FIRST + 2, 1, 2, 100, 0, Quality.GOOD),
+        Reading("FED", FIRST, EPOCH, 0, 100, 0, Quality.GOOD),
+        Reading("FED", FIRST + 1, EPOCH + 1, 1, 50 + 50, 0, Quality.ESTIMATED),
+        Reading("FED", FIRST + 2, EPOCH + 1, 2, 100, 0, Quality.GOOD),
     ]
 
 
@@ -272,7 +275,7 @@ async def test_replacements_that_are_refused(desk: Desk) -> None:
         (swap(), KEY, {"payload": good.payload.replace("5150", "5151")}, "SIGNATURE_INVALID"),
         (swap(), KEY, {"payload": 5}, "PARAMETERS_INVALID"),
         (swap(chain="d" * 64), KEY, {}, "PARAMETERS_INVALID"),
-        (swap(epoch=2), KEY, {}, "EPOCH_NOT_NEXT"),
+        (swap(epoch=EPOCH + 2), KEY, {}, "EPOCH_NOT_NEXT"),
         (swap(meter="NOBODY"), KEY, {}, "METER_UNKNOWN"),
         (swap(time_ms=NOW_MS + INTERVAL_MS), KEY, {}, "TIME_INVALID"),
         (swap(time_ms=FIRST * INTERVAL_MS), KEY, {}, "TIME_INVALID"),
@@ -295,7 +298,7 @@ async def test_a_replacement_survives_a_crash(desk: Desk, tmp_path: Path) -> Non
     state = again.state("FED")
     again.close()
     assert state is not None
-    assert (state.epoch, state.track.last.import_wh, state.track.import_total_wh) == (1, 7, 10)
+    assert (state.epoch, state.track.last.import_wh, state.track.import_total_wh) == (EPOCH + 1, 7, 10)
 
 
 # -------------------------------------------------------------------------------------------------- over MQTT

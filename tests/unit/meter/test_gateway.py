@@ -122,7 +122,7 @@ async def test_every_reading_is_what_the_meter_played(tmp_path: Path, until: Unt
         await until(lambda: len(chain.of("A")) >= 6 and len(chain.of("B")) >= 6)
     for serial, imported, exported in (("A", IMPORT_WH, EXPORT_WH), ("B", EXPORT_WH, IMPORT_WH)):
         assert chain.of(serial)[:6] == [
-            Reading(serial, FIRST + index, 0, index, imported[index], exported[index], Quality.GOOD)
+            Reading(serial, FIRST + index, START_MS // 1000, index, imported[index], exported[index], Quality.GOOD)
             for index in range(6)
         ]
     assert all(len({reading.interval for reading in batch}) == 1 for batch in chain.batches)
@@ -211,7 +211,8 @@ async def test_a_repeat_after_a_crash_carries_the_same_names(tmp_path: Path, unt
             await until(lambda chain=chain: bool(chain.readings))  # type: ignore[misc]
         buffer.close()
     assert crashed.is_set()
-    assert first.readings == second.readings == [Reading("A", FIRST, 0, 0, 100, 0, Quality.GOOD)]
+    begun_s = FIRST * INTERVAL_MS // 1000
+    assert first.readings == second.readings == [Reading("A", FIRST, begun_s, 0, 100, 0, Quality.GOOD)]
 
 
 async def test_one_refused_reading_does_not_hold_up_the_others(tmp_path: Path, until: Until) -> None:
@@ -254,6 +255,21 @@ async def test_a_full_buffer_leaves_energy_in_the_counters(tmp_path: Path, until
     buffer.close()
 
 
+async def test_a_gateway_that_lost_its_buffer_numbers_on_above_what_it_numbered_before(tmp_path: Path) -> None:
+    """It began at epoch 0 and sequence 0 anew: the chain refused its readings, for as many as there had been."""
+    chain, unit = Chain(), units(meters(), 1)[0]
+    numbered: list[tuple[int, int]] = []
+    for buffer_number, first in enumerate((FIRST, FIRST + 5)):
+        buffer = ReadingBuffer(tmp_path / f"buffer {buffer_number}")
+        gateway = Gateway([unit], Clock(first * INTERVAL_MS, 0.001), chain.submit, buffer)
+        for step, import_wh in enumerate((1_000, 1_100, 0, 0, 0, 10)):
+            await gateway.sample(unit, Sample((first + step) * INTERVAL_MS, import_wh, 0))
+        numbered += [(reading.epoch, reading.sequence) for reading in buffer.pending()]
+        buffer.close()
+    assert numbered == sorted(set(numbered))
+    assert numbered[-1][0] > numbered[0][0]
+
+
 async def test_a_meter_that_falls_silent_and_returns(tmp_path: Path, until: Until) -> None:
     silence = Fault("silence", (FIRST + 1) * INTERVAL_MS + INTERVAL_MS // 2, (FIRST + 5) * INTERVAL_MS)
     clock, chain, played = SteppedClock(START_MS), Chain(), meters([silence])
@@ -283,7 +299,7 @@ async def test_a_reset_meter_is_suspect_and_its_old_total_is_never_energy(tmp_pa
         await until(lambda: len(chain.of("A")) >= 6)
     readings = chain.of("A")
     assert [reading.epoch for reading in readings] == sorted(reading.epoch for reading in readings)
-    assert readings[-1].epoch == 1
+    assert readings[-1].epoch == readings[0].epoch + 1
     assert readings[2].quality is Quality.SUSPECT
     assert sum(reading.import_wh for reading in readings) <= sum(IMPORT_WH)
     buffer.close()
