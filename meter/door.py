@@ -29,11 +29,18 @@ REQUESTS_AT_ONCE_MAX = 32
 """More are told to come back; idle connections end by themselves."""
 CONNECTIONS_MAX, CONNECTIONS_EACH_MAX = 64, 32
 """In all, and of one address."""
+BODY_S = 30.0
+"""In which a body has to have come, however slowly."""
 KEEPALIVE_S, HANDSHAKE_S = 30.0, 10.0
 SHUTDOWN_S = 2.0
 TOKEN_CHARS_MIN = 16
 log = logging.getLogger(__name__)
 JSON, PROBLEM = "application/json", "application/problem+json"
+HEADERS = {"Server": "Wattquorum"}
+CONTINUE = "100-continue"
+MALFORMED = Problem("REQUEST_MALFORMED", "This is no HTTP request that the door understands, or a part of one.", 400)
+OUR_FAULT = Problem("INTERNAL_ERROR", "The gateway failed at this; its log says how.", 500)
+HTTP_CODES = {404: "NOT_FOUND", 405: "VERB_NOT_ALLOWED"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,9 +60,12 @@ class Door:
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Returns the port. Raises ``OSError`` if it is taken."""
         application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._guarded])
-        application.router.add_post("/v1/meters/{serial}/samples", self._sample)
-        application.router.add_post("/v1/replacements", self._replace)
-        application.router.add_get("/v1/meters", self._meters)
+        for verb, path, handler in (
+            ("POST", "/v1/meters/{serial}/samples", self._sample),
+            ("POST", "/v1/replacements", self._replace),
+            ("GET", "/v1/meters", self._meters),
+        ):
+            application.router.add_route(verb, path, handler, expect_handler=_expected)
         self._runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         self._listener = Listener(partial(self._open, tls), Threshold(CONNECTIONS_MAX, CONNECTIONS_EACH_MAX))
@@ -94,10 +104,11 @@ class Door:
         except web.HTTPRequestEntityTooLarge:
             return _problem(Problem("BODY_TOO_LARGE", f"At most {BODY_BYTES_MAX} bytes.", 413))
         except web.HTTPException as error:
-            return _problem(Problem("NOT_FOUND", f"{error.reason}: docs/METERS.md has the routes.", error.status))
+            code = HTTP_CODES.get(error.status, "REQUEST_MALFORMED")
+            return _problem(Problem(code, f"{error.reason}: docs/METERS.md has the routes.", error.status))
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            return _problem(Problem("INTERNAL_ERROR", "The gateway failed at this; its log says how.", 500))
+            return _problem(OUR_FAULT)
         finally:
             self._under_way -= 1
 
@@ -106,11 +117,11 @@ class Door:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
 
     async def _sample(self, request: web.Request) -> web.Response:
-        answer = await self._feed.take(request.match_info["serial"], await request.read())
+        answer = await self._feed.take(request.match_info["serial"], await _body(request))
         return _json(answer, STATUS[answer.code])
 
     async def _replace(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        body = await _body(request)
         try:
             order = msgspec.json.decode(body, type=ReplacementOrder)
         except UNREADABLE as error:
@@ -136,11 +147,44 @@ class _Caller(web.RequestHandler):
         super().connection_lost(exc)
         self.gone.set()
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is not even HTTP never reaches the application."""
+        if status >= 500:
+            log.error("a request failed", exc_info=exc)
+        response = _problem(MALFORMED if status < 500 else OUR_FAULT)
+        response.force_close()
+        return response
+
+
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    if request.headers["Expect"].lower() != CONTINUE:
+        return _problem(Problem("EXPECTATION_UNKNOWN", "Only 100-continue can be expected.", 417))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
+
+
+async def _body(request: web.Request) -> bytes:
+    """``Refused`` for one that does not come, or not as the request's head says."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise Refused(Problem("BODY_TOO_SLOW", f"The body did not arrive within {BODY_S:g} s.", 408)) from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Refused(MALFORMED) from None
+
 
 def _json(body: object, status: int) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type=JSON)
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type=JSON, headers=HEADERS)
 
 
 def _problem(problem: Problem) -> web.Response:
     body = {"type": "about:blank", "status": problem.status, "code": problem.code, "detail": problem.message}
-    return web.Response(body=msgspec.json.encode(body), status=problem.status, content_type=PROBLEM)
+    return web.Response(body=msgspec.json.encode(body), status=problem.status, content_type=PROBLEM, headers=HEADERS)

@@ -17,6 +17,7 @@ import pytest
 from brokers import client, collect, write_users
 
 from ca.keys import SigningKey
+from meter import door as door_module
 from meter.block_clock import BlockClock
 from meter.buffer import ReadingBuffer
 from meter.door import BODY_BYTES_MAX, CONNECTIONS_EACH_MAX, Door
@@ -191,6 +192,41 @@ async def test_samples_over_http(desk: Desk) -> None:
         ("FED", True, 0),
         ("POLLED", False, 0),
     ]
+
+
+HEAD = f"POST /v1/meters/FED/samples HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GARBAGE\r\n\r\n", 400, "REQUEST_MALFORMED"),
+        (b"\x16\x03\x01\x02\0" + bytes(100), 400, "REQUEST_MALFORMED"),
+        (HEAD + b"Content-Length: -5\r\n\r\n", 400, "REQUEST_MALFORMED"),
+        (HEAD + b"A: " + b"x" * 100_000 + b"\r\n\r\n", 400, "REQUEST_MALFORMED"),
+        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 400, "REQUEST_MALFORMED"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", 400, "REQUEST_MALFORMED"),
+        (HEAD + b"Expect: more\r\nContent-Length: 3\r\n\r\nabc", 417, "EXPECTATION_UNKNOWN"),
+        (HEAD + b"Content-Length: 300\r\n\r\nabc", 408, "BODY_TOO_SLOW"),
+        (HEAD.replace(b"POST", b"PUT") + b"\r\n", 405, "VERB_NOT_ALLOWED"),
+    ],
+)
+async def test_what_is_no_request_of_the_doors(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, status: int, code: str
+) -> None:
+    """It was answered in bare text, with the library's version, as a fault of the gateway's own, or never."""
+    monkeypatch.setattr(door_module, "BODY_S", 0.1)
+    async with opened(desk) as session, asyncio.timeout(5):
+        assert session._base_url is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", session._base_url.port)
+        writer.write(request_bytes)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("Content-Length"))
+        told = json.loads(await reader.readexactly(length))
+        writer.close()
+    assert (head.split()[1], told["status"], told["code"]) == (str(status), status, code)
+    assert "application/problem+json" in head
+    assert "aiohttp" not in head
 
 
 async def test_silent_connections_do_not_close_the_door(desk: Desk) -> None:
