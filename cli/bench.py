@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.bench_compare import compare
 from cli.bench_run import run
 
 app = typer.Typer(
@@ -19,3 +20,4 @@ def bench() -> None:
 
 
 app.command()(run)
+app.command()(compare)
