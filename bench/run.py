@@ -70,6 +70,9 @@ class BenchOptions:
     """Of all clients together, in an open loop; None: a closed one."""
     arrivals: Arrivals = Arrivals.CONSTANT
     seed: int = SEED
+    batch_transactions_max: int | None = None
+    pipeline_depth: int | None = None
+    """Of the nodes; None: as the configuration has it."""
 
 
 Say = Callable[[str], None]
@@ -84,7 +87,7 @@ async def run_bench(
 ) -> dict[str, Any]:
     """Measure; the figures by name. ``measuring`` is called when the measured time begins. Ends and removes everything
     that it started."""
-    async with network(options.nodes, NO_PACE, contracts, say, options.couchdb_urls) as cluster:
+    async with network(options.nodes, limits_text(options), contracts, say, options.couchdb_urls) as cluster:
         plans = await admit_clients(cluster, options)
         before = measure_signatures()
         say(f"load for {options.warm_up_s + options.measure_s:g} s")
@@ -102,6 +105,12 @@ async def run_bench(
         "state_databases": databases,
         "state_lag": lags.figures(),
     }
+
+
+def limits_text(options: BenchOptions) -> str:
+    """What the nodes' configuration says of limits."""
+    chosen = {name: getattr(options, name) for name in ("batch_transactions_max", "pipeline_depth")}
+    return NO_PACE + "".join(f"{name} = {value}\n" for name, value in chosen.items() if value is not None)
 
 
 def window_of(options: BenchOptions, start_at_s: float) -> Window:

@@ -6,6 +6,7 @@ import typer
 
 from cli.bench_compare import compare
 from cli.bench_run import run
+from cli.bench_sweep import sweep
 
 app = typer.Typer(
     help="Measure networks of real processes on this machine, against its own signature limit.\n\n"
@@ -20,4 +21,5 @@ def bench() -> None:
 
 
 app.command()(run)
+app.command()(sweep)
 app.command()(compare)

@@ -46,6 +46,12 @@ def run(
         Arrivals, typer.Option(help="With --rate: due at equal distances, or at random ones.")
     ] = Arrivals.CONSTANT,
     seed: Annotated[int, typer.Option(min=0, help="Of the deals, and of random arrivals.")] = SEED,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Transactions of a block at most; as configured if left out.")
+    ] = None,
+    pipeline: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Blocks in agreement at a time; as configured if left out.")
+    ] = None,
     couchdb_url: Annotated[
         list[str] | None, typer.Option(help="Compare state databases: a CouchDB for each node, given once a node.")
     ] = None,
@@ -85,7 +91,16 @@ def run(
     """
     urls = tuple(couchdb_url or ())
     options = BenchOptions(
-        nodes, clients, outstanding, warm_up, seconds, rate_tx_per_s=rate, arrivals=arrivals, seed=seed
+        nodes,
+        clients,
+        outstanding,
+        warm_up,
+        seconds,
+        rate_tx_per_s=rate,
+        arrivals=arrivals,
+        seed=seed,
+        batch_transactions_max=batch,
+        pipeline_depth=pipeline,
     )
     if urls and len(urls) != nodes:
         fail(COMMAND, f"--couchdb-url is to be given {nodes} times, once for each node", 2)
