@@ -12,6 +12,7 @@ import msgspec
 from sdk import wire
 from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.streams import HEARTBEAT_S, PROBLEM, StreamEvent, StreamParams
+from sdk.unreached import why_unreached
 
 SILENCE_S = 3 * HEARTBEAT_S
 """A node that streams is never silent for so long."""
@@ -78,7 +79,7 @@ async def websocket_events(
                 endpoint + path, ssl=tls if tls is not None else True, max_msg_size=MESSAGE_BYTES_MAX
             )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise TransportError(f"{endpoint}: {type(error).__name__}: {error}") from None
+        raise TransportError(f"{endpoint}: {why_unreached(error)}") from None
     try:
         await socket.send_str(msgspec.json.encode(request).decode())
         while True:

@@ -17,6 +17,7 @@ from sdk.methods import VERSION_PATH, Method, NodeStatus, Nothing, P, R, Submiss
 from sdk.socket_connection import ANSWER_BYTES_MAX, IN_FLIGHT_MAX, SocketConnection
 from sdk.streaming import CREDIT_SHARE, STREAMS_PATH, Events, StreamRequest, read_reply, websocket_events
 from sdk.streams import StreamParams
+from sdk.unreached import why_unreached
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
@@ -86,7 +87,7 @@ class HttpTransport:
                 data = await _read_bounded(response.content)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransportError(f"{self.endpoint}: {type(error).__name__}: {error}") from None
+            raise TransportError(f"{self.endpoint}: {why_unreached(error)}") from None
         return self._answer(method, status, data)
 
     def _answer(self, method: Method[P, R], status: int, data: bytes) -> R:

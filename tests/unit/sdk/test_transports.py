@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from api.socket import Handler, SocketServer
 from sdk import methods, transports, wire
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import Nothing
+from sdk.streams import StreamParams
 from sdk.transports import HttpTransport, SocketTransport, connect
 
 SIGNER = "ab" * 32
@@ -35,6 +37,20 @@ async def test_an_endpoint_says_which_transport() -> None:
         assert isinstance(connect(endpoint), HttpTransport)
     for endpoint in ("unix:/tmp/x", "tls://h:1"):
         assert isinstance(connect(endpoint), SocketTransport)
+
+
+async def test_who_is_not_reached_is_told_as_the_system_says_it() -> None:
+    """The library's own text had a TLS context in it, as an object with its address."""
+    trusting = ssl.create_default_context()
+    for endpoint in ("http://127.0.0.1:1", "https://127.0.0.1:1"):
+        transport = HttpTransport(endpoint, trusting)
+        with pytest.raises(TransportError, match=r"Cannot connect: .*Connect call failed") as caught:
+            await transport.call(methods.STATUS, Nothing())
+        assert "object at" not in str(caught.value)
+        with pytest.raises(TransportError, match=r"Cannot connect: .*Connect call failed") as caught:
+            await anext(transport.stream(StreamParams(topics=("blocks",))))
+        assert "object at" not in str(caught.value)
+        await transport.close()
 
 
 # ------------------------------------------------------------------------------------------------- REST
