@@ -97,20 +97,27 @@ def serve(
         load_policy(directory)
         names = tuple(dict.fromkeys((*(name or ()), *(() if host in ("0.0.0.0", "::") else (host,)), "localhost")))
         shown = ServerCertificate(directory, authority, names, passphrase)
+        asked = [] if trusted is None else _nodes_of(node or [], trusted, authority)
     follow_leash()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     with refusals(), asyncio.Runner(loop_factory=event_loop_factory()) as run:
-        run.run(_serve(authority, shown, host, port, node or [], trusted))
+        run.run(_serve(authority, shown, host, port, asked))
+
+
+def _nodes_of(urls: list[str], genesis: Genesis, authority: Authority) -> list[AsyncClient]:
+    """Whom the CA asks which certificates are revoked; ``genesis`` is what their proofs are checked against."""
+    tls = tls_of((*genesis.roots, authority.root_der), None, None)
+    try:
+        return [AsyncClient([connect(url, tls)], genesis) for url in urls]
+    except ValueError as error:
+        fail(str(error), 2)
 
 
 async def _serve(
-    authority: Authority, shown: ServerCertificate, host: str, port: int, nodes: list[str], genesis: Genesis | None
+    authority: Authority, shown: ServerCertificate, host: str, port: int, nodes: list[AsyncClient]
 ) -> None:
-    """``genesis``: what the nodes' proofs of revocations are checked against; None to ask no node."""
-    chain = None
-    if genesis is not None:
-        tls = tls_of((*genesis.roots, authority.root_der), None, None)
-        chain = ChainRevocations([AsyncClient([connect(url, tls)], genesis) for url in nodes])
+    """``nodes``: who is asked for revocations; none: nobody is."""
+    chain = ChainRevocations(nodes) if nodes else None
     service, stop = CaService(authority, OwnOffice(authority), chain), asyncio.Event()
     for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

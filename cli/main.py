@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -52,6 +53,15 @@ class Shelf(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         failing.wants_json.set("--json" in args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """What no command has foreseen of the system's own refusals is told as others are."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever reads our output has gone, and is told nothing
+            failing.fail("wattq", str(error), 2)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(COMMANDS) + sorted(GROUPS)

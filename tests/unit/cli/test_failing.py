@@ -9,6 +9,7 @@ import pytest
 from ledgers import ALICE, GENESIS
 from typer.testing import CliRunner
 
+from ca.authority import Authority
 from cli.failing import CODED
 from cli.main import app
 from ledger.genesis import write_genesis
@@ -65,6 +66,27 @@ def test_a_file_that_is_not_there_is_told_without_a_number_of_the_system(home: P
     """It was told as [Errno 2], and nothing about what to do."""
     _, error, _ = told(home, *words.split())
     assert error["message"].startswith(sentence.replace("HOME", str(home)))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("ca serve -d HOME/ca --node nonsense --genesis HOME/genesis.json", "an endpoint starts with http://"),
+        ("ca serve -d HOME/ca --port 1 --node tls://x --genesis HOME/genesis.json", "HOST:PORT"),
+        ("init HOME/none/cluster.toml --json", "No such file or directory"),
+        ("mqtt list LONG --json", "File name too long"),
+        ("ca list -d LONG --json", "File name too long"),
+        ("ca key LONG --json", "File name too long"),
+    ],
+)
+def test_what_no_command_can_use_is_told_in_a_sentence(home: Path, words: str, sentence: str) -> None:
+    """It ended in a stack trace."""
+    Authority.init(home / "ca", "Grid North")
+    command = words.replace("HOME", str(home)).replace("LONG", "x" * 300).split()
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, sentence in result.stderr) == (2, True), result.stderr
+    if "--json" in command:
+        assert json.loads(result.stdout)["error"]["code"] == "ARGUMENTS_INVALID"
 
 
 def test_who_waits_for_an_operator_is_told_the_registration(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
