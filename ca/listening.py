@@ -110,9 +110,9 @@ class Listener:
             listening.setblocking(False)
             listening.bind(address)
             listening.listen(BACKLOG)
-        except OSError:
+        except OSError as error:
             listening.close()
-            raise
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
         self._start(self._accept(listening))
         return int(listening.getsockname()[1])
 

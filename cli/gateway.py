@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -37,13 +38,26 @@ def gateway(config: Annotated[Path, typer.Option(help="The gateway's TOML file; 
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        asyncio.run(run_gateway(load_gateway(config), config))
+        with alone():
+            asyncio.run(run_gateway(load_gateway(config), config))
     except (ProfileError, GenesisInvalid, InvalidKey, ValueError) as error:
         typer.echo(f"wattq gateway: {error}", err=True)
         raise typer.Exit(2) from None
     except (MeterError, OSError) as error:
         typer.echo(f"wattq gateway: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Tasks that run together fail as a group: of what is in it, the first is what ended the gateway."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
 
 
 async def run_gateway(configuration: GatewayConfiguration, path: Path) -> None:

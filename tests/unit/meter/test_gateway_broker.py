@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import time
 from pathlib import Path
 
+import pytest
 from brokers import client, write_users
 from ledgers import GENESIS
 from network import free_ports, until
+from typer.testing import CliRunner
 
 from ca.keys import SigningKey
 from cli.gateway import run_gateway
+from cli.main import app
 from ledger.genesis import write_genesis
+from meter.buffer import ReadingBuffer
 from meter.configuration import load_gateway
 
 TEXT = """
@@ -29,6 +35,38 @@ source = "scada"
 rated_power_w = 12000
 """
 WITHIN_S = 30.0
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("broker", "PORT"),
+        ("door", "PORT"),
+        ("buffer", "in use by another process"),
+        ("damaged buffer", "not a reading buffer"),
+    ],
+)
+def test_a_gateway_that_cannot_begin_says_why_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, why: str
+) -> None:
+    """It ended in the stack traces of a group of tasks, and the reason was somewhere in them."""
+    monkeypatch.setenv("WATTQ_GATEWAY_TOKEN", "a token of some length")
+    path = tmp_path / "gateway.toml"
+    write_genesis(tmp_path / "genesis.json", GENESIS)
+    SigningKey.generate().save(tmp_path / "gateway.key")
+    (free,) = free_ports(1)
+    with contextlib.ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1] if what in ("broker", "door") else free
+        path.write_text(TEXT.format(port=port).replace("[broker]", "[door]" if what == "door" else "[broker]"))
+        if what == "buffer":
+            held.callback(ReadingBuffer(tmp_path / "readings.buffer").close)
+        if what == "damaged buffer":
+            (tmp_path / "readings.buffer").write_bytes(b"something else")
+        told = CliRunner().invoke(app, ["gateway", "--config", str(path)])
+    assert told.exit_code == 1, told.output
+    sentence = told.stderr.splitlines()[-1]
+    assert sentence.startswith("wattq gateway: ")
+    assert why.replace("PORT", str(port)) in sentence
 
 
 async def test_a_gateway_alone_takes_samples_by_a_broker_of_its_own(tmp_path: Path) -> None:
