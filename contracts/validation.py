@@ -26,7 +26,7 @@ from contracts.rules.auctions import auctions
 from contracts.rules.books import books
 from contracts.rules.certificates import certificates
 from contracts.rules.changes import Changes, Violation
-from contracts.rules.consents import consent, people
+from contracts.rules.consents import consent
 from contracts.rules.deadlines import deadlines
 from contracts.rules.deliveries import deliveries, readings
 from contracts.rules.disputes import disputes
@@ -35,9 +35,11 @@ from contracts.rules.fills import fills
 from contracts.rules.holds import holds
 from contracts.rules.money import money
 from contracts.rules.offers import consents
+from contracts.rules.people import people
 from contracts.rules.shapes import types
 from contracts.rules.signatures import policies
 from contracts.rules.signed import signed
+from contracts.rules.standing import standing
 from contracts.rules.terms import terms
 from contracts.rules.trades import trades
 from ledger.execution import DEADLINE_PREFIX, Call, CallResult
@@ -169,7 +171,8 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 RULES = (
     _namespace, _sizes, _constitution, money, terms, energy, trades, consents, fills, deliveries, readings, disputes,
-    adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, types, holds,
+    adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, types,
+    standing, holds,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS, SHARES
 from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, is_decided, terms_of
-from contracts.rules.trades import OWED, PAID, owed
+from contracts.rules.trades import OWED, PAID, fees_of, owed
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -64,7 +64,7 @@ def undisputed(trade: Value, delivered_wh: int) -> list[int]:
     frozen = trade["buyer_disputed"]
     below = trade["amount"] - frozen
     if frozen and amount > below:
-        grid_below, fee_below = (trade[name] * below // trade["amount"] for name in ("grid_amount", "fee"))
+        grid_below, fee_below = fees_of(trade, below)
         grid_amount = grid_below + max(0, grid_amount - trade["grid_amount"])
         fee = fee_below + max(0, fee - trade["fee"])
         amount = max(below, amount - frozen)

@@ -51,6 +51,8 @@ STEPS: dict[tuple[str, str], frozenset[str]] = {
 ENDS = {"screen": ("barred", "full"), "fill": ("open", "filled", "full"), "rest": ("expired",)}
 """What becomes of an order in a stage that touches orders."""
 MISSING = object()
+AHEAD_MAX = 672
+"""Intervals that trade: a week's."""
 
 
 def auctions(call: Call, changes: Changes) -> Violation | None:
@@ -90,7 +92,7 @@ def _is_lawful(call: Call, changes: Changes, key: str, entered: Counter[str]) ->
     if new is None or key != RUNS + _place(new):
         return False
     if old is None:
-        return _is_opened(new, changes) and bool(new["orders"] == entered[_place(new)])
+        return _is_opened(call, new, changes) and bool(new["orders"] == entered[_place(new)])
     if call.kind == "transaction":
         return bool(old["stage"] == "open" and new == {**old, "orders": old["orders"] + entered[_place(new)]})
     if call.kind == "migrate":
@@ -100,7 +102,7 @@ def _is_lawful(call: Call, changes: Changes, key: str, entered: Counter[str]) ->
     return DEADLINES[call.function](call, changes, old, new)
 
 
-def _is_opened(run: Value, changes: Changes) -> bool:
+def _is_opened(call: Call, run: Value, changes: Changes) -> bool:
     """On its product's terms and the parameters in force, cleared as the gate closes."""
     product = changes.current(PRODUCTS + run["product"])
     clear_ms = run["interval"] * INTERVAL_MS - changes.current(GATE_CLOSURE)["value"] * 1_000
@@ -112,7 +114,10 @@ def _is_opened(run: Value, changes: Changes) -> bool:
         "entry_ms": clear_ms - changes.current(REVEAL)["value"] * 1_000,
         "clear_ms": clear_ms,
     }
-    return bool(run == terms)
+    in_time = (
+        call.block_time_ms < terms["entry_ms"] and run["interval"] <= call.block_time_ms // INTERVAL_MS + AHEAD_MAX
+    )
+    return bool(run == terms and in_time)
 
 
 # ------------------------------------------------------------------------------------------- who stands where

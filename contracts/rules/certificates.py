@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from contracts.rules.changes import Changes, Violation
 from contracts.rules.deliveries import READINGS, is_usable
 from ledger.execution import Call
-from ledger.values import Value
+from ledger.values import Value, decode_value
 
 CERTIFICATES, MINTED = "origin/certificate/", "origin/minted/"
+CERTIFICATES_MAX = 100
 PARTS_FIRST, PARTS_LATER = 36, 1
 """How many parts may come off what is minted of an interval at first, and later."""
 
@@ -40,7 +41,7 @@ def certificates(call: Call, changes: Changes) -> Violation | None:
         mints = after > before
         if mints and not _is_minted(fresh[place], reading, changes.old(MINTED + place)):
             return Violation.CERTIFICATE
-        if after < before and call.contract != "settlement":
+        if after < before and (call.contract != "settlement" or not _are_cut(changes, place, before - after)):
             return Violation.CERTIFICATE
     return None
 
@@ -64,6 +65,20 @@ def _is_minted(fresh: list[Value], reading: Value, before: Value) -> bool:
     return [[new["owner"], new["status"], new["purpose"]] for new in fresh] == [
         [reading["owner"], "active", ""]
     ] and all(new["parts"] == parts for new in fresh)
+
+
+def _are_cut(changes: Changes, place: str, excess_wh: int) -> bool:
+    """What was made last loses its energy first, and what was claimed only after all that is active."""
+    known = changes.base.scan(f"{CERTIFICATES}{place}/", "", CERTIFICATES_MAX)
+    rows = [(key, decode_value(entry.value)) for key, entry in reversed(known)]
+    for status in ("active", "claimed"):
+        for key, record in rows:
+            if record["status"] == status:
+                lost_wh = min(excess_wh, record["energy_wh"])
+                excess_wh -= lost_wh
+                if changes.current(key)["energy_wh"] != record["energy_wh"] - lost_wh:
+                    return False
+    return excess_wh == 0
 
 
 def _is_kept(call: Call, old: Value, new: Value) -> bool:

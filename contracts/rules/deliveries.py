@@ -8,6 +8,8 @@ from ledger.values import Value
 
 SHARES, READINGS = "settlement/share/", "settlement/reading/"
 ADJUSTMENTS, SUPERSEDED = "settlement/adjustment/", "settlement/superseded/"
+INTERVAL_MS, NUMBER_BOUND, CORRECTIONS_MAX = 900_000, 2**53, 9
+QUALITIES = frozenset({"good", "estimated", "stale", "suspect", "missing"})
 SHARES_MAX = 101
 """One more than a meter's interval has trades."""
 
@@ -25,6 +27,8 @@ def readings(call: Call, changes: Changes) -> Violation | None:
         meter = changes.current("registry/meter/" + place.rpartition("/")[0])
         if new is None or f"{new['meter']}/{new['interval']:010d}" != place or meter["gateway"] not in call.signers:
             return Violation.READING
+        if not _is_sound(call, new):
+            return Violation.READING
         if old is None:
             if new["correction"] != 0:
                 return Violation.READING
@@ -38,6 +42,14 @@ def readings(call: Call, changes: Changes) -> Violation | None:
         if changes.old(key) is not None:
             return Violation.READING
     return None
+
+
+def _is_sound(call: Call, reading: Value) -> bool:
+    """Of an interval that is over, with numbers and a quality that there are."""
+    over = (reading["interval"] + 1) * INTERVAL_MS <= call.block_time_ms
+    numbers = [reading[name] for name in ("epoch", "sequence", "import_wh", "export_wh")]
+    sound = all(0 <= number < NUMBER_BOUND for number in numbers) and reading["quality"] in QUALITIES
+    return bool(over and sound and reading["correction"] <= CORRECTIONS_MAX)
 
 
 def deliveries(call: Call, changes: Changes) -> Violation | None:
@@ -54,15 +66,18 @@ def deliveries(call: Call, changes: Changes) -> Violation | None:
     # A share that is new delivers nothing yet, so that a trade costs no look at all the others of its interval.
     places = {key[len(SHARES) :].rpartition("/")[0] for key in shares if changes.old(key) is not None}
     places |= {key[len(READINGS) :] for key in changes.below(READINGS)}
-    return None if all(_is_shared_out(changes, place) for place in sorted(places)) else Violation.DELIVERY
+    return None if all(_is_shared_out(call, changes, place) for place in sorted(places)) else Violation.DELIVERY
 
 
-def _is_shared_out(changes: Changes, place: str) -> bool:
-    """A usable reading goes to the trades in their order, each gets all it can; without one, nothing was delivered."""
+def _is_shared_out(call: Call, changes: Changes, place: str) -> bool:
+    """A usable reading goes to the trades in their order, each gets all it can; without one, nothing was delivered, as
+    the metering deadline finds."""
     reading = changes.current(READINGS + place)
     rows = sorted(changes.rows(f"{SHARES}{place}/", SHARES_MAX))
     if not is_usable(reading):
-        return not any(share[1] for _, share in rows)
+        proposed = [key for key, share in rows if share[1] is not None]
+        known = call.kind == "deadline" or all(changes.old(key)[1] is not None for key in proposed)
+        return known and not any(share[1] for _, share in rows)
     left_wh = reading["export_wh"]
     for _, (energy_wh, delivered_wh, _) in rows:
         if delivered_wh != min(energy_wh, left_wh):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.signatures import ARBITER, PARTIES, has_signed
+from ledger.authentication import authenticate
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -52,8 +53,10 @@ def _continues(call: Call, old: Value, new: Value, trade: Value, changes: Change
     if old["status"] != "open" or any(old[name] != new[name] for name in TERMS):
         return False
     named = changes.current(ARBITER)
-    if new["arbiter"] not in (old["arbiter"], "" if named is None else named["signer"]):
-        return False
+    if new["arbiter"] != old["arbiter"]:
+        replaced = authenticate(changes.base, old["arbiter"], ("arbiter",), call.block_time_ms) is not None
+        if not replaced or new["arbiter"] != ("" if named is None else named["signer"]):
+            return False
     votes = new["votes"]
     for voter, vote in votes.items():
         if vote == old["votes"][voter]:

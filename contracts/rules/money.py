@@ -8,7 +8,7 @@ from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS
 from contracts.rules.disputes import DISPUTES
 from contracts.rules.signatures import POLICIES, are_two_operators, has_signed
-from contracts.rules.trades import PAID
+from contracts.rules.trades import PAID, fees_of
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -90,16 +90,11 @@ def _adjusted(changes: Changes) -> Counter[str]:
 
 def _pay_part(moved: Counter[str], trade: Value, before: int, paid: int) -> None:
     """The buyer's debt, paid further from ``before`` to ``paid``; both fees in proportion, rounded down."""
-    grid_part = _part(trade, "grid_amount", paid) - _part(trade, "grid_amount", before)
-    fee_part = _part(trade, "fee", paid) - _part(trade, "fee", before)
+    grid_part, fee_part = (now - then for now, then in zip(fees_of(trade, paid), fees_of(trade, before), strict=True))
     moved[trade["buyer"]] -= paid - before
     moved[trade["seller"]] += paid - before - grid_part - fee_part
     moved[GRID] += grid_part
     moved[BALANCING] += fee_part
-
-
-def _part(trade: Value, name: str, paid: int) -> int:
-    return int(trade[name] if paid == trade["amount"] else trade[name] * paid // trade["amount"])
 
 
 def _pay_penalty(moved: Counter[str], trade: Value, paid: int) -> None:

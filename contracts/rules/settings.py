@@ -9,7 +9,7 @@ from contracts.rules.changes import Changes
 from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
 from contracts.rules.fills import GRID_FEES
 from contracts.rules.signatures import ARBITER, POLICIES
-from contracts.rules.terms import PRODUCTS, ZONES
+from contracts.rules.terms import ENERGY_MAX, PRICE_MAX, PRODUCTS, ZONES
 from ledger.authentication import ROOT_PREFIX, USER_PREFIX
 from ledger.epochs import NEXT_KEY
 from ledger.execution import Call
@@ -17,6 +17,10 @@ from ledger.upgrades import CONTRACT_PREFIX, UPGRADE_PREFIX
 from ledger.values import Value
 
 PARAMETERS, REVOKED, CHANNELS = "governance/parameter/", "governance/revoked/", "channels/"
+
+OTHER_MAX, UNTRADED_MS = 2**53 - 1, 605_700_000
+"""The greatest of what has no bound of its own; a week and a quarter of an hour."""
+GREATEST = {"_permille": 1_000, "_s": 31_622_400, "_price": PRICE_MAX, "_wh_min": ENERGY_MAX}
 
 Fields = dict[str, str]
 """A record's fields, and the arguments that they are."""
@@ -49,12 +53,30 @@ def _set(call: Call, args: Value, changes: Changes, key: str) -> bool:
     function, place, fields = SET[group]
     if call.function != function or key != place.format(**args):
         return False
+    if group == PARAMETERS and (old is None or not 0 <= new["value"] <= greatest(args["name"])):
+        return False
     if group == POLICIES and new is None:
         return bool([args["keys"], args["threshold"]] == [[], 0])
-    if group == GRID_FEES and new["before"] != (0 if old is None else old["fee"]):
+    if group == GRID_FEES and not _is_fee_lawful(call, old, new):
+        return False
+    if group == PRODUCTS and not (0 <= new["grid_fee"] <= PRICE_MAX and new["ties"] in ("time", "pro rata")):
         return False
     zones = {*new["zones"], *([] if old is None else old["zones"])} if group == PRODUCTS else set()
     return carries(new, args, fields) and all(ZONES + zone in changes.raw for zone in zones)
+
+
+def greatest(name: str) -> int:
+    """What a parameter may be at most (market rules, "Governance")."""
+    return next((most for ending, most in GREATEST.items() if name.endswith(ending)), OTHER_MAX)
+
+
+def _is_fee_lawful(call: Call, old: Value, new: Value) -> bool:
+    """It falls only where nothing is traded yet, and changes once at a time."""
+    before, changed_ms = (0, 0) if old is None else (old["fee"], old["from_ms"])
+    if new["before"] != before or not 0 <= new["fee"] <= PRICE_MAX or not 0 <= new["from_ms"] <= OTHER_MAX:
+        return False
+    soon = new["fee"] < before and new["from_ms"] < call.block_time_ms + UNTRADED_MS
+    return bool(changed_ms <= call.block_time_ms and not soon)
 
 
 def _upgrade(call: Call, args: Value, changes: Changes, key: str) -> bool:

@@ -93,6 +93,14 @@ def owed(trade: Value, delivered_wh: int) -> list[int]:
     return [amount, grid_amount, fee, (trade["energy_wh"] - delivered_wh) * trade["imbalance_price"] // 1000]
 
 
+def fees_of(trade: Value, paid: int) -> tuple[int, int]:
+    """The grid's part and the market's fee of so much of the buyer's debt: the grid's of all of it, the market's of
+    what that leaves, so that whatever more is paid never leaves the seller less."""
+    grid_part = trade["grid_amount"] * paid // trade["amount"] if paid else 0
+    rest, rest_in_all = paid - grid_part, trade["amount"] - trade["grid_amount"]
+    return grid_part, trade["fee"] * rest // rest_in_all if rest else 0
+
+
 def _is_signed(call: Call, old: Value, new: Value, changes: Changes) -> bool:
     metered_now = old is not None and old["status"] == "matched"
     usable = metered_now and is_usable(changes.current(READINGS + place_of(new)))

@@ -147,6 +147,7 @@ def result(product: str, interval: int):
 
 def joined(meter, interval):
     """The auction of the meter's zone, opened by whoever comes first, with one more order."""
+    require(block_time() < interval * INTERVAL_MS, "AUCTION_CLOSED", "This interval has begun, or is over.")
     bound = peek("registry", "meter/" + meter)
     require(bound is not None, "NOT_FOUND", "There is no such meter.")
     require(bound["owner"] == caller(), "NOT_YOUR_METER", "The meter is bound to somebody else.")

@@ -411,18 +411,26 @@ def end(record):
 
 def pay_part(record, before, paid, entries):
     """Entries that pay the buyer's debt further, from `before` to `paid`, both fees in proportion."""
-    grid_part = part(record, "grid_amount", paid) - part(record, "grid_amount", before)
-    fee_part = part(record, "fee", paid) - part(record, "fee", before)
+    now = fees_of(record, paid)
+    then = fees_of(record, before)
+    grid_part = now[0] - then[0]
+    fee_part = now[1] - then[1]
     entries.append([record["buyer"], 0, before - paid])
     entries.append([record["seller"], paid - before - grid_part - fee_part, 0])
     entries.append([GRID, grid_part, 0])
     entries.append([BALANCING, fee_part, 0])
 
 
-def part(record, name, paid):
-    if paid == record["amount"]:
-        return record[name]
-    return record[name] * paid // record["amount"]
+def fees_of(record, paid):
+    """[grid's part, market's fee] of so much of the buyer's debt, rounded down: the grid's of all of it, the market's
+    of what that leaves, so that whatever more is paid never leaves the seller less."""
+    grid_part = 0
+    fee = 0
+    if paid > 0:
+        grid_part = record["grid_amount"] * paid // record["amount"]
+    if paid > grid_part:
+        fee = record["fee"] * (paid - grid_part) // (record["amount"] - record["grid_amount"])
+    return [grid_part, fee]
 
 
 def pay_penalty(record, paid, entries):
@@ -663,8 +671,9 @@ def undisputed(trade, delivered):
     below = trade["amount"] - frozen
     if frozen > 0 and due[0] > below:
         due[0] = max(below, due[0] - frozen)
-        due[1] = part(trade, "grid_amount", below) + max(0, due[1] - trade["grid_amount"])
-        due[2] = part(trade, "fee", below) + max(0, due[2] - trade["fee"])
+        fees = fees_of(trade, below)
+        due[1] = fees[0] + max(0, due[1] - trade["grid_amount"])
+        due[2] = fees[1] + max(0, due[2] - trade["fee"])
     frozen = trade["seller_disputed"]
     due[3] = max(min(due[3], trade["penalty"] - frozen), due[3] - frozen)
     return due

@@ -39,8 +39,8 @@ export function paidGain(trade, disputes, side) {
   }
   const paid = big(trade.amount) - withheld.buyer;
   if (side === "buyer") return -paid;
-  const fees = feePart(trade, "grid_amount", paid) + feePart(trade, "fee", paid);
-  return paid - fees - (big(trade.penalty) - withheld.seller);
+  const fees = feesOf(trade, paid);
+  return paid - fees.grid - fees.market - (big(trade.penalty) - withheld.seller);
 }
 
 /** What an adjustment brings a side, negative if it costs it. */
@@ -84,8 +84,11 @@ export function adjustmentBar(adjustment, trade, earlier) {
   return !["settled", "disputed"].includes(trade.status) || open ? "EARLIER_OPEN" : "";
 }
 
-/** What is paid of a part of the amount: the part of a fee, rounded down. */
-export function feePart(trade, name, paid) {
-  const all = big(trade.amount);
-  return big(paid) === all ? big(trade[name]) : (big(trade[name]) * big(paid)) / all;
+/** The grid's part and the market's fee of so much of the buyer's debt, rounded down: the grid's of all of it, the
+    market's of what that leaves. */
+export function feesOf(trade, paid) {
+  const part = big(paid);
+  const grid = part > 0n ? (big(trade.grid_amount) * part) / big(trade.amount) : 0n;
+  const rest = part - grid;
+  return { grid, market: rest > 0n ? (big(trade.fee) * rest) / (big(trade.amount) - big(trade.grid_amount)) : 0n };
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order, expected
-from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE, Market
+from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE, START_INTERVAL, Market
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -679,3 +679,14 @@ def test_a_sealed_orders_meter_may_move_to_another_zone_before_it_is_revealed() 
     market.bind("m-sol", "sol", CAPACITY_W, "elsewhere")
     market.chain.time_ms = market.entry_ms
     market.ok("auction", "reveal_order", revealing(sealed, order), "sol")
+
+
+@pytest.mark.parametrize("interval", [-1, 0, START_INTERVAL])
+@pytest.mark.parametrize("function", ["place_order", "seal_order"])
+def test_nobody_enters_the_auction_of_an_interval_that_has_begun(function: str, interval: int) -> None:
+    """One below 0 ended as a fault of the contract's types."""
+    market = AuctionMarket()
+    args: dict[str, Any] = {**market.entry(Order("ask", "sol", 10, 5)), "interval": interval}
+    if function == "seal_order":
+        args = {"meter": "m-sol", "interval": interval, "commitment": "0" * 64}
+    assert market.code("auction", function, args, "sol") == "AUCTION_CLOSED"

@@ -233,3 +233,24 @@ def test_what_is_disputed_stays_frozen_where_the_arbiter_stands_in(market: Marke
     assert (market.trade(trade)["status"], market.held("bea")) == ("disputed", 50_000)
     assert resolve(market, name, 0, "bea", "ada")
     assert market.trade(trade)["status"] == "settled"
+
+
+def test_a_decision_never_takes_from_the_seller() -> None:
+    """Both fees of a part were rounded by themselves: one micro-currency more could cost the seller one, who had none,
+    and so the dispute could not be decided."""
+    market = Market({"fee_permille": 1_000, "imbalance_price": 0})
+    market.chain.user("arb", "arbiter")
+    market.ok("registry", "set_arbiter", {"user": "arb"}, "op1", "op2")
+    fee = {"from_zone": "z", "to_zone": "z", "fee": 500, "from_ms": 0}
+    market.ok("governance", "set_grid_fee", fee, "op1", "op2")
+    trade = market.take(market.offer("sol", energy_wh=2, price=500, lot_wh=1), 2)
+    market.to_end()
+    market.read("sol", 2)
+    dispute = market.ok("settlement", "dispute", {"trade": trade, "amount": 1, "reason": ""}, "bea")
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    available, _ = market.account("sol")
+    market.ok("credit", "transfer", {"account": "sol", "to": "bob", "amount": available}, "sol")
+    for who in ("sol", "arb"):
+        market.ok("settlement", "resolve", {"dispute_id": dispute, "paid": 1}, who)
+    assert market.trade(trade)["status"] == "settled"
+    assert (market.account("sol"), market.held("bea")) == ((0, 0), 0)

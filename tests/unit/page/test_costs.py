@@ -12,8 +12,7 @@ from page_calls import Call, page_calls
 
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.rules.holds import _offer, _trade
-from contracts.rules.money import _part
-from contracts.rules.trades import owed
+from contracts.rules.trades import fees_of, owed
 
 pytestmark = pytest.mark.needs("node")
 DRAWS = 1_000
@@ -83,10 +82,12 @@ def test_parts_of_fees_are_what_the_rules_say() -> None:
     expected = []
     for _ in range(DRAWS):
         amount = drawn.randint(1, 10**15)
-        trade = {"amount": amount, "fee": drawn.randint(0, amount)}
-        paid = drawn.choice([amount, drawn.randint(0, amount)])
-        calls.append(("rules/settlement.js", "feePart", [{name: str(trade[name]) for name in trade}, "fee", str(paid)]))
-        expected.append(_part(trade, "fee", paid))
+        grid_amount = drawn.choice([0, amount, drawn.randint(0, amount)])
+        trade = {"amount": amount, "grid_amount": grid_amount, "fee": drawn.randint(0, amount - grid_amount)}
+        paid = drawn.choice([0, amount, drawn.randint(0, amount)])
+        calls.append(("rules/settlement.js", "feesOf", [{name: str(trade[name]) for name in trade}, str(paid)]))
+        grid, market = fees_of(trade, paid)
+        expected.append({"grid": grid, "market": market})
     assert page_calls(calls) == expected
 
 

@@ -1,0 +1,341 @@
+"""What a contract asks before it writes, the validation module asks again: a machine that ran on a state of its own, or
+ran another call than was signed, gets nothing through."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import pytest
+from contract_market import PRICE, Market
+from governed import ROOT_DER, START_MS, certificate
+from lies import OtherState, verdict
+
+from ca.keys import SigningKey
+from contracts.validation import Violation
+from ledger.values import decode_value, encode_value
+
+USER, METER = "registry/user/", "registry/meter/"
+
+
+@pytest.fixture
+def market() -> Market:
+    market = Market()
+    market.chain.user("arb", "arbiter")
+    market.chain.user("ann", "prosumer")
+    market.ok("registry", "set_arbiter", {"user": "arb"}, "op1", "op2")
+    return market
+
+
+# --------------------------------------------------------------------------------------------------- orders
+
+
+@pytest.mark.parametrize(
+    ("signed", "ran", "asked_wh"), [("ioc", "limit", 0), ("fok", "limit", 10), ("fok", "ioc", 10), ("limit", "ioc", 0)]
+)
+def test_an_order_is_executed_as_it_was_signed(market: Market, signed: str, ran: str, asked_wh: int) -> None:
+    if asked_wh:
+        market.order("ask", "sol", asked_wh, PRICE)
+    args = market.order_args("bid", "bea", 1_000, PRICE, signed)
+    call = ("market", "place_order", {**args, "execution": ran})
+    assert verdict(market, call, ("bea",), said=("place_order", args)) == Violation.STANDING
+
+
+def test_a_listing_is_taken_in_whole_lots(market: Market) -> None:
+    listing = market.offer(energy_wh=1_000, lot_wh=1_000)
+    key = f"market/listing/{listing}"
+
+    def forge(writes: dict[str, bytes | None]) -> None:
+        for name in list(writes):
+            value = decode_value(writes[name] or b"\xc0")
+            if name == key:
+                writes[name] = encode_value({**value, "lot_wh": 1_000})
+            elif name.startswith("market/offer/") and value is not None:
+                writes[name] = encode_value([*value[:2], 1_000, value[3]])
+
+    call = ("market", "take_listing", market.taking_args(listing, 1))
+    found = verdict(market, call, ("bea",), lambda state: state.change(key, lot_wh=1), forge=forge)
+    assert found == Violation.STANDING
+
+
+@pytest.mark.parametrize("function", ["place_order", "post_listing", "take_listing"])
+def test_what_is_offered_or_taken_is_a_multiple_of_the_least_energy(market: Market, function: str) -> None:
+    listing = market.offer(energy_wh=1_000, lot_wh=1)
+    market.ok("governance", "set_parameter", {"name": "order_wh_min", "value": 100}, "op1", "op2")
+    args: dict[str, Any] = {
+        "place_order": market.order_args("ask", "sol", 1, PRICE), "post_listing": market.listing_args(energy_wh=150),
+        "take_listing": market.taking_args(listing, 1),
+    }[function]  # fmt: skip
+    signer = "bea" if function == "take_listing" else "sol"
+    call = ("market", function, args)
+    found = verdict(market, call, (signer,), lambda state: state.change("governance/parameter/order_wh_min", value=1))
+    assert found == Violation.STANDING
+
+
+# ------------------------------------------------------------------------------------------------- standing
+
+
+@pytest.mark.parametrize("who", ["owner", "meter"])
+@pytest.mark.parametrize("function", ["take_listing", "place_order", "accept"])
+def test_nothing_is_traded_with_who_or_what_is_suspended(market: Market, function: str, who: str) -> None:
+    listing = market.offer(energy_wh=1_000, lot_wh=1)
+    market.order("ask", "sol", 10, PRICE)
+    offer = {"to": "bea", "side": "ask", "meter": "m-sol", "interval": market.interval, "energy_wh": 9, "price": PRICE}
+    offered = market.ok("offers", "propose", offer, "sol")
+    if who == "owner":
+        market.ok("registry", "suspend", {"user": "sol", "reason": "x"}, "op1")
+        key = USER + "sol"
+    else:
+        market.ok("registry", "suspend_meter", {"meter": "m-sol", "reason": "x"}, "op1")
+        key = METER + "m-sol"
+    call: tuple[str, str, dict[str, Any]] = {
+        "take_listing": ("market", function, market.taking_args(listing, 10)),
+        "place_order": ("market", function, market.order_args("bid", "bea", 10, PRICE)),
+        "accept": ("offers", function, {"offer": offered, "meter": "m-bea"}),
+    }[function]
+    assert verdict(market, call, ("bea",), lambda state: state.change(key, suspended=False)) == Violation.STANDING
+
+
+@pytest.mark.parametrize(
+    ("who", "side"), [("bea", "ask"), ("sol", "bid")]
+)  # fmt: skip
+def test_who_offers_may_act_on_that_side(market: Market, who: str, side: str) -> None:
+    call = ("market", "place_order", market.order_args(side, who, 10, PRICE))
+    assert verdict(market, call, (who,), lambda state: state.change(USER + who, role="prosumer")) == Violation.STANDING
+
+
+def test_whom_an_offer_names_may_accept_it(market: Market) -> None:
+    offer = {"to": "sol", "side": "ask", "meter": "m-sun", "interval": market.interval, "energy_wh": 9, "price": PRICE}
+    found = verdict(
+        market, ("offers", "propose", offer), ("sun",), lambda state: state.change(USER + "sol", role="buyer")
+    )
+    assert found == Violation.STANDING
+
+
+def nobody(state: OtherState) -> None:
+    state.put(USER + "nobody", {**state.get(USER + "ann"), "signer": "nobody"})
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "signers"),
+    [
+        ("transfer", {"account": "bea", "to": "nobody", "amount": 10**8}, ("bea",)),
+        ("deposit", {"account": "nobody", "amount": 10**8}, ("op1", "op2")),
+        ("set_policy", {"account": "bea", "keys": ["bea", "nobody"], "threshold": 1}, ("bea", "nobody")),
+    ],
+)
+def test_money_and_a_say_over_it_go_to_who_may_act(
+    market: Market, function: str, args: dict[str, Any], signers: tuple[str, ...]
+) -> None:
+    assert verdict(market, ("credit", function, args), signers, nobody) == Violation.STANDING
+
+
+def test_a_policys_keys_are_traders_of_the_accounts_organisation(market: Market) -> None:
+    args = {"account": "bea", "keys": ["bea", "gate"], "threshold": 1}
+    call = ("credit", "set_policy", args)
+    assert (
+        verdict(market, call, ("bea", "gate"), lambda state: state.change(USER + "gate", role="buyer"))
+        == Violation.STANDING
+    )
+    market.chain.user("far", "buyer", organisation="elsewhere")
+    call = ("credit", "set_policy", {**args, "keys": ["bea", "far"]})
+    there = market.get(USER + "bea")["organisation"]
+    assert (
+        verdict(market, call, ("bea", "far"), lambda state: state.change(USER + "far", organisation=there))
+        == Violation.STANDING
+    )
+
+
+def test_a_suspended_account_is_emptied_by_nobody(market: Market) -> None:
+    market.ok("credit", "set_policy", {"account": "bea", "keys": ["bea", "ann"], "threshold": 1}, "bea", "ann")
+    market.ok("registry", "suspend", {"user": "bea", "reason": "fraud"}, "op1")
+    call = ("credit", "transfer", {"account": "bea", "to": "ann", "amount": 10**9})
+    found = verdict(market, call, ("ann",), lambda state: state.change(USER + "bea", suspended=False))
+    assert found == Violation.STANDING
+
+
+def test_nothing_is_taken_after_the_gate_has_closed(market: Market) -> None:
+    listing = market.offer(energy_wh=1_000, lot_wh=1)
+    market.ok("governance", "set_parameter", {"name": "gate_closure_s", "value": 86_400}, "op1", "op2")
+    call = ("market", "take_listing", market.taking_args(listing, 10))
+    found = verdict(market, call, ("bea",), lambda state: state.change("governance/parameter/gate_closure_s", value=0))
+    assert found == Violation.STANDING
+
+
+# --------------------------------------------------------------------------------- certificates and readings
+
+
+def certified(market: Market) -> str:
+    market.to_end()
+    market.read("sol", 1_000)
+    market.ok("origin", "mint", {"meter": "m-sol", "intervals": [market.interval]}, "sol")
+    return f"m-sol/{market.interval:010d}/00"
+
+
+def test_a_certificate_goes_to_who_may_have_one(market: Market) -> None:
+    args = {"certificate_id": certified(market), "to": "nobody", "energy_wh": 1_000}
+    assert verdict(market, ("origin", "transfer", args), ("sol",), nobody) == Violation.STANDING
+
+
+def test_what_is_claimed_is_cut_after_what_is_active(market: Market) -> None:
+    first = certified(market)
+    second = first[:-1] + "1"
+    market.ok("origin", "transfer", {"certificate_id": first, "to": "bea", "energy_wh": 300}, "sol")
+    market.ok("origin", "claim", {"certificate_id": second, "energy_wh": 300, "purpose": "p"}, "bea")
+
+    def forge(writes: dict[str, bytes | None]) -> None:
+        claimed = market.get(f"origin/certificate/{second}")
+        writes[f"origin/certificate/{second}"] = encode_value({**claimed, "energy_wh": 0, "status": "cut"})
+        del writes[f"origin/certificate/{first}"]
+
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 700, 2)]})
+    assert verdict(market, call, ("gate",)) is None
+    assert verdict(market, call, ("gate",), forge=forge) == Violation.CERTIFICATE
+
+
+def test_a_reading_that_cannot_be_used_proposes_nothing(market: Market) -> None:
+    market.take(market.offer(energy_wh=1_000, lot_wh=1), 500)
+    market.to_end()
+    key = f"settlement/reading/m-sol/{market.interval:010d}"
+
+    def forge(writes: dict[str, bytes | None]) -> None:
+        writes[key] = encode_value({**decode_value(writes[key] or b""), "quality": "stale"})
+
+    stale = {"readings": [market.reading("sol", 0, quality="stale")]}
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 0)]})
+    found = verdict(market, call, ("gate",), said=("submit_readings", stale), forge=forge)
+    assert found == Violation.DELIVERY
+
+
+def test_a_reading_is_of_an_interval_that_is_over(market: Market) -> None:
+    market.take(market.offer(energy_wh=1_000, lot_wh=1), 500)
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 0)]})
+    edit = ("settlement", '<= block_time(), "INTERVAL_NOT_OVER"', '>= 0, "INTERVAL_NOT_OVER"')
+    assert verdict(market, call, ("gate",), lambda state: state.edit(*edit)) == Violation.READING
+
+
+def test_a_reading_is_corrected_nine_times(market: Market) -> None:
+    market.to_end()
+    for number in range(1, 11):
+        market.read("sol", number, number)
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 99, 11)]})
+    edit = ("settlement", "CORRECTIONS_MAX = 9", "CORRECTIONS_MAX = 90")
+    assert verdict(market, call, ("gate",), lambda state: state.edit(*edit)) == Violation.READING
+
+
+def test_a_disputes_arbiter_is_replaced_only_if_that_one_may_not_act(market: Market) -> None:
+    market.chain.user("arc", "arbiter")
+    trade = market.take(market.offer(energy_wh=1_000, lot_wh=1), 500)
+    market.to_end()
+    market.read("sol", 500)
+    dispute = market.ok("settlement", "dispute", {"trade": trade, "amount": 1_000, "reason": ""}, "bea")
+    market.ok("registry", "set_arbiter", {"user": "arc"}, "op1", "op2")
+    args = {"dispute_id": dispute, "paid": 0}
+    market.ok("settlement", "resolve", args, "bea")
+    call = ("settlement", "resolve", args)
+    assert (
+        verdict(market, call, ("arc",), lambda state: state.change(USER + "arb", suspended=True)) == Violation.DISPUTE
+    )
+
+
+# -------------------------------------------------------------------------------------------- what is decided
+
+RANGE = 'require(0 <= value and value <= most, "PARAMETER_INVALID"'
+FEE = 'require(0 <= fee and fee <= PRICE_MAX, "FEE_INVALID", "A grid'
+SOON = "require(fee >= before or from_ms >= soonest,"
+PENDING = 'require(known["from_ms"] <= block_time(), "CHANGE_PENDING"'
+
+
+@pytest.mark.parametrize(("name", "value"), [("fee_permille", 5_000), ("imbalance_price", -1), ("reveal_s", 10**9)])
+def test_parameters_stay_in_their_bounds(market: Market, name: str, value: int) -> None:
+    call = ("governance", "set_parameter", {"name": name, "value": value})
+    edit = ("governance", RANGE, 'require(value == value, "PARAMETER_INVALID"')
+    assert verdict(market, call, ("op1", "op2"), lambda state: state.edit(*edit)) == Violation.SIGNATURES
+
+
+@pytest.mark.parametrize(("fee", "from_ms"), [(0, 0), (-5, 0), (10**10, 10**15), (2_000, -1)])
+def test_a_grid_fee_falls_where_nothing_is_traded_yet(market: Market, fee: int, from_ms: int) -> None:
+    args = {"from_zone": "z", "to_zone": "z", "fee": 1_000, "from_ms": 0}
+    market.ok("governance", "set_grid_fee", args, "op1", "op2")
+
+    def twist(state: OtherState) -> None:
+        for line in (FEE, SOON, PENDING, 'require(0 <= from_ms and from_ms <= OTHER_MAX, "FEE_INVALID"'):
+            condition, comma, code = line.removeprefix("require(").partition(",")
+            state.edit("governance", line, f"require({condition} or True{comma}{code}")
+
+    call = ("governance", "set_grid_fee", {**args, "fee": fee, "from_ms": from_ms})
+    assert verdict(market, call, ("op1", "op2"), twist) == Violation.SIGNATURES
+
+
+# ----------------------------------------------------------------------------------------------------- people
+
+
+@pytest.fixture
+def registry() -> Market:
+    market = Market()
+    market.chain.time_ms = START_MS + 10**6
+    root = {"certificate": base64.b64encode(ROOT_DER).decode()}
+    market.chain.put("governance/root/" + hashlib.sha256(ROOT_DER).hexdigest(), root)
+    return market
+
+
+KEY = SigningKey.from_seed(b"newcomer")
+
+
+def registration(serial: int, role: str = "buyer") -> dict[str, str]:
+    return {"certificate_der": base64.b64encode(certificate(KEY, "n", "north", role, serial)).decode()}
+
+
+def test_a_stranger_does_not_register_where_operators_admit(registry: Market) -> None:
+    registry.chain.put("governance/parameter/members_only", {"value": 1})
+    call = ("registry", "register", registration(0x99))
+    found = verdict(
+        registry, call, (KEY.signer,), lambda state: state.change("governance/parameter/members_only", value=0)
+    )
+    assert found == Violation.SIGNATURES
+
+
+@pytest.mark.parametrize(("function", "signer"), [("register", KEY.signer), ("admit", "op1")])
+def test_a_revoked_key_enters_by_the_consent_of_those_who_govern(registry: Market, function: str, signer: str) -> None:
+    registry.ok("registry", "register", registration(0x99), KEY.signer)
+    registry.ok("governance", "revoke", {"serial": "99", "reason": "x"}, "op1", "op2")
+    call = ("registry", function, registration(0x9A))
+    assert (
+        verdict(registry, call, (signer,), lambda state: state.put("governance/revoked/99", None))
+        == Violation.SIGNATURES
+    )
+    assert verdict(registry, ("registry", "admit", registration(0x9A)), ("op1", "op2")) is None
+
+
+@pytest.mark.parametrize("condition", [{"organisations": ["south"]}, {"roles": ["seller"]}])
+def test_who_is_not_admitted_does_not_register(registry: Market, condition: dict[str, Any]) -> None:
+    rule = {"organisations": [], "roles": [], "zones": [], "capacity_max_w": 10, **condition}
+    registry.ok("registry", "set_admission", rule, "op1", "op2")
+    call = ("registry", "register", registration(0x99))
+    assert (
+        verdict(registry, call, (KEY.signer,), lambda state: state.put("registry/admission", None))
+        == Violation.SIGNATURES
+    )
+
+
+@pytest.mark.parametrize("terms", [{"capacity_w": 10**9}, {"zone": "y"}])
+def test_a_meter_is_bound_on_the_conditions_of_admission(market: Market, terms: dict[str, Any]) -> None:
+    rule = {"organisations": [], "roles": [], "zones": ["z"], "capacity_max_w": 10}
+    market.ok("registry", "set_admission", rule, "op1", "op2")
+    bound = {"meter": "x", "owner": "bea", "zone": "z", "capacity_w": 10, "gateway": "gate", **terms}
+    call = ("registry", "bind_meter", bound)
+    assert verdict(market, call, ("op1",), lambda state: state.put("registry/admission", None)) == Violation.SIGNATURES
+
+
+@pytest.mark.parametrize(("name", "role"), [("owner", "buyer"), ("gateway", "gateway")])
+def test_a_meters_owner_and_gateway_are_what_they_are_named(market: Market, name: str, role: str) -> None:
+    bound = {"meter": "x", "owner": "bea", "zone": "z", "capacity_w": 10, "gateway": "gate", name: "arb"}
+    call = ("registry", "bind_meter", bound)
+    assert verdict(market, call, ("op1",), lambda state: state.change(USER + "arb", role=role)) == Violation.STANDING
+
+
+def test_the_arbiter_is_one(market: Market) -> None:
+    call = ("registry", "set_arbiter", {"user": "bea"})
+    found = verdict(market, call, ("op1", "op2"), lambda state: state.change(USER + "bea", role="arbiter"))
+    assert found == Violation.STANDING
