@@ -279,6 +279,24 @@ WORST = {
 """Before, and what is then done until the gas is used. `big` is an integer of 252 bits; `get('wide')` a text outside of
 Latin-1."""
 
+KEPT = {
+    "put empty lists": ("t = [[]] * 2000", "put('k' + str(n), t)"),
+    "put empty dictionaries": ("t = [{}] * 2000", "put('k' + str(n), t)"),
+    "put a dictionary of lists": (
+        "t = {}\n    for m in range(500):\n        t['key' + str(m)] = [m]",
+        "put('k' + str(n), t)",
+    ),
+    "put small records": ("t = {'a': 1, 'b': 'x'}", "put('k' + str(n % 1500), t)"),
+    "put long texts": ("t = 'a' * 60000", "put('k' + str(n), t)"),
+    "emit a dictionary of lists": (
+        "t = {}\n    for m in range(500):\n        t['key' + str(m)] = [m]",
+        "emit('x', t)",
+    ),
+    "emit small records": ("t = {'a': 1, 'b': 'x'}", "emit('x', t)"),
+    "schedule lists": ("t = [[]] * 500", "schedule(9999999999999 + n, 'run', [t])"),
+}
+"""What is stored and told by a call that ends well, and so is looked at by the validation module too."""
+
 _BYTES = 32_000
 """Of arguments: nearly what a payload may have, as JSON text without blanks."""
 ARGUMENTS: dict[str, list[Any]] = {

@@ -21,10 +21,11 @@ import time
 from hashlib import sha256
 from typing import Any
 
-from bench.operations import ARGUMENTS, WORST
+from bench.operations import ARGUMENTS, KEPT, WORST
 from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state, signer_of
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
+from ledger.blocks import Result
 from ledger.envelope import Envelope, Payload
 from ledger.execution import (
     DEADLINE_GAS_MAX,
@@ -41,6 +42,8 @@ from sdk.configuration import Limits, Timers
 BLOCK_MS_MAX = Timers().request_timeout_ms // 4
 ROWS = 1_000
 RUNS = 3
+GAS_LEFT = 100_000
+"""More than one more of what is kept costs."""
 POOR_GAS = Limits().block_gas_max // Limits().batch_transactions_max
 """What each of as many transactions as a block may have can declare."""
 
@@ -83,7 +86,7 @@ def worst(gas: int) -> dict[str, float]:
 
 
 def block_of(name: str) -> tuple[float, int]:
-    """A full block of one operation: its seconds, the lesser of two, and its gas."""
+    """A full block of one operation: its seconds, the least of some runs, and its gas."""
     source = source_of(name)
     digest = sha256(source.encode()).hexdigest()
     state = base_state()
@@ -99,7 +102,23 @@ def block_of(name: str) -> tuple[float, int]:
         changes[f"{DEADLINE_PREFIX}{NOW_MS:015d}/{0:012d}/{number:05d}/000"] = Entry(0, 0, encode_value(late))
     state.apply(changes)
     envelopes = [_envelope(number, "run", {}, GAS_LIMIT) for number in range(Limits().block_gas_max // GAS_LIMIT)]
-    return _executed(state, envelopes)
+    return _executed(state, envelopes)[:2]
+
+
+def kept() -> dict[str, float]:
+    """Nanoseconds of processor time a unit of gas of calls that store or tell much and end well, executed and
+    validated, the slowest first."""
+    found = {}
+    for name, (before, body) in KEPT.items():
+        # As many events as may be told; gas is left for the end of the call.
+        turns = 250 if body.startswith("emit") else 10**6
+        loop = f"    n = 0\n    while gas_left() > {GAS_LEFT} and n < {turns}:\n        {body}\n        n += 1\n"
+        state = base_state()
+        state.apply({CONTRACT_PREFIX + "worst": _contract(f"@export('*')\ndef run():\n    {before}\n{loop}")})
+        took, gas, results = _executed(state, [_envelope(0, "run", {}, GAS_LIMIT)])
+        assert results[0].code == "OK", (name, results[0].code)
+        found[name] = round(took * 1e9 / gas, 1)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def arguments(gas: int) -> dict[str, float]:
@@ -127,23 +146,24 @@ def arguments_state() -> MemoryState:
 
 def block_of_arguments(name: str) -> tuple[float, int]:
     """As many calls with such arguments as a block's bytes allow, each with the gas that is left for it: its seconds,
-    the lesser of two, and its gas."""
+    the least of some runs, and its gas."""
     given = {"t": ARGUMENTS[name]}
     count = Limits().batch_bytes_max // len(json.dumps(given, separators=(",", ":")))
     gas = min(GAS_LIMIT, Limits().block_gas_max // count)
     envelopes = [_envelope(number, "given", given, gas) for number in range(count)]
-    return _executed(arguments_state(), envelopes)
+    return _executed(arguments_state(), envelopes)[:2]
 
 
-def _executed(state: MemoryState, envelopes: list[Envelope]) -> tuple[float, int]:
+def _executed(state: MemoryState, envelopes: list[Envelope]) -> tuple[float, int, tuple[Result, ...]]:
+    """The least seconds of some executions, the gas, and the results."""
     executor = BlockExecutor(PythonMachine(), MarketValidator())
-    took, gas = [], 0
-    for _ in range(2):
+    took: list[float] = []
+    results: tuple[Result, ...] = ()
+    for _ in range(RUNS):
         began = time.thread_time()
         results = executor.execute(state, 1, NOW_MS, envelopes).results
         took.append(time.thread_time() - began)
-        gas = sum(result.gas_used for result in results)
-    return min(took), gas
+    return min(took), sum(result.gas_used for result in results), results
 
 
 def _envelope(number: int, function: str, args: dict[str, Any], gas: int) -> Envelope:
@@ -178,6 +198,7 @@ def main() -> None:
         "blocks_of_arguments": blocks_of_arguments,
         "ns_per_gas": slowest,
         "ns_per_gas_of_the_poor": worst(POOR_GAS),
+        "ns_per_gas_of_what_is_kept": kept(),
         "ns_per_gas_of_arguments": given,
         "ns_per_gas_of_arguments_of_the_poor": arguments(POOR_GAS),
     }

@@ -33,6 +33,8 @@ the scan passes, since the same block deleted it or wrote it anew, costs as much
 NODE_GAS = 4
 """What a node of a value costs that is read, stored, told, passed on or returned; of a dictionary that holds no
 containers each entry is one."""
+KEPT_NODE_GAS = 8
+"""What a node costs besides in what is stored or told and holds containers: the validation module makes it anew too."""
 ARGUMENT_GAS = 20
 """What a node costs besides in arguments from outside that hold containers: they are looked through and made anew."""
 EPOCH_GAS = 5_000

@@ -8,7 +8,7 @@ from typing import Any
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from contracts.guards.meter import DEPTH_MAX, out_of_gas
-from contracts.session import NODE_GAS, PASSED_RATE, VALUE_BYTES_MAX
+from contracts.session import KEPT_NODE_GAS, NODE_GAS, PASSED_RATE, VALUE_BYTES_MAX
 from ledger.values import SCALARS, Value, ValueInvalid, encode_plain, encode_value
 
 FLAT_MAX = 64
@@ -32,7 +32,7 @@ def make_encoded(meter: Meter) -> Callable[..., bytes]:
         elif kind is str:
             price += NODE_GAS * (1 + len(value) // 32)
         else:
-            charge(NODE_GAS * weigh(value, DEPTH_MAX, NODE_GAS))
+            charge(NODE_GAS * weigh(value, DEPTH_MAX, NODE_GAS if rate == PASSED_RATE else KEPT_NODE_GAS))
         try:
             data = encode_plain(value)
         except (TypeError, OverflowError, UnicodeEncodeError):
