@@ -56,6 +56,18 @@ class Target:
     payload_bytes_max: int = 4_096
 
 
+class _Handshake(ssl.SSLSocket):
+    """Closed where its handshake fails: paho leaves that to the garbage collector, and a broker that we do not trust is
+    tried again and again."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class Link:
     """``run`` until it is cancelled; ``outbox`` takes what is to be said, ``offline`` is the last will."""
 
@@ -122,6 +134,8 @@ class Link:
     async def _session(self, protocol: ProtocolVersion) -> None:
         """One connection, until it fails, which is how it ends; or is cancelled, and says the last will in person."""
         target, will = self._target, self._offline
+        if target.tls is not None:
+            target.tls.sslsocket_class = _Handshake
         async with Client(
             target.host,
             target.port,

@@ -26,8 +26,6 @@ from meter.mqtt.outbox import Outbox, Outgoing
 from sdk.clock import Clock
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
-# paho leaves the socket of a failed handshake to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 OFFLINE = Outgoing("open/status", b"offline", retain=True)
 ONLINE = Outgoing("open/status", b"online", retain=True)
 
