@@ -4,18 +4,20 @@ An append-only file of records, each ``length (4 bytes, big-endian), CRC-32 (4),
 intervals holds their readings and the meter's state together and is synced before any of them is submitted, so a
 crash neither loses nor doubles energy. A record that says "done" is not synced: losing it costs one repeat, which
 the chain recognises by meter, epoch and sequence. A torn last record is cut; a damaged one before it is an error.
-At ``bytes_max``, after dropping what is done, new records are refused (``BufferFull``): the gateway then leaves its
-intervals open, and their energy stays in the meters' own counters until there is room. The file beside it that ends
-with ``.lock`` is locked while the buffer is open: two processes would write over each other's readings.
+At ``bytes_max``, after dropping what is done, or on a full disk, new records are refused (``BufferFull``): the gateway
+then leaves its intervals open, and their energy stays in the meters' own counters until there is room. The file beside
+it that ends with ``.lock`` is locked while the buffer is open: two processes would write over each other's readings.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,6 +32,8 @@ RECORD_READINGS_MAX = 1_000
 ARRAY_OF_3 = 0x93
 """The first byte of every record in msgpack: a tag and two fields."""
 BYTES_MAX = 16 << 20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""A full disk, and a quota that is used up."""
 
 Key = tuple[str, int, int]
 """Meter, epoch, sequence: what tells readings apart."""
@@ -114,8 +118,10 @@ class ReadingBuffer:
             try:
                 self._append(_frame(record))
             except BufferFull:
-                # What is kept no longer has these readings, so the record is not needed.
-                self._compact()
+                # What is kept no longer has these readings, so the record is not needed. Where the disk is full too,
+                # it is missed: that costs one repeat after a restart.
+                with contextlib.suppress(BufferFull):
+                    self._compact()
 
     # ------------------------------------------------------------------------------------------ the file
 
@@ -133,7 +139,8 @@ class ReadingBuffer:
         if self._size + len(frame) > self._bytes_max:
             waiting = len(self._pending)
             raise BufferFull(f"{self._path}: {self._bytes_max} bytes reached with {waiting} readings waiting")
-        _write_all(self._file, frame, self._size)
+        with _room_for(self._path):
+            _write_all(self._file, frame, self._size)
         self._size += len(frame)
 
     def _apply(self, record: Closed | Done) -> None:
@@ -157,10 +164,17 @@ class ReadingBuffer:
             for start in range(0, max(len(readings), 1), RECORD_READINGS_MAX):
                 content += _frame(Closed(state, tuple(readings[start : start + RECORD_READINGS_MAX])))
         aside = self._path.with_name(self._path.name + ".new")
-        fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        _write_all(fresh, content, 0)
-        os.fsync(fresh)
-        os.replace(aside, self._path)
+        with _room_for(self._path):
+            fresh = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with _room_for(self._path):
+                _write_all(fresh, content, 0)
+                os.fsync(fresh)
+            os.replace(aside, self._path)
+        except BaseException:
+            os.close(fresh)
+            aside.unlink()
+            raise
         _sync_directory(self._path.parent)
         os.close(self._file)
         self._file, self._size = fresh, len(content)
@@ -214,6 +228,17 @@ def _is_torn(content: bytes, offset: int) -> bool:
         if 0 < length <= RECORD_BYTES_MAX and _unframe(content, start, start + HEAD_BYTES + length) is not None:
             return False
     return True
+
+
+@contextlib.contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """A disk without room is ``BufferFull``. What was half written stands behind the end, and is written over."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise BufferFull(f"{path}: {error.strerror}") from None
 
 
 def _locked(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 from pathlib import Path
@@ -155,6 +156,30 @@ def test_a_full_buffer_refuses_and_keeps_what_it_has(path: Path) -> None:
     assert buffer.pending() == [reading(kept - 1), reading(kept)]
     assert buffer.state("M") == state(kept + 1)
     buffer.close()
+
+
+def test_a_full_disk_is_a_full_buffer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended the gateway, and the node with it, where intervals could have stayed open until there was room."""
+    buffer = ReadingBuffer(path)
+    fill(buffer, 3)
+    real = os.pwrite
+
+    def full(file: int, data: bytes, offset: int) -> int:
+        real(file, bytes(data[: len(data) // 2]), offset)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(BufferFull, match="No space left"):
+        fill(buffer, 1, start=3)
+    buffer.done([reading(0)])
+    assert buffer.pending() == [reading(1), reading(2)]
+    monkeypatch.setattr(os, "pwrite", real)
+    fill(buffer, 1, start=3)
+    buffer.close()
+    again = ReadingBuffer(path)
+    assert again.pending()[-3:] == [reading(1), reading(2), reading(3)]
+    again.close()
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
 
 
 def test_it_lives_for_ever_in_bounded_space(path: Path) -> None:
