@@ -8,7 +8,6 @@ bootstrap with dependent data"). Needs NumPy and hdrhistogram, of the extra ``be
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -16,10 +15,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from hdrh.codec import HdrCookieException, HdrLengthException
-from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
+from bench.histograms import decoded
 from bench.records import Record
 from bench.samples import PERCENTILES
 
@@ -84,7 +82,7 @@ class _Run:
 
 def compare(a: Sequence[Record], b: Sequence[Record], paired: bool = False) -> Comparison:
     """B against A. ``paired``: each of B's runs was made beside the one of A that has its place, and both are drawn
-    together, so that a machine that drifts does not widen the intervals. Raises ``Incomparable``."""
+    together, so that a machine that drifts does not widen the intervals. Raises ``Incomparable``, ``BadHistogram``."""
     if paired and len(a) != len(b):
         raise Incomparable(f"pairs need as many runs on each side, not {len(a)} and {len(b)}")
     axis, sides = _decoded([a, b])
@@ -125,7 +123,7 @@ def differences(a: Sequence[Record], b: Sequence[Record]) -> list[Difference]:
 
 def _decoded(sides: Sequence[Sequence[Record]]) -> tuple[Floats, list[list[_Run]]]:
     """All latencies that occur, ascending, in ms, and each side's runs on that axis."""
-    histograms = [[[_latencies(second.latency_hdr) for second in run.by_second] for run in side] for side in sides]
+    histograms = [[[decoded(second.latency_hdr) for second in run.by_second] for run in side] for side in sides]
     occurring = sorted({value for side in histograms for run in side for second in run for value in second})
     place = {value: number for number, value in enumerate(occurring)}
     axis = np.array(occurring, dtype=np.float64) / 1_000
@@ -133,18 +131,6 @@ def _decoded(sides: Sequence[Sequence[Record]]) -> tuple[Floats, list[list[_Run]
         [_run(run, found, place) for run, found in zip(side, of_side, strict=True)]
         for side, of_side in zip(sides, histograms, strict=True)
     ]
-
-
-def _latencies(text: str | None) -> dict[int, int]:
-    """How often each latency (µs) occurs in an encoded histogram."""
-    if text is None:
-        raise Incomparable("measured without hdrhistogram: pip install 'wattquorum[bench]', and measure again")
-    try:
-        histogram = HdrHistogram.decode(text)
-    except (HdrCookieException, HdrLengthException, ValueError, zlib.error) as error:
-        raise Incomparable(f"not an HDR histogram: {error}") from None
-    counts = np.frombuffer(histogram.counts, dtype=np.int64)
-    return {int(histogram.get_value_from_index(int(n))): int(counts[n]) for n in np.nonzero(counts)[0]}
 
 
 def _run(record: Record, latencies: Sequence[dict[int, int]], place: dict[int, int]) -> _Run:

@@ -28,6 +28,7 @@ class Record(msgspec.Struct, frozen=True):
     signature_limit_tx_per_s: float
     node_cpu_ms_per_tx: float
     latency_ms: dict[str, float | None]
+    phases_ms: dict[str, dict[str, float | None]]
     unfinished: int
     failed: int
     by_second: list[Second]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.bench_compare import compare
+from cli.bench_report import report
 from cli.bench_run import run
 from cli.bench_sweep import sweep
 
@@ -23,3 +24,4 @@ def bench() -> None:
 app.command()(run)
 app.command()(sweep)
 app.command()(compare)
+app.command()(report)

@@ -48,11 +48,12 @@ def compare(
     try:
         from bench.comparison import Incomparable
         from bench.comparison import compare as compare_runs
+        from bench.histograms import BadHistogram
     except ImportError:
         fail(COMMAND, "needs NumPy and hdrhistogram: pip install 'wattquorum[bench]'", 2)
     try:
         found = compare_runs(read_records(a), read_records(b), paired)
-    except (BadRecord, Incomparable) as error:
+    except (BadHistogram, BadRecord, Incomparable) as error:
         fail(COMMAND, str(error), 2)
     typer.echo(msgspec.json.encode(found).decode()) if as_json else _tell(found)
     guarded = next(figure for figure in found.figures if figure.figure == GUARDED)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bench.load import PHASES
 from bench.records import Record
 from bench.samples import encoded, percentiles
 
@@ -34,6 +35,7 @@ def run_json(
         "ratio_to_signature_limit": committed / LIMIT,
         "node_cpu_ms_per_tx": 5.0,
         "latency_ms": percentiles(each for found in latencies for each in found),
+        "phases_ms": {name: {"p50": latency_ms / 4, "p99": latency_ms} for name in PHASES},
         "unfinished": 0,
         "failed": 0,
         "by_second": [

@@ -11,9 +11,11 @@ from bench_runs import run_json, run_record
 from typer.testing import CliRunner
 
 from bench.records import BadRecord, read_records
+from bench.samples import encoded
 from cli.main import app
 
 comparison = pytest.importorskip("bench.comparison", reason="needs hdrhistogram, of the extra bench")
+histograms = pytest.importorskip("bench.histograms", reason="needs hdrhistogram, of the extra bench")
 
 
 def compared(found: Any, figure: str) -> Any:
@@ -85,14 +87,19 @@ def test_differences_are_told() -> None:
     ("run", "why"),
     [
         (run_json(seconds=3), "3 whole seconds"),
-        (run_json(by_second=[{"verified": 0, "latency_hdr": "HISTFAAAAAt4nJNpmSzMAAA="}] * 9), "HDR|nothing"),
-        (run_json(by_second=[{"verified": 9, "latency_hdr": None}] * 9), "without hdrhistogram"),
-        (run_json(by_second=[{"verified": 9, "latency_hdr": "aGVsbG8="}] * 9), "not an HDR histogram"),
+        (run_json(by_second=[{"verified": 0, "latency_hdr": encoded([])}] * 9), "nothing was verified"),
     ],
 )
 def test_runs_that_say_too_little_are_not_compared(run: dict[str, Any], why: str) -> None:
     with pytest.raises(comparison.Incomparable, match=why):
         comparison.compare([comparison.msgspec.convert(run, comparison.Record)], [run_record()])
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "without hdrhistogram"), ("aGVsbG8=", "not an HDR histogram")])
+def test_a_run_without_histograms_is_not_compared(text: str | None, why: str) -> None:
+    run = run_record(by_second=[{"verified": 9, "latency_hdr": text}] * 9)
+    with pytest.raises(histograms.BadHistogram, match=why):
+        comparison.compare([run], [run_record()])
 
 
 def test_pairs_need_partners() -> None:
