@@ -18,12 +18,13 @@ from contracts.session import (
     CERTIFICATE_GAS,
     EPOCH_GAS,
     NAME_CHARS_MAX,
+    ROOT_GAS,
     SIGNATURE_GAS,
     Session,
     ViewReader,
 )
 from ledger.accusations import judge, read_evidence
-from ledger.authentication import USER_PREFIX, read_certificate, read_root, standing
+from ledger.authentication import ROOT_PREFIX, ROOTS_MAX, USER_PREFIX, read_certificate, read_root, standing
 from ledger.codes import SENTENCES, RefusalCode
 from ledger.epochs import EpochInvalid, check_pending, epoch_of, limits_of
 from ledger.upgrades import CONTRACT_PREFIX
@@ -84,7 +85,9 @@ class Authority:
 
     def certificate(self, text: Any) -> Value:
         der = self._bytes_of(text, TrapCode.CERTIFICATE_INVALID)
-        facts = read_certificate(ViewReader(self._now[0].view), der)
+        reader = ViewReader(self._now[0].view)
+        self._charge(ROOT_GAS * len(reader.scan(ROOT_PREFIX, "", ROOTS_MAX)))
+        facts = read_certificate(reader, der)
         if facts is None:
             raise Trap(TrapCode.CERTIFICATE_INVALID)
         return {

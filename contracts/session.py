@@ -40,6 +40,8 @@ ARGUMENT_GAS = 20
 EPOCH_GAS = 5_000
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 20_000, 400
 SIGNATURE_GAS = 5_000
+ROOT_GAS = 500
+"""What each CA root costs that a certificate may have come from: here, and in the validation module."""
 
 
 class Session(msgspec.Struct):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.rules.changes import SOLD, TRADES, Changes, Violation, args_of
-from contracts.rules.fills import AUCTIONED, INTERVAL_MS, ORDER_WH_MIN, RUNS
+from contracts.rules.fills import AUCTIONED, INTERVAL_MS, METERS, ORDER_WH_MIN, RUNS
 from contracts.rules.money import ACCOUNTS, SEALED
-from contracts.rules.terms import GATE_CLOSURE, PRODUCTS
+from contracts.rules.terms import GATE_CLOSURE, PRODUCTS, ZONES
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -51,6 +51,9 @@ STEPS: dict[tuple[str, str], frozenset[str]] = {
 ENDS = {"screen": ("barred", "full"), "fill": ("open", "filled", "full"), "rest": ("expired",)}
 """What becomes of an order in a stage that touches orders."""
 MISSING = object()
+SEALED_TIER = "governance/parameter/sealed_tier"
+ORDERS_MAX, MECHANISM_ORDERS_MAX, PARTIES_MIN = 20_000, 400, 20
+"""What an auction can clear, in itself and by another mechanism; of which one party has at most a twentieth."""
 AHEAD_MAX = 672
 """Intervals that trade: a week's."""
 
@@ -66,7 +69,9 @@ def auctions(call: Call, changes: Changes) -> Violation | None:
         return Violation.AUCTION
     if call.kind == "deadline" and not _is_noted(call, changes):
         return Violation.AUCTION
-    return None if call.kind != "transaction" or _sides_agree(changes) else Violation.AUCTION
+    if call.kind == "transaction" and not (_sides_agree(changes) and _are_in_time(call, changes)):
+        return Violation.AUCTION
+    return None if all(_is_sealed(changes, key) for key in changes.below(SEALED)) else Violation.AUCTION
 
 
 def _place(record: Value) -> str:
@@ -120,6 +125,33 @@ def _is_opened(call: Call, run: Value, changes: Changes) -> bool:
     return bool(run == terms and in_time)
 
 
+def _are_in_time(call: Call, changes: Changes) -> bool:
+    """Orders enter and leave until the end of entry; from then on, until the gate closes, sealed ones are revealed."""
+    for group in (AUCTIONED, SEALED):
+        for key in changes.below(group):
+            new = changes.new(key)
+            run = changes.current(RUNS + _place(new))
+            reveals = SEALED + new["id"] in changes.raw and changes.old(SEALED + new["id"]) is not None
+            begin_ms, end_ms = (run["entry_ms"], run["clear_ms"]) if reveals else (0, run["entry_ms"])
+            if not begin_ms <= call.block_time_ms < end_ms:
+                return False
+    return True
+
+
+def _is_sealed(changes: Changes, key: str) -> bool:
+    """By the owner of a meter that may trade, in its product's auction, for the tier in force, if there is a time to
+    reveal it."""
+    new = changes.new(key)
+    if changes.old(key) is not None:
+        return True
+    meter, run = changes.current(METERS + new["meter"]), changes.current(RUNS + _place(new))
+    zone = changes.current(ZONES + meter["zone"])
+    owned = meter["owner"] == new["owner"] and not meter.get("suspended") and zone["product"] == new["product"]
+    return bool(
+        owned and run["entry_ms"] < run["clear_ms"] and new["collateral"] == changes.current(SEALED_TIER)["value"]
+    )
+
+
 # ------------------------------------------------------------------------------------------- who stands where
 
 
@@ -148,9 +180,30 @@ def _sides_agree(changes: Changes) -> bool:
         if changes.old(key) is None:
             stands = f"{SIDES}{_place(new)}/{new['owner']}/sealed"
             expected[stands] = (changes.old(stands) or 0) + 1
-    if any(key not in expected for key in changes.below(SIDES)):
+    if any(key not in expected for key in changes.below(SIDES)) or not all(
+        _has_room(changes, key) for key in changes.below(RUNS)
+    ):
         return False
     return all(changes.current(key) == value for key, value in expected.items())
+
+
+def _has_room(changes: Changes, key: str) -> bool:
+    """An auction takes as many orders as it can clear, and of one party a twentieth of that."""
+    run, place = changes.new(key), key[len(RUNS) :]
+    most = ORDERS_MAX if run["mechanism"] == "auction" else MECHANISM_ORDERS_MAX
+    prefix = f"{SIDES}{place}/"
+    for stands in changes.below(SIDES):
+        name = stands[len(prefix) :].removesuffix("/sealed")
+        known = changes.current(prefix + name)
+        orders = (0 if known is None else known["orders"]) + (changes.current(f"{prefix}{name}/sealed") or 0)
+        if orders > max(most // PARTIES_MIN, _orders_before(changes, prefix + name)):
+            return False
+    return bool(run["orders"] <= most)
+
+
+def _orders_before(changes: Changes, stands: str) -> int:
+    known = changes.old(stands)
+    return (0 if known is None else int(known["orders"])) + int(changes.old(stands + "/sealed") or 0)
 
 
 # -------------------------------------------------------------------------------------------------- clearing

@@ -21,6 +21,9 @@ INTERVAL_MS = 900_000
 
 Place = tuple[str, str, str, int]
 """A side, whose, of which meter, in which interval."""
+Lot = tuple[Place, int, int]
+"""What offers lose and trades take, where it has to be the same: the price of what stood in the book, and the
+imbalance price that an ask holds for; 0 where it need not be."""
 
 
 def fills(call: Call, changes: Changes) -> Violation | None:
@@ -35,19 +38,44 @@ def fills(call: Call, changes: Changes) -> Violation | None:
         found = _lost(changes, prefix)
         if not trades and not found:
             continue
-        left: Counter[Place] = Counter()
-        for place, offers in found.items():
-            left[place] = sum(_loss_wh(new, old) for new, old in offers)
         for trade in trades:
             asks, bids = found.get(_sold_at(trade), []), found.get(_bought_at(trade), [])
             if not are_terms(trade, asks, bids, changes):
                 return Violation.LIMIT
-            for place in (_sold_at(trade), _bought_at(trade)):
-                if place in found:
-                    left[place] -= trade["energy_wh"]
-        if any(left.values()):
+        if source == "auction" and not all(
+            _is_within(*offer, changes) for offers in found.values() for offer in offers
+        ):
+            return Violation.LIMIT
+        if _are_unequal(source, found, trades):
             return Violation.OVERSOLD
     return Violation.LIMIT if made else None
+
+
+def _are_unequal(source: str, found: dict[Place, Offers], trades: list[Value]) -> bool:
+    """Whether trades take otherwise than offers lose, lot by lot: a party's energy is not one for another's price."""
+    left: Counter[Lot] = Counter()
+    incoming = {place[0] for place, offers in found.items() for _, old in offers if old is None}
+    for place, offers in found.items():
+        for new, old in offers:
+            price = new["price"] if source == "book" and old is not None else 0
+            held = new.get("collateral_price", new.get("imbalance_price")) if place[0] == "ask" else 0
+            left[place, price, held] += _loss_wh(new, old)
+    for trade in trades:
+        sold, bought = _sold_at(trade), _bought_at(trade)
+        rests = {side: source == "book" and side not in incoming for side in ("ask", "bid")}
+        if sold in found:
+            left[sold, trade["price"] - trade["grid_fee"] if rests["ask"] else 0, trade["imbalance_price"]] -= trade[
+                "energy_wh"
+            ]
+        if bought in found:
+            left[bought, trade["price"] if rests["bid"] else 0, 0] -= trade["energy_wh"]
+    return any(left.values())
+
+
+def _is_within(order: Value, old: Value, changes: Changes) -> bool:
+    """Whether an auction's price is within the limit of an order that it fills."""
+    run = changes.old(f"{RUNS}{order['product']}/{order['interval']:010d}")
+    return bool(order["price"] <= run["seller_price"] if order["side"] == "ask" else run["price"] <= order["price"])
 
 
 Offers = list[tuple[Value, Value]]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from auctions import AuctionMarket
-from contract_market import Market
+from contract_market import PRICE, Market
+from deadline_calls import worked_to, working
 from forgery import Outcome
 
 from contracts.rules.changes import Changes, Violation
@@ -157,3 +158,46 @@ def test_offers_lose_nothing_without_a_trade() -> None:
     for key in outcome.keys(TRADE):
         del outcome.view.writes[key]
     assert ruled(outcome) == Violation.OVERSOLD
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_a_party_with_two_orders_trades_each_at_its_own_price(market: Market, side: str) -> None:
+    """A buyer with a small dear bid and a large cheap one could pay the dear price for the large one's energy."""
+    who, taker = ("bea", "sol") if side == "bid" else ("sol", "bea")
+    dear, cheap = (5 * PRICE, PRICE) if side == "bid" else (PRICE, 5 * PRICE)
+    market.order(side, who, 1, dear)
+    market.order(side, who, 1_000, cheap)
+    crossing = market.order_args("ask" if side == "bid" else "bid", taker, 1_001, PRICE if side == "bid" else 5 * PRICE)
+    outcome = Outcome(market, "market", "place_order", crossing, taker)
+    assert outcome.verdict() is None
+    keys = sorted(outcome.keys("settlement/trade/"))
+    first, second = (outcome.get(key) for key in keys)
+    moved = {"bea": 0, "sol": 0}
+    for key, trade, energy_wh in ((keys[0], first, second["energy_wh"]), (keys[1], second, first["energy_wh"])):
+        for party, price in (("bea", trade["price"]), ("sol", trade["imbalance_price"])):
+            moved[party] += energy_wh * price // 1_000 - trade["energy_wh"] * price // 1_000
+        outcome.put(key, {**trade, "energy_wh": energy_wh})
+        share = f"settlement/share/{trade['meter']}/{trade['interval']:010d}/{trade['id']}"
+        outcome.put(share, [energy_wh, None, 0])
+    for party, amount in moved.items():
+        account = f"credit/account/{party}"
+        known = decode_value(outcome.view.get(account) or b"")
+        changed = {**known, "available": known["available"] - amount, "held": known["held"] + amount}
+        outcome.put(account, changed)
+    assert outcome.verdict() == Violation.OVERSOLD
+
+
+def test_an_auction_fills_no_order_beyond_its_own_limit() -> None:
+    market = AuctionMarket()
+    market.enter("ask", "sol", 200, 400_000)
+    market.enter("bid", "bea", 10, 1_000_000)
+    low = market.enter("bid", "bea", 100, 100_000)
+    market.chain.time_ms = market.clear_ms
+    outcome = working(worked_to("fill", market))
+    order = market.get(f"auction/order/{low}")
+    outcome.put(f"auction/order/{low}", {**order, "remaining_wh": 0, "status": "filled"})
+    (trade,) = outcome.keys("settlement/trade/")
+    outcome.change(trade, energy_wh=100)
+    ask = next(key for key in outcome.keys("auction/order/") if outcome.get(key)["side"] == "ask")
+    outcome.change(ask, remaining_wh=-100)
+    assert outcome.verdict() == Violation.LIMIT

@@ -8,9 +8,11 @@ import hashlib
 from typing import Any
 
 import pytest
+from auctions import AuctionMarket
 from contract_market import PRICE, Market
 from governed import ROOT_DER, START_MS, certificate
 from lies import OtherState, verdict
+from signed_calls import CASES
 
 from ca.keys import SigningKey
 from contracts.validation import Violation
@@ -339,3 +341,51 @@ def test_the_arbiter_is_one(market: Market) -> None:
     call = ("registry", "set_arbiter", {"user": "bea"})
     found = verdict(market, call, ("op1", "op2"), lambda state: state.change(USER + "bea", role="arbiter"))
     assert found == Violation.STANDING
+
+
+# --------------------------------------------------------------------------------------------------- auctions
+
+RUN = "auction/run/"
+
+
+def sealing() -> tuple[AuctionMarket, tuple[str, str, dict[str, Any]], tuple[str, ...]]:
+    market, contract, function, args, signers = CASES["seal_order"]()
+    assert isinstance(market, AuctionMarket)
+    return market, (contract, function, args), signers
+
+
+@pytest.mark.parametrize("tier", [0, 1, 10**9])
+def test_a_sealed_order_holds_the_tier_in_force(tier: int) -> None:
+    market, call, signers = sealing()
+    found = verdict(market, call, signers, lambda state: state.change("governance/parameter/sealed_tier", value=tier))
+    assert found == Violation.AUCTION
+
+
+@pytest.mark.parametrize("fields", [{"suspended": True}, {"owner": "bob"}])
+def test_a_sealed_order_is_of_its_owners_meter_that_may_trade(fields: dict[str, Any]) -> None:
+    market, call, signers = sealing()
+    key = METER + str(call[2]["meter"])
+    known = market.get(key)
+    market.chain.put(key, {**known, **fields})
+    assert verdict(market, call, signers, lambda state: state.put(key, known)) == Violation.AUCTION
+
+
+@pytest.mark.parametrize("function", ["place_order", "cancel_order", "reveal_order"])
+def test_nobody_enters_or_leaves_while_orders_are_revealed_nor_reveals_before(function: str) -> None:
+    """Whoever saw what others reveal could act on it."""
+    market, contract, _, args, signers = CASES[f"auction_{function}" if function != "reveal_order" else function]()
+    assert isinstance(market, AuctionMarket)
+    if function == "place_order":
+        market.enter("ask", "sun", 1, 5)
+    entry_ms = market.entry_ms
+    market.chain.time_ms = entry_ms - 1_000 if function == "reveal_order" else entry_ms
+    (key,) = [key for key in market.chain.state.entries if key.startswith(RUN)]
+
+    def forge(writes: dict[str, bytes | None]) -> None:
+        if key in writes:
+            writes[key] = encode_value({**decode_value(writes[key] or b""), "entry_ms": entry_ms})
+
+    call = (contract, function, args)
+    other_ms = 0 if function == "reveal_order" else 10**15
+    found = verdict(market, call, signers, lambda state: state.change(key, entry_ms=other_ms), forge=forge)
+    assert found == Violation.AUCTION
