@@ -13,6 +13,7 @@ import msgspec
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from ca.certificates import InvalidCertificate, Role, check_name
 from ca.keys import InvalidKey, SigningKey
@@ -33,6 +34,8 @@ WAITING = 4
 WAIT_S_MAX = 86_400
 NOT_OURS = ("CERTIFICATE_INVALID", "NOT_REGISTERED")
 """With what the chain refuses a certificate that none of this network's CAs has issued: it is not kept."""
+SUBJECT = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME)
+"""Where a certificate says name, organisation and role."""
 HINTS = {"ROUTE_UNKNOWN": " Name a node with --node; a CA that serves alone with --ca."}
 
 
@@ -63,7 +66,7 @@ def register(
     try:
         trusted = load_genesis(genesis)
         signing = SigningKey.load(key) if key.exists() else SigningKey.generate()
-        held = _held(place, signing)
+        held = _held(place, signing, (name, organisation, role or ""))
         tls = trusting_context(pem_of(trusted.roots))
 
         applying = _Applying(key, signing, notes, lambda: _applicant(notes, name, organisation, role), code, wait_s)
@@ -127,13 +130,18 @@ class _Applying:
             raise
 
 
-def _held(path: Path, key: SigningKey) -> bytes | None:
-    """The certificate that is there already."""
+def _held(path: Path, key: SigningKey, asked: tuple[str, ...]) -> bytes | None:
+    """The certificate that is there already; it has to say what is ``asked`` (name, organisation, role; empty: any)."""
     if not path.exists():
         return None
     der = certificate_der(path)
-    if x509.load_der_x509_certificate(der).public_key() != key.private.public_key():
+    read = x509.load_der_x509_certificate(der)
+    if read.public_key() != key.private.public_key():
         raise InvalidCertificate(f"{path} is for another key; move it away to enrol this one")
+    said = ["".join(str(part.value) for part in read.subject.get_attributes_for_oid(oid)) for oid in SUBJECT]
+    if any(wanted not in ("", is_said) for wanted, is_said in zip(asked, said, strict=True)):
+        who = f"{said[0]}, {said[1]}, as {said[2]}"
+        raise InvalidCertificate(f"{path} is for {who}; leave the names out, or take a new key")
     return der
 
 

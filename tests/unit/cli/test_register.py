@@ -85,6 +85,17 @@ async def test_a_ca_that_serves_alone_is_enrolled_at(world: World) -> None:
     assert world.files() == {"alice.key", "alice.crt"}
 
 
+async def test_other_names_than_the_certificates_are_not_passed_over(world: World) -> None:
+    """Who asked to be registered as bob, with anna's key, was told of success, and was anna as before."""
+    code = world.authority.new_admission_code(Role.SELLER, "alice", "house")
+    await world.run(*NAMES, "--code", code)
+    for other in (("--name", "bob"), ("--organisation", "flat"), ("--role", "buyer")):
+        said = await world.run(*other, code=2)
+        assert "is for alice, house, as seller" in said.replace("\n", " ")
+    await world.run(*NAMES)
+    assert len(world.entered) == 2
+
+
 async def test_no_code_is_spent_where_no_ledger_is_reached(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enrolment, "reach", REAL_REACH)
     code = world.authority.new_admission_code(Role.SELLER, "alice", "house")
