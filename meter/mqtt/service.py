@@ -120,7 +120,8 @@ class Mqtt:
         assert self._place is not None
         self.port = await self.broker.listen(*self._place)
         port = await self.broker.listen(LOOPBACK, 0)
-        return Target(LOOPBACK, port, self._identity, OWNER_NAME, self.broker.owner_password, **bounds)
+        spoken = {**bounds, "protocol": "3.1.1"}  # by our own, whatever the configuration says of another
+        return Target(LOOPBACK, port, self._identity, OWNER_NAME, self.broker.owner_password, **spoken)
 
     async def _tell_status(self, status: Callable[[], Status]) -> None:
         while True:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import time
+from logging import WARNING
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,14 @@ def test_a_gateway_that_cannot_begin_says_why_in_a_sentence(
     assert why.replace("PORT", str(port)) in sentence
 
 
-async def test_a_gateway_alone_takes_samples_by_a_broker_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["auto", "5"])
+async def test_a_gateway_alone_takes_samples_by_a_broker_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, protocol: str
+) -> None:
+    """It knows which protocol that speaks: a warning stood in the log at every start, or with 5 nothing came at all."""
     (port,) = free_ports(1)
     path = tmp_path / "gateway.toml"
-    path.write_text(TEXT.format(port=port))
+    path.write_text(TEXT.format(port=port) + f'[mqtt]\nprotocol = "{protocol}"\n')
     write_genesis(tmp_path / "genesis.json", GENESIS)
     await asyncio.to_thread(SigningKey.generate().save, tmp_path / "gateway.key")
     write_users(tmp_path / "mqtt-users.toml", scada=("secret", {"meters": ("MTR-1",), "feeds": True}))
@@ -103,6 +108,7 @@ async def test_a_gateway_alone_takes_samples_by_a_broker_of_its_own(tmp_path: Pa
                 if {"answer", "power"} <= set(told):
                     break
         assert (told["answer"]["code"], told["answer"]["id"], told["power"]["power_w"]) == ("OK", "17", 700)
+        assert "MQTT broker" not in "".join(record.message for record in caplog.records if record.levelno >= WARNING)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
