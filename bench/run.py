@@ -22,6 +22,7 @@ from bench.load import PHASES, LoadPlan, LoadResult, run_load
 from bench.machine import machine_figures
 from bench.market import CAPACITY_W
 from bench.open_loop import Arrivals
+from bench.path import measure_path
 from bench.samples import Sample, Window, encoded, latency_of, percentiles
 from ca.authority import Authority
 from ca.certificates import Role, create_request
@@ -89,18 +90,23 @@ async def run_bench(
     that it started."""
     async with network(options.nodes, limits_text(options), contracts, say, options.couchdb_urls) as cluster:
         plans = await admit_clients(cluster, options)
-        before = measure_signatures()
+        before, path_before = measure_signatures(), await measure_path(cluster.directory)
         say(f"load for {options.warm_up_s + options.measure_s:g} s")
         lags, start_at_s = Lags(cluster), time.time() + START_DELAY_S
         results, _ = await asyncio.gather(
             load(plans, start_at_s), _watch(lags, start_at_s + options.warm_up_s, options.measure_s, measuring)
         )
-        after = measure_signatures()
+        after, path_after = measure_signatures(), await measure_path(cluster.directory)
         databases = await _state_databases(cluster)
     window = window_of(options, start_at_s)
     verified = len(window.verified(all_samples(results)))
+    figures = figures_of(options, window, results, before, after)
+    floor_ms = (path_before.floor_ms(before) + path_after.floor_ms(after)) / 2
+    p50_ms = figures["latency_ms"]["p50"]
     return {
-        **figures_of(options, window, results, before, after),
+        **figures,
+        "path_floor_ms": round(floor_ms, 2),
+        "p50_to_path_floor": None if p50_ms is None else round(p50_ms / floor_ms, 1),
         "node_cpu_ms_per_tx": round(1000 * lags.cpu_s / max(1, verified), 2),
         "state_databases": databases,
         "state_lag": lags.figures(),

@@ -26,6 +26,9 @@ async def test_a_short_bench() -> None:
     ratio = figures["committed_tx_per_s"] / figures["signature_limit_tx_per_s"]
     assert figures["ratio_to_signature_limit"] == pytest.approx(ratio, abs=1e-3)
     assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
+    assert 0 < figures["path_floor_ms"] < figures["latency_ms"]["p50"]
+    floors = figures["latency_ms"]["p50"] / figures["path_floor_ms"]
+    assert figures["p50_to_path_floor"] == pytest.approx(floors, rel=0.05)
     assert tuple(figures["phases_ms"]) == PHASES
     assert len(said) == 2
 
