@@ -15,6 +15,8 @@ import msgspec
 CONFIRMATIONS = 3
 POWER_MARGIN_PERMILLE = 1_250
 """A meter may show a quarter more than rated power: fuses trip late and clocks jitter."""
+SWAP_MS_MAX = 3_600_000
+"""How long a meter that was told to be replaced may go on answering before it is taken to have stayed."""
 RESET_PERMILLE = 900
 """A counter below 0.9 of what it showed has been reset or replaced."""
 
@@ -51,7 +53,8 @@ BELIEVED = frozenset({Verdict.IN_LINE, Verdict.WRAPPED})
 class CounterTrack(msgspec.Struct, frozen=True, array_like=True):
     """``last``: the last believed sample. Totals: energy counted since tracking began; they never fall.
 
-    ``first_held`` and ``last_held`` span ``held`` samples out of line that agree with each other.
+    ``first_held`` and ``last_held`` span ``held`` samples out of line that agree with each other. ``replaced``: what
+    the meter showed last whose place another one takes, until that is read.
     """
 
     last: Sample
@@ -60,6 +63,7 @@ class CounterTrack(msgspec.Struct, frozen=True, array_like=True):
     first_held: Sample | None = None
     last_held: Sample | None = None
     held: int = 0
+    replaced: Sample | None = None
 
 
 def energy_max_wh(rated_power_w: int, elapsed_ms: int, resolution_wh: int) -> int:
@@ -99,9 +103,25 @@ def follow(track: CounterTrack, sample: Sample, rated_power_w: int) -> tuple[Cou
     verdict, import_wh, export_wh = compare(track.last, sample, rated_power_w)
     if verdict is Verdict.OLD:
         return track, verdict
+    replaced = track.replaced
+    if replaced is not None and _is_of(replaced, track, sample, rated_power_w):
+        if sample.at_ms - replaced.at_ms <= SWAP_MS_MAX:
+            return track, Verdict.IMPLAUSIBLE
+        return _held(track, sample, Verdict.IMPLAUSIBLE, rated_power_w)
     if verdict in BELIEVED:
         return _counted(track, sample, import_wh, export_wh), verdict
     return _held(track, sample, verdict, rated_power_w)
+
+
+def _is_of(replaced: Sample, track: CounterTrack, sample: Sample, rated_power_w: int) -> bool:
+    """Whether it is the meter that answers which was told to be replaced: it goes on from there, and stands nearer to
+    that than to where the new one began, from which it may be in line too after a while."""
+    goes_on = compare(replaced, sample, rated_power_w)[0] in BELIEVED
+    return goes_on and _distance_wh(replaced, sample) < _distance_wh(track.last, sample)
+
+
+def _distance_wh(one: Sample, other: Sample) -> int:
+    return abs(one.import_wh - other.import_wh) + abs(one.export_wh - other.export_wh)
 
 
 def _counted(track: CounterTrack, sample: Sample, import_wh: int, export_wh: int) -> CounterTrack:

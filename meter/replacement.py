@@ -42,7 +42,7 @@ def replaced(
             "IMPLAUSIBLE", f"The old meter's last counters do not follow on {shown}, which it showed before."
         )
     track = closed.track
-    swapped = CounterTrack(start, track.import_total_wh, track.export_total_wh)
+    swapped = CounterTrack(start, track.import_total_wh, track.export_total_wh, replaced=final)
     quality = closed.quality if closed.quality is Quality.SUSPECT else Quality.ESTIMATED
     return msgspec.structs.replace(closed, track=swapped, epoch=order.epoch, quality=quality), readings
 

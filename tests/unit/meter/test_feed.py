@@ -301,6 +301,36 @@ async def test_a_signed_replacement_is_billed_to_its_end_and_raises_the_epoch(de
     ]
 
 
+async def test_an_old_meter_that_still_answers_spoils_no_replacement(desk: Desk) -> None:
+    """Three polls of it after the order were taken for a reset, and the interval was never billed."""
+    for step, wh in ((0, 5_000), (1, 5_100)):
+        await desk.take(step, wh)
+    async with opened(desk) as session:
+        await replace(session, swap())
+    still = [await desk.take(1.5 + number / 180, 5_150) for number in range(1, 7)]  # every five seconds
+    assert [*still, await desk.take(1.6, 8), await desk.take(2, 57), await desk.take(3, 157)] == ["HELD"] * 6 + [
+        "OK"
+    ] * 3
+    assert [(reading.epoch - EPOCH, reading.import_wh, reading.quality) for reading in desk.buffer.pending()] == [
+        (0, 100, Quality.GOOD),
+        (1, 50 + 50, Quality.ESTIMATED),
+        (1, 100, Quality.GOOD),
+    ]
+
+
+async def test_a_replacement_that_never_came_to_be_is_given_up(desk: Desk) -> None:
+    """The old meter stayed where it was: after an hour it is believed again, as a reset, and the step is no energy."""
+    for step, wh in ((0, 5_000), (1, 5_100)):
+        await desk.take(step, wh)
+    async with opened(desk) as session:
+        await replace(session, swap())
+    assert {await desk.take(1.5 + number, 5_150) for number in range(1, 5)} == {"HELD"}
+    assert [await desk.take(5.6 + number / 10, 5_150) for number in range(4)] == ["HELD", "HELD", "OK", "OK"]
+    state = desk.gateway.state("FED")
+    assert state is not None
+    assert (state.epoch, state.track.last.import_wh, state.track.import_total_wh) == (EPOCH + 2, 5_150, 150)
+
+
 async def test_replacements_that_are_refused(desk: Desk) -> None:
     await desk.take(0, 5_000)
     await desk.take(1, 5_100)
