@@ -136,15 +136,19 @@ def test_the_first_order_of_an_auction_sets_its_clearing() -> None:
     assert outcome.verdict() == Violation.DEADLINE
 
 
-def test_each_trade_of_an_interval_that_is_over_is_settled_in_the_end() -> None:
+@pytest.mark.parametrize("after_ms", [0, 8 * INTERVAL_MS])
+def test_each_trade_of_an_interval_that_is_over_is_settled_in_the_end(after_ms: int) -> None:
     """An auction that a chain which stood still clears late trades after the meter's own deadline."""
     late = AuctionMarket()
     for _ in range(2):
         late.enter("ask", "sol", 10, 5)
         late.enter("bid", "bea", 10, 5)
-    late.chain.time_ms = (late.interval + 9) * INTERVAL_MS
-    outcome = working(worked_to("fill", late))
+    late.chain.time_ms = late.clear_ms
+    worked_to("fill", late)
+    late.chain.time_ms = (late.interval + 1) * INTERVAL_MS + after_ms - 1
+    outcome = working(late)
     metering = [key for key in outcome.keys(DEADLINE) if outcome.get(key)["function"] == "close_metering"]
     assert len(metering) == len(outcome.keys("settlement/trade/")) == 2
+    assert outcome.verdict() is None
     del outcome.view.writes[metering[0]]
     assert outcome.verdict() == Violation.DEADLINE
