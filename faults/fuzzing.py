@@ -11,7 +11,7 @@ from faults.drawing import draw
 from faults.reading import SUFFIX
 from faults.scenario import Scenario
 from faults.simulated import SimTarget
-from faults.target import Target
+from faults.target import Target, Unfit
 from faults.verdict import Run, judge_run
 from faults.writing import write_scenario
 
@@ -21,7 +21,7 @@ SIMULATED = 10
 
 class Finding(msgspec.Struct, frozen=True):
     """Something that broke. ``replay``: the seed with which the simulator shows it too, and exactly; None: none of
-    those that were tried."""
+    those that were tried, or it knows no such fault."""
 
     seed: int
     file: str
@@ -35,7 +35,7 @@ def runs(target: Target, first_seed: int, goes_on: Callable[[int], bool]) -> Ite
     count = 0
     while goes_on(count):
         seed = first_seed + count
-        scenario = draw(seed)
+        scenario = draw(seed, real=target.name != SimTarget.name)
         target.check(scenario)
         yield scenario, judge_run(scenario, target.run(scenario, seed))
         count += 1
@@ -50,9 +50,14 @@ def found(scenario: Scenario, run: Run, directory: Path) -> Finding:
 
 
 def _simulated(scenario: Scenario, run: Run) -> int | None:
-    """The first seed, the run's own before others, with which the simulator breaks a property that the run broke."""
+    """The first seed, the run's own before others, with which the simulator breaks a property that the run broke; None
+    if it shows nothing, or knows no such fault."""
     names = {violation.partition(":")[0] for violation in run.violations}
     target = SimTarget()
+    try:
+        target.check(scenario)
+    except Unfit:
+        return None
     for seed in range(run.seed, run.seed + (1 if run.target == target.name else SIMULATED)):
         if names & target.run(scenario, seed).broken:
             return seed
