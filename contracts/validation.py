@@ -20,7 +20,7 @@ from contracts.constitution import (
     organisations_are_sound,
     roots_are_sound,
 )
-from contracts.language import check
+from contracts.language import MIGRATE, check
 from contracts.rules.adjustments import adjustments
 from contracts.rules.auctions import auctions
 from contracts.rules.books import books
@@ -75,11 +75,19 @@ class MarketValidator:
             return None
         changes = Changes(view)
         try:
+            if call.kind == "migrate" and not _migrates(changes, call.contract):
+                return Violation.NAMESPACE
             if violation := _events(call, result, changes):
                 return violation
             return next((violation for rule in RULES if (violation := rule(call, changes))), None)
         except MALFORMED:
             return Violation.SHAPE
+
+
+def _migrates(changes: Changes, contract: str) -> bool:
+    """Whether the version that begins has a migration, which those who govern agreed on with its source."""
+    known = changes.old(CONTRACT_PREFIX + contract)
+    return known is not None and MIGRATE in check(known["source"]).functions
 
 
 def _events(call: Call, result: CallResult, changes: Changes) -> Violation | None:

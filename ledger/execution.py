@@ -373,7 +373,7 @@ class BlockExecutor:
         outcome = self._machine.run(call, view)
         code = outcome.code
         if code == OK:
-            code = self._validator.check(call, outcome, view) or OK
+            code = str(self._validator.check(call, outcome, view) or OK)
         if code != OK:
             message = outcome.message if code == outcome.code else "The validation module rejected the result."
             return Result(identity, code, message, outcome.gas_used, encode_value(None), ())

@@ -21,6 +21,7 @@ def is_usable(reading: Value) -> bool:
 def readings(call: Call, changes: Changes) -> Violation | None:
     """A reading is its gateway's; another takes its place only if it is later, or the first that can be used, and then
     the earlier one is kept."""
+    superseded = set()
     for key in changes.below(READINGS):
         new, old = changes.new(key), changes.old(key)
         place = key[len(READINGS) :]
@@ -34,14 +35,15 @@ def readings(call: Call, changes: Changes) -> Violation | None:
                 return Violation.READING
             continue
         later = (new["epoch"], new["sequence"]) > (old["epoch"], old["sequence"])
-        kept = changes.current(f"{SUPERSEDED}{place}/{old['correction']:02d}") == old
+        earlier = f"{SUPERSEDED}{place}/{old['correction']:02d}"
+        superseded.add(earlier)
+        kept = changes.current(earlier) == old
         replaced = is_usable(new) and (later or not is_usable(old))
         if not kept or not replaced or new["correction"] != old["correction"] + 1 or new["owner"] != old["owner"]:
             return Violation.READING
-    for key in changes.below(SUPERSEDED):
-        if changes.old(key) is not None:
-            return Violation.READING
-    return None
+    # One that is planted beforehand would keep the correction from being made.
+    planted = any(key not in superseded or changes.old(key) is not None for key in changes.below(SUPERSEDED))
+    return Violation.READING if planted else None
 
 
 def _is_sound(call: Call, reading: Value) -> bool:

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from contracts.rules.changes import Changes
 from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
+from contracts.rules.epochs import REPORTS, next_epoch, report
 from contracts.rules.fills import GRID_FEES
 from contracts.rules.signatures import ARBITER, POLICIES
 from contracts.rules.terms import ENERGY_MAX, PRICE_MAX, PRODUCTS, ZONES
@@ -59,10 +60,16 @@ def _set(call: Call, args: Value, changes: Changes, key: str) -> bool:
         return bool([args["keys"], args["threshold"]] == [[], 0])
     if group == GRID_FEES and not _is_fee_lawful(call, old, new):
         return False
-    if group == PRODUCTS and not (0 <= new["grid_fee"] <= PRICE_MAX and new["ties"] in ("time", "pro rata")):
+    if group == PRODUCTS and not _is_product_sound(new, changes):
         return False
     zones = {*new["zones"], *([] if old is None else old["zones"])} if group == PRODUCTS else set()
     return carries(new, args, fields) and all(ZONES + zone in changes.raw for zone in zones)
+
+
+def _is_product_sound(product: Value, changes: Changes) -> bool:
+    known = product["mechanism"] in ("continuous", "auction")
+    known = known or changes.current(CONTRACT_PREFIX + product["mechanism"]) is not None
+    return known and 0 <= product["grid_fee"] <= PRICE_MAX and product["ties"] in ("time", "pro rata")
 
 
 def greatest(name: str) -> int:
@@ -86,17 +93,8 @@ def _upgrade(call: Call, args: Value, changes: Changes, key: str) -> bool:
     if new is None:
         return call.function == "cancel_upgrade"
     digest = sha256(args["source"].encode()).hexdigest()
-    return call.function == "upgrade" and bool([new["sha256"], new["at_height"]] == [digest, args["at_height"]])
-
-
-def _next_epoch(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new = changes.new(key)
-    if call.function == "report":
-        return True  # see who consents
-    if new is None:
-        return call.function == "cancel_change"
-    said = [new["epoch"]["validators"], new["epoch"]["first_primary"]] == [args["validators"], args["first_primary"]]
-    return call.function == "set_validators" and said and bool(new["boundary"] >= args["at_height"])
+    scheduled = call.function == "upgrade" and changes.old(key) is None
+    return scheduled and bool([new["sha256"], new["at_height"]] == [digest, args["at_height"]])
 
 
 def _root(call: Call, args: Value, changes: Changes, key: str) -> bool:
@@ -120,7 +118,8 @@ def _zone(call: Call, args: Value, changes: Changes, key: str) -> bool:
     if new is None:
         left = changes.old(PRODUCTS + args["name"])
         return left is not None and zone in left["zones"] and zone not in args["zones"]
-    return zone in args["zones"] and bool(new == {"product": args["name"], "mechanism": args["mechanism"]})
+    free = changes.old(key) is None or changes.old(key)["product"] == args["name"]
+    return free and zone in args["zones"] and bool(new == {"product": args["name"], "mechanism": args["mechanism"]})
 
 
 def _revocation(call: Call, args: Value, changes: Changes, key: str) -> bool:
@@ -151,7 +150,8 @@ Rule = Callable[[Call, Value, Changes, str], bool]
 SETTINGS: dict[str, Rule] = {
     **dict.fromkeys(SET, _set),
     UPGRADE_PREFIX: _upgrade,
-    NEXT_KEY + "/": _next_epoch,
+    NEXT_KEY + "/": next_epoch,
+    REPORTS: report,
     ROOT_PREFIX: _root,
     ZONES: _zone,
     REVOKED: _revocation,

@@ -50,13 +50,10 @@ ENDED = {
 """Which functions end an offer by a party's word: the argument that names it, and how it ends."""
 MATCHING = (("market", "place_order"), ("market", "amend_order"))
 """What fills orders that rest. An auction's are filled by nobody's word, directed offers are accepted."""
-SETTLING = frozenset(
-    {
-        "confirm", "confirm_many", "decide_trade", "dispute", "resolve", "confirm_adjustments",
-        "decide_adjustment",
-    }
-)  # fmt: skip
-"""What changes trades, and adjustments of them, beside readings."""
+TRADE_FUNCTIONS = ("confirm", "confirm_many", "decide_trade", "dispute", "resolve")
+ADJUSTMENT_FUNCTIONS = ("confirm_adjustments", "decide_adjustment", "dispute")
+"""By which a party's or an arbiter's word changes trades, and adjustments of them."""
+OVERDUE = ("mark_overdue", "mark_adjustment_overdue")
 BY_WORD = frozenset(status for _, status in ENDED.values())
 NAMED = {
     ("settlement", "confirm"): (TRADES, "trade"),
@@ -192,22 +189,40 @@ CONFIRMED = ("seller_confirmed", "buyer_confirmed", "seller_policy", "buyer_poli
 
 
 def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    if key.startswith(TRADES) and changes.old(key) is None:
+    new, old = changes.new(key), changes.old(key)
+    is_trade = key.startswith(TRADES)
+    if is_trade and old is None:
         return True
+    if new["status"] == "overdue" and (old is None or old["status"] != "overdue") and call.function not in OVERDUE:
+        return False
     if call.function != "mark_overdue" and not _is_arbiter_right(call, changes, key):
         return False
     if call.kind != "transaction":
         return True
+    if call.function == "submit_readings":
+        # It proposes trades and makes adjustments; what waits for signatures already it leaves alone.
+        known = old is None or (is_trade and old["status"] == "matched")
+        return known and READINGS + place_of(new) in changes.raw
+    if call.function not in (TRADE_FUNCTIONS if is_trade else ADJUSTMENT_FUNCTIONS) or old is None:
+        return False
+    if call.function == "dispute":
+        return _is_disputed(args, changes, key)
     if call.function == "resolve":
         # A vote on the disputed part signs nothing of the rest.
-        return all(changes.new(key)[name] == changes.old(key)[name] for name in CONFIRMED)
-    if call.function == "submit_readings":
-        return READINGS + place_of(changes.new(key)) in changes.raw
-    if call.function == "dispute" and key.startswith(TRADES):
-        # Whoever disputes signs the rest of it by that, and nothing more.
-        return any(f"{DISPUTES}{key[len(TRADES) :]}-{side}" in changes.raw for side in PARTIES)
-    decides = call.function.startswith("decide_") and changes.new(key).get("arbiter") not in call.signers
-    return call.function in SETTLING and not decides
+        voted = args["dispute_id"].rpartition("-")[0] == new["id"]
+        return voted and all(new[name] == old[name] for name in CONFIRMED)
+    return not call.function.startswith("decide_") or new.get("arbiter") in call.signers
+
+
+def _is_disputed(args: Value, changes: Changes, key: str) -> bool:
+    """Whoever disputes signs the rest of the trade by that, and nothing more: neither for the other party, nor what
+    corrections changed, which is priced anew."""
+    new, old = changes.new(key), changes.old(key)
+    if key.startswith(ADJUSTMENTS):
+        return new["trade"] == args["trade"] and all(new[name] == old[name] for name in CONFIRMED)
+    disputing = [side for side in PARTIES if f"{DISPUTES}{new['id']}-{side}" in changes.raw]
+    others = [name for name in CONFIRMED if name.partition("_")[0] not in disputing]
+    return bool(disputing) and all(new[name] == old[name] for name in others)
 
 
 def _is_arbiter_right(call: Call, changes: Changes, key: str) -> bool:

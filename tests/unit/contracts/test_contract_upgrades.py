@@ -296,3 +296,23 @@ def test_upgrades_come_to_the_same_in_a_worker(monkeypatch: pytest.MonkeyPatch) 
         worker.close()
     assert found[:3] == found[3:]
     assert [code for results in found[:2] for _, code, _ in results] == [OK, OK, "NO", OK]
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("origin", 'put("certificate/x", {"v": 1})'),
+        ("registry", 'put("user/nobody", {"v": 1})'),
+    ],
+)
+def test_a_migration_that_the_validation_module_refuses_leaves_the_version_before(name: str, body: str) -> None:
+    """The block could not be executed, on no node and never: the code of the refusal was no value."""
+    network = Network()
+    network.run_to(5)
+    source = shipped_sources()[name] + f"\n\ndef migrate():\n    {body}\n"
+    assert network.govern("upgrade", name=name, source=source, at_height=9).code == OK
+    network.run_to(9)
+    assert network.ledger.height == 9
+    entry = network.ledger.reader().get(f"governance/contract/{name}")
+    assert entry is not None
+    assert decode_value(entry.value)["version"] == 1

@@ -4,10 +4,23 @@ module refuses whatever a contract says."""
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from governed import GENESIS, INTERVAL, NODES, OPERATORS, ROOT_DER, WINDOW, Network, certificate, validator_value
+from governed import (
+    GENESIS,
+    INTERVAL,
+    MACHINE,
+    NODES,
+    OPERATORS,
+    ROOT_DER,
+    START_MS,
+    WINDOW,
+    Network,
+    certificate,
+    validator_value,
+)
 
 from ca.keys import SigningKey
 from ca.signatures import verify
@@ -15,7 +28,7 @@ from contracts.validation import MarketValidator, Violation
 from ledger.blocks import Result
 from ledger.epochs import NEXT_KEY, Pending, epoch_value, pending_value
 from ledger.execution import OK, Call, CallResult
-from ledger.state import TransactionView
+from ledger.state import Entry, MemoryState, TransactionView
 from ledger.values import Value, decode_value, encode_value
 from pbft.epoch import Epoch, Skip
 from pbft.evidence import Evidence, EvidenceKind, conflict, encode_evidence, verify_evidence
@@ -368,3 +381,37 @@ def test_roots_are_roots_and_one_remains() -> None:
     root = state(Network(), known)
     assert judged({known: root}, function="add_root", certificate_der=root["certificate"]) is None
     assert judged({known: root}, function="add_root", certificate_der="x") == Violation.SIGNATURES
+
+
+def test_a_report_skips_whom_its_evidence_convicts_and_nobody_else(network: Network) -> None:
+    """One node's word could have any validator skipped, for ever, and drop a change that operators had agreed on."""
+    network.run_to(5)
+    evidence = base64.b64encode(encode_evidence(lie(scope_of(network), 1))).decode()
+    base = MemoryState(dict(network.ledger.reader().scan("", "", 100_000)))
+    height = network.ledger.height + 1
+    call = Call(
+        "governance", "report", {"evidence": evidence}, (NODES[3].signer,), "ab" * 32, 2_000_000, START_MS + height,
+        height, 0, "transaction",
+    )  # fmt: skip
+    view = TransactionView(base)
+    result = MACHINE.run(call, view)
+    lawful = dict(view.writes)
+    (place,) = [key for key in lawful if key.startswith("governance/report/")]
+    judged = MarketValidator().check
+    assert (result.code, judged(call, result, view)) == (OK, None)
+    pending, report = decode_value(lawful[NEXT_KEY] or b""), decode_value(lawful[place] or b"")
+    epoch, (skip,) = pending["epoch"], pending["epoch"]["skipped"]
+    for changed in (
+        {NEXT_KEY: {**pending, "epoch": {**epoch, "skipped": [{**skip, "index": 2}]}}},
+        {NEXT_KEY: {**pending, "epoch": {**epoch, "skipped": [{**skip, "until_height": 2 * 10**9}]}}},
+        {NEXT_KEY: {**pending, "epoch": {**epoch, "skipped": [], "first_primary": 1}}},
+        {NEXT_KEY: {"boundary": 4 * 10**8, "epoch": {**epoch, "first_height": 4 * 10**8 + 1}}},
+        {place: {**report, "validator": "other"}}, {place[:-1] + "x": report}, {place: None}, {NEXT_KEY: None},
+    ):  # fmt: skip
+        view.writes = {key: data for key, data in lawful.items() if key not in changed}
+        view.writes |= {key: encode_value(value) for key, value in changed.items() if value is not None}
+        assert judged(call, result, view) is not None, changed
+    view.writes = dict(lawful)
+    assert judged(replace(call, args={"evidence": "AAAA"}), result, view) is not None
+    base.apply({NEXT_KEY: Entry(1, 0, lawful[NEXT_KEY] or b"")})
+    assert judged(call, result, view) is not None

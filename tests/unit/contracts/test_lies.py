@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from auctions import AuctionMarket
 from contract_market import PRICE, Market
+from forgery import Outcome
 from governed import ROOT_DER, START_MS, certificate
 from lies import OtherState, verdict
 from signed_calls import CASES
@@ -389,3 +391,86 @@ def test_nobody_enters_or_leaves_while_orders_are_revealed_nor_reveals_before(fu
     other_ms = 0 if function == "reveal_order" else 10**15
     found = verdict(market, call, signers, lambda state: state.change(key, entry_ms=other_ms), forge=forge)
     assert found == Violation.AUCTION
+
+
+# ------------------------------------------------------------------------------------------------- settlement
+
+
+def corrected(market: Market) -> tuple[str, str, str]:
+    """A trade that waits for signatures, another of another interval that is settled, and an adjustment of that one."""
+    first = market.take(market.offer(energy_wh=500, lot_wh=1), 500)
+    market.interval += 1
+    second = market.take(market.offer(energy_wh=500, lot_wh=1), 500)
+    market.to_end()
+    market.read("sol", 400, 1, interval=market.interval - 1)
+    market.read("sol", 400, 2)
+    market.ok("settlement", "confirm", {"trade": second}, "bea", "sol")
+    market.read("sol", 500, 3)
+    (adjustment,) = [record["id"] for record in market.records("settlement/adjustment/")]
+    return first, second, adjustment
+
+
+def signed_by_a_party(trade: str, adjustment: str) -> dict[str, dict[str, Any]]:
+    return {
+        "confirm": {"trade": trade},
+        "confirm_many": {"trades": [trade]},
+        "dispute": {"trade": trade, "amount": 1, "reason": ""},
+        "confirm_adjustments": {"adjustments": [adjustment]},
+    }
+
+
+@pytest.mark.parametrize("function", ["confirm", "confirm_many", "dispute", "confirm_adjustments"])
+def test_one_records_signature_signs_no_other(market: Market, function: str) -> None:
+    """Whoever signed a trade had an adjustment of another one signed too, or the other way round."""
+    first, _, adjustment = corrected(market)
+    args = signed_by_a_party(first, adjustment)[function]
+    outcome = Outcome(market, "settlement", function, args, "bea")
+    assert outcome.verdict() is None
+    other = f"settlement/trade/{first}" if function == "confirm_adjustments" else f"settlement/adjustment/{adjustment}"
+    record = {**market.get(other), "buyer_confirmed": True}
+    outcome.put(other, record)
+    if function != "confirm_adjustments":  # what it costs is held
+        account = outcome.view.get("credit/account/bea")
+        known = decode_value(account or b"")
+        changed = {
+            **known,
+            "available": known["available"] - record["amount"],
+            "held": known["held"] + record["amount"],
+        }
+        outcome.put("credit/account/bea", changed)
+    assert outcome.verdict() == Violation.SIGNATURES
+
+
+def test_a_dispute_signs_for_the_one_who_disputes(market: Market) -> None:
+    first, _, _ = corrected(market)
+    outcome = Outcome(market, "settlement", "dispute", {"trade": first, "amount": 1, "reason": ""}, "bea", "sol")
+    assert outcome.verdict() is None
+    outcome.change(f"settlement/trade/{first}", seller_confirmed=True)
+    assert outcome.verdict() is not None
+
+
+@pytest.mark.parametrize("function", ["confirm", "dispute", "confirm_adjustments"])
+def test_nothing_is_overdue_by_a_partys_word(market: Market, function: str) -> None:
+    """The arbiter could decide at once then."""
+    first, _, adjustment = corrected(market)
+    args = signed_by_a_party(first, adjustment)[function]
+    outcome = Outcome(market, "settlement", function, args, "bea")
+    key = f"settlement/adjustment/{adjustment}" if function == "confirm_adjustments" else f"settlement/trade/{first}"
+    outcome.put(key, {**outcome.get(key), "status": "overdue"})
+    assert outcome.verdict() == Violation.SIGNATURES
+
+
+def test_no_superseded_reading_is_planted(market: Market) -> None:
+    """The correction that is to keep one there would be refused for good."""
+    market.to_end()
+    outcome = Outcome(market, "settlement", "submit_readings", {"readings": [market.reading("sol", 5)]}, "gate")
+    assert outcome.verdict() is None
+    (key,) = outcome.keys("settlement/reading/")
+    outcome.put(key.replace("reading", "superseded") + "/00", outcome.get(key))
+    assert outcome.verdict() == Violation.READING
+
+
+def test_a_version_without_a_migration_writes_nothing_as_it_begins(market: Market) -> None:
+    outcome = Outcome(market, "registry", "set_arbiter", {"user": "arb"}, "op1", "op2")
+    outcome.call = replace(outcome.call, kind="migrate", function="migrate", args=[], signers=())
+    assert outcome.verdict() == Violation.NAMESPACE
