@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from contracts.sandbox.protocol import (
-    FRAME_BYTES_MAX,
+    ANSWER_BYTES_MAX,
     HEADER_BYTES,
     Answer,
     Fault,
@@ -126,7 +126,7 @@ class Process:
 
     def _receive(self, until: float) -> Answer:
         size = int.from_bytes(self._exactly(HEADER_BYTES, until), "big")
-        if size > FRAME_BYTES_MAX:
+        if size > ANSWER_BYTES_MAX:
             raise WorkerFailed(f"a frame of {size} bytes")
         try:
             return decode_answer(self._exactly(size, until))

@@ -8,6 +8,7 @@ Decoding checks shapes and types; what the values mean is checked by who receive
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -17,8 +18,13 @@ from ledger.state import Entry, Write
 HEADER_BYTES = 4
 PART_CALLS = 16
 """A part costs about a tenth of what a call does; what the last one holds is looked at when the worker is done."""
+PART_GAS_MAX = 2_000_000
+"""Declared, of a part's calls, unless it is one: so a part is bounded by what a call's gas can read and write."""
 FRAME_BYTES_MAX = 1 << 28
-"""Far above what a block's gas can write; a longer frame ends the conversation."""
+"""Of what the node sends: far above a block's writes."""
+ANSWER_BYTES_MAX = 1 << 25
+"""Of what the worker sends, which the node decodes before it can look at it. A unit of gas pays for 7 bytes at most:
+reads of what is not there, under the longest keys. A longer frame ends the conversation."""
 
 
 class PlannedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -87,7 +93,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Outcomes(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """A part of an answer: the next ``PART_CALLS`` calls, in order; ``cpu_s``: the worker's processor time so far."""
+    """A part of an answer (``parts_of``): the next calls, in order; ``cpu_s``: the worker's processor time so far."""
 
     outcomes: list[Outcome]
     cpu_s: float
@@ -108,7 +114,19 @@ _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 decode_question, decode_answer = _questions.decode, _answers.decode
 
 
-def frame(message: msgspec.Struct) -> bytes:
+def parts_of(gas_limits: Iterable[int]) -> Iterator[int]:
+    """How many calls each part of an answer holds."""
+    count = gas = 0
+    for limit in gas_limits:
+        if count == PART_CALLS or (count and gas + limit > PART_GAS_MAX):
+            yield count
+            count = gas = 0
+        count, gas = count + 1, gas + limit
+    if count:
+        yield count
+
+
+def frame(message: msgspec.Struct, bytes_max: int = FRAME_BYTES_MAX) -> bytes:
     data = encode(message)
-    assert len(data) <= FRAME_BYTES_MAX, "gas bounds what a block can say"
+    assert len(data) <= bytes_max, "gas bounds what a block can say"
     return len(data).to_bytes(HEADER_BYTES, "big") + data

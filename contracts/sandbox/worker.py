@@ -16,6 +16,7 @@ import pkgutil
 import time
 import unicodedata
 import warnings
+from itertools import islice
 from typing import NoReturn
 
 import cryptography
@@ -24,9 +25,9 @@ from contracts.codes import ReplicaFault
 from contracts.machine import PythonMachine
 from contracts.sandbox.pages import PagedState
 from contracts.sandbox.protocol import (
+    ANSWER_BYTES_MAX,
     FRAME_BYTES_MAX,
     HEADER_BYTES,
-    PART_CALLS,
     Answer,
     Fault,
     Miss,
@@ -38,6 +39,7 @@ from contracts.sandbox.protocol import (
     Run,
     decode_question,
     frame,
+    parts_of,
 )
 from contracts.sandbox.walls import raise_walls
 from ledger.authentication import read_certificate
@@ -63,7 +65,7 @@ class Wire:
         self._descriptor = descriptor
 
     def send(self, message: Answer) -> None:
-        left = memoryview(frame(message))
+        left = memoryview(frame(message, ANSWER_BYTES_MAX))
         while left:
             left = left[os.write(self._descriptor, left) :]
 
@@ -100,8 +102,9 @@ class Worker:
             question = self._wire.receive()
             assert isinstance(question, Run), "pages come only when they are asked for"
             self._align(question)
-            for at in range(0, len(question.calls), PART_CALLS):
-                outcomes = [self._run(call, question.time_ms) for call in question.calls[at : at + PART_CALLS]]
+            calls = iter(question.calls)
+            for count in parts_of(call.gas_limit for call in question.calls):
+                outcomes = [self._run(call, question.time_ms) for call in islice(calls, count)]
                 self._wire.send(Outcomes(outcomes, time.process_time()))
 
     def _fetch(self, key: str) -> tuple[list[tuple[str, Entry]], bool]:
