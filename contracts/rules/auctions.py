@@ -336,7 +336,7 @@ def _run(call: Call, changes: Changes, key: str) -> bool:
     return True
 
 
-def _by_other_rules(call: Call, changes: Changes, key: str) -> bool:
+def by_other_rules(call: Call, changes: Changes, key: str) -> bool:
     """Money, capacity, rows and counts follow from the records, which other rules see to."""
     return True
 
@@ -353,7 +353,7 @@ _WORK: dict[str, Act] = {
     TRADES: _trade,
     SIDES: _side,
     SHARES: _shares,
-    **dict.fromkeys(_FOLLOW, _by_other_rules),
+    **dict.fromkeys(_FOLLOW, by_other_rules),
 }
 
 

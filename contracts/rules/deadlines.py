@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from contracts.catalog import SHIPPED
-from contracts.rules.auctions import is_worked
+from contracts.rules.auctions import Act, by_other_rules, is_worked
 from contracts.rules.books import OFFERED, TOPS
 from contracts.rules.changes import SOLD, TRADES, Changes, Violation, args_of, place_of
 from contracts.rules.deliveries import ADJUSTMENTS, SHARES
@@ -172,19 +172,11 @@ GOES_ON: dict[tuple[str, str], Callable[[Call, Changes], Iterator[Due]]] = {
 # --------------------------------------------------------------------------------- what a deadline may do
 
 
-Act = Callable[[Call, Changes, str], bool]
-
-
 def _acts_within(acts: dict[str, Act], call: Call, changes: Changes, group: str, keys: list[str]) -> bool:
     if group == DEADLINE_PREFIX:
         return True
     act = acts.get(group)
     return act is not None and all(act(call, changes, key) for key in keys)
-
-
-def _by_other_rules(call: Call, changes: Changes, key: str) -> bool:
-    """Money, what is sold, books and shares follow from the records, which the other rules see to."""
-    return True
 
 
 def _expires(call: Call, changes: Changes, key: str) -> bool:
@@ -228,26 +220,26 @@ def _becomes_overdue(call: Call, changes: Changes, key: str) -> bool:
     return bool(new == overdue)
 
 
-_GATE: dict[str, Act] = {ACCOUNTS: _by_other_rules, SOLD: _by_other_rules}
+_GATE: dict[str, Act] = {ACCOUNTS: by_other_rules, SOLD: by_other_rules}
 ACTS: dict[tuple[str, str], dict[str, Act]] = {
     ("market", "close_gate"): {
         **_GATE,
         **dict.fromkeys((ORDERS, LISTINGS), _expires),
-        **dict.fromkeys(("market/ask/", "market/bid/", "market/offer/"), _by_other_rules),
+        **dict.fromkeys(("market/ask/", "market/bid/", "market/offer/"), by_other_rules),
         "market/gate/": _closes,
         TOPS: _is_of_interval,
     },
     ("offers", "close_gate"): {
         **_GATE,
         DIRECTED: _expires,
-        "offers/open/": _by_other_rules,
-        OFFERED: _by_other_rules,
+        "offers/open/": by_other_rules,
+        OFFERED: by_other_rules,
         "offers/gate/": _closes,
     },
     **{("auction", function): is_worked(function) for function in ("clear", "work", "rescue")},
     ("settlement", "close_metering"): {
-        ACCOUNTS: _by_other_rules,
-        SHARES: _by_other_rules,
+        ACCOUNTS: by_other_rules,
+        SHARES: by_other_rules,
         TRADES: _settles,
         ADJUSTMENTS: _settles,
     },

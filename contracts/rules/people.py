@@ -6,6 +6,7 @@ import base64
 
 from contracts.rules.changes import Changes, Violation
 from contracts.rules.consents import ADMISSION, METERS, have_consented
+from contracts.rules.settings import REVOKED
 from contracts.rules.signatures import operators
 from ledger.authentication import USER_PREFIX, read_certificate
 from ledger.execution import Call
@@ -13,7 +14,7 @@ from ledger.values import Value
 
 CERTIFIED = ("signer", "name", "organisation", "role", "serial", "issuer", "not_before_ms", "not_after_ms")
 """What a user's record has from its certificate."""
-REVOKED, MEMBERS_ONLY = "governance/revoked/", "governance/parameter/members_only"
+MEMBERS_ONLY = "governance/parameter/members_only"
 CAPACITY_W_MAX, NAME_CHARS_MAX = 10**9, 64
 
 
