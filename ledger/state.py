@@ -231,8 +231,9 @@ class TransactionView:
         self.writes: dict[str, bytes | None] = {}
         self._layer: Layer | None = None
 
-    def is_true(self) -> bool:
-        """Whether ``base`` answers every read and range query as is written here, perhaps by somebody else."""
+    def is_true(self, rows_max: int) -> bool:
+        """Whether ``base`` answers every read and range query as is written here, perhaps by somebody else, and the
+        queries with ``rows_max`` rows at most."""
         find, fetch = self._find, self._fetch
         for key, version in self.reads.items():
             entry = find(key, UNKNOWN)
@@ -240,7 +241,12 @@ class TransactionView:
                 entry = fetch(key)
             if version != (None if entry is None else (entry.height, entry.index)):
                 return False
-        return all(digest_of(self.base.scan(r.prefix, r.after, r.limit)) == r.digest for r in self.ranges)
+        for asked in self.ranges:
+            rows = self.base.scan(asked.prefix, asked.after, asked.limit)
+            rows_max -= len(rows)
+            if rows_max < 0 or digest_of(rows) != asked.digest:
+                return False
+        return True
 
     def get(self, key: str) -> bytes | None:
         writes = self.writes

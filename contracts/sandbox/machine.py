@@ -30,8 +30,11 @@ GAS_PER_S_MIN = 1_000_000
 """A worker that takes longer than ``ANSWER_S_MAX`` and its calls' gas at this pace hangs."""
 CPU_S_MAX = 1_800.0
 """Processor seconds after which a worker is replaced between two blocks, before its own limit ends it."""
-READS_MAX = 40_000
-"""Reads and range queries that the gas of one call can pay."""
+GAS_PER_READ_MIN, GAS_PER_ROW_MIN = 25, 5
+"""What a read or a range query costs a call at least, and a row that a query answers with: a scan that passes one
+deleted row may ask for a whole page to find one more."""
+UNPAID_READS_MAX, UNPAID_ROWS_MAX = 64, 128
+"""What a call may have read that it had no gas for."""
 PAGE_ROWS_MAX = 64
 PAGE_BYTES_MAX = 65_536
 """A page ends with the entry that passes it."""
@@ -156,7 +159,8 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
     told = TransactionView(view.base)
     told.reads = outcome.reads
     told.ranges = [RangeRead(prefix, after, limit, digest=digest) for prefix, after, limit, digest in outcome.ranges]
-    if not _is_bounded(told) or not told.is_true():
+    rows_max = UNPAID_ROWS_MAX + outcome.gas_used // GAS_PER_ROW_MIN
+    if not _is_bounded(told, outcome.gas_used) or not told.is_true(rows_max):
         raise WorkerFailed(f"it ran {call.contract}.{call.function} on another state")
     if not "".join(outcome.writes).isascii():
         raise WorkerFailed(f"it let {call.contract}.{call.function} write under a key that no contract can have")
@@ -186,9 +190,10 @@ def _told(outcome: Outcome) -> list[bytes | str]:
     return [outcome.value, outcome.message, *(part for event in outcome.events for part in event)]
 
 
-def _is_bounded(view: TransactionView) -> bool:
-    """Whether a call can have asked so much: asking again must not take longer than it may."""
-    return len(view.reads) + len(view.ranges) <= READS_MAX and all(r.limit <= SCAN_ROWS_MAX for r in view.ranges)
+def _is_bounded(view: TransactionView, gas: int) -> bool:
+    """Whether a call can have asked so much for its gas: asking again must not take longer than it may."""
+    asked_max = UNPAID_READS_MAX + gas // GAS_PER_READ_MIN
+    return len(view.reads) + len(view.ranges) <= asked_max and all(r.limit <= SCAN_ROWS_MAX for r in view.ranges)
 
 
 def page_of(base: StateReader, key: str) -> Page:
