@@ -55,7 +55,7 @@ def characters_of(record: dict[Any, Any]) -> int | None:
         kind = type(item)
         if kind is str:
             characters += len(item)
-        elif kind not in SCALARS:
+        elif kind is not int and kind not in SCALARS:
             return None
     return characters
 
