@@ -130,6 +130,11 @@ class Connection(web.RequestHandler):
         if self._address is not None:
             self._hall.leave(self._address, self)
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """The rest of a body that is not encoded as it says is read after its answer: no fault of ours."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -147,6 +147,11 @@ class _Caller(web.RequestHandler):
         super().connection_lost(exc)
         self.gone.set()
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """The rest of a body that is not encoded as it says is read after its answer: no fault of the gateway's."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
     def handle_error(
         self,
         request: web.BaseRequest,

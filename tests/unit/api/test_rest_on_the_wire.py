@@ -162,6 +162,24 @@ async def test_whoever_hangs_up_within_a_body_is_no_fault_of_the_nodes(
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
+@pytest.mark.parametrize("path", [b"/v1/query", b"/v1/transactions/batch", b"/nowhere", b"/v1/headers"])
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
+async def test_a_body_that_is_not_encoded_as_it_says_is_no_fault_of_the_nodes(
+    server: Wire, path: bytes, encoding: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each left a stack trace in the log, by whatever route, after it had been answered."""
+    kind = b"application/x-ndjson" if path.endswith(b"batch") else b"application/json"
+    verb = b"GET " if path == b"/v1/headers" else b"POST "
+    head = verb + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Type: " + kind
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(head + b"\r\nContent-Encoding: " + encoding + b"\r\n\r\njunk")
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 200")), answer
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
 async def test_the_node_learns_from_where_a_call_comes(server: Wire) -> None:
     """By whom REST is reached, and who reaches the socket by TCP, whatever that one says of itself."""
     await server.send(b"GET /v1/headers HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")

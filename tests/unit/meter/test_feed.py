@@ -229,6 +229,19 @@ async def test_what_is_no_request_of_the_doors(
     assert "aiohttp" not in head
 
 
+async def test_a_body_that_is_not_encoded_as_it_says_leaves_no_trace(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was answered, and then stood in the log as a fault of the gateway's own."""
+    async with opened(desk) as session, asyncio.timeout(5):
+        assert session._base_url is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", session._base_url.port)
+        writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
+        assert b"REQUEST_MALFORMED" in await reader.read()
+        writer.close()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
 async def test_silent_connections_do_not_close_the_door(desk: Desk) -> None:
     """They were counted nowhere, and took every file that the gateway may open."""
     async with opened(desk) as session, contextlib.AsyncExitStack() as silent:
