@@ -6,13 +6,11 @@ somebody's browser, what only that browser can reach.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from aiohttp import web
 
-from api.problems import Respond
+from api.problems import Respond, problem_response
 from sdk import request_ids
-from sdk.errors import Problem, Refused
+from sdk.errors import Problem
 
 VERBS = "GET, POST"
 HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, " + request_ids.HEADER
@@ -37,7 +35,7 @@ class Cors:
         """Answer a browser that asks beforehand."""
         if _is_websocket(request) and not self._is_own(request) and not self._allows(request):
             message = "Pages of this origin may not read here. The operator names those that may: rest.cors_origins."
-            raise Refused(Problem("ORIGIN_NOT_ALLOWED", message, 403))
+            return problem_response(Problem("ORIGIN_NOT_ALLOWED", message, 403))
         asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if not asks or not self._allows(request):
             return await handler(request)
@@ -60,7 +58,7 @@ class Cors:
     def _is_own(request: web.Request) -> bool:
         """Whether it is no browser's, or of a page that this node has served."""
         origin = request.headers.get("Origin")
-        return origin is None or urlsplit(origin).netloc == request.host
+        return origin is None or origin.partition("://")[2] == request.host != ""
 
     def _allows(self, request: web.Request) -> bool:
         return request.headers.get("Origin", "") in self._origins

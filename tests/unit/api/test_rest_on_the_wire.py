@@ -180,6 +180,17 @@ async def test_a_body_that_is_not_encoded_as_it_says_is_no_fault_of_the_nodes(
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
+@pytest.mark.parametrize("origin", [b"http://evil.example", b"null", b"http://[", b"\xff\xfe", b"x"])
+async def test_a_websocket_of_another_origins_page_is_refused_in_a_sentence(
+    server: Wire, origin: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was an INTERNAL_ERROR with a stack trace in the log: refused before what turns refusals into documents."""
+    head = b"GET /v1/streams HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: " + origin
+    key = b"\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    assert problem(await server.send(head + key)) == (403, "ORIGIN_NOT_ALLOWED")
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
 async def test_the_node_learns_from_where_a_call_comes(server: Wire) -> None:
     """By whom REST is reached, and who reaches the socket by TCP, whatever that one says of itself."""
     await server.send(b"GET /v1/headers HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")
