@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 from api.pools import BoundedPool
@@ -26,6 +27,7 @@ HEIGHT_AHEAD_MAX = 1_000
 """Blocks that ``min_height`` may lie ahead of this node; more is a mistake, or another node's business."""
 HEIGHT_WAITERS_MAX = 256
 KEY_SHOWN = 128
+MARK_CHARS = 16
 HEIGHT_WAITERS_PER_SIGNER_MAX = 16
 
 
@@ -50,9 +52,10 @@ class Queries:
     def _find(self, params: QueryParams, viewer: Viewer) -> Page:
         selector = params.selector
         try:
+            place = _place_in(params)
             if not viewer.reads_all:
                 selector = {"$and": [selector, {"$or": [*_parties(viewer), *_public(selector)]}]}
-            query = parse_query(selector, params.limit, params.sort, params.fields, params.bookmark)
+            query = parse_query(selector, params.limit, params.sort, params.fields, place)
             self._check_named(query.where, viewer)
             page = self._database.find(query)
         except SelectorInvalid as error:
@@ -65,7 +68,7 @@ class Queries:
         except StateDatabaseError:
             raise _unavailable() from None
         kept = tuple(d for d in page.documents if may_read(viewer, d.key, d.value))
-        return Page(kept, page.height, page.bookmark)
+        return Page(kept, page.height, page.bookmark and _mark(params) + page.bookmark)
 
     def _check_named(self, where: Condition, viewer: Viewer) -> None:
         """Whoever asks for a key by name is told if it is nobody's to query, or not theirs, instead of finding nothing.
@@ -77,6 +80,19 @@ class Queries:
             entry = None if viewer.reads_all else reader.get(key)
             if not may_read(viewer, key, None if entry is None else decode_value(entry.value)):
                 raise Refused(Problem("NOT_YOURS", f"_id: {key[:KEY_SHOWN]} is not yours to read.", 403))
+
+
+def _mark(params: QueryParams) -> str:
+    """What of a bookmark names the query that it goes on with, whoever asks and however many rows at a time."""
+    return sha256(repr(parse_query(params.selector, 1, params.sort)).encode()).hexdigest()[:MARK_CHARS]
+
+
+def _place_in(params: QueryParams) -> str:
+    """The database's bookmark in that of the answer before."""
+    mark, place = params.bookmark[:MARK_CHARS], params.bookmark[MARK_CHARS:]
+    if params.bookmark and mark != _mark(params):
+        raise SelectorInvalid("this bookmark belongs to another query. Ask without one for the first page")
+    return place
 
 
 def _lagging() -> Refused:

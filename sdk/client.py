@@ -397,7 +397,7 @@ class AsyncClient:
         """
         params = QueryParams(selector=dict(selector), **options)
         try:
-            parse_query(params.selector, params.limit, params.sort, params.fields, params.bookmark)
+            parse_query(params.selector, params.limit, params.sort, params.fields)
         except SelectorInvalid as error:
             raise Refused(Problem("SELECTOR_INVALID", f"{error}.", 400)) from None
         rows = await self._identified(methods.QUERY, params)

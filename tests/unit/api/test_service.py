@@ -249,6 +249,23 @@ async def test_pages_follow_one_another(desk: Desk) -> None:
     assert (keys_of(first), keys_of(second), second.bookmark) == (["market/trade/1"], ["market/trade/2"], "")
 
 
+async def test_a_bookmark_goes_on_with_its_own_query_only(desk: Desk) -> None:
+    """Another listing began at that key, or was empty, as if there were nothing more of it."""
+    token = await desk.token(OPERATOR)
+    first = await desk.call("trades", token, limit=1)
+    for method, others in (
+        ("orders", {}),
+        ("trades", {"interval": 7}),
+        ("query", {"selector": {"v.type": "account"}}),
+        ("query", {"selector": {"v.type": "trade"}, "sort": ({"_id": "desc"},)}),
+    ):
+        with pytest.raises(Refused, match="belongs to another query") as caught:
+            await desk.call(method, token, bookmark=first.bookmark, **others)
+        assert (caught.value.code, caught.value.status) == ("SELECTOR_INVALID", 400)
+    same = await desk.call("query", token, selector={"v.type": "trade"}, limit=5, bookmark=first.bookmark)
+    assert keys_of(same) == ["market/trade/2"]
+
+
 @pytest.mark.parametrize(
     "params",
     [
