@@ -19,6 +19,10 @@ class NoAnswer(DeviceError):
     """Silence until the timeout."""
 
 
+class Garbage(DeviceError):
+    """Bytes came that are no Modbus answer."""
+
+
 class DeviceRefused(DeviceError):
     """The device answered with a Modbus exception code."""
 

@@ -14,11 +14,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from meter.block_clock import BlockClock
 from meter.buffer import ReadingBuffer
 from meter.counters import BELIEVED, Sample, Verdict
 from meter.errors import BufferFull, ReadingsRefused, SubmitUnavailable
+from meter.failures import MeterFailures
 from meter.intervals import INTERVAL_MS, MeterState, Reading, advance, begin, expire
 from meter.poller import TIMEOUT_S, Line, poll_step_ms
 from meter.replacement import replaced
@@ -70,6 +72,7 @@ class Gateway:
         block_clock: BlockClock | None = None,
         timeout_s: float = TIMEOUT_S,
         watchers: Sequence[Watcher] = (),
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._units = list(units)
         self._clock = clock
@@ -78,6 +81,7 @@ class Gateway:
         self._block_clock = block_clock or BlockClock(clock)
         self._timeout_s = timeout_s
         self._watchers = tuple(watchers)
+        self._failures = MeterFailures(registry)
         self._turns = {unit.serial: asyncio.Lock() for unit in self._units}
         self._states: dict[str, MeterState] = {}
         for unit in self._units:
@@ -92,7 +96,7 @@ class Gateway:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for units in by_line(self._units).values():
-                tasks.create_task(Line(units, self._clock, self, self._timeout_s).run())
+                tasks.create_task(Line(units, self._clock, self, self._timeout_s, self._failures).run())
             tasks.create_task(self._submit_all())
             if fed := [unit for unit in self._units if unit.is_fed]:
                 tasks.create_task(self._miss(fed))
@@ -131,6 +135,7 @@ class Gateway:
             "epoch": state.epoch if state else 0,
             "sequence": state.sequence if state else 0,
             "waiting": waiting,
+            "failures": self._failures.told(unit.serial),
             "latest": None if latest is None else msgspec.structs.asdict(latest),
         }
 

@@ -57,7 +57,14 @@ class Metering:
                 port = self._section.gateway_port
                 door = DoorPlan(port, self._token, chain, (client.signer,)) if port else None
                 work = run_gateway(
-                    self.units, self._clock, client, self._home / BUFFER, watchers=watchers, door=door, mqtt=mqtt
+                    self.units,
+                    self._clock,
+                    client,
+                    self._home / BUFFER,
+                    watchers=watchers,
+                    door=door,
+                    mqtt=mqtt,
+                    registry=registry,
                 )
                 tasks.create_task(work)
 

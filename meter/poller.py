@@ -17,6 +17,8 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from meter.counters import Sample
 from meter.errors import DeviceError, LineDown
+from meter.failures import MeterFailures
+from meter.framing import tolerate
 from meter.intervals import INTERVAL_MS
 from meter.reader import UnitReader
 from meter.units import MeterUnit
@@ -72,7 +74,12 @@ class Line:
     """One connection and the units behind it. ``run`` polls until it is cancelled."""
 
     def __init__(
-        self, units: Sequence[MeterUnit], clock: Clock, sink: SampleSink, timeout_s: float = TIMEOUT_S
+        self,
+        units: Sequence[MeterUnit],
+        clock: Clock,
+        sink: SampleSink,
+        timeout_s: float = TIMEOUT_S,
+        failures: MeterFailures | None = None,
     ) -> None:
         assert len({(unit.host, unit.port) for unit in units}) == 1, "a line is one host and port"
         self._host, self._port = units[0].host, units[0].port
@@ -82,6 +89,7 @@ class Line:
         self._round_s = 0.0
         self._clock = clock
         self._sink = sink
+        self._counted = failures or MeterFailures()
         self._timeout_s = timeout_s
         self._step_ms = poll_step_ms(max(unit.profile.poll_interval_ms_min for unit in units), clock.rate)
         # On an accelerated clock the longest pause is an interval, so that a recovered meter misses one at most.
@@ -90,7 +98,7 @@ class Line:
         self._failures = 0
         self._connect_not_before_s = 0.0
         self._sent_id = b""
-        self._out_of_step = False
+        self._out_of_step = self._garbled = False
 
     async def run(self) -> None:
         """Poll at every step of the clock, the first time at once."""
@@ -151,12 +159,11 @@ class Line:
             self._failed(turn, error)
             return None
         except LineDown as error:
+            self._counted.count(turn.unit.serial, error)
             self._lost(error)
             return None
         finally:
-            if self._out_of_step:
-                log.warning("%s:%d: an answer to another request; connecting anew", self._host, self._port)
-                self._disconnect()
+            self._leave_in_doubt(turn)
         if turn.failures:
             log.info("meter %s answers again", turn.unit.serial)
         turn.failures = 0
@@ -179,6 +186,7 @@ class Line:
         turn.reader.forget()
         if not turn.failures:
             log.warning("meter %s does not answer properly: %s", turn.unit.serial, error)
+        self._counted.count(turn.unit.serial, error)
         turn.failures += 1
         turn.not_before_s = _now_s() + self._backoff_s(turn.failures)
 
@@ -199,6 +207,7 @@ class Line:
             reconnect_delay=0,
             trace_packet=self._see_packet,
         )
+        tolerate(client, self._see_garbage)
         if not await client.connect():
             client.close()
             self._lost(LineDown("cannot be connected"))
@@ -218,9 +227,19 @@ class Line:
         if self._client is not None:
             self._client.close()
             self._client = None
-        self._out_of_step = False
+        self._out_of_step = self._garbled = False
         for turn in self._turns:
             turn.reader.forget()
+
+    def _leave_in_doubt(self, turn: _Turn) -> None:
+        """Close a connection on which something came that was no answer to our request."""
+        if self._out_of_step and turn.failures <= 1:
+            log.warning("%s:%d: an answer to another request; connecting anew", self._host, self._port)
+        if self._out_of_step or self._garbled:
+            self._disconnect()
+
+    def _see_garbage(self) -> None:
+        self._garbled = True
 
     def _see_packet(self, sending: bool, data: bytes) -> bytes:
         """Compare the transaction ids (first two bytes of a Modbus TCP frame) of request and answer."""

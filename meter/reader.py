@@ -11,7 +11,8 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from meter.counters import Sample
-from meter.errors import DeviceRefused, LineDown, NoAnswer, WrongDevice
+from meter.errors import DeviceRefused, Garbage, LineDown, NoAnswer, WrongDevice
+from meter.framing import Undecodable
 from meter.profile import DeviceProfile, Register, SunSpec
 from meter.registers import decode, decode_scale_factor, plan_requests, scaled
 from meter.sunspec import Read, find_base, walk
@@ -39,6 +40,8 @@ async def request(client: Client, unit: int, function_code: int, address: int, c
         answer = await read(address, count=count, device_id=unit)
     except ConnectionException as error:
         raise LineDown(str(error)) from None
+    except Undecodable:
+        raise Garbage(f"unit {unit}, register 0x{address:04X}: bytes that are no Modbus answer") from None
     except ModbusException as error:
         raise NoAnswer(f"unit {unit}, register 0x{address:04X}: {error}") from None
     if answer.isError():

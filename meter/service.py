@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from meter.block_clock import BlockClock
 from meter.buffer import BYTES_MAX, ReadingBuffer
 from meter.door import Door
@@ -62,6 +64,7 @@ async def run_gateway(
     watchers: Sequence[Watcher] = (),
     door: DoorPlan | None = None,
     mqtt: Mqtt | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> None:
     """Poll ``units`` and submit their readings with the client's key, until cancelled; ``buffer`` outlives us."""
     kept = ReadingBuffer(buffer, buffer_bytes_max)
@@ -75,6 +78,7 @@ async def run_gateway(
             block_clock=block_clock,
             timeout_s=timeout_s,
             watchers=[*watchers, *(mqtt.watchers if mqtt else ())],
+            registry=registry,
         )
         feed = FeedDesk(gateway, clock, block_clock)
         if mqtt is not None:

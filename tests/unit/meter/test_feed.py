@@ -192,6 +192,7 @@ async def test_samples_over_http(desk: Desk) -> None:
         ("FED", True, 0),
         ("POLLED", False, 0),
     ]
+    assert told["meters"][1]["failures"] == {}
 
 
 HEAD = f"POST /v1/meters/FED/samples HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -17,6 +19,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from meter import poller as poller_module
 from meter.counters import Sample
 from meter.errors import DeviceRefused, WrongDevice
+from meter.failures import MeterFailures
 from meter.poller import Line, poll_step_ms
 from meter.profile import load_profile, shipped_profiles
 from meter.reader import UnitReader
@@ -274,6 +277,47 @@ async def test_a_peer_that_talks_nonsense_is_only_an_absence(until: Until, garba
     async with raw_server(babble) as port, running(Line([sdm630_at(port)], Clock(0, FAST), sink, timeout_s=0.05)):
         await until(lambda: sink.absences.get("M", 0) >= 3)
     assert sink.count("M") == 0
+
+
+UNDECODABLE = (b"\x63\0", b"\x04", b"\x04\xff\1", b"\x84")
+"""Functions and contents that no answer has, each behind the id of the request and the unit."""
+
+
+@pytest.mark.parametrize("body", UNDECODABLE)
+async def test_what_cannot_be_decoded_is_told_in_one_line_and_counted(
+    until: Until, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was raised in the event loop's callback: a stack trace of asyncio's, and a line given up, at every poll."""
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(256):
+            writer.write(request[:4] + (len(body) + 1).to_bytes(2, "big") + request[6:7] + body)
+            await writer.drain()
+
+    sink, registry = Sink(), CollectorRegistry()
+    async with raw_server(babble) as port:
+        line = Line([sdm630_at(port)], Clock(0, FAST), sink, failures=MeterFailures(registry))
+        async with running(line):
+            await until(lambda: sink.absences.get("M", 0) >= 3)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["meter M does not answer properly: unit 1, register 0x0034: bytes that are no Modbus answer"], told
+    counted = registry.get_sample_value("wattq_meter_failures_total", {"meter": "M", "why": "garbage"})
+    assert counted is not None
+    assert counted >= 1
+
+
+async def test_bytes_that_nobody_asked_for_leave_no_trace(until: Until, caplog: pytest.LogCaptureFixture) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\0\0\0\0\0\3\0\x63\0")
+        await writer.drain()
+        await reader.read()
+
+    sink = Sink()
+    async with raw_server(babble) as port, running(Line([sdm630_at(port)], Clock(0, FAST), sink, timeout_s=0.05)):
+        await until(lambda: sink.absences.get("M", 0) >= 3)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 def test_polls_fall_on_interval_boundaries() -> None:
