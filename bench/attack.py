@@ -21,10 +21,13 @@ from typing import Any
 
 from bench.flood import LEAD_S, WARM_UP_S, inadmissible, ratio, useless_requests, window
 from bench.flooders import ClientFlood, Flooded, PeerFlood, flood
+from bench.ground import network
 from bench.limit import cores, measure_signatures
 from bench.load import LoadResult
 from bench.machine import machine_figures
-from bench.run import BenchError, BenchOptions, Say, admit_clients, load, network
+from bench.office import admit_clients
+from bench.options import BenchError, BenchOptions, Say
+from bench.run import load
 from ca.keys import SigningKey
 from cluster import Cluster, ContractSet
 from ledger.genesis import load_genesis

@@ -24,10 +24,13 @@ from typing import Any
 import msgspec
 
 from bench.flooders import PEER_FLOODS, ClientFlood, Flooded, PeerFlood, flood
+from bench.ground import network
 from bench.limit import cores, measure_signatures
 from bench.load import LoadResult
 from bench.machine import machine_figures
-from bench.run import BenchError, BenchOptions, Office, Say, admit_clients, load, network
+from bench.office import Office, admit_clients
+from bench.options import BenchError, BenchOptions, Say
+from bench.run import load
 from bench.samples import Window, latency_of
 from ca.certificates import Role
 from ca.keys import SigningKey
@@ -181,7 +184,7 @@ class _Run:
             strange = await useless_requests(stranger, range(STRANGE_ENVELOPES), expires)
         office, own = Office(self._cluster), {}
         for number, kind in enumerate(kind for kind in CLIENT_KINDS if kind.startswith("admissible")):
-            key = SigningKey.load(await office.admit(endpoint, f"flooder{number}", Role.BUYER, ()))
+            key = SigningKey.load(await office.admit(endpoint, f"flooder{number}", Role.BUYER))
             async with AsyncClient([connect(endpoint)], genesis, key) as client:
                 # Its registration used the first nonce.
                 own[kind] = await useless_requests(client, range(2, 2 + ADMISSIBLE), expires)

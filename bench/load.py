@@ -1,4 +1,4 @@
-"""One client process: a loop of signed market transactions, closed with a fixed number outstanding, or open at a rate.
+"""One client process: a loop of signed transactions, closed with a fixed number outstanding, or open at a rate.
 
 A transaction counts when its receipt has verified here, against the genesis file: the client asks for every receipt,
 checks each block's certificate once and every transaction's two Merkle paths under it. Nothing counts on a node's word.
@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.market import Deal, Market, Side, Step
+from bench.market import Deal, Side, Source, Step
 from bench.open_loop import DRAIN_S, Arrivals, OpenLoop, due_times
 from bench.samples import Sample
+from bench.sources import Goods, source_of
 from ca.keys import SigningKey
 from ledger.genesis import load_genesis
 from sdk import methods
-from sdk.client import AsyncClient, Outcome, Signed
+from sdk.client import AsyncClient, Signed
 from sdk.errors import Refused, SdkError
 from sdk.methods import SubmitParams
 from sdk.transports import connect
@@ -40,10 +41,7 @@ class LoadPlan:
     endpoint: str
     genesis: Path
     keys: dict[Side, Path]
-    meters: tuple[str, ...]
-    buyers_meter: str
-    first_interval: int
-    seed: int
+    goods: Goods
     outstanding: int
     """In flight: always in a closed loop, at most in an open one."""
     start_at_s: float
@@ -66,6 +64,8 @@ class LoadResult:
 
     samples: list[Sample] = field(default_factory=list)
     trades: int = 0
+    by_function: Counter[str] = field(default_factory=Counter)
+    """Verified in the measured time, each as ``contract.function``."""
     refused: int = 0
     failed: int = 0
     phases_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PHASES})
@@ -81,8 +81,8 @@ def run_load(plan: LoadPlan) -> LoadResult:
 class _Load:
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
-        self._market = Market(plan.seed, plan.meters, plan.buyers_meter, plan.first_interval)
         self._clients: dict[Side, AsyncClient] = {}
+        self._source: Source
         self._result = LoadResult()
         self._ready: deque[tuple[Deal, Step]] = deque()
         """In an open loop: steps that wait for their moment."""
@@ -99,6 +99,7 @@ class _Load:
             for side, path in plan.keys.items():
                 client = AsyncClient([connect(plan.endpoint)], genesis, SigningKey.load(path))
                 self._clients[side] = await stack.enter_async_context(client)
+            self._source = source_of(plan.goods, {side: client.signer for side, client in self._clients.items()})
             self._expires = (await self._clients["buyer"].status()).executed_height + EXPIRES_AFTER
             await asyncio.sleep(max(0.0, plan.start_at_s - time.time()))
             if plan.rate_per_s is None:
@@ -116,7 +117,7 @@ class _Load:
 
     async def _loop(self) -> None:
         while self._now_s() < self._until_s:
-            deal = self._market.deal()
+            deal = self._source.deal()
             try:
                 step = next(deal)
                 while self._now_s() < self._until_s:
@@ -130,7 +131,7 @@ class _Load:
 
     async def _open(self, rate_per_s: float) -> None:
         plan = self._plan
-        due = due_times(plan.arrivals, rate_per_s, plan.start_at_s + plan.offset_s, self._until_s, plan.seed)
+        due = due_times(plan.arrivals, rate_per_s, plan.start_at_s + plan.offset_s, self._until_s, plan.goods.seed)
         undone = await OpenLoop(due, plan.outstanding, self._due, self._now_s).run(self._until_s + DRAIN_S)
         ended_s = self._now_s()
         self._result.samples += [Sample(due_s, ended_s, verified=False) for due_s in undone]
@@ -149,17 +150,23 @@ class _Load:
             self._result.failed += 1
 
     def _begun(self) -> tuple[Deal, Step]:
-        deal = self._market.deal()
+        deal = self._source.deal()
         return deal, next(deal)
 
     # ------------------------------------------------------------------------------------ one transaction
 
     async def _one(self, step: Step, due_s: float | None = None) -> Any:
-        """Sign and submit; the value that the verified receipt proves."""
+        """Sign and submit; the value that the verified receipt proves. What is only asked: the node's answer."""
         self._count += 1
         client, staged = self._clients[step.side], self._count % PHASES_EVERY == 0
         began = self._now_s()
-        signed = await client.sign("market", step.function, step.args, expires_at_height=self._expires)
+        if step.asked:
+            value = await client.view(step.contract, step.function, step.args)
+            self._note(step, value, [began, self._now_s()], began if due_s is None else due_s)
+            return value
+        signed = await client.sign(
+            step.contract, step.function, step.args, gas_limit=step.gas_limit, expires_at_height=self._expires
+        )
         at = [began, self._now_s()]
         if staged:
             for wait in ("accepted", "committed"):
@@ -167,8 +174,7 @@ class _Load:
                 at.append(self._now_s())
         outcome = await client.submit(signed)
         at.append(self._now_s())
-        if at[-1] >= self._from_s:
-            self._note(step, outcome, at, at[1] if due_s is None else due_s)
+        self._note(step, outcome.value, at, at[1] if due_s is None else due_s)
         return outcome.value
 
     async def _stage(self, client: AsyncClient, signed: Signed, wait: Literal["accepted", "committed"]) -> None:
@@ -177,12 +183,15 @@ class _Load:
         )
         await client.call_plain(methods.SUBMIT, params)
 
-    def _note(self, step: Step, outcome: Outcome, at: list[float], from_s: float) -> None:
+    def _note(self, step: Step, value: Any, at: list[float], from_s: float) -> None:
         result, ended_s = self._result, at[-1]
+        if ended_s < self._from_s:
+            return
         result.samples.append(Sample(from_s, ended_s))
         if ended_s >= self._until_s:
             return
-        result.trades += step.trades(outcome.value)
+        result.trades += step.trades(value)
+        result.by_function[f"{step.contract}.{step.function}"] += 1
         if len(at) == len(PHASES) + 1:
             for name, began, ended in zip(PHASES, at, at[1:], strict=False):
                 result.phases_ms[name].append((ended - began) * 1000)

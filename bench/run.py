@@ -3,80 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bench.day import SETTLED_S
+from bench.ground import limits_text, network
+from bench.kinds import Kind
 from bench.limit import SignatureCost, cores, measure_signatures
 from bench.load import PHASES, LoadPlan, LoadResult, run_load
 from bench.machine import machine_figures
-from bench.market import CAPACITY_W
-from bench.open_loop import Arrivals
+from bench.office import admit_clients
+from bench.options import BenchError, BenchOptions, Say
 from bench.path import measure_path
 from bench.samples import Sample, Window, encoded, latency_of, percentiles
-from ca.authority import Authority
-from ca.certificates import Role, create_request
-from ca.keys import SigningKey
-from cluster import Cluster, ContractSet, gateway_name, prepare
-from ledger.genesis import load_genesis
-from sdk.client import AsyncClient
-from sdk.configuration import parse
+from cluster import Cluster, ContractSet
 from sdk.methods import StateDatabaseStatus
-from sdk.ports import claim_ports
-from sdk.transports import connect
 
-PORTS_A_NODE = 2
-INTERVAL_S = 900
-DELIVERY_AHEAD = 40
-DEPOSIT = 10**12
-SEED = 20_260_101
-NO_PACE = "[limits]\nclient_requests_per_s_max = 1_000_000\n"
-"""Two clients stand for many here: how fast each may be is not what is measured."""
-METER_S = 20
-"""Seconds of load for which one meter's intervals suffice, at more than a thousand transactions a second."""
 LAG_EVERY_S = 0.25
 UTIME, STIME = 11, 12
 """Places in a process's ``stat`` behind its name."""
 START_DELAY_S = 5.0
 """Time for the client processes to start before the common beginning."""
-
-
-class BenchError(Exception):
-    """The bench cannot run; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class BenchOptions:
-    """What is measured."""
-
-    nodes: int = 4
-    clients: int = 2
-    outstanding: int = 128
-    """In flight a client: always in a closed loop, at most in an open one."""
-    warm_up_s: float = 3.0
-    measure_s: float = 10.0
-    couchdb_urls: tuple[str, ...] = ()
-    """One for each node; none: the embedded state database."""
-    rate_tx_per_s: float | None = None
-    """Of all clients together, in an open loop; None: a closed one."""
-    arrivals: Arrivals = Arrivals.CONSTANT
-    seed: int = SEED
-    batch_transactions_max: int | None = None
-    pipeline_depth: int | None = None
-    """Of the nodes; None: as the configuration has it."""
-
-
-Say = Callable[[str], None]
 
 
 def _nothing() -> None:
@@ -88,7 +44,11 @@ async def run_bench(
 ) -> dict[str, Any]:
     """Measure; the figures by name. ``measuring`` is called when the measured time begins. Ends and removes everything
     that it started."""
-    async with network(options.nodes, limits_text(options), contracts, say, options.couchdb_urls) as cluster:
+    day = options.workload is Kind.DAY
+    if day and options.warm_up_s < SETTLED_S:
+        raise BenchError(f"a trading day settles nothing in its first seconds: a warm-up of {SETTLED_S:g} s or more")
+    limits, urls = limits_text(options), options.couchdb_urls
+    async with network(options.nodes, limits, contracts, say, urls, clocked=day) as cluster:
         plans = await admit_clients(cluster, options)
         before, path_before = measure_signatures(), await measure_path(cluster.directory)
         say(f"load for {options.warm_up_s + options.measure_s:g} s")
@@ -111,12 +71,6 @@ async def run_bench(
         "state_databases": databases,
         "state_lag": lags.figures(),
     }
-
-
-def limits_text(options: BenchOptions) -> str:
-    """What the nodes' configuration says of limits."""
-    chosen = {name: getattr(options, name) for name in ("batch_transactions_max", "pipeline_depth")}
-    return NO_PACE + "".join(f"{name} = {value}\n" for name, value in chosen.items() if value is not None)
 
 
 def window_of(options: BenchOptions, start_at_s: float) -> Window:
@@ -144,104 +98,6 @@ async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
         for status in statuses
         if status is not None and status.state_database is not None
     ]
-
-
-@asynccontextmanager
-async def network(
-    nodes: int, extra: str, contracts: ContractSet, say: Say, couchdb_urls: tuple[str, ...] = (), lab: bool = False
-) -> AsyncIterator[Cluster]:
-    """A network that runs on ports and in a directory of its own; ended and removed at the end. Its processes end with
-    this one, however that ends. ``lab``: of nodes that take a lab's orders."""
-    with tempfile.TemporaryDirectory(prefix="wattq-bench-") as name, claim_ports(nodes * PORTS_A_NODE) as block:
-        directory = Path(name) / "net"
-        text = configuration_text(nodes, block.first, couchdb_urls, lab) + extra
-        prepare(directory, parse(text, "bench"), text, contracts)
-        leash, held = os.pipe()
-        cluster = Cluster(directory, leash)
-        try:
-            say(f"starting {nodes} nodes")
-            await cluster.up(lab={} if lab else None)
-            yield cluster
-        finally:
-            await cluster.down()
-            os.close(held)
-            os.close(leash)
-
-
-def configuration_text(nodes: int, first: int, couchdb_urls: tuple[str, ...], lab: bool = False) -> str:
-    """A network of so many nodes on the ports from ``first`` on, with a CouchDB for each or with none."""
-    lines = ["[network]", 'name = "wattquorum-bench"', *(["lab = true"] if lab else [])]
-    if couchdb_urls:  # databases of its own for each run, since each is another chain
-        lines += ["[state]", 'backend = "couchdb"', f'database_prefix = "wattquorum-bench-{time.time_ns()}"']
-    for node in range(nodes):
-        peer = first + node * PORTS_A_NODE
-        lines += [f"[node.node{node + 1}]", f"peer_port = {peer}", f"rest_port = {peer + 1}", "client_port = 0"]
-        lines += [f'couchdb_url = "{couchdb_urls[node]}"'] if couchdb_urls else []
-    return "\n".join(lines) + "\n"
-
-
-async def admit_clients(cluster: Cluster, options: BenchOptions, hosts: Sequence[str] = ()) -> list[LoadPlan]:
-    """A seller with meters and a buyer, both with money, for each client process. ``hosts``: whose clients they are, in
-    turn; all nodes' if it is left out."""
-    office, hosts = Office(cluster), hosts or cluster.names
-    meters = 1 + int(options.warm_up_s + options.measure_s) // METER_S
-    rate = options.rate_tx_per_s
-    plans = []
-    for number in range(options.clients):
-        endpoint = f"unix:{cluster.home(hosts[number % len(hosts)]) / 'node.sock'}"
-        sellers = tuple(f"seller{number}-{meter}" for meter in range(meters))
-        buyers = f"buyer{number}"
-        plans.append(
-            LoadPlan(
-                endpoint=endpoint,
-                genesis=cluster.directory / "genesis.json",
-                keys={
-                    "seller": await office.admit(endpoint, f"seller{number}", Role.SELLER, sellers),
-                    "buyer": await office.admit(endpoint, buyers, Role.BUYER, (buyers,)),
-                },
-                meters=sellers,
-                buyers_meter=buyers,
-                first_interval=int(time.time()) // INTERVAL_S + DELIVERY_AHEAD,
-                seed=options.seed + number,
-                outstanding=options.outstanding,
-                start_at_s=0.0,
-                warm_up_s=options.warm_up_s,
-                measure_s=options.measure_s,
-                rate_per_s=rate and rate / options.clients,
-                arrivals=options.arrivals,
-                offset_s=number / rate if rate else 0.0,
-            )
-        )
-    return plans
-
-
-class Office:
-    """Admits people to the bench's market as the operators would."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._users = cluster.directory / "users"
-        self._genesis = load_genesis(cluster.directory / "genesis.json")
-        self._operators = [SigningKey.load(self._users / f"operator{i}.key") for i in (1, 2)]
-        self._gateway = SigningKey.load(self._users / f"{gateway_name(cluster.names[0])}.key").signer
-        self._authority = Authority.open(cluster.directory / "ca")
-
-    async def admit(self, endpoint: str, name: str, role: Role, meters: tuple[str, ...]) -> Path:
-        """Register somebody, bind the meters, deposit money; where the key is."""
-        key, path = SigningKey.generate(), self._users / f"{name}.key"
-        key.save(path)
-        organisation = self._cluster.configuration.network.organisation
-        request = create_request(key, name, organisation, role)
-        certificate = self._authority.issue(request, name, organisation, role).certificate_der
-        async with AsyncClient([connect(endpoint)], self._genesis, key) as client:
-            await client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
-        common = {"owner": key.signer, "zone": "z", "capacity_w": CAPACITY_W, "gateway": self._gateway}
-        deposit = {"account": key.signer, "amount": DEPOSIT}
-        async with AsyncClient([connect(endpoint)], self._genesis, self._operators[0]) as operator:
-            await operator.invoke("credit", "deposit", deposit, co_signers=[self._operators[1]])
-            for meter in meters:
-                await operator.invoke("registry", "bind_meter", {"meter": meter, **common})
-        return path
 
 
 async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:
@@ -319,6 +175,7 @@ def figures_of(
         },
         "send_lag_ms": latency_of([lag for result in results for lag in result.send_lags_ms]),
         "trades_per_s": round(sum(result.trades for result in results) / options.measure_s, 1),
+        "verified_by_function": dict(sorted(sum((result.by_function for result in results), Counter()).items())),
         "refused": sum(result.refused for result in results),
         "failed": sum(result.failed for result in results),
         "unfinished": sum(not sample.verified for sample in timed),

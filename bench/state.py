@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.run import BenchError, BenchOptions, Say, run_bench
+from bench.options import BenchError, BenchOptions, Say
+from bench.run import run_bench
 from cluster import ClusterError, ContractSet
 from sdk.errors import SdkError
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass
 from typing import Any
 
-from bench.run import BenchError, BenchOptions
+from bench.kinds import ON_ASSETS, Kind
+from bench.options import BenchError, BenchOptions
 from bench.samples import PERCENTILES
 from cluster import ClusterError
 from sdk.errors import SdkError
@@ -14,7 +15,7 @@ from sdk.ports import NoFreePorts
 
 AXES = (
     "nodes", "rate_tx_per_s", "outstanding", "batch_transactions_max", "pipeline_depth", "clients", "arrivals",
-    "measure_s", "seed",
+    "workload", "value_bytes", "measure_s", "seed",
 )  # fmt: skip
 FIGURES = (
     "committed_tx_per_s", "signature_limit_tx_per_s", "ratio_to_signature_limit", "node_cpu_ms_per_tx", "trades_per_s",
@@ -62,10 +63,14 @@ def row(figures: dict[str, Any]) -> dict[str, Any]:
 def named(options: BenchOptions) -> str:
     """What distinguishes a run, in words."""
     rate = "closed loop" if options.rate_tx_per_s is None else f"{options.rate_tx_per_s:g} a second"
-    return ", ".join([f"{options.nodes} nodes", rate, f"{options.outstanding} outstanding", *_limits(options)])
+    return ", ".join([f"{options.nodes} nodes", rate, f"{options.outstanding} outstanding", *_rest(options)])
 
 
-def _limits(options: BenchOptions) -> Iterator[str]:
+def _rest(options: BenchOptions) -> Iterator[str]:
+    if options.workload is not Kind.MIXED:
+        yield str(options.workload)
+    if options.workload in ON_ASSETS:
+        yield f"{options.value_bytes} bytes"
     if options.batch_transactions_max is not None:
         yield f"{options.batch_transactions_max} a block"
     if options.pipeline_depth is not None:

@@ -20,8 +20,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from bench.kinds import VALUE_BYTES, VALUE_BYTES_MAX, Kind
 from bench.open_loop import Arrivals
-from bench.run import SEED, BenchOptions
+from bench.options import SEED, BenchOptions
 
 RUNS_MAX = 1_000
 SEEDS_A_REPEAT = 100
@@ -32,6 +33,7 @@ Outstanding = Annotated[int, Meta(ge=1, le=500)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 Transactions = Annotated[int, Meta(ge=1, le=100_000)]
 Depth = Annotated[int, Meta(ge=1, le=1_000)]
+ValueBytes = Annotated[int, Meta(ge=1, le=VALUE_BYTES_MAX)]
 
 
 class BadWorkload(Exception):
@@ -57,6 +59,8 @@ class Axes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outstanding: tuple[Outstanding, ...] = (128,)
     batch_transactions_max: tuple[Transactions, ...] = ()
     pipeline_depth: tuple[Depth, ...] = ()
+    workload: tuple[Kind, ...] = (Kind.MIXED,)
+    value_bytes: tuple[ValueBytes, ...] = (VALUE_BYTES,)
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""`wattq bench run`: market transactions a second against this machine's signature limit, calm, flooded or attacked."""
+"""`wattq bench run`: transactions a second against this machine's signature limit, calm, flooded or attacked."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from rich.table import Table
 from bench.attack import AttackOptions, run_attacks
 from bench.attack_plot import draw
 from bench.flood import FloodOptions, run_floods
+from bench.kinds import VALUE_BYTES, VALUE_BYTES_MAX, Kind
 from bench.open_loop import Arrivals
-from bench.run import SEED, BenchError, BenchOptions, run_bench
+from bench.options import SEED, BenchError, BenchOptions
+from bench.run import run_bench
 from bench.state import compare
 from cli.contracts import shipped_contracts
 from cli.failing import fail
@@ -31,6 +33,12 @@ LONG = frozenset({"by_second", "configuration", "latency_hdr", "state_databases"
 
 
 def run(
+    workload: Annotated[
+        Kind, typer.Option(help="What is sent: the market's mix, or one thing alone (docs/BENCH.md).")
+    ] = Kind.MIXED,
+    value_bytes: Annotated[
+        int, typer.Option(min=1, max=VALUE_BYTES_MAX, help="Of an asset, with --workload asset-*.")
+    ] = VALUE_BYTES,
     nodes: Annotated[int, typer.Option(min=4, max=25, help="Replicas.")] = 4,
     clients: Annotated[int, typer.Option(min=1, max=16, help="Client processes.")] = 2,
     outstanding: Annotated[
@@ -74,6 +82,8 @@ def run(
 
     Example: wattq bench run --rate 200 --json
 
+    Example: wattq bench run --workload asset-update --value-bytes 8000
+
     With --couchdb-url it compares state databases instead, always as JSON: embedded, CouchDB, and one that is stopped,
     slow, or catching up. User and password come from WATTQ_COUCHDB_USER and WATTQ_COUCHDB_PASSWORD.
 
@@ -101,11 +111,13 @@ def run(
         seed=seed,
         batch_transactions_max=batch,
         pipeline_depth=pipeline,
+        workload=workload,
+        value_bytes=value_bytes,
     )
     if urls and len(urls) != nodes:
         fail(COMMAND, f"--couchdb-url is to be given {nodes} times, once for each node", 2)
-    if rate is not None and (floods or attacks):
-        fail(COMMAND, "--floods and --attacks have loads of their own, without --rate", 2)
+    if (rate is not None or workload is not Kind.MIXED) and (floods or attacks):
+        fail(COMMAND, "--floods and --attacks have loads of their own, without --rate and --workload", 2)
     bench: Coroutine[Any, Any, dict[str, Any]]
     if urls:
         bench, as_json = compare(options, shipped_contracts(), urls, repeats, _say, tuple(only)), True

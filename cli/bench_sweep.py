@@ -12,7 +12,8 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from bench.run import BenchOptions, run_bench
+from bench.options import BenchOptions
+from bench.run import run_bench
 from bench.sweep import COLUMNS, Done, expected_s, named, row
 from bench.sweep import sweep as make_runs
 from bench.workload import BadWorkload, read_workload

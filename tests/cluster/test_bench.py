@@ -6,9 +6,11 @@ import pytest
 
 from bench.attack import AttackOptions, run_attacks
 from bench.flood import FLOODS, FloodOptions, run_floods
+from bench.kinds import Kind
 from bench.load import PHASES
 from bench.open_loop import Arrivals
-from bench.run import BenchOptions, run_bench
+from bench.options import BenchOptions
+from bench.run import run_bench
 from cli.contracts import shipped_contracts
 
 pytestmark = pytest.mark.cluster
@@ -42,6 +44,26 @@ async def test_a_short_bench_at_a_rate() -> None:
     assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"] <= figures["latency_ms"]["max"]
     assert figures["send_lag_ms"]["p50"] >= 0
     assert len(figures["by_second"]) == 3
+
+
+@pytest.mark.full
+async def test_a_short_trading_day() -> None:
+    options = BenchOptions(outstanding=8, warm_up_s=6.0, measure_s=3.0, workload=Kind.DAY)
+    figures = await run_bench(options, shipped_contracts(), lambda text: None)
+    assert (figures["refused"], figures["failed"]) == (0, 0)
+    assert {"market.place_order", "settlement.submit_readings", "settlement.confirm_many"} <= set(
+        figures["verified_by_function"]
+    )
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("workload", [Kind.ASSET_UPDATE, Kind.ASSET_QUERY, Kind.TRANSFER])
+async def test_a_short_bench_of_one_thing_alone(workload: Kind) -> None:
+    options = BenchOptions(outstanding=8, warm_up_s=0.5, measure_s=2.0, workload=workload, value_bytes=8_000)
+    figures = await run_bench(options, shipped_contracts(), lambda text: None)
+    assert figures["committed_tx_per_s"] > 0
+    assert (figures["refused"], figures["failed"]) == (0, 0)
+    assert len(figures["verified_by_function"]) == 1
 
 
 @pytest.mark.full

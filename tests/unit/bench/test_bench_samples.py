@@ -10,7 +10,8 @@ import pytest
 from bench.limit import SignatureCost
 from bench.load import LoadResult
 from bench.machine import commit, machine_figures
-from bench.run import BenchOptions, figures_of, window_of
+from bench.options import BenchOptions
+from bench.run import figures_of, window_of
 from bench.samples import Sample, Window, encoded, percentiles
 
 EARLY = Sample(9.0, 10.5)

@@ -13,8 +13,9 @@ import pytest
 from bench_runs import run_json
 from typer.testing import CliRunner
 
+from bench.ground import configuration_text, limits_text
 from bench.open_loop import Arrivals
-from bench.run import BenchError, BenchOptions, configuration_text, limits_text
+from bench.options import BenchError, BenchOptions
 from bench.sweep import COLUMNS, row
 from bench.workload import Axes, BadWorkload, Load, read_workload
 from cli import bench_sweep as command
