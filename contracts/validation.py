@@ -36,7 +36,6 @@ from contracts.rules.holds import holds
 from contracts.rules.money import money
 from contracts.rules.offers import consents
 from contracts.rules.people import people
-from contracts.rules.shapes import types
 from contracts.rules.signatures import policies
 from contracts.rules.signed import signed
 from contracts.rules.standing import standing
@@ -126,7 +125,8 @@ def _scheduled_for(call: Call, key: str, changes: Changes) -> str:
     told = changes.new(key)
     whole = changes.old(key) is None and type(told) is dict and list(told) == ["args", "contract", "function"]
     typed = whole and [*map(type, told.values())] == [list, str, str]
-    return str(told["contract"]) if typed else key
+    # To Python a truth is a number, to a contract that would be called with it none.
+    return str(told["contract"]) if typed and bool not in map(type, told["args"]) else key
 
 
 def _let_in(writers: frozenset[str], others: set[str], changes: Changes) -> bool:
@@ -152,7 +152,7 @@ def _named_in(source: str) -> frozenset[str]:
 
 
 def _sizes(call: Call, changes: Changes) -> Violation | None:
-    """Within bounds, and each a value that everybody can read: contracts, the projector and the API will."""
+    """Within bounds, and each what its group holds: contracts, the projector and the API will read it."""
     if len(changes.raw) > WRITES_MAX:
         return Violation.SIZE
     for key, data in changes.raw.items():
@@ -179,8 +179,7 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 RULES = (
     _namespace, _sizes, _constitution, money, terms, energy, trades, consents, fills, deliveries, readings, disputes,
-    adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, types,
-    standing, holds,
+    adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, standing, holds,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from contracts.rules.changes import TRADES, Changes, Violation, place_of
 from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
 from contracts.rules.money import SEALED
 from contracts.rules.signatures import PARTIES
-from contracts.rules.terms import COUNTS, PRICE_MAX
+from contracts.rules.terms import COUNTS, PRICE_MAX, TRADES_MAX
 from contracts.rules.trades import PARTY
 from ledger.execution import Call
 from ledger.values import Value
@@ -96,11 +96,11 @@ BOOKS: dict[str, tuple[tuple[str, ...], Callable[[Value], Row], str]] = {
 
 
 def _trades_are_counted(changes: Changes) -> bool:
-    """A meter's trades, and both parties' lists of theirs, as they are made."""
+    """A meter's trades, up to so many, and both parties' lists of theirs, as they are made."""
     made = Counter(place_of(changes.new(key)) for key in changes.below(TRADES) if changes.old(key) is None)
     if len(changes.below(PARTY)) != len(PARTIES) * made.total():
         return False
-    return _agree(changes, COUNTS, made)
+    return _agree(changes, COUNTS, made) and all(changes.current(COUNTS + place) <= TRADES_MAX for place in made)
 
 
 def _offers_are_counted(changes: Changes) -> bool:

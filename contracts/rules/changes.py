@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from contracts.rules.shapes import shaped
 from ledger.execution import Call
 from ledger.state import TransactionView
-from ledger.values import Value, canonical_value, decode_value
+from ledger.values import Value, decode_value
 
 SOLD, TRADES = "market/sold/", "settlement/trade/"
 OFFERS = ("market/listing/", "market/order/", "auction/order/", "offers/offer/")
@@ -54,9 +55,11 @@ class Changes:
         self._new: dict[str, Value] = {}
         self.groups: dict[str, list[str]] = {}
         """The written keys by group, ``contract/kind/``."""
+        self._group_of: dict[str, str] = {}
         for key in self.raw:
             contract, _, rest = key.partition("/")
-            self.groups.setdefault(f"{contract}/{rest.partition('/')[0]}/", []).append(key)
+            group = self._group_of[key] = f"{contract}/{rest.partition('/')[0]}/"
+            self.groups.setdefault(group, []).append(key)
 
     def old(self, key: str) -> Value:
         if key not in self._old:
@@ -67,7 +70,7 @@ class Changes:
     def new(self, key: str) -> Value:
         if key not in self._new:
             data = self.raw[key]
-            self._new[key] = None if data is None else canonical_value(data)
+            self._new[key] = None if data is None else shaped(self._group_of[key], data)
         return self._new[key]
 
     def current(self, key: str) -> Value:
@@ -89,6 +92,12 @@ class Changes:
 def place_of(record: Value) -> str:
     """The meter and interval of an offer or a trade, as it stands in keys."""
     return f"{record['meter']}/{record['interval']:010d}"
+
+
+def id_of(call: Call) -> str:
+    """What an offer is called that the call makes, and its trades begin with: where it stands in the chain, so that
+    what came first comes first."""
+    return f"{call.height:012d}-{call.index:05d}"
 
 
 def args_of(call: Call) -> list[Value]:

@@ -109,9 +109,11 @@ def _bought_at(trade: Value) -> Place:
 
 
 def _by_listing(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
-    zone = changes.current(METERS + trade["buyer_meter"])["zone"]
-    return any(
-        ask["imbalance_price"] == trade["imbalance_price"] and _pays_ask(trade, ask, zone, changes) for ask, _ in asks
+    """For the taker's own meter."""
+    meter = changes.current(METERS + trade["buyer_meter"])
+    return bool(meter["owner"] == trade["buyer"]) and any(
+        ask["imbalance_price"] == trade["imbalance_price"] and _pays_ask(trade, ask, meter["zone"], changes)
+        for ask, _ in asks
     )
 
 
@@ -121,6 +123,8 @@ def _by_book(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool
     for ask, asked in asks:
         for bid, bidden in bids:
             if ask["collateral_price"] != trade["imbalance_price"] or trade["price"] > bid["price"]:
+                continue
+            if ask["product"] != bid["product"]:
                 continue
             rests = asked is not None and bidden is None and _pays_ask(trade, ask, bid["zone"], changes)
             if rests or (bidden is not None and asked is None and _pays_bid(trade, bid, ask["zone"], changes)):
@@ -139,11 +143,14 @@ def _by_auction(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> b
 
 
 def _by_offer(trade: Value, asks: Offers, bids: Offers, changes: Changes) -> bool:
-    """To the letter: the parties, meters, energy and price of the one offer that names the trade."""
+    """To the letter: the parties, meters, energy and price of the one offer that names the trade. Who accepts does it
+    with a meter of its own."""
     for offer, _ in [*asks, *bids]:
         if offer["trade"] != trade["id"] or offer["energy_wh"] != trade["energy_wh"] or offer["status"] != "accepted":
             continue
         other, meter = offer["to"], offer["other_meter"]
+        if changes.current(METERS + meter)["owner"] != other:
+            return False
         if offer["side"] == "ask":
             named = (other, meter, offer["collateral_price"]) == _terms_of(trade, "buyer", "buyer_meter")
             return named and _pays_ask(trade, offer, _zone(meter, changes), changes)

@@ -9,6 +9,8 @@ from ledger.values import Value
 POLICIES, MANDATES, READINGS = "credit/policy/", "settlement/mandate/", "settlement/reading/"
 ARBITER = "registry/arbiter"
 PARTIES = ("seller", "buyer")
+KEYS_MAX = 16
+"""Who sign for one account."""
 
 
 def has_signed(call: Call, account: str, policy: Value) -> bool:
@@ -65,6 +67,8 @@ def policies(call: Call, changes: Changes) -> Violation | None:
         account = key[len(POLICIES) :]
         new, old = changes.new(key), changes.old(key)
         if not has_signed(call, account, old) or not has_signed(call, account, new):
+            return Violation.SIGNATURES
+        if new is not None and not 0 < new["threshold"] <= len({*new["keys"]}) == len(new["keys"]) <= KEYS_MAX:
             return Violation.SIGNATURES
         known = {account} if old is None else {*old["keys"]}
         if new is not None and not {*new["keys"]} <= known | {*call.signers}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.rules.certificates import CERTIFICATES
-from contracts.rules.changes import TRADES, Changes, Violation, place_of
+from contracts.rules.changes import TRADES, Changes, Violation, id_of, place_of
 from contracts.rules.consents import METERS
 from contracts.rules.deliveries import ADJUSTMENTS, READINGS
 from contracts.rules.disputes import DISPUTES
@@ -37,24 +37,24 @@ MADE: dict[tuple[str, str], tuple[str, Fields]] = {
 }
 """Which functions make an offer, one at a time."""
 ENDED = {
-    ("market", "cancel_listing"): ("listing", "cancelled"),
-    ("market", "cancel_order"): ("order", "cancelled"),
-    ("market", "amend_order"): ("order", "amended"),
-    ("auction", "cancel_order"): ("order", "cancelled"),
-    ("auction", "amend_order"): ("order", "amended"),
-    ("offers", "accept"): ("offer", "accepted"),
-    ("offers", "decline"): ("offer", "declined"),
-    ("offers", "withdraw"): ("offer", "withdrawn"),
-    ("offers", "counter"): ("offer", "countered"),
+    ("market", "cancel_listing"): (LISTINGS, "listing", "cancelled"),
+    ("market", "cancel_order"): (ORDERS, "order", "cancelled"),
+    ("market", "amend_order"): (ORDERS, "order", "amended"),
+    ("auction", "cancel_order"): (AUCTIONED, "order", "cancelled"),
+    ("auction", "amend_order"): (AUCTIONED, "order", "amended"),
+    ("offers", "accept"): (DIRECTED, "offer", "accepted"),
+    ("offers", "decline"): (DIRECTED, "offer", "declined"),
+    ("offers", "withdraw"): (DIRECTED, "offer", "withdrawn"),
+    ("offers", "counter"): (DIRECTED, "offer", "countered"),
 }
-"""Which functions end an offer by a party's word: the argument that names it, and how it ends."""
+"""Which functions end an offer by a party's word: where it lies, the argument that names it, and how it ends."""
 MATCHING = (("market", "place_order"), ("market", "amend_order"))
 """What fills orders that rest. An auction's are filled by nobody's word, directed offers are accepted."""
 TRADE_FUNCTIONS = ("confirm", "confirm_many", "decide_trade", "dispute", "resolve")
 ADJUSTMENT_FUNCTIONS = ("confirm_adjustments", "decide_adjustment", "dispute")
 """By which a party's or an arbiter's word changes trades, and adjustments of them."""
 OVERDUE = ("mark_overdue", "mark_adjustment_overdue")
-BY_WORD = frozenset(status for _, status in ENDED.values())
+BY_WORD = frozenset(status for _, _, status in ENDED.values())
 NAMED = {
     ("settlement", "confirm"): (TRADES, "trade"),
     ("settlement", "confirm_many"): (TRADES, "trades"),
@@ -77,12 +77,19 @@ def signed(call: Call, changes: Changes) -> Violation | None:
         rule = is_channel_signed if group.startswith(CHANNELS) else RULES.get(group)
         if rule is not None and not all(rule(call, args, changes, key) for key in keys):
             return Violation.SIGNATURES
-    if not _are_told(call, args, changes):
+    if not _are_told(call, args, changes) or not _is_ended(call, args, changes):
         return Violation.SIGNATURES
     named = NAMED.get((call.contract, call.function))
     if named is not None and not _are_named(args, changes, *named):
         return Violation.SIGNATURES
     return None
+
+
+def _is_ended(call: Call, args: Value, changes: Changes) -> bool:
+    """Whether what the call ends by its function is ended: else what replaces it would come on top."""
+    prefix, argument, status = ENDED.get((call.contract, call.function), ("", "", ""))
+    key = f"{prefix}{args.get(argument)}"
+    return not prefix or (key in changes.raw and bool(changes.new(key)["status"] == status))
 
 
 def _are_named(args: Value, changes: Changes, prefix: str, argument: str) -> bool:
@@ -99,7 +106,7 @@ def _offer(call: Call, args: Value, changes: Changes, key: str) -> bool:
     if old is None:
         return _is_made(call, args, changes, key, new)
     if new["status"] in BY_WORD:
-        argument, status = ENDED.get((call.contract, call.function), ("", ""))
+        _, argument, status = ENDED.get((call.contract, call.function), ("", "", ""))
         named = status == new["status"] and args.get(argument) == new["id"]
         return named and (status != "accepted" or new["other_meter"] == args["meter"])
     taken_wh = old["remaining_wh"] - new["remaining_wh"]
@@ -116,6 +123,8 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
     prefix, fields = MADE.get((call.contract, call.function), ("", {}))
     fresh = [other for other in changes.below(prefix) if changes.old(other) is None]
     if fresh != [key] or not carries(new, args, fields):
+        return False
+    if call.function != "reveal_order" and new["id"] != id_of(call):
         return False
     if new.get("answers", "") != args.get("offer", ""):
         return False
@@ -151,11 +160,12 @@ def _sealed(call: Call, args: Value, changes: Changes, key: str) -> bool:
 
 
 def _are_told(call: Call, args: Value, changes: Changes) -> bool:
-    """Each reading and each meter's last number, of what may be a hundred, is one that the gateway signed."""
+    """Each reading and each meter's last number, of what may be a hundred, is one that the gateway signed, and of what
+    it signed none is left out."""
     read, counted = changes.below(READINGS), changes.below(SEQUENCES)
-    if not read and not counted:
-        return True
     told = args["readings"] if call.function == "submit_readings" else []
+    if not all(_is_held(changes, reading) for reading in told):
+        return False
     readings = {tuple(reading[name] for name in READ) for reading in told}
     if any(not _is_counted_up_to(changes, changes.new(key)) for key in read):
         return False
@@ -163,6 +173,12 @@ def _are_told(call: Call, args: Value, changes: Changes) -> bool:
     return all(_is_read(call, changes, key, readings) for key in read) and all(
         _is_counted(call, changes, key, numbers) for key in counted
     )
+
+
+def _is_held(changes: Changes, told: Value) -> bool:
+    """Whether the state will have a reading that was signed; what it has already need not be written again."""
+    held = changes.current(f"{READINGS}{told['meter']}/{told['interval']:010d}")
+    return held is not None and all(held[name] == told[name] for name in READ)
 
 
 def _is_read(call: Call, changes: Changes, key: str, told: set[tuple[Value, ...]]) -> bool:

@@ -67,7 +67,7 @@ def _may_offer(call: Call, changes: Changes, prefix: str, offer: Value) -> bool:
         return bool(offer["to"] != offer["owner"]) and _may(call, changes, offer["to"], BUYING if asks else SELLING)
     if prefix == LISTINGS:
         return bool(0 < offer["lot_wh"] <= offer["energy_wh"])
-    return call.function != "place_order" or _is_executed(call, changes, offer)
+    return _is_executed(call, changes, offer)
 
 
 def _is_multiple(energy_wh: int, least_wh: int) -> bool:
@@ -76,7 +76,8 @@ def _is_multiple(energy_wh: int, least_wh: int) -> bool:
 
 def _is_executed(call: Call, changes: Changes, order: Value) -> bool:
     """Only a limit order rests; all or nothing is filled. What is left after as many matches as may be is cancelled."""
-    execution = call.args["execution"] if isinstance(call.args, dict) else ""
+    args = call.args if isinstance(call.args, dict) else {}
+    execution = "limit" if call.function == "amend_order" else args.get("execution", "")
     if execution not in EXECUTIONS or order["status"] == "filled":
         return execution in EXECUTIONS
     if execution == "limit":

@@ -3,7 +3,9 @@ for one of them."""
 
 from __future__ import annotations
 
-from contracts.rules.changes import TRADES, Changes, Violation, place_of
+import re
+
+from contracts.rules.changes import TRADES, Changes, Violation, id_of, place_of
 from contracts.rules.deliveries import is_usable
 from contracts.rules.disputes import DISPUTES, open_disputes
 from contracts.rules.signatures import (
@@ -26,6 +28,9 @@ TERMS = (
 FEE, PARTY = "governance/parameter/fee_permille", "settlement/party/"
 PAID = ("settled", "disputed")
 OWED = ("amount", "grid_amount", "fee", "penalty")
+SETTLING = frozenset({"seller_disputed", "buyer_disputed", "open_disputes", "arbiter"})
+"""What a trade says besides once it is metered."""
+TRADE_NUMBER = re.compile(r"[0-9]{3}")
 NEXT = {
     "matched": ("proposed", "settled"),
     "proposed": ("proposed", "overdue", "disputed", "settled"),
@@ -47,7 +52,16 @@ def trades(call: Call, changes: Changes) -> Violation | None:
             return Violation.SIGNATURES
         if new["status"] != "matched" and not _disputes_agree(old, new, changes):
             return Violation.DISPUTE
-    return None
+    return None if _are_numbered(call, changes) else Violation.DELIVERY
+
+
+def _are_numbered(call: Call, changes: Changes) -> bool:
+    """Trades are called by when they are made, and in turn: who traded first is delivered to first. Of an auction's,
+    numbers of orders that could not sell are left out."""
+    made = sorted(key[len(TRADES) :] for key in changes.below(TRADES) if changes.old(key) is None)
+    if call.contract != "auction":
+        return made == [f"{id_of(call)}-{number:03d}" for number in range(len(made))]
+    return all(TRADE_NUMBER.fullmatch(name.removeprefix(f"{id_of(call)}-")) for name in made)
 
 
 def _is_new(new: Value, changes: Changes) -> bool:
@@ -65,6 +79,7 @@ def _is_new(new: Value, changes: Changes) -> bool:
         and 0 <= new["grid_fee"] <= new["price"]
         and new["fee_permille"] == changes.current(FEE)["value"]
         and not any(new[name] for name in ("delivered_wh", *OWED, "seller_confirmed", "buyer_confirmed"))
+        and SETTLING.isdisjoint(new)
         and _is_listed(new, changes)
     )
 
@@ -78,7 +93,11 @@ def _is_listed(new: Value, changes: Changes) -> bool:
 def _continues(old: Value, new: Value) -> bool:
     """Terms stay; delivery and payment are fixed once, by the terms; what is settled is over."""
     fixed = TERMS if old["status"] == "matched" else (*TERMS, "delivered_wh", *OWED)
-    if new["status"] not in NEXT.get(old["status"], ()) or any(old[name] != new[name] for name in fixed):
+    if (
+        not new.keys() >= SETTLING
+        or new["status"] not in NEXT.get(old["status"], ())
+        or any(old[name] != new[name] for name in fixed)
+    ):
         return False
     if any(terms_of(old[f"{side}_policy"]) != terms_of(new[f"{side}_policy"]) for side in PARTIES):
         return False
@@ -107,6 +126,8 @@ def _is_signed(call: Call, old: Value, new: Value, changes: Changes) -> bool:
     for side in PARTIES:
         by_mandate = usable and new[f"{side}_mandate"]
         if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
+            return False
+        if by_mandate and not new[f"{side}_confirmed"]:
             return False
     if new["status"] not in PAID or (old is not None and old["status"] in PAID):
         return True

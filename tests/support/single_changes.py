@@ -19,9 +19,10 @@ def others(value: Value) -> list[Value]:
     if value is None:
         return [0, "sol"]
     if type(value) is bool:
-        return [not value]
+        return [not value, int(value)]
     if type(value) is int:
-        return [value + 1, value - 1, 0 if value else 7]
+        # To Python a truth is a number; contracts end where one stands for the other.
+        return [value + 1, value - 1, 0 if value else 7, *([bool(value)] if value in (0, 1) else [])]
     if type(value) is str:
         return ["sol" if value != "sol" else "bea", "", value + "x"]
     return [[*value, "sol"], value[:-1]] if value else [["sol"]]
@@ -33,13 +34,15 @@ def changed(value: Value, path: str = "") -> Iterator[tuple[str, Value]]:
         for name, item in value.items():
             for where, other in changed(item, f"{path}.{name}"):
                 yield where, {**value, name: other}
+            yield f"{path}.{name} left out", {key: kept for key, kept in value.items() if key != name}
+        yield f"{path} with one more", {**value, "zzz": 1}
         return
     if type(value) is list:
         for at, item in enumerate(value):
             for where, other in changed(item, f"{path}[{at}]"):
                 yield where, [*value[:at], other, *value[at + 1 :]]
     for other in others(value):
-        if other != value:
+        if other != value or type(other) is not type(value):
             yield path, other
 
 

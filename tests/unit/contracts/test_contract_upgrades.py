@@ -231,7 +231,7 @@ UPGRADE = {"type": "upgrade", "contract": "credit", "sha256": digest(FIRST), "ve
         ("deploy", {"contract/tally": {**CONTRACT, "version": 2}}, Violation.CONTRACTS),
         ("deploy", {"contract/tally": {**CONTRACT, "sha256": digest(SECOND)}}, Violation.CONTRACTS),
         ("deploy", {"contract/tally": {**CONTRACT, "source": "import os"}}, Violation.CONTRACTS),
-        ("deploy", {"contract/tally": {**CONTRACT, "more": 1}}, Violation.CONTRACTS),
+        ("deploy", {"contract/tally": {**CONTRACT, "more": 1}}, Violation.SHAPE),
         ("deploy", {"contract/tally": 1}, Violation.SHAPE),
         ("upgrade", {"upgrade/credit": UPGRADE}, Violation.CONTRACTS),
         ("upgrade", {"upgrade/credit": None}, Violation.CONTRACTS),
@@ -261,7 +261,7 @@ def test_no_governance_contract_can_write_a_contract_that_is_none(
         ({}, None),
         ({"version": 3}, Violation.CONTRACTS),
         ({"at_height": 5}, Violation.CONTRACTS),
-        ({"more": 1}, Violation.CONTRACTS),
+        ({"more": 1}, Violation.SHAPE),
     ],
 )
 def test_a_pending_upgrade_follows_the_version_in_force(

@@ -146,8 +146,8 @@ def test_offers_lose_what_trades_take(source: str) -> None:
     assert ruled(outcome) == Violation.OVERSOLD
 
 
-@pytest.mark.parametrize("source", ["gift", "", None, "books"])
-def test_every_trade_is_of_an_offer(source: str | None) -> None:
+@pytest.mark.parametrize("source", ["gift", "", "books"])
+def test_every_trade_is_of_an_offer(source: str) -> None:
     outcome = bidding()
     outcome.change(TRADE, source=source)
     assert ruled(outcome) is not None

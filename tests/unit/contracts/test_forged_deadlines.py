@@ -70,6 +70,8 @@ def test_a_deadline_acts_within_its_arguments(name: str) -> None:
     for at, value in enumerate(args):
         # Which step it is that is no longer the last one is all the same.
         for other in others(value) if (name, at) != ("rescue_of_what_goes_on", 2) else []:
+            if type(other) is bool:  # none is set so
+                continue
             outcome.call = replace(outcome.call, args=[*args[:at], other, *args[at + 1 :]])
             assert outcome.verdict() is not None, (at, other)
 

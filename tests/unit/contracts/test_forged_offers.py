@@ -21,7 +21,7 @@ DEADLINE = "system/deadline/"
     "fields",
     [
         {"seller": "sun"}, {"meter": "m-sun"}, {"zone": "y"}, {"lot_wh": 1}, {"imbalance_price": 1}, {"price": 1},
-        {"interval": 1}, {"id": "x"}, {"note": "x"}, {"energy_wh": 1}, {"type": "order"},
+        {"interval": 1}, {"id": "x"}, {"energy_wh": 1},
     ],
 )  # fmt: skip
 def test_what_a_listing_says_stays(market: Market, fields: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def test_an_ask_is_ended_as_full_once_its_meter_has_all_its_trades(
     order, _ = market.order("ask", "sol", 100, PRICE)
     outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
     outcome.change(ORDER, status="full")
-    outcome.call = replace(outcome.call, signers=("sun",))
+    outcome.call = replace(outcome.call, signers=("sun",), function="place_order")
     market.chain.put(f"settlement/count/m-sol/{market.interval:010d}", count)
     assert outcome.verdict() == verdict
 
@@ -110,7 +110,7 @@ def test_an_ask_is_barred_if_its_owner_or_its_meter_may_not_trade(
     order, _ = market.order("ask", "sol", 100, PRICE)
     outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
     outcome.change(ORDER, status=status)
-    outcome.call = replace(outcome.call, signers=("sun",))
+    outcome.call = replace(outcome.call, signers=("sun",), function="place_order")
     market.chain.put(who, {**market.get(who), "suspended": True})
     assert outcome.verdict() == verdict
 

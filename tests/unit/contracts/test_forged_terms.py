@@ -76,13 +76,14 @@ def test_a_trade_is_at_the_terms_of_what_stood(market: Market, who: str, fields:
 
 
 PARAMETER = {"value": 1_000}
+REVOCATION = {"type": "revocation", "serial": "ab", "reason": "lost", "height": 1}
 
 
 @pytest.mark.parametrize("function", ["report", "set_parameter"])
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("governance/parameter/fee_permille", PARAMETER), ("governance/revoked/ab", {"type": "revocation"}),
+        ("governance/parameter/fee_permille", PARAMETER), ("governance/revoked/ab", REVOCATION),
         ("governance/grid_fee/z/z", {"fee": 1, "from_ms": 0, "before": 0}),
         ("governance/organisations", {"names": ["north"], "threshold": 1}),
         ("channels/family", {"type": "channel", "genesis": "ab" * 32, "closed": False}),

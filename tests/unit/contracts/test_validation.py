@@ -82,8 +82,8 @@ TRADE, LISTING, ORDER, SOLD = "settlement/trade/", "market/listing/", "market/or
         (deposit, "credit/total", {"total": 1}, Violation.MONEY),
         (take, BEA, {"available": -(10**10), "held": 10**10}, Violation.NEGATIVE_BALANCE),
         (take, BEA, {"available": 10**10, "held": -(10**10)}, Violation.NEGATIVE_BALANCE),
-        (take, BEA, {"available": "9"}, Violation.NEGATIVE_BALANCE),
-        (take, BEA, {"held": None}, Violation.NEGATIVE_BALANCE),
+        (take, BEA, {"available": "9"}, Violation.SHAPE),
+        (take, BEA, {"held": None}, Violation.SHAPE),
         # Nothing is sold twice.
         (take, LISTING, {"remaining_wh": 300}, Violation.OVERSOLD),
         (take, LISTING, {"remaining_wh": 100}, Violation.OVERSOLD),
@@ -117,7 +117,7 @@ TRADE, LISTING, ORDER, SOLD = "settlement/trade/", "market/listing/", "market/or
         (confirm, TRADE, {"status": "settled"}, Violation.PAYMENT),
         # What is no record of the shipped contracts.
         (take, LISTING, {"remaining_wh": "1"}, Violation.SHAPE), (take, TRADE, {"energy_wh": None}, Violation.SHAPE),
-        (take, LISTING, {"interval": "x"}, Violation.OVERSOLD), (meter, TRADE, {"delivered_wh": "1"}, Violation.SHAPE),
+        (take, LISTING, {"interval": "x"}, Violation.SHAPE), (meter, TRADE, {"delivered_wh": "1"}, Violation.SHAPE),
     ],
 )  # fmt: skip
 def test_a_forged_record_is_rejected(
