@@ -6,22 +6,21 @@ from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.signatures import ARBITER, PARTIES, has_signed
 from ledger.authentication import authenticate
 from ledger.execution import Call
-from ledger.values import Value
+from ledger.values import Value, encode_value
 
 DISPUTES = "settlement/dispute/"
-TERMS = ("id", "trade", "side", "seller", "buyer", "disputed", "reason")
 DUE = {"seller": "penalty", "buyer": "amount"}
+VOTERS = (*PARTIES, "arbiter")
 
 
 def disputes(call: Call, changes: Changes) -> Violation | None:
-    """Who disputes has signed, for 1 up to what it owes; votes are their voters'; two alike decide."""
+    """Who disputes has signed, for 1 up to what it owes; votes are their voters', and the others' stay; two alike
+    decide. Each record is to the byte what the call makes of it: of one that lacks a vote's place nobody could decide.
+    """
     for key in changes.below(DISPUTES):
-        new, old = changes.new(key), changes.old(key)
-        if new is None or key != f"{DISPUTES}{new['trade']}-{new['side']}" or key != DISPUTES + new["id"]:
-            return Violation.DISPUTE
-        trade = changes.current(TRADES + new["trade"])
-        before = changes.old(TRADES + new["trade"])
-        if not (_opens(new, before, trade, changes) if old is None else _continues(call, old, new, trade, changes)):
+        old = changes.old(key)
+        record = _opened(call, changes, key) if old is None else _voted(call, changes, old)
+        if record is None or changes.raw[key] != encode_value(record):
             return Violation.DISPUTE
     return None
 
@@ -31,42 +30,70 @@ def open_disputes(changes: Changes, trade: str) -> int:
     return sum(record is not None and record["status"] == "open" for record in records)
 
 
-def _opens(new: Value, before: Value, trade: Value, changes: Changes) -> bool:
-    """Who disputes had not confirmed, and confirms the rest by it; the trade's own rule looks at its signature."""
-    side = new["side"]
-    named = changes.current(ARBITER)
-    return bool(
-        new["arbiter"] == ("" if named is None else named["signer"])
-        and 0 < new["disputed"] <= trade[DUE[side]]
-        and new["status"] == "open"
-        and new["paid"] == 0
-        and not any(vote is not None for vote in new["votes"].values())
-        and trade[f"{side}_confirmed"]
-        and not before[f"{side}_confirmed"]
-        and trade["status"] in ("proposed", "overdue", "disputed")
-        and new["seller"] == trade["seller"]
-        and new["buyer"] == trade["buyer"]
-    )
+def _opened(call: Call, changes: Changes, key: str) -> Value:
+    """The dispute that was signed, of the caller's side, or None where it may not be. Who disputes had not confirmed,
+    and confirms the rest by it; the trade's own rule looks at its signature."""
+    if (call.contract, call.function) != ("settlement", "dispute") or not isinstance(call.args, dict):
+        return None
+    name, amount = call.args["trade"], call.args["amount"]
+    trade, before = changes.current(TRADES + name), changes.old(TRADES + name)
+    side = _side_of(trade, call.signers[0])
+    if key != f"{DISPUTES}{name}-{side}" or not 0 < amount <= trade[DUE[side]]:
+        return None
+    confirmed = trade[f"{side}_confirmed"] and not before[f"{side}_confirmed"]
+    if not confirmed or trade["status"] not in ("proposed", "overdue", "disputed"):
+        return None
+    return {
+        "type": "dispute",
+        "id": f"{name}-{side}",
+        "trade": name,
+        "side": side,
+        "seller": trade["seller"],
+        "buyer": trade["buyer"],
+        "arbiter": _in_force(changes),
+        "disputed": amount,
+        "paid": 0,
+        "reason": call.args["reason"],
+        "votes": dict.fromkeys(VOTERS),
+        "status": "open",
+    }
 
 
-def _continues(call: Call, old: Value, new: Value, trade: Value, changes: Changes) -> bool:
-    if old["status"] != "open" or any(old[name] != new[name] for name in TERMS):
-        return False
+def _side_of(trade: Value, signer: str) -> str:
+    """Whose key it is: the seller's first, as the contract asks."""
+    for side in PARTIES:
+        policy = trade[f"{side}_policy"]
+        if signer in ([trade[side]] if policy is None else policy["keys"]):
+            return side
+    return ""
+
+
+def _in_force(changes: Changes) -> str:
     named = changes.current(ARBITER)
-    if new["arbiter"] != old["arbiter"]:
-        replaced = authenticate(changes.base, old["arbiter"], ("arbiter",), call.block_time_ms) is not None
-        if not replaced or new["arbiter"] != ("" if named is None else named["signer"]):
-            return False
-    votes = new["votes"]
-    for voter, vote in votes.items():
-        if vote == old["votes"][voter]:
-            continue
-        if voter == "arbiter":
-            if new["arbiter"] not in call.signers:
-                return False
-        elif not has_signed(call, trade[voter], trade[f"{voter}_policy"]):
-            return False
-    if new["status"] == "open":
-        return bool(new["paid"] == 0)
-    agreed = sum(votes[voter] == new["paid"] for voter in ("seller", "buyer", "arbiter"))
-    return bool(new["status"] == "resolved" and agreed > 1 and 0 <= new["paid"] <= new["disputed"])
+    return "" if named is None else str(named["signer"])
+
+
+def _voted(call: Call, changes: Changes, old: Value) -> Value:
+    """The dispute with the votes that this call's signers give, or None where they give none. Another arbiter decides
+    in place of one who may not act any more, and that one's vote is none any more. A decision is told by the trade."""
+    if (call.contract, call.function) != ("settlement", "resolve") or not isinstance(call.args, dict):
+        return None
+    if old["status"] != "open" or not 0 <= call.args["paid"] <= old["disputed"]:
+        return None
+    trade, paid = changes.current(TRADES + old["trade"]), call.args["paid"]
+    arbiter, votes = old["arbiter"], dict(old["votes"])
+    if not _may_decide(call, changes, arbiter):
+        arbiter, votes["arbiter"] = _in_force(changes), None
+    voters = [side for side in PARTIES if has_signed(call, trade[side], trade[f"{side}_policy"])]
+    if arbiter in call.signers and _may_decide(call, changes, arbiter):
+        voters.append("arbiter")
+    votes |= dict.fromkeys(voters, paid)
+    decided = sum(vote == paid for vote in votes.values()) > 1
+    if not voters or (decided and TRADES + old["trade"] not in changes.raw):
+        return None
+    ended = {"paid": paid, "status": "resolved"} if decided else {}
+    return {**old, "arbiter": arbiter, "votes": votes, **ended}
+
+
+def _may_decide(call: Call, changes: Changes, arbiter: str) -> bool:
+    return authenticate(changes.base, arbiter, ("arbiter",), call.block_time_ms) is None

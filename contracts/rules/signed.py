@@ -255,15 +255,6 @@ def _is_arbiter_right(call: Call, changes: Changes, key: str) -> bool:
     return bool(new.get("arbiter") == known)
 
 
-def _dispute(call: Call, args: Value, changes: Changes, key: str) -> bool:
-    new, old = changes.new(key), changes.old(key)
-    if old is None:
-        said = [new["trade"], new["disputed"], new["reason"]]
-        return call.function == "dispute" and said == [args["trade"], args["amount"], args["reason"]]
-    voted = [vote for voter, vote in new["votes"].items() if vote != old["votes"][voter]]
-    return call.function == "resolve" and all(vote == args["paid"] for vote in voted)
-
-
 def _mandate(call: Call, args: Value, changes: Changes, key: str) -> bool:
     new, account = changes.new(key), key[len(MANDATES) :]
     granted = new is not None and bool([new["signer"], new["height"]] == [account, call.height])
@@ -312,7 +303,6 @@ RULES: dict[str, Rule] = {
     **SETTINGS,
     **dict.fromkeys((TRADES, ADJUSTMENTS), _settlement),
     SEALED: _sealed,
-    DISPUTES: _dispute,
     MANDATES: _mandate,
     CERTIFICATES: _certificate,
 }

@@ -558,7 +558,8 @@ def arbiter():
 @export("seller", "buyer", "prosumer", "arbiter")
 def resolve(dispute_id: str, paid: int):
     """Say how much (micro-currency) of what is frozen is to be paid; the rest goes back. Two of seller, buyer and
-    arbiter who say the same decide. The arbiter is the one in force at the dispute, or now if that one may not act.
+    arbiter who say the same decide. The arbiter is the one in force at the dispute, or now if that one may not act,
+    whose vote then counts no more.
 
     Returns whether it is decided. Errors: NOT_FOUND, NOT_OPEN, AMOUNT_INVALID, NOT_PARTY. Source: market rules,
     "Dispute".
@@ -569,7 +570,9 @@ def resolve(dispute_id: str, paid: int):
     require(0 <= paid and paid <= record["disputed"], "AMOUNT_INVALID", "0 up to what is frozen is paid.")
     trade = get("trade/" + record["trade"])
     if standing(record["arbiter"], ["arbiter"]) != "":
+        # Who may not act any more does not decide by an earlier vote either.
         record["arbiter"] = arbiter()
+        record["votes"]["arbiter"] = None
     voted = False
     agreed = 0
     for voter in ["seller", "buyer", "arbiter"]:

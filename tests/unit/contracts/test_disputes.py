@@ -162,6 +162,24 @@ def test_another_arbiter_steps_in_only_for_one_who_may_not_act(market: Market) -
     assert resolve(market, name, 0, "bea", "abe")
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_vote_of_an_arbiter_who_may_not_act_any_more_is_none(market: Market, replaced: bool) -> None:
+    """One who was bribed, suspended and replaced still decided, since the earlier vote stayed."""
+    trade = proposed(market)
+    name = dispute(market, trade)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    assert not resolve(market, name, 50_000, "ada")
+    market.ok("registry", "suspend", {"user": "ada", "reason": "bribed"}, "op1")
+    if replaced:
+        market.ok("registry", "set_arbiter", {"user": "abe"}, "op1", "op2")
+    assert not resolve(market, name, 50_000, "sol")
+    record = market.get(f"settlement/dispute/{name}")
+    assert record["arbiter"] == ("abe" if replaced else "ada")
+    assert record["votes"] == {"seller": 50_000, "buyer": None, "arbiter": None}
+    if replaced:
+        assert resolve(market, name, 0, "abe", "bea")
+
+
 def test_without_an_arbiter_the_parties_decide(market: Market) -> None:
     trade = market.take(market.offer(), 1_000)
     market.to_end()

@@ -215,6 +215,63 @@ def test_a_forged_record_is_rejected(
     assert outcome.verdict() == violation
 
 
+@pytest.mark.parametrize("votes", [{}, {"buyer": None}, {**VOTES, "other": None}])
+def test_a_dispute_has_a_place_for_each_vote(market: Market, votes: dict[str, Any]) -> None:
+    """Nobody could decide on one that lacks them, and what it froze stayed frozen."""
+    outcome = disputing(market)
+    outcome.change(DISPUTE, votes=votes)
+    assert outcome.verdict() == V.SHAPE
+
+
+@pytest.mark.parametrize("kept", [("buyer",), ("buyer", "seller"), ("buyer", "arbiter")])
+def test_a_vote_leaves_the_others_votes_and_places(market: Market, kept: tuple[str, ...]) -> None:
+    voting(market, "sol").apply()
+    (name,) = [record["id"] for record in market.records(DISPUTE)]
+    outcome = Outcome(market, "settlement", "resolve", {"dispute_id": name, "paid": 1}, "bea")
+    votes = outcome.get(DISPUTE + name)["votes"]
+    assert votes == {"seller": 20_000, "buyer": 1, "arbiter": None}
+    outcome.change(DISPUTE, votes={voter: votes[voter] for voter in kept})
+    assert outcome.verdict() == V.SHAPE
+
+
+def test_a_vote_that_was_signed_is_given(market: Market) -> None:
+    outcome = voting(market, "sol", "ada")
+    assert outcome.get(outcome.keys(DISPUTE)[0])["status"] == "resolved"
+    lone = voting(Market(), "ada")
+    lone.change(DISPUTE, votes=VOTES)
+    assert lone.verdict() == V.DISPUTE
+
+
+def test_a_trade_is_told_of_the_decision_on_its_dispute(market: Market) -> None:
+    """It stayed disputed for ever, with nothing left to decide."""
+    voting(market, "ada").apply()
+    (record,) = market.records(DISPUTE)
+    market.ok("settlement", "confirm", {"trade": record["trade"]}, "sol")
+    outcome = Outcome(market, "settlement", "resolve", {"dispute_id": record["id"], "paid": 20_000}, "sol")
+    assert outcome.verdict() is None
+    del outcome.view.writes[TRADE + record["trade"]]
+    assert outcome.verdict() == V.DISPUTE
+
+
+def test_a_dispute_is_of_the_callers_side(market: Market) -> None:
+    """Whoever signed with the caller came to dispute its own debt."""
+    args = {"trade": trade_of(market, 600), "amount": 7, "reason": ""}
+    outcome = Outcome(market, "settlement", "dispute", args, "bea", "sol")
+    assert outcome.verdict() is None
+    outcome.view.writes = Outcome(market, "settlement", "dispute", args, "sol", "bea").view.writes
+    assert outcome.verdict() == V.DISPUTE
+
+
+def test_an_arbiters_vote_does_not_outlive_its_office(market: Market) -> None:
+    voting(market, "ada").apply()
+    (record,) = market.records(DISPUTE)
+    market.ok("registry", "suspend", {"user": "ada", "reason": "x"}, "op1")
+    outcome = Outcome(market, "settlement", "resolve", {"dispute_id": record["id"], "paid": 20_000}, "sol")
+    assert outcome.verdict() is None
+    outcome.change(DISPUTE, votes={"seller": 20_000, "buyer": None, "arbiter": 20_000})
+    assert outcome.verdict() == V.DISPUTE
+
+
 @pytest.mark.parametrize("make", [adjusting, deciding, disputing, company, transfer, policy, mandate, passing, arbiter])
 def test_signatures_are_looked_at_again(market: Market, make: Make) -> None:
     outcome = make(market)
