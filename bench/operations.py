@@ -9,6 +9,21 @@ from typing import Any
 
 from bench.vm import signer_of
 
+_EMPTIED = """d = {}
+    for n in range(14000):
+        d['k' + str(n)] = n
+    for k in list(d):
+        d.pop(k)"""
+_TURNED = """d = {}
+    for n in range(8300):
+        d[str(n)] = n
+    for n in range(107):
+        d.pop(str(n))
+    for n in range(8000):
+        d['a'] = n
+        d.pop('a')"""
+"""Dictionaries that keys were taken out of, all of them and one again and again."""
+
 WORST = {
     "nothing": ("x = 0", "pass"),
     "multiply 256 bits": ("x = 0", "y = big * 3"),
@@ -59,6 +74,8 @@ WORST = {
     "contract_hash": ("x = 0", "y = contract_hash('settlement')"),
     "call with a list": ("t = [[1, 'a'] * 100]", "y = call('other', 'same', [t])"),
     "epoch_fault": ("x = 0", "y = epoch_fault([])"),
+    "epoch_fault of 4 validators": ("t = get('epoch4')", "y = epoch_fault(t)"),
+    "epoch_fault of 128 validators": ("t = get('epoch128')", "y = epoch_fault(t)"),
     "standing of a stranger": ("x = 0", "y = standing('nobody', [])"),
     "dictionary": ("d = {}\n    n = 0", "d[n] = n\n        n = (n + 1) % 50000"),
     "items": ("d = {}\n    for n in range(1000):\n        d['k' + str(n)] = n", "y = d.items()"),
@@ -187,6 +204,19 @@ WORST = {
     "get by an integer": ("t = {}", "y = t.get(1)"),
     "setdefault": ("t = {}", "t.setdefault('a', 1)"),
     "pop by a text": ("t = {}", "t['a'] = 1\n        t.pop('a')"),
+    "list an emptied dictionary": (_EMPTIED, "y = list(d)"),
+    "loop over an emptied dictionary": (_EMPTIED, "for y in d:\n            pass"),
+    "values of an emptied dictionary": (_EMPTIED, "y = d.values()"),
+    "compare an emptied dictionary": (_EMPTIED, "y = d == d"),
+    "sort an emptied dictionary": (_EMPTIED, "y = sorted(d)"),
+    "copy an emptied dictionary": (_EMPTIED, "y = dict(d)"),
+    "list a turned dictionary": (_TURNED, "y = list(d)"),
+    "values of a turned dictionary": (_TURNED, "y = d.values()"),
+    "update by a turned dictionary": (_TURNED, "y = {}\n        y.update(d)"),
+    "pack a dictionary": (
+        "d = {}\n    for n in range(8192):\n        d[str(n)] = n",
+        "d['a'] = 1\n        d.pop('a')",
+    ),
     "update by nothing": ("t = {}", "t.update(t)"),
     "keys of nothing": ("t = {}", "y = t.keys()"),
     "values of nothing": ("t = {}", "y = t.values()"),
@@ -277,7 +307,7 @@ WORST = {
     "keep characters": ("k = []\n    t = get('wide')", "k.append(list(t))"),
 }
 """Before, and what is then done until the gas is used. `big` is an integer of 252 bits; `get('wide')` a text outside of
-Latin-1."""
+Latin-1; `get('epoch4')` what may be the next epoch, of 4 validators."""
 
 KEPT = {
     "put empty lists": ("t = [[]] * 2000", "put('k' + str(n), t)"),

@@ -14,6 +14,7 @@ is not among them.
 from __future__ import annotations
 
 import argparse
+import base64
 import gc
 import json
 import os
@@ -23,6 +24,7 @@ from typing import Any
 
 from bench.operations import ARGUMENTS, KEPT, WORST
 from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state, signer_of
+from ca.keys import SigningKey
 from contracts.machine import PythonMachine
 from contracts.validation import MarketValidator
 from ledger.envelope import Envelope, Payload
@@ -35,11 +37,13 @@ from ledger.execution import (
 )
 from ledger.state import Entry, MemoryState, Overlay, TransactionView
 from ledger.upgrades import CONTRACT_PREFIX, SOURCE_PREFIX, UPGRADE_PREFIX, UPGRADES_MAX
-from ledger.values import encode_value
+from ledger.values import Value, encode_value
 from sdk.configuration import Limits, Timers
 
 BLOCK_MS_MAX = Timers().request_timeout_ms // 4
 ROWS = 1_000
+VALIDATORS_MAX = 128
+"""The ledger's."""
 RUNS = 3
 GAS_LEFT = 100_000
 """More than one more of what is kept costs."""
@@ -61,9 +65,32 @@ def base_state() -> MemoryState:
     for number in range(ROWS):
         state.apply({f"worst/row/{number:05d}": Entry(0, 0, encode_value({"n": number}))})
     state.apply({"worst/wide": Entry(0, 0, encode_value("\u0416" * 16_000))})
+    state.apply(_epochs())
     other = "@view\ndef nothing():\n    return None\n\n\n@view\ndef same(t: list):\n    return t\n"
     state.apply({CONTRACT_PREFIX + "other": _contract(other)})
     return state
+
+
+def _epochs() -> dict[str, Entry | None]:
+    """A network's epoch and limits, and what may be the next one, of few validators and of as many as there can be."""
+    boundary = 30
+    values: dict[str, Value] = {
+        "governance/limits": {"checkpoint_interval_blocks": 10, "window_blocks": 20},
+        "governance/epoch": _epoch(0, 1, 4),
+    }
+    for validators in (4, VALIDATORS_MAX):
+        pending = {"boundary": boundary, "epoch": _epoch(1, boundary + 1, validators)}
+        values[f"worst/epoch{validators}"] = pending
+    return {key: Entry(0, 0, encode_value(value)) for key, value in values.items()}
+
+
+def _epoch(number: int, first_height: int, validators: int) -> Value:
+    keys = [SigningKey.from_seed(f"validator {index}".encode()).public_key for index in range(validators)]
+    named = [
+        {"name": f"node{index}", "public_key": base64.b64encode(key).decode(), "address": "node:7000"}
+        for index, key in enumerate(keys)
+    ]
+    return {"number": number, "first_height": first_height, "validators": named, "first_primary": 0, "skipped": []}
 
 
 def worst(gas: int) -> dict[str, float]:

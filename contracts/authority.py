@@ -20,6 +20,7 @@ from contracts.session import (
     NAME_CHARS_MAX,
     ROOT_GAS,
     SIGNATURE_GAS,
+    VALIDATOR_GAS,
     Session,
     ViewReader,
 )
@@ -125,7 +126,7 @@ class Authority:
 
     def epoch_fault(self, value: Any) -> str:
         """Why ``value`` cannot be the next epoch, or ''."""
-        self._charge(EPOCH_GAS)
+        self._charge(EPOCH_GAS + VALIDATOR_GAS * _validators_in(value))
         data = self._encoded(value)
         reader = ViewReader(self._now[0].view)
         limits = limits_of(reader)
@@ -164,3 +165,10 @@ class Authority:
             return base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise Trap(otherwise) from None
+
+
+def _validators_in(value: Any) -> int:
+    """How many validators a value names that may be a pending epoch."""
+    epoch = value.get("epoch") if type(value) is dict else None
+    validators = epoch.get("validators") if type(epoch) is dict else None
+    return len(validators) if type(validators) is list else 0

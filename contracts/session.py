@@ -37,7 +37,8 @@ KEPT_NODE_GAS = 8
 """What a node costs besides in what is stored or told and holds containers: the validation module makes it anew too."""
 ARGUMENT_GAS = 20
 """What a node costs besides in arguments from outside that hold containers: they are looked through and made anew."""
-EPOCH_GAS = 5_000
+EPOCH_GAS, VALIDATOR_GAS = 5_000, 700
+"""What judging an epoch costs, and more for each validator, whose key is checked to be a point of the curve."""
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 20_000, 400
 SIGNATURE_GAS = 5_000
 ROOT_GAS = 500

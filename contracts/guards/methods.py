@@ -16,6 +16,8 @@ Methods = dict[tuple[type, str], Callable[..., Any]]
 Listed = Callable[[Any], list[Any]]
 Room = Callable[..., None]
 JOIN_GAS, REPLACE_GAS, SCAN_GAS = 20, 12, 10
+PACKED_KEYS_MIN, PACK_GAS = 64, 4
+"""A dictionary that a `pop` leaves so many keys, or a power of two above it, is packed, which costs so much a key."""
 METHOD = "_m_"
 """How rewritten code names a method."""
 
@@ -73,6 +75,14 @@ def number(value: Any) -> int:
     if type(value) is not int:
         raise mismatch()
     return value
+
+
+def pack(place: dict[Any, Any]) -> None:
+    """Free the places of keys that were taken out. CPython keeps them, and walks over them, until the dictionary grows:
+    one that was emptied key by key would take as long to list as before, for the gas of an empty one."""
+    kept = dict(place)
+    place.clear()
+    place.update(kept)
 
 
 def _of_lists(charges: Charges, room: Room, eq: Callable[[Any, Any], bool], listed: Listed) -> Methods:
@@ -139,7 +149,12 @@ def _of_dicts(charges: Charges, room: Room, dict_key: DictKey, listed: Listed) -
             if otherwise is not NOTHING:
                 return otherwise
             raise Trap(TrapCode.KEY_MISSING)
-        return place.pop(kept)
+        value = place.pop(kept)
+        left = len(place)
+        if left >= PACKED_KEYS_MIN and left & (left - 1) == 0:
+            charge(PACK_GAS * left)
+            pack(place)
+        return value
 
     def setdefault(place: dict[Any, Any], key: Any, value: Any) -> Any:
         room(place)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from typing import Any
 
 import pytest
 from contract_market import Run
 
-from contracts import writing
+from ca.keys import SigningKey
+from contracts import authority, writing
 from contracts.codes import Trap
 from contracts.guards import Meter, make_guards, methods
+from contracts.guards.methods import PACK_GAS, PACKED_KEYS_MIN
 from contracts.machine import PythonMachine
-from contracts.session import ROW_GAS, SCAN_FIRST_ROWS, SCAN_PAGE_ROWS, VALUE_BYTES_MAX
+from contracts.session import ROW_GAS, SCAN_FIRST_ROWS, SCAN_PAGE_ROWS, VALIDATOR_GAS, VALUE_BYTES_MAX
 from contracts.testing import Chain
+from ledger.epochs import epoch_value
 from ledger.execution import Call, CallResult
 from ledger.state import PASSED_PAGE_ROWS, Entry, MemoryState, Overlay, StateReader, TransactionView
 from ledger.values import encode_plain, encode_value
+from pbft.epoch import Epoch, Validator
 
 GAS = 2_000_000
 
@@ -304,3 +309,47 @@ def test_texts_that_come_to_too_much_are_not_put_together(monkeypatch: pytest.Mo
 def test_a_dictionary_to_be_stored_costs_more_than_a_list(run: Run) -> None:
     """Its keys are put in order: 20,000 empty ones took 37 ns a unit of gas."""
     assert gas_of(run, "t = [{}] * 200", "put('k', t)") > gas_of(run, "t = [[]] * 200", "put('k', t)")
+
+
+@pytest.mark.parametrize(("stop", "turns"), [(0, 0), (PACKED_KEYS_MIN - 1, 200), (4_097, 5_000), (6_000, 6_000)])
+def test_keys_that_are_taken_out_leave_no_places_to_walk_over(stop: int, turns: int) -> None:
+    """Regression: a dictionary that was emptied key by key was listed, compared and gone through as slowly as a full
+    one, for the gas of an empty one: 150 ns a unit."""
+    meter = Meter()
+    meter.gas[0] = GAS
+    pop = make_guards(meter)["_m_pop"]
+    place = {f"{number}": number for number in range(14_000)}
+    keys = list(place)
+    for taken, key in enumerate(keys[: len(keys) - stop], start=1):
+        assert pop(place, key) == taken - 1
+    for number in range(turns):
+        place["turn"] = number
+        assert pop(place, "turn") == number
+    assert list(place) == keys[len(keys) - stop :]
+    few = dict.fromkeys(range(max(stop, PACKED_KEYS_MIN)), 0)
+    assert sys.getsizeof(place) <= 4 * sys.getsizeof(few)
+
+
+def test_packing_a_dictionary_costs_by_its_keys(run: Run) -> None:
+    before = f"d = {{}}\nfor n in range({PACKED_KEYS_MIN + 2}):\n    d['k' + str(n)] = n"
+    first, second = (gas_of(run, f"{before}{taken}", "d.pop('k0')") for taken in ("", "\nd.pop('k1')"))
+    assert second - first == PACK_GAS * PACKED_KEYS_MIN
+
+
+def test_judging_an_epoch_costs_by_its_validators_and_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: 128 validators' keys were checked for the price of one's: 79 ns a unit of gas."""
+    judged: list[int] = []
+
+    def check_pending(value: Any, *rest: Any) -> None:
+        judged.append(len(value["epoch"]["validators"]))
+
+    monkeypatch.setattr(authority, "check_pending", check_pending)
+    source = '@export("*")\ndef run(n: int):\n    t = {"epoch": {"validators": [0] * n}}\n    return epoch_fault(t)\n'
+    chain = Chain({"main": source}, {})
+    chain.put("governance/limits", {"checkpoint_interval_blocks": 10, "window_blocks": 20})
+    key = SigningKey.from_seed(b"validator").public_key
+    chain.put("governance/epoch", epoch_value(Epoch(0, 1, (Validator("v", key, ""),))))
+    few, many = (chain.call("main", "run", {"n": n}, ["alice"]) for n in (4, 128))
+    assert many.gas_used - few.gas_used >= 124 * VALIDATOR_GAS
+    assert chain.call("main", "run", {"n": 128}, ["alice"], 128 * VALIDATOR_GAS).code == "OUT_OF_GAS"
+    assert judged == [4, 128]
