@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from types import CodeType
 
@@ -23,6 +24,8 @@ PLACE = "<contract "
 """How the file names of contracts' code begin."""
 COMPILED_MAX = 64
 """Contracts whose code is kept; the one used longest ago goes first."""
+FACTS_MAX = 256
+"""Sources of which is known what was found in them."""
 BYTE_GAS, NODE_GAS = 10, 50
 RESERVED = frozenset({"system"})
 """Names below which the ledger itself keeps state."""
@@ -72,6 +75,32 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name not in RESERVED
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is asked of a source again and again: its nodes, its functions' names, and of the marked ones name, marker,
+    the marker's names and parameters."""
+
+    nodes: int
+    functions: frozenset[str]
+    ways_in: frozenset[tuple[str, str, tuple[str, ...], tuple[str, ...]]]
+
+
+@lru_cache(maxsize=FACTS_MAX)
+def facts_of(source: str) -> Facts | None:
+    """None of what is no contract. Reading a source takes up to a tenth of a second: machine and validation module ask
+    for the same one several times."""
+    try:
+        checked = check(source)
+    except ContractInvalid:
+        return None
+    marked = (each for each in checked.functions.values() if each.marker)
+    return Facts(
+        sum(1 for _ in ast.walk(checked.tree)),
+        frozenset(checked.functions),
+        frozenset((each.name, each.marker, each.names, each.parameters) for each in marked),
+    )
+
+
 def deployment_fault(name: str, source: str, current: str | None) -> str:
     """Why ``source`` cannot be the contract ``name``, whose version in force is ``current``: a code, or ''.
 
@@ -80,19 +109,18 @@ def deployment_fault(name: str, source: str, current: str | None) -> str:
     """
     if not is_name(name):
         return "NAME_INVALID"
-    try:
-        ways = _ways_in(check(source))
-        lost = name in SHIPPED and current is not None and not _ways_in(check(current)) <= ways
-    except ContractInvalid:
+    made = facts_of(source)
+    if made is None:
         return "CONTRACT_INVALID"
-    return "INTERFACE_LOST" if lost else ""
+    if name not in SHIPPED or current is None:
+        return ""
+    before = facts_of(current)
+    if before is None:
+        return "CONTRACT_INVALID"
+    return "" if before.ways_in <= made.ways_in else "INTERFACE_LOST"
 
 
 def deployment_gas(source: str) -> int:
     """What the nodes of a valid source cost; its bytes are charged before it is parsed."""
-    return NODE_GAS * sum(1 for _ in ast.walk(check(source).tree))
-
-
-def _ways_in(checked: Checked) -> set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
-    functions = (each for each in checked.functions.values() if each.marker)
-    return {(each.name, each.marker, each.names, each.parameters) for each in functions}
+    facts = facts_of(source)
+    return 0 if facts is None else NODE_GAS * facts.nodes

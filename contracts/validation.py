@@ -7,11 +7,11 @@ is negative, nothing is sold twice, nothing is delivered beyond contract and met
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 import msgspec
 
 from contracts.catalog import SHIPPED
+from contracts.compiler import facts_of
 from contracts.constitution import (
     channels_are_sound,
     contracts_are_sound,
@@ -20,7 +20,7 @@ from contracts.constitution import (
     organisations_are_sound,
     roots_are_sound,
 )
-from contracts.language import MIGRATE, check
+from contracts.language import MIGRATE
 from contracts.rules.adjustments import adjustments
 from contracts.rules.auctions import auctions
 from contracts.rules.books import books
@@ -57,7 +57,6 @@ WRITERS = {
 }
 """Whose state a call may change besides its own contract's."""
 DEADLINE = re.compile(re.escape(DEADLINE_PREFIX) + r"[0-9]{15}/([0-9]{12}/[0-9]{5})/[0-9]{3}")
-SOURCES_KEPT_MAX = 256
 MALFORMED = (
     TypeError, LookupError, AttributeError, ValueError, ArithmeticError, RecursionError, ValueInvalid,
     msgspec.MsgspecError,
@@ -86,7 +85,8 @@ class MarketValidator:
 def _migrates(changes: Changes, contract: str) -> bool:
     """Whether the version that begins has a migration, which those who govern agreed on with its source."""
     known = changes.old(CONTRACT_PREFIX + contract)
-    return known is not None and MIGRATE in check(known["source"]).functions
+    facts = None if known is None else facts_of(known["source"])
+    return facts is not None and MIGRATE in facts.functions
 
 
 def _events(call: Call, result: CallResult, changes: Changes) -> Violation | None:
@@ -142,13 +142,9 @@ def _let_in(writers: frozenset[str], others: set[str], changes: Changes) -> bool
 def _callers(name: str, changes: Changes) -> frozenset[str]:
     """The contracts that ``name``, as it was before the call, serves by internal functions; a shipped one, none."""
     contract = None if name in SHIPPED else changes.old(CONTRACT_PREFIX + name)
-    return frozenset() if contract is None else _named_in(contract["source"])
-
-
-@lru_cache(maxsize=SOURCES_KEPT_MAX)
-def _named_in(source: str) -> frozenset[str]:
-    functions = check(source).functions.values()
-    return frozenset(name for each in functions if each.marker == "internal" for name in each.names)
+    facts = None if contract is None else facts_of(contract["source"])
+    ways_in = frozenset() if facts is None else facts.ways_in
+    return frozenset(name for _, marker, names, _ in ways_in if marker == "internal" for name in names)
 
 
 def _sizes(call: Call, changes: Changes) -> Violation | None:

@@ -10,7 +10,9 @@ import pytest
 from governed import GENESIS, MACHINE, OPERATORS, Network
 from walled import needs_seccomp
 
+from contracts import compiler
 from contracts.catalog import shipped_sources
+from contracts.language import Checked, check
 from contracts.sandbox.machine import WorkerMachine
 from contracts.sandbox.process import Process
 from contracts.validation import MarketValidator, Violation
@@ -93,6 +95,31 @@ def test_checking_a_source_takes_gas_by_bytes_and_nodes(net: Network) -> None:
     used = [net.govern("deploy", name=f"c{n}", source=text).gas_used for n, text in enumerate((FIRST, FIRST + more))]
     stored = 2 * len(more)  # as the contract, and among the sources
     assert used[1] - used[0] > stored + len(more) + 5 * 40 * 7
+
+
+def test_a_source_is_read_once_however_many_ask(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: machine and validation module parsed and checked it three times, 70 ms each, and once more as its
+    version began."""
+    read: list[str] = []
+
+    def counted(source: str) -> Checked:
+        if source.endswith("# once\n"):  # and no contract that is shipped
+            read.append(source)
+        return check(source)
+
+    monkeypatch.setattr(compiler, "check", counted)
+    first, second = f"{FIRST}\n# once\n", f"{SECOND}{MIGRATION}\n# once\n"
+    assert net.govern("deploy", name="tally", source=first).code == OK
+    assert net.govern("deploy", name="tally2", source=first).code == OK
+    assert read == [first]
+    add(net, 7)
+    assert read == [first, first]  # to compile it
+    height = net.ledger.height + 2
+    assert net.govern("upgrade", name="tally", source=second, at_height=height).code == OK
+    assert read[2:] == [second]
+    net.run_to(height)
+    assert value_of(net, "governance/contract/tally")["version"] == 2
+    assert read[2:] == [second, second]
 
 
 def test_a_version_begins_at_its_height_and_migrates_once(net: Network) -> None:
