@@ -30,6 +30,7 @@ from contracts.rules.consents import consent
 from contracts.rules.deadlines import deadlines
 from contracts.rules.deliveries import deliveries, readings
 from contracts.rules.disputes import disputes
+from contracts.rules.effects import effects
 from contracts.rules.energy import energy
 from contracts.rules.fills import fills
 from contracts.rules.holds import holds
@@ -69,10 +70,10 @@ class MarketValidator:
 
     def check(self, call: Call, result: CallResult, view: TransactionView) -> str | None:
         """The first violation, or None."""
-        if not view.writes and not result.events:
-            return None
         changes = Changes(view)
         try:
+            if not view.writes and not result.events:
+                return effects(call, changes) or signed(call, changes)
             if call.kind == "migrate" and not _migrates(changes, call.contract):
                 return Violation.NAMESPACE
             if violation := _events(call, result, changes):
@@ -125,8 +126,9 @@ def _scheduled_for(call: Call, key: str, changes: Changes) -> str:
     told = changes.new(key)
     whole = changes.old(key) is None and type(told) is dict and list(told) == ["args", "contract", "function"]
     typed = whole and [*map(type, told.values())] == [list, str, str]
-    # To Python a truth is a number, to a contract that would be called with it none.
-    return str(told["contract"]) if typed and bool not in map(type, told["args"]) else key
+    # To Python a truth is a number, to a shipped contract that would be called with it none.
+    typed = typed and (told["contract"] not in SHIPPED or bool not in map(type, told["args"]))
+    return str(told["contract"]) if typed else key
 
 
 def _let_in(writers: frozenset[str], others: set[str], changes: Changes) -> bool:
@@ -174,8 +176,9 @@ def _constitution(call: Call, changes: Changes) -> Violation | None:
 
 
 RULES = (
-    _namespace, _sizes, _constitution, money, terms, energy, trades, consents, fills, deliveries, readings, disputes,
-    adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, standing, holds,
+    _namespace, _sizes, _constitution, effects, money, terms, energy, trades, consents, fills, deliveries, readings,
+    disputes, adjustments, certificates, policies, consent, people, signed, books, auctions, deadlines, standing,
+    holds,
 )  # fmt: skip
 
 

@@ -48,7 +48,8 @@ def _is_new(new: Value, trade: Value, changes: Changes) -> bool:
     same = all(new[name] == trade[name] for name in ("interval", "meter", "seller", "buyer"))
     same = same and all(terms_of(new[f"{side}_policy"]) == terms_of(trade[f"{side}_policy"]) for side in PARTIES)
     share = f"{SHARES}{new['meter']}/{new['interval']:010d}/{new['trade']}"
-    return bool(same and share in changes.raw and new["status"] in ("proposed", "settled", "void"))
+    differs = new["before_wh"] != new["after_wh"]
+    return bool(same and differs and share in changes.raw and new["status"] in ("proposed", "settled", "void"))
 
 
 def _is_priced(new: Value, trade: Value) -> bool:

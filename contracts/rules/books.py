@@ -3,11 +3,12 @@ something stands, its gate is open."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
 from contracts.rules.changes import TRADES, Changes, Violation, place_of
-from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
+from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS, grid_fee_of
 from contracts.rules.money import SEALED
 from contracts.rules.signatures import PARTIES
 from contracts.rules.terms import COUNTS, PRICE_MAX, TRADES_MAX
@@ -18,6 +19,7 @@ from ledger.values import Value
 TOPS, OFFERED = "market/top/", "offers/count/"
 GATES = {LISTINGS: "market/gate/", ORDERS: "market/gate/", DIRECTED: "offers/gate/"}
 OPENED = ("market/gate/", "offers/gate/")
+INTERVAL, PRICE_CHARS = re.compile(r"[0-9]{10}"), 10
 
 Row = tuple[str, Value]
 
@@ -41,18 +43,38 @@ def books(call: Call, changes: Changes) -> Violation | None:
         if any(key not in rows for group in groups for key in changes.below(group)):
             return Violation.OVERSOLD
     if call.kind == "transaction" and not all(
-        _is_opened(changes, key) for gate in OPENED for key in changes.below(gate)
+        _is_opened(changes, key, gate) for gate in OPENED for key in changes.below(gate)
     ):
         return Violation.OVERSOLD
+    if not all(_is_uncrossed(changes, key) for key in changes.below(ORDERS)):
+        return Violation.LIMIT
     agree = _trades_are_counted(changes) and _fronts_agree(call, changes)
     if call.contract == "offers":
         agree = agree and _offers_are_counted(changes)
     return None if agree else Violation.OVERSOLD
 
 
-def _is_opened(changes: Changes, key: str) -> bool:
+def _is_opened(changes: Changes, key: str, gate: str) -> bool:
     """By whoever stands there first; time closes it."""
-    return bool(changes.new(key) == "open" != changes.old(key))
+    named = INTERVAL.fullmatch(key[len(gate) :]) is not None
+    return named and bool(changes.new(key) == "open" != changes.old(key))
+
+
+def _is_uncrossed(changes: Changes, key: str) -> bool:
+    """Who comes to stand in a book has traded with all that met it there, zone by zone with the fee between the two."""
+    order = changes.new(key)
+    if order["status"] != "open" or changes.old(key) is not None:
+        return True
+    bids = order["side"] == "bid"
+    others = changes.current(f"{TOPS}{'ask' if bids else 'bid'}/{order['interval']:010d}/{order['product']}") or {}
+    for zone, end in others.items():
+        rank = int(end[:PRICE_CHARS])
+        from_zone, to_zone = (zone, order["zone"]) if bids else (order["zone"], zone)
+        fee = grid_fee_of(from_zone, to_zone, order["interval"], changes)
+        ask, bid = (rank, order["price"]) if bids else (order["price"], PRICE_MAX - rank)
+        if ask + fee <= bid:
+            return False
+    return True
 
 
 def _rank(order: Value) -> str:

@@ -168,16 +168,16 @@ def _zone(meter: str, changes: Changes) -> str:
 
 
 def _pays_ask(trade: Value, ask: Value, buyers_zone: str, changes: Changes) -> bool:
-    fee = _grid_fee(ask["zone"], buyers_zone, trade["interval"], changes)
+    fee = grid_fee_of(ask["zone"], buyers_zone, trade["interval"], changes)
     return bool(trade["grid_fee"] == fee and trade["price"] == ask["price"] + fee)
 
 
 def _pays_bid(trade: Value, bid: Value, sellers_zone: str, changes: Changes) -> bool:
-    fee = _grid_fee(sellers_zone, bid["zone"], trade["interval"], changes)
+    fee = grid_fee_of(sellers_zone, bid["zone"], trade["interval"], changes)
     return bool(trade["grid_fee"] == fee and trade["price"] == bid["price"])
 
 
-def _grid_fee(from_zone: str, to_zone: str, interval: int, changes: Changes) -> int:
+def grid_fee_of(from_zone: str, to_zone: str, interval: int, changes: Changes) -> int:
     known = changes.current(f"{GRID_FEES}{from_zone}/{to_zone}")
     if known is None:
         return 0

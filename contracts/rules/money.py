@@ -15,6 +15,7 @@ from ledger.values import Value
 ACCOUNTS = "credit/account/"
 SEALED = "auction/sealed/"
 BALANCING, GRID = "balancing", "grid"
+PAYMENTS = (("credit", "deposit"), ("credit", "withdraw"), ("credit", "transfer"))
 
 
 def money(call: Call, changes: Changes) -> Violation | None:
@@ -35,7 +36,8 @@ def money(call: Call, changes: Changes) -> Violation | None:
         if moved:
             gained.subtract(moved)
     unexplained = {account: amount for account, amount in gained.items() if amount}
-    return None if not unexplained or _is_said(call, changes, unexplained) else Violation.PAYMENT
+    said = (call.contract, call.function) in PAYMENTS and call.kind == "transaction"
+    return Violation.PAYMENT if (said or unexplained) and not _is_said(call, changes, unexplained) else None
 
 
 def _is_said(call: Call, changes: Changes, moved: dict[str, int]) -> bool:

@@ -55,6 +55,7 @@ ADJUSTMENT_FUNCTIONS = ("confirm_adjustments", "decide_adjustment", "dispute")
 """By which a party's or an arbiter's word changes trades, and adjustments of them."""
 OVERDUE = ("mark_overdue", "mark_adjustment_overdue")
 BY_WORD = frozenset(status for _, _, status in ENDED.values())
+CONFIRMING = ("confirm", "confirm_many", "confirm_adjustments")
 NAMED = {
     ("settlement", "confirm"): (TRADES, "trade"),
     ("settlement", "confirm_many"): (TRADES, "trades"),
@@ -82,6 +83,8 @@ def signed(call: Call, changes: Changes) -> Violation | None:
     named = NAMED.get((call.contract, call.function))
     if named is not None and not _are_named(args, changes, *named):
         return Violation.SIGNATURES
+    if call.function in CONFIRMING and named is not None and not _have_signed(call, args, changes, *named):
+        return Violation.SIGNATURES
     return None
 
 
@@ -90,6 +93,21 @@ def _is_ended(call: Call, args: Value, changes: Changes) -> bool:
     prefix, argument, status = ENDED.get((call.contract, call.function), ("", "", ""))
     key = f"{prefix}{args.get(argument)}"
     return not prefix or (key in changes.raw and bool(changes.new(key)["status"] == status))
+
+
+def _have_signed(call: Call, args: Value, changes: Changes, prefix: str, argument: str) -> bool:
+    """Whether all that was signed counts as signed, of what still waits for it."""
+    named = args[argument]
+    for name in [named] if isinstance(named, str) else named:
+        record = changes.current(prefix + name)
+        if record["status"] not in ("proposed", "overdue"):
+            continue
+        for side in PARTIES:
+            policy = record[f"{side}_policy"]
+            signing = {*call.signers} & {*(policy["keys"] if policy else [record[side]])}
+            if signing and not (signing <= {*policy["signed"]} if policy else record[f"{side}_confirmed"]):
+                return False
+    return True
 
 
 def _are_named(args: Value, changes: Changes, prefix: str, argument: str) -> bool:

@@ -29,20 +29,8 @@ RECKONED = {
 """Between the bounds that are checked."""
 SAME = ("market/sold/", DELETED)
 """Nothing sold is none, or 0."""
-UNSIGNED = {
-    "confirm": "settlement/trade/", "confirm_many": "settlement/trade/", "confirm_adjustments": "settlement/adjustment/"
-}  # fmt: skip
-"""Where a signature alone can be left out."""
 UNDONE = {
-    "confirm": "settlement/trade/", "confirm_many": "settlement/trade/", "overdue": "settlement/trade/",
-    "confirm_adjustments": "settlement/adjustment/", "adjustment_overdue": "settlement/adjustment/",
-    "resolve": "settlement/dispute/", "set_mandate": "settlement/mandate/",
-    "transfer_certificate": "origin/certificate/", "set_policy": "credit/policy/", "end_policy": "credit/policy/",
-    "set_grid_fee": "governance/grid_fee/", "set_parameter": "governance/parameter/",
-    "set_product": "governance/product/", "set_admission": "registry/admission/", "set_arbiter": "registry/arbiter/",
-    "bind_meter": "registry/meter/", "suspend_meter": "registry/meter/", "resume_meter": "registry/meter/",
-    "suspend": "registry/user/", "resume": "registry/user/", "auction_amend_order": "auction/side/",
-    "work_to_the_end": "auction/side/", "market_gate_in_part": "market/top/",
+    "auction_amend_order": "auction/side/", "work_to_the_end": "auction/side/", "market_gate_in_part": "market/top/",
     "rescue_of_what_goes_on": "system/deadline/",
 }  # fmt: skip
 """The one record of a call that does nothing else, or one of several that may wait for the next call."""
@@ -57,8 +45,6 @@ def is_free(name: str, group: str, what: str) -> bool:
         if group == "auction/shares/" and what != DELETED:
             return True
     if what == DROPPED and (UNDONE.get(name) == group or (name, group) == ("auction_amend_order", RUN)):
-        return True
-    if what == ".seller_confirmed" and UNSIGNED.get(name) == group:
         return True
     return (group, what) == SAME or (name, group, what) in ALSO
 

@@ -1,0 +1,78 @@
+"""A call that succeeded has done what its function is for: nobody is told of an order that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contracts.rules.certificates import CERTIFICATES
+from contracts.rules.changes import TRADES, Changes, Violation, args_of
+from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
+from contracts.rules.deliveries import ADJUSTMENTS, SHARES, SHARES_MAX
+from contracts.rules.disputes import DISPUTES
+from contracts.rules.epochs import REPORTS
+from contracts.rules.fills import AUCTIONED, DIRECTED, GRID_FEES, LISTINGS, ORDERS
+from contracts.rules.money import ACCOUNTS, SEALED
+from contracts.rules.settings import PARAMETERS, REVOKED
+from contracts.rules.signatures import ARBITER, MANDATES, POLICIES
+from contracts.rules.terms import PRODUCTS
+from ledger.authentication import ROOT_PREFIX, USER_PREFIX
+from ledger.epochs import NEXT_KEY
+from ledger.execution import Call
+from ledger.upgrades import CONTRACT_PREFIX, UPGRADE_PREFIX
+
+EFFECTS: dict[str, dict[str, str]] = {
+    "auction": {
+        **dict.fromkeys(("place_order", "amend_order", "cancel_order", "reveal_order"), AUCTIONED),
+        "seal_order": SEALED,
+    },
+    "credit": {**dict.fromkeys(("deposit", "withdraw", "transfer"), ACCOUNTS), "set_policy": POLICIES},
+    "governance": {
+        "revoke": REVOKED, "set_parameter": PARAMETERS, "set_grid_fee": GRID_FEES, "set_product": PRODUCTS,
+        "add_root": ROOT_PREFIX, "remove_root": ROOT_PREFIX, "deploy": CONTRACT_PREFIX, "upgrade": UPGRADE_PREFIX,
+        "cancel_upgrade": UPGRADE_PREFIX, "set_organisations": ORGANISATIONS + "/", "set_validators": NEXT_KEY + "/",
+        "cancel_change": NEXT_KEY + "/", "report": REPORTS,
+    },
+    "market": {
+        **dict.fromkeys(("post_listing", "take_listing", "cancel_listing"), LISTINGS),
+        **dict.fromkeys(("place_order", "amend_order", "cancel_order"), ORDERS),
+    },
+    "offers": dict.fromkeys(("propose", "counter", "accept", "agree", "decline", "withdraw"), DIRECTED),
+    "origin": dict.fromkeys(("transfer", "claim"), CERTIFICATES),
+    "registry": {
+        **dict.fromkeys(("register", "admit", "suspend", "resume"), USER_PREFIX),
+        **dict.fromkeys(("bind_meter", "suspend_meter", "resume_meter"), METERS),
+        "set_admission": ADMISSION + "/", "set_arbiter": ARBITER + "/",
+    },
+    "settlement": {
+        "set_mandate": MANDATES, "decide_trade": TRADES, "decide_adjustment": ADJUSTMENTS, "dispute": DISPUTES,
+        "resolve": DISPUTES,
+    },
+}  # fmt: skip
+"""By contract and function, where it writes in any case. What is read, signed or certified already can be said again,
+and changes nothing."""
+
+
+def effects(call: Call, changes: Changes) -> Violation | None:
+    """See ``signed`` for what it writes there."""
+    if call.kind == "deadline":
+        done = DONE.get((call.contract, call.function))
+        return Violation.DEADLINE if done is not None and not done(changes, *args_of(call)) else None
+    group = EFFECTS.get(call.contract, {}).get(call.function) if call.kind == "transaction" else None
+    return Violation.SIGNATURES if group is not None and not changes.below(group) else None
+
+
+def _is_metered(changes: Changes, meter: str, interval: int) -> bool:
+    """Once the time to meter is over, no trade of the interval waits for a reading: it would for good."""
+    return all(share[1] is not None for _, share in changes.rows(f"{SHARES}{meter}/{interval:010d}/", SHARES_MAX))
+
+
+def _is_overdue(prefix: str) -> Callable[..., bool]:
+    return lambda changes, name: changes.current(prefix + name)["status"] != "proposed"
+
+
+DONE: dict[tuple[str, str], Callable[..., bool]] = {
+    ("settlement", "close_metering"): _is_metered,
+    ("settlement", "mark_overdue"): _is_overdue(TRADES),
+    ("settlement", "mark_adjustment_overdue"): _is_overdue(ADJUSTMENTS),
+}
+"""What is so after a deadline that nobody sets again. Those of gates and auctions go on until nothing is left."""
