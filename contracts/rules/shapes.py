@@ -113,10 +113,10 @@ class Run(TypedDict):
     clear_ms: int
     orders: int
     stage: str
-    price: int
+    price: Wide
     volume_wh: int
-    low: int
-    high: int
+    low: Wide
+    high: Wide
     welfare: Wide
     trades: int
     rationed: str
@@ -125,7 +125,7 @@ class Run(TypedDict):
     after: NotRequired[str]
     bid: NotRequired[Pointer]
     ask: NotRequired[Pointer]
-    seller_price: NotRequired[int]
+    seller_price: NotRequired[Wide]
     traded_wh: NotRequired[int]
     gained: NotRequired[Wide]
     level_wh: NotRequired[int]
@@ -139,11 +139,6 @@ class Standing(TypedDict):
 
     orders: int
     side: Side
-
-
-class SidesShares(TypedDict):
-    bid: list[list[int | str]]
-    ask: list[list[int | str]]
 
 
 class Account(TypedDict):
@@ -393,7 +388,7 @@ Cells = list[int | str]
 
 SHAPES: dict[str, Any] = {
     "auction/ask/": Cells, "auction/bid/": Cells, "auction/order/": AuctionOrder, "auction/run/": Run,
-    "auction/sealed/": Sealed, "auction/shares/": SidesShares, "auction/side/": Standing | int,
+    "auction/sealed/": Sealed, "auction/side/": Standing | int,
     "auction/unrevealed/": str,
     "credit/account/": Account, "credit/policy/": Policy, "credit/total/": Total,
     CONTRACT_PREFIX: Contract, UPGRADE_PREFIX: Upgrade, ROOT_PREFIX: Root, "governance/source/": Source,
@@ -410,9 +405,11 @@ SHAPES: dict[str, Any] = {
     "settlement/sequence/": Cells, "settlement/share/": list[int | None], "settlement/superseded/": Reading,
     "settlement/trade/": Trade,
 }  # fmt: skip
-"""By group, what its keys hold. What is not here, channels, epochs and deadlines, other rules look at whole."""
+"""By group, what its keys hold. What is not here, channels, epochs and deadlines, other rules look at whole; what a
+mechanism answers with is kept as it is, whatever that may be, and an auction that cannot be filled by it ends."""
 WIDE: dict[str, tuple[str, ...]] = {
-    "auction/run/": ("welfare", "gained"), "credit/account/": ("available", "held"), "credit/total/": ("total",),
+    "auction/run/": ("price", "seller_price", "low", "high", "welfare", "gained"),
+    "credit/account/": ("available", "held"), "credit/total/": ("total",),
 }  # fmt: skip
 
 _DECODE = {group: msgspec.msgpack.Decoder(shape).decode for group, shape in SHAPES.items()}

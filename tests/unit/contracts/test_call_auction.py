@@ -641,6 +641,7 @@ BAD = {
     "sellers paid more": 'return {"price": 4, "seller_price": 5, "bids": [], "asks": []}',
     "no price": 'return {"price": "4", "seller_price": 4, "bids": [], "asks": []}',
     "fails": 'fail("BROKEN", "It cannot.")\n    return {}',
+    "no shares": 'return {"price": 1000000000000000000000000000, "bids": {}, "asks": ""}',
     "no answer": "return 7",
     "no end": "while True:\n        fee += 0\n    return 7",
 }
@@ -652,9 +653,10 @@ def test_a_mechanism_cannot_break_money_or_energy(body: str) -> None:
     market = AuctionMarket("wrong", contracts={"wrong": source})
     market.enter("bid", "bea", 2, 5)
     market.enter("ask", "sol", 2, 3)
-    market.to(market.clear_ms)
+    codes = market.to(market.clear_ms)
     for minute in range(1, 4):
-        market.to(market.clear_ms + 60_000 * minute)
+        codes += market.to(market.clear_ms + 60_000 * minute)
+    assert not [code for code in codes if code.startswith("VALIDATION_")]
     assert market.result()["stage"] == "done"
     assert {order["status"] for order in market.records("auction/order/")} == {"expired"}
     assert (market.records("settlement/trade/"), market.held("bea"), market.held("sol")) == ([], 0, 0)
