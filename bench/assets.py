@@ -28,14 +28,13 @@ CHARACTERS = ascii_letters + digits
 class Assets:
     """One transaction a deal; equal seeds give equal ones in the same order.
 
-    ``owner`` sets a client's names apart, so that clients never meet in one; ``since`` the names that it creates from
-    those of an earlier load.
+    ``owner`` sets names apart, so that no two loads ever meet in one.
     """
 
-    def __init__(self, seed: int, kind: Kind, owner: str, value_bytes: int, known: int = KNOWN, since: int = 0) -> None:
+    def __init__(self, seed: int, kind: Kind, owner: str, value_bytes: int, known: int = KNOWN) -> None:
         self._random = random.Random(seed)
         self._kind, self._owner, self._value_bytes, self._known = kind, owner, value_bytes, known
-        self._numbers = count(since)
+        self._numbers = count()
 
     def deal(self) -> Deal:
         return self._one(self._next())

@@ -18,6 +18,8 @@ AXES = {
     "batch_transactions_max": "{} a block",
     "pipeline_depth": "{} blocks at a time",
     "arrivals": "{} arrivals",
+    "workload": "{}",
+    "value_bytes": "{} bytes",
 }
 """By what settings differ that are not a point of the same line, and how that is said."""
 SCALING = {"nodes": "nodes n", "batch_transactions_max": "transactions of a block at most"}

@@ -39,7 +39,5 @@ ON_ASSETS = frozenset(
     }
 )  # fmt: skip
 """Those that need the contract ``assets``."""
-ASKED = frozenset({Kind.EMPTY_QUERY, Kind.ASSET_QUERY})
-"""Those that send no transactions."""
 OF_KNOWN_ASSETS = frozenset({Kind.ASSET_READ, Kind.ASSET_UPDATE, Kind.ASSET_QUERY})
 """Those that need assets before they begin."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any, Literal
 
 from bench.market import Deal, Side, Source, Step
 from bench.open_loop import DRAIN_S, Arrivals, OpenLoop, due_times
+from bench.pace import FixedLoad, Pace
+from bench.pace import due_times as paced
 from bench.samples import Sample
 from bench.sources import Goods, source_of
 from ca.keys import SigningKey
@@ -30,6 +33,8 @@ from sdk.transports import connect
 
 PHASES_EVERY = 25
 PHASES = ("signed", "taken in", "executed", "certified and verified")
+PLACES_MAX = 500
+"""In flight of one client at a round's rate, however slow the answers are."""
 EXPIRES_AFTER = 100_000
 STAGE_TIMEOUT_MS = 20_000
 
@@ -53,6 +58,11 @@ class LoadPlan:
     arrivals: Arrivals = Arrivals.CONSTANT
     offset_s: float = 0.0
     """From the common start to this client's first due moment, so that clients do not send together."""
+    pace: Pace | None = None
+    """Of a round in Caliper's terms, instead of ``rate_per_s`` and ``outstanding``: latencies count from the moment
+    when a transaction was begun."""
+    number: int | None = None
+    """Transactions of the round, if not ``measure_s`` says how long it is."""
 
 
 @dataclass(slots=True)
@@ -71,6 +81,10 @@ class LoadResult:
     phases_ms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PHASES})
     send_lags_ms: list[float] = field(default_factory=list)
     """In an open loop: by how much later than it was due each was begun."""
+    begun: int = 0
+    first_begun_s: float = 0.0
+    last_begun_s: float = 0.0
+    """Wall clock; of all its load."""
 
 
 def run_load(plan: LoadPlan) -> LoadResult:
@@ -86,7 +100,7 @@ class _Load:
         self._result = LoadResult()
         self._ready: deque[tuple[Deal, Step]] = deque()
         """In an open loop: steps that wait for their moment."""
-        self._count = 0
+        self._ended = 0
         self._expires = 0
         self._clock_s = time.time() - time.perf_counter()
         self._from_s = plan.start_at_s + plan.warm_up_s
@@ -102,25 +116,39 @@ class _Load:
             self._source = source_of(plan.goods, {side: client.signer for side, client in self._clients.items()})
             self._expires = (await self._clients["buyer"].status()).executed_height + EXPIRES_AFTER
             await asyncio.sleep(max(0.0, plan.start_at_s - time.time()))
-            if plan.rate_per_s is None:
-                await self._closed()
-            else:
-                await self._open(plan.rate_per_s)
+            await self._go()
         return self._result
 
     # ------------------------------------------------------------------------------------------ the loops
 
-    async def _closed(self) -> None:
+    async def _go(self) -> None:
+        plan, from_s = self._plan, self._plan.start_at_s + self._plan.offset_s
+        if isinstance(plan.pace, FixedLoad):
+            await self._closed(plan.pace.outstanding)
+        elif plan.pace is not None:
+            due = paced(plan.pace, from_s, self._until_s, plan.number, lambda: self._ended)
+            await self._open(due, PLACES_MAX)
+        elif plan.rate_per_s is not None:
+            due = due_times(plan.arrivals, plan.rate_per_s, from_s, self._until_s, plan.goods.seed)
+            await self._open(due, plan.outstanding)
+        else:
+            await self._closed(plan.outstanding)
+
+    async def _closed(self, outstanding: int) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._plan.outstanding):
+            for _ in range(outstanding):
                 tasks.create_task(self._loop())
 
+    def _goes_on(self) -> bool:
+        number = self._plan.number
+        return self._now_s() < self._until_s and (number is None or self._result.begun < number)
+
     async def _loop(self) -> None:
-        while self._now_s() < self._until_s:
+        while self._goes_on():
             deal = self._source.deal()
             try:
                 step = next(deal)
-                while self._now_s() < self._until_s:
+                while self._goes_on():
                     step = deal.send(await self._one(step))
             except StopIteration:
                 continue
@@ -129,10 +157,8 @@ class _Load:
             except SdkError:
                 self._result.failed += 1
 
-    async def _open(self, rate_per_s: float) -> None:
-        plan = self._plan
-        due = due_times(plan.arrivals, rate_per_s, plan.start_at_s + plan.offset_s, self._until_s, plan.goods.seed)
-        undone = await OpenLoop(due, plan.outstanding, self._due, self._now_s).run(self._until_s + DRAIN_S)
+    async def _open(self, due: Iterator[float], places: int) -> None:
+        undone = await OpenLoop(due, places, self._due, self._now_s).run(self._until_s + DRAIN_S)
         ended_s = self._now_s()
         self._result.samples += [Sample(due_s, ended_s, verified=False) for due_s in undone]
 
@@ -157,12 +183,24 @@ class _Load:
 
     async def _one(self, step: Step, due_s: float | None = None) -> Any:
         """Sign and submit; the value that the verified receipt proves. What is only asked: the node's answer."""
-        self._count += 1
-        client, staged = self._clients[step.side], self._count % PHASES_EVERY == 0
-        began = self._now_s()
+        began = self._begin()
+        try:
+            return await self._sent(step, began, began if self._plan.pace else due_s)
+        finally:
+            self._ended += 1
+
+    def _begin(self) -> float:
+        result, now_s = self._result, self._now_s()
+        result.first_begun_s, result.last_begun_s = result.first_begun_s or now_s, now_s
+        result.begun += 1
+        return now_s
+
+    async def _sent(self, step: Step, began: float, from_s: float | None) -> Any:
+        """``from_s``: when its latency begins, if not once it has been signed."""
+        client, staged = self._clients[step.side], self._result.begun % PHASES_EVERY == 0 and not self._plan.pace
         if step.asked:
             value = await client.view(step.contract, step.function, step.args)
-            self._note(step, value, [began, self._now_s()], began if due_s is None else due_s)
+            self._note(step, value, [began, self._now_s()], began if from_s is None else from_s)
             return value
         signed = await client.sign(
             step.contract, step.function, step.args, gas_limit=step.gas_limit, expires_at_height=self._expires
@@ -174,7 +212,7 @@ class _Load:
                 at.append(self._now_s())
         outcome = await client.submit(signed)
         at.append(self._now_s())
-        self._note(step, outcome.value, at, at[1] if due_s is None else due_s)
+        self._note(step, outcome.value, at, at[1] if from_s is None else from_s)
         return outcome.value
 
     async def _stage(self, client: AsyncClient, signed: Signed, wait: Literal["accepted", "committed"]) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.assets import CONTRACT, SOURCE, Assets
+from bench.assets import CONTRACT, KNOWN, SOURCE
 from bench.day import METERS, ChainClock
-from bench.kinds import ASKED, OF_KNOWN_ASSETS, ON_ASSETS, Kind
+from bench.kinds import OF_KNOWN_ASSETS, ON_ASSETS, VALUE_BYTES, Kind
 from bench.load import LoadPlan
 from bench.market import CAPACITY_W, Side
 from bench.options import BenchError, BenchOptions
-from bench.sources import Goods
+from bench.sources import Goods, assets_of
 from ca.authority import Authority
 from ca.certificates import Role, create_request
 from ca.keys import SigningKey
@@ -43,37 +44,20 @@ async def admit_clients(cluster: Cluster, options: BenchOptions, hosts: Sequence
 
 async def _client(office: Office, options: BenchOptions, number: int, endpoint: str) -> LoadPlan:
     """One client process's people and goods."""
-    day, rate = options.workload is Kind.DAY, options.rate_tx_per_s
-    zone, gateway = "z", office.gateway
-    keys: dict[Side, Path] = {"regulator": office.regulator} if options.workload in ASKED else {}
-    if day:  # a book and a gateway of its own: what one client trades, it settles
-        zone = f"z{number}"
-        keys["gateway"] = await office.admit(endpoint, f"gateway{number}", Role.GATEWAY)
-        gateway = SigningKey.load(keys["gateway"]).signer
-        await office.separate(endpoint, zone)
-    keys["seller"] = await office.admit(endpoint, f"seller{number}", Role.SELLER)
-    keys["buyer"] = await office.admit(endpoint, f"buyer{number}", Role.BUYER)
-    count = METERS if day else 1 + int(options.warm_up_s + options.measure_s) // METER_S
-    meters = tuple(f"seller{number}-{meter}" for meter in range(count))
-    for side, bound in (("seller", meters), ("buyer", (f"buyer{number}",))):
-        await office.provide(endpoint, keys[side], bound, zone, gateway)  # type: ignore[index]  # both are sides
-    goods = Goods(
-        seed=options.seed + number,
-        meters=meters,
-        buyers_meter=f"buyer{number}",
-        first_interval=int(time.time()) // INTERVAL_S + DELIVERY_AHEAD,
+    rate, day = options.rate_tx_per_s, options.workload is Kind.DAY
+    people = await admit_people(office, endpoint, number, day)
+    wanted = Wanted(
         owner=f"client{number}",
         kind=options.workload,
+        meters=METERS if day else meters_for(options.warm_up_s + options.measure_s),
+        seed=options.seed + number,
         value_bytes=options.value_bytes,
-        clock=office.clock() if day else None,
     )
-    if options.workload in OF_KNOWN_ASSETS:
-        await office.create_assets(endpoint, keys["seller"], goods)
     return LoadPlan(
         endpoint=endpoint,
         genesis=office.genesis_file,
-        keys=keys,
-        goods=goods,
+        keys=people.keys,
+        goods=await provide_goods(office, people, wanted),
         outstanding=options.outstanding,
         start_at_s=0.0,
         warm_up_s=options.warm_up_s,
@@ -82,6 +66,67 @@ async def _client(office: Office, options: BenchOptions, number: int, endpoint: 
         arrivals=options.arrivals,
         offset_s=number / rate if rate else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Whom one client acts for, and which zone their meters are in."""
+
+    endpoint: str
+    keys: dict[Side, Path]
+    zone: str
+    gateway: str
+
+
+async def admit_people(office: Office, endpoint: str, number: int, day: bool = False) -> People:
+    """A seller and a buyer. ``day``: with a book and a gateway of their own, since what they trade they settle."""
+    keys: dict[Side, Path] = {"regulator": office.regulator}
+    zone, gateway = "z", office.gateway
+    if day:
+        zone = f"z{number}"
+        keys["gateway"] = await office.admit(endpoint, f"gateway{number}", Role.GATEWAY)
+        gateway = SigningKey.load(keys["gateway"]).signer
+        await office.separate(endpoint, zone)
+    keys["seller"] = await office.admit(endpoint, f"seller{number}", Role.SELLER)
+    keys["buyer"] = await office.admit(endpoint, f"buyer{number}", Role.BUYER)
+    return People(endpoint, keys, zone, gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a load is to trade with. ``owner``: a name that no other load of this network has."""
+
+    owner: str
+    kind: Kind
+    meters: int
+    seed: int
+    value_bytes: int = VALUE_BYTES
+    assets: int = KNOWN
+
+
+def meters_for(seconds: float) -> int:
+    return 1 + int(seconds) // METER_S
+
+
+async def provide_goods(office: Office, people: People, wanted: Wanted) -> Goods:
+    """Money, meters, and assets where the load needs some before it begins."""
+    meters = tuple(f"{wanted.owner}-{meter}" for meter in range(wanted.meters))
+    goods = Goods(
+        seed=wanted.seed,
+        meters=meters,
+        buyers_meter=f"{wanted.owner}-buyer",
+        first_interval=int(time.time()) // INTERVAL_S + DELIVERY_AHEAD,
+        owner=wanted.owner,
+        kind=wanted.kind,
+        value_bytes=wanted.value_bytes,
+        known=wanted.assets,
+        clock=office.clock() if wanted.kind is Kind.DAY else None,
+    )
+    await office.provide(people, "seller", meters)
+    await office.provide(people, "buyer", (goods.buyers_meter,))
+    if wanted.kind in OF_KNOWN_ASSETS:
+        await office.create_assets(people, goods)
+    return goods
 
 
 class Office:
@@ -115,11 +160,11 @@ class Office:
             await client.invoke("registry", "register", {"certificate_der": base64.b64encode(certificate).decode()})
         return path
 
-    async def provide(self, endpoint: str, path: Path, meters: Iterable[str], zone: str, gateway: str) -> None:
-        """Deposit money for whose key that is, and bind meters."""
-        owner = SigningKey.load(path).signer
-        common = {"owner": owner, "zone": zone, "capacity_w": CAPACITY_W, "gateway": gateway}
-        async with self._client(endpoint, self._operators[0]) as operator:
+    async def provide(self, people: People, side: Side, meters: Iterable[str]) -> None:
+        """Deposit money for a side, and bind its meters."""
+        owner = SigningKey.load(people.keys[side]).signer
+        common = {"owner": owner, "zone": people.zone, "capacity_w": CAPACITY_W, "gateway": people.gateway}
+        async with self._client(people.endpoint, self._operators[0]) as operator:
             deposit = {"account": owner, "amount": DEPOSIT}
             await operator.invoke("credit", "deposit", deposit, co_signers=[self._operators[1]])
             await _all(operator, (Call("registry", "bind_meter", {"meter": meter, **common}) for meter in meters))
@@ -137,10 +182,10 @@ class Office:
             raise BenchError(f"{SOURCE} is not there: it comes with the repository, not with the wheel") from None
         await self._govern(endpoint, "deploy", {"name": CONTRACT, "source": source})
 
-    async def create_assets(self, endpoint: str, path: Path, goods: Goods) -> None:
+    async def create_assets(self, people: People, goods: Goods) -> None:
         """What a client reads or updates."""
-        steps = Assets(goods.seed, goods.kind, goods.owner, goods.value_bytes).first()
-        async with self._client(endpoint, SigningKey.load(path)) as client:
+        steps = assets_of(goods).first()
+        async with self._client(people.endpoint, SigningKey.load(people.keys["seller"])) as client:
             await _all(client, (Call(step.contract, step.function, step.args) for step in steps))
 
     async def _govern(self, endpoint: str, function: str, args: dict[str, object]) -> None:

@@ -83,6 +83,12 @@ def all_samples(results: Sequence[LoadResult]) -> list[Sample]:
     return [sample for result in results for sample in result.samples]
 
 
+def functions_of(results: Sequence[LoadResult]) -> dict[str, int]:
+    """How many of each function were verified, or answered, in the measured time."""
+    counted: Counter[str] = sum((result.by_function for result in results), Counter())
+    return dict(sorted(counted.items()))
+
+
 async def _watch(lags: Lags, from_s: float, for_s: float, measuring: Callable[[], None]) -> None:
     """Note how far the state databases lag while is measured."""
     await asyncio.sleep(from_s - time.time())
@@ -175,7 +181,7 @@ def figures_of(
         },
         "send_lag_ms": latency_of([lag for result in results for lag in result.send_lags_ms]),
         "trades_per_s": round(sum(result.trades for result in results) / options.measure_s, 1),
-        "verified_by_function": dict(sorted(sum((result.by_function for result in results), Counter()).items())),
+        "verified_by_function": functions_of(results),
         "refused": sum(result.refused for result in results),
         "failed": sum(result.failed for result in results),
         "unfinished": sum(not sample.verified for sample in timed),

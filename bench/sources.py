@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.assets import Assets
+from bench.assets import KNOWN, Assets
 from bench.day import ChainClock, Day
 from bench.kinds import ON_ASSETS, VALUE_BYTES, Kind
 from bench.market import Market, Side, Source
@@ -24,6 +24,8 @@ class Goods:
     owner: str
     kind: Kind = Kind.MIXED
     value_bytes: int = VALUE_BYTES
+    known: int = KNOWN
+    """Assets that are there before."""
     clock: ChainClock | None = None
     """Of a trading day's nodes."""
 
@@ -31,7 +33,7 @@ class Goods:
 def source_of(goods: Goods, signers: Mapping[Side, str]) -> Source:
     kind = goods.kind
     if kind in ON_ASSETS:
-        return Assets(goods.seed, kind, goods.owner, goods.value_bytes)
+        return assets_of(goods)
     if kind is Kind.TRANSFER:
         return Transfers(goods.seed, signers)
     if kind is Kind.DAY:
@@ -40,3 +42,7 @@ def source_of(goods: Goods, signers: Mapping[Side, str]) -> Source:
         return Day(goods.seed, goods.meters, goods.buyers_meter, lambda: clock.now_ms(time.time()))
     assert kind in (Kind.MIXED, Kind.LISTING, Kind.TAKING, Kind.BOOK)
     return Market(goods.seed, goods.meters, goods.buyers_meter, goods.first_interval, kind)
+
+
+def assets_of(goods: Goods) -> Assets:
+    return Assets(goods.seed, goods.kind, goods.owner, goods.value_bytes, goods.known)

@@ -14,10 +14,12 @@ from rich.table import Table
 
 from bench.attack import AttackOptions, run_attacks
 from bench.attack_plot import draw
+from bench.caliper import SUFFIXES, BadCaliperFile, Benchmark, read_caliper
 from bench.flood import FloodOptions, run_floods
 from bench.kinds import VALUE_BYTES, VALUE_BYTES_MAX, Kind
 from bench.open_loop import Arrivals
 from bench.options import SEED, BenchError, BenchOptions
+from bench.rounds import run_rounds
 from bench.run import run_bench
 from bench.state import compare
 from cli.contracts import shipped_contracts
@@ -34,7 +36,12 @@ LONG = frozenset({"by_second", "configuration", "latency_hdr", "state_databases"
 
 def run(
     workload: Annotated[
-        Kind, typer.Option(help="What is sent: the market's mix, or one thing alone (docs/BENCH.md).")
+        str,
+        typer.Option(
+            metavar="KIND|FILE",
+            help="What is sent: the market's mix, one thing alone, or the rounds of a file in Caliper's shape "
+            "(docs/BENCH.md).",
+        ),
     ] = Kind.MIXED,
     value_bytes: Annotated[
         int, typer.Option(min=1, max=VALUE_BYTES_MAX, help="Of an asset, with --workload asset-*.")
@@ -84,6 +91,11 @@ def run(
 
     Example: wattq bench run --workload asset-update --value-bytes 8000
 
+    A file says itself how long, how fast and with how many clients: only --nodes, --batch, --pipeline and --seed count
+    beside it. It is YAML or TOML, with the rounds of a Caliper benchmark, and so are the figures.
+
+    Example: wattq bench run --workload examples/workloads/assets.yaml
+
     With --couchdb-url it compares state databases instead, always as JSON: embedded, CouchDB, and one that is stopped,
     slow, or catching up. User and password come from WATTQ_COUCHDB_USER and WATTQ_COUCHDB_PASSWORD.
 
@@ -100,6 +112,7 @@ def run(
     Exit codes: 0 measured, 1 something failed under load, 2 the bench could not run.
     """
     urls = tuple(couchdb_url or ())
+    kind, test = _workload(workload)
     options = BenchOptions(
         nodes,
         clients,
@@ -111,15 +124,19 @@ def run(
         seed=seed,
         batch_transactions_max=batch,
         pipeline_depth=pipeline,
-        workload=workload,
+        workload=kind or Kind.MIXED,
         value_bytes=value_bytes,
     )
     if urls and len(urls) != nodes:
         fail(COMMAND, f"--couchdb-url is to be given {nodes} times, once for each node", 2)
-    if (rate is not None or workload is not Kind.MIXED) and (floods or attacks):
+    if (rate is not None or kind is not Kind.MIXED) and (floods or attacks):
         fail(COMMAND, "--floods and --attacks have loads of their own, without --rate and --workload", 2)
+    if test is not None and (rate is not None or urls):
+        fail(COMMAND, f"{workload} has rates of its own, without --rate and --couchdb-url", 2)
     bench: Coroutine[Any, Any, dict[str, Any]]
-    if urls:
+    if test is not None:
+        bench = run_rounds(test, options, shipped_contracts(), _say)
+    elif urls:
         bench, as_json = compare(options, shipped_contracts(), urls, repeats, _say, tuple(only)), True
     elif attacks:
         wanted = AttackOptions(outstanding, attack_s=seconds, only=tuple(only))
@@ -138,12 +155,27 @@ def run(
         typer.echo(json.dumps(figures))
     elif attacks:
         _tell_attacks(figures)
+    elif test is not None:
+        _tell_rounds(figures)
     else:
         for name, value in figures.items():
             if name not in LONG:
                 typer.echo(f"{name:<26} {value}")
     if figures["failed"]:
         raise typer.Exit(1)
+
+
+def _workload(text: str) -> tuple[Kind | None, Benchmark | None]:
+    """A kind, or the rounds of a file; ends the command for what is neither."""
+    if text in set(Kind):
+        return Kind(text), None
+    path = Path(text)
+    if path.suffix not in SUFFIXES:
+        fail(COMMAND, f"--workload {text}: a file that ends in {', '.join(SUFFIXES)}, or one of {', '.join(Kind)}", 2)
+    try:
+        return None, read_caliper(path)
+    except BadCaliperFile as error:
+        fail(COMMAND, str(error), 2)
 
 
 def _say(text: str) -> None:
@@ -176,6 +208,31 @@ def _tell_attacks(figures: dict[str, Any]) -> None:
             " / ".join(f"{silence:,}" for silence in attack["longest_silence_ms"]),
             f"{attack['views'][0]} to {attack['views'][1]}",
         )
+    Console(width=TABLE_CHARS, highlight=False).print(table)
+    typer.echo(f"load average {figures['load_average'][0]}, {figures['cores']} cores; {figures['failed']} failed")
+
+
+COLUMNS = {
+    "Succ": "succ",
+    "Fail": "fail",
+    "Send Rate (TPS)": "send_rate_tps",
+    "Max Latency (s)": "max_latency_s",
+    "Min Latency (s)": "min_latency_s",
+    "Avg Latency (s)": "avg_latency_s",
+    "Throughput (TPS)": "throughput_tps",
+}
+"""Of Caliper's table, and which figure each is."""
+
+
+def _tell_rounds(figures: dict[str, Any]) -> None:
+    """Caliper's table."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("Name")
+    for title in COLUMNS:
+        table.add_column(title, justify="right")
+    for each in figures["rounds"]:
+        values = [each[name] for name in COLUMNS.values()]
+        table.add_row(each["label"], *("-" if value is None else f"{value:,}" for value in values))
     Console(width=TABLE_CHARS, highlight=False).print(table)
     typer.echo(f"load average {figures['load_average'][0]}, {figures['cores']} cores; {figures['failed']} failed")
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.attack import AttackOptions, run_attacks
+from bench.caliper import read_caliper
 from bench.flood import FLOODS, FloodOptions, run_floods
 from bench.kinds import Kind
 from bench.load import PHASES
 from bench.open_loop import Arrivals
 from bench.options import BenchOptions
+from bench.rounds import run_rounds
 from bench.run import run_bench
 from cli.contracts import shipped_contracts
 
+ROUNDS = """
+[test]
+workers = { number = 2 }
+[[test.rounds]]
+label = "create"
+txNumber = 21
+rateControl = { type = "fixed-rate", opts = { tps = 10 } }
+workload = { module = "create-asset.js", arguments = { byteSize = 8000 } }
+[[test.rounds]]
+label = "ask"
+txNumber = 7
+rateControl = { type = "fixed-load", opts = { transactionLoad = 2 } }
+workload = { module = "get-asset.js", arguments = { byteSize = 1000, assets = 5 } }
+"""
 pytestmark = pytest.mark.cluster
 
 
@@ -64,6 +82,17 @@ async def test_a_short_bench_of_one_thing_alone(workload: Kind) -> None:
     assert figures["committed_tx_per_s"] > 0
     assert (figures["refused"], figures["failed"]) == (0, 0)
     assert len(figures["verified_by_function"]) == 1
+
+
+@pytest.mark.full
+async def test_short_rounds_of_a_workload_file(tmp_path: Path) -> None:
+    path = tmp_path / "workload.toml"
+    path.write_text(ROUNDS)
+    figures = await run_rounds(read_caliper(path), BenchOptions(), shipped_contracts(), lambda text: None)
+    create, ask = figures["rounds"]
+    assert (create["succ"], create["fail"], create["verified_by_function"]) == (21, 0, {"assets.create": 21})
+    assert (ask["succ"], ask["fail"]) == (7, 0)
+    assert 0 < ask["min_latency_s"] <= ask["avg_latency_s"] <= ask["max_latency_s"]
 
 
 @pytest.mark.full

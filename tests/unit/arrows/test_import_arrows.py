@@ -81,7 +81,7 @@ FORBIDDEN_CALLS_IN_CORE = frozenset({"open", "input", "print", "hash", "id"})
 NODE_LINES_MAX = 300
 
 # Where the import name is not the distribution's name.
-IMPORT_NAMES = {"hdrhistogram": "hdrh", "paho-mqtt": "paho", "prometheus-client": "prometheus_client"}
+IMPORT_NAMES = {"hdrhistogram": "hdrh", "paho-mqtt": "paho", "prometheus-client": "prometheus_client", "pyyaml": "yaml"}
 
 
 def room_of(module: str) -> str:

@@ -68,7 +68,7 @@ class Ledger:
 
 def goods(kind: Kind, seed: int = 1, value_bytes: int = 100) -> Goods:
     first = contract_market.START_INTERVAL + 4
-    return Goods(seed, METERS, "m-bea", first, "client0", kind, value_bytes, ChainClock(0, 0, 1.0))
+    return Goods(seed, METERS, "m-bea", first, "client0", kind, value_bytes, clock=ChainClock(0, 0, 1.0))
 
 
 def source(kind: Kind, seed: int = 1, value_bytes: int = 100) -> Source:
