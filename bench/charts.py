@@ -132,9 +132,9 @@ def _series(records: Sequence[Record], told: set[str], mixed: bool) -> Series:
 def _point(asked: float, runs: Sequence[Record]) -> Point:
     return Point(
         asked=asked,
-        tx_per_s=_median(run.committed_tx_per_s for run in runs),
-        p50_ms=_median(run.latency_ms["p50"] for run in runs),
-        p99_ms=_median(run.latency_ms["p99"] for run in runs),
+        tx_per_s=_median(run.settled.committed_tx_per_s for run in runs),
+        p50_ms=_median(run.settled.latency_ms["p50"] for run in runs),
+        p99_ms=_median(run.settled.latency_ms["p99"] for run in runs),
         phases_ms={name: _median(run.phases_ms[name]["p50"] for run in runs) for name in PHASES},
         whole=not any(run.unfinished for run in runs),
         runs=tuple(runs),

@@ -21,6 +21,14 @@ class Second(msgspec.Struct, frozen=True):
     latency_hdr: str | None
 
 
+class SteadyState(msgspec.Struct, frozen=True):
+    """What a run did after its transient (``bench.steady``)."""
+
+    cut_s: float
+    committed_tx_per_s: float
+    latency_ms: dict[str, float | None]
+
+
 class Record(msgspec.Struct, frozen=True):
     """What is used of a run again; what else is in its JSON is left where it is."""
 
@@ -43,6 +51,16 @@ class Record(msgspec.Struct, frozen=True):
     versions: dict[str, str | None]
     measured_at: str
     rate_tx_per_s: float | None = None
+    steady: bool | None = None
+    """None of runs that were measured before this was looked at."""
+    steady_state: SteadyState | None = None
+
+    @property
+    def settled(self) -> SteadyState:
+        """What it did in its steady state or, where none was seen, in all its measured time."""
+        if self.steady and self.steady_state is not None:
+            return self.steady_state
+        return SteadyState(0.0, self.committed_tx_per_s, self.latency_ms)
 
 
 def read_records(path: Path) -> list[Record]:

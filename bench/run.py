@@ -25,6 +25,7 @@ from bench.office import admit_clients
 from bench.options import BenchError, BenchOptions, Say
 from bench.path import measure_path
 from bench.samples import Sample, Window, encoded, latency_of, percentiles
+from bench.steady import steadiness
 from cluster import Cluster, ContractSet
 from sdk.methods import StateDatabaseStatus
 
@@ -167,8 +168,11 @@ def figures_of(
     rate = len(window.verified(samples)) / options.measure_s
     limits = [cost.limit_tx_per_s(options.nodes, cores()) for cost in (before, after)]
     limit = sum(limits) / len(limits)
+    steady = steadiness(samples, window)
     return {
         "committed_tx_per_s": round(rate, 1),
+        "steady": steady.pop("steady"),
+        "steady_state": steady,
         "rate_tx_per_s": options.rate_tx_per_s,
         "signature_limit_tx_per_s": round(limit, 1),
         "signature_limit_before_tx_per_s": round(limits[0], 1),

@@ -19,7 +19,7 @@ AXES = (
 )  # fmt: skip
 FIGURES = (
     "committed_tx_per_s", "signature_limit_tx_per_s", "ratio_to_signature_limit", "node_cpu_ms_per_tx", "trades_per_s",
-    "refused", "failed", "unfinished", "cores", "version", "commit", "measured_at",
+    "steady", "refused", "failed", "unfinished", "cores", "version", "commit", "measured_at",
 )  # fmt: skip
 LATENCIES = (*PERCENTILES, "max")
 COLUMNS = (*AXES, *FIGURES, *(f"latency_ms_{name}" for name in LATENCIES), "send_lag_ms_p99", "load_average")

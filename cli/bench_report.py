@@ -74,4 +74,7 @@ def caption(records: Sequence[Record]) -> str:
     runs = f"{len(records)} run" + "s" * (len(records) > 1)
     machines = each([f"{record.cores} cores, {record.cpu or record.machine}" for record in records])
     versions = each([f"{record.version} {(record.commit or '')[:12]}".strip() for record in records])
+    looked_at = [record.steady for record in records if record.steady is not None]
+    if looked_at:
+        runs += f", {sum(looked_at)} of {len(looked_at)} steady: of these what came before is cut by MSER-5"
     return f"{runs} · {machines} · Wattquorum {versions} · {min(record.measured_at for record in records)[:10]}"

@@ -30,7 +30,7 @@ from sdk.ports import NoFreePorts
 
 COMMAND = "wattq bench run"
 TABLE_CHARS = 120
-LONG = frozenset({"by_second", "configuration", "latency_hdr", "state_databases", "versions"})
+LONG = frozenset({"by_second", "configuration", "latency_hdr", "state_databases", "steady_state", "versions"})
 """Figures that are for programs, in JSON alone."""
 
 
