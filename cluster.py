@@ -81,6 +81,7 @@ def prepare(directory: Path, configuration: Configuration, text: str, contracts:
         return
     if directory.exists() and any(directory.iterdir()):
         raise ClusterError(f"{directory} holds files but no {GENESIS_FILE}; choose another directory")
+    _check_path(directory)
     organisation = configuration.network.organisation
     configuration.validate_beginning(CONFIGURATION_FILE)
     directory.mkdir(parents=True, exist_ok=True)
@@ -169,6 +170,14 @@ class _Maker:
 def peer_address(section: NodeSection) -> str:
     """Where a node's peers reach it."""
     return f"{section.host}:{section.peer_port}"
+
+
+def _check_path(directory: Path) -> None:
+    path = str(directory.absolute())
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ClusterError(f"{path!a} is no path in UTF-8, which nodes need; choose another directory") from None
 
 
 def node_home(directory: Path, name: str, node: NodeSection) -> Path:

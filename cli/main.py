@@ -52,6 +52,7 @@ class Shelf(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         failing.wants_json.set("--json" in args)
+        failing.given.set(tuple(args))
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -61,6 +62,8 @@ class Shelf(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever reads our output has gone, and is told nothing
+            failing.fail("wattq", str(error), 2)
+        except UnicodeEncodeError as error:
             failing.fail("wattq", str(error), 2)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -106,4 +109,5 @@ def wattq(
 
 def main() -> None:
     """The entry point that the wheel installs as `wattq`."""
+    failing.show_any_bytes()
     app()

@@ -27,7 +27,7 @@ _STAMP = re.compile(rb"(wattquorum data [0-9]+\nchain [0-9a-f]{64}\n)(?:sum ([0-
 
 
 class DirectoryUnusable(Exception):
-    """The data directory is locked, of another chain or of another format; the message says which."""
+    """The data directory is locked, of another chain or format, or where no store can be; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Storage:
 
 def disk_storage(directory: Path, files: Files) -> Storage:
     """The real storage in ``directory``, locked for this process; ``files`` are those of the same directory."""
+    _check_path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     lock = (directory / LOCK).open("a")
     try:
@@ -56,6 +57,15 @@ def disk_storage(directory: Path, files: Files) -> Storage:
         shutil.rmtree(directory / name, ignore_errors=True)
 
     return Storage(files, lambda name: open_store(directory / name), remove, lock.close, str(directory))
+
+
+def _check_path(directory: Path) -> None:
+    """RocksDB takes paths as text."""
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError:
+        message = f"{str(directory)!a} is no path in UTF-8, which a node's store needs; choose another directory"
+        raise DirectoryUnusable(message) from None
 
 
 def check_stamp(files: Files, genesis: Genesis) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer
 from ledgers import ALICE, GENESIS
 from typer.testing import CliRunner
 
 from ca.authority import Authority
+from cli import failing
 from cli.failing import CODED
 from cli.main import app
 from ledger.genesis import write_genesis
@@ -17,6 +22,7 @@ from sdk import enrolment
 from sdk.admission import AdmissionWaiting
 
 NOWHERE = "http://127.0.0.1:1"
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -87,6 +93,28 @@ def test_what_no_command_can_use_is_told_in_a_sentence(home: Path, words: str, s
     assert (result.exit_code, sentence in result.stderr) == (2, True), result.stderr
     if "--json" in command:
         assert json.loads(result.stdout)["error"]["code"] == "ARGUMENTS_INVALID"
+
+
+def test_words_that_are_not_utf_8_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was told in Python's words, about a position in something that nobody had seen."""
+    failing.given.set(("tx", "submit", "a.b\udce9", "{}"))
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "a.b\udce9".encode()
+    with pytest.raises(typer.Exit) as ended:
+        failing.fail("wattq tx", str(caught.value), 2)
+    failing.given.set(())
+    sentence = "wattq tx: 'a.b\\udce9': not UTF-8, so it can be neither signed nor sent; give it as UTF-8\n"
+    assert (ended.value.exit_code, capsys.readouterr().err) == (2, sentence)
+
+
+def test_a_file_whose_name_is_not_utf_8_is_a_file(tmp_path: Path) -> None:
+    """Where standard output is strict, as in most locales, its name ended the command in a stack trace."""
+    command = [sys.executable, "-m", "cli", "init", os.fsdecode(b"caf\xe9.toml")]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"caf\xe9.toml written; ")
+    assert list(os.listdir(os.fsencode(tmp_path))) == [b"caf\xe9.toml"]
 
 
 def test_who_waits_for_an_operator_is_told_the_registration(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,14 @@ def test_genesis_names_validators_with_their_addresses_and_no_observers(tmp_path
         section = configuration.section(validator.name)
         assert validator.address == f"127.0.0.1:{section.peer_port}"
         assert validator.public_key == SigningKey.load(tmp_path / "net" / validator.name / "node.key").public_key
+
+
+def test_a_path_that_is_not_utf_8_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """Four nodes were started, and each ended in a stack trace of its store's."""
+    home = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(ClusterError, match=r"caf\\udce9/net' is no path in UTF-8, .* choose another directory"):
+        made(home / "net", configuration_text(4))
+    assert not home.exists()
 
 
 def test_every_node_may_sign_and_is_marked_as_new(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,12 @@ GENESIS = Genesis(
 
 def storage(path: Path) -> Callable[[], Storage]:
     return lambda: disk_storage(path, DiskFiles(path))
+
+
+def test_a_path_that_no_store_can_have_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """RocksDB's binding takes text, and raised what nobody foresaw."""
+    with pytest.raises(DirectoryUnusable, match="no path in UTF-8"):
+        storage(tmp_path / os.fsdecode(b"n\xff"))()
 
 
 def opened(path: Path) -> tuple[int, bool]:
