@@ -1,8 +1,9 @@
-"""Transactions that several sign, while they wait for signatures: at this node alone, in memory, for a day at most.
+"""Transactions that several sign, while they wait for signatures: at this node alone, for a day at most.
 
 Told to the signers whom they name, as long as those belong together: keys of one account (k of m keys sign for it), or
 operators. Whoever begins one has signed it, so that nobody fills another's places; what has executed or expired is
-dropped. A node that loses them loses nothing that counts: who began one has it, and a file takes the place of the node.
+dropped. They outlive a restart (``proposal_files``). A node that loses them loses nothing that counts: who began one
+has it, and a file takes the place of the node.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hashlib import sha256
 from api.cosigners import POLICY_PREFIX, CoSigners
 from api.pools import BoundedPool
 from api.privacy import Viewer
+from api.proposal_files import ProposalFiles
 from api.refusals import forbidden, not_found, refused
 from ca.certificates import Role
 from ca.keys import InvalidKey, public_key_from, signer_of
@@ -37,17 +39,25 @@ WAITING_MS_MAX = 86_400_000
 
 
 class Proposals:
-    """One a ledger. ``now_ms``: the node's clock."""
+    """One a ledger. ``files``: where they are kept; without, as long as the process. ``now_ms``: the node's clock."""
 
     def __init__(
-        self, ledger: Ledger, cosigners: CoSigners, reads: BoundedPool, now_ms: Callable[[], int] | None = None
+        self,
+        ledger: Ledger,
+        cosigners: CoSigners,
+        reads: BoundedPool,
+        files: ProposalFiles | None = None,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
         self._ledger = ledger
         self._cosigners = cosigners
         self._reads = reads
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self._files = files
         self._held: dict[str, tuple[Payload, ProposalRecord]] = {}
         """By transaction id, the oldest first."""
+        for record in files.read() if files is not None else ():
+            self._take_back(record)
 
     async def propose(self, params: ProposalParams, viewer: Viewer) -> ProposalRecord:
         """Have a transaction wait, or add signatures to one that does; ``Refused`` if it cannot be sent like that."""
@@ -59,14 +69,10 @@ class Proposals:
         tx_id = sha256(params.payload.encode()).hexdigest()
         if tx_id not in self._held:
             self._check_room(payload.signers[0])
-            fresh = ProposalRecord(tx_id, params.payload, params.signatures, self._now_ms())
-            self._held[tx_id] = (payload, fresh)
-            return fresh
+            return self._hold(payload, ProposalRecord(tx_id, params.payload, params.signatures, self._now_ms()))
         _, known = self._held[tx_id]
         both = tuple(old or new for old, new in zip(known.signatures, params.signatures, strict=True))
-        merged = ProposalRecord(tx_id, known.payload, both, known.since_ms)
-        self._held[tx_id] = (payload, merged)
-        return merged
+        return self._hold(payload, ProposalRecord(tx_id, known.payload, both, known.since_ms))
 
     async def proposals(self, _: Nothing, viewer: Viewer) -> ProposalList:
         """What waits for, or with, the viewer's signature, the newest first."""
@@ -82,8 +88,32 @@ class Proposals:
         held = self._held.get(params.tx_id)
         if held is None or viewer.signer not in held[0].signers:
             raise not_found("proposal", params.tx_id)
-        del self._held[params.tx_id]
+        self._forget(params.tx_id)
         return await self.proposals(Nothing(), viewer)
+
+    # ------------------------------------------------------------------------------------------------ keeping
+
+    def _hold(self, payload: Payload, record: ProposalRecord) -> ProposalRecord:
+        self._held[record.tx_id] = (payload, record)
+        if self._files is not None:
+            self._files.keep(record)
+        return record
+
+    def _forget(self, tx_id: str) -> None:
+        del self._held[tx_id]
+        if self._files is not None:
+            self._files.forget(tx_id)
+
+    def _take_back(self, record: ProposalRecord) -> None:
+        """One that waited when the node ended. What depends on the state is asked when it is told to anybody."""
+        assert self._files is not None
+        try:
+            payload = parse_payload(record.payload.encode())
+            _check_signatures(record.signatures, record.payload.encode(), payload.signers)
+        except Refusal:
+            self._files.forget(record.tx_id)
+            return
+        self._held[record.tx_id] = (payload, record)
 
     # ------------------------------------------------------------------------------------------------ checks
 
@@ -92,7 +122,7 @@ class Proposals:
         try:
             payload = parse_payload(params.payload.encode())
             self._check_place(payload)
-            _check_signatures(params, payload.signers)
+            _check_signatures(params.signatures, params.payload.encode(), payload.signers)
         except (Refusal, UnicodeEncodeError) as error:
             refusal = error if isinstance(error, Refusal) else Refusal(RefusalCode.PAYLOAD_INVALID, "not UTF-8")
             raise Refused(Problem(refusal.code, refusal.message, status_of(refusal.code))) from None
@@ -140,7 +170,7 @@ class Proposals:
         for tx_id, (payload, record) in list(self._held.items()):
             is_over = payload.expires_at_height <= height or record.since_ms < since_ms
             if is_over or self._ledger.has(bytes.fromhex(tx_id)):
-                del self._held[tx_id]
+                self._forget(tx_id)
 
 
 def _check_identity(viewer: Viewer) -> None:
@@ -148,12 +178,10 @@ def _check_identity(viewer: Viewer) -> None:
         raise forbidden(viewer)
 
 
-def _check_signatures(params: ProposalParams, signers: Sequence[str]) -> None:
+def _check_signatures(given: Sequence[SignatureText | None], data: bytes, signers: Sequence[str]) -> None:
     """One place a signer, the first one's filled, and whatever is there good."""
-    given = params.signatures
     if len(signers) < 2 or len(given) != len(signers) or given[0] is None:
         raise Refusal(RefusalCode.SIGNERS_MISMATCH, "one place for each of several signers; the first has signed")
-    data = params.payload.encode()
     for signer, signature in zip(signers, given, strict=True):
         if signature is not None:
             _check_signature(signer, signature, data)

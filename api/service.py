@@ -29,6 +29,7 @@ from api.privacy import (
     may_call_view,
     may_read,
 )
+from api.proposal_files import ProposalFiles
 from api.proposals import Proposals
 from api.queries import Queries
 from api.refusals import forbidden, not_found, refused
@@ -84,6 +85,7 @@ class NodeService:
         rounds: Callable[[], Rounds],
         *,
         is_main: bool = True,
+        proposals: ProposalFiles | None = None,
     ) -> None:
         self._ledger = ledger
         self._cosigners = CoSigners(ledger)
@@ -92,7 +94,7 @@ class NodeService:
         self._queries = Queries(ledger, database, projector, self._slow)
         self._past = PastReader(ledger, self._reads)
         chain = ChainReads(ledger, self._reads)
-        waiting = Proposals(ledger, self._cosigners, self._reads)
+        waiting = Proposals(ledger, self._cosigners, self._reads, proposals)
         self.hub = Hub(ledger)
         submissions.listeners += [self._past.on_certified, self.hub.on_certified]
         self._submissions = submissions

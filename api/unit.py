@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from api.enrolment import Office
 from api.metrics import NodeMetrics
+from api.proposal_files import ProposalFiles
 from api.reporter import Report, Reporter
 from api.service import NodeService
 from api.sessions import Sessions
@@ -38,6 +39,8 @@ from sdk.rounds import Rounds
 from sdk.transports import connect
 
 VERSION = version("wattquorum")
+PROPOSALS = "proposals"
+"""Below the data."""
 """Read once: the metadata are a file."""
 
 
@@ -121,6 +124,7 @@ class Unit:
             diagnose=consensus.diagnosis,
             rounds=consensus.rounds,
             is_main=not self.channel,
+            proposals=ProposalFiles(self.data / PROPOSALS),
         )
         self.site.watch.add(self.genesis.channel, consensus.status)
         streams, hub = self.site.watch.measures.streams, self.service.hub

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from desk import OPERATOR, Desk, made_desk
 from ledgers import ALICE, BOB, CAROL, envelope, payload_of, run_block, user_value
 
 from api import proposals
+from api.proposal_files import ProposalFiles
 from api.proposals import Proposals
 from ca.keys import SigningKey
 from ledger.authentication import USER_PREFIX
@@ -152,7 +154,7 @@ async def test_nobody_fills_the_room_of_another(desk: Desk, monkeypatch: pytest.
 
 async def test_what_expires_or_waits_too_long_is_dropped(desk: Desk) -> None:
     now = [0]
-    held = Proposals(desk.ledger, desk.service._cosigners, desk.service._reads, lambda: now[0])
+    held = Proposals(desk.ledger, desk.service._cosigners, desk.service._reads, now_ms=lambda: now[0])
     desk.service._table.update(propose=held.propose, proposals=held.proposals)
     await propose(desk, ALICE, proposal(ALICE, EVE, expires_at_height=desk.ledger.height + 1))
     late = proposal(ALICE, EVE, nonce=9)
@@ -161,3 +163,46 @@ async def test_what_expires_or_waits_too_long_is_dropped(desk: Desk) -> None:
     assert await waiting(desk, EVE) == [late["payload"]]
     now[0] = proposals.WAITING_MS_MAX + 1
     assert await waiting(desk, EVE) == []
+
+
+async def test_what_waits_outlives_a_restart(desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It was in the node's memory only: whoever was to sign found nothing, and whoever had begun was not told."""
+    home = tmp_path / "proposals"
+
+    def started() -> None:
+        files = ProposalFiles(home)
+        held = Proposals(desk.ledger, desk.service._cosigners, desk.service._reads, files)
+        desk.service._table.update(propose=held.propose, proposals=held.proposals, withdraw=held.withdraw)
+
+    started()
+    first, second, third = (proposal(ALICE, EVE, FAY, nonce=nonce) for nonce in (7, 8, 9))
+    for told in (first, second, third):
+        await propose(desk, ALICE, told)
+    half = first["signatures"][0], None, signature(FAY, first["payload"])
+    await propose(desk, FAY, {**first, "signatures": half})
+    await desk.call("withdraw", await desk.token(EVE), tx_id=tx_id_of(second))
+    (home / f"{tx_id_of(third)}.json").write_bytes(b'{"tx_id"')
+    (home / "half.new").write_bytes(b"")
+    started()
+    assert await waiting(desk, EVE) == [first["payload"]]
+    found = await desk.call("proposals", await desk.token(EVE))
+    assert found.proposals[0].signatures == half
+    assert [path.name for path in home.iterdir()] == [f"{tx_id_of(first)}.json"]
+    assert len(caplog.records) == 2, "of what was damaged"
+    run_block(desk.ledger, envelope(ALICE, EVE, FAY, nonce=7))
+    assert await waiting(desk, EVE) == []
+    assert list(home.iterdir()) == []
+
+
+async def test_a_disk_that_takes_nothing_is_no_refusal(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    files = ProposalFiles(tmp_path / "file" / "below")
+    held = Proposals(desk.ledger, desk.service._cosigners, desk.service._reads, files)
+    desk.service._table.update(propose=held.propose, proposals=held.proposals)
+    told = proposal(ALICE, EVE)
+    await propose(desk, ALICE, told)
+    assert await waiting(desk, EVE) == [told["payload"]]
+
+
+def tx_id_of(told: dict[str, Any]) -> str:
+    return sha256(told["payload"].encode()).hexdigest()
