@@ -10,6 +10,16 @@ export function othersOf(policy, signer) {
   return policy.keys.filter((key) => key !== signer).slice(0, policy.threshold - own);
 }
 
+/** Who besides `signer` has to sign that `next` takes the place of `policy`: enough of both, and whose key is named for the first time. */
+export function othersOfChange(policy, next, signer) {
+  const known = policy?.keys ?? [signer];
+  const fresh = (next?.keys ?? []).filter((key) => key !== signer && !known.includes(key));
+  const sure = new Set([...othersOf(policy, signer), ...fresh]);
+  const signing = (key) => key === signer || sure.has(key);
+  const lacking = next === null ? 0 : next.threshold - next.keys.filter(signing).length;
+  return [...sure, ...(next?.keys ?? []).filter((key) => !signing(key)).slice(0, Math.max(0, lacking))];
+}
+
 export const toldOthers = (t, others) => (others.length > 0 ? [[t("fact.others"), others.map((each) => short(each)).join(", ")]] : []);
 
 function several(context, others, made) {
@@ -51,7 +61,7 @@ export function setPolicy(context, { person, policy }) {
       const back = keys.length === 0 && threshold === 0;
       const sound = back || (threshold >= 1 && threshold <= keys.length && new Set(keys).size === keys.length);
       const next = back ? null : { keys, threshold };
-      const others = sound ? [...new Set([...othersOf(policy, person.signer), ...othersOf(next, person.signer)])] : [];
+      const others = sound ? othersOfChange(policy, next, person.signer) : [];
       return several(context, others, {
         facts: [],
         next: t("act.policy.next"),
