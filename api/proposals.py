@@ -1,9 +1,9 @@
 """Transactions that several sign, while they wait for signatures: at this node alone, for a day at most.
 
-Told to the signers whom they name, as long as those belong together: keys of one account (k of m keys sign for it), or
-operators. Whoever begins one has signed it, so that nobody fills another's places; what has executed or expired is
-dropped. They outlive a restart (``proposal_files``). A node that loses them loses nothing that counts: who began one
-has it, and a file takes the place of the node.
+Told to the signers whom they name, as long as those belong together: keys of one account (k of m keys sign for it),
+those whom an account asks to become its keys, or operators. Whoever begins one has signed it, so that nobody fills
+another's places; what has executed or expired is dropped. They outlive a restart (``proposal_files``). A node that
+loses them loses nothing that counts: who began one has it, and a file takes the place of the node.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Any
 
 from api.cosigners import POLICY_PREFIX, CoSigners
 from api.pools import BoundedPool
@@ -33,6 +34,9 @@ from sdk.statuses import status_of
 PROPOSALS_MAX = 1_024
 PROPOSALS_EACH_MAX = 32
 """Of one signer who began them."""
+INVITATIONS_EACH_MAX = 1
+"""Of one signer, to keys that are none of its account yet: these are told behind all else, and crowd nothing out."""
+SETS_POLICY = ("credit", "set_policy")
 LISTED_MAX = 64
 """Told to one signer at once, the newest: with the bound of a payload no answer is too large."""
 WAITING_MS_MAX = 86_400_000
@@ -68,7 +72,7 @@ class Proposals:
         self._drop()
         tx_id = sha256(params.payload.encode()).hexdigest()
         if tx_id not in self._held:
-            self._check_room(payload.signers[0])
+            self._check_room(payload)
             return self._hold(payload, ProposalRecord(tx_id, params.payload, params.signatures, self._now_ms()))
         _, known = self._held[tx_id]
         both = tuple(old or new for old, new in zip(known.signatures, params.signatures, strict=True))
@@ -78,9 +82,10 @@ class Proposals:
         """What waits for, or with, the viewer's signature, the newest first."""
         _check_identity(viewer)
         self._drop()
-        mine = (held for held in reversed(self._held.values()) if viewer.signer in held[0].signers)
-        found = tuple(record for payload, record in mine if self._belong_together(payload.signers))
-        return ProposalList(found[:LISTED_MAX])
+        mine = [held for held in reversed(self._held.values()) if viewer.signer in held[0].signers]
+        told = [held for held in mine if self._belong_together(held[0].signers)]
+        told += [held for held in mine if held not in told and self._is_invitation(held[0])]
+        return ProposalList(tuple(record for _, record in told[:LISTED_MAX]))
 
     async def withdraw(self, params: WithdrawParams, viewer: Viewer) -> ProposalList:
         """Have one wait no longer: any of its signers may, and what waits besides is answered."""
@@ -126,7 +131,7 @@ class Proposals:
         except (Refusal, UnicodeEncodeError) as error:
             refusal = error if isinstance(error, Refusal) else Refusal(RefusalCode.PAYLOAD_INVALID, "not UTF-8")
             raise Refused(Problem(refusal.code, refusal.message, status_of(refusal.code))) from None
-        if not self._belong_together(payload.signers):
+        if not self._belong_together(payload.signers) and not self._is_invitation(payload):
             message = "Its signers are not the keys of one account, nor operators. Pass it on as a file."
             raise refused("NOT_CO_SIGNERS", message, 403)
         return payload
@@ -150,17 +155,38 @@ class Proposals:
             return True
         return all(self._role_of(signer) == Role.OPERATOR for signer in signers)
 
+    def _is_invitation(self, payload: Payload) -> bool:
+        """Whether an account, for which the first one signs, asks others of its organisation to become keys of it."""
+        first, *others = payload.signers
+        account, keys = payload.args.get("account"), payload.args.get("keys")
+        if (payload.contract, payload.function) != SETS_POLICY or not isinstance(keys, list):
+            return False
+        if account not in {first, *self._cosigners.accounts_of(first)}:
+            return False
+        known = self._keys_of(account)
+        return all(other in known or (other in keys and self._are_colleagues(first, other)) for other in others)
+
+    def _are_colleagues(self, first: str, other: str) -> bool:
+        one, another = self._user(first), self._user(other)
+        return bool(another) and one.get("organisation") == another.get("organisation")
+
     def _keys_of(self, account: str) -> frozenset[str]:
         entry = self._ledger.reader().get(POLICY_PREFIX + account)
         return frozenset() if entry is None else frozenset(decode_value(entry.value)["keys"])
 
     def _role_of(self, signer: str) -> str:
-        entry = self._ledger.reader().get(USER_PREFIX + signer)
-        return "" if entry is None else str(decode_value(entry.value)["role"])
+        return str(self._user(signer).get("role", ""))
 
-    def _check_room(self, first: str) -> None:
-        begun = sum(payload.signers[0] == first for payload, _ in self._held.values())
-        if begun >= PROPOSALS_EACH_MAX or len(self._held) >= PROPOSALS_MAX:
+    def _user(self, signer: str) -> dict[str, Any]:
+        """What the registry holds of somebody; nothing of a stranger."""
+        entry = self._ledger.reader().get(USER_PREFIX + signer)
+        return {} if entry is None else decode_value(entry.value)
+
+    def _check_room(self, payload: Payload) -> None:
+        begun = [held for held, _ in self._held.values() if held.signers[0] == payload.signers[0]]
+        invited = sum(not self._belong_together(held.signers) for held in begun)
+        is_further = not self._belong_together(payload.signers) and invited >= INVITATIONS_EACH_MAX
+        if is_further or len(begun) >= PROPOSALS_EACH_MAX or len(self._held) >= PROPOSALS_MAX:
             message = "As many as may wait are waiting. Have some signed or withdrawn, or pass it on as a file."
             raise refused("TOO_MANY_PROPOSALS", message, 503)
 

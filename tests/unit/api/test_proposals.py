@@ -165,6 +165,47 @@ async def test_what_expires_or_waits_too_long_is_dropped(desk: Desk) -> None:
     assert await waiting(desk, EVE) == []
 
 
+def invitation(*keys: SigningKey, account: SigningKey = BOB, **changes: Any) -> dict[str, Any]:
+    args = {"account": account.signer, "keys": [key.signer for key in keys], "threshold": 2}
+    return proposal(*keys, **{"contract": "credit", "function": "set_policy", "args": args, **changes})
+
+
+async def test_an_accounts_first_change_of_keys_waits_for_the_keys_that_it_names(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went from hand to hand as a file: those whom it asks were no keys of the account yet."""
+    told = invitation(BOB, EVE, FAY)
+    await propose(desk, BOB, told)
+    monkeypatch.setattr(proposals, "LISTED_MAX", 1)
+    assert [await waiting(desk, key) for key in (BOB, EVE, FAY, CAROL)] == [[told["payload"]]] * 3 + [[]]
+    assert await refusal_of(desk, BOB, invitation(BOB, EVE, nonce=2)) == "TOO_MANY_PROPOSALS", "one at a time"
+    earlier = proposal(EVE, FAY)
+    await propose(desk, EVE, earlier)
+    await desk.call("withdraw", await desk.token(BOB), tx_id=tx_id_of(told))
+    await propose(desk, BOB, told)
+    assert await waiting(desk, FAY) == [earlier["payload"]], "it crowds nothing out, however new it is"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        invitation(BOB, EVE, account=ALICE),
+        invitation(BOB, SigningKey.from_seed(b"nobody knows this one")),
+        invitation(BOB, EVE, args={"account": BOB.signer, "keys": [BOB.signer], "threshold": 1}),
+        invitation(BOB, EVE, args={"account": BOB.signer, "keys": EVE.signer, "threshold": 1}),
+        invitation(BOB, EVE, args={}),
+        invitation(BOB, EVE, function="transfer"),
+    ],
+)
+async def test_nobody_else_is_asked_by_a_change_of_keys(desk: Desk, told: dict[str, Any]) -> None:
+    assert await refusal_of(desk, BOB, told) == "NOT_CO_SIGNERS"
+
+
+async def test_other_organisations_are_not_asked(desk: Desk) -> None:
+    desk.plant({USER_PREFIX + FAY.signer: user_value(FAY, "buyer", organisation="Elsewhere")})
+    assert await refusal_of(desk, BOB, invitation(BOB, FAY)) == "NOT_CO_SIGNERS"
+
+
 async def test_what_waits_outlives_a_restart(desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It was in the node's memory only: whoever was to sign found nothing, and whoever had begun was not told."""
     home = tmp_path / "proposals"
