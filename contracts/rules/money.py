@@ -26,6 +26,8 @@ def money(call: Call, changes: Changes) -> Violation | None:
         new, old = changes.new(key), changes.old(key)
         if not _is_account(new, key[len(ACCOUNTS) :]) or new["available"] < 0 or new["held"] < 0:
             return Violation.NEGATIVE_BALANCE
+        if old is None and _sum(new) == 0:
+            return Violation.MONEY  # an account is opened by what comes in
         gained[key[len(ACCOUNTS) :]] += _sum(new) - _sum(old)
     entered = _total(changes, new=True) - _total(changes, new=False) if "credit/total" in changes.raw else 0
     if gained.total() != entered:

@@ -62,6 +62,14 @@ def test_money_that_is_sent_arrives() -> None:
     assert found == Violation.PAYMENT
 
 
+@pytest.mark.parametrize("name", ["decide_trade", "decide_adjustment"])
+def test_an_account_is_opened_by_what_comes_in(name: str) -> None:
+    market, contract, function, args, signers = CASES[name]()
+    nothing = "if available != 0 or held != 0:", "if True:"
+    found = verdict(market, (contract, function, args), signers, lambda state: state.edit("credit", *nothing))
+    assert found == Violation.MONEY
+
+
 @pytest.mark.parametrize("name", ["confirm", "confirm_many", "confirm_adjustments"])
 def test_who_signs_has_signed(name: str) -> None:
     market, contract, function, args, signers = CASES[name]()
