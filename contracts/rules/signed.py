@@ -78,7 +78,7 @@ def signed(call: Call, changes: Changes) -> Violation | None:
         rule = is_channel_signed if group.startswith(CHANNELS) else RULES.get(group)
         if rule is not None and not all(rule(call, args, changes, key) for key in keys):
             return Violation.SIGNATURES
-    if not _are_told(call, args, changes) or not _is_ended(call, args, changes):
+    if not _are_told(call, args, changes) or not _is_ended(call, args, changes) or not _has_made(call, changes):
         return Violation.SIGNATURES
     named = NAMED.get((call.contract, call.function))
     if named is not None and not _are_named(args, changes, *named):
@@ -86,6 +86,12 @@ def signed(call: Call, changes: Changes) -> Violation | None:
     if call.function in CONFIRMING and named is not None and not _have_signed(call, args, changes, *named):
         return Violation.SIGNATURES
     return None
+
+
+def _has_made(call: Call, changes: Changes) -> bool:
+    """Whether the offer is there that the function makes; ``_is_made`` looks at what it is."""
+    prefix, _ = MADE.get((call.contract, call.function), ("", {}))
+    return not prefix or any(changes.old(key) is None for key in changes.below(prefix))
 
 
 def _is_ended(call: Call, args: Value, changes: Changes) -> bool:

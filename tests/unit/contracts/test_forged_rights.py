@@ -124,6 +124,18 @@ def test_what_is_amended_does_not_stay_open_too() -> None:
     assert verdict(auction, ran, ("bea",), said=("amend_order", call[2])) == Violation.SIGNATURES
 
 
+def test_what_is_amended_does_not_only_end() -> None:
+    market = Market()
+    order, _ = market.order("bid", "bea", 1_000, PRICE)
+    call = ("market", "amend_order", {"order": order, "energy_wh": 500, "price": PRICE})
+
+    def only_ended(state: OtherState) -> None:
+        source = 'return enter_order(record["side"], record["meter"], record["interval"], energy_wh, price, "limit")'
+        state.edit("market", source, "return None")
+
+    assert verdict(market, call, ("bea",), only_ended) == Violation.SIGNATURES
+
+
 def test_what_is_amended_stands_as_a_limit_order() -> None:
     market = Market()
     order, _ = market.order("bid", "bea", 1_000, PRICE)
