@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.rules.changes import SOLD, TRADES, Changes, Violation, args_of
+from contracts.rules.clearing import SHARES, SIDES, UNREVEALED, is_walked
 from contracts.rules.fills import AUCTIONED, INTERVAL_MS, METERS, ORDER_WH_MIN, RUNS
 from contracts.rules.money import ACCOUNTS, SEALED
 from contracts.rules.terms import GATE_CLOSURE, PRODUCTS, ZONES
@@ -15,7 +16,6 @@ from ledger.execution import Call
 from ledger.values import Value
 
 REVEAL = "governance/parameter/reveal_s"
-SIDES, SHARES, UNREVEALED = "auction/side/", "auction/shares/", "auction/unrevealed/"
 RUN_TERMS = ("product", "interval", "mechanism", "ties", "grid_fee", "order_wh_min", "entry_ms", "clear_ms")
 BEGUN: dict[str, Value] = {
     "type": "auction", "stage": "open", "price": 0, "volume_wh": 0, "low": 0, "high": 0, "welfare": 0, "trades": 0,
@@ -226,7 +226,7 @@ def _is_cleared(call: Call, changes: Changes, old: Value, new: Value) -> bool:
 
 
 def _is_step(call: Call, changes: Changes, old: Value, new: Value) -> bool:
-    """One of those that follow, and it counts; what it says of trades are those that it makes."""
+    """One of those that follow, and it counts, as do the trades that it makes."""
     step = (old["stage"], new["stage"])
     if step not in STEPS or not _changed(old, new) <= STEPS[step]:
         return False
@@ -235,35 +235,11 @@ def _is_step(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     made = [changes.new(key) for key in changes.below(TRADES) if changes.old(key) is None]
     if new["trades"] != old["trades"] + len(made):
         return False
-    if made and new["traded_wh"] != old["traded_wh"] + sum(trade["energy_wh"] for trade in made):
-        return False
-    return _is_walked(step, old, new) and _is_priced(step, old, new)
-
-
-def _is_walked(step: tuple[str, str], old: Value, new: Value) -> bool:
-    """Both sides are screened before their orders are matched, and given back before the end."""
-    if step[0] == "screen" != step[1]:
-        return bool(old["side"] == "ask" and (step[1] == "match") == (new["mechanism"] == "auction"))
-    return step != ("rest", "done") or bool(old["side"] == "side")
-
-
-def _is_priced(step: tuple[str, str], old: Value, new: Value) -> bool:
-    """It has its price once, between the bounds that it says, and in the end none if nothing was traded."""
-    if step in (("match", "level"), ("match", "fill")):
-        price = (new["low"] + new["high"]) // 2
-        found = [new["price"], new["seller_price"]] == [price, price - new["grid_fee"]]
-        pro_rata = new["ties"] == "pro rata" and new["rationed"] != ""
-        sound = new["rationed"] in ("", "bid", "ask") and new["low"] <= new["high"] and pro_rata == (step[1] == "level")
-        return bool(found and sound and new["volume_wh"] > 0 == new["traded_wh"])
-    if step == ("mechanism", "fill"):
-        sound = 0 <= new["seller_price"] <= new["price"] - new["grid_fee"]
-        return bool(sound and new["low"] == new["high"] == new["price"] and new["traded_wh"] == 0)
-    if step in (("match", "rest"), ("fill", "rest")):
-        return _is_published(old, new)
-    return True
+    return is_walked(call, changes, old, new) and (step != ("fill", "rest") or _is_published(old, new))
 
 
 def _is_published(old: Value, new: Value) -> bool:
+    """What was traded, and at what price: at none if nothing was."""
     names = ("price", "seller_price", "low", "high")
     prices = [old[name] for name in names] if new["traded_wh"] else [0] * len(names)
     same = [new[name] for name in names] == prices
@@ -280,7 +256,8 @@ def _is_rescued(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     ended = {**old, "stage": "rest", "side": "bid", "after": "", "failed": failed}
     if old["stage"] != "fill":
         return bool(new == ended)
-    return _changed(ended, new) <= PRICED and _is_published(old, new) and bool(new["traded_wh"] == old["traded_wh"])
+    reckoned = [new[name] == old[name] for name in ("traded_wh", "gained")]
+    return _changed(ended, new) <= PRICED and _is_published(old, new) and all(reckoned)
 
 
 DEADLINES: dict[str, Callable[[Call, Changes, Value, Value], bool]] = {
@@ -309,7 +286,8 @@ def _sealed(call: Call, changes: Changes, key: str) -> bool:
 
 def _order(call: Call, changes: Changes, key: str) -> bool:
     new = changes.new(key)
-    return _is_of(call, new) and new["status"] in ENDS.get(_stage(call, changes), ())
+    sells = new["side"] == "ask" or new["status"] != "full"
+    return sells and _is_of(call, new) and new["status"] in ENDS.get(_stage(call, changes), ())
 
 
 def _trade(call: Call, changes: Changes, key: str) -> bool:

@@ -122,6 +122,148 @@ def test_nothing_is_forfeited_before_the_clearing_is_at_it() -> None:
     assert forfeiting.verdict() is not None
 
 
+# ------------------------------------------------------------------------------- steps that leave something out
+
+RUN = "auction/run/"
+UNMATCHED = {"after": "", "left_wh": 0, "price": 0, "matched": 0, "level_wh": 0}
+
+
+def crossing(*entered: tuple[str, str, int, int], ties: str = "time") -> AuctionMarket:
+    """Orders at gate closure: side, who, Wh, price."""
+    market = AuctionMarket(ties=ties)
+    for side, who, energy_wh, price in entered:
+        market.enter(side, who, energy_wh, price)
+    market.chain.time_ms = market.clear_ms
+    return market
+
+
+def skipping(at: str, market: AuctionMarket, **fields: object) -> Outcome:
+    """A step from stage ``at`` on that does nothing but go on as ``fields`` say."""
+    outcome = working(market if market.result()["stage"] == at else worked_to(at, market))
+    (key,) = outcome.keys(RUN)
+    run = market.get(key)
+    outcome.view.writes = {name: data for name, data in outcome.view.writes.items() if name.startswith(DEADLINE)}
+    outcome.put(key, {**run, "steps": run["steps"] + 1, **fields})
+    return outcome
+
+
+def test_what_nobody_revealed_is_forfeited_before_the_screening() -> None:
+    """It was held for ever: a cleared auction neither reveals nor forfeits."""
+    outcome = skipping("forfeit", entered(), stage="screen", side="bid", after="")
+    assert outcome.verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("barred", ["user", "meter"])
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize("passed", [True, False])
+def test_each_order_is_screened(barred: str, side: str, passed: bool) -> None:
+    """Who was suspended, or whose meter was, sold and bought all the same."""
+    market = crossing(("ask", "sol", 100, 5), ("bid", "bea", 100, 9))
+    who = "sol" if side == "ask" else "bea"
+    function, args = ("suspend", {"user": who}) if barred == "user" else ("suspend_meter", {"meter": f"m-{who}"})
+    market.ok("registry", function, {**args, "reason": "x"}, "op1")
+    worked_to("screen", market)
+    run = market.result()
+    if side == "ask":
+        (key,) = [key for key in market.chain.state.entries if key.startswith(RUN)]
+        market.chain.put(key, {**run, "side": "ask"})
+    (row,) = [key for key in market.chain.state.entries if key.startswith(f"auction/{side}/")]
+    fields: dict[str, object] = {"after": "", "side": "ask"}
+    if passed:
+        fields = {"after": row.removeprefix("auction/")}
+    elif side == "ask":
+        fields = {"after": "", "stage": "match", "side": "bid", "bid": UNMATCHED, "ask": UNMATCHED}
+    outcome = skipping("screen", market, **fields)
+    assert outcome.verdict() == Violation.AUCTION
+
+
+def test_orders_that_meet_are_matched() -> None:
+    """A clearing could say that there was nothing to trade."""
+    market = crossing(("ask", "sol", 100, 5), ("bid", "bea", 100, 9))
+    none = dict.fromkeys(("traded_wh", "gained", "price", "seller_price"), 0)
+    assert skipping("match", market, stage="rest", side="bid", after="", **none).verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"low": 800, "high": 800, "price": 800, "seller_price": 800}, {"volume_wh": 100}, {"welfare": 10**15},
+        {"low": -(10**6), "high": 10**6, "price": 0, "seller_price": 0}, {"rationed": "ask"},
+    ],
+)  # fmt: skip
+def test_an_auctions_price_and_volume_are_those_of_its_books(fields: dict[str, object]) -> None:
+    market = crossing(*(("ask", who, 100, price) for who, price in (("sol", 5), ("sun", 6))),
+                      *(("bid", who, 100, price) for who, price in (("bea", 900), ("bob", 800))))  # fmt: skip
+    outcome = working(worked_to("match", market))
+    (key,) = outcome.keys(RUN)
+    assert [outcome.get(key)[name] for name in ("price", "volume_wh", "low", "high")] == [403, 200, 6, 800]
+    outcome.put(key, {**outcome.get(key), **fields})
+    assert outcome.verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("ties", ["time", "pro rata"])
+def test_what_is_matched_is_traded(ties: str) -> None:
+    market = crossing(("ask", "sol", 100, 5), ("bid", "bea", 70, 9), ("bid", "bob", 70, 9), ties=ties)
+    nothing = dict.fromkeys(("price", "seller_price", "low", "high", "volume_wh", "welfare"), 0)
+    assert skipping("fill", market, **nothing, stage="rest", side="bid", after="").verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_the_best_orders_are_filled_first(side: str) -> None:
+    """A machine that did not see the one that came first had the next one trade in its place."""
+    asks_wh, bids_wh = (100, 50) if side == "ask" else (50, 100)
+    market = crossing(*(("ask", who, asks_wh, 5) for who in ("sol", "sun")),
+                      *(("bid", who, bids_wh, 9) for who in ("bea", "bob")))  # fmt: skip
+    worked_to("fill", market)
+    assert market.result()["volume_wh"] == 100
+    state = market.chain.state
+    best = min(key for key in state.entries if key.startswith(f"auction/{side}/"))
+    entry = state.entries[best]
+    state.apply({best: None})
+    outcome = working(market)
+    state.apply({best: entry})
+    assert outcome.keys("settlement/trade/")
+    assert outcome.verdict() == Violation.AUCTION
+
+
+def test_a_trade_is_not_split() -> None:
+    """A meter has a hundred trades in an interval: what is over stays unsold."""
+    market = crossing(("ask", "sol", 100, 5), ("bid", "bea", 100, 9))
+    outcome = working(worked_to("fill", market))
+    (trade,) = outcome.keys("settlement/trade/")
+    (share,) = outcome.keys("settlement/share/")
+    (count,) = outcome.keys("settlement/count/")
+    parties = outcome.keys("settlement/party/")
+    run = outcome.get(outcome.keys(RUN)[0])
+    half = {**outcome.get(trade), "energy_wh": 50}
+    for key, value in {trade: half, share: [50, None, 0], **{key: outcome.get(key) for key in parties}}.items():
+        outcome.put(key, value)
+        outcome.put(f"{key[:-3]}001", {**half, "id": f"{half['id'][:-3]}001"} if key == trade else value)
+    outcome.put(count, 2)
+    outcome.put(outcome.keys(RUN)[0], {**run, "trades": 2})
+    assert outcome.verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("at", ["forfeit", "screen", "match", "level", "share", "fill", "rest"])
+def test_a_step_that_gets_nowhere_is_none(at: str) -> None:
+    """Nobody's orders come back as long as steps are made."""
+    assert skipping(at, entered("pro rata")).verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("goes_on", [{"side": "ask"}, {"side": "side"}, {"stage": "done"}])
+def test_what_is_left_is_given_back_before_the_end(goes_on: dict[str, str]) -> None:
+    """It was held for ever: nobody's order leaves a cleared auction."""
+    market = crossing(("ask", "sol", 100, 500), ("bid", "bea", 100, 9))
+    assert skipping("rest", market, **goes_on).verdict() == Violation.AUCTION
+
+
+def test_who_stood_where_is_forgotten_before_the_end() -> None:
+    outcome = DEADLINES["work_to_the_end"]()
+    left = next(key for key in outcome.view.writes if key.startswith("auction/side/"))
+    del outcome.view.writes[left]
+    assert outcome.verdict() == Violation.AUCTION
+
+
 def test_a_gate_closes_once_nothing_stands_there() -> None:
     outcome = DEADLINES["market_gate_in_part"]()
     interval = outcome.market.interval

@@ -1,7 +1,7 @@
 """Whatever a machine writes otherwise than a contract says is refused, in any one place; and what it writes besides.
 
-What is let through is named here: how a clearing walks its books, which the module does not reckon again, and what a
-call leaves undone as a whole, which is no more than if it had failed.
+What is let through is named here: what another mechanism than the auction's own answers, and what a call leaves undone
+as a whole, which is no more than if it had failed.
 """
 
 from __future__ import annotations
@@ -18,35 +18,26 @@ from contracts.catalog import shipped_sources
 from contracts.language import check
 
 RUN = "auction/run/"
-WALKED = tuple(
-    f".{name}" for name in ("bid", "ask", "side", "after", "level_wh", "given_wh", "extra_wh", "gained", "failed")
-)
-"""Of an auction, where its clearing stands; orders, trades and money that follow are looked at as they change."""
-RECKONED = {
-    "work_match": {".volume_wh", ".welfare", ".high", ".rationed"},
-    "work_mechanism_of_its_own": {".volume_wh", ".welfare", ".seller_price"},
+ANSWERED = {
+    ("work_mechanism_of_its_own", *what)
+    for what in ((RUN, ".seller_price"), ("auction/shares/", ".bid[0]"), ("auction/shares/", ".ask[0]"))
 }
-"""Between the bounds that are checked."""
+"""What another mechanism says within its orders' limits, or besides its shares, is not reckoned again."""
 SAME = ("market/sold/", DELETED)
 """Nothing sold is none, or 0."""
 UNDONE = {
-    "auction_amend_order": "auction/side/", "work_to_the_end": "auction/side/", "market_gate_in_part": "market/top/",
+    "auction_amend_order": "auction/side/", "market_gate_in_part": "market/top/",
     "rescue_of_what_goes_on": "system/deadline/",
 }  # fmt: skip
 """The one record of a call that does nothing else, or one of several that may wait for the next call."""
-ALSO = {("market_gate_in_part", "market/top/", DELETED)}
-"""What a later step would delete."""
+ALSO = {("market_gate_in_part", "market/top/", DELETED), ("work_to_the_end", "auction/shares/", DROPPED)}
+"""What a later step would delete, and the deletion of what is not there."""
 
 
 def is_free(name: str, group: str, what: str) -> bool:
-    if name.startswith(("work_", "rescue_fill")):
-        if group == RUN and (what.startswith(WALKED) or what in RECKONED.get(name, ())):
-            return True
-        if group == "auction/shares/" and what != DELETED:
-            return True
     if what == DROPPED and (UNDONE.get(name) == group or (name, group) == ("auction_amend_order", RUN)):
         return True
-    return (group, what) == SAME or (name, group, what) in ALSO
+    return (group, what) == SAME or (name, group, what) in ANSWERED | ALSO
 
 
 def signed(make: Callable[[], Case]) -> Outcome:
