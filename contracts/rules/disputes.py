@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts.rules.changes import TRADES, Changes, Violation
+from contracts.rules.changes import TRADES, Changes, Violation, place_of
+from contracts.rules.deliveries import ADJUSTMENTS, SHARES
 from contracts.rules.signatures import ARBITER, PARTIES, has_signed
 from ledger.authentication import authenticate
 from ledger.execution import Call
@@ -43,6 +44,8 @@ def _opened(call: Call, changes: Changes, key: str) -> Value:
     confirmed = trade[f"{side}_confirmed"] and not before[f"{side}_confirmed"]
     if not confirmed or trade["status"] not in ("proposed", "overdue", "disputed"):
         return None
+    if not _are_repriced(changes, trade):
+        return None
     return {
         "type": "dispute",
         "id": f"{name}-{side}",
@@ -57,6 +60,12 @@ def _opened(call: Call, changes: Changes, key: str) -> Value:
         "votes": dict.fromkeys(VOTERS),
         "status": "open",
     }
+
+
+def _are_repriced(changes: Changes, trade: Value) -> bool:
+    """Whether what corrections changed of the trade is priced anew, beside the disputed part."""
+    _, _, count = changes.current(f"{SHARES}{place_of(trade)}/{trade['id']}")
+    return all(f"{ADJUSTMENTS}{trade['id']}-{number:02d}" in changes.raw for number in range(1, count + 1))
 
 
 def _side_of(trade: Value, signer: str) -> str:

@@ -262,6 +262,18 @@ def test_a_dispute_is_of_the_callers_side(market: Market) -> None:
     assert outcome.verdict() == V.DISPUTE
 
 
+def test_what_a_correction_changed_is_priced_anew_beside_the_disputed_part(market: Market) -> None:
+    """It was owed twice: as an adjustment, and by the decision."""
+    trade = trade_of(market, 600)
+    market.read(export_wh=300, sequence=2)
+    outcome = Outcome(market, "settlement", "dispute", {"trade": trade, "amount": 60_000, "reason": ""}, "bea")
+    assert outcome.verdict() is None
+    (adjustment,) = outcome.keys(ADJUSTMENT)
+    assert outcome.get(adjustment) != market.get(adjustment)
+    del outcome.view.writes[adjustment]
+    assert outcome.verdict() == V.DISPUTE
+
+
 def test_an_arbiters_vote_does_not_outlive_its_office(market: Market) -> None:
     voting(market, "ada").apply()
     (record,) = market.records(DISPUTE)
