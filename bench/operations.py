@@ -327,7 +327,7 @@ KEPT = {
 }
 """What is stored and told by a call that ends well, and so is looked at by the validation module too."""
 
-_BYTES = 32_000
+_BYTES = 48_000
 """Of arguments: nearly what a payload may have, as JSON text without blanks."""
 ARGUMENTS: dict[str, list[Any]] = {
     "empty lists": [[] for _ in range(_BYTES // 3)],

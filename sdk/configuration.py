@@ -96,7 +96,7 @@ class Timers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every bound that an operator may move. The first group is fixed in genesis, since votes depend on it."""
 
-    envelope_bytes_max: Bytes = 40_960
+    envelope_bytes_max: Bytes = 57_344
     batch_transactions_max: Count = 500
     batch_bytes_max: Bytes = 1_000_000
     block_gas_max: Annotated[int, Meta(ge=2_000_000, le=10**12)] = 12_000_000

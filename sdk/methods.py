@@ -63,7 +63,7 @@ class SubmitParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A signed envelope. ``payload`` is the very text that was signed. ``wait``: until it is in the pool, executed,
     certified, or certified with the receipt in the answer."""
 
-    payload: Annotated[str, Meta(max_length=32_768)]
+    payload: Annotated[str, Meta(max_length=49_152)]
     signatures: Annotated[tuple[SignatureText, ...], Meta(min_length=1, max_length=8)]
     wait: Literal["accepted", "committed", "certified", "certificate"] = "certificate"
     timeout_ms: Annotated[int, Meta(ge=1, le=WAIT_MS_MAX)] = 10_000

@@ -100,7 +100,7 @@ def make_genesis(**changes: Any) -> Genesis:
         "users": tuple(users),
         "parameters": {**MARKET_PARAMETERS, "skip_blocks": 20},
         "contracts": shipped_sources(),
-        "limits": GenesisLimits(40_960, 100, 200_000, 100_000_000, INTERVAL, WINDOW, snapshot_depth=1),
+        "limits": GenesisLimits(57_344, 100, 200_000, 100_000_000, INTERVAL, WINDOW, snapshot_depth=1),
         "organisations": GenesisOrganisations(ORGANISATIONS, 2),
     }
     return Genesis(**{**parts, **changes})

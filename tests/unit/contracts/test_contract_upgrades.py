@@ -16,9 +16,11 @@ from contracts.language import Checked, check
 from contracts.sandbox.machine import WorkerMachine
 from contracts.sandbox.process import Process
 from contracts.validation import MarketValidator, Violation
+from ledger.envelope import PAYLOAD_BYTES_MAX, SIGNERS_MAX
 from ledger.execution import OK, Call, CallResult
 from ledger.state import TransactionView
 from ledger.values import Value, decode_value, encode_value
+from sdk.configuration import Limits
 
 FIRST = """
 @export("operator")
@@ -234,6 +236,15 @@ def test_a_contract_can_insist_on_the_code_that_it_calls(net: Network) -> None:
         for name in ("pins", "none", "credit")
     ]
     assert found == [digest(source), "", digest(GENESIS.contracts["credit"])]
+
+
+def test_every_shipped_contract_can_be_upgraded_and_grow(net: Network) -> None:
+    """Regression: the two largest did not fit into a transaction."""
+    for name, source in shipped_sources().items():
+        longer = source + "# more\n" * (len(source) // 70)
+        result = net.govern("upgrade", name=name, source=longer, at_height=net.ledger.height + 100)
+        assert (name, result.code) == (name, OK)
+    assert Limits().envelope_bytes_max >= PAYLOAD_BYTES_MAX + SIGNERS_MAX * 200
 
 
 def test_only_governance_checks_sources(net: Network) -> None:
