@@ -27,6 +27,7 @@ from ledger.replay import ChainInvalid, Replay
 from ledger.storage import chain_name, generation_of
 from ledger.values import decode_value
 from pbft.disk import DiskFiles
+from pbft.events import AlarmKind
 from pbft.evidence import EvidenceKind, verify_evidence
 from pbft.evidence_store import SUFFIX, EvidenceUnreadable, StoredEvidence, read_evidence
 from pbft.quorum import faulty_max, leaders_of, primary_of
@@ -114,6 +115,7 @@ def violations(scenario: Scenario, records: Records, remains: Remains, settled_m
     """Every sentence about something that does not hold, each beginning with its property."""
     found = [*remains.faults, *records.ended]
     found += _agreement(remains)
+    found += _executions(records)
     found += _effects(records, remains)
     found += _linearizable(records.history)
     found += _money(scenario, records, remains) if scenario.workload.kind == contract.BANK else []
@@ -134,6 +136,15 @@ def _agreement(remains: Remains) -> Iterator[str]:
             if (known.header, known.statement) != (block.header, block.statement):
                 yield f"agreement: nodes {other} and {place} differ at height {height}"
                 break
+
+
+def _executions(records: Records) -> Iterator[str]:
+    """No honest node comes to another outcome than a quorum has signed: at most f lie, and the rest execute alike. What
+    it executed wrongly is gone from its disk once it has mended itself."""
+    for cry in records.cries:
+        if cry.kind == AlarmKind.DIVERGED:
+            yield f"agreement: node {cry.node} executed otherwise: {cry.detail}"
+            break
 
 
 def _effects(records: Records, remains: Remains) -> Iterator[str]:

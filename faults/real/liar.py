@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from sim.world import World
 
 LIES = (
+    "ask-again",
     "boast",
     "censor",
     "equivocate",
     "far-views",
     "flood",
+    "forged-chunks",
     "forged-p-set",
     "forged-view-change",
     "forgotten-p-set",

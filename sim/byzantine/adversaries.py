@@ -21,13 +21,14 @@ from sim.byzantine.memory import Forget
 from sim.byzantine.outcomes import (
     Boast,
     ForgeCheckpoints,
+    ForgeChunks,
     LieAboutOutcomes,
     LieInTransfer,
     LieToClients,
     UselessManifests,
 )
 from sim.byzantine.primaries import BelowBase, FarAhead, FillPipeline, RepeatRequests
-from sim.byzantine.proposals import AskTwice, Censor, SlowPrimary, TwoProposals, WrongDigest
+from sim.byzantine.proposals import AskAgain, AskTwice, Censor, SlowPrimary, TwoProposals, WrongDigest
 from sim.byzantine.traffic import Flood
 from sim.byzantine.views import (
     FarViews,
@@ -257,6 +258,7 @@ for _name, _maker in LIES.items():
     register_behaviour(_name, _maker)
     register_adversary(_name, partial(lying, _name, 0))
     register_adversary(_name + TOO_MANY, partial(lying, _name, 1), mixed=False)
-register_behaviour("ask-twice", AskTwice)  # by name alone: seeds of "liars" and "mixed" stay what they were
+for _name, _maker in (("ask-twice", AskTwice), ("ask-again", AskAgain), ("forged-chunks", ForgeChunks)):
+    register_behaviour(_name, _maker)  # by name alone: seeds of "liars" and "mixed" stay what they were
 register_adversary("liars", liars)
 register_adversary("traitors", traitors)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ledger.snapshots import Pairs, encode_chunk
 from pbft.events import Send
 from pbft.messages import (
     BatchBody,
@@ -18,9 +19,11 @@ from pbft.messages import (
     Status,
     statement_bytes,
 )
+from sim import contract
 from sim.behaviour import Behaviour, Stand
 
 _replace = msgspec.structs.replace
+_read_pairs = msgspec.msgpack.Decoder(Pairs).decode
 OFFERED_EVERY_MS = 250
 MANIFESTS_MAX = 16
 BURST = 0.2
@@ -122,6 +125,17 @@ class LieInTransfer(Behaviour):
             return b""
         place = self.stand.chance.randrange(len(data))
         return data[:place] + bytes([data[place] ^ (1 << self.stand.chance.randrange(8))]) + data[place + 1 :]
+
+
+class ForgeChunks(Behaviour):
+    """Whoever takes a snapshot from this one gets chunks that are well formed, and lack what clients have written."""
+
+    def outgoing(self, send: Send) -> Sequence[Send]:
+        message = send.message
+        if not isinstance(message, Chunk) or not message.data:
+            return (send,)
+        kept = [pair for pair in _read_pairs(message.data) if not pair[0].startswith(contract.CELL_KEY)]
+        return (Send(send.to, _replace(message, data=encode_chunk(kept))),)
 
 
 class UselessManifests(Behaviour):

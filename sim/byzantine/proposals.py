@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -22,6 +23,11 @@ from pbft.messages import (
     encode_batch,
 )
 from sim.behaviour import Behaviour, Stand
+
+ASK_AGAIN_MS = 100
+"""How often a lying primary asks the same backup for its vote on another batch."""
+ASK_FROM = 6
+"""From which sequence on: by then a network of processes runs, too."""
 
 
 def rebatched(message: Proposal, envelopes: Sequence[bytes], later_ms: int = 0) -> Proposal:
@@ -148,6 +154,32 @@ class AskTwice(Behaviour):
             twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
             stand.later(self._later_ms, lambda: stand.emit(Send(None, twin)))
         return (send,)
+
+
+class AskAgain(Behaviour):
+    """As primary, from some sequence on, a batch to one backup alone, and as long as its view lasts another one for the
+    same sequence to it, over and over: whoever forgets its vote in a crash, or with its log, votes again."""
+
+    def __init__(self, stand: Stand, from_sequence: int = ASK_FROM) -> None:
+        super().__init__(stand)
+        self._from = from_sequence
+
+    def outgoing(self, send: Send) -> Sequence[Send]:
+        message, stand = send.message, self.stand
+        if not isinstance(message, Proposal) or message.pre_prepare.sender != stand.me:
+            return (send,)
+        if message.pre_prepare.sequence < self._from:
+            return (send,)
+        twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
+        twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
+        stand.later(ASK_AGAIN_MS, partial(self._again, twin))
+        return (Send(stand.others[-1], message),)
+
+    def _again(self, twin: Proposal) -> None:
+        stand = self.stand
+        if stand.leads and stand.node.replica.view == twin.pre_prepare.view:
+            stand.emit(Send(stand.others[-1], twin))
+            stand.later(ASK_AGAIN_MS, partial(self._again, twin))
 
 
 def votes_for(stand: Stand, proposal: PrePrepare) -> tuple[Prepare, Commit]:

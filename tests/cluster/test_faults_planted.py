@@ -54,6 +54,9 @@ PLANTED = {
     "one complaint changes the view": library()["storm-of-views"],
     "one VIEW-CHANGE is followed": library()["storm-over-slow-links"],
     "the primary's clock believed": library()["the-primarys-clock-leaps-years"],
+    "nothing persisted before PREPARE": library()["voter-dies-and-is-asked-again"],
+    "votes in spite of amnesia": library()["voter-without-a-log-is-asked-again"],
+    "snapshot chunks not verified": library()["forged-snapshot"],
 }
 """By the mutant's name."""
 STALLED = {"one VIEW-CHANGE is followed"}

@@ -136,7 +136,11 @@ def wait_from_the_calm_on(case: Case) -> None:
 
 def cry(case: Case) -> None:
     case.records.liars = frozenset()
-    case.records.cries.append(Cry(1, 0, "diverged", "so"))
+    case.records.cries.append(Cry(1, 0, "amnesia", "so"))
+
+
+def execute_otherwise(case: Case) -> None:
+    case.records.cries.append(Cry(1, 0, "diverged", "a certificate contradicts our execution of block 2"))
 
 
 def end(case: Case) -> None:
@@ -147,6 +151,7 @@ def end(case: Case) -> None:
     ("harm", "property_"),
     [
         (differ, "agreement"),
+        (execute_otherwise, "agreement"),
         (lose, "acknowledged"),
         (move, "acknowledged"),
         (fall_behind, "acknowledged"),

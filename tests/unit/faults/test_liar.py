@@ -10,13 +10,16 @@ from typing import cast
 import pytest
 from network import until
 
+from faults import simulated
 from faults.real.liar import LIES, Liar, Place
+from faults.shelf import library
 from pbft.driver import Driver
 from pbft.gate import Gate
 from pbft.messages import encode_frame
 from sdk.configuration import ConfigurationError
 from sim.catalogue import plan_of
 from sim.node import SimNode
+from sim.plan import Plan
 from sim.setting import stage_of
 from sim.world import World
 
@@ -25,8 +28,7 @@ TIMERS_S_MAX = 5.0
 Carried = list[tuple[Sequence[bytes], bytes]]
 
 
-def played(adversary: str, seed: int) -> World:
-    plan = plan_of(seed, 4, adversary)
+def played(plan: Plan) -> World:
     world = World(plan, stage_of(plan))
     world.play()
     return world
@@ -35,7 +37,8 @@ def played(adversary: str, seed: int) -> World:
 @pytest.fixture(scope="module")
 def worlds() -> list[World]:
     """Runs in which every kind of message is sent: view changes, epochs, state transfers."""
-    return [played("crash", 1), played("damage", 2), played("leaders", 3)]
+    behind = library()["requests-again-behind-a-snapshot"]
+    return [played(plan_of(1, 4, "crash")), played(simulated.plan_of(behind, 1)), played(plan_of(3, 4, "leaders"))]
 
 
 def driver_of(node: SimNode) -> Driver:
@@ -114,5 +117,5 @@ async def test_garbage_is_the_gates_business(worlds: list[World]) -> None:
 
 
 async def test_what_no_real_node_can_show_is_named(worlds: list[World]) -> None:
-    with pytest.raises(ConfigurationError, match="no real node can show 'amnesia'; there are boast, censor"):
+    with pytest.raises(ConfigurationError, match="no real node can show 'amnesia'; there are ask-again, boast"):
         Told(worlds[0], 0, ("amnesia",))
