@@ -40,7 +40,7 @@ Kind: TypeAlias = Literal[
     "crash", "start", "power_cut", "rot", "lose_log", "lose_ledger", "begin_anew",
     "partition", "isolate", "ring", "cut", "join", "clog", "unclog", "weather",
     "clock", "validators", "hand_over", "bad_requests", "resubmit", "pause", "full_disk",
-    "wire", "sever", "half_open", "fsync_fails", "drift", "expire", "few_files", "little_memory",
+    "wire", "sever", "half_open", "fsync_fails", "drift", "expire", "few_files", "little_memory", "revoke",
 ]  # fmt: skip
 AccusedOf: TypeAlias = Literal[
     "two_proposals", "two_prepares", "two_commits", "two_outcomes", "two_view_changes", "two_new_views", "complaints"
@@ -153,6 +153,11 @@ class Topology(Strict, frozen=True, kw_only=True):
         return self.nodes + self.observers + len(self.twins)
 
     @property
+    def observing(self) -> range:
+        """The observers' places."""
+        return range(self.nodes, self.nodes + self.observers)
+
+    @property
     def tolerated(self) -> int:
         """f: how many validators may be Byzantine."""
         return (self.nodes - 1) // 3
@@ -222,6 +227,8 @@ class Fault(Strict, frozen=True, kw_only=True):
     """few_files: how many more than are open. little_memory: how many MB more than are used."""
     to: Count | None = None
     """hand_over: who is to lead. validators: who of the new ones leads first, by place in ``nodes``."""
+    client: Count | None = None
+    """revoke: whose certificate, where it is no node's."""
 
     def __post_init__(self) -> None:
         if (self.at_ms is None) == (self.when is None):
@@ -232,6 +239,8 @@ class Fault(Strict, frozen=True, kw_only=True):
         given = {name for name in _ALL_ARGUMENTS if getattr(self, name) not in ((), None, _UNSET.get(name, 0))}
         if missing := needed - given:
             raise ValueError(f"{self.fault} needs {_listed(missing)}")
+        if self.fault == "revoke" and (self.client is None) == (not self.nodes):
+            raise ValueError("revoke needs either nodes or client")
         if strange := given - needed - allowed:
             more = f"takes {_listed(needed | allowed)}" if needed | allowed else "takes nothing but a time"
             raise ValueError(f"{self.fault} has no {_listed(strange)}; it {more}")
@@ -274,14 +283,17 @@ ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "expire": (frozenset({"nodes", "for_ms"}), frozenset()),
     "few_files": (frozenset({"nodes", "for_ms"}), frozenset({"spare"})),
     "little_memory": (frozenset({"nodes", "for_ms"}), frozenset({"spare"})),
+    "revoke": (frozenset(), frozenset({"nodes", "client"})),
 }
 """Of each kind of fault: the keys that it needs, and those that it may have."""
-_ALL_ARGUMENTS = ("for_ms", "nodes", "groups", "links", "weather", "wire", "operations", "bit", "by_ms", "spare", "to")
-_UNSET: dict[str, int | None] = {"to": None}
+_ALL_ARGUMENTS = (
+    "for_ms", "nodes", "groups", "links", "weather", "wire", "operations", "bit", "by_ms", "spare", "to", "client",
+)  # fmt: skip
+_UNSET: dict[str, int | None] = {"to": None, "client": None}
 """What an argument is when it is not given, where that is not 0: ``to`` may be node 0."""
 WIRED = frozenset({"wire", "sever", "half_open"})
 """Faults of the bytes between nodes, for which something stands on the way."""
-GOVERNING = frozenset({"validators", "hand_over"})
+GOVERNING = frozenset({"validators", "hand_over", "revoke"})
 """Entries of the timeline that are orders of operators, and no faults."""
 
 
@@ -386,6 +398,16 @@ class Scenario(Strict, frozen=True, kw_only=True):
             raise ValueError(f"{where}: only a Byzantine node begins anew; an honest one's operator never lets it")
         if fault.fault == "validators" and PRIMARY in fault.nodes:
             raise ValueError(f"{where}: validators are named by number")
+        if fault.client is not None:
+            self._check_revoked(f"{where}.client", fault.client)
+
+    def _check_revoked(self, where: str, client: int) -> None:
+        workload = self.workload
+        if workload.kind == "market-day":
+            raise ValueError(f"{where}: on a market day several keys are a client's")
+        if not 1 <= client < workload.clients:
+            others = f"from 1 to {workload.clients - 1}" if workload.clients > 1 else "beside client 0"
+            raise ValueError(f"{where}: there is no client {client} {others}; client 0 asks last whether all is well")
 
     def _check_topology(self) -> None:
         topology = self.topology

@@ -35,9 +35,11 @@ class SimTarget:
     def check(self, scenario: Scenario) -> None:
         """Raises ``Unfit`` for a fault or a behaviour that the simulator does not have."""
         for number, fault in enumerate(scenario.timeline):
+            where = f"{scenario.name}: timeline[{number}]"
             if fault.fault not in sim_faults.KINDS:
-                where = f"{scenario.name}: timeline[{number}]"
                 raise Unfit(f"{where}: only real processes have the fault {fault.fault!r}; --target processes runs it")
+            if fault.fault == "revoke" and any(node in scenario.topology.observing for node in fault.nodes):
+                raise Unfit(f"{where}: only real processes look at observers' certificates; --target processes runs it")
         if scenario.topology.services != Services():
             raise Unfit(f"{scenario.name}: topology.services: only real processes have services beside them")
         for number, liar in enumerate(scenario.topology.byzantine):
@@ -139,7 +141,7 @@ def _fault(fault: Fault, places: int) -> sim_plan.Fault:
         at_ms=fault.after_ms if fault.at_ms is None else fault.at_ms,
         kind=fault.fault,
         groups=_groups(fault, places),
-        amount=fault.to or fault.operations or fault.bit or fault.by_ms,
+        amount=fault.to or fault.operations or fault.bit or fault.by_ms or fault.client or 0,
         when=None if fault.when is None else _trigger(fault.when),
         for_ms=fault.for_ms,
         weather=None if fault.weather is None else _weather(fault.weather),

@@ -9,10 +9,12 @@ import base64
 import json
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ca.certificates import certificate_facts
 from ca.keys import SigningKey
 from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import Genesis
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 GAS_LIMIT = 1_000_000
 EXPIRES_AT_HEIGHT = 100_000
+BARRED_TRIES = 3
+"""How often a client whose certificate is revoked asks for something else, of every node."""
 RETRY_MS = 1_000
 """How long a client waits for a receipt before it asks another node."""
 PAUSE_MS_MAX = 500
@@ -70,6 +74,12 @@ def envelope_of(
     return envelope_from_text(payload, [(key.public_key, key.sign(payload.encode())) for key in keys])
 
 
+def serial_of(genesis: Genesis, public_key: bytes) -> str:
+    """The serial of the certificate that genesis has of a key."""
+    every = (certificate_facts(der, genesis.roots) for der in genesis.users)
+    return next(facts.serial for facts in every if facts.public_key == public_key)
+
+
 def choose(chance: random.Random, workload: str) -> tuple[str, str, dict[str, Any]]:
     """A client's next call: contract, function and arguments."""
     if workload == contract.BANK:
@@ -105,16 +115,20 @@ class SimClient:
         self.number = number
         self.left = operations
         self.history: list[Operation] = []
+        self.barred_from: int | None = None
+        """The block as of which our certificate is revoked: nothing that we sign takes effect above it."""
+        self.key = key
         self.lies = 0
         """Answers that did not prove what they should."""
         self._world = world
         self._genesis: Genesis = world.genesis
-        self._key = key
         self._chance = chance
         self._envelope: Envelope | None = None
         self.trader: Trader | None = None
         """What it is on a market day."""
         self._step: Step | None = None
+        self._barring: SimClient | None = None
+        """As an operator: whose certificate we are about to have revoked."""
 
     @property
     def idle(self) -> bool:
@@ -147,7 +161,7 @@ class SimClient:
 
     def invoke(self, function: str, arguments: dict[str, Any], contract_name: str = contract.NAME) -> Envelope:
         """Begin one operation, and pursue it until a receipt proves its end."""
-        envelope = envelope_of(self._genesis, self._key, len(self.history), contract_name, function, arguments)
+        envelope = envelope_of(self._genesis, self.key, len(self.history), contract_name, function, arguments)
         return self._pursue(envelope, function, arguments)
 
     def _pursue(self, envelope: Envelope, function: str, arguments: dict[str, Any]) -> Envelope:
@@ -178,6 +192,29 @@ class SimClient:
             },
             "governance",
         )
+
+    def revoke(self, public_key: bytes, whose: SimClient | None = None) -> None:
+        """As an operator: have the certificate of a key that stands in genesis revoked, once our last act has its
+        answer. ``whose``: a client, who hears of it."""
+        if self._envelope is not None:
+            self._world.later(RETRY_MS, partial(self.revoke, public_key, whose))
+            return
+        self._barring = whose
+        serial = serial_of(self._genesis, public_key)
+        self.invoke("revoke", {"serial": serial, "reason": "lab"}, "governance")
+
+    def bar(self, height: int) -> None:
+        """Our certificate is revoked as of this block: we wait for nothing, and ask for something else in vain."""
+        world = self._world
+        self.barred_from, self.left, self._envelope = height, 0, None
+        for number in range(BARRED_TRIES):
+            arguments = {"cell": contract.TOTAL, "amount": 1}
+            nonce = len(self.history) + number
+            envelope = envelope_of(self._genesis, self.key, nonce, contract.NAME, "add", arguments)
+            world.submitted.add(envelope.tx_id)
+            for node in world.nodes:
+                for delay_ms in world.network.delays_ms():
+                    world.later(delay_ms, partial(node.submit, envelope, self))
 
     def report(self, evidence: Evidence) -> None:
         """As a node: have the accused skipped as a primary. Not while the last report has no answer."""
@@ -218,6 +255,9 @@ class SimClient:
         operation.waited_ms = self._world.now_ms - operation.asked_ms
         operation.code, operation.value = proven.code, proven.value
         self._world.note_answer(operation)
+        if self._barring is not None:
+            self._barring.bar(proven.height)
+            self._barring = None
         if self.trader is not None and self._step is not None:
             self.trader.learn(self._step, proven.code, proven.value)
             self._step = None

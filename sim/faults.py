@@ -197,6 +197,15 @@ def _validators(world: World, fault: Fault) -> None:
     world.governor.propose(fault.groups[0], fault.amount)
 
 
+def _revoke(world: World, fault: Fault) -> None:
+    """No fault either: operators revoke the certificates of the places in ``groups[0]``, or of client ``amount``."""
+    for node in _named(world, fault):
+        world.governor.revoke(node.key.public_key)
+    if not fault.groups:
+        client = world.clients[fault.amount]
+        world.governor.revoke(client.key.public_key, client)
+
+
 def _hand_over(world: World, fault: Fault) -> None:
     """No fault either: operators tell the places in ``groups[0]`` that replica ``amount`` shall lead."""
     for place in fault.groups[0]:
@@ -226,4 +235,5 @@ KINDS: dict[str, Callable[[World, Fault], None]] = {
     "resubmit": _resubmit,
     "validators": _validators,
     "hand_over": _hand_over,
+    "revoke": _revoke,
 }

@@ -386,7 +386,8 @@ class World:
         heights = [operation.height for client in self.everyone for operation in client.history]
         # A change of validators is over when the first block behind its boundary is there, and leavers have left.
         officials = (self.governor, *self.reporters)
-        heights += [int(o.value) + 1 for official in officials for o in official.history if o.code == "OK"]
+        acts = [o for official in officials for o in official.history if o.code == "OK" and o.function != "revoke"]
+        heights += [int(o.value) + 1 for o in acts]
         standing = [node for node in self.honest if not node.retired]
         if any(node.replica.core.outcomes.certified < max(heights, default=0) for node in standing):
             return False

@@ -39,6 +39,8 @@ from sim.market_day import MARKET_DAY, faults_of
 from sim.plan import CALM_TIMEOUTS_MAX, HEALED_TIMEOUTS, SERVED_TIMEOUTS, TIMEOUT_MS_MAX
 from sim.transcript import encoded_evidence, told_evidence
 
+IN_FLIGHT_BLOCKS_MAX = 8
+"""That may reach an observer while nodes come to the block that has it sent away."""
 MONEY = contract.ENDOWMENT * len(contract.ACCOUNTS)
 
 
@@ -117,6 +119,7 @@ def violations(scenario: Scenario, records: Records, remains: Remains, settled_m
     found += _agreement(remains)
     found += _executions(records)
     found += _effects(records, remains)
+    found += _revocations(records, remains)
     found += _linearizable(records.history)
     found += _money(scenario, records, remains) if scenario.workload.kind == contract.BANK else []
     found += faults_of(remains.state, records.history) if scenario.workload.kind == MARKET_DAY else []
@@ -160,6 +163,23 @@ def _effects(records: Records, remains: Remains) -> Iterator[str]:
     total = remains.state.get(contract.CELL_KEY + contract.TOTAL, {"value": 0})["value"]
     if total != ones:
         yield f"exactly once: the counter says {total} for {ones} additions"
+
+
+def _revocations(records: Records, remains: Remains) -> Iterator[str]:
+    """Above the block as of which a certificate is revoked, nothing that its key signs takes effect, and a node that
+    has it is served no more, unless it votes."""
+    for number, (signer, height) in sorted(records.barred.items()):
+        late = sorted(
+            took.height
+            for all_took in remains.took.values()
+            for took in all_took
+            if took.height > height and signer in took.payload.signers
+        )
+        if late:
+            yield f"validity: client {number}'s certificate was revoked at height {height}, and took effect at {late}"
+    for place, height in sorted(records.sent_away.items()):
+        if (came := records.latest[place].height) > height + IN_FLIGHT_BLOCKS_MAX:
+            yield f"membership: node {place}'s certificate was revoked at height {height}, and it was served to {came}"
 
 
 def _adds_one(payload: Payload) -> bool:
@@ -211,6 +231,8 @@ def _waits(scenario: Scenario, records: Records, settled_ms: int | None) -> Iter
     fair, limit_ms = served(scenario)
     from_ms = 0 if fair else records.calm_ms or scenario.faults_end_ms
     for operation in records.history:
+        if operation.client in records.barred:
+            continue
         until_ms = records.watch.ms() if operation.waited_ms is None else operation.asked_ms + operation.waited_ms
         if (waited_ms := until_ms - max(operation.asked_ms, from_ms)) > limit_ms:
             yield f"censorship: client {operation.client} waited {waited_ms} ms for its {operation.function}"

@@ -18,7 +18,8 @@ from sdk.client import AsyncClient, Signed
 from sdk.errors import Refused, TransportError, Unavailable
 from sdk.methods import SUBMIT, SignatureText, SubmitParams
 from sdk.transports import Transport, connect
-from sim.clients import EXPIRES_AT_HEIGHT, GAS_LIMIT, PAUSE_MS_MAX, RETRY_MS, choose
+from sim import contract as contract_
+from sim.clients import BARRED_TRIES, EXPIRES_AT_HEIGHT, GAS_LIMIT, PAUSE_MS_MAX, RETRY_MS, choose
 from sim.history import Operation
 from sim.market_day import GAS_LIMIT as MARKET_GAS_LIMIT
 from sim.market_day import Trader
@@ -42,6 +43,7 @@ class RealClient:
     ) -> None:  # fmt: skip
         self.number = number
         self.idle = False
+        self.key = key
         self.made: list[Signed] = []
         self._records = records
         self._chance = chance_of(seed, f"client/{number}")
@@ -52,9 +54,16 @@ class RealClient:
         keys = {} if trader is None else trader.keys
         self._signing = {name: AsyncClient([connect(endpoints[0])], genesis, key) for name, key in keys.items()}
 
+    @property
+    def is_barred(self) -> bool:
+        """Whether its certificate is revoked: it waits for nothing any more."""
+        return self.number in self._records.barred
+
     async def run(self, operations: int, workload: str) -> None:
         """So many operations of the workload, with pauses; on a market day, behind those by which it enters."""
         for _ in range(operations + (self._trader.entering if self._trader is not None else 0)):
+            if self.is_barred:
+                break
             await asyncio.sleep(self._records.watch.seconds(1 + self._chance.randrange(PAUSE_MS_MAX)))
             if self._trader is None:
                 await self.invoke(*choose(self._chance, workload))
@@ -81,16 +90,32 @@ class RealClient:
         self, contract: str, function: str, arguments: dict[str, Any], co_signers: Sequence[SigningKey] = ()
     ) -> Operation:
         """One operation, pursued until it is proven."""
-        signed = await self._client.sign(
+        signed = await self._sign(contract, function, arguments, co_signers)
+        return await self._pursue(signed, function, arguments)
+
+    async def ask_in_vain(self) -> list[Signed]:
+        """What a client signs whose certificate is revoked: nothing of it may take effect."""
+        self.made += [
+            await self._sign(contract_.NAME, "add", {"cell": contract_.TOTAL, "amount": 1}, (), ahead)
+            for ahead in range(BARRED_TRIES)
+        ]
+        made = self.made[-BARRED_TRIES:]
+        self._records.submitted |= {sha256(signed.payload.encode()).digest() for signed in made}
+        return made
+
+    async def _sign(
+        self, contract: str, function: str, arguments: dict[str, Any], co_signers: Sequence[SigningKey], ahead: int = 0
+    ) -> Signed:
+        """``ahead``: how many beyond the next of its nonces."""
+        return await self._client.sign(
             contract,
             function,
             arguments,
             co_signers=co_signers,
             gas_limit=GAS_LIMIT,
             expires_at_height=EXPIRES_AT_HEIGHT,
-            nonce=1 + len(self.made),
+            nonce=1 + len(self.made) + ahead,
         )
-        return await self._pursue(signed, function, arguments)
 
     async def _pursue(self, signed: Signed, function: str, arguments: dict[str, Any]) -> Operation:
         self.made.append(signed)
@@ -99,7 +124,7 @@ class RealClient:
         operation = Operation(self.number, function, arguments, tx_id, time.monotonic_ns(), asked_ms=records.watch.ms())
         records.history.append(operation)
         records.submitted.add(tx_id)
-        while operation.answered is None:
+        while operation.answered is None and not self.is_barred:
             await self._try(signed, operation)
         return operation
 

@@ -29,6 +29,11 @@ def renew(directory: Path, home: Path) -> None:
     _issue(directory, home, RENEWED)
 
 
+def serial_in(home: Path) -> str:
+    """The serial (hex) of the certificate that a node has now."""
+    return f"{x509.load_pem_x509_certificate((home / 'node.crt').read_bytes()).serial_number:x}"
+
+
 def _issue(directory: Path, home: Path, holds: timedelta) -> None:
     """As the CA would, but for the dates: it knows days alone. The file is whole at every moment."""
     path, now = home / "node.crt", datetime.now(UTC)

@@ -34,6 +34,8 @@ class Governor:
         self.client = RealClient(NUMBER, stage.operators[0], self._urls, stage.genesis, lab.records, seed)
         self.boundary = 0
         """The first height of which a change that was ordered has to be executed."""
+        self.members: frozenset[int] = frozenset(range(stage.validators))
+        """Whose places are validators', once what was ordered is in force."""
 
     async def propose(self, places: Sequence[int], first: int) -> None:
         """Have these be the next validators; the one at place ``first`` of them leads."""
@@ -42,7 +44,13 @@ class Governor:
         args: dict[str, Any] = {"validators": validators, "first_primary": first, "at_height": 0}
         operation = await self.client.invoke("governance", "set_validators", args, co_signers=self._stage.operators[1:])
         if operation.code == "OK":
-            self.boundary = int(operation.value) + 1
+            self.boundary, self.members = int(operation.value) + 1, frozenset(places)
+
+    async def revoke(self, serial: str) -> int | None:
+        """Have a certificate revoked; the block as of which it is, or None if it was not to be."""
+        args = {"serial": serial, "reason": "lab"}
+        operation = await self.client.invoke("governance", "revoke", args, co_signers=self._stage.operators[1:])
+        return operation.height if operation.code == "OK" else None
 
     def _validator(self, place: int) -> dict[str, str]:
         name = self._lab.names[place]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from faults.observation import Commit, Cry, Stand, Strike
 from faults.real.watch import Cried, Seen
@@ -36,6 +37,13 @@ class Stopwatch:
         return max(0.0, self.seconds(ms - self.ms()))
 
 
+class Barred(NamedTuple):
+    """Nothing that this signer signed takes effect above this block."""
+
+    signer: str
+    height: int
+
+
 class Records:
     """``liars``: places whose words are not believed, here either."""
 
@@ -55,6 +63,10 @@ class Records:
         self.transfers = 0
         self.history: list[Operation] = []
         self.submitted: set[bytes] = set()
+        self.barred: dict[int, Barred] = {}
+        """Clients whose certificate is revoked, by number."""
+        self.sent_away: dict[int, int] = {}
+        """Nodes whose certificate is revoked and that do not vote, by place: the block as of which it is so."""
         self.latest: dict[int, Seen] = {}
         self.on_seen: Callable[[int, Seen], None] = lambda place, seen: None
 

@@ -52,6 +52,8 @@ class Stage:
     genesis: Genesis
     clients: tuple[SigningKey, ...]
     operators: tuple[SigningKey, ...]
+    validators: int
+    """How many there are at first, from place 0 on."""
     stranger: SigningKey
     """A registered client that does nothing right."""
     services: services.Hanging
@@ -115,6 +117,7 @@ def set_up(directory: Path, scenario: Scenario, pace: float, first_port: int, le
         genesis,
         tuple(clients[: scenario.workload.clients]),
         tuple(operators),
+        scenario.topology.nodes,
         clients[-1],
         services.hanging(scenario.topology.services, services_first(scenario, first_port)),
         tuple(traders),

@@ -15,9 +15,11 @@ from faults.real.disk import DiskFault
 from faults.real.governor import Governor
 from faults.real.lab import Lab
 from faults.real.proxy import Proxies
+from faults.real.records import Barred
 from faults.real.stage import Stage
 from faults.real.watch import Seen, Trap
 from faults.scenario import PRIMARY, Fault, Node, Scenario, Wire
+from sim.clients import serial_of
 
 STARTED_AGAIN = frozenset({"crash", "rot", "lose_log", "lose_ledger", "begin_anew"})
 JOINED = frozenset({"partition", "isolate", "ring", "cut"})
@@ -39,6 +41,8 @@ class Timeline:
         """What operators have ordered and not had yet: it outlasts the faults."""
         self._expired: set[int] = set()
         """Whose certificate has ended, or is about to."""
+        self._revoked: dict[int, int] = {}
+        """Whose certificate is revoked, and the block as of which it is."""
         self._waiting = {number: fault for number, fault in enumerate(scenario.timeline) if fault.when is not None}
 
     def traps(self) -> tuple[Trap, ...]:
@@ -320,7 +324,38 @@ class Timeline:
         self._nuisance.send_again([signed for client in self._clients for signed in client.made])
 
     async def _validators(self, fault: Fault, nodes: list[int]) -> None:
-        self._act(self._governor.propose(nodes, fault.to or 0))
+        self._act(self._replace(nodes, fault.to or 0))
+
+    async def _replace(self, nodes: list[int], first: int) -> None:
+        await self._governor.propose(nodes, first)
+        self._send_away()
+
+    async def _revoke(self, fault: Fault, nodes: list[int]) -> None:
+        if fault.client is not None:
+            self._act(self._revoke_client(self._clients[fault.client]))
+        else:
+            self._act(self._revoke_nodes(nodes))
+
+    async def _revoke_client(self, client: RealClient) -> None:
+        """It goes on asking, of every node."""
+        height = await self._governor.revoke(serial_of(self._stage.genesis, client.key.public_key))
+        if height is not None:
+            self._records.barred[client.number] = Barred(client.key.signer, height)
+            self._nuisance.send_again(await client.ask_in_vain())
+
+    async def _revoke_nodes(self, nodes: list[int]) -> None:
+        """The certificates that they have now."""
+        for node in nodes:
+            height = await self._governor.revoke(expiry.serial_in(self._lab.home(node)))
+            if height is not None:
+                self._revoked[node] = height
+        self._send_away()
+
+    def _send_away(self) -> None:
+        """Nobody serves a node whose certificate is revoked, or waits for it, unless it votes."""
+        for node in self._revoked.keys() - self._governor.members - self._lab.retired:
+            self._records.sent_away[node] = max(self._revoked[node], self._governor.boundary)
+            self._lab.retired.add(node)
 
     async def _hand_over(self, fault: Fault, nodes: list[int]) -> None:
         self._act(self._governor.hand_over(fault.to or 0))
@@ -357,6 +392,7 @@ STRIKES: dict[str, Callable[[Timeline, Fault, list[int]], Awaitable[None]]] = {
     "resubmit": Timeline._resubmit,
     "validators": Timeline._validators,
     "hand_over": Timeline._hand_over,
+    "revoke": Timeline._revoke,
 }
 """What each kind of fault does."""
 

@@ -7,6 +7,7 @@ from collections import Counter
 from ledger.ledger import TransactionInfo
 from ledger.values import decode_value
 from sim import contract
+from sim.clients import SimClient
 from sim.world import World
 
 
@@ -21,11 +22,28 @@ def chain_of(world: World) -> dict[int, list[TransactionInfo]]:
 
 
 def validity(world: World) -> list[str]:
-    """Only what a client submitted is ever executed."""
+    """Only what a client submitted is ever executed, and nothing of one whose certificate is revoked."""
     strange = sorted(
         height for height, infos in chain_of(world).items() if any(info.tx_id not in world.submitted for info in infos)
     )
-    return [f"validity: a transaction that nobody submitted, at heights {strange}"] if strange else []
+    faults = [f"validity: a transaction that nobody submitted, at heights {strange}"] if strange else []
+    return faults + [fault for client in world.clients for fault in _barred(world, client)]
+
+
+def _barred(world: World, client: SimClient) -> list[str]:
+    """Nothing takes effect above the block as of which its signer's certificate is revoked."""
+    if client.barred_from is None:
+        return []
+    signer, chain = client.key.signer, chain_of(world)
+    late = sorted(
+        height
+        for height, infos in chain.items()
+        if height > client.barred_from
+        for info in infos
+        if info.result.gas_used and signer in info.payload["signers"]
+    )
+    what = f"client {client.number}'s certificate was revoked at height {client.barred_from}"
+    return [f"validity: {what}, and took effect at heights {late}"] if late else []
 
 
 def exactly_once(world: World) -> list[str]:

@@ -32,6 +32,7 @@ def censorship(world: World) -> list[str]:
     return [
         f"censorship: client {client.number} waited {waited_ms} ms for its {operation.function}"
         for client in world.clients
+        if client.barred_from is None
         for operation in client.history
         if (waited_ms := _waited_ms(world, operation, from_ms)) > limit_ms
     ]

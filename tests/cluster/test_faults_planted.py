@@ -57,9 +57,12 @@ PLANTED = {
     "nothing persisted before PREPARE": library()["voter-dies-and-is-asked-again"],
     "votes in spite of amnesia": library()["voter-without-a-log-is-asked-again"],
     "snapshot chunks not verified": library()["forged-snapshot"],
+    "equivocation accepted": library()["voter-dies-and-is-asked-again"],
+    "certificate of q - 1 outcomes": library()["isolated-primary"],
+    "a revoked certificate counts": library()["a-client-revoked-in-mid-run"],
 }
 """By the mutant's name."""
-STALLED = {"one VIEW-CHANGE is followed"}
+STALLED = {"one VIEW-CHANGE is followed", "certificate of q - 1 outcomes"}
 """Bugs that no safety property sees: nothing wrong happens, but nothing happens at all."""
 TRIES = 3
 """A scenario leaves to the machine which of its moments come: it may take another run until a bug shows."""

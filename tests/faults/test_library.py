@@ -119,6 +119,7 @@ PLANTED = {
     "one VIEW-CHANGE is followed": ("storm-of-views", "no_view_change"),
     "the primary's clock believed": ("the-primarys-clock-leaps-into-tomorrow", "view_change"),
     "snapshot chunks not verified": ("lying-state-transfer", "error"),
+    "a revoked certificate counts": ("a-client-revoked-in-mid-run", "validity"),
     "client table not in the snapshot": ("lying-state-transfer", "error"),
     "the log cut before the certificate is durable": ("power-cuts-everywhere", "quiet"),
 }

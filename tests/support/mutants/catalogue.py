@@ -393,6 +393,14 @@ MUTANTS = (
         10,
     ),
     _one(
+        "a revoked certificate counts",
+        authentication,
+        "standing",
+        """get(f"governance/revoked/{user['serial']}") is not None""",
+        "False",
+        hunts.revoked_client,
+    ),
+    _one(
         "snapshot chunks not verified",
         snapshots,
         "check_chunk",

@@ -40,7 +40,7 @@ from sim import byzzfuzz, twins
 from sim.arena import CLOCK_START_MS, Arena, Member, has_executed, safety
 from sim.catalogue import plan_of
 from sim.chain import RECONFIGURE
-from sim.plan import decode_plan
+from sim.plan import Fault, Plan, decode_plan
 from sim.run import run_plan, run_seed
 from sim.wires import view_of
 
@@ -103,6 +103,11 @@ def stored(name: str) -> Hunt:
 
     hunt.__name__ = f"stored_{name}"
     return hunt
+
+
+def revoked_client(seed: int) -> list[str]:
+    """Operators revoke a client's certificate, and it goes on asking every node for more."""
+    return list(run_plan(Plan(seed, "revoked-client", faults=(Fault(800, "revoke", amount=1),))).faults)
 
 
 # ------------------------------------------------------------------------------------------- what they share

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from faults.observation import Cry
-from faults.real.checks import Remains, Took, violations
-from faults.real.records import Records, Stopwatch
+from faults.real.checks import IN_FLIGHT_BLOCKS_MAX, Remains, Took, violations
+from faults.real.records import Barred, Records, Stopwatch
 from faults.real.watch import Seen
 from faults.scenario import Fault, Scenario, Workload
 from ledger.blocks import Header, StoredBlock
@@ -143,6 +143,15 @@ def execute_otherwise(case: Case) -> None:
     case.records.cries.append(Cry(1, 0, "diverged", "a certificate contradicts our execution of block 2"))
 
 
+def go_on_though_revoked(case: Case) -> None:
+    case.records.barred[0] = Barred("s", 1)
+
+
+def serve_though_revoked(case: Case) -> None:
+    case.records.sent_away[2] = 1
+    case.records.latest[2] = seen(2 + IN_FLIGHT_BLOCKS_MAX)
+
+
 def end(case: Case) -> None:
     case.records.ended.append("error: node1 ended by itself with exit code 1: it said nothing")
 
@@ -158,6 +167,8 @@ def end(case: Case) -> None:
         (repeat, "exactly once"),
         (miscount, "exactly once"),
         (invent, "validity"),
+        (go_on_though_revoked, "validity"),
+        (serve_though_revoked, "membership"),
         (misread, "linearizable"),
         (rob, "money"),
         (tell_a_wrong_sum, "money"),
