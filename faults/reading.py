@@ -1,4 +1,4 @@
-"""Reading scenarios: TOML in, a ``Scenario`` out, or an error that names the file, the key and what is allowed."""
+"""Reading scenarios: TOML in, a ``Scenario`` out, or an error that names file, line and key, and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from faults.lines import line_of
 from faults.scenario import Scenario
 
 SUFFIX = ".toml"
 FILE_BYTES_MAX = 200_000
 _AT = re.compile(r" - at `(?:key in )?\$?(.*?)`$")
+_PATH = re.compile(r"([\w.\[\]-]+): ")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_TOML_LINE = re.compile(r"\(at line (\d+), ")
 
 
 class BadScenario(Exception):
-    """No scenario: the sentence names the file and the key."""
+    """No scenario: the sentence names the file, the line and the key."""
 
 
 def read_scenario(path: Path) -> Scenario:
@@ -38,9 +42,19 @@ def parse_scenario(text: str, source: str) -> Scenario:
     try:
         return msgspec.convert(tomllib.loads(text), Scenario)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadScenario(f"{source}: not TOML: {error}") from None
+        at = _TOML_LINE.search(str(error))
+        line = int(at[1]) if at else len(text.splitlines())
+        raise BadScenario(f"{source}:{line}: not TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise BadScenario(f"{source}: {_told(str(error))}") from None
+        told = _told(str(error))
+        found = line_of(text, _meant(told))
+        raise BadScenario(f"{source}{f':{found}' if found else ''}: {told}") from None
+
+
+def _meant(told: str) -> str:
+    """The path that a sentence is about: of a key that is unknown, its own."""
+    at, unknown = _PATH.match(told), _UNKNOWN.search(told)
+    return ".".join(part for part in (at[1] if at else "", unknown[1] if unknown else "") if part)
 
 
 def _told(message: str) -> str:

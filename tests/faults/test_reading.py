@@ -90,8 +90,36 @@ BAD = [
 def test_a_bad_file_is_told_the_key_and_what_is_allowed(text: str, said: str) -> None:
     with pytest.raises(BadScenario) as caught:
         parse_scenario(text, "bad.toml")
-    assert str(caught.value).startswith("bad.toml: ")
+    assert str(caught.value).startswith("bad.toml:")
     assert said in str(caught.value)
+
+
+LINES = [
+    ("name = ", 1),
+    ('name = "x"\ntitle = 3', 2),
+    (HEAD + "sceeds = [1]", 4),
+    (HEAD + "\n[topologie]\nnodes = 4", 5),
+    (HEAD + "[topology]\nobservers = 0\nnodes = 3", 6),
+    (HEAD + "[topology]\nbyzantine = [{ node = 9, behaviour = 'mute' }]", 4),
+    (HEAD + "[[topology.byzantine]]\nnode = 9\nbehaviour = 'mute'", 4),
+    (HEAD + "[[topology.byzantine]]\nnode = 1\nbehaviour = 'mute'\n[[topology.byzantine]]\nnod = 1", 8),
+    (HEAD + 'about = """\nnodes = 1\n[topology]\n"""\n[topology]\nnodes = 1', 9),
+    (HEAD + "[[timeline]]\nfault = 'join'\nat_ms = 1\n[[timeline]]\nfault = 'join'\nat_ms = 9000", 9),
+    (HEAD + "[[timeline]]\nfault = 'join'\nat_ms = 1\n[[timeline]]\nfault = 'crash'\nat_ms = 1", 7),
+    (HEAD + "[[timeline]]\nfault = 'join'\n[timeline.when]\nheigth = 1", 7),
+    (HEAD + "[expect]\noutcome = 'breaks'", 4),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), LINES)
+def test_a_bad_file_is_told_the_line(text: str, line: int) -> None:
+    with pytest.raises(BadScenario, match=rf"^bad\.toml:{line}: "):
+        parse_scenario(text, "bad.toml")
+
+
+def test_what_is_missing_has_no_line() -> None:
+    with pytest.raises(BadScenario, match=r"^bad\.toml: object missing required field `name`"):
+        parse_scenario("", "bad.toml")
 
 
 def test_a_file_that_is_not_there_or_is_no_scenario_by_its_size(tmp_path: Path) -> None:
