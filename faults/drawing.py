@@ -34,7 +34,7 @@ LASTING_MS = (100, 1_500)
 Drawer: TypeAlias = Callable[[random.Random, Topology], Fault]
 SIZES = (4, 4, 4, 5, 6, 7)
 LIAR, OBSERVER, BAD_WEATHER, BAD_DISKS, WRONG_CLOCKS, ROTATION, DAMAGE = 0.4, 0.15, 0.3, 0.2, 0.15, 0.15, 0.6
-BAD_SERVICES, REAL = 0.1, 0.5
+BAD_SERVICES, REAL, REVOKED = 0.1, 0.5, 0.1
 """How often there is such a thing; damage only where not as many lie as may. ``REAL``: of the faults, those that real
 nodes alone know."""
 FAULTS_MAX = 5
@@ -53,16 +53,19 @@ def draw(seed: int, *, real: bool = False) -> Scenario:
     timeline = [_draw_fault(chance, topology, real) for _ in range(chance.randint(0, FAULTS_MAX))]
     if spare and chance.random() < DAMAGE:
         timeline += [_damage(chance, node) for node in chance.sample(honest, chance.randint(1, spare))]
+    workload = Workload(
+        kind=chance.choice(["mixed", "mixed", "registers", "counter", "reads", "bank", "market-day"]),
+        clients=chance.randint(1, 5),
+        operations=chance.randint(4, 10),
+    )
+    if chance.random() < REVOKED:
+        timeline.append(_revoke(chance, topology, workload))
     return Scenario(
         name=f"drawn-{seed}",
         title="Drawn by chance",
         covers=(21,),
         topology=topology,
-        workload=Workload(
-            kind=chance.choice(["mixed", "mixed", "registers", "counter", "reads", "bank", "market-day"]),
-            clients=chance.randint(1, 5),
-            operations=chance.randint(4, 10),
-        ),
+        workload=workload,
         faults_end_ms=END_MS,
         timeline=tuple(timeline),
         seeds=(seed,),
@@ -181,6 +184,13 @@ def _bad_requests(chance: random.Random, topology: Topology) -> Fault:
 
 def _resubmit(chance: random.Random, topology: Topology) -> Fault:
     return Fault(fault="resubmit", at_ms=_at(chance))
+
+
+def _revoke(chance: random.Random, topology: Topology, workload: Workload) -> Fault:
+    """A client's certificate, or a validator's, which votes on."""
+    if workload.clients > 1 and workload.kind != "market-day":
+        return Fault(fault="revoke", at_ms=_at(chance), client=chance.randrange(1, workload.clients))
+    return Fault(fault="revoke", at_ms=_at(chance), nodes=(chance.randrange(topology.nodes),))
 
 
 def _damage(chance: random.Random, node: int) -> Fault:

@@ -16,7 +16,7 @@ _LONG = ('"""', "'''")
 
 
 def line_of(text: str, path: str) -> int | None:
-    """The line of a path like ``timeline[2].when.height``, or of the nearest thing round it; None if nothing is near."""
+    """The line of a path like ``timeline[2].when.height``, or of the nearest thing round it; None if nothing is."""
     places = dict(_places(text))
     below = [line for place, line in places.items() if place.startswith((f"{path}.", f"{path}["))]
     while path and path not in places:

@@ -145,7 +145,7 @@ def test_a_certificate_revoked_around_a_view_change_ends_at_one_height_everywher
 
 
 def _revoke(world: World, revoker: SimClient, victim: SimClient) -> None:
-    signer = victim._key.signer
+    signer = victim.key.signer
     entry = world.nodes[3].ledger.reader().get(f"registry/user/{signer}")
     assert entry is not None
     serial = decode_value(entry.value)["serial"]
@@ -159,7 +159,7 @@ def _codes(node: SimNode, client: SimClient, first: int, last: int) -> list[str]
         for height in range(max(first, node.ledger.first_height), last + 1)
         for info in node.ledger.transactions_of(height)
     ]
-    return [info.result.code for info in infos if info.signers == (client._key.signer,)]
+    return [info.result.code for info in infos if info.signers == (client.key.signer,)]
 
 
 @pytest.mark.row(17)

@@ -41,7 +41,8 @@ TURN_S = 0.05
 QUICK = Tuning(block_idle_ms_max=300)
 DOZEN = (
     "a-certificate-ends-in-mid-run", "a-fifth-validator-joins-as-the-primary-dies", "a-market-day-through-crashes",
-    "a-revoked-observer-is-sent-away", "a-revoked-validator-is-replaced", "bad-weather", "bytes-damaged-on-the-way", "clients-bad-requests", "clogged-links", "couchdb-hangs-and-no-broker",
+    "a-revoked-observer-is-sent-away", "a-revoked-validator-is-replaced", "bad-weather", "bytes-damaged-on-the-way",
+    "clients-bad-requests", "clogged-links", "couchdb-hangs-and-no-broker",
     "drifting-clocks", "equivocating-primary", "few-files-and-little-memory", "flapping-partition",
     "half-open-connections", "isolated-primary", "money-through-crashes", "narrow-and-long-pipes",
     "no-couchdb-and-a-broker-that-hangs", "operators-hand-the-lead-over", "power-cut-at-a-checkpoint",
