@@ -97,7 +97,7 @@ def test_an_ask_is_ended_as_full_once_its_meter_has_all_its_trades(
     order, _ = market.order("ask", "sol", 100, PRICE)
     outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
     outcome.change(ORDER, status="full")
-    outcome.call = replace(outcome.call, signers=("sun",), function="place_order")
+    outcome.call = replace(outcome.call, signers=("sun",), function="match")
     market.chain.put(f"settlement/count/m-sol/{market.interval:010d}", count)
     assert outcome.verdict() == verdict
 
@@ -110,7 +110,7 @@ def test_an_ask_is_barred_if_its_owner_or_its_meter_may_not_trade(
     order, _ = market.order("ask", "sol", 100, PRICE)
     outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
     outcome.change(ORDER, status=status)
-    outcome.call = replace(outcome.call, signers=("sun",), function="place_order")
+    outcome.call = replace(outcome.call, signers=("sun",), function="match")
     market.chain.put(who, {**market.get(who), "suspended": True})
     assert outcome.verdict() == verdict
 
