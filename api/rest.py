@@ -89,6 +89,8 @@ def _add_calls(app: web.Application, calls: Routes, callers: Callers) -> None:
             served.append((path, method.verb, calls.respond_to(method)))
     for path, group in groupby(sorted(served, key=lambda each: (each[0].count("{"), each[0])), lambda each: each[0]):
         responders = {verb: respond for _, verb, respond in group}
+        if "GET" in responders:  # the same without its body, as whoever only looks whether it answers asks
+            responders["HEAD"] = responders["GET"]
         for verb, respond in responders.items():
             app.router.add_route(verb, path, respond, expect_handler=expected)
         app.router.add_route("*", path, _only(responders), expect_handler=expected)
