@@ -12,6 +12,8 @@ from pbft.messages import ExecutionCertificate, Statement
 
 STATE, TREE, BLOCK, CERTIFICATE, TRANSACTION = b"s/", b"t/", b"b/", b"c/", b"x/"
 """Entries by key, branches by path; places, certificates by height; (height, index) by transaction."""
+STATE_END = b"s0"
+"""Behind every entry."""
 HASH = b"k/"
 """Heights by the hash of the block's header."""
 BOUNDARY, UNDO, HISTORY = b"e/", b"u/", b"v/"

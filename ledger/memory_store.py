@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from itertools import islice
 from weakref import WeakSet
 
+from ledger.near import Near, fitting, near_before
+
 UNSYNCED_BATCHES_MAX = 64
 """Batches that a crash may lose; older ones have reached the disk by themselves."""
 INSORT_MAX = 64
@@ -56,6 +58,11 @@ class MemoryStore:
                 break
             rows.append((key, pairs[key]))
         return rows
+
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        first, behind = bisect_left(self._keys, low), bisect_left(self._keys, high)
+        places = range(behind - 1, first - 1, -1) if down else range(first, behind)
+        return fitting(((self._keys[at], self._pairs[self._keys[at]]) for at in places), limit, bytes_max)
 
     def write(self, batch: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
         pairs = self._pairs
@@ -128,3 +135,7 @@ class MemorySnapshot:
         rows = [pair for pair in self._store.scan(prefix, after, limit + len(own)) if pair[0] not in own]
         rows.extend((key, old) for key, old in own.items() if old is not None)
         return sorted(rows)[:limit]
+
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        replaced = self._store.replaced_since(self.version)
+        return near_before(self._store, replaced, low, high, down, limit, bytes_max)

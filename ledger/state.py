@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -36,6 +36,19 @@ class StateReader(Protocol):
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         """Up to ``limit`` entries whose keys start with ``prefix`` and are greater than ``after``, ascending."""
+
+
+Span: TypeAlias = "tuple[list[tuple[str, Entry]], str | None]"
+"""Entries, and the key at which they end: up to there are no others, and it is not among them. None: no end."""
+
+
+@runtime_checkable
+class CommittedReader(StateReader, Protocol):
+    """Committed state, of which pages go to a contract worker."""
+
+    def near(self, low: str, high: str | None, down: bool, limit: int, bytes_max: int) -> Span:
+        """Entries from ``low`` up to, not including, ``high`` (None: no end): from the first on, ascending, or ``down``
+        from the last, up to ``limit`` of them and about ``bytes_max`` of values in all."""
 
 
 Version: TypeAlias = tuple[int, int]
@@ -309,6 +322,18 @@ class MemoryState:
                 break
             rows.append((key, self.entries[key]))
         return rows
+
+    def near(self, low: str, high: str | None, down: bool, limit: int, bytes_max: int) -> Span:
+        keys = self._keys = sorted(self.entries) if self._keys is None else self._keys
+        first, behind = bisect_left(keys, low), len(keys) if high is None else bisect_left(keys, high)
+        rows: list[tuple[str, Entry]] = []
+        for at in range(behind - 1, first - 1, -1) if down else range(first, behind):
+            entry = self.entries[keys[at]]
+            bytes_max -= len(entry.value)
+            if len(rows) == limit or bytes_max < 0:
+                return rows, keys[at]
+            rows.append((keys[at], entry))
+        return rows, None
 
     def apply(self, changes: Mapping[str, Entry | None]) -> None:
         for key, entry in changes.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ledger.chain import ChainCorrupt
+from ledger.near import Near, NearReader, fitting
 
 rocksdict: Any
 try:
@@ -25,7 +26,7 @@ WRITE_BUFFER_BYTES = 32 << 20
 OPEN_TRIES = 3
 
 
-class Snapshot(Protocol):
+class Snapshot(NearReader, Protocol):
     """The store as it was at one moment."""
 
     def get(self, key: bytes) -> bytes | None: ...
@@ -93,6 +94,31 @@ def _rocks_scan(cursor: Any, prefix: bytes, after: bytes, limit: int) -> list[tu
     return rows
 
 
+def _rocks_near(cursor: Any, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+    """At most one value is read that is not told."""
+    if down:
+        cursor.seek_for_prev(high)
+        if cursor.valid() and cursor.key() == high:
+            cursor.prev()
+    else:
+        cursor.seek(low)
+    further = cursor.prev if down else cursor.next
+    rows: list[tuple[bytes, bytes]] = []
+    while cursor.valid():
+        key: bytes = cursor.key()
+        if key < low if down else key >= high:
+            break
+        if len(rows) == limit:
+            return rows, key
+        value = cursor.value()
+        bytes_max -= len(value)
+        if bytes_max < 0:
+            return rows, key
+        rows.append((key, value))
+        further()
+    return rows, None
+
+
 class _RocksSnapshot:
     """One cursor, which stays at the state of the moment it was made. (The binding's own snapshots do not: their
     cursors see later writes.) A lock shares it between threads."""
@@ -112,6 +138,10 @@ class _RocksSnapshot:
     def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         with self._lock:
             return _rocks_scan(self._cursor, prefix, after, limit)
+
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        with self._lock:
+            return _rocks_near(self._cursor, low, high, down, limit, bytes_max)
 
 
 class RocksStore:
@@ -134,6 +164,9 @@ class RocksStore:
 
     def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return _rocks_scan(self._handle.iter(), prefix, after, limit)
+
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        return _rocks_near(self._handle.iter(), low, high, down, limit, bytes_max)
 
     def write(self, batch: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
         changes = rocksdict.WriteBatch(raw_mode=True)
@@ -170,6 +203,10 @@ class SqliteStore:
         with self._lock:
             return list(_sqlite_scan(self._connection, prefix, after, limit))
 
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        with self._lock:
+            return _sqlite_near(self._connection, low, high, down, limit, bytes_max)
+
     def write(self, batch: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
         gone = [(key,) for key, value in batch.items() if value is None]
         rows = [(key, value) for key, value in batch.items() if value is not None]
@@ -203,6 +240,10 @@ class _SqliteSnapshot:
         with self._lock:
             return list(_sqlite_scan(self._connection, prefix, after, limit))
 
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        with self._lock:
+            return _sqlite_near(self._connection, low, high, down, limit, bytes_max)
+
     def __del__(self) -> None:
         self._connection.close()
 
@@ -228,3 +269,13 @@ def _sqlite_scan(
         if not key.startswith(prefix):
             return
         yield key, value
+
+
+def _sqlite_near(
+    connection: sqlite3.Connection, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int
+) -> Near:
+    order = "DESC" if down else "ASC"
+    rows = connection.execute(
+        f"SELECT key, value FROM pairs WHERE key >= ? AND key < ? ORDER BY key {order} LIMIT ?", (low, high, limit + 1)
+    )
+    return fitting(rows, limit, bytes_max)

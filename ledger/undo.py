@@ -29,6 +29,7 @@ from ledger.layout import (
     read_head,
     read_undo,
 )
+from ledger.near import Near, near_before
 from ledger.storage import Storage, chain_name, check_stamp, generation_of, state_name
 from ledger.store import CommitStore, Snapshot
 from pbft.messages import ExecutionCertificate
@@ -93,6 +94,9 @@ class Rewound:
             if found or end is None:
                 return sorted(found.items())[:limit]
             after = end
+
+    def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
+        return near_before(self._source, self._replaced, low, high, down, limit, bytes_max)
 
     def _between(self, prefix: bytes, after: bytes, end: bytes | None) -> Iterator[bytes]:
         """Replaced keys with this prefix behind ``after``, up to ``end``."""

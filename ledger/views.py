@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ledger.layout import STATE, read_entry
-from ledger.state import Entry
+from ledger.layout import STATE, STATE_END, read_entry
+from ledger.state import Entry, Span
 from ledger.store import Snapshot
 
 PINNED_PREFIX = "governance/contract/"
@@ -32,6 +32,12 @@ class StateView:
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         rows = self._source.scan(STATE + prefix.encode(), STATE + after.encode(), limit)
         return [(key[len(STATE) :].decode(), read_entry(record)) for key, record in rows]
+
+    def near(self, low: str, high: str | None, down: bool, limit: int, bytes_max: int) -> Span:
+        end = STATE_END if high is None else STATE + high.encode()
+        rows, stop = self._source.near(STATE + low.encode(), end, down, limit, bytes_max)
+        entries = [(key[len(STATE) :].decode(), read_entry(record)) for key, record in rows]
+        return entries, None if stop is None else stop[len(STATE) :].decode()
 
 
 def pinned(source: Snapshot) -> dict[str, Entry]:

@@ -17,10 +17,10 @@ from contracts.host import SCAN_ROWS_MAX
 from contracts.machine import PythonMachine
 from contracts.sandbox.plan import Plan, planned
 from contracts.sandbox.process import Process, WorkerFailed
-from contracts.sandbox.protocol import Outcome, Outcomes, Page, Run
+from contracts.sandbox.protocol import ROW_BYTES_MAX, Miss, Outcome, Outcomes, Page, Run, places
 from contracts.session import EVENTS_MAX, VALUE_BYTES_MAX
 from ledger.execution import BatchMachine, Call, CallResult, EntryPoint, Event, Step
-from ledger.state import MemoryState, Overlay, RangeRead, StateReader, TransactionView
+from ledger.state import CommittedReader, MemoryState, Overlay, RangeRead, Span, StateReader, TransactionView
 from ledger.values import ValueInvalid, canonical_value
 
 ATTEMPTS_MAX = 3
@@ -34,10 +34,8 @@ GAS_PER_READ_MIN, GAS_PER_ROW_MIN = 25, 5
 """What a read or a range query costs a call at least, and a row that a query answers with: a scan that passes one
 deleted row may ask for a whole page to find one more."""
 UNPAID_READS_MAX, UNPAID_ROWS_MAX = 64, 128
-"""What a call may have read that it had no gas for."""
-PAGE_ROWS_MAX = 64
-PAGE_BYTES_MAX = 65_536
-"""A page ends with the entry that passes it."""
+"""What a call may have read that it had no gas for. A page that a worker asks for tells it one row at least, or that a
+read finds none."""
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -123,7 +121,7 @@ class Post:
         calls += [planned(step.call, step.before) for step in steps[1:]]
         run = Run(not again and not folds, keep, add, folds, call.height, call.block_time_ms, calls)
         seconds_max = self._answer_s_max + sum(step.call.gas_limit for step in steps) / GAS_PER_S_MIN
-        self._parts = self._process.ask(run, lambda key: page_of(plan.base, key), seconds_max)
+        self._parts = self._process.ask(run, Pages(plan.base, [step.call.gas_limit for step in steps]), seconds_max)
         plan.begin(steps)
         self._held, self._folds = plan, False
         self._hear()
@@ -196,19 +194,53 @@ def _is_bounded(view: TransactionView, gas: int) -> bool:
     return len(view.reads) + len(view.ranges) <= asked_max and all(r.limit <= SCAN_ROWS_MAX for r in view.ranges)
 
 
-def page_of(base: StateReader, key: str) -> Page:
-    """The state from a key on."""
-    entry = base.get(key)
-    rows = base.scan("", key, PAGE_ROWS_MAX)
-    whole = len(rows) < PAGE_ROWS_MAX
-    if entry is not None:
-        rows = [(key, entry), *rows]
-    size = 0
-    for at, (_, each) in enumerate(rows, start=1):
-        size += len(each.value)
-        if size >= PAGE_BYTES_MAX and at < len(rows):
-            return Page(rows[:at], False)
-    return Page(rows, whole)
+class Pages:
+    """What a worker misses while it runs calls with so much gas, and no more of it than they can pay: it would ask for
+    ever otherwise."""
+
+    def __init__(self, base: CommittedReader, gas_limits: Sequence[int]) -> None:
+        self._base = base
+        self._left = sum([UNPAID_READS_MAX + UNPAID_ROWS_MAX + gas // GAS_PER_ROW_MIN for gas in gas_limits])
+
+    def __call__(self, miss: Miss) -> Page:
+        self._left -= 1
+        if self._left < 0:
+            raise WorkerFailed("it asked for more of the state than its calls can pay")
+        return page_of(self._base, miss)
+
+
+def page_of(base: CommittedReader, miss: Miss) -> Page:
+    """What is round a key, and which keys are not there: as many rows above as below, and more where the others end."""
+    key, behind = miss.key, miss.key + "\0"
+    low, high = min(miss.low, key), None if miss.high is None else max(miss.high, behind)
+    entry, left = base.get(key), miss.rows
+    half = left if low == key else left // 2
+    above, end = _near(base, behind, high, False, half)
+    left -= places(above)
+    below, start = _near(base, low, key, True, left)
+    left -= places(below)
+    if left > 0 and end is not None and len(above) == half:
+        further, end = _near(base, end, high, False, left)
+        above += further
+    own = [] if entry is None else [(key, entry)]
+    return Page(low if start is None else start + "\0", high if end is None else end, [*reversed(below), *own, *above])
+
+
+def _near(base: CommittedReader, low: str, high: str | None, down: bool, rows_max: int) -> Span:
+    """The next rows on one side, none of which takes more than half of a page."""
+    return ([], None) if low == high else base.near(low, high, down, rows_max, rows_max * ROW_BYTES_MAX // 2)
+
+
+def alone(reader: StateReader) -> Plan:
+    """A call that was not foreseen: on committed state, or on a block that began without the machine's knowledge."""
+    if isinstance(reader, Overlay):
+        return Plan(committed(reader.base), reader.writes, ())
+    return Plan(committed(reader), [], ())
+
+
+def committed(reader: StateReader) -> CommittedReader:
+    assert isinstance(reader, CommittedReader), "what is below a block is what is committed"
+    return reader
 
 
 class WorkerMachine(BatchMachine):
@@ -241,7 +273,7 @@ class WorkerMachine(BatchMachine):
 
     def foresee(self, overlay: Overlay, steps: Sequence[Step]) -> None:
         self._foreseen = overlay
-        self._blocks.begin(Plan(overlay.base, overlay.writes, steps))
+        self._blocks.begin(Plan(committed(overlay.base), overlay.writes, steps))
 
     def committed(self, base: StateReader) -> None:
         self._blocks.committed(base)
@@ -249,10 +281,10 @@ class WorkerMachine(BatchMachine):
     def run(self, call: Call, view: TransactionView) -> CallResult:
         if call.kind == "view":
             with self._viewing:
-                self._views.begin(Plan(view.base, [], ()))
+                self._views.begin(alone(view.base))
                 return self._views.result(call, view)
         if view.base is not self._foreseen:
-            self._blocks.begin(Plan(view.base, [], ()))
+            self._blocks.begin(alone(view.base))
         return self._blocks.result(call, view)
 
     def close(self) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from contracts.sandbox.protocol import Outcome, PlannedCall
 from ledger.execution import OK, Call, Step
-from ledger.state import StateReader, Write
+from ledger.state import CommittedReader, Write
 
 
 class Plan:
     """A call sees ``base`` and, on top of it, ``writes``, which grow while the block executes."""
 
-    def __init__(self, base: StateReader, writes: list[Write], steps: Sequence[Step]) -> None:
+    def __init__(self, base: CommittedReader, writes: list[Write], steps: Sequence[Step]) -> None:
         self.base, self.writes = base, writes
         self._steps = steps
         self._calls_max = max(1, len(steps))

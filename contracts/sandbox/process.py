@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -29,6 +30,9 @@ from contracts.sandbox.protocol import (
 
 START_S_MAX = 30.0
 """A start takes about a fifth of a second on a calm machine."""
+PAGE_S_MAX = 0.01
+"""Waited for a worker in all, for each page of state that it got: some hundred times what it takes."""
+READ_BYTES = 1 << 16
 LEAST_S = 0.001
 """Waited when a time has run out: a timeout of 0 would mean something else."""
 MEMORY_BYTES_MAX = 1 << 30
@@ -38,6 +42,8 @@ BOOT = (
     "from contracts.sandbox.worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
+Given = TypeVar("Given")
+Got = TypeVar("Got")
 Wrap = Callable[[Sequence[str]], Sequence[str]]
 """What to start instead of a command, to the same effect."""
 
@@ -53,11 +59,33 @@ def command(descriptor: int, memory_bytes_max: int) -> list[str]:
     return [sys.executable, *options, "-c", BOOT, json.dumps(places), str(descriptor), str(memory_bytes_max)]
 
 
+class Patience:
+    """How long a worker is waited for."""
+
+    def __init__(self, silence_s_max: float) -> None:
+        """So long until it says something, and so long in all."""
+        self._silence_s_max = self._left_s = silence_s_max
+
+    @property
+    def next_s(self) -> float:
+        """The timeout of what is waited for next."""
+        return max(LEAST_S, min(self._silence_s_max, self._left_s))
+
+    def spend(self, seconds: float) -> None:
+        self._left_s -= seconds
+
+    def grow(self, seconds: float) -> None:
+        """It may take so much longer in all."""
+        self._left_s += seconds
+
+
 class Process:
     """Starting it blocks until the worker is ready, or raises ``WorkerFailed``."""
 
     def __init__(self, wrap: Wrap = list, memory_bytes_max: int = MEMORY_BYTES_MAX) -> None:
         self._socket, theirs = socket.socketpair()
+        self._read = bytearray()
+        """What came and was not asked for yet."""
         try:
             self._popen = subprocess.Popen(
                 wrap(command(theirs.fileno(), memory_bytes_max)),
@@ -73,7 +101,7 @@ class Process:
         finally:
             theirs.close()
         try:
-            hello = self._receive(time.monotonic() + START_S_MAX)
+            hello = self._receive(Patience(START_S_MAX))
             if not isinstance(hello, Hello):
                 raise WorkerFailed("it did not begin with a greeting")
         except BaseException:
@@ -85,19 +113,21 @@ class Process:
     def pid(self) -> int:
         return self._popen.pid
 
-    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+    def ask(self, run: Run, page: Callable[[Miss], Page], seconds_max: float) -> Iterator[Outcomes]:
         """Outcomes, part by part as the worker comes to them, which goes on meanwhile; one for each call in all. To be
         heard to the end before it is asked again. ``page`` says what the worker misses.
 
-        ``WorkerFailed`` if they are not there in time.
+        ``WorkerFailed`` if it says nothing for so long, or so long in all beside ``PAGE_S_MAX`` a page. What the node
+        takes, to find a page or to look at a part, does not count.
         """
-        until = time.monotonic() + seconds_max
-        self._send(run, until)
+        patience = Patience(seconds_max)
+        self._send(run, patience)
         left = len(run.calls)
         while left:
-            answer = self._receive(until)
+            answer = self._receive(patience)
             if isinstance(answer, Miss):
-                self._send(page(answer.key), until)
+                patience.grow(PAGE_S_MAX)
+                self._send(page(answer), patience)
             elif isinstance(answer, Fault):
                 raise WorkerFailed(answer.reason)
             elif isinstance(answer, Outcomes) and 0 < len(answer.outcomes) <= left:
@@ -114,40 +144,43 @@ class Process:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _send(self, message: Run | Page, until: float) -> None:
-        data = frame(message)
-        try:
-            self._socket.settimeout(max(LEAST_S, until - time.monotonic()))
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise WorkerFailed("it took nothing in time") from None
-        except OSError as error:
-            raise WorkerFailed(self._death(str(error))) from None
+    def _send(self, message: Run | Page, patience: Patience) -> None:
+        left = memoryview(frame(message))
+        while left:
+            left = left[self._waiting(patience, self._socket.send, left, "it took nothing in time") :]
 
-    def _receive(self, until: float) -> Answer:
-        size = int.from_bytes(self._exactly(HEADER_BYTES, until), "big")
+    def _receive(self, patience: Patience) -> Answer:
+        size = int.from_bytes(self._exactly(HEADER_BYTES, patience), "big")
         if size > ANSWER_BYTES_MAX:
             raise WorkerFailed(f"a frame of {size} bytes")
         try:
-            return decode_answer(self._exactly(size, until))
+            return decode_answer(self._exactly(size, patience))
         except (msgspec.MsgspecError, ValueError) as error:
             raise WorkerFailed(f"no answer: {error}") from None
 
-    def _exactly(self, size: int, until: float) -> bytearray:
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
-            try:
-                self._socket.settimeout(max(LEAST_S, until - time.monotonic()))
-                taken = self._socket.recv_into(view)
-            except TimeoutError:
-                raise WorkerFailed("it did not answer in time") from None
-            except OSError as error:
-                raise WorkerFailed(self._death(str(error))) from None
-            if not taken:
+    def _exactly(self, size: int, patience: Patience) -> bytearray:
+        data = self._read
+        while len(data) < size:
+            part = self._waiting(patience, self._socket.recv, READ_BYTES, "it did not answer in time")
+            if not part:
                 raise WorkerFailed(self._death("it closed its socket"))
-            view = view[taken:]
+            data += part
+        self._read = data[size:]
+        del data[size:]
         return data
+
+    def _waiting(self, patience: Patience, do: Callable[[Given], Got], given: Given, otherwise: str) -> Got:
+        """What the socket does as soon as it can."""
+        began = time.monotonic()
+        try:
+            self._socket.settimeout(patience.next_s)
+            got = do(given)
+        except TimeoutError:
+            raise WorkerFailed(otherwise) from None
+        except OSError as error:
+            raise WorkerFailed(self._death(str(error))) from None
+        patience.spend(time.monotonic() - began)
+        return got
 
     def _death(self, otherwise: str) -> str:
         """How it ended, if it is ending."""

@@ -2,14 +2,14 @@
 
 The node sends a ``Run`` with all of a block's calls. The worker answers with an outcome for each, in parts
 (``Outcomes``), so that the node looks at the first ones while the worker runs the next; in between it may send any
-number of ``Miss``, each answered by a ``Page`` of the state from the missed key on, which it keeps.
+number of ``Miss``, each answered by a ``Page`` of the state round the missed key, which it keeps.
 Decoding checks shapes and types; what the values mean is checked by who receives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,9 @@ PART_GAS_MAX = 2_000_000
 """Declared, of a part's calls, unless it is one: so a part is bounded by what a call's gas can read and write."""
 FRAME_BYTES_MAX = 1 << 28
 """Of what the node sends: far above a block's writes."""
+PAGE_ROWS_MAX = 64
+ROW_BYTES_MAX = 1_024
+"""A page has no more rows beside the missed key's own; a longer value takes the places of several."""
 ANSWER_BYTES_MAX = 1 << 25
 """Of what the worker sends, which the node decodes before it can look at it. A unit of gas pays for 7 bytes at most:
 reads of what is not there, under the longest keys. A longer frame ends the conversation."""
@@ -58,10 +61,12 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """The entries from the missed key on, ascending. ``whole``: there are none behind them."""
+    """All entries from ``low`` up to, not including, ``high`` (None: no end), ascending; the missed key is among these
+    keys, present or not."""
 
+    low: str
+    high: str | None
     rows: list[tuple[str, Entry]]
-    whole: bool
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -73,9 +78,13 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Miss(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """The state from this key on is not known here."""
+    """The state at this key is not known here, nor anything from ``low``, which may be the key, up to, not including,
+    ``high`` (None: no end). ``rows``: so many are of use."""
 
     key: str
+    low: str
+    high: str | None
+    rows: Annotated[int, msgspec.Meta(ge=0, le=PAGE_ROWS_MAX)]
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -112,6 +121,11 @@ encode = msgspec.msgpack.Encoder().encode
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 decode_question, decode_answer = _questions.decode, _answers.decode
+
+
+def places(rows: list[tuple[str, Entry]]) -> int:
+    """Of how many rows of a page these take the places."""
+    return sum([1 + len(entry.value) // ROW_BYTES_MAX for _, entry in rows])
 
 
 def parts_of(gas_limits: Iterable[int]) -> Iterator[int]:

@@ -48,7 +48,7 @@ from ledger.state import Entry, MemoryState, Overlay, TransactionView
 from ledger.values import Value, encode_plain, encode_value
 
 GC_THRESHOLD = 50_000
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 16
 SOURCE = """@export("*")
 def run(x: int):
     put("k", [x])
@@ -63,6 +63,8 @@ class Wire:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._read = bytearray()
+        """What came and was not asked for yet."""
 
     def send(self, message: Answer) -> None:
         left = memoryview(frame(message, ANSWER_BYTES_MAX))
@@ -76,15 +78,16 @@ class Wire:
             raise EOFError
         return decode_question(self._exactly(size))
 
-    def _exactly(self, size: int) -> bytes:
-        parts: list[bytes] = []
-        while size:
-            part = os.read(self._descriptor, min(size, READ_BYTES))
+    def _exactly(self, size: int) -> bytearray:
+        data = self._read
+        while len(data) < size:
+            part = os.read(self._descriptor, READ_BYTES)
             if not part:
                 raise EOFError
-            parts.append(part)
-            size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            data += part
+        self._read = data[size:]
+        del data[size:]
+        return data
 
 
 class Worker:
@@ -107,11 +110,11 @@ class Worker:
                 outcomes = [self._run(call, question.time_ms) for call in islice(calls, count)]
                 self._wire.send(Outcomes(outcomes, time.process_time()))
 
-    def _fetch(self, key: str) -> tuple[list[tuple[str, Entry]], bool]:
-        self._wire.send(Miss(key))
+    def _fetch(self, miss: Miss) -> Page:
+        self._wire.send(miss)
         page = self._wire.receive()
         assert isinstance(page, Page), "a miss is answered by a page"
-        return page.rows, page.whole
+        return page
 
     def _align(self, run: Run) -> None:
         """Have the same state and the same writes of this block as the node has."""

@@ -17,7 +17,7 @@ from bench.blocks import Recording, record
 from contracts.machine import PythonMachine
 from contracts.sandbox.machine import ATTEMPTS_MAX, SandboxFailed, WorkerMachine
 from contracts.sandbox.process import Process, WorkerFailed
-from contracts.sandbox.protocol import PART_CALLS, Outcome, Outcomes, Page, Run
+from contracts.sandbox.protocol import PART_CALLS, Miss, Outcome, Outcomes, Page, Run
 from contracts.testing import Chain
 from contracts.validation import MarketValidator
 from ledger.execution import BlockExecutor, Call
@@ -100,11 +100,11 @@ def test_a_worker_that_dies_in_the_middle_of_a_block_too(
 
     page_of, asked = sandbox.page_of, []
 
-    def killing(base: Any, key: str) -> Page:
-        asked.append(key)
+    def killing(base: Any, miss: Miss) -> Page:
+        asked.append(miss)
         if len(asked) == 3:
             os.kill(workers.all[-1].pid, signal.SIGKILL)
-        return page_of(base, key)
+        return page_of(base, miss)
 
     monkeypatch.setattr(sandbox, "page_of", killing)
     replayed(recording, machine)
@@ -116,7 +116,7 @@ class Mortal(Process):
 
     dies = False
 
-    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+    def ask(self, run: Run, page: Callable[[Miss], Page], seconds_max: float) -> Iterator[Outcomes]:
         for told in super().ask(run, page, seconds_max):
             yield told
             if self.dies and len(told.outcomes) < len(run.calls):
@@ -214,7 +214,7 @@ class Liar(Process):
 
     lie: Callable[[Outcome], Outcome] | None = None
 
-    def ask(self, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+    def ask(self, run: Run, page: Callable[[Miss], Page], seconds_max: float) -> Iterator[Outcomes]:
         for number, told in enumerate(super().ask(run, page, seconds_max)):
             if self.lie is None or number:
                 yield told

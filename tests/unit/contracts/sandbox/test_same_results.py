@@ -16,13 +16,13 @@ from contracts.machine import PythonMachine
 from contracts.sandbox import machine as sandbox
 from contracts.sandbox.machine import WorkerMachine
 from contracts.sandbox.process import Process
-from contracts.sandbox.protocol import PART_CALLS, Outcomes, Page, Run
+from contracts.sandbox.protocol import PART_CALLS, Miss, Outcomes, Page, Run
 from contracts.validation import MarketValidator
 from ledger import execution
 from ledger.envelope import Envelope
 from ledger.execution import BlockExecutor, Call, CallResult, Executed, Machine
 from ledger.ledger import Ledger
-from ledger.state import Entry, MemoryState, StateReader, TransactionView
+from ledger.state import CommittedReader, Entry, MemoryState, TransactionView
 from ledger.values import Value, decode_value, encode_value
 
 HERE = PythonMachine()
@@ -140,7 +140,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     ask = Process.ask
 
-    def counted(self: Process, run: Run, page: Callable[[str], Page], seconds_max: float) -> Iterator[Outcomes]:
+    def counted(self: Process, run: Run, page: Callable[[Miss], Page], seconds_max: float) -> Iterator[Outcomes]:
         found.append(len(run.calls))
         return ask(self, run, page, seconds_max)
 
@@ -164,12 +164,12 @@ def test_a_block_is_one_message_and_warm_blocks_ask_for_no_state(
     there: WorkerMachine, asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = record(8, 25)
-    pages: list[str] = []
+    pages: list[Miss] = []
     page_of = sandbox.page_of
 
-    def noted(base: StateReader, key: str) -> Page:
-        pages.append(key)
-        return page_of(base, key)
+    def noted(base: CommittedReader, miss: Miss) -> Page:
+        pages.append(miss)
+        return page_of(base, miss)
 
     monkeypatch.setattr(sandbox, "page_of", noted)
     missed = []
