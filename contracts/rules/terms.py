@@ -80,7 +80,7 @@ def _stands_for_all_its_keys(order: Value, changes: Changes) -> bool:
     owner = order["owner"]
     policy = changes.current(POLICIES + owner)
     keys = [] if policy is None else [key for key in policy["keys"] if key != owner]
-    return bool(order.get("names", [owner]) == [owner, *keys])
+    return bool(order.get("names") == ([owner, *keys] if keys else None))
 
 
 def _product_of(offer: Value, changes: Changes) -> str:
