@@ -9,44 +9,32 @@ has a network of its own, which ends with it: who comes back under full load tak
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
-from bench.flood import LEAD_S, WARM_UP_S, inadmissible, ratio, useless_requests, window
+from bench.fault import SLOW_MS, Fault
+from bench.flood import LEAD_S, WARM_UP_S, ratio, window
 from bench.flooders import ClientFlood, Flooded, PeerFlood, flood
 from bench.ground import network
+from bench.lab import fetching_replica, order_links, primary, strangers, timed
 from bench.limit import cores, measure_signatures
-from bench.load import LoadResult
+from bench.load import LoadResult, load
 from bench.machine import machine_figures
 from bench.office import admit_clients
 from bench.options import BenchError, BenchOptions, Say
-from bench.run import load
-from ca.keys import SigningKey
 from cluster import Cluster, ContractSet
-from ledger.genesis import load_genesis
-from sdk.client import EXPIRY_BLOCKS, AsyncClient
-from sdk.process import socket_path
-from sdk.transports import connect
 
 NODES = 4
 HOSTS = ("node2", "node3")
 """Whose clients the honest ones are: neither the first primary nor whoever floods."""
 FLOODER = "node4"
-SLOW_MS = 1_000
-"""By which everything of a slow primary is late: half of what a request may wait before anybody complains."""
-STRANGE = 1_000
-"""Requests of somebody whom nobody knows, which a flooding client sends again and again."""
 REST_S = 4.0
 """After an attack, before the next calm window."""
-LOOK_S = 0.1
-ANSWER_S_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +85,8 @@ async def run_attacks(options: AttackOptions, contracts: ContractSet, say: Say) 
 
 def _networks(chosen: Sequence[str]) -> list[list[str]]:
     """Which attacks meet the same network."""
-    crash, others = [name for name in chosen if name == CRASHED_PRIMARY], [n for n in chosen if n != CRASHED_PRIMARY]
+    crash = [name for name in chosen if name == Fault.CRASHED_PRIMARY]
+    others = [name for name in chosen if name not in crash]
     return [names for names in (crash, others) if names]
 
 
@@ -140,7 +129,7 @@ class _Run:
         total_s = 2 * WARM_UP_S + turn_s * len(chosen) + REST_S
         bench = BenchOptions(NODES, len(HOSTS), options.outstanding, 0.0, total_s)
         plans = await admit_clients(self._cluster, bench, HOSTS)
-        self._strange = await self._strangers(plans[0].endpoint)
+        self._strange = await strangers(self._cluster, plans[0].endpoint)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as self._pool:
             start_at_s = time.time() + WARM_UP_S
             loading = asyncio.get_running_loop().create_task(load(plans, start_at_s))
@@ -163,15 +152,8 @@ class _Run:
             refused=sum(result.refused for result in results),
         )
 
-    async def _strangers(self, endpoint: str) -> ClientFlood:
-        genesis = load_genesis(self._cluster.directory / "genesis.json")
-        async with AsyncClient([connect(endpoint)], genesis, SigningKey.generate()) as stranger:
-            expires = (await stranger.status()).executed_height + EXPIRY_BLOCKS
-            strange = await useless_requests(stranger, range(STRANGE), expires)
-        return ClientFlood(endpoint, inadmissible(strange, ()), True, 0.0, 0.0)
-
     async def _turn(self, name: str) -> None:
-        if name == FLOODING_REPLICA:
+        if name == Fault.FLOODING_REPLICA:
             await self._cluster.stop(FLOODER)
             await asyncio.sleep(REST_S)
         turn = _Turn(name, time.time())
@@ -192,46 +174,31 @@ class _Run:
 
     async def _crashed_primary(self, turn: _Turn) -> None:
         """From the very moment in which it dies: the time without a primary is in the figures."""
-        name = await self._primary()
+        name = await primary(self._cluster, HOSTS[0])
         self._cluster.kill(name)
         await self._attacked(turn)
         await self._cluster.wait_gone(name)
 
     async def _slow_primary(self, turn: _Turn) -> None:
-        home = self._cluster.home(await self._primary())
-        await _order_links(home, {"*": {"delay_ms": SLOW_MS}})
+        home = self._cluster.home(await primary(self._cluster, HOSTS[0]))
+        await order_links(home, {"*": {"delay_ms": SLOW_MS}})
         await self._attacked(turn)
-        await _order_links(home, {})
+        await order_links(home, {})
 
     async def _flooding_client(self, turn: _Turn) -> None:
-        requests = self._strange
-        await self._flooded(
-            turn, lambda from_s, until_s: ClientFlood(requests.endpoint, requests.requests, True, from_s, until_s)
-        )
+        await self._flooded(turn, self._strange)
 
     async def _flooding_replica(self, turn: _Turn) -> None:
-        genesis, home = self._cluster.directory / "genesis.json", self._cluster.home(FLOODER)
-        port = self._cluster.section(FLOODER).peer_port
-        await self._flooded(
-            turn, lambda from_s, until_s: PeerFlood("fetches", genesis, home, port, (), from_s, until_s)
-        )
+        await self._flooded(turn, fetching_replica(self._cluster, FLOODER))
 
-    async def _flooded(self, turn: _Turn, plan: Callable[[float, float], ClientFlood | PeerFlood]) -> None:
+    async def _flooded(self, turn: _Turn, plan: ClientFlood | PeerFlood) -> None:
         begin_s = time.time()
         until_s = begin_s + LEAD_S + self._options.attack_s
-        flooding = asyncio.get_running_loop().run_in_executor(self._pool, flood, plan(begin_s, until_s))
+        flooding = asyncio.get_running_loop().run_in_executor(self._pool, flood, timed(plan, begin_s, until_s))
         await self._attacked(turn, LEAD_S)
         turn.flooded = await flooding
 
     # ----------------------------------------------------------------------------------------------- looking
-
-    async def _primary(self) -> str:
-        deadline_s = time.monotonic() + ANSWER_S_MAX
-        while (status := await self._cluster.status(HOSTS[0])) is None:
-            if time.monotonic() > deadline_s:
-                raise BenchError(f"{HOSTS[0]} does not say who leads")
-            await asyncio.sleep(LOOK_S)
-        return status.primary
 
     async def _view(self) -> str:
         """The newest epoch and view in which somebody stands."""
@@ -258,28 +225,13 @@ class _Run:
         }
 
 
-CRASHED_PRIMARY, SLOW_PRIMARY = "crashed primary", "slow primary"
-FLOODING_CLIENT, FLOODING_REPLICA = "flooding client", "flooding replica"
 ATTACKS: dict[str, Callable[[_Run, _Turn], Awaitable[None]]] = {
-    CRASHED_PRIMARY: _Run._crashed_primary,
-    SLOW_PRIMARY: _Run._slow_primary,
-    FLOODING_CLIENT: _Run._flooding_client,
-    FLOODING_REPLICA: _Run._flooding_replica,
+    Fault.CRASHED_PRIMARY: _Run._crashed_primary,
+    Fault.SLOW_PRIMARY: _Run._slow_primary,
+    Fault.FLOODING_CLIENT: _Run._flooding_client,
+    Fault.FLOODING_REPLICA: _Run._flooding_replica,
 }
 """In this order: the crash first, in its own network, and in the other the last node is down in the end."""
-
-
-async def _order_links(home: Path, faults: dict[str, dict[str, int]]) -> None:
-    """Tell a lab node what befalls its links from now on (docs/LAB.md)."""
-    async with asyncio.timeout(ANSWER_S_MAX):
-        reader, writer = await asyncio.open_unix_connection(socket_path(home).with_suffix(".lab"))
-        try:
-            writer.write(json.dumps({"links": faults}).encode() + b"\n")
-            told = json.loads(await reader.readline())
-        finally:
-            writer.close()
-    if told.get("error"):
-        raise BenchError(f"{home.name}: {told['error']}")
 
 
 def _silence_ms(results: Sequence[LoadResult], from_s: float, until_s: float) -> int:

@@ -20,9 +20,17 @@ AXES = {
     "arrivals": "{} arrivals",
     "workload": "{}",
     "value_bytes": "{} bytes",
+    "fault": "{}",
+    "link_delay_ms": "{} ms of delay",
+    "link_jitter_ms": "{} ms of jitter",
+    "link_loss": "{:.2%} lost",
 }
 """By what settings differ that are not a point of the same line, and how that is said."""
-SCALING = {"nodes": "nodes n", "batch_transactions_max": "transactions of a block at most"}
+SCALING = {
+    "nodes": "nodes n",
+    "batch_transactions_max": "transactions of a block at most",
+    "link_delay_ms": "milliseconds of delay on each link",
+}
 CURVES_MAX = 8
 """Settings whose percentiles are drawn; of more, so many at equal distances."""
 STEPS_A_DECADE = 20

@@ -26,11 +26,10 @@ import msgspec
 from bench.flooders import PEER_FLOODS, ClientFlood, Flooded, PeerFlood, flood
 from bench.ground import network
 from bench.limit import cores, measure_signatures
-from bench.load import LoadResult
+from bench.load import LoadResult, load
 from bench.machine import machine_figures
 from bench.office import Office, admit_clients
 from bench.options import BenchError, BenchOptions, Say
-from bench.run import load
 from bench.samples import Window, latency_of
 from ca.certificates import Role
 from ca.keys import SigningKey

@@ -12,8 +12,10 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +92,14 @@ class LoadResult:
 def run_load(plan: LoadPlan) -> LoadResult:
     """The process's entry."""
     return asyncio.run(_Load(plan).run())
+
+
+async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:
+    """Run one process for each plan; all begin together."""
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
+        runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
+        return list(await asyncio.gather(*runs))
 
 
 class _Load:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.fault import Fault
 from bench.kinds import VALUE_BYTES, Kind
 from bench.open_loop import Arrivals
 
@@ -38,3 +39,9 @@ class BenchOptions:
     workload: Kind = Kind.MIXED
     value_bytes: int = VALUE_BYTES
     """Of assets."""
+    fault: Fault = Fault.NONE
+    """From the beginning of the measured time on."""
+    link_delay_ms: int = 0
+    link_jitter_ms: int = 0
+    link_loss: float = 0.0
+    """Of each frame between two nodes, all the time; the loss is a share of 1."""

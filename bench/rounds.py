@@ -18,12 +18,12 @@ from bench.caliper import Benchmark, Round, Share
 from bench.ground import limits_text, network
 from bench.kinds import ON_ASSETS
 from bench.limit import cores, measure_signatures
-from bench.load import LoadPlan, LoadResult
+from bench.load import LoadPlan, LoadResult, load
 from bench.machine import machine_figures
 from bench.office import Office, People, Wanted, admit_people, meters_for, provide_goods
 from bench.options import BenchOptions, Say
 from bench.pace import FixedLoad
-from bench.run import START_DELAY_S, functions_of, load
+from bench.run import START_DELAY_S, functions_of
 from bench.samples import latency_of
 from cluster import Cluster, ContractSet
 

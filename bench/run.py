@@ -7,9 +7,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,9 @@ import msgspec
 from bench.day import SETTLED_S
 from bench.ground import limits_text, network
 from bench.kinds import Kind
+from bench.lab import Lab, hosts_of, needs_lab
 from bench.limit import SignatureCost, cores, measure_signatures
-from bench.load import PHASES, LoadPlan, LoadResult, run_load
+from bench.load import PHASES, LoadResult, load
 from bench.machine import machine_figures
 from bench.office import admit_clients
 from bench.options import BenchError, BenchOptions, Say
@@ -48,18 +46,22 @@ async def run_bench(
     day = options.workload is Kind.DAY
     if day and options.warm_up_s < SETTLED_S:
         raise BenchError(f"a trading day settles nothing in its first seconds: a warm-up of {SETTLED_S:g} s or more")
-    limits, urls = limits_text(options), options.couchdb_urls
-    async with network(options.nodes, limits, contracts, say, urls, clocked=day) as cluster:
-        plans = await admit_clients(cluster, options)
+    limits, urls, in_lab = limits_text(options), options.couchdb_urls, needs_lab(options)
+    async with network(options.nodes, limits, contracts, say, urls, in_lab, day) as cluster:
+        plans = await admit_clients(cluster, options, hosts_of(cluster, options))
+        lab = Lab(cluster, options)
+        await lab.begin(plans[0].endpoint)
         before, path_before = measure_signatures(), await measure_path(cluster.directory)
         say(f"load for {options.warm_up_s + options.measure_s:g} s")
         lags, start_at_s = Lags(cluster), time.time() + START_DELAY_S
-        results, _ = await asyncio.gather(
-            load(plans, start_at_s), _watch(lags, start_at_s + options.warm_up_s, options.measure_s, measuring)
+        window = window_of(options, start_at_s)
+        results, _, _ = await asyncio.gather(
+            load(plans, start_at_s),
+            _watch(lags, window.from_s, options.measure_s, measuring),
+            lab.befall(window.from_s, window.until_s),
         )
         after, path_after = measure_signatures(), await measure_path(cluster.directory)
         databases = await _state_databases(cluster)
-    window = window_of(options, start_at_s)
     verified = len(window.verified(all_samples(results)))
     figures = figures_of(options, window, results, before, after)
     floor_ms = (path_before.floor_ms(before) + path_after.floor_ms(after)) / 2
@@ -107,14 +109,6 @@ async def _state_databases(cluster: Cluster) -> list[dict[str, Any]]:
     ]
 
 
-async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:
-    """Run one process for each plan; all begin together."""
-    loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
-        runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
-        return list(await asyncio.gather(*runs))
-
-
 class Lags:
     """How far the state databases lag while the load runs, asked of every node a few times a second; and what processor
     time the nodes take meanwhile, which others at work on the machine change far less than they change throughput."""
@@ -125,7 +119,7 @@ class Lags:
         self.cpu_s = 0.0
 
     def _cpu_s(self) -> float:
-        """Of all nodes since they began; 0 where the system does not say."""
+        """Of all nodes since they began; 0 where the system does not say, or one of them has gone."""
         total = 0
         for name in self._cluster.names:
             try:
@@ -138,7 +132,7 @@ class Lags:
     async def watch(self, seconds: float) -> None:
         began_s = self._cpu_s()
         await self._ask(seconds)
-        self.cpu_s = self._cpu_s() - began_s
+        self.cpu_s = max(0.0, self._cpu_s() - began_s)
 
     async def _ask(self, seconds: float) -> None:
         ends_at = time.monotonic() + seconds

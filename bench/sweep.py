@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass
 from typing import Any
 
+from bench.fault import Fault
 from bench.kinds import ON_ASSETS, Kind
 from bench.options import BenchError, BenchOptions
 from bench.samples import PERCENTILES
@@ -15,7 +16,7 @@ from sdk.ports import NoFreePorts
 
 AXES = (
     "nodes", "rate_tx_per_s", "outstanding", "batch_transactions_max", "pipeline_depth", "clients", "arrivals",
-    "workload", "value_bytes", "measure_s", "seed",
+    "workload", "value_bytes", "fault", "link_delay_ms", "link_jitter_ms", "link_loss", "measure_s", "seed",
 )  # fmt: skip
 FIGURES = (
     "committed_tx_per_s", "signature_limit_tx_per_s", "ratio_to_signature_limit", "node_cpu_ms_per_tx", "trades_per_s",
@@ -69,6 +70,13 @@ def named(options: BenchOptions) -> str:
 def _rest(options: BenchOptions) -> Iterator[str]:
     if options.workload is not Kind.MIXED:
         yield str(options.workload)
+    if options.fault is not Fault.NONE:
+        yield str(options.fault)
+    for what, value in (("delay", options.link_delay_ms), ("jitter", options.link_jitter_ms)):
+        if value:
+            yield f"{value} ms of {what}"
+    if options.link_loss:
+        yield f"{options.link_loss:.2%} lost"
     if options.workload in ON_ASSETS:
         yield f"{options.value_bytes} bytes"
     if options.batch_transactions_max is not None:

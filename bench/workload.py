@@ -20,6 +20,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from bench.fault import DELAY_MS_MAX, Fault
 from bench.kinds import VALUE_BYTES, VALUE_BYTES_MAX, Kind
 from bench.open_loop import Arrivals
 from bench.options import SEED, BenchOptions
@@ -33,6 +34,8 @@ Outstanding = Annotated[int, Meta(ge=1, le=500)]
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 Transactions = Annotated[int, Meta(ge=1, le=100_000)]
 Depth = Annotated[int, Meta(ge=1, le=1_000)]
+Delay = Annotated[int, Meta(ge=0, le=DELAY_MS_MAX)]
+Loss = Annotated[float, Meta(ge=0, lt=1)]
 ValueBytes = Annotated[int, Meta(ge=1, le=VALUE_BYTES_MAX)]
 
 
@@ -61,6 +64,10 @@ class Axes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pipeline_depth: tuple[Depth, ...] = ()
     workload: tuple[Kind, ...] = (Kind.MIXED,)
     value_bytes: tuple[ValueBytes, ...] = (VALUE_BYTES,)
+    fault: tuple[Fault, ...] = (Fault.NONE,)
+    link_delay_ms: tuple[Delay, ...] = (0,)
+    link_jitter_ms: tuple[Delay, ...] = (0,)
+    link_loss: tuple[Loss, ...] = (0.0,)
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from rich.table import Table
 from bench.attack import AttackOptions, run_attacks
 from bench.attack_plot import draw
 from bench.caliper import SUFFIXES, BadCaliperFile, Benchmark, read_caliper
+from bench.fault import DELAY_MS_MAX, Fault
 from bench.flood import FloodOptions, run_floods
 from bench.kinds import VALUE_BYTES, VALUE_BYTES_MAX, Kind
 from bench.open_loop import Arrivals
@@ -67,6 +68,18 @@ def run(
     pipeline: Annotated[
         int | None, typer.Option(min=1, max=1_000, help="Blocks in agreement at a time; as configured if left out.")
     ] = None,
+    fault: Annotated[
+        Fault, typer.Option(help="What befalls the network from the measured time's beginning on.")
+    ] = Fault.NONE,
+    link_delay_ms: Annotated[
+        int, typer.Option(min=0, max=DELAY_MS_MAX, help="Of each message between two nodes, all the time.")
+    ] = 0,
+    link_jitter_ms: Annotated[
+        int, typer.Option(min=0, max=DELAY_MS_MAX, help="Up to so much more, by chance: messages overtake each other.")
+    ] = 0,
+    link_loss: Annotated[
+        float, typer.Option(min=0, max=0.99, help="The share of messages between nodes that is lost.")
+    ] = 0.0,
     couchdb_url: Annotated[
         list[str] | None, typer.Option(help="Compare state databases: a CouchDB for each node, given once a node.")
     ] = None,
@@ -90,6 +103,8 @@ def run(
     Example: wattq bench run --rate 200 --json
 
     Example: wattq bench run --workload asset-update --value-bytes 8000
+
+    Example: wattq bench run --rate 100 --fault "crashed primary" --link-delay-ms 20
 
     A file says itself how long, how fast and with how many clients: only --nodes, --batch, --pipeline and --seed count
     beside it. It is YAML or TOML, with the rounds of a Caliper benchmark, and so are the figures.
@@ -126,6 +141,10 @@ def run(
         pipeline_depth=pipeline,
         workload=kind or Kind.MIXED,
         value_bytes=value_bytes,
+        fault=fault,
+        link_delay_ms=link_delay_ms,
+        link_jitter_ms=link_jitter_ms,
+        link_loss=link_loss,
     )
     if urls and len(urls) != nodes:
         fail(COMMAND, f"--couchdb-url is to be given {nodes} times, once for each node", 2)
