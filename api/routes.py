@@ -16,6 +16,7 @@ from api.pace import Places
 from api.problems import Respond, problem_response
 from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import SUBMIT, WAIT_MS_MAX, Method, P, R, Submission
+from sdk.parameter_faults import parameter_fault
 
 CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
 ADDRESS_CALLS_MAX = 64
@@ -120,7 +121,7 @@ def _asked(request: web.Request, method: Method[P, R]) -> P:
     try:
         params = msgspec.convert(given, method.params, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(parameter_fault(error)) from None
     for name in given:
         if getattr(params, name) is None:  # a query string has no null; the word would be taken for leaving it out
             raise _invalid(f"The parameter {name!r} cannot be null")
@@ -132,7 +133,7 @@ def _told(body: bytes, method: Method[P, R]) -> P:
     try:
         return msgspec.json.decode(body, type=method.params)
     except UNREADABLE as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(parameter_fault(error)) from None
 
 
 def _invalid(what: str) -> Refused:

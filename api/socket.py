@@ -23,6 +23,7 @@ from ca.listening import Listener, giving_way, tls_listener, whose_address
 from sdk import request_ids, wire
 from sdk.errors import UNREADABLE, Problem, Refused
 from sdk.methods import METHODS, Params
+from sdk.parameter_faults import parameter_fault
 
 Handler = Callable[[str, Any, str, str], Awaitable[msgspec.Struct]]
 """``await handle(method name, params, token, origin)`` gives the method's result or raises ``Refused``. ``origin``: the
@@ -324,5 +325,5 @@ def decode_params(name: str, data: msgspec.Raw) -> Params:
     try:
         params: Params = msgspec.msgpack.decode(data, type=method.params)
     except UNREADABLE as error:
-        raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
+        raise Refused(Problem("PARAMETERS_INVALID", f"{parameter_fault(error)}.", 400)) from None
     return params

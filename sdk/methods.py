@@ -33,6 +33,8 @@ LIMIT_MAX = 200
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
 Bookmark = Annotated[str, Meta(pattern="^([0-9]{1,9})?\\Z")]
 """A place in a list, from an answer's ``bookmark``; empty for its beginning."""
+VersionBookmark = Annotated[str, Meta(pattern="^([0-9]{1,16}-[0-9]{1,9})?\\Z")]
+"""The same, in a list of a key's versions."""
 Key = Annotated[str, Meta(min_length=1, max_length=320, pattern="^[ -~]*\\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 # Base64 has four letters for three bytes: only bounds that are multiples of three are as exact in text as in bytes.
@@ -169,7 +171,7 @@ class HistoryParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     key: Key
     limit: Limit = ROWS_DEFAULT
-    bookmark: Annotated[str, Meta(pattern="^([0-9]{1,16}-[0-9]{1,9})?\\Z")] = ""
+    bookmark: VersionBookmark = ""
 
 
 class ValueParams(Params, frozen=True, forbid_unknown_fields=True, kw_only=True):

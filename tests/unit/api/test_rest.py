@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from api.rest import RestServer, make_app
 from sdk import methods
 from sdk.errors import Problem, Refused, TransportError
 from sdk.methods import METHODS, Method, P, R
+from sdk.parameter_faults import TOLD
 from sdk.transports import ANSWER_TIMEOUT_S
 
 SIGNER = "ab" * 32
@@ -48,6 +50,31 @@ async def problem(client: TestClient[Any, Any], verb: str, path: str, body: byte
     assert len(document["detail"]) > 10
     assert SECURITY_HEADERS.items() <= dict(response.headers).items()
     return response.status, document["code"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("transactions/x", "Expected 64 digits of 0-9 and a-f - at `$.tx_id`."),
+        ("blocks/1?bookmark=x", "Expected the `bookmark` of the answer before - at `$.bookmark`."),
+        ("history/a?bookmark=x", "Expected the `bookmark` of the answer before - at `$.bookmark`."),
+        ("proof?key=%7F", "Expected printable ASCII - at `$.key`."),
+    ],
+)
+async def test_what_is_meant_is_told_and_not_how_it_is_checked(
+    client: TestClient[Any, Any], path: str, sentence: str
+) -> None:
+    """People were shown regular expressions."""
+    response = await client.get(f"/v1/{path}")
+    assert (await response.json())["detail"].startswith(sentence)
+
+
+def test_every_expression_that_checks_a_parameter_has_words() -> None:
+    """Those of ``sdk.methods``, and of what it takes from ``ca.messages``."""
+    schemas = msgspec.json.schema_components([method.params for method in METHODS.values()])
+    patterns = set(re.findall(r'"pattern":"((?:[^"\\]|\\.)*)"', msgspec.json.encode(schemas).decode()))
+    said = {f"`str` matching regex {json.loads(chr(34) + pattern + chr(34))!r}" for pattern in patterns}
+    assert said == set(TOLD)
 
 
 async def test_who_only_looks_whether_a_route_answers_gets_its_head(client: TestClient[Any, Any]) -> None:
