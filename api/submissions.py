@@ -182,9 +182,9 @@ class Submissions:
         if not self._ledger.has(envelope.tx_id):
             (refusal,) = await self._order([envelope])
         if self._ledger.has(envelope.tx_id):
-            record = await self._pool.run(self._ledger.transaction, envelope.tx_id)
-            assert record is not None, "what has executed is found"
-            self._join(envelope.tx_id, record.height, waiter)
+            fate = await self._pool.run(self._ledger.fate, envelope.tx_id)
+            assert fate is not None, "what has executed is found"
+            self._join(envelope.tx_id, fate.height, waiter)
         elif refusal is not None:
             self._pace.refused(self._client(envelope, origin))
             raise _refused(refusal)
@@ -208,21 +208,21 @@ class Submissions:
         return await self._pool.run(self._fate, envelope.tx_id, wait)
 
     def _fate(self, tx_id: bytes, wait: str) -> Submission | None:
-        record = self._ledger.transaction(tx_id)
-        if record is None:
+        fate = self._ledger.fate(tx_id)
+        if fate is None:
             return None
-        certified = record.height <= self._ledger.certified_height
+        certified = fate.height <= self._ledger.certified_height
         if wait in ("certified", "certificate") and not certified:
             return None
         receipt = self._ledger.receipt(tx_id) if wait == "certificate" else None
         return Submission(
             tx_id=tx_id.hex(),
             state="certified" if certified else "committed",
-            height=record.height,
-            index=record.index,
-            code=record.result.code,
-            message=record.result.message,
-            value=narrow(record.result.value),
+            height=fate.height,
+            index=fate.index,
+            code=fate.code,
+            message=fate.message,
+            value=narrow(fate.value),
             receipt=None if receipt is None else receipt_to_json(receipt),
         )
 

@@ -61,6 +61,17 @@ class TransactionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Fate:
+    """Where a transaction executed, by ``index`` among the block's results, and to what end."""
+
+    height: int
+    index: int
+    code: str
+    message: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
 class ResultInfo:
     code: str
     message: str

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
 
 from ledger import epochs
 from ledger.answers import BlockNotHeld
@@ -44,6 +46,7 @@ from ledger.layout import (
     read_location,
     read_place,
 )
+from ledger.merkle import MerkleTree
 from ledger.runner import NO_RESULTS, BlockRunner, Position, Ran, pack_entry
 from ledger.store import CommitStore
 from ledger.tree import StateTree
@@ -60,6 +63,14 @@ BOUNDARIES_PAGE = 1_000
 
 class Diverged(Exception):
     """Executing a stored block again gave another outcome: a fault of this replica, never of a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Over a block's envelopes' hashes, and over its encoded results."""
+
+    transactions: MerkleTree
+    outcomes: MerkleTree
 
 
 class Books:
@@ -97,6 +108,8 @@ class Books:
             index_hashes(store, self._chain)
             self._undone_below = self.certified_height + 1
             self._recent: dict[int, tuple[StoredBlock, list[Envelope]]] = {}
+            self.trees = lru_cache(RECENT_BLOCKS_MAX)(self._trees)
+            """The trees of a block held: every receipt of it has paths in them."""
             self._pinned = pinned(store)
             self.view = StateView(store.snapshot(), self._pinned)
             self.epoch, self.pending = epochs.epoch_of(self._state), epochs.pending_of(self._state)
@@ -253,6 +266,9 @@ class Books:
 
     def certificate_from(self, height: int) -> ExecutionCertificate | None:
         """The first certificate at or above ``height``."""
+        own = self.certificate(height)
+        if own is not None:
+            return own
         rows = self.store.scan(CERTIFICATE, CERTIFICATE + number(height - 1), 1)
         return read_certificate(rows[0][1]) if rows else None
 
@@ -276,6 +292,10 @@ class Books:
             raise BlockNotHeld(height, self.base + 1)
         stored = self._chain.read(read_place(record))
         return stored, _envelopes(stored)
+
+    def _trees(self, height: int) -> Trees:
+        stored, envelopes = self.block(height)
+        return Trees(MerkleTree([envelope.hash for envelope in envelopes]), MerkleTree(stored.results))
 
     def height_of(self, header_hash: bytes) -> int | None:
         """The height of the block held here whose header has this hash."""

@@ -19,6 +19,7 @@ from ledger.answers import (
     BlockInfo,
     BlockNotHeld,
     CommittedBlock,
+    Fate,
     OutcomeInfo,
     TransactionInfo,
     outcome_infos,
@@ -36,7 +37,6 @@ from ledger.genesis import Genesis
 from ledger.history import Past, entry_at, past_of
 from ledger.intake import BadBatch, Intake
 from ledger.layout import HEAD, pack, read_boundary, read_head, read_header, state_mark
-from ledger.merkle import proof_of, root_of
 from ledger.organisations import check_handover
 from ledger.proofs import Prover, prover_of
 from ledger.receipts import RECEIPT_VERSION, Branch, Later, Receipt
@@ -57,7 +57,7 @@ from ledger.storage import (
 from ledger.store import CommitStore
 from ledger.transfer import Transfer
 from ledger.undo import writes_of
-from ledger.values import Value
+from ledger.values import Value, decode_value
 from ledger.views import StateView
 from pbft.epoch import Epoch
 from pbft.events import CheckedBatch, PoolRequest
@@ -418,6 +418,16 @@ class Ledger:
         height, index = found
         return transaction_info(*self._books.block(height), index)
 
+    def fate(self, tx_id: bytes) -> Fate | None:
+        """What ``transaction`` tells, as far as whoever sent it does not know: much cheaper."""
+        books = self._books
+        found = books.locate(tx_id)
+        if found is None:
+            return None
+        height, index = found
+        result = decode_result(books.block(height)[0].results[index])
+        return Fate(height, index, result.code, result.message, decode_value(result.value))
+
     def transactions_of(self, height: int) -> list[TransactionInfo]:
         """All transactions of a block, in order."""
         stored, envelopes = self._books.block(height)
@@ -437,20 +447,21 @@ class Ledger:
         certificate = books.certificate_from(height)
         if certificate is None:
             return None
-        later = [self._stored(each) for each in range(height + 1, certificate.statement.height + 1)]
         stored, envelopes = books.block(height)
-        hashes = [envelope.hash for envelope in envelopes]
-        position = index - stored.deadlines
+        trees, position = books.trees(height), index - stored.deadlines
         return Receipt(
             v=RECEIPT_VERSION,
             envelope=envelopes[position].raw,
             result=decode_result(stored.results[index]),
             header=stored.header,
-            transaction=Branch(position, len(hashes), proof_of(hashes, position)),
-            outcome=Branch(index, len(stored.results), proof_of(stored.results, index)),
+            transaction=Branch(position, trees.transactions.count, trees.transactions.path(position)),
+            outcome=Branch(index, trees.outcomes.count, trees.outcomes.path(index)),
             results_before=stored.results_before,
             certificate=certificate,
-            later=tuple(Later(block.header, root_of(block.results)) for block in later),
+            later=tuple(
+                Later(self._stored(each).header, books.trees(each).outcomes.root)
+                for each in range(height + 1, certificate.statement.height + 1)
+            ),
             boundaries=books.boundaries(certificate.epoch),
         )
 

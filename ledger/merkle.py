@@ -27,30 +27,29 @@ def _node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+class MerkleTree:
+    """The tree over leaf *data*, with all its levels at hand: it costs as much as one path, and gives them all."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self.count = len(leaves)
+        level = [leaf_hash(leaf) for leaf in leaves]
+        self._levels = [level]
+        while len(level) > 1:
+            paired = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            level = paired + level[-1:] if len(level) % 2 else paired
+            self._levels.append(level)
+        self.root = _sealed(self.count, level[0]) if level else EMPTY_ROOT
+
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """The sibling hashes from leaf ``index`` up to the root."""
+        assert 0 <= index < self.count, "the proven leaf is in the list"
+        siblings = ((level, (index >> depth) ^ 1) for depth, level in enumerate(self._levels))
+        return tuple(level[place] for level, place in siblings if place < len(level))
+
+
 def root_of(leaves: Sequence[bytes]) -> bytes:
     """The root over leaf *data*; ``EMPTY_ROOT`` for none."""
-    level = [leaf_hash(leaf) for leaf in leaves]
-    if not level:
-        return EMPTY_ROOT
-    while len(level) > 1:
-        paired = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[-1:] if len(level) % 2 else paired
-    return _sealed(len(leaves), level[0])
-
-
-def proof_of(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """The sibling hashes from leaf ``index`` up to the root."""
-    assert 0 <= index < len(leaves), "the proven leaf is in the list"
-    level = [leaf_hash(leaf) for leaf in leaves]
-    path = []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        paired = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[-1:] if len(level) % 2 else paired
-        index //= 2
-    return tuple(path)
+    return MerkleTree(leaves).root
 
 
 def root_from_proof(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:

@@ -108,15 +108,15 @@ async def test_a_repeat_whose_certificate_comes_while_it_looks_is_answered(
 ) -> None:
     made = envelope()
     commit(desk, made)
-    looked = type(desk.ledger).transaction
+    looked = type(desk.ledger).fate
 
-    def transaction(ledger: Any, tx_id: bytes) -> Any:
+    def fate(ledger: Any, tx_id: bytes) -> Any:
         found = looked(ledger, tx_id)
         if ledger.certified_height < 2:
             desk.certify(2)
         return found
 
-    monkeypatch.setattr(type(desk.ledger), "transaction", transaction)
+    monkeypatch.setattr(type(desk.ledger), "fate", fate)
     assert (await submit(desk, made, timeout_ms=5_000)).state == "certified"
 
 

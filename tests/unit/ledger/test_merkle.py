@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.merkle import EMPTY_ROOT, proof_of, root_from_proof, root_of
+from ledger.merkle import EMPTY_ROOT, MerkleTree, root_from_proof, root_of
 
 SIZES = [*range(1, 35), 63, 64, 65]
 
@@ -22,7 +22,7 @@ def test_every_leaf_has_a_proof(count: int) -> None:
     leaves = leaves_of(count)
     root = root_of(leaves)
     for index in range(count):
-        assert root_from_proof(leaves[index], index, count, proof_of(leaves, index)) == root
+        assert root_from_proof(leaves[index], index, count, MerkleTree(leaves).path(index)) == root
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -31,7 +31,7 @@ def test_a_proof_fits_one_leaf_at_one_place_of_one_list(count: int) -> None:
     leaves = leaves_of(count)
     root = root_of(leaves)
     for index in {0, count // 2, count - 1}:
-        path = proof_of(leaves, index)
+        path = MerkleTree(leaves).path(index)
         assert root_from_proof(b"another", index, count, path) != root
         for other_count in range(1, count + 3):
             for other_index in range(other_count):
@@ -43,7 +43,7 @@ def test_a_proof_fits_one_leaf_at_one_place_of_one_list(count: int) -> None:
 def test_a_changed_path_leads_elsewhere(count: int, data: st.DataObject) -> None:
     leaves = leaves_of(count)
     index = data.draw(st.integers(0, count - 1))
-    path = list(proof_of(leaves, index))
+    path = list(MerkleTree(leaves).path(index))
     position = data.draw(st.integers(0, len(path) - 1))
     byte, bit = data.draw(st.integers(0, 31)), data.draw(st.integers(0, 7))
     changed = bytearray(path[position])
@@ -54,7 +54,7 @@ def test_a_changed_path_leads_elsewhere(count: int, data: st.DataObject) -> None
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_a_path_has_one_length(count: int) -> None:
-    path = proof_of(leaves_of(count), 0)
+    path = MerkleTree(leaves_of(count)).path(0)
     assert root_from_proof(b"leaf 0", 0, count, (*path, bytes(32))) is None
     assert not path or root_from_proof(b"leaf 0", 0, count, path[:-1]) is None
 
