@@ -169,14 +169,18 @@ class Books:
         head = Head(height, block.header.time_ms, block.statement.header_hash, block.statement, place)
         batch: dict[bytes, bytes | None] = {HEAD: pack(head), BLOCK + number(height): pack(place)}
         batch[HASH + head.header_hash] = pack(height)
-        for key, entry in executed.changes.items():
-            batch[STATE + key.encode()] = None if entry is None else pack_entry(entry)
-        for path, record in ran.branches.items():
-            batch[TREE + path] = record
         for index, (tx_id, result) in enumerate(zip(ran.tx_ids, executed.results[executed.deadlines :], strict=True)):
             if result.gas_used or self.store.get(TRANSACTION + tx_id) is None:
                 batch[TRANSACTION + tx_id] = pack((height, executed.deadlines + index))
         before = {key: self.store.get(key) for key in batch}
+        # What execution and the tree have in memory is not asked of the store once more.
+        for key, entry in executed.changes.items():
+            at, old = STATE + key.encode(), self._state.get(key)
+            batch[at] = None if entry is None else pack_entry(entry)
+            before[at] = None if old is None else pack_entry(old)
+        for path, record in ran.branches.items():
+            batch[TREE + path] = record
+            before[TREE + path] = ran.replaced[path]
         versions = versions_of(height, executed.writes, before)
         batch.update(versions)
         batch[UNDO + number(height)] = pack(before | dict.fromkeys(versions))

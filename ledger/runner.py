@@ -41,7 +41,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """An executed block. ``branches``: the tree's changed records by path, to be written with the state's changes.
+    """An executed block. ``branches``: the tree's changed records by path, to be written with the state's changes;
+    ``replaced``: what was there before.
     ``boundary``: the last height of the block's epoch, if that is settled by now."""
 
     block: StoredBlock
@@ -49,6 +50,7 @@ class Ran:
     tx_ids: tuple[bytes, ...]
     envelopes: tuple[Envelope, ...]
     branches: dict[bytes, bytes | None]
+    replaced: dict[bytes, bytes | None]
     boundary: int | None = None
 
     @property
@@ -117,7 +119,8 @@ class BlockRunner:
         )
         block = StoredBlock(header, body, view, proposer, executed.deadlines, results, at.results_hash, statement)
         tx_ids = tuple(envelope.tx_id for envelope in envelopes)
-        return Ran(block, executed, tx_ids, tuple(envelopes), branches, _boundary(epoch.number, header.height, after))
+        boundary = _boundary(epoch.number, header.height, after)
+        return Ran(block, executed, tx_ids, tuple(envelopes), branches, self._tree.replaced, boundary)
 
 
 def _boundary(number: int, height: int, after: StateReader) -> int | None:

@@ -83,18 +83,28 @@ class _Item:
     leaf: Child | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A branch in memory, and its record; None while it has none."""
+
+    branch: Branch
+    record: bytes | None
+
+
 class StateTree:
-    """The tree over a store of branch records. ``update`` gives the new root and the records to write with it."""
+    """The tree over a store of branch records. ``update`` gives the new root and the records to write with it, and
+    leaves in ``replaced`` what their paths had before."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._cache: dict[bytes, Branch] = {}
-        self._dirty: dict[bytes, Branch | None] = {}
+        self._cache: dict[bytes, _Held] = {}
+        self._dirty: dict[bytes, bytes | None] = {}
+        self.replaced: dict[bytes, bytes | None] = {}
         self.root = branch_hash(self._branch(ROOT))
 
     def update(self, writes: Mapping[str, bytes | None]) -> dict[bytes, bytes | None]:
         """Apply a block's writes (key → entry record, None deletes); changed branch records by path."""
-        self._dirty = {}
+        self._dirty, self.replaced = {}, {}
         items = []
         for key, record in writes.items():
             key_hash = key_hash_of(key)
@@ -104,14 +114,14 @@ class StateTree:
             self._in_branch(ROOT, items)
             self.root = branch_hash(self._branch(ROOT))
         self._trim()
-        return {path: None if branch is None else _encode(branch) for path, branch in self._dirty.items()}
+        return self._dirty
 
     def grow(self, path: bytes, entries: Iterable[tuple[str, bytes]]) -> tuple[bytes, dict[bytes, bytes]]:
         """See ``subtree``; ``path`` is not the root's."""
-        self._dirty = {}
+        self._dirty, self.replaced = {}, {}
         leaves = {(hashed := key_hash_of(key)): leaf_of(hashed, record) for key, record in entries}
         top = self._grow(path, leaves)
-        records = {place: _encode(branch) for place, branch in self._dirty.items() if branch is not None}
+        records = {place: record for place, record in self._dirty.items() if record is not None}
         return b"" if top is None else top.hash, records
 
     def _in_branch(self, path: bytes, items: list[_Item]) -> Child | None:
@@ -156,23 +166,24 @@ class StateTree:
 
     def _settle(self, path: bytes, branch: Branch) -> Child | None:
         """Keep a branch, or dissolve one that holds a single leaf or nothing."""
+        held = self._cache.get(path)
+        self.replaced[path] = None if held is None else held.record
         if path != ROOT and len(branch) <= 1:
             only = next(iter(branch.values()), None)
             if only is None or only.key_hash is not None:
                 self._cache.pop(path, None)
                 self._dirty[path] = None
                 return only
-        self._cache[path] = branch
-        self._dirty[path] = branch
+        record = self._dirty[path] = _encode(branch)
+        self._cache[path] = _Held(branch, record)
         return Child(branch_hash(branch))
 
     def _branch(self, path: bytes) -> Branch:
-        branch = self._cache.get(path)
-        if branch is None:
+        held = self._cache.get(path)
+        if held is None:
             record = self._load(path)
-            branch = {} if record is None else _decode(record)
-            self._cache[path] = branch
-        return branch
+            held = self._cache[path] = _Held({} if record is None else _decode(record), record)
+        return held.branch
 
     def _trim(self) -> None:
         if len(self._cache) > NODES_CACHED_MAX:
