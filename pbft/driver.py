@@ -49,6 +49,9 @@ RECHECKED_MAX = 2_000
 """Waiting requests of which the ledger is asked at a block whether they are still admissible; the others' turn comes at
 the next ones."""
 
+SUBMITTED_MAX = 64
+"""Our clients' requests that go into one step, and into one FORWARD."""
+
 log = logging.getLogger("wattq.pbft")
 _BULK = (Proposal, BatchBody, CertifiedBlock, Forward, Manifest, Chunk)
 
@@ -113,7 +116,10 @@ class Driver:
         self._damaged = damaged
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
-        self._waiters: dict[bytes, asyncio.Future[bool]] = {}
+        self._submitted: deque[PoolRequest] = deque()
+        """Our clients' requests, which the next steps take in together."""
+        self._waiters: dict[bytes, list[asyncio.Future[bool]]] = {}
+        """Whoever waits to hear whether the pool took a request: several may have brought the same."""
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
         self._execution = Execution(ledger, self._put, self._stale, self._cut)
         self._serving = Serving(ledger, self._send_bulk, self._unsent)
@@ -178,10 +184,12 @@ class Driver:
     async def submit(self, requests: Sequence[PoolRequest]) -> list[bool]:
         """Hand our clients' admissible requests to the pool; False for each that finds no room."""
         loop = asyncio.get_running_loop()
-        futures = [self._waiters.setdefault(request.tx_id, loop.create_future()) for request in requests]
-        self._put(Submitted(tuple(requests), own=True))
-        # Callers with the same request share a future, which one that gives up must not cancel for the others.
-        return list(await asyncio.gather(*map(asyncio.shield, futures)))
+        futures = [loop.create_future() for _ in requests]
+        for request, future in zip(requests, futures, strict=True):
+            self._waiters.setdefault(request.tx_id, []).append(future)
+        self._submitted.extend(requests)
+        self._wake.set()
+        return [await future for future in futures]
 
     async def hand_over(self, data: bytes) -> int | None:
         """Take in an operators' encoded hand-over; the view that it ends, or None if it is not lawful here."""
@@ -280,6 +288,7 @@ class Driver:
         """Step every queued event, at least a tick, until the replica's life ends."""
         now = self._now()
         outputs: list[Output] = []
+        self._join_submitted()
         while self._events and not (outputs and _ends(outputs[-1])):
             event = self._events.popleft()
             outputs.append(self.replica.step(event, now))
@@ -289,12 +298,18 @@ class Driver:
                 self._reception.refuse(event.sender, len(outputs[-1].refused))
         return outputs or [self.replica.step(Tick(), now)]
 
+    def _join_submitted(self) -> None:
+        """As few events as may be: each is a step, and a FORWARD to everybody."""
+        while self._submitted:
+            count = min(len(self._submitted), SUBMITTED_MAX)
+            self._events.append(Submitted(tuple(self._submitted.popleft() for _ in range(count)), own=True))
+
     def _answer(self, event: Submitted, output: Output) -> None:
         refused = frozenset(output.refused)
         for request in event.requests:
-            future = self._waiters.pop(request.tx_id, None)
-            if future is not None:
-                future.set_result(request.tx_id not in refused)
+            for future in self._waiters.pop(request.tx_id, ()):
+                if not future.done():  # its caller has given up
+                    future.set_result(request.tx_id not in refused)
 
     async def _carry_out(self, outputs: Sequence[Output]) -> None:
         """Durable first, then sent; one group of records for all steps."""
