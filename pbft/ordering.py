@@ -331,10 +331,12 @@ class Pool:
         return at_ms is not None and (at_ms <= now_ms or len(self._fresh) >= self._config.batch_transactions_max)
 
     def due_at_ms(self, in_flight: int) -> int | None:
-        """When the oldest fresh request has waited long enough for others to go with it: the longer, the more blocks
-        are in flight, since what those cost falls with their number and a request would wait behind them anyway."""
-        oldest_ms = self.oldest_fresh_ms()
-        return None if oldest_ms is None else oldest_ms + self._config.batch_delay_ms_max * in_flight
+        """When the oldest fresh request has waited long enough for others to go with it: twice as long with each block
+        in flight, since what those cost falls with their number and a request would wait behind them anyway. No longer
+        than half of the time after which the others remind of it."""
+        oldest_ms, config = self.oldest_fresh_ms(), self._config
+        wait_ms = config.batch_delay_ms_max * (2**in_flight - 1)
+        return None if oldest_ms is None else oldest_ms + min(wait_ms, config.status_interval_ms // 2)
 
     def take(self) -> list[PoolRequest]:
         """The next batch's requests, one client after another, within the limits on count, bytes and gas.

@@ -32,7 +32,7 @@ def test_an_idle_pipeline_proposes_at_once_and_a_busy_one_batches() -> None:
 
 def test_the_more_is_in_flight_the_longer_a_batch_waits_for_company() -> None:
     """Small blocks behind a full pipeline cost all replicas more than they let anybody gain."""
-    net = Net(4, pipeline_depth=4, batch_delay_ms_max=10)
+    net = Net(4, pipeline_depth=4, batch_delay_ms_max=20, status_interval_ms=200)
     net.filter = lambda sender, receiver, message: not isinstance(message, Commit)
     proposed_ms = []
     for number in range(4):
@@ -42,7 +42,7 @@ def test_the_more_is_in_flight_the_longer_a_batch_waits_for_company() -> None:
         while len([message for message in net.nodes[0].sent if isinstance(message, Proposal)]) == number:
             net.advance(1)
         proposed_ms.append(net.now_ms - since_ms)
-    assert proposed_ms == [0, 10, 20, 30]
+    assert proposed_ms == [0, 20, 60, 100]
 
 
 def test_several_sequences_are_in_flight_between_the_watermarks() -> None:
