@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
+
 from ledger.state import Entry
 from ledger.statedb.selector import Query
 from ledger.values import Value, decode_value
+
+_encode = msgspec.json.Encoder().encode
 
 SAFE_INTEGER = 2**53
 WIDE_DIGITS = 78
@@ -67,7 +70,7 @@ def narrow(value: Value) -> Any:
 
 
 def to_json(document: Document) -> str:
-    return json.dumps(document.value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(document.value).decode()
 
 
 UNPROJECTED = ("system/",)
