@@ -31,6 +31,7 @@ from sdk import methods
 from sdk.client import AsyncClient, Signed
 from sdk.errors import Refused, SdkError
 from sdk.methods import SubmitParams
+from sdk.process import event_loop_factory
 from sdk.transports import connect
 
 PHASES_EVERY = 25
@@ -91,7 +92,8 @@ class LoadResult:
 
 def run_load(plan: LoadPlan) -> LoadResult:
     """The process's entry."""
-    return asyncio.run(_Load(plan).run())
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        return runner.run(_Load(plan).run())
 
 
 async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:

@@ -111,7 +111,7 @@ class Books:
             self.trees = lru_cache(RECENT_BLOCKS_MAX)(self._trees)
             """The trees of a block held: every receipt of it has paths in them."""
             self._pinned = pinned(store)
-            self.view = StateView(store.snapshot(), self._pinned)
+            self.view: StateView = CachedState(store.snapshot(), self._pinned)
             self.epoch, self.pending = epochs.epoch_of(self._state), epochs.pending_of(self._state)
             self._recover()
             self._opened = opened.pop_all()
@@ -192,7 +192,7 @@ class Books:
             self._pinned = pinned(self.store)
         if epochs.EPOCH_KEY in executed.changes or epochs.NEXT_KEY in executed.changes:
             self.epoch, self.pending = epochs.epoch_of(self._state), epochs.pending_of(self._state)
-        self.view = StateView(self.store.snapshot(), self._pinned)
+        self.view = CachedState(self.store.snapshot(), self._pinned)
         self.head = head
         self._recent[height] = (block, list(ran.envelopes))
         self._recent.pop(height - RECENT_BLOCKS_MAX, None)

@@ -12,7 +12,7 @@ from ledger.store import Snapshot
 PINNED_PREFIX = "governance/contract/"
 PINNED_MAX = 1_000
 ENTRIES_CACHED_MAX = 200_000
-"""State entries that execution keeps in memory; beyond it the cache is emptied and fills again."""
+"""State entries that a reader keeps decoded; beyond it they are forgotten, and read again."""
 
 
 class StateView:
@@ -46,10 +46,11 @@ def pinned(source: Snapshot) -> dict[str, Entry]:
 
 
 class CachedState(StateView):
-    """The execution thread's reader: entries stay decoded between blocks."""
+    """A reader whose entries stay decoded: execution's between blocks, since it is told what they change, and
+    admission's from one block to the next."""
 
-    def __init__(self, source: Snapshot) -> None:
-        super().__init__(source)
+    def __init__(self, source: Snapshot, pinned: Mapping[str, Entry] = MappingProxyType({})) -> None:
+        super().__init__(source, pinned)
         self._cache: dict[str, Entry | None] = {}
 
     def get(self, key: str) -> Entry | None:
