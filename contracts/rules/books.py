@@ -19,6 +19,8 @@ from ledger.values import Value
 TOPS, OFFERED = "market/top/", "offers/count/"
 GATES = {LISTINGS: "market/gate/", ORDERS: "market/gate/", DIRECTED: "offers/gate/"}
 OPENED = ("market/gate/", "offers/gate/")
+MATCHES_MAX, OPEN_MAX = 50, 200
+"""Resting orders that one order looks at, and directed offers of one party that are open in an interval."""
 INTERVAL, PRICE_CHARS = re.compile(r"[0-9]{10}"), 10
 
 Row = tuple[str, Value]
@@ -60,10 +62,19 @@ def _is_opened(changes: Changes, key: str, gate: str) -> bool:
     return named and bool(changes.new(key) == "open" != changes.old(key))
 
 
+def looked_at(changes: Changes) -> int:
+    """How many resting orders the one that comes in has met."""
+    known = [key for key in changes.below(ORDERS) if changes.old(key) is not None]
+    return sum(changes.new(key)["status"] != "amended" for key in known)
+
+
 def _is_uncrossed(changes: Changes, key: str) -> bool:
-    """Who comes to stand in a book has traded with all that met it there, zone by zone with the fee between the two."""
+    """Who has energy left over has traded with all that met it in the book, zone by zone with the fee between the two,
+    or with as many as one order meets."""
     order = changes.new(key)
-    if order["status"] != "open" or changes.old(key) is not None:
+    if changes.old(key) is not None or order["remaining_wh"] == 0:
+        return True
+    if order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX:
         return True
     bids = order["side"] == "bid"
     others = changes.current(f"{TOPS}{'ask' if bids else 'bid'}/{order['interval']:010d}/{order['product']}") or {}
@@ -133,7 +144,8 @@ def _offers_are_counted(changes: Changes) -> bool:
         opens, closes = new["status"] == "open", old is not None
         if opens != closes:
             more[f"{new['interval']:010d}/{new['owner']}"] += 1 if opens else -1
-    return _agree(changes, OFFERED, more)
+    grown = [changes.current(OFFERED + place) for place, count in more.items() if count > 0]
+    return _agree(changes, OFFERED, more) and all(count <= OPEN_MAX for count in grown)
 
 
 def _agree(changes: Changes, group: str, more: Counter[str]) -> bool:

@@ -38,8 +38,12 @@ def certificates(call: Call, changes: Changes) -> Violation | None:
             return Violation.CERTIFICATE
         if after - before != grown[place] or after > (reading["export_wh"] if is_usable(reading) else 0):
             return Violation.CERTIFICATE
-        mints = after > before
-        if mints and not _is_minted(fresh[place], reading, changes.old(MINTED + place)):
+        if after == before:
+            continue
+        # What was metered is certified, neither more nor less.
+        if not is_usable(reading) or after != reading["export_wh"]:
+            return Violation.CERTIFICATE
+        if after > before and not _is_minted(fresh[place], reading, changes.old(MINTED + place)):
             return Violation.CERTIFICATE
         if after < before and (call.contract != "settlement" or not _are_cut(changes, place, before - after)):
             return Violation.CERTIFICATE

@@ -10,6 +10,8 @@ SHARES, READINGS = "settlement/share/", "settlement/reading/"
 ADJUSTMENTS, SUPERSEDED = "settlement/adjustment/", "settlement/superseded/"
 INTERVAL_MS, NUMBER_BOUND, CORRECTIONS_MAX = 900_000, 2**53, 9
 QUALITIES = frozenset({"good", "estimated", "stale", "suspect", "missing"})
+READINGS_MAX = 100
+"""Of a call."""
 SHARES_MAX = 101
 """One more than a meter's interval has trades."""
 
@@ -58,6 +60,8 @@ def deliveries(call: Call, changes: Changes) -> Violation | None:
     """Trades of one meter and interval deliver at most what was metered, also after corrections; each change of what
     one delivers is a proposal or an adjustment."""
     shares = changes.below(SHARES)
+    if len(changes.below(READINGS)) > READINGS_MAX:
+        return Violation.READING
     if not all(_is_share_kept(key, changes) for key in shares):
         return Violation.DELIVERY
     for key in changes.below(TRADES):

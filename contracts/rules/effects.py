@@ -52,13 +52,24 @@ EFFECTS: dict[str, dict[str, str]] = {
 and changes nothing."""
 
 
+STATUS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("settlement", "decide_trade"): ("settled", "disputed"), ("settlement", "decide_adjustment"): ("settled",),
+}  # fmt: skip
+"""What becomes of what is decided."""
+
+
 def effects(call: Call, changes: Changes) -> Violation | None:
     """See ``signed`` for what it writes there."""
     if call.kind == "deadline":
         done = DONE.get((call.contract, call.function))
         return Violation.DEADLINE if done is not None and not done(changes, *args_of(call)) else None
-    group = EFFECTS.get(call.contract, {}).get(call.function) if call.kind == "transaction" else None
-    return Violation.SIGNATURES if group is not None and not changes.below(group) else None
+    if call.kind != "transaction":
+        return None
+    group, status = EFFECTS.get(call.contract, {}).get(call.function), STATUS.get((call.contract, call.function), ())
+    written = [changes.new(key) for key in changes.below(group)] if group is not None else []
+    if group is None or (written and not status):
+        return None
+    return None if written and all(record["status"] in status for record in written) else Violation.SIGNATURES
 
 
 def _is_metered(changes: Changes, meter: str, interval: int) -> bool:

@@ -18,6 +18,8 @@ METERS, GRID_FEES = "registry/meter/", "governance/grid_fee/"
 IMBALANCE_PRICE, ORDER_WH_MIN = "governance/parameter/imbalance_price", "governance/parameter/order_wh_min"
 RUNS = "auction/run/"
 INTERVAL_MS = 900_000
+TRADES_MADE_MAX, OFFERS_FILLED_MAX = 100, 202
+"""By a call, as by a step of an auction's clearing."""
 
 Place = tuple[str, str, str, int]
 """A side, whose, of which meter, in which interval."""
@@ -38,6 +40,8 @@ def fills(call: Call, changes: Changes) -> Violation | None:
         found = _lost(changes, prefix)
         if not trades and not found:
             continue
+        if len(trades) > TRADES_MADE_MAX or sum(map(len, found.values())) > OFFERS_FILLED_MAX:
+            return Violation.LIMIT
         for trade in trades:
             asks, bids = found.get(_sold_at(trade), []), found.get(_bought_at(trade), [])
             if not are_terms(trade, asks, bids, changes):

@@ -15,6 +15,8 @@ from ledger.values import Value
 ACCOUNTS = "credit/account/"
 SEALED = "auction/sealed/"
 BALANCING, GRID = "balancing", "grid"
+AMOUNT_MAX = 10**15
+"""Micro-currency that one call moves."""
 PAYMENTS = (("credit", "deposit"), ("credit", "withdraw"), ("credit", "transfer"))
 
 
@@ -26,8 +28,6 @@ def money(call: Call, changes: Changes) -> Violation | None:
         new, old = changes.new(key), changes.old(key)
         if not _is_account(new, key[len(ACCOUNTS) :]) or new["available"] < 0 or new["held"] < 0:
             return Violation.NEGATIVE_BALANCE
-        if old is None and _sum(new) == 0:
-            return Violation.MONEY  # an account is opened by what comes in
         gained[key[len(ACCOUNTS) :]] += _sum(new) - _sum(old)
     entered = _total(changes, new=True) - _total(changes, new=False) if "credit/total" in changes.raw else 0
     if gained.total() != entered:
@@ -47,6 +47,8 @@ def _is_said(call: Call, changes: Changes, moved: dict[str, int]) -> bool:
     if call.contract != "credit" or not isinstance(call.args, dict):
         return False
     account, amount = call.args["account"], call.args["amount"]
+    if type(amount) is not int or not 0 < amount <= AMOUNT_MAX:
+        return False
     if call.function != "transfer":
         return moved == {account: {"deposit": amount, "withdraw": -amount}.get(call.function)}
     said = {account: -amount, call.args["to"]: amount}

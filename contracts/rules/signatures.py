@@ -35,6 +35,8 @@ def is_confirmed_lawfully(call: Call, old: Value, new: Value, side: str, *, by_m
         return False
     if not set(fresh) <= set(call.signers) & set(policy["keys"]):
         return False
+    if not after and len(signed) >= policy["threshold"]:
+        return False
     return before == after or by_mandate or len(signed) >= policy["threshold"] > 0
 
 

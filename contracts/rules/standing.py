@@ -4,6 +4,7 @@ what is offered, in what amounts and when, is what the market admits."""
 from __future__ import annotations
 
 from contracts.rules.auctions import AHEAD_MAX
+from contracts.rules.books import MATCHES_MAX, looked_at
 from contracts.rules.certificates import CERTIFICATES
 from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
 from contracts.rules.consents import METERS
@@ -17,8 +18,6 @@ from ledger.execution import Call
 from ledger.values import Value
 
 SELLING, BUYING, TRADING = ("seller", "prosumer"), ("buyer", "prosumer"), ("seller", "buyer", "prosumer")
-MATCHES_MAX = 50
-"""Resting orders that one order looks at."""
 EXECUTIONS = ("limit", "ioc", "fok")
 
 
@@ -81,8 +80,8 @@ def _is_executed(call: Call, changes: Changes, order: Value) -> bool:
     if execution not in EXECUTIONS or order["status"] == "filled":
         return execution in EXECUTIONS
     if execution == "limit":
-        looked_at = len(changes.below("market/order/")) - 1
-        return bool(order["status"] == "open" or (order["status"] == "cancelled" and looked_at == MATCHES_MAX))
+        ended = order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX
+        return bool(order["status"] == "open" or ended)
     return execution == "ioc" and bool(order["status"] == "cancelled")
 
 

@@ -129,9 +129,11 @@ def _is_signed(call: Call, old: Value, new: Value, changes: Changes) -> bool:
             return False
         if by_mandate and not new[f"{side}_confirmed"]:
             return False
-    if new["status"] not in PAID or (old is not None and old["status"] in PAID):
-        return True
     both = new["seller_confirmed"] and new["buyer_confirmed"]
+    if new["status"] not in PAID:
+        return not both  # the second signature pays
+    if old is not None and old["status"] in PAID:
+        return True
     return bool(both or is_decided(call, old, new, changes))
 
 

@@ -62,14 +62,6 @@ def test_money_that_is_sent_arrives() -> None:
     assert found == Violation.PAYMENT
 
 
-@pytest.mark.parametrize("name", ["decide_trade", "decide_adjustment"])
-def test_an_account_is_opened_by_what_comes_in(name: str) -> None:
-    market, contract, function, args, signers = CASES[name]()
-    nothing = "if available != 0 or held != 0:", "if True:"
-    found = verdict(market, (contract, function, args), signers, lambda state: state.edit("credit", *nothing))
-    assert found == Violation.MONEY
-
-
 @pytest.mark.parametrize("name", ["confirm", "confirm_many", "confirm_adjustments"])
 def test_who_signs_has_signed(name: str) -> None:
     market, contract, function, args, signers = CASES[name]()
@@ -103,3 +95,100 @@ def test_the_grid_fee_keeps_two_zones_apart() -> None:
     for price, refused in ((PRICE + 9, Violation.LIMIT), (PRICE + 8, None)):
         call = ("market", "place_order", market.order_args("bid", "bob", 100, price))
         assert verdict(market, call, ("bob",), unmatched) == refused
+
+
+@pytest.mark.parametrize("amount", [-(10**9), 0, 10**15 + 1, True])
+@pytest.mark.parametrize("function", ["transfer", "deposit", "withdraw"])
+def test_what_is_moved_is_more_than_nothing(function: str, amount: int) -> None:
+    """By a transfer of less than nothing its sender took what it liked from anybody."""
+    market = Market()
+    for who in ("sol", "bea"):
+        market.ok("credit", "deposit", {"account": who, "amount": 10**15}, "op1", "op2")
+    args = {"account": "bea", "amount": amount} | ({"to": "sol"} if function == "transfer" else {})
+    signers = ("bea",) if function == "transfer" else ("op1", "op2")
+    bound = "require(0 < amount and amount <= AMOUNT_MAX", "require(amount != 0 or amount == 0"
+
+    def unbounded(state: OtherState) -> None:
+        state.edit("credit", *bound)
+
+    if type(amount) is bool:
+        found = verdict(market, ("credit", function, {**args, "amount": 1}), signers, said=(function, args))
+    else:
+        found = verdict(market, ("credit", function, args), signers, unbounded)
+    assert found is not None
+
+
+@pytest.mark.parametrize("after_wh", [999, 1_500])
+def test_a_correction_cuts_no_more_of_certificates_than_it_has_to(after_wh: int) -> None:
+    """What others had been given was cut to nothing, and certified anew for the meter's owner."""
+    market = Market()
+    market.to_end()
+    market.read("sol", 1_000)
+    market.ok("origin", "mint", {"meter": "m-sol", "intervals": [market.interval]}, "sol")
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", after_wh, sequence=2)]})
+
+    def all_of_it(state: OtherState) -> None:
+        state.edit(
+            "settlement",
+            'call("origin", "cut", [meter, interval, record["export_wh"]])',
+            'call("origin", "cut", [meter, interval, 0])',
+        )
+        state.edit("settlement", 'minted["energy_wh"] > record["export_wh"]', 'minted["energy_wh"] > 0')
+
+    assert verdict(market, call, ("gate",)) is None
+    assert verdict(market, call, ("gate",), all_of_it) == Violation.CERTIFICATE
+
+
+def test_enough_keys_of_a_policy_are_a_signature() -> None:
+    """One of two that had both signed could dispute alone."""
+    market = Market()
+    market.chain.user("ann", "buyer")
+    market.ok("credit", "set_policy", {"account": "bea", "keys": ["bea", "ann"], "threshold": 2}, "bea", "ann")
+    listing = market.offer(lot_wh=1)
+    trade = market.ok("market", "take_listing", market.taking_args(listing, 300), "bea", "ann")
+    market.to_end()
+    market.read("sol", 300)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    incomplete = "        complete = is_complete(policy)", "        complete = False"
+    call = ("settlement", "confirm", {"trade": trade})
+    assert verdict(market, call, ("bea", "ann")) is None
+    found = verdict(market, call, ("bea", "ann"), lambda state: state.edit("settlement", *incomplete))
+    assert found == Violation.SIGNATURES
+
+
+def test_the_second_signature_pays() -> None:
+    market = Market()
+    trade = market.take(market.offer(lot_wh=1), 300)
+    market.to_end()
+    market.read("sol", 300)
+    unpaid = '    if record["seller_confirmed"] and record["buyer_confirmed"]:\n        settle(record, [])\n', ""
+    call = ("settlement", "confirm", {"trade": trade})
+    found = verdict(market, call, ("sol", "bea"), lambda state: state.edit("settlement", *unpaid))
+    assert found == Violation.SIGNATURES
+
+
+@pytest.mark.parametrize("resting", [51, 60])
+def test_an_amended_order_may_meet_more_than_an_order_meets(resting: int) -> None:
+    """It was refused: the order that it replaces was counted among those that it met."""
+    market = Market()
+    order, _ = market.order("bid", "bea", 10, 1)
+    for _ in range(resting):
+        market.order("ask", "sol", 10, PRICE)
+    call = ("market", "amend_order", {"order": order, "energy_wh": 1_000, "price": PRICE})
+    assert verdict(market, call, ("bea",)) is None
+
+
+def test_who_has_no_account_may_offer_where_nothing_is_held() -> None:
+    market = Market()
+    market.chain.user("new", "seller")
+    market.bind("m-new", "new")
+    market.ok("governance", "set_parameter", {"name": "imbalance_price", "value": 0}, "op1", "op2")
+    call = ("market", "place_order", {**market.order_args("ask", "sol", 10, PRICE), "meter": "m-new"})
+    assert verdict(market, call, ("new",)) is None
+
+
+def test_what_is_withheld_of_the_book_is_not_cancelled_instead() -> None:
+    market = Market()
+    market.order("ask", "sol", 100, PRICE)
+    call = ("market", "place_order", market.order_args("bid", "bea", 100, PRICE, "ioc"))
+    assert verdict(market, call, ("bea",), unmatched) == Violation.LIMIT
