@@ -27,6 +27,8 @@ COLUMNS = (*AXES, *FIGURES, *(f"latency_ms_{name}" for name in LATENCIES), "send
 RUN_S = 20.0
 """About what a run takes beside its load: the network's beginning and end, and clients' admission."""
 
+NOT_MADE = (BenchError, ClusterError, NoFreePorts, SdkError)
+"""Why a run cannot be made; it does not end the sweep."""
 Measure = Callable[[BenchOptions], Awaitable[dict[str, Any]]]
 
 
@@ -44,7 +46,7 @@ async def sweep(runs: Sequence[BenchOptions], measure: Measure) -> AsyncIterator
     for options in runs:
         try:
             yield Done(options, await measure(options))
-        except (BenchError, ClusterError, NoFreePorts, SdkError) as error:
+        except NOT_MADE as error:
             yield Done(options, None, str(error))
 
 

@@ -6,7 +6,9 @@ import asyncio
 import csv
 import json
 import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -21,6 +23,8 @@ from cli.contracts import shipped_contracts
 from cli.failing import fail
 
 COMMAND = "wattq bench sweep"
+HERE, DASK = "here", "dask"
+Engine = Callable[[Sequence[BenchOptions]], AsyncIterator[Done]]
 
 
 def sweep(
@@ -28,6 +32,13 @@ def sweep(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the CSV there instead of printing it.")
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="here|dask[=ADDRESS]",
+            help="Where runs are made: on this machine, or on a Dask cluster by its scheduler's address.",
+        ),
+    ] = HERE,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each run's JSON on a line, for compare and report.")
     ] = False,
@@ -41,12 +52,18 @@ def sweep(
 
     Example: wattq bench sweep rates.toml --json --csv rates.csv > rates.json
 
+    With --engine dask the same runs, seeds included, are made on a Dask cluster's machines, in whichever order; without
+    an address on this one. It needs the extra dask.
+
+    Example: wattq bench sweep scaling.toml --engine dask=tcp://10.0.0.5:8786 --json > scaling.json
+
     Exit codes: 0 measured, 1 a run could not be made or something failed in it, 2 bad arguments or a bad file.
     """
     try:
         runs = read_workload(workload).runs()
     except BadWorkload as error:
         fail(COMMAND, str(error), 2)
+    make = _engine(engine)
     _say(f"{len(runs)} runs, about {expected_s(runs) / 60:.0f} min")
     with ExitStack() as stack:
         try:
@@ -54,7 +71,10 @@ def sweep(
         except OSError as error:
             fail(COMMAND, f"{csv_file}: {error.strerror}", 2)
         outputs = _Outputs(table or (None if as_json else sys.stdout), as_json)
-        well = asyncio.run(_all(runs, outputs))
+        try:
+            well = asyncio.run(_all(runs, make(runs), outputs))
+        except OSError as error:
+            fail(COMMAND, f"--engine {engine}: {error}", 2)
     if not well:
         raise typer.Exit(1)
 
@@ -76,10 +96,24 @@ class _Outputs:
             typer.echo(json.dumps(figures))
 
 
-async def _all(runs: list[BenchOptions], outputs: _Outputs) -> bool:
+def _engine(text: str) -> Engine:
+    """Where runs are made; ends the command for what there is not."""
+    name, _, address = text.partition("=")
+    if text == HERE:
+        return partial(make_runs, measure=_measure)
+    if name != DASK:
+        fail(COMMAND, f"--engine {text}: here, dask or dask=ADDRESS", 2)
+    try:
+        from bench.on_dask import sweep_on_dask
+    except ImportError:
+        fail(COMMAND, "needs Dask: pip install 'wattquorum[dask]'", 2)
+    return partial(sweep_on_dask, address=address)
+
+
+async def _all(runs: list[BenchOptions], made: AsyncIterator[Done], outputs: _Outputs) -> bool:
     """Whether all could be made, and nothing failed in them."""
     well, number = True, 0
-    async for done in make_runs(runs, _measure):
+    async for done in made:
         number += 1
         _say(f"{number} of {len(runs)}: {named(done.options)}: {_outcome(done)}")
         if done.figures is not None:
