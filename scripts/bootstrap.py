@@ -33,6 +33,8 @@ INPUTS = ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py")
 
 EXTRAS_REQUIRED = ("demo", "dev")
 EXTRAS_OPTIONAL = ("bench", "export")
+EXTRAS_LEFT_OUT = ("dask",)
+"""Whoever wants one installs it: nothing of it is needed here."""
 # What we do without where no wheel exists, and what then happens instead.
 OPTIONAL = {
     "rocksdict": "the commit store falls back to SQLite",
@@ -190,7 +192,7 @@ def requirements() -> tuple[list[str], dict[str, list[str]]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     required = [line for extra in EXTRAS_REQUIRED for line in extras[extra]]
-    optional = {extra: list(extras[extra]) for extra in EXTRAS_OPTIONAL}
+    optional = {extra: [line for line in extras[extra] if line not in required] for extra in EXTRAS_OPTIONAL}
     for line in project["dependencies"]:
         name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         if name in OPTIONAL:
