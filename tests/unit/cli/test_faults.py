@@ -92,7 +92,7 @@ def test_a_bad_file_is_told_before_anything_runs(tmp_path: Path) -> None:
     liar.write_text(IMPOSSIBLE + "[[topology.byzantine]]\nnode = 1\nbehaviour = 'fibs'\n")
     done = invoke("run", "double-voter", str(bad))
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"{bad}: workload: object contains unknown field `operation`; allowed: kind, clients, ope" in done.stderr
+    assert f"{bad}:8: workload: object contains unknown field `operation`; allowed: kind, clients, ope" in done.stderr
     assert "topology.byzantine[0].behaviour: there is no 'fibs'" in invoke("run", str(liar)).stderr
 
 
