@@ -65,11 +65,13 @@ def effects(call: Call, changes: Changes) -> Violation | None:
         return Violation.DEADLINE if done is not None and not done(changes, *args_of(call)) else None
     if call.kind != "transaction":
         return None
-    group, status = EFFECTS.get(call.contract, {}).get(call.function), STATUS.get((call.contract, call.function), ())
-    written = [changes.new(key) for key in changes.below(group)] if group is not None else []
-    if group is None or (written and not status):
+    group = EFFECTS.get(call.contract, {}).get(call.function)
+    if group is None:
         return None
-    return None if written and all(record["status"] in status for record in written) else Violation.SIGNATURES
+    written, becomes = changes.below(group), STATUS.get((call.contract, call.function))
+    if not written or (becomes is not None and any(changes.new(key)["status"] not in becomes for key in written)):
+        return Violation.SIGNATURES
+    return None
 
 
 def _is_metered(changes: Changes, meter: str, interval: int) -> bool:

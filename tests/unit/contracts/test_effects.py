@@ -12,6 +12,8 @@ from signed_calls import CASES
 
 from contracts.catalog import shipped_sources
 from contracts.language import check
+from contracts.rules import fills
+from contracts.rules.changes import Changes
 from contracts.rules.effects import EFFECTS
 from contracts.validation import Violation
 
@@ -192,3 +194,51 @@ def test_what_is_withheld_of_the_book_is_not_cancelled_instead() -> None:
     market.order("ask", "sol", 100, PRICE)
     call = ("market", "place_order", market.order_args("bid", "bea", 100, PRICE, "ioc"))
     assert verdict(market, call, ("bea",), unmatched) == Violation.LIMIT
+
+
+def test_one_party_has_so_many_offers_open() -> None:
+    market = Market()
+    market.chain.put(f"offers/count/{market.interval:010d}/sol", 200)
+    args = {"to": "bea", "side": "ask", "meter": "m-sol", "interval": market.interval, "energy_wh": 9, "price": PRICE}
+    found = verdict(
+        market, ("offers", "propose", args), ("sol",), lambda state: state.edit("offers", "count < OPEN_MAX", "True")
+    )
+    assert found == Violation.OVERSOLD
+
+
+def test_an_order_names_its_keys_only_where_there_are_others() -> None:
+    market, contract, function, args, signers = CASES["auction_place_order"]()
+    always = "if names != [owner]:", "if True:"
+    found = verdict(market, (contract, function, args), signers, lambda state: state.edit("auction", *always))
+    assert found == Violation.LIMIT
+
+
+def test_a_call_that_tells_more_readings_than_it_may_is_not_gone_through() -> None:
+    market, contract, function, args, signers = CASES["submit_readings"]()
+    outcome = Outcome(market, contract, function, args, *signers)
+    told = outcome.get(outcome.keys("settlement/reading/")[0])
+    for interval in range(100):
+        outcome.put(f"settlement/reading/m-sol/{interval:010d}", {**told, "interval": interval})
+    assert outcome.verdict() == Violation.READING
+
+
+def test_a_call_that_makes_more_trades_than_it_may_is_not_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    market, contract, function, args, signers = CASES["match_order"]()
+    outcome = Outcome(market, contract, function, args, *signers)
+    trade = outcome.get(outcome.keys("settlement/trade/")[0])
+    for number in range(1, 101):
+        name = f"{trade['id'][:-3]}{number:03d}"
+        outcome.put(f"settlement/trade/{name}", {**trade, "id": name})
+
+    def looked_at(*trade_and_offers: object) -> bool:
+        raise AssertionError("there are too many to be looked at")
+
+    monkeypatch.setitem(fills.SOURCES, "book", (fills.ORDERS, looked_at))
+    assert fills.fills(outcome.call, Changes(outcome.view)) == Violation.LIMIT
+
+
+def test_what_the_arbiter_decides_is_settled() -> None:
+    market, contract, function, args, signers = CASES["decide_trade"]()
+    unpaid = "settle(record, [])", "record.get('status')"
+    found = verdict(market, (contract, function, args), signers, lambda state: state.edit("settlement", *unpaid))
+    assert found == Violation.SIGNATURES

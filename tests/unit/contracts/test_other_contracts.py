@@ -118,6 +118,13 @@ def test_a_contract_that_is_almost_the_shipped_one_gets_nothing_else_through(con
     assert [each for each in found if not is_known(each[0], each[2])] == []
 
 
+def test_no_adjustment_is_made_of_what_stays_the_same() -> None:
+    every = changes_of(shipped_sources()["settlement"])
+    line = "always: elif before != delivered and read:"
+    (change,) = [each for each in every if line_of(shipped_sources()["settlement"], each) == line]
+    assert let_through("settlement", change) == []
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("part", range(16))
 @pytest.mark.parametrize("contract", CONTRACTS)
