@@ -62,17 +62,15 @@ class Inliner:
             return _either([*tests, _within(left)], ast.BinOp(left, op, right), _call(guard, left, right))
         return _call(guard, left, right)
 
-    def updated(self, place: ast.Name, key: ast.Constant, op: ast.operator, value: ast.expr, guard: str) -> ast.stmt:
-        """``place[key] op= value`` of a dictionary in place, or else the guards'. The value is a name or a number."""
+    def updated(
+        self, place: ast.Name, key: ast.Constant, op: ast.operator, value: ast.expr, guard: str
+    ) -> list[ast.stmt]:
+        """``place[key] op= value`` of a dictionary. The value is a name or a number."""
         old = ast.Name(OLD, ast.Load())
-        return ast.If(
-            _is_dictionary(place),
-            [
-                ast.Assign([ast.Name(OLD, ast.Store())], ast.Subscript(place, key, ast.Load())),
-                ast.Assign([ast.Subscript(place, key, ast.Store())], self.computed(old, op, value, guard, place)),
-            ],
-            [ast.Expr(_call("_set", place, key, _call(guard, _call("_item", place, key), value)))],
-        )
+        return [
+            ast.Assign([ast.Name(OLD, ast.Store())], ast.Subscript(place, key, ast.Load())),
+            ast.Assign([ast.Subscript(place, key, ast.Store())], self.computed(old, op, value, guard, place)),
+        ]
 
     def _kept(self, value: ast.expr) -> tuple[list[ast.expr], ast.expr]:
         """Tests that it is an integer, and what it can be reached by after them any number of times."""
@@ -110,17 +108,17 @@ def is_plain_key(node: ast.expr) -> TypeGuard[ast.Constant]:
 
 
 def item(place: ast.expr, key: ast.expr) -> ast.expr:
-    """``place[key]`` in place if that is a dictionary's by a short text, or a list's by a number that the tree knows;
-    or else the guard's. A key that lacks is found out by the machine."""
+    """``place[key]`` in place by a short text, which only dictionaries know, or a list's by a number that is known;
+    or else the guard's. A key that lacks, and what is no dictionary, are found out by the machine."""
     guarded = _call("_item", place, key)
     if isinstance(place, ast.Constant):
         return guarded  # Python warns of it when it compiles
+    if is_plain_key(key):
+        return ast.Subscript(place, key, ast.Load())
     kept = place
     if not is_simple(place):
         kept, place = ast.NamedExpr(ast.Name(OPERAND, ast.Store()), place), ast.Name(OPERAND, ast.Load())
-    if is_plain_key(key):
-        tests = [_is_dictionary(kept)]
-    elif isinstance(key, ast.Constant) and is_small(key.value) and key.value >= 0:
+    if isinstance(key, ast.Constant) and is_small(key.value) and key.value >= 0:
         tests = [_is(kept, "_list_type"), ast.Compare(_call("_length", place), [ast.Gt()], [key])]
     elif isinstance(key, ast.Name) and kept is place:
         short = ast.Compare(_call("_length", key), [ast.LtE()], [ast.Constant(KEY_CHARS_FREE)])
@@ -130,8 +128,8 @@ def item(place: ast.expr, key: ast.expr) -> ast.expr:
     return _either(tests, ast.Subscript(place, key, ast.Load()), _call("_item", place, key))
 
 
-def stored(place: ast.Name, key: ast.Constant, value: ast.expr, plain: bool) -> ast.stmt:
-    """``place[key] = value`` in a dictionary in place, or else the guard's. ``plain``: the value is no container."""
+def stored(place: ast.Name, key: ast.Constant, value: ast.expr, plain: bool) -> list[ast.stmt]:
+    """``place[key] = value`` in a dictionary. ``plain``: the value is no container."""
     full = ast.Compare(_call("_length", place), [ast.Gt()], [ast.Constant(LENGTH_MAX)])
     targets: list[ast.expr] = [ast.Subscript(place, key, ast.Store())]
     after: list[ast.stmt] = [ast.If(full, [ast.Expr(_call("_full"))], [])]
@@ -141,11 +139,7 @@ def stored(place: ast.Name, key: ast.Constant, value: ast.expr, plain: bool) -> 
             _call("_type", ast.Name(NEW, ast.Load())), [ast.In()], [ast.Name("_containers", ast.Load())]
         )
         after.insert(0, ast.If(is_container, [ast.Expr(_call("_hold", place))], []))
-    return ast.If(
-        _is_dictionary(place),
-        [ast.Assign(targets, value), *after],
-        [ast.Expr(_call("_set", place, key, value))],
-    )
+    return [ast.Assign(targets, value), *after]
 
 
 def is_plain(node: ast.expr) -> bool:

@@ -114,7 +114,7 @@ class _Engine:
         except (RecursionError, MemoryError) as error:
             raise ReplicaFault(type(error).__name__) from None
         except GUARDED as error:
-            trapped = TrapCode.KEY_MISSING if _is_missing_key(error) else TrapCode.INTERNAL
+            trapped = _trap_of(error)
             if trapped is TrapCode.INTERNAL:
                 # A hole in the guards, the same on every replica: the call fails, the chain goes on, we hear of it.
                 log.exception("%s.%s got past the guards", call.contract, call.function)
@@ -217,12 +217,18 @@ def _by_name(function: Function, args: dict[str, Value]) -> list[Value]:
     raise Trap(TrapCode.ARGUMENTS_INVALID, f"{function.name} takes exactly: {wanted}.")
 
 
-def _is_missing_key(error: Exception) -> bool:
-    """Whether a contract's own code reached for a key that is not there, as it does where it names the key."""
+def _trap_of(error: Exception) -> TrapCode:
+    """What it is that a contract's own code raised where it names the key: there is none, or it reached into what is no
+    dictionary. Whatever a guard raises is a hole in it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return isinstance(error, KeyError) and trace is not None and trace.tb_frame.f_code.co_filename.startswith(PLACE)
+    if trace is not None and trace.tb_frame.f_code.co_filename.startswith(PLACE):
+        if isinstance(error, KeyError):
+            return TrapCode.KEY_MISSING
+        if isinstance(error, TypeError):
+            return TrapCode.TYPE_MISMATCH
+    return TrapCode.INTERNAL
 
 
 def bind(function: Function, args: list[Value]) -> list[Value]:

@@ -129,7 +129,7 @@ class _FunctionRewriter:
                 keep = ast.Assign([ast.Name("_result", ast.Store())], returned)
                 return [keep, ast.Expr(_call(LEAVE)), ast.Return(ast.Name("_result", ast.Load()))]
             case ast.Assign(targets=[target], value=value):
-                return [self._assign(target, self._expression(value), is_plain(value))]
+                return self._assign(target, self._expression(value), is_plain(value))
             case ast.AugAssign(target=target, op=op, value=value):
                 return self._augmented(target, op, value)
             case ast.For(target=target, iter=iterable, body=body):
@@ -153,16 +153,16 @@ class _FunctionRewriter:
             case _:
                 return [node]
 
-    def _assign(self, target: ast.expr, value: ast.expr, plain: bool) -> ast.stmt:
+    def _assign(self, target: ast.expr, value: ast.expr, plain: bool) -> list[ast.stmt]:
         match target:
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant() as key) if is_plain_key(key):
                 return stored(ast.Name(name, ast.Load()), key, value, plain)
             case ast.Subscript(value=place, slice=index):
-                return ast.Expr(_call("_set", self._expression(place), self._expression(index), value))
+                return [ast.Expr(_call("_set", self._expression(place), self._expression(index), value))]
             case ast.Tuple(elts=elements):
-                return ast.Assign([self._names(target)], _call("_unpack", value, _number(len(elements))))
+                return [ast.Assign([self._names(target)], _call("_unpack", value, _number(len(elements))))]
             case _:
-                return ast.Assign([self._names(target)], value)
+                return [ast.Assign([self._names(target)], value)]
 
     def _augmented(self, target: ast.expr, op: ast.operator, value: ast.expr) -> list[ast.stmt]:
         guard = _BINARY[type(op)]
@@ -170,7 +170,7 @@ class _FunctionRewriter:
         if isinstance(target, ast.Subscript):
             place, index = self._expression(target.value), self._expression(target.slice)
             if isinstance(place, ast.Name) and is_plain_key(index) and is_simple(value):
-                return [self._inliner.updated(place, index, op, value, guard)]
+                return self._inliner.updated(place, index, op, value, guard)
             load = ast.Name("_place", ast.Load())
             at = ast.Name("_index", ast.Load())
             old = _call("_item", load, at)

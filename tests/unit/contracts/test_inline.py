@@ -144,3 +144,22 @@ def test_a_negative_literal_is_not_none() -> None:
     """Regression: Python warned of it when it compiled, and where warnings are errors the contract failed to load."""
     state = state_of(["-5 is None", "-5 is not None"])
     assert [run(state, number, 0, 0).value for number in (0, 1)] == [False, True]
+
+
+@pytest.mark.parametrize("reached", ["r = x[{}]", "x[{}] = 1", "x[{}] += 1", "x[{}] = same([1])", "x[{}] -= y"])
+def test_what_is_no_dictionary_is_told_so_where_the_tree_knows_the_key(reached: str) -> None:
+    """The key stands there as it is: that ``x`` is no dictionary, the machine finds out."""
+    body = "".join(
+        f"\n\n@export('*')\ndef f{number}(t: list):\n    x = t[0]\n    y = t[1]\n    r = 0\n    {reached.format(key)}\n"
+        "    return [r, x]\n"
+        for number, key in enumerate(("'a'", "same('a')"))
+    )
+    state = MemoryState(
+        {"governance/contract/c": Entry(0, 0, encode_value({"source": HEAD + body, "sha256": "", "version": 1}))}
+    )
+    for x in (*NUMBERS, *OTHERS, {"a": 5}, {"a": "text"}, {"b": 5}):
+        plain, guarded = run(state, 0, x, 3), run(state, 1, x, 3)
+        assert (plain.code, plain.value) == (guarded.code, guarded.value), (reached, x)
+        assert plain.code in ("OK", "KEY_MISSING", "TYPE_MISMATCH")
+        if type(x) is not dict:
+            assert plain.code == "TYPE_MISMATCH", (reached, x)
