@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contracts.rules.changes import TRADES, Changes, Violation
 from contracts.rules.deliveries import ADJUSTMENTS, SHARES
+from contracts.rules.money import ACCOUNTS
 from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, is_decided, terms_of
 from contracts.rules.trades import OWED, PAID, fees_of, owed
 from ledger.execution import Call
@@ -32,10 +33,13 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
         if not (_is_new(new, trade, changes) if old is None else _continues(old, new)):
             return Violation.ADJUSTMENT
         paid = trade["status"] in PAID
+        fresh = old is None and paid and _earlier_is_settled(new, changes)
         for side in PARTIES:
-            by_mandate = old is None and paid and trade[f"{side}_mandate"]
+            by_mandate = fresh and trade[f"{side}_mandate"]
             if not is_confirmed_lawfully(call, old, new, side, by_mandate=by_mandate):
                 return Violation.SIGNATURES
+        if fresh and _is_left_unsigned(new, trade, changes):
+            return Violation.SIGNATURES
         if new["status"] == "settled":
             if not (new["seller_confirmed"] and new["buyer_confirmed"]) and not is_decided(call, old, new, changes):
                 return Violation.SIGNATURES
@@ -50,6 +54,29 @@ def _is_new(new: Value, trade: Value, changes: Changes) -> bool:
     share = f"{SHARES}{new['meter']}/{new['interval']:010d}/{new['trade']}"
     differs = new["before_wh"] != new["after_wh"]
     return bool(same and differs and share in changes.raw and new["status"] in ("proposed", "settled", "void"))
+
+
+def _is_left_unsigned(new: Value, trade: Value, changes: Changes) -> bool:
+    """Whether a mandate has not signed, or what both have signed is not paid, though the money for it is there."""
+    if new["status"] != "proposed":
+        return False
+    costs = {"buyer": new["amount"], "seller": new["grid_amount"] + new["fee"] + new["penalty"] - new["amount"]}
+    for side in PARTIES:
+        if trade[f"{side}_mandate"] and not new[f"{side}_confirmed"] and _has(changes, new[side], costs[side]):
+            return True
+    if not (new["seller_confirmed"] and new["buyer_confirmed"]):
+        return False
+    own = {"grid": -new["grid_amount"], "balancing": -new["fee"] - new["penalty"]}
+    return all(_has(changes, account, cost) for account, cost in own.items())
+
+
+def _has(changes: Changes, account: str, cost: int) -> bool:
+    """Whether so much was available all along. Of an account that the call moves it may have been there too late."""
+    if cost <= 0:
+        return True
+    key = ACCOUNTS + account
+    known = None if key in changes.raw else changes.current(key)
+    return known is not None and bool(known["available"] >= cost)
 
 
 def _is_priced(new: Value, trade: Value) -> bool:

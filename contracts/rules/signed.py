@@ -153,7 +153,7 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
     if new.get("answers", "") != args.get("offer", ""):
         return False
     if call.function == "agree":
-        return True
+        return bool(new["side"] == "ask")
     kept = changes.old(prefix + args["order"]) if call.function == "amend_order" else new
     if call.function == "counter":
         answered = changes.old(DIRECTED + args["offer"])

@@ -15,11 +15,14 @@ OTHER_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 TEXT_CHARS_MAX = 20
 """Longer texts are sentences."""
+PAIRS = (("ask", "bid"), ("seller", "buyer"), ("available", "held"), ("meter", "buyer_meter"), ("owner", "to"))
+OPPOSITES = {text: other for pair in PAIRS for text, other in (pair, pair[::-1])}
+"""What a text may be taken for, where it is the side or the party that counts."""
 
 
 def changes_of(source: str) -> list[Change]:
     """All that is tried: statements left out, conditions that always or never hold, or the contrary, other operators,
-    numbers and texts."""
+    numbers and texts, arguments that changed places."""
     return [*_below(ast.parse(source), [])]
 
 
@@ -73,11 +76,17 @@ def _kinds(node: ast.AST) -> tuple[str, ...]:
         return ("not",)
     if isinstance(node, ast.BinOp) and type(node.op) in OTHER_OPERATORS:
         return ("other operator",)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") not in ("require", "fail"):
+        return tuple(f"swapped {first}" for first in range(len(node.args) - 1))
+    if isinstance(node, ast.List):
+        return tuple(f"swapped {first}" for first in range(len(node.elts) - 1))
     if isinstance(node, ast.Constant):
         if type(node.value) is bool:
             return ("not",)
         if type(node.value) is int:
             return ("one more", "one less")
+        if type(node.value) is str and node.value in OPPOSITES:
+            return ("other text", "opposite")
         if type(node.value) is str and 0 < len(node.value) < TEXT_CHARS_MAX:
             return ("other text",)
     return ()
@@ -88,6 +97,10 @@ def _instead(node: ast.AST, kind: str) -> ast.AST:
         return ast.Return(ast.Constant(None)) if isinstance(node, ast.Return) else ast.Pass()
     if isinstance(node, ast.If):
         node.test = ast.Constant(kind == "always")
+        return node
+    if isinstance(node, ast.Call | ast.List):
+        items, first = node.args if isinstance(node, ast.Call) else node.elts, int(kind.split()[1])
+        items[first : first + 2] = reversed(items[first : first + 2])
         return node
     if isinstance(node, ast.BinOp):
         node.op = OTHER_OPERATORS[type(node.op)]()
@@ -101,6 +114,8 @@ def _instead(node: ast.AST, kind: str) -> ast.AST:
 def _other(value: object, kind: str) -> bool | int | str:
     if kind == "not":
         return not value
+    if kind == "opposite":
+        return OPPOSITES[str(value)]
     if isinstance(value, int):
         return value + (1 if kind == "one more" else -1)
     return f"{value}x"
