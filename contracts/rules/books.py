@@ -76,16 +76,52 @@ def _is_uncrossed(changes: Changes, key: str) -> bool:
         return True
     if order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX:
         return True
-    bids = order["side"] == "bid"
-    others = changes.current(f"{TOPS}{'ask' if bids else 'bid'}/{order['interval']:010d}/{order['product']}") or {}
-    for zone, end in others.items():
-        rank = int(end[:PRICE_CHARS])
-        from_zone, to_zone = (zone, order["zone"]) if bids else (order["zone"], zone)
-        fee = grid_fee_of(from_zone, to_zone, order["interval"], changes)
-        ask, bid = (rank, order["price"]) if bids else (order["price"], PRICE_MAX - rank)
-        if ask + fee <= bid:
-            return False
-    return True
+    return not any(_rank_met(changes, order, zone, end) for zone, end in _others(changes, order).items())
+
+
+def _others(changes: Changes, order: Value) -> dict[str, str]:
+    """What will be in front of each zone on an order's other side."""
+    other = "ask" if order["side"] == "bid" else "bid"
+    return changes.current(f"{TOPS}{other}/{order['interval']:010d}/{order['product']}") or {}
+
+
+def _rank_met(changes: Changes, order: Value, zone: str, end: str) -> tuple[int, str] | None:
+    """When an order's turn comes, of those on the other side that it meets: by what the buyer pays, then time."""
+    rank, bids = int(end[:PRICE_CHARS]), order["side"] == "bid"
+    from_zone, to_zone = (zone, order["zone"]) if bids else (order["zone"], zone)
+    fee = grid_fee_of(from_zone, to_zone, order["interval"], changes)
+    ask, bid = (rank, order["price"]) if bids else (order["price"], PRICE_MAX - rank)
+    return (rank + fee if bids else rank, end[PRICE_CHARS + 1 :]) if ask + fee <= bid else None
+
+
+def _are_met_in_turn(changes: Changes) -> bool:
+    """Nothing that stays in the book comes before what the incoming order has traded with, and its trades are numbered
+    in that order, which is also that of their delivery."""
+    orders = [changes.new(key) for key in changes.below(ORDERS)]
+    met = [order for order in orders if _is_met(changes, order)]
+    if not met:
+        return True
+    fresh = [order for order in orders if changes.old(ORDERS + order["id"]) is None]
+    if len(fresh) != 1:
+        return False
+    coming = fresh[0]
+    turns = [_rank_met(changes, coming, order["zone"], _end(order)) for order in met]
+    left = [_rank_met(changes, coming, zone, end) for zone, end in _others(changes, coming).items()]
+    if None in turns or any(turn < max(filter(None, turns)) for turn in left if turn):
+        return False
+    made = [changes.new(key)["price"] for key in sorted(changes.below(TRADES))]
+    return made == sorted(made, reverse=coming["side"] == "ask")
+
+
+def _is_met(changes: Changes, order: Value) -> bool:
+    """Whether it stood in the book and trades."""
+    old = changes.old(ORDERS + order["id"])
+    return old is not None and bool(order["remaining_wh"] < old["remaining_wh"])
+
+
+def _end(order: Value) -> str:
+    """What follows the zone in an order's key in the book."""
+    return f"{_rank(order)}/{order['id']}"
 
 
 def _rank(order: Value) -> str:
@@ -99,12 +135,12 @@ def _listing(offer: Value) -> Row:
 
 def _order(order: Value) -> Row:
     book = f"market/{order['side']}/{order['interval']:010d}/{order['product']}/{order['zone']}"
-    return f"{book}/{_rank(order)}/{order['id']}", order["id"]
+    return f"{book}/{_end(order)}", order["id"]
 
 
 def _auctioned(order: Value) -> Row:
     book = f"auction/{order['side']}/{order['product']}/{order['interval']:010d}"
-    return f"{book}/{_rank(order)}/{order['id']}", [order["energy_wh"], order["owner"], order["meter"]]
+    return f"{book}/{_end(order)}", [order["energy_wh"], order["owner"], order["meter"]]
 
 
 def _directed(offer: Value) -> Row:
@@ -166,10 +202,14 @@ def _fronts_agree(call: Call, changes: Changes) -> bool:
     for key in changes.below(ORDERS):
         order = changes.new(key)
         fronts = changes.current(f"{TOPS}{order['side']}/{order['interval']:010d}/{order['product']}") or {}
-        front, end = fronts.get(order["zone"], ""), f"{_rank(order)}/{order['id']}"
-        if front == end if order["status"] != "open" else not "" < front <= end:
+        front, end, met = fronts.get(order["zone"], ""), _end(order), _is_met(changes, order)
+        if order["status"] != "open":
+            # What is filled had all before it filled.
+            if front == end or (met and "" < front < end):
+                return False
+        elif not "" < front <= end or (met and front != end):
             return False
-    return all(_is_front_kept(changes, key) for key in changes.below(TOPS))
+    return _are_met_in_turn(changes) and all(_is_front_kept(changes, key) for key in changes.below(TOPS))
 
 
 def _is_front_kept(changes: Changes, key: str) -> bool:

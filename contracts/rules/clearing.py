@@ -105,9 +105,9 @@ def _screens(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     elif len(rows) == SCREENED_MAX or not _follows_screening(old, new):
         return False
     left = [row for key, row in rows if changes.raw.get(OWN + key, b"") is not None]
-    owners, meters = {row[1] for row in left}, {row[2] for row in left}
+    owners, bound = {row[1] for row in left}, {(row[2], row[1]) for row in left}
     return all(authenticate(changes.base, each, ROLES[side], call.block_time_ms) is None for each in owners) and all(
-        _may_trade(changes, each, side, old["interval"]) for each in meters
+        _may_trade(changes, meter, owner, side, old["interval"]) for meter, owner in bound
     )
 
 
@@ -119,8 +119,9 @@ def _follows_screening(old: Value, new: Value) -> bool:
     return bool([new["stage"], new["bid"], new["ask"]] == ["match", UNMATCHED, UNMATCHED])
 
 
-def _may_trade(changes: Changes, meter: str, side: str, interval: int) -> bool:
-    if changes.current(METERS + meter).get("suspended"):
+def _may_trade(changes: Changes, meter: str, owner: str, side: str, interval: int) -> bool:
+    record = changes.current(METERS + meter)
+    if record.get("suspended") or record["owner"] != owner:
         return False
     count = changes.current(f"{COUNTS}{meter}/{interval:010d}") if side == "ask" else None
     return count is None or bool(count < TRADES_MAX)

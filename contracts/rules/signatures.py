@@ -40,11 +40,20 @@ def is_confirmed_lawfully(call: Call, old: Value, new: Value, side: str, *, by_m
     return before == after or by_mandate or len(signed) >= policy["threshold"] > 0
 
 
+def side_of(record: Value, signer: str) -> str:
+    """Whose key it is: the seller's first, as the contract asks."""
+    for side in PARTIES:
+        policy = record[f"{side}_policy"]
+        if signer in ([record[side]] if policy is None else policy["keys"]):
+            return side
+    return ""
+
+
 def is_decided(call: Call, old: Value, new: Value, changes: Changes) -> bool:
-    """Whether the arbiter in force signs here what one party has signed, and the other let pass."""
+    """Whether the arbiter in force, neither of the two, signs here what one of them has signed."""
     named = changes.current(ARBITER)
     signed = named is not None and named["signer"] == new.get("arbiter") and named["signer"] in call.signers
-    signed = signed and call.function.startswith("decide_")
+    signed = signed and call.function.startswith("decide_") and not side_of(new, named["signer"])
     return bool(
         signed and old is not None and old["status"] == "overdue" and any(old[f"{s}_confirmed"] for s in PARTIES)
     )

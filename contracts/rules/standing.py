@@ -97,11 +97,14 @@ def _takes_lots(call: Call, changes: Changes) -> bool:
 
 
 def _may_trade(call: Call, changes: Changes, trade: Value) -> bool:
-    """Both parties, with meters that are not suspended, before the gate closes. An auction's orders were screened."""
+    """Both parties, with meters of theirs that are not suspended, before the gate closes. An auction's orders were
+    screened."""
     if not _is_trading(call, changes, trade["interval"]):
         return False
-    if any(changes.current(METERS + trade[name]).get("suspended") for name in ("meter", "buyer_meter")):
-        return False
+    for party, name in (("seller", "meter"), ("buyer", "buyer_meter")):
+        meter = changes.current(METERS + trade[name])
+        if meter.get("suspended") or meter["owner"] != trade[party]:
+            return False
     return _may(call, changes, trade["seller"], SELLING) and _may(call, changes, trade["buyer"], BUYING)
 
 

@@ -111,5 +111,6 @@ def _may_become(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
 
 def _is_barred(call: Call, order: Value, changes: Changes) -> bool:
     roles = ("seller", "prosumer") if order["side"] == "ask" else ("buyer", "prosumer")
-    suspended = bool(changes.current(METERS + order["meter"]).get("suspended"))
-    return suspended or authenticate(changes.base, order["owner"], roles, call.block_time_ms) is not None
+    meter = changes.current(METERS + order["meter"])
+    gone = bool(meter.get("suspended")) or bool(meter["owner"] != order["owner"])
+    return gone or authenticate(changes.base, order["owner"], roles, call.block_time_ms) is not None

@@ -428,12 +428,13 @@ def forfeit(run):
 
 
 def screen(run):
-    """Take out the orders of who may no longer act, of suspended meters, and asks of meters with all their trades."""
+    """Take out the orders of who may no longer act, of meters that are suspended or bound to somebody else by now, and
+    asks of meters with all their trades."""
     side = run["side"]
     roles = roles_of(side)
     rows = scan(prefix_of(run, side), run["after"], SCREENED_MAX)
     bars = {}
-    suspended = {}
+    meters = {}
     ended = 0
     for key, row in rows:
         if gas_left() < GAS_RESERVE:
@@ -443,13 +444,16 @@ def screen(run):
         meter = row[2]
         if owner not in bars:
             bars[owner] = standing(owner, roles)
-        if meter not in suspended:
-            suspended[meter] = peek("registry", "meter/" + meter).get("suspended", False)
+        if meter not in meters:
+            meters[meter] = peek("registry", "meter/" + meter)
         if bars[owner] != "":
             end_order(order_at(key), "barred", bars[owner])
             ended += 1
-        elif suspended[meter]:
+        elif meters[meter].get("suspended", False):
             end_order(order_at(key), "barred", "METER_SUSPENDED")
+            ended += 1
+        elif meters[meter]["owner"] != owner:
+            end_order(order_at(key), "barred", "METER_REBOUND")
             ended += 1
         elif side == "ask" and trades_of(meter, run["interval"]) >= TRADES_MAX:
             end_order(order_at(key), "full", "TOO_MANY_TRADES")

@@ -72,9 +72,9 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
     Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The seller is
-    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID,
-    LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
-    Source: market rules, "Listing and taking".
+    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, METER_REBOUND, NOT_ENOUGH_LEFT,
+    ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller
+    may not act. Source: market rules, "Listing and taking".
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
@@ -89,7 +89,9 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     whole = energy_wh == remaining or energy_wh % record["lot_wh"] == 0
     require(whole, "LOT_MISMATCH", "Take whole lots, or all that is left.")
     authenticate(seller, ["seller", "prosumer"])
-    check_meter(peek("registry", "meter/" + record["meter"]))
+    bound = peek("registry", "meter/" + record["meter"])
+    check_meter(bound)
+    require(bound["owner"] == seller, "METER_REBOUND", "The seller's meter is bound to somebody else by now.")
     fee = fee_between(record["zone"], check_owner(caller(), meter)["zone"], record["interval"])
     price = record["price"] + fee
     call("credit", "hold", [caller(), energy_wh * price // 1000])
@@ -285,9 +287,7 @@ def match(record, book):
         end = best[zone]
         resting = get("order/" + end[11:])
         require(resting["owner"] != record["owner"], "SELF_TRADE", "This order would trade with one of your own.")
-        bar = standing(resting["owner"], roles_of(other))
-        if bar == "" and is_suspended(peek("registry", "meter/" + resting["meter"])):
-            bar = "METER_SUSPENDED"
+        bar = bar_of(resting, other)
         if bar != "":
             end_order(resting, "barred", bar)
         elif other == "ask" and is_full(resting):
@@ -303,6 +303,19 @@ def match(record, book):
     if changed:
         put_top(place, best)
     return found
+
+
+def bar_of(resting, side):
+    """Why an order may trade no more, or ''."""
+    bar = standing(resting["owner"], roles_of(side))
+    if bar != "":
+        return bar
+    bound = peek("registry", "meter/" + resting["meter"])
+    if is_suspended(bound):
+        return "METER_SUSPENDED"
+    if bound["owner"] != resting["owner"]:
+        return "METER_REBOUND"
+    return ""
 
 
 def fees_to(record, best):

@@ -43,13 +43,15 @@ def counter(offer: str, meter: str, energy_wh: int, price: int):
 def accept(offer: str, meter: str):
     """Accept an offer made to oneself, for one's own meter: both have signed now; returns the trade's id.
 
-    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, CAPACITY_EXCEEDED, PRICE_BELOW_FEE,
-    TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules, "Directed offer".
+    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, METER_REBOUND, CAPACITY_EXCEEDED,
+    PRICE_BELOW_FEE, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules,
+    "Directed offer".
     """
     record = open_for(offer, "to")
     check_open(record["interval"])
     authenticate(record["owner"], roles_of(record["side"]))
-    check_meter(record["meter"])
+    still = owner_of(record["meter"]) == record["owner"]
+    require(still, "METER_REBOUND", "The proposer's meter is bound to somebody else by now.")
     authenticate(caller(), roles_of(other_side(record["side"])))
     return conclude(record, caller(), meter)
 

@@ -468,8 +468,9 @@ def decide_trade(trade: str):
 
 
 def need_second(record):
-    """The arbiter in force signs what one of the two has signed."""
+    """The arbiter in force signs what one of the two has signed, and is neither of them."""
     require(caller() == arbiter(), "NOT_PARTY", "Only the arbiter in force decides.")
+    require(side_of(record, caller()) == "", "NOT_PARTY", "Who signs for a party does not decide for the other.")
     one_signed = record["seller_confirmed"] or record["buyer_confirmed"]
     require(one_signed, "SIGNATURES_LACKING", "The arbiter decides with one of the two, not alone.")
     record["arbiter"] = caller()
@@ -559,7 +560,7 @@ def arbiter():
 def resolve(dispute_id: str, paid: int):
     """Say how much (micro-currency) of what is frozen is to be paid; the rest goes back. Two of seller, buyer and
     arbiter who say the same decide. The arbiter is the one in force at the dispute, or now if that one may not act,
-    whose vote then counts no more.
+    or signs for a party, whose vote then counts no more.
 
     Returns whether it is decided. Errors: NOT_FOUND, NOT_OPEN, AMOUNT_INVALID, NOT_PARTY. Source: market rules,
     "Dispute".
@@ -569,7 +570,7 @@ def resolve(dispute_id: str, paid: int):
     require(record["status"] == "open", "NOT_OPEN", "The dispute is decided.")
     require(0 <= paid and paid <= record["disputed"], "AMOUNT_INVALID", "0 up to what is frozen is paid.")
     trade = get("trade/" + record["trade"])
-    if standing(record["arbiter"], ["arbiter"]) != "":
+    if not may_decide(trade, record["arbiter"]):
         # Who may not act any more does not decide by an earlier vote either.
         record["arbiter"] = arbiter()
         record["votes"]["arbiter"] = None
@@ -592,7 +593,7 @@ def resolve(dispute_id: str, paid: int):
 def votes_now(trade, record, voter):
     """Whether this transaction carries the signatures of one of the three."""
     if voter == "arbiter":
-        return record["arbiter"] in signers() and standing(record["arbiter"], ["arbiter"]) == ""
+        return record["arbiter"] in signers() and may_decide(trade, record["arbiter"])
     policy = trade[voter + "_policy"]
     if policy is None:
         return trade[voter] in signers()
@@ -601,6 +602,11 @@ def votes_now(trade, record, voter):
         if signer in policy["keys"]:
             found += 1
     return found >= policy["threshold"]
+
+
+def may_decide(record, signer):
+    """Whether somebody is an arbiter, and a third: one key has one of the three votes."""
+    return standing(signer, ["arbiter"]) == "" and side_of(record, signer) == ""
 
 
 def decide(trade, record, paid):

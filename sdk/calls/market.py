@@ -23,9 +23,9 @@ def take_listing(*, listing: str, meter: str, energy_wh: int) -> Call:
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
     Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The seller is
-    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, NOT_ENOUGH_LEFT, ENERGY_INVALID,
-    LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller may not act.
-    Source: market rules, "Listing and taking".
+    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, METER_REBOUND, NOT_ENOUGH_LEFT,
+    ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller
+    may not act. Source: market rules, "Listing and taking".
     """
     return Call("market", "take_listing", {"listing": listing, "meter": meter, "energy_wh": energy_wh})
 

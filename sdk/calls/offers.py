@@ -32,8 +32,9 @@ def counter(*, offer: str, meter: str, energy_wh: int, price: int) -> Call:
 def accept(*, offer: str, meter: str) -> Call:
     """Accept an offer made to oneself, for one's own meter: both have signed now; returns the trade's id.
 
-    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, CAPACITY_EXCEEDED, PRICE_BELOW_FEE,
-    TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules, "Directed offer".
+    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, METER_REBOUND, CAPACITY_EXCEEDED,
+    PRICE_BELOW_FEE, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules,
+    "Directed offer".
     """
     return Call("offers", "accept", {"offer": offer, "meter": meter})
 

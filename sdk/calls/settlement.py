@@ -63,7 +63,7 @@ def dispute(*, trade: str, amount: int, reason: str) -> Call:
 def resolve(*, dispute_id: str, paid: int) -> Call:
     """Say how much (micro-currency) of what is frozen is to be paid; the rest goes back. Two of seller, buyer and
     arbiter who say the same decide. The arbiter is the one in force at the dispute, or now if that one may not act,
-    whose vote then counts no more.
+    or signs for a party, whose vote then counts no more.
 
     Returns whether it is decided. Errors: NOT_FOUND, NOT_OPEN, AMOUNT_INVALID, NOT_PARTY. Source: market rules,
     "Dispute".

@@ -154,6 +154,38 @@ def test_resting_orders_of_a_suspended_meter_are_removed_not_matched(market: Mar
     assert market.held(resting) == 0
 
 
+def bind_anew(market: Market, who: str) -> None:
+    """Somebody else moves in."""
+    market.chain.user("new", "prosumer")
+    market.bind(f"m-{who}", "new")
+
+
+def test_what_a_meters_earlier_owner_had_offered_is_not_taken(market: Market) -> None:
+    """Regression: who moves in would have delivered what who moved out is paid for."""
+    listing = market.offer()
+    asked = market.ok("offers", "propose", proposal(market, "ask", "sol", "bea"), "sol")
+    bid = market.ok("offers", "propose", proposal(market, "bid", "bob", "sun"), "bob")
+    for who in ("sol", "bob"):
+        bind_anew(market, who)
+    assert market.code("market", "take_listing", market.taking_args(listing, 500, "bea"), "bea") == "METER_REBOUND"
+    assert market.code("offers", "accept", {"offer": asked, "meter": "m-bea"}, "bea") == "METER_REBOUND"
+    assert market.code("offers", "accept", {"offer": bid, "meter": "m-sun"}, "sun") == "METER_REBOUND"
+    market.ok("market", "cancel_listing", {"listing": listing}, "sol")
+
+
+@pytest.mark.parametrize("side", ["ask", "bid"])
+def test_resting_orders_of_a_meters_earlier_owner_are_removed_not_matched(market: Market, side: str) -> None:
+    resting, other = (("sol", "bea"), ("bea", "sol"))[side == "bid"]
+    order, _ = market.order(side, resting, 100, 9)
+    bind_anew(market, resting)
+    args = market.order_args("bid" if side == "ask" else "ask", other, 100, 9)
+    result = market.call("market", "place_order", args, other)
+    assert result.value["trades"] == []
+    told = [event.data for event in result.events if event.name == "barred"]
+    assert told == [{"order": order, "owner": resting, "remaining_wh": 100, "reason": "METER_REBOUND"}]
+    assert market.held(resting) == 0
+
+
 def proposal(market: Market, side: str, who: str, to: str) -> dict[str, Any]:
     terms = {"interval": market.interval, "energy_wh": 100, "price": 9}
     return {"to": to, "side": side, "meter": f"m-{who}", **terms}

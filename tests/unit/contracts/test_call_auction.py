@@ -370,6 +370,19 @@ def test_orders_of_suspended_meters_are_left_out_too(who: str) -> None:
     assert (market.matched(orders[who]), market.held(who)) == (0, 0)
 
 
+@pytest.mark.parametrize("who", ["bob", "sun"])
+def test_orders_of_a_meters_earlier_owner_are_left_out_too(who: str) -> None:
+    market = AuctionMarket()
+    orders = {"bob": market.enter("bid", "bob", 10, 100), "sun": market.enter("ask", "sun", 10, 1)}
+    market.chain.user("new", "prosumer")
+    market.bind(f"m-{who}", "new", zone=PRODUCT)
+    market.chain.time_ms = market.clear_ms
+    told = [event for _, events in market.chain.advance(0) for event in events if event.name == "barred"]
+    assert [(event.data["order"], event.data["reason"]) for event in told] == [(orders[who], "METER_REBOUND")]
+    assert market.result()["stage"] == "done"
+    assert (market.matched(orders[who]), market.held(who)) == (0, 0)
+
+
 def test_a_meter_with_all_its_trades_made_sells_no_more() -> None:
     market = AuctionMarket()
     for _ in range(103):

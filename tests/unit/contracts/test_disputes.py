@@ -272,3 +272,29 @@ def test_a_decision_never_takes_from_the_seller() -> None:
         market.ok("settlement", "resolve", {"dispute_id": dispute, "paid": 1}, who)
     assert market.trade(trade)["status"] == "settled"
     assert (market.account("sol"), market.held("bea")) == ((0, 0), 0)
+
+
+def test_a_party_that_becomes_the_arbiter_has_one_vote_still(market: Market) -> None:
+    """Regression: its key voted for both, which are two of three. Who is named next decides in its place."""
+    trade = proposed(market)
+    name = dispute(market, trade)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    market.chain.user("bea", "arbiter")
+    market.ok("registry", "suspend", {"user": "ada", "reason": "retired"}, "op1")
+    market.ok("registry", "set_arbiter", {"user": "bea"}, "op1", "op2")
+    assert not resolve(market, name, 0, "bea")
+    assert market.trade(trade)["status"] == "disputed"
+    market.ok("registry", "set_arbiter", {"user": "abe"}, "op1", "op2")
+    assert resolve(market, name, 0, "abe")
+
+
+def test_a_party_that_becomes_the_arbiter_does_not_sign_for_the_other(market: Market) -> None:
+    trade = proposed(market, 0)
+    market.ok("settlement", "confirm", {"trade": trade}, "bea")
+    market.to(market.chain.time_ms + 86_400_000)
+    market.chain.user("bea", "arbiter")
+    market.ok("registry", "set_arbiter", {"user": "bea"}, "op1", "op2")
+    assert market.code("settlement", "decide_trade", {"trade": trade}, "bea") == "NOT_PARTY"
+    market.ok("registry", "set_arbiter", {"user": "abe"}, "op1", "op2")
+    market.ok("settlement", "decide_trade", {"trade": trade}, "abe")
+    assert market.trade(trade)["status"] == "settled"

@@ -46,6 +46,37 @@ def test_an_order_is_executed_as_it_was_signed(market: Market, signed: str, ran:
     assert verdict(market, call, ("bea",), said=("place_order", args)) == Violation.STANDING
 
 
+@pytest.mark.parametrize("bid_wh", [100, 60])
+def test_a_bid_is_filled_by_the_best_ask_of_a_zone(market: Market, bid_wh: int) -> None:
+    market.order("ask", "sol", 100, PRICE)
+    worse, _ = market.order("ask", "sun", 100, PRICE + 99)
+    top = f"market/top/ask/{market.interval:010d}/"
+
+    def pass_over(state: OtherState) -> None:
+        state.put(top, {"z": f"{PRICE + 99:010d}/{worse}"})
+
+    def hide(writes: dict[str, bytes | None]) -> None:
+        writes.pop(top, None)
+
+    call = ("market", "place_order", market.order_args("bid", "bea", bid_wh, PRICE + 99))
+    assert verdict(market, call, ("bea",), pass_over, forge=hide) is not None
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize("wh", [100, 150, 200])
+def test_an_order_meets_the_best_zone_first(market: Market, side: str, wh: int) -> None:
+    """All of one in the worse zone, a part of the better one besides, or both in the wrong order."""
+    other, who, coming = ("ask", ("sol", "sun"), "bea") if side == "bid" else ("bid", ("bea", "bob"), "sun")
+    better, worse = (PRICE, PRICE + 99) if side == "bid" else (PRICE + 99, PRICE)
+    market.bind(f"m-{who[1]}", who[1], zone="y")
+    market.order(other, who[0], 100, better)
+    market.order(other, who[1], 100, worse)
+    args = market.order_args(side, coming, wh, PRICE + 99 if side == "bid" else PRICE)
+    assert verdict(market, ("market", "place_order", args), (coming,)) is None
+    last = ("rank < lowest or", "rank > lowest or")
+    assert verdict(market, ("market", "place_order", args), (coming,), lambda s: s.edit("market", *last)) is not None
+
+
 def test_a_listing_is_taken_in_whole_lots(market: Market) -> None:
     listing = market.offer(energy_wh=1_000, lot_wh=1_000)
     key = f"market/listing/{listing}"
