@@ -23,10 +23,10 @@ from contracts.session import (
     EVENTS_MAX,
     KEPT_RATE,
     KEY_CHARS_MAX,
+    LONGEST_ROW_GAS,
     NAME_CHARS_MAX,
     PUT_GAS,
     ROW_GAS,
-    SCAN_FIRST_ROWS,
     SCAN_GAS,
     SCAN_PAGE_ROWS,
     SCAN_ROWS_MAX,
@@ -92,7 +92,7 @@ class Host:
     # ------------------------------------------------------------------------------------------- inside
 
     def _state_functions(self, prefix: str) -> Functions:
-        now, charge, read, encoded = self._now, self._meter.charge, self._reads.read, self.encoded
+        now, gas, charge, read, encoded = self._now, self._meter.gas, self._meter.charge, self._reads.read, self.encoded
         decoded = self._reads.decoded
         own, others = Keys(prefix), dict[str, Keys]()
 
@@ -139,8 +139,8 @@ class Host:
             rows: list[tuple[str, bytes]] = []
             begin = prefix + after if after else ""
             while len(rows) < limit:
-                # Page by page, so that nobody has more read than one page that the gas does not pay for.
-                wanted = min(SCAN_PAGE_ROWS if rows else SCAN_FIRST_ROWS, limit - len(rows))
+                # Page by page, and no more of the longest rows than the gas pays for, but one.
+                wanted = min(SCAN_PAGE_ROWS, limit - len(rows), max(1, gas[0] // LONGEST_ROW_GAS))
                 page = view.scan(prefix + start, begin, wanted, passed)
                 charge(sum([ROW_GAS + len(data) // 16 for _, data in page]))
                 rows += page

@@ -14,9 +14,8 @@ from ledger.state import Entry, TransactionView
 KEY_CHARS_MAX = 256
 VALUE_BYTES_MAX = 65_536
 SCAN_ROWS_MAX = 1_000
-SCAN_FIRST_ROWS, SCAN_PAGE_ROWS = 8, 64
-"""So many rows are read, and then paid for, at first and then at a time: the first page may be all that a call without
-gas has read, and its rows may be long."""
+SCAN_PAGE_ROWS = 64
+"""So many rows are read at a time, and then paid for."""
 EVENTS_MAX = 256
 CALL_DEPTH_MAX = 8
 NAME_CHARS_MAX = 64
@@ -29,7 +28,10 @@ PASSED_RATE, KEPT_RATE = 1, 17
 """What 16 bytes cost of a value that is passed on, and of one that is stored or told."""
 ROW_GAS = 100
 """What a row of a scan costs beside its bytes and nodes: more than reading a key, since it is made a row too. One that
-the scan passes, since the same block deleted it or wrote it anew, costs as much."""
+the scan reads and does not answer with, since the same block deleted it, wrote it anew or wrote others before it, costs
+as much."""
+LONGEST_ROW_GAS = ROW_GAS + VALUE_BYTES_MAX // 16
+"""What a row costs at most, but for its nodes."""
 NODE_GAS = 4
 """What a node of a value costs that is read, stored, told, passed on or returned; of a dictionary that holds no
 containers each entry is one."""

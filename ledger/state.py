@@ -57,12 +57,14 @@ Rows: TypeAlias = "Sequence[tuple[str, Entry]]"
 
 INSORT_MAX = 32
 """New keys that are put in their places one by one; sorting anew is quicker for more."""
-PASSED_PAGE_ROWS = 64
-"""Rows that are read at a time, at least, once a scan has passed deleted ones: they may be many."""
+PASSED_A_ROW = 8
+MORE_ROWS_MAX = 64
+"""A scan reads at a time as many rows as it lacks, and one more for every ``PASSED_A_ROW`` that it has passed, up to so
+many more: those to be passed may be many, and few should be read that nobody has paid for."""
 
 Passed: TypeAlias = "Callable[[int, int], None]"
-"""Told by a scan on its way of rows that it passes since they were deleted or written anew: how many, and the bytes
-that they held below. Whoever has had enough raises."""
+"""Told by a scan on its way of rows that it reads and does not answer with, since they were deleted or written anew or
+new ones come before them: how many, and the bytes that they hold below. Whoever has had enough raises."""
 
 
 def unpaid(rows: int, size_bytes: int) -> None:
@@ -197,38 +199,50 @@ def merged_scan(
 ) -> list[tuple[str, Entry]]:
     """A scan of ``base`` as if changes had been applied: their ``keys``, ascending, and what each became.
 
-    ``asked`` takes note of every query to ``base``: one more, and of more rows, where a page turns out to be deleted.
+    ``asked`` takes note of every query to ``base``: one more where rows of a page turn out to be deleted.
     """
     at = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
     found: list[tuple[str, Entry]] = []
-    wanted = limit
+    gone = 0
     while len(found) < limit:
-        page = base.walk(prefix, after, wanted, passed) if type(base) is Overlay else base.scan(prefix, after, wanted)
+        lacking = limit - len(found)
+        wanted = lacking + min(gone // PASSED_A_ROW, MORE_ROWS_MAX)
+        page = walked(base, prefix, after, wanted, passed)
         if asked is not None:
             asked.append(RangeRead(prefix, after, wanted, page))
-        if at == len(keys) or not keys[at].startswith(prefix):
-            return (found + page)[:limit]
         last = page[-1][0] if len(page) == wanted else None
-        if last is not None and not found and last < keys[at]:
-            return page[:limit]
         changed: dict[str, Entry | None] = {}
         own = 0
-        while at < len(keys) and own < limit and keys[at].startswith(prefix) and (last is None or keys[at] <= last):
+        while at < len(keys) and own < lacking and keys[at].startswith(prefix) and (last is None or keys[at] <= last):
             entry = changed[keys[at]] = entry_of(keys[at])
             at += 1
             if entry is None:
                 passed(1, 0)
             else:
                 own += 1
+        if not changed and wanted == lacking:
+            return found + page
         left = [row for row in page if row[0] not in changed]
-        if len(left) < len(page):
-            passed(len(page) - len(left), sum([len(entry.value) for key, entry in page if key in changed]))
-        made = [(key, entry) for key, entry in changed.items() if entry is not None]
-        found += sorted(left + made) if made else left
+        gone += len(page) - len(left)
+        rows = sorted(left + [(key, entry) for key, entry in changed.items() if entry is not None]) if own else left
+        found += rows[:lacking]
+        in_vain = [len(entry.value) for key, entry in page if key in changed]
+        in_vain += [len(entry.value) for key, entry in rows[lacking:] if key not in changed]
+        if in_vain:
+            passed(len(in_vain), sum(in_vain))
         if last is None:
             break
-        after, wanted = last, max(limit, PASSED_PAGE_ROWS)
-    return found[:limit]
+        after = last
+    return found
+
+
+def walked(base: StateReader, prefix: str, after: str, limit: int, passed: Passed) -> list[tuple[str, Entry]]:
+    """A scan that tells what it passes, if it passes anything: committed state holds no deleted rows."""
+    return base.walk(prefix, after, limit, passed) if type(base) is Overlay else base.scan(prefix, after, limit)
+
+
+class TooMuch(Exception):
+    """More was asked again than can have been paid for."""
 
 
 class TransactionView:
@@ -244,9 +258,9 @@ class TransactionView:
         self.writes: dict[str, bytes | None] = {}
         self._layer: Layer | None = None
 
-    def is_true(self, rows_max: int) -> bool:
+    def is_true(self, rows_max: int, bytes_max: int) -> bool:
         """Whether ``base`` answers every read and range query as is written here, perhaps by somebody else, and the
-        queries with ``rows_max`` rows at most."""
+        queries by reading ``rows_max`` rows and ``bytes_max`` of their values at most, and little more to find out."""
         find, fetch = self._find, self._fetch
         for key, version in self.reads.items():
             entry = find(key, UNKNOWN)
@@ -254,11 +268,22 @@ class TransactionView:
                 entry = fetch(key)
             if version != (None if entry is None else (entry.height, entry.index)):
                 return False
-        for asked in self.ranges:
-            rows = self.base.scan(asked.prefix, asked.after, asked.limit)
-            rows_max -= len(rows)
-            if rows_max < 0 or digest_of(rows) != asked.digest:
-                return False
+
+        def passed(rows: int, size_bytes: int) -> None:
+            nonlocal rows_max, bytes_max
+            rows_max -= rows
+            bytes_max -= size_bytes
+            if rows_max < 0 or bytes_max < 0:
+                raise TooMuch
+
+        try:
+            for asked in self.ranges:
+                rows = walked(self.base, asked.prefix, asked.after, asked.limit, passed)
+                passed(len(rows), sum([len(entry.value) for _, entry in rows]))
+                if digest_of(rows) != asked.digest:
+                    return False
+        except TooMuch:
+            return False
         return True
 
     def get(self, key: str) -> bytes | None:

@@ -30,10 +30,10 @@ GAS_PER_S_MIN = 1_000_000
 """A worker that takes longer than ``ANSWER_S_MAX`` and its calls' gas at this pace hangs."""
 CPU_S_MAX = 1_800.0
 """Processor seconds after which a worker is replaced between two blocks, before its own limit ends it."""
-GAS_PER_READ_MIN, GAS_PER_ROW_MIN = 25, 5
-"""What a read or a range query costs a call at least, and a row that a query answers with: a scan that passes one
-deleted row may ask for a whole page to find one more."""
-UNPAID_READS_MAX, UNPAID_ROWS_MAX = 64, 128
+GAS_PER_READ_MIN, GAS_PER_ROW_MIN, BYTES_PER_GAS_MAX = 25, 50, 32
+"""What a read or a range query costs a call at least, a row that a query reads, and what a unit pays for of values:
+half of the least that each costs, since a page is read before it is paid for."""
+UNPAID_READS_MAX, UNPAID_ROWS_MAX, UNPAID_BYTES_MAX = 64, 128, 1 << 20
 """What a call may have read that it had no gas for. A page that a worker asks for tells it one row at least, or that a
 read finds none."""
 
@@ -158,7 +158,8 @@ def accepted(call: Call, outcome: Outcome, view: TransactionView) -> CallResult:
     told.reads = outcome.reads
     told.ranges = [RangeRead(prefix, after, limit, digest=digest) for prefix, after, limit, digest in outcome.ranges]
     rows_max = UNPAID_ROWS_MAX + outcome.gas_used // GAS_PER_ROW_MIN
-    if not _is_bounded(told, outcome.gas_used) or not told.is_true(rows_max):
+    bytes_max = UNPAID_BYTES_MAX + outcome.gas_used * BYTES_PER_GAS_MAX
+    if not _is_bounded(told, outcome.gas_used) or not told.is_true(rows_max, bytes_max):
         raise WorkerFailed(f"it ran {call.contract}.{call.function} on another state")
     if not "".join(outcome.writes).isascii():
         raise WorkerFailed(f"it let {call.contract}.{call.function} write under a key that no contract can have")
@@ -200,7 +201,7 @@ class Pages:
 
     def __init__(self, base: CommittedReader, gas_limits: Sequence[int]) -> None:
         self._base = base
-        self._left = sum([UNPAID_READS_MAX + UNPAID_ROWS_MAX + gas // GAS_PER_ROW_MIN for gas in gas_limits])
+        self._left = sum([UNPAID_READS_MAX + UNPAID_ROWS_MAX + gas // GAS_PER_READ_MIN for gas in gas_limits])
 
     def __call__(self, miss: Miss) -> Page:
         self._left -= 1

@@ -15,11 +15,11 @@ from contracts.codes import Trap
 from contracts.guards import Meter, make_guards, methods
 from contracts.guards.methods import PACK_GAS, PACKED_KEYS_MIN
 from contracts.machine import PythonMachine
-from contracts.session import ROW_GAS, SCAN_FIRST_ROWS, SCAN_PAGE_ROWS, VALIDATOR_GAS, VALUE_BYTES_MAX
+from contracts.session import ROW_GAS, SCAN_PAGE_ROWS, VALIDATOR_GAS, VALUE_BYTES_MAX
 from contracts.testing import Chain
 from ledger.epochs import epoch_value
 from ledger.execution import Call, CallResult
-from ledger.state import PASSED_PAGE_ROWS, Entry, MemoryState, Overlay, StateReader, TransactionView
+from ledger.state import PASSED_A_ROW, Entry, MemoryState, Overlay, StateReader, TransactionView
 from ledger.values import encode_plain, encode_value
 from pbft.epoch import Epoch, Validator
 
@@ -148,11 +148,12 @@ def test_what_makes_an_object_an_item_costs_by_items(run: Run, body: str, least:
 class Counting(MemoryState):
     """Counts the rows that are read."""
 
-    rows = 0
+    rows = size_bytes = 0
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         found = super().scan(prefix, after, limit)
         self.rows += len(found)
+        self.size_bytes += sum([len(entry.value) for _, entry in found])
         return found
 
 
@@ -164,7 +165,7 @@ def test_a_scan_reads_little_more_than_its_gas_pays_for() -> None:
     state.apply({f"main/{number:04d}": row for number in range(1_000)})
     call = Call("main", "run", {}, ("alice",), "", 300, 0, 1, 0, "transaction")
     assert PythonMachine().run(call, TransactionView(state)).code == "OUT_OF_GAS"
-    assert state.rows <= SCAN_FIRST_ROWS
+    assert state.rows <= 1
 
 
 def test_a_scan_of_many_pages_is_whole() -> None:
@@ -208,7 +209,7 @@ def test_going_through_one_s_own_deletions_is_paid_for() -> None:
     none, one = (main_called(wiped(), "wipe", {"scans": scans}) for scans in (0, 1))
     assert (none.code, one.code) == ("OK", "OK")
     assert one.gas_used - none.gas_used > 2 * ROWS * ROW_GAS
-    assert len(one.ranges) <= 2 + ROWS // PASSED_PAGE_ROWS
+    assert len(one.ranges) <= PASSED_A_ROW + ROWS // PASSED_A_ROW
     assert main_called(wiped(), "wipe", {"scans": 100}).code == "OUT_OF_GAS"
 
 
@@ -226,7 +227,45 @@ def test_who_cannot_pay_goes_through_few_deletions() -> None:
     overlay = Overlay(state)
     overlay.apply({f"main/q/{number:09d}": None for number in range(ROWS)}, 1, 0)
     assert main_called(overlay, "look", {}, 700).code == "OUT_OF_GAS"
-    assert state.rows <= 1 + PASSED_PAGE_ROWS
+    assert state.rows <= 5
+
+
+LONG = "x" * 60_000
+LONG_ROWS = {f"{number:05d}": LONG for number in range(1_000, 1_100)}
+SHORT_ROWS = {f"{number:05d}": 1 for number in range(100)}
+IN_VAIN = {
+    "behind a deleted row": (
+        {"00000": 1, "00001": 1} | LONG_ROWS, "delete('q/00000')", "scan('q/', '', 1)"),
+    "behind many deleted rows": (
+        SHORT_ROWS | LONG_ROWS, "for n in range(90):\n        delete('q/' + pad(n, 5))", "scan('q/', '', 1)"),
+    "behind new rows": (
+        LONG_ROWS, "for n in range(64):\n        put('q/' + pad(n, 5), 1)", "scan('q/', '', 64)"),
+    "behind one new row": (LONG_ROWS, "put('q/00000', 1)", "scan('q/', '', 1)"),
+    "behind short rows": (SHORT_ROWS | LONG_ROWS, "pass", "scan('q/', '', 1000)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("gas", [1_000, 24_000, GAS])
+@pytest.mark.parametrize("in_block", [False, True])
+@pytest.mark.parametrize("case", IN_VAIN.values(), ids=IN_VAIN)
+def test_no_page_of_long_rows_is_read_that_nobody_pays_for(
+    case: tuple[dict[str, Any], str, str], in_block: bool, gas: int
+) -> None:
+    """Regression: a scan that had passed one deleted row read a page of 64, 4 MB of long values, and answered with
+    one of them for 550 gas, again and again; as many as it wanted were read behind new rows, and eight by whoever could
+    not pay for one."""
+    rows, before, scan = case
+    calls = f"    {'pass' if in_block else before}\n    while True:\n        x = {scan}\n"
+    source = f"@export('*')\ndef wipe():\n    {before}\n\n@export('*')\ndef run():\n{calls}"
+    state = Counting(Chain({"main": source}, {}).state.entries)
+    state.apply({f"main/q/{key}": Entry(0, 0, encode_value(value)) for key, value in rows.items()})
+    overlay = Overlay(state)
+    if in_block:
+        overlay.apply(dict(main_called(overlay, "wipe", {}).writes), 1, 0)
+    state.rows = state.size_bytes = 0
+    assert main_called(overlay, "run", {}, gas).code == "OUT_OF_GAS"
+    assert state.size_bytes <= 2 * 16 * gas + VALUE_BYTES_MAX
+    assert state.rows <= gas // ROW_GAS
 
 
 @pytest.mark.parametrize("read", ["get('k')", "scan('k', '', 1)"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.state import PASSED_PAGE_ROWS, Entry, Layer, MemoryState, Overlay, RangeRead, TransactionView, Version
+from ledger.state import PASSED_A_ROW, Entry, Layer, MemoryState, Overlay, RangeRead, TransactionView, Version
 
 KEYS = st.text("ab/", min_size=1, max_size=3)
 ENTRIES = st.dictionaries(KEYS, st.binary(max_size=1), max_size=8)
@@ -83,7 +83,26 @@ def test_a_scan_asks_on_where_everything_was_deleted() -> None:
     for number in range(5):
         view.delete(f"k{number}")
     assert [key for key, _ in view.scan("k", "", 2)] == ["k5", "k6"]
-    assert [(read.after, read.limit) for read in view.ranges] == [("", 2), ("k1", PASSED_PAGE_ROWS)]
+    assert [(read.after, read.limit) for read in view.ranges] == [("", 2), ("k1", 2), ("k3", 2), ("k5", 1)]
+
+
+def test_a_scan_reads_more_at_a_time_the_more_it_has_passed() -> None:
+    view = TransactionView(MemoryState({f"k{n:03d}": Entry(1, n, b"v") for n in range(900)}))
+    for number in range(899):
+        view.delete(f"k{number:03d}")
+    assert [key for key, _ in view.scan("k", "", 1)] == ["k899"]
+    limits = [read.limit for read in view.ranges]
+    assert limits[:PASSED_A_ROW] == [1] * PASSED_A_ROW
+    assert limits == sorted(limits)
+    assert len(limits) < 900 // PASSED_A_ROW
+
+
+def test_a_scan_tells_each_row_that_new_ones_keep_from_its_answer() -> None:
+    told: list[tuple[int, int]] = []
+    overlay = Overlay(MemoryState({f"k{n}": Entry(1, n, b"value") for n in range(5)}))
+    overlay.apply({"k": b"new"}, 2, 0)
+    assert [key for key, _ in overlay.walk("k", "", 2, lambda *each: told.append(each))] == ["k", "k0"]
+    assert told == [(1, 5)]
 
 
 def test_a_scan_tells_each_row_that_it_passes() -> None:
@@ -118,7 +137,17 @@ def test_what_somebody_says_was_read_can_be_asked_again(
     view.scan("r/", "", 5)
     view.reads.update(reads)
     view.ranges += ranges
-    assert view.is_true(rows_max=100) is true
+    assert view.is_true(rows_max=100, bytes_max=100) is true
+
+
+@pytest.mark.parametrize(("rows_max", "bytes_max", "true"), [(5, 15, True), (4, 15, False), (5, 14, False)])
+def test_what_is_asked_again_is_bounded_with_all_that_it_passes(rows_max: int, bytes_max: int, true: bool) -> None:
+    overlay = Overlay(MemoryState({f"k{n}": Entry(1, n, b"value") for n in range(5)}))
+    overlay.apply({"k0": None, "k1": None}, 2, 0)
+    view = TransactionView(overlay)
+    assert [key for key, _ in view.scan("k", "", 1)] == ["k2"]
+    # Each deleted row, that it was deleted, and the one that is left.
+    assert view.is_true(rows_max, bytes_max) is true
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 5), st.booleans()), max_size=60))
