@@ -32,6 +32,8 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
             return Violation.ADJUSTMENT
         if not (_is_new(new, trade, changes) if old is None else _continues(old, new)):
             return Violation.ADJUSTMENT
+        if new.get("covered", False) != _is_covered(new, old, changes):
+            return Violation.ADJUSTMENT
         paid = trade["status"] in PAID
         fresh = old is None and paid and _earlier_is_settled(new, changes)
         for side in PARTIES:
@@ -45,7 +47,29 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
                 return Violation.SIGNATURES
             if not paid or not _earlier_is_settled(new, changes):
                 return Violation.ADJUSTMENT
-    return None
+    return None if all(_is_cover_written(changes, key) for key in changes.below(TRADES)) else Violation.ADJUSTMENT
+
+
+def _is_settled_unread(changes: Changes, key: str) -> bool:
+    """Whether a trade is settled here, or as far as it is not disputed, that was proposed without a reading."""
+    old, new = changes.old(key), changes.current(key)
+    was_open = old is not None and old["status"] in ("proposed", "overdue")
+    return was_open and new["status"] in PAID and new.get("unread", False)
+
+
+def _is_covered(new: Value, old: Value, changes: Changes) -> bool:
+    """Whether the trade's hold has gone over to what a late reading found that the buyer owes."""
+    if old is None or old.get("covered"):
+        return old is not None
+    return new["number"] == 1 and new["amount"] > 0 and _is_settled_unread(changes, TRADES + new["trade"])
+
+
+def _is_cover_written(changes: Changes, key: str) -> bool:
+    if not _is_settled_unread(changes, key):
+        return True
+    first = f"{ADJUSTMENTS}{key[len(TRADES) :]}-01"
+    known = changes.current(first)
+    return known is None or known["amount"] <= 0 or first in changes.raw
 
 
 def _is_new(new: Value, trade: Value, changes: Changes) -> bool:

@@ -45,7 +45,8 @@ def _sealed(order: Value) -> Debts:
 
 
 def _trade(trade: Value) -> Debts:
-    """All that it can cost until it is metered, then what is due; of a disputed part the dispute takes care."""
+    """All that it can cost until it is metered, then what is due; of a disputed part the dispute takes care. Where no
+    reading was the ground, a late one may make the buyer owe all of it."""
     if trade["status"] == "matched":
         buyers, sellers = trade["price"], trade["imbalance_price"]
         return [
@@ -53,8 +54,9 @@ def _trade(trade: Value) -> Debts:
             (trade["seller"], trade["energy_wh"] * sellers // 1000),
         ]
     if trade["status"] in ("proposed", "overdue"):
+        bought = trade["energy_wh"] * trade["price"] // 1000 if trade.get("unread") else trade["amount"]
         return [
-            (trade["buyer"], trade["amount"] - trade["buyer_disputed"]),
+            (trade["buyer"], bought - trade["buyer_disputed"]),
             (trade["seller"], trade["penalty"] - trade["seller_disputed"]),
         ]
     return []
@@ -65,12 +67,13 @@ def _dispute(dispute: Value) -> Debts:
 
 
 def _adjustment(record: Value) -> Debts:
-    """Who has signed holds what it costs."""
+    """Who has signed holds what it costs, and the buyer whose trade's hold has covered it."""
     if record["status"] not in ("proposed", "overdue"):
         return []
     earned = record["amount"] - record["grid_amount"] - record["fee"] - record["penalty"]
     costs = {"seller": max(0, -earned), "buyer": max(0, record["amount"])}
-    return [(record[side], costs[side]) for side in PARTIES if record[f"{side}_confirmed"]]
+    covered = {"seller": False, "buyer": record.get("covered", False)}
+    return [(record[side], costs[side]) for side in PARTIES if record[f"{side}_confirmed"] or covered[side]]
 
 
 OBLIGATIONS: tuple[tuple[str, Callable[[Value], Debts]], ...] = (

@@ -197,6 +197,7 @@ class Trade(TypedDict):
     buyer_disputed: NotRequired[int]
     open_disputes: NotRequired[int]
     arbiter: NotRequired[str]
+    unread: NotRequired[Literal[True]]
 
 
 class Adjustment(TypedDict):
@@ -220,6 +221,7 @@ class Adjustment(TypedDict):
     seller_confirmed: bool
     buyer_confirmed: bool
     arbiter: NotRequired[str]
+    covered: NotRequired[Literal[True]]
 
 
 class Votes(TypedDict):

@@ -233,6 +233,9 @@ def _settlement(call: Call, args: Value, changes: Changes, key: str) -> bool:
     is_trade = key.startswith(TRADES)
     if is_trade and old is None:
         return True
+    if not is_trade and old is not None and new == {**old, "covered": True} != old:
+        # With the trade's settlement, which is signed; an adjustment is by whoever settles it.
+        return call.function in TRADE_FUNCTIONS
     if new["status"] == "overdue" and (old is None or old["status"] != "overdue") and call.function not in OVERDUE:
         return False
     if call.function != "mark_overdue" and not _is_arbiter_right(call, changes, key):

@@ -48,6 +48,8 @@ def trades(call: Call, changes: Changes) -> Violation | None:
             return Violation.DELIVERY
         if not (_is_new(new, changes) if old is None else _continues(old, new)):
             return Violation.DELIVERY
+        if old is not None and new.get("unread", False) != _is_unread(old, new, changes):
+            return Violation.DELIVERY
         if not _is_signed(call, old, new, changes):
             return Violation.SIGNATURES
         if new["status"] != "matched" and not _disputes_agree(old, new, changes):
@@ -102,6 +104,13 @@ def _continues(old: Value, new: Value) -> bool:
     if any(terms_of(old[f"{side}_policy"]) != terms_of(new[f"{side}_policy"]) for side in PARTIES):
         return False
     return [new[name] for name in OWED] == owed(new, new["delivered_wh"])
+
+
+def _is_unread(old: Value, new: Value, changes: Changes) -> bool:
+    """Whether it was proposed without a reading that can be used."""
+    if old["status"] == "matched":
+        return not is_usable(changes.current(READINGS + place_of(new)))
+    return bool(old.get("unread", False))
 
 
 def owed(trade: Value, delivered_wh: int) -> list[int]:

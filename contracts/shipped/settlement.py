@@ -257,7 +257,8 @@ def owed(trade, delivered):
 
 
 def propose(trade, delivered, read):
-    """Fix what is to be paid and give back what no longer needs to be held; mandates sign at once."""
+    """Fix what is to be paid and give back what no longer needs to be held; mandates sign at once. Where no reading is
+    the ground, a late one may come until both have signed: all that the buyer could owe stays held."""
     due = owed(trade, delivered)
     trade["delivered_wh"] = delivered
     trade["amount"] = due[0]
@@ -271,7 +272,11 @@ def propose(trade, delivered, read):
     trade["status"] = "proposed"
     trade["seller_confirmed"] = read and trade["seller_mandate"]
     trade["buyer_confirmed"] = read and trade["buyer_mandate"]
-    freed = trade["energy_wh"] * trade["price"] // 1000 - due[0]
+    freed = 0
+    if read:
+        freed = trade["energy_wh"] * trade["price"] // 1000 - due[0]
+    else:
+        trade["unread"] = True
     seller_freed = trade["energy_wh"] * trade["imbalance_price"] // 1000 - due[3]
     entries = [[trade["buyer"], freed, -freed], [trade["seller"], seller_freed, -seller_freed]]
     emit("proposed", notice(trade, {"trade": trade["id"], "amount": due[0], "penalty": due[3]}))
@@ -395,13 +400,29 @@ def is_complete(policy):
 def settle(record, entries):
     """Both have signed: the seller gets exactly the buyer's debit less both fees; the shortfall goes to balancing.
     What is disputed waits for its decision."""
+    unread = record.get("unread", False)
+    if unread:
+        freed = record["energy_wh"] * record["price"] // 1000 - record["amount"]
+        entries.append([record["buyer"], freed, -freed])
     pay_part(record, 0, record["amount"] - record["buyer_disputed"], entries)
     pay_penalty(record, record["penalty"] - record["seller_disputed"], entries)
     call("credit", "post", [entries])
+    if unread:
+        cover(record)
     if record["open_disputes"] > 0:
         record["status"] = "disputed"
     else:
         end(record)
+
+
+def cover(trade):
+    """What a late reading found that the buyer owes stays held from the trade's hold, whenever it is signed."""
+    key = adjustment_key(trade["id"], 1)
+    record = get(key)
+    if record is not None and record["amount"] > 0:
+        call("credit", "post", [[[record["buyer"], -record["amount"], record["amount"]]]])
+        record["covered"] = True
+        put(key, record)
 
 
 def end(record):
@@ -789,7 +810,9 @@ def decide_adjustment(adjustment: str):
 
 
 def hold_cost(record, side):
-    """Hold what an adjustment costs a side."""
+    """Hold what an adjustment costs a side, if it is not held already."""
+    if side == "buyer" and record.get("covered", False):
+        return
     cost = max(0, -gain(record, side))
     call("credit", "post", [[[record[side], -cost, cost]]])
 

@@ -215,8 +215,9 @@ class Settlement(RuleBasedStateMachine):
         assert self.market.get("credit/total") == {"total": self.market.money()}
 
     def pay(self, expected: Counter[str], trade: dict[str, Any], paid: int, penalty: int) -> None:
-        whole = max(1, trade["amount"])
-        grid, fee = trade["grid_amount"] * paid // whole, trade["fee"] * paid // whole
+        """Both fees in proportion, rounded down: the grid's of the whole, the market's of what that leaves."""
+        grid = trade["grid_amount"] * paid // max(1, trade["amount"])
+        fee = trade["fee"] * (paid - grid) // max(1, trade["amount"] - trade["grid_amount"])
         expected[trade["buyer"]] -= paid
         expected[trade["seller"]] += paid - grid - fee - penalty
         expected["grid"] += grid
@@ -244,7 +245,8 @@ class Settlement(RuleBasedStateMachine):
                 held[trade["buyer"]] += trade["energy_wh"] * trade["price"] // 1_000
                 held[trade["seller"]] += trade["energy_wh"] * trade["imbalance_price"] // 1_000
             elif trade["status"] in ("proposed", "overdue"):
-                held[trade["buyer"]] += trade["amount"] - trade["buyer_disputed"]
+                whole = trade["energy_wh"] * trade["price"] // 1_000 if trade.get("unread") else trade["amount"]
+                held[trade["buyer"]] += whole - trade["buyer_disputed"]
                 held[trade["seller"]] += trade["penalty"] - trade["seller_disputed"]
         for dispute in self.records("dispute"):
             if dispute["status"] == "open":
@@ -253,7 +255,8 @@ class Settlement(RuleBasedStateMachine):
             if record["status"] in ("proposed", "overdue"):
                 brought = record["amount"] - record["grid_amount"] - record["fee"] - record["penalty"]
                 held[record["seller"]] += record["seller_confirmed"] * max(0, -brought)
-                held[record["buyer"]] += record["buyer_confirmed"] * max(0, record["amount"])
+                known = record["buyer_confirmed"] or record.get("covered", False)
+                held[record["buyer"]] += known * max(0, record["amount"])
         for who, (available, part) in self.accounts().items():
             assert (part, available >= 0) == (held[who], True), who
 
