@@ -69,6 +69,8 @@ def auctions(call: Call, changes: Changes) -> Violation | None:
         return Violation.AUCTION
     if call.kind == "deadline" and not _is_noted(call, changes):
         return Violation.AUCTION
+    if call.kind == "transaction" and changes.below(SHARES):
+        return Violation.AUCTION  # a mechanism's answer, which steps alone bring in and take away
     if call.kind == "transaction" and not (_sides_agree(changes) and _are_in_time(call, changes)):
         return Violation.AUCTION
     return None if all(_is_sealed(changes, key) for key in changes.below(SEALED)) else Violation.AUCTION

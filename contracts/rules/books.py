@@ -185,10 +185,11 @@ def _offers_are_counted(changes: Changes) -> bool:
 
 
 def _agree(changes: Changes, group: str, more: Counter[str]) -> bool:
-    counted = {key[len(group) :] for key in changes.below(group)}
-    return all(
-        (changes.current(group + place) or 0) == (changes.old(group + place) or 0) + more[place]
-        for place in counted | set(more)
+    """Whether a group's counts, and no others, grew and shrank by so much. There is none of nothing: a trade that found
+    a count of 0 would not be the first."""
+    moved = {place for place, count in more.items() if count}
+    return {key[len(group) :] for key in changes.below(group)} == moved and all(
+        changes.current(group + place) == ((changes.old(group + place) or 0) + more[place] or None) for place in moved
     )
 
 

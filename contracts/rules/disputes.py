@@ -41,6 +41,8 @@ def _opened(call: Call, changes: Changes, key: str) -> Value:
     side = side_of(trade, call.signers[0])
     if key != f"{DISPUTES}{name}-{side}" or not 0 < amount <= trade[DUE[side]]:
         return None
+    if not has_signed(call, trade[side], trade[f"{side}_policy"]):
+        return None
     confirmed = trade[f"{side}_confirmed"] and not before[f"{side}_confirmed"]
     if not confirmed or trade["status"] not in ("proposed", "overdue", "disputed"):
         return None

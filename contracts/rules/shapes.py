@@ -108,7 +108,7 @@ class Run(TypedDict):
     mechanism: str
     ties: str
     grid_fee: int
-    order_wh_min: int
+    order_wh_min: NotRequired[int]
     entry_ms: int
     clear_ms: int
     orders: int
@@ -153,10 +153,13 @@ class Total(TypedDict):
 
 
 class Policy(TypedDict):
+    """Those from before mandates were bound to whom they found signing have no height."""
+
     type: Literal["policy"]
     account: str
     keys: list[str]
     threshold: int
+    height: NotRequired[int]
 
 
 class SigningPolicy(TypedDict):

@@ -40,6 +40,12 @@ def is_confirmed_lawfully(call: Call, old: Value, new: Value, side: str, *, by_m
     return before == after or by_mandate or len(signed) >= policy["threshold"] > 0
 
 
+def has_mandate(changes: Changes, account: str) -> bool:
+    """Whether who signs for an account now has given a mandate."""
+    mandate, policy = changes.current(MANDATES + account), changes.current(POLICIES + account)
+    return mandate is not None and (policy is None or policy.get("height", 0) <= mandate["height"])
+
+
 def side_of(record: Value, signer: str) -> str:
     """Whose key it is: the seller's first, as the contract asks."""
     for side in PARTIES:
@@ -80,6 +86,8 @@ def policies(call: Call, changes: Changes) -> Violation | None:
         if not has_signed(call, account, old) or not has_signed(call, account, new):
             return Violation.SIGNATURES
         if new is not None and not 0 < new["threshold"] <= len({*new["keys"]}) == len(new["keys"]) <= KEYS_MAX:
+            return Violation.SIGNATURES
+        if new is not None and new.get("height") != call.height:
             return Violation.SIGNATURES
         known = {account} if old is None else {*old["keys"]}
         if new is not None and not {*new["keys"]} <= known | {*call.signers}:

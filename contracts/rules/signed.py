@@ -36,6 +36,11 @@ MADE: dict[tuple[str, str], tuple[str, Fields]] = {
     ),
 }
 """Which functions make an offer, one at a time."""
+BORN = {
+    (LISTINGS, ""): "open", (AUCTIONED, ""): "open", (SEALED, ""): "sealed", (DIRECTED, ""): "open",
+    (DIRECTED, "agree"): "accepted",
+}  # fmt: skip
+"""What an offer is when it is made, by a function or else by all. Orders of a book may have been filled."""
 ENDED = {
     ("market", "cancel_listing"): (LISTINGS, "listing", "cancelled"),
     ("market", "cancel_order"): (ORDERS, "order", "cancelled"),
@@ -151,6 +156,8 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
     if call.function != "reveal_order" and new["id"] != id_of(call):
         return False
     if new.get("answers", "") != args.get("offer", ""):
+        return False
+    if new["status"] != BORN.get((prefix, call.function), BORN.get((prefix, ""), new["status"])):
         return False
     if call.function == "agree":
         return bool(new["side"] == "ask")

@@ -9,10 +9,10 @@ from contracts.rules.changes import TRADES, Changes, Violation, id_of, place_of
 from contracts.rules.deliveries import is_usable
 from contracts.rules.disputes import DISPUTES, open_disputes
 from contracts.rules.signatures import (
-    MANDATES,
     PARTIES,
     POLICIES,
     READINGS,
+    has_mandate,
     is_confirmed_lawfully,
     is_decided,
     share_control,
@@ -72,10 +72,11 @@ def _is_new(new: Value, changes: Changes) -> bool:
         policy = changes.current(POLICIES + new[side])
         if terms_of(new[f"{side}_policy"]) != terms_of(policy) or (policy and new[f"{side}_policy"]["signed"]):
             return False
-        if new[f"{side}_mandate"] != (changes.current(MANDATES + new[side]) is not None):
+        if new[f"{side}_mandate"] != has_mandate(changes, new[side]):
             return False
     return (
         new["status"] == "matched"
+        and new["energy_wh"] > 0
         and new["seller"] != new["buyer"]
         and (new["source"] == "auction" or not share_control(new))
         and 0 <= new["grid_fee"] <= new["price"]

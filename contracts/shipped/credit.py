@@ -89,7 +89,7 @@ def set_policy(account: str, keys: list, threshold: int):
         agrees = key in old["keys"] or key in signers()
         require(agrees, "SIGNATURES_LACKING", "Whose key is named for the first time signs.")
         seen.append(key)
-    policy = {"type": "policy", "account": account, "keys": keys, "threshold": threshold}
+    policy = {"type": "policy", "account": account, "keys": keys, "threshold": threshold, "height": block_height()}
     need_signatures(policy)
     put("policy/" + account, policy)
     emit("policy_set", {"owner": account, "keys": keys, "threshold": threshold})

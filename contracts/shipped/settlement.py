@@ -89,12 +89,21 @@ def open_trade(
             "status": "matched",
             "seller_policy": seller_policy,
             "buyer_policy": buyer_policy,
-            "seller_mandate": get("mandate/" + seller) is not None,
-            "buyer_mandate": get("mandate/" + buyer) is not None,
+            "seller_mandate": has_mandate(seller),
+            "buyer_mandate": has_mandate(buyer),
             "seller_confirmed": False,
             "buyer_confirmed": False,
         },
     )
+
+
+def has_mandate(account):
+    """Whether who signs for an account now has given a mandate: one that others gave before does not bind them."""
+    mandate = get("mandate/" + account)
+    if mandate is None:
+        return False
+    policy = peek("credit", "policy/" + account)
+    return policy is None or policy.get("height", 0) <= mandate["height"]
 
 
 def policy_of(account):
@@ -519,8 +528,9 @@ def dispute(trade: str, amount: int, reason: str):
         most = record["penalty"]
     require(0 < amount and amount <= most, "AMOUNT_INVALID", "One disputes 1 up to what one owes.")
     require(len(reason) <= REASON_CHARS_MAX, "REASON_INVALID", "A reason has at most 256 characters.")
+    # What others have signed was to pay it all.
+    require(votes_now(record, {}, side), "SIGNATURES_LACKING", "Too few have signed for the account.")
     sign(record, side)
-    require(record[side + "_confirmed"], "SIGNATURES_LACKING", "Too few have signed for the account.")
     name = trade + "-" + side
     judge = arbiter()
     put(

@@ -374,3 +374,37 @@ def test_whom_a_decision_costs_more_than_it_has_is_not_brought_into_debt(overdue
     overdue.ok("credit", "withdraw", {"account": "bea", "amount": overdue.account("bea")[0]}, "op1", "op2")
     confirm(overdue, "sol")
     assert overdue.code("settlement", "decide_adjustment", decision(overdue), "ada") == "INSUFFICIENT_FUNDS"
+
+
+# ------------------------------------------------------------------------------------------- late readings
+
+
+@pytest.mark.parametrize("signs", [True, False])
+def test_what_a_late_reading_finds_is_paid_from_what_the_buyer_held(market: Market, signs: bool) -> None:
+    """Regression: the buyer's hold was freed at the metering deadline, and the money gone when the reading came."""
+    arbitrated(market)
+    (trade,) = traded(market, 1_000)
+    market.to(market.chain.time_ms + 7_300_000)
+    assert (market.trade(trade)["amount"], market.held("bea")) == (0, 200_000)
+    market.ok("credit", "transfer", {"account": "bea", "to": "bob", "amount": market.account("bea")[0]}, "bea")
+    market.read("sol", 1_000)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
+    assert (market.account("bea"), market.account("sol")) == ((0, 200_000), (DEPOSIT - 400_000, 0))
+    (name,) = [record["id"] for record in adjustments(market)]
+    market.ok("settlement", "confirm_adjustments", {"adjustments": [name]}, *(["sol", "bea"] if signs else ["sol"]))
+    if not signs:
+        market.to(market.chain.time_ms + 90_000_000)
+        market.ok("settlement", "decide_adjustment", {"adjustment": name}, "ada")
+    assert (market.account("bea"), market.account("sol")[0]) == ((0, 0), DEPOSIT + 200_000 - 2_000)
+
+
+def test_where_no_reading_comes_the_buyer_has_all_back_once_both_have_signed(market: Market) -> None:
+    (trade,) = traded(market, 1_000)
+    market.to(market.chain.time_ms + 7_300_000)
+    market.ok("settlement", "confirm", {"trade": trade}, "bea")
+    assert market.held("bea") == 200_000
+    market.ok("settlement", "confirm", {"trade": trade}, "sol")
+    assert (market.account("bea"), market.held("sol")) == ((DEPOSIT, 0), 0)
+    market.read("sol", 1_000)
+    assert [record["status"] for record in adjustments(market)] == ["proposed"]
+    assert market.held("bea") == 0, "both had signed that nothing was delivered"

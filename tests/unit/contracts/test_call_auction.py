@@ -705,3 +705,14 @@ def test_nobody_enters_the_auction_of_an_interval_that_has_begun(function: str, 
     if function == "seal_order":
         args = {"meter": "m-sol", "interval": interval, "commitment": "0" * 64}
     assert market.code("auction", function, args, "sol") == "AUCTION_CLOSED"
+
+
+def test_an_auction_from_before_there_was_a_least_energy_is_cleared() -> None:
+    """Regression: the validation module would have none without one, and its only deadline was used up."""
+    market = AuctionMarket()
+    market.enter("ask", "sol", 10, 5)
+    market.enter("bid", "bea", 10, 7)
+    key = f"auction/run/{PRODUCT}/{market.interval:010d}"
+    market.chain.put(key, {name: value for name, value in market.get(key).items() if name != "order_wh_min"})
+    market.cleared()
+    assert (market.result()["stage"], market.result()["volume_wh"]) == ("done", 10)

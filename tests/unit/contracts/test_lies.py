@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from auctions import AuctionMarket
+from auctions import PRODUCT, AuctionMarket, Order
 from contract_market import PRICE, Market
 from forgery import Outcome
 from governed import ROOT_DER, START_MS, certificate
@@ -505,3 +505,65 @@ def test_a_version_without_a_migration_writes_nothing_as_it_begins(market: Marke
     outcome = Outcome(market, "registry", "set_arbiter", {"user": "arb"}, "op1", "op2")
     outcome.call = replace(outcome.call, kind="migrate", function="migrate", args=[], signers=())
     assert outcome.verdict() == Violation.NAMESPACE
+
+
+# --------------------------------------------------------------------------------------------- what is made up
+
+
+LISTED = '    open_gate(interval)\n    emit("listed"'
+ENTERED = "    put(book_key(record), [energy_wh, owner, meter])\n"
+COUNTED = '        known["orders"] += 1\n        put(stands, known)'
+Edits = list[tuple[str, str]]
+ENDED_AT_ONCE: list[tuple[str, str, Edits]] = [
+    ("post_listing", "market", [(LISTED, f'    end_listing(get("listing/" + listing), "cancelled", "")\n{LISTED}')]),
+    ("propose", "offers", [("    return offer\n", '    end_offer(record, "withdrawn", "")\n    return offer\n')]),
+    (
+        "auction_place_order", "auction",
+        [(ENTERED, f'{ENTERED}    end_order(record, "cancelled", "")\n'), (COUNTED, COUNTED.replace("+=", "-="))],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "contract", "edits"), ENDED_AT_ONCE)
+def test_nothing_is_ended_as_it_is_made(name: str, contract: str, edits: Edits) -> None:
+    """Regression: the caller was told of an offer that nobody could take."""
+    market, called, function, args, signers = CASES[name]()
+
+    def end(state: OtherState) -> None:
+        for old, new in edits:
+            state.edit(contract, old, new)
+
+    assert verdict(market, (called, function, args), signers, end) == Violation.SIGNATURES
+
+
+def test_a_mechanisms_answer_is_no_orders_to_write() -> None:
+    """Regression: who ordered in another auction could have written who gets what of one that was being filled."""
+    market = AuctionMarket()
+    shares = f"auction/shares/{PRODUCT}/{market.interval + 4:010d}"
+
+    def plant(writes: dict[str, bytes | None]) -> None:
+        writes[shares] = encode_value({"bid": [], "ask": []})
+
+    call = ("auction", "place_order", market.entry(Order("ask", "sol", 10, 5)))
+    assert verdict(market, call, ("sol",), forge=plant) == Violation.AUCTION
+
+
+@pytest.mark.parametrize("group", ["settlement/count/", "offers/count/"])
+def test_nothing_is_counted_where_nothing_was_made(market: Market, group: str) -> None:
+    """Regression: the first trade that found a count of 0 set no deadline to be metered by."""
+
+    def plant(writes: dict[str, bytes | None]) -> None:
+        writes[f"{group}m-sun/{market.interval:010d}"] = encode_value(0)
+
+    call = ("offers", "propose", CASES["propose"]()[3])
+    assert verdict(market, call, ("sol",), forge=plant) == Violation.OVERSOLD
+
+
+def test_shipped_contracts_keep_nothing_that_nobody_knows(market: Market) -> None:
+    """Regression: what was written below a name of their own was looked at by no rule."""
+
+    def plant(writes: dict[str, bytes | None]) -> None:
+        writes["market/made-up/1"] = encode_value("x" * 60_000)
+
+    call = ("market", "post_listing", market.listing_args())
+    assert verdict(market, call, ("sol",), forge=plant) == Violation.NAMESPACE

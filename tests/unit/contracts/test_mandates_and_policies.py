@@ -237,3 +237,21 @@ def test_two_accounts_that_share_one_of_several_keys_trade(market: Market) -> No
     market.take(listing, 100)
     market.ok("credit", "set_policy", {"account": "sun", "keys": ["ann", "ben"], "threshold": 2}, "sun", "ann", "ben")
     assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea", "ann") == "SELF_TRADE"
+
+
+def test_a_mandate_ends_with_who_gave_it(market: Market) -> None:
+    """Regression: the keys that sign for an account now would have been bound by one that signs for it no more."""
+    mandate(market, "sol", "bea")
+    market.ok("credit", "set_policy", {"account": "bea", "keys": ["bob"], "threshold": 1}, "bea", "bob")
+    made = trade(market)
+    assert (market.trade(made)["status"], market.trade(made)["buyer_mandate"]) == ("proposed", False)
+
+
+def test_a_dispute_is_signed_by_as_many_as_it_takes_at_once(market: Market) -> None:
+    """Regression: a signature to pay it all was counted for a dispute of it all."""
+    market.ok("credit", "set_policy", {"account": "bea", "keys": ["bea", "bob"], "threshold": 2}, "bea", "bob")
+    made = trade(market)
+    market.ok("settlement", "confirm", {"trade": made}, "bob")
+    args = {"trade": made, "amount": 7, "reason": ""}
+    assert market.code("settlement", "dispute", args, "bea") == "SIGNATURES_LACKING"
+    market.ok("settlement", "dispute", args, "bea", "bob")
