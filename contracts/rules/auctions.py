@@ -99,7 +99,7 @@ def _is_lawful(call: Call, changes: Changes, key: str, entered: Counter[str]) ->
     if new is None or key != RUNS + _place(new):
         return False
     if old is None:
-        return _is_opened(call, new, changes) and bool(new["orders"] == entered[_place(new)])
+        return _is_opened(call, new, changes) and bool(new["orders"] == entered[_place(new)] > 0)
     if call.kind == "transaction":
         return bool(old["stage"] == "open" and new == {**old, "orders": old["orders"] + entered[_place(new)]})
     if call.kind == "migrate":
@@ -124,7 +124,7 @@ def _is_opened(call: Call, run: Value, changes: Changes) -> bool:
     in_time = (
         call.block_time_ms < terms["entry_ms"] and run["interval"] <= call.block_time_ms // INTERVAL_MS + AHEAD_MAX
     )
-    return bool(run == terms and in_time)
+    return bool(run == terms and in_time and run["mechanism"] != "continuous")
 
 
 def _are_in_time(call: Call, changes: Changes) -> bool:

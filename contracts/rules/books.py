@@ -95,8 +95,8 @@ def _rank_met(changes: Changes, order: Value, zone: str, end: str) -> tuple[int,
 
 
 def _are_met_in_turn(changes: Changes) -> bool:
-    """Nothing that stays in the book comes before what the incoming order has traded with, and its trades are numbered
-    in that order, which is also that of their delivery."""
+    """Nothing that stays in the book comes before what the incoming order has met, and its trades are numbered in that
+    order, which is also that of their delivery."""
     orders = [changes.new(key) for key in changes.below(ORDERS)]
     met = [order for order in orders if _is_met(changes, order)]
     if not met:
@@ -114,9 +114,11 @@ def _are_met_in_turn(changes: Changes) -> bool:
 
 
 def _is_met(changes: Changes, order: Value) -> bool:
-    """Whether it stood in the book and trades."""
+    """Whether it stood in the book and trades, or was found not to do so any more."""
     old = changes.old(ORDERS + order["id"])
-    return old is not None and bool(order["remaining_wh"] < old["remaining_wh"])
+    return old is not None and bool(
+        order["remaining_wh"] < old["remaining_wh"] or order["status"] in ("barred", "full")
+    )
 
 
 def _end(order: Value) -> str:
@@ -205,7 +207,7 @@ def _fronts_agree(call: Call, changes: Changes) -> bool:
         fronts = changes.current(f"{TOPS}{order['side']}/{order['interval']:010d}/{order['product']}") or {}
         front, end, met = fronts.get(order["zone"], ""), _end(order), _is_met(changes, order)
         if order["status"] != "open":
-            # What is filled had all before it filled.
+            # What is met had all before it met.
             if front == end or (met and "" < front < end):
                 return False
         elif not "" < front <= end or (met and front != end):

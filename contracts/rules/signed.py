@@ -11,7 +11,7 @@ from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
 from contracts.rules.money import SEALED
 from contracts.rules.settings import CHANNELS, SETTINGS, Fields, Rule, carries, is_channel_signed, same
 from contracts.rules.signatures import ARBITER, MANDATES, PARTIES
-from contracts.rules.terms import owner_of
+from contracts.rules.terms import MATCHING, owner_of
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -53,8 +53,6 @@ ENDED = {
     ("offers", "counter"): (DIRECTED, "offer", "countered"),
 }
 """Which functions end an offer by a party's word: where it lies, the argument that names it, and how it ends."""
-MATCHING = (("market", "place_order"), ("market", "amend_order"))
-"""What fills orders that rest. An auction's are filled by nobody's word, directed offers are accepted."""
 TRADE_FUNCTIONS = ("confirm", "confirm_many", "decide_trade", "dispute", "resolve")
 ADJUSTMENT_FUNCTIONS = ("confirm_adjustments", "decide_adjustment", "dispute")
 """By which a party's or an arbiter's word changes trades, and adjustments of them."""

@@ -17,6 +17,8 @@ TRADES_MAX = 100
 CHANGING = frozenset({"remaining_wh", "status"})
 CONCLUDED = ("other_meter", "accepted_tx", "trade")
 """What a directed offer says once it is accepted."""
+MATCHING = (("market", "place_order"), ("market", "amend_order"))
+"""What fills orders that rest, and finds them barred. In an auction nobody's word does, offers are accepted."""
 ACCEPTING = CHANGING | {*CONCLUDED}
 """What of an offer changes, and of a directed one."""
 
@@ -103,6 +105,8 @@ def _may_become(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
         return new["to"] in call.signers
     if status == "expired":
         return call.kind == "deadline"
+    if call.kind == "transaction" and (call.contract, call.function) not in MATCHING:
+        return False
     if status == "full":
         count = changes.current(f"{COUNTS}{new['meter']}/{new['interval']:010d}")
         return count is not None and count >= TRADES_MAX

@@ -115,7 +115,8 @@ def check_money(market: Market) -> None:
             held[trade["buyer"]] += trade["energy_wh"] * trade["price"] // 1_000
             held[trade["seller"]] += trade["energy_wh"] * trade["imbalance_price"] // 1_000
         elif trade["status"] != "settled":
-            held[trade["buyer"]] += trade["amount"]
+            whole = trade["energy_wh"] * trade["price"] // 1_000
+            held[trade["buyer"]] += whole if trade.get("unread") else trade["amount"]
             held[trade["seller"]] += trade["penalty"]
     for who in (*PEOPLE, "balancing"):
         assert market.held(who) == held[who], who

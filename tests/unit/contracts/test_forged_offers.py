@@ -90,28 +90,35 @@ def test_what_is_closed_stays_as_it_is(market: Market) -> None:
     assert outcome.verdict() == Violation.OVERSOLD
 
 
+def met(market: Market, key: str, value: Any) -> Outcome:
+    """A bid that finds an ask which may not trade, since ``key`` holds what it does."""
+    market.order("ask", "sol", 100, PRICE)
+    market.chain.put(key, value)
+    return Outcome(market, "market", "place_order", market.order_args("bid", "bea", 100, PRICE), "bea")
+
+
 @pytest.mark.parametrize(("count", "verdict"), [(99, Violation.SIGNATURES), (100, None)])
 def test_an_ask_is_ended_as_full_once_its_meter_has_all_its_trades(
     market: Market, count: int, verdict: Violation | None
 ) -> None:
-    order, _ = market.order("ask", "sol", 100, PRICE)
-    outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
-    outcome.change(ORDER, status="full")
-    outcome.call = replace(outcome.call, signers=("sun",), function="match")
-    market.chain.put(f"settlement/count/m-sol/{market.interval:010d}", count)
+    key = f"settlement/count/m-sol/{market.interval:010d}"
+    outcome = met(market, key, 100)
+    market.chain.put(key, count)
     assert outcome.verdict() == verdict
 
 
-@pytest.mark.parametrize(("status", "verdict"), [("barred", None), ("gone", Violation.SIGNATURES)])
+@pytest.mark.parametrize(
+    ("status", "suspended", "verdict"),
+    [("barred", True, None), ("gone", True, Violation.SIGNATURES), ("barred", False, Violation.SIGNATURES)],
+)
 @pytest.mark.parametrize("who", ["registry/user/sol", "registry/meter/m-sol"])
 def test_an_ask_is_barred_if_its_owner_or_its_meter_may_not_trade(
-    market: Market, status: str, who: str, verdict: Violation | None
+    market: Market, status: str, who: str, suspended: bool, verdict: Violation | None
 ) -> None:
-    order, _ = market.order("ask", "sol", 100, PRICE)
-    outcome = Outcome(market, "market", "cancel_order", {"order": order}, "sol")
-    outcome.change(ORDER, status=status)
-    outcome.call = replace(outcome.call, signers=("sun",), function="match")
-    market.chain.put(who, {**market.get(who), "suspended": True})
+    outcome = met(market, who, {**market.get(who), "suspended": True})
+    resting = next(key for key in outcome.keys(ORDER) if outcome.get(key)["owner"] == "sol")
+    outcome.put(resting, {**outcome.get(resting), "status": status})
+    market.chain.put(who, {**market.get(who), "suspended": suspended})
     assert outcome.verdict() == verdict
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order
-from contract_market import PRICE, Market
+from contract_market import INTERVAL_MS, PRICE, Market
 from forgery import Outcome
 from governed import ROOT_DER, START_MS, certificate
 from lies import OtherState, verdict
 from signed_calls import CASES
 
 from ca.keys import SigningKey
+from contracts.rules.auctions import BEGUN
 from contracts.validation import Violation
 from ledger.values import decode_value, encode_value
 
@@ -567,3 +568,37 @@ def test_shipped_contracts_keep_nothing_that_nobody_knows(market: Market) -> Non
 
     call = ("market", "post_listing", market.listing_args())
     assert verdict(market, call, ("sol",), forge=plant) == Violation.NAMESPACE
+
+
+def test_nobodys_order_is_barred_that_no_other_order_met(market: Market) -> None:
+    """Regression: who was suspended for a moment lost what rested, by anybody's transaction."""
+    resting, _ = market.order("ask", "sol", 100, PRICE)
+    own, _ = market.order("bid", "bob", 10, 1_000)
+    market.ok("registry", "suspend", {"user": "sol", "reason": "x"}, "op1")
+    cancel = '    remove_order(own_open_order(order), "cancelled", "WITHDRAWN")'
+
+    def bar(state: OtherState) -> None:
+        state.edit("market", cancel, f'{cancel}\n    remove_order(get("order/{resting}"), "barred", "SUSPENDED")')
+
+    assert verdict(market, ("market", "cancel_order", {"order": own}), ("bob",), bar) == Violation.SIGNATURES
+
+
+@pytest.mark.parametrize("mechanism", ["auction", "continuous"])
+def test_no_auction_is_opened_that_nobody_orders_in(mechanism: str) -> None:
+    """Regression: its terms of then would have been those of orders to come, after an announced change."""
+    market = AuctionMarket()
+    clear_ms = (market.interval + 8) * INTERVAL_MS - 300_000
+    market.bind("m-far", "bob", zone="c")
+    product = {"name": "C", "zones": ["c"], "mechanism": mechanism, "grid_fee": 0, "ties": "time"}
+    market.ok("governance", "set_product", product, "op1", "op2")
+
+    def plant(writes: dict[str, bytes | None]) -> None:
+        run = {**BEGUN, "product": "C", "interval": market.interval + 8, "mechanism": mechanism, "ties": "time"}
+        terms = {"grid_fee": 0, "order_wh_min": 1, "entry_ms": clear_ms - 60_000, "clear_ms": clear_ms, "orders": 0}
+        writes[f"auction/run/C/{market.interval + 8:010d}"] = encode_value({**run, **terms})
+        due = {"contract": "auction", "function": "clear", "args": ["C", market.interval + 8]}
+        at = f"{clear_ms:015d}/{market.chain.height + 1:012d}/00000/100"
+        writes[f"system/deadline/{at}"] = encode_value(due)
+
+    call = ("auction", "place_order", market.entry(Order("bid", "bob", 1, 5)))
+    assert verdict(market, call, ("bob",), forge=plant) == Violation.AUCTION

@@ -237,8 +237,7 @@ def test_a_settled_trade_is_over(market: Market) -> None:
 def test_writes_stay_in_the_namespaces_of_the_call(market: Market, key: str, value: Any) -> None:
     outcome = take(market)
     outcome.put(key, value)
-    expected = None if key == "market" else Violation.NAMESPACE
-    assert outcome.verdict() == expected
+    assert outcome.verdict() == Violation.NAMESPACE
 
 
 def test_nobody_deletes_a_deadline(market: Market) -> None:
@@ -285,11 +284,11 @@ def test_a_worker_that_says_so_writes_for_nobody_else(callee: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contract", "verdict"), [("auction", None), ("credit", Violation.NAMESPACE), ("other", Violation.NAMESPACE)]
+    ("contract", "verdict"), [("own", None), ("credit", Violation.NAMESPACE), ("other", Violation.NAMESPACE)]
 )
 def test_other_contracts_write_below_their_own_name(market: Market, contract: str, verdict: str | None) -> None:
     view = TransactionView(market.chain.state)
-    view.put("auction/k", encode_value(1))
+    view.put("own/k", encode_value(1))
     call = Call(contract, "f", {}, (), "", 1, 1, 1, 0, "transaction")
     assert MarketValidator().check(call, CallResult("OK", "", None, 0, ()), view) == verdict
 
@@ -299,9 +298,11 @@ def test_results_are_bounded(market: Market, size: str) -> None:
     outcome = take(market)
     if size == "writes":
         for i in range(WRITES_MAX):
-            outcome.put(f"market/x/{i}", 1)
+            outcome.put(f"market/sold/{i}", 1)
     else:
-        outcome.put("market/" + "x" * (400 if size == "key" else 1), "x" * (VALUE_BYTES_MAX if size == "value" else 1))
+        outcome.put(
+            "market/sold/" + "x" * (400 if size == "key" else 1), "x" * (VALUE_BYTES_MAX if size == "value" else 1)
+        )
     assert outcome.verdict() == Violation.SIZE
 
 
