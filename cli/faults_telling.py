@@ -83,7 +83,7 @@ def tell_run(verdict: Verdict) -> None:
     for violation in run.violations:
         typer.echo(f"  BROKEN  {violation}")
     for liar in run.liars:
-        typer.echo(f"  LIED    node {liar.node}: {liar.of}, by evidence that nodes {list(liar.by)} hold")
+        typer.echo(f"  LIED    node {liar.node}: {liar.of}, by evidence that {liar.holders} hold")
         for line in liar.said:
             typer.echo(f"          {line}")
     typer.echo("as expected" if verdict.as_expected else "NOT AS EXPECTED")

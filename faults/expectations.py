@@ -122,8 +122,8 @@ def _evidence(scenario: Scenario, run: Observation) -> Iterator[Check]:
     for wanted in scenario.expect.accused:
         held = [a for a in run.accusations if a.node == wanted.node and wanted.of in (None, a.of)]
         what = f"of {wanted.of}" if wanted.of else "of any lie"
-        by = sorted({node for accusation in held for node in accusation.by})
-        said = f"nodes {by} hold evidence {what}" if held else f"no node holds evidence {what}"
+        by = ", ".join(dict.fromkeys(accusation.holders for accusation in held))
+        said = f"{by} hold evidence {what}" if held else f"no node holds evidence {what}"
         yield Check("accused", bool(held), f"{said} against node {wanted.node}")
     if scenario.expect.alarm is not None:
         cries = [cry for cry in run.cries if cry.kind == scenario.expect.alarm]

@@ -45,7 +45,8 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class Accusation(msgspec.Struct, frozen=True):
-    """Evidence that honest nodes hold: ``of`` is its kind, ``by`` are those who hold it."""
+    """Evidence against a node: ``of`` is its kind, ``by`` are the honest nodes that hold it; none where it lies in two
+    certificates that clients were given."""
 
     node: int
     of: str
@@ -54,6 +55,10 @@ class Accusation(msgspec.Struct, frozen=True):
     """What the accused signed, in words, of one such proof."""
     proof: str = ""
     """That proof as nodes keep it, in base64: whoever knows the network's keys can check it."""
+
+    @property
+    def holders(self) -> str:
+        return f"nodes {list(self.by)}" if self.by else "clients"
 
 
 class Cry(msgspec.Struct, frozen=True):

@@ -67,7 +67,9 @@ def told(message: Message) -> str:
         case Prepare() | Commit():
             return f"{type(message).__name__.upper()} {_place(message)}"
         case Outcome(statement, _, _):
-            return f"OUTCOME h{statement.height} root {statement.state_root.hex()[:6]}"
+            return (
+                f"OUTCOME h{statement.height} {statement.header_hash.hex()[:6]} root {statement.state_root.hex()[:6]}"
+            )
         case ViewChange(view, certificate, prepared, _, _):
             certified = certificate.statement.height if certificate is not None else 0
             return f"VIEW-CHANGE v{view} certified h{certified} P {_places([p.pre_prepare for p in prepared])}"

@@ -5,7 +5,6 @@ The chains are executed anew from genesis; no node is asked, and no store of one
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -124,6 +123,7 @@ def violations(scenario: Scenario, records: Records, remains: Remains, settled_m
     found += _money(scenario, records, remains) if scenario.workload.kind == contract.BANK else []
     found += faults_of(remains.state, records.history) if scenario.workload.kind == MARKET_DAY else []
     found += _acknowledged(records, remains)
+    found += _kept(records)
     found += _waits(scenario, records, settled_ms)
     found += _innocent(records, remains)
     found += _quiet(scenario, records)
@@ -220,6 +220,12 @@ def _acknowledged(records: Records, remains: Remains) -> Iterator[str]:
             yield f"acknowledged: node {place} ends at height {max(blocks, default=0)}, below a promise at {top}"
 
 
+def _kept(records: Records) -> Iterator[str]:
+    """Nothing that is certified is contradicted by another certificate."""
+    if broken := sorted(records.promises.broken):
+        yield f"kept: clients hold two certificates that differ, of height {broken[0]} and of {len(broken) - 1} others"
+
+
 def _waits(scenario: Scenario, records: Records, settled_ms: int | None) -> Iterator[str]:
     if settled_ms is None:
         stood = ", ".join(
@@ -260,8 +266,8 @@ def _quiet(scenario: Scenario, records: Records) -> Iterator[str]:
 
 def _innocent(records: Records, remains: Remains) -> Iterator[str]:
     """What nodes keep as proof convicts, and never an honest replica. Complaints are no proof of a lie."""
-    for place, stored in _all_evidence(remains):
-        what = f"node {place}'s evidence of {stored.evidence.kind}"
+    for place, stored in _all_evidence(records, remains):
+        what = f"{'clients' if place is None else f'node {place}'}' evidence of {stored.evidence.kind}"
         accused = _accused(remains.genesis, stored)
         if accused is None:
             yield f"innocent: {what} does not convict"
@@ -269,25 +275,28 @@ def _innocent(records: Records, remains: Remains) -> Iterator[str]:
             yield f"innocent: {what} is against node {accused}, which is honest"
 
 
-def accusations(remains: Remains) -> Iterator[Accusation]:
+def accusations(records: Records, remains: Remains) -> Iterator[Accusation]:
     """Who is accused of what by whom, with one proof each."""
-    holders: dict[tuple[int, str], Counter[int]] = {}
+    holders: dict[tuple[int, str], set[int]] = {}
     proofs: dict[tuple[int, str], StoredEvidence] = {}
-    for place, stored in _all_evidence(remains):
+    for place, stored in _all_evidence(records, remains):
         accused = _accused(remains.genesis, stored)
         if accused is not None:
             case = (accused, str(stored.evidence.kind))
-            holders.setdefault(case, Counter())[place] += 1
+            holders.setdefault(case, set()).update(() if place is None else (place,))
             proofs.setdefault(case, stored)
     for case, held in sorted(holders.items()):
         evidence = proofs[case].evidence
         yield Accusation(*case, tuple(sorted(held)), told_evidence(evidence), encoded_evidence(evidence))
 
 
-def _all_evidence(remains: Remains) -> Iterator[tuple[int, StoredEvidence]]:
+def _all_evidence(records: Records, remains: Remains) -> Iterator[tuple[int | None, StoredEvidence]]:
+    """And the place of the node that keeps it; None: it lies in what clients have been given."""
     for place, kept in remains.evidence.items():
         for stored in kept:
             yield place, stored
+    for stored in records.promises.evidence(remains.genesis):
+        yield None, stored
 
 
 def _accused(genesis: Genesis, stored: StoredEvidence) -> int | None:

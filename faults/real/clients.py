@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from ca.keys import SigningKey
+from faults.real.promises import Promise
 from faults.real.records import Records
 from ledger.genesis import Genesis
 from ledger.receipts import receipt_from_json
@@ -134,6 +135,8 @@ class RealClient:
         try:
             outcome = await self._client.submit(signed, watch.seconds(RETRY_MS))
             code, value, height = outcome.code, outcome.value, outcome.height
+            receipt = outcome.receipt
+            self._records.promises.hold(Promise(receipt.certificate, receipt.boundaries))
         except Refused as refusal:
             told = refusal.problem.submission
             if told is None or told.receipt is None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 LIES = (
+    "agree-with-all",
     "ask-again",
     "boast",
     "censor",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from faults.observation import Commit, Cry, Stand, Strike
+from faults.real.promises import Promises
 from faults.real.watch import Cried, Seen
 from sim.history import Operation
 
@@ -63,6 +64,7 @@ class Records:
         self.transfers = 0
         self.history: list[Operation] = []
         self.submitted: set[bytes] = set()
+        self.promises = Promises()
         self.barred: dict[int, Barred] = {}
         """Clients whose certificate is revoked, by number."""
         self.sent_away: dict[int, int] = {}

@@ -158,7 +158,7 @@ class Run:
                 raise failure  # the lab's own, and no verdict on the nodes
         remains = await asyncio.to_thread(self._remains)
         broken = violations(self._scenario, self._records, remains, self._settled_ms)
-        return self._observation(frames, ended_ms, broken, tuple(accusations(remains)))
+        return self._observation(frames, ended_ms, broken, tuple(accusations(self._records, remains)))
 
     async def _play(self) -> tuple[int, int]:
         """How many frames nodes sent, and when it ended."""

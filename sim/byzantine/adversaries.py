@@ -15,7 +15,7 @@ import msgspec
 from pbft.quorum import faulty_max
 from sim.adversaries import crash, partition, reconfigure, weather_of
 from sim.behaviour import BehaviourMaker, register_behaviour
-from sim.byzantine.collusion import Collude
+from sim.byzantine.collusion import AgreeWithAll, Collude
 from sim.byzantine.deceivers import DateBack, HideRequests, LateCommit
 from sim.byzantine.memory import Forget
 from sim.byzantine.outcomes import (
@@ -258,7 +258,14 @@ for _name, _maker in LIES.items():
     register_behaviour(_name, _maker)
     register_adversary(_name, partial(lying, _name, 0))
     register_adversary(_name + TOO_MANY, partial(lying, _name, 1), mixed=False)
-for _name, _maker in (("ask-twice", AskTwice), ("ask-again", AskAgain), ("forged-chunks", ForgeChunks)):
-    register_behaviour(_name, _maker)  # by name alone: seeds of "liars" and "mixed" stay what they were
+BY_NAME_ALONE: dict[str, BehaviourMaker] = {
+    "ask-twice": AskTwice,
+    "ask-again": AskAgain,
+    "forged-chunks": ForgeChunks,
+    "agree-with-all": AgreeWithAll,
+}
+"""No adversaries: seeds of "liars" and "mixed" stay what they were."""
+for _name, _maker in BY_NAME_ALONE.items():
+    register_behaviour(_name, _maker)
 register_adversary("liars", liars)
 register_adversary("traitors", traitors)

@@ -1,6 +1,7 @@
 """Colluders: one proposes two batches, and all of them vote for the one where it was sent, and for the other there.
 
-With f of them no two quorums can differ; with f + 1 they must be seen to break agreement.
+With f of them no two quorums can differ; with f + 1 they must be seen to break agreement. ``Collude`` knows the other
+colluders and uses their keys; ``AgreeWithAll`` needs to know nobody, and so can be told by real nodes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pbft.events import Send
-from pbft.messages import Commit, Outcome, Prepare, PrePrepare, Proposal, decode_batch
-from sim.behaviour import Behaviour
-from sim.byzantine.proposals import rebatched, votes_for
+from pbft.messages import CertifiedBlock, Commit, Message, Outcome, Prepare, PrePrepare, Proposal
+from sim.behaviour import Behaviour, Stand
+from sim.byzantine.proposals import twin_of, votes_for
 
 PLOTS = "plots"
 
@@ -37,8 +38,7 @@ class Collude(Behaviour):
 
     def _split(self, message: Proposal) -> Sequence[Send]:
         stand = self.stand
-        twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
-        twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
+        twin = twin_of(stand, message)
         liars = {node.config.index for node in stand.liars}
         honest = [index for index in range(stand.config.n) if index not in liars]
         half = len(honest) // 2
@@ -64,3 +64,52 @@ class Collude(Behaviour):
             if proposal.sender != self.stand.me:
                 self.stand.emit(Send(to, prepare))
             self.stand.emit(Send(to, commit))
+
+
+class AgreeWithAll(Behaviour):
+    """As primary, one batch to every other backup and another to the rest; and to each of the others, alone, the same
+    vote, and the same outcome, as it has just given.
+
+    Two such liars would answer each other for ever: each message is answered once, in the order of its sequences.
+    """
+
+    def __init__(self, stand: Stand) -> None:
+        super().__init__(stand)
+        self._answered: dict[tuple[int, type], tuple[int, int]] = {}
+
+    def outgoing(self, send: Send) -> Sequence[Send]:
+        match send.message:
+            case Proposal() as message if message.pre_prepare.sender == self.stand.me and send.to is None:
+                return self._split(message)
+            case Prepare() | Commit() | Outcome():
+                return ()
+            case _:
+                return (send,)
+
+    def incoming(self, sender: int, message: Message) -> bool:
+        match message:
+            case Proposal(PrePrepare() as vote) | (Prepare() as vote) | (Commit() as vote):
+                if vote.sender == sender and self._is_new(sender, type(message), (vote.view, vote.sequence)):
+                    self._echo(sender, message, vote)
+            case Outcome(statement) if self._is_new(sender, Outcome, (0, statement.height)):
+                self.stand.emit(Send(sender, self.stand.sign(Outcome(statement, self.stand.me))))
+        return not isinstance(
+            message, CertifiedBlock
+        )  # our replica knows of one truth, or it would end by its assertions
+
+    def _echo(self, sender: int, message: Message, vote: PrePrepare | Prepare | Commit) -> None:
+        """A primary has no prepare."""
+        prepare, commit = votes_for(self.stand, vote)
+        if not isinstance(message, Commit) and self.stand.config.primary(vote.view) != self.stand.me:
+            self.stand.emit(Send(sender, prepare))
+        self.stand.emit(Send(sender, commit))
+
+    def _is_new(self, sender: int, kind: type, when: tuple[int, int]) -> bool:
+        if when <= self._answered.get((sender, kind), (-1, -1)):
+            return False
+        self._answered[sender, kind] = when
+        return True
+
+    def _split(self, message: Proposal) -> Sequence[Send]:
+        two = message, twin_of(self.stand, message)
+        return [Send(to, two[place % 2]) for place, to in enumerate(self.stand.others)]

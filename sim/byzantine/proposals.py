@@ -131,12 +131,17 @@ class TwoProposals(Behaviour):
             return (send,)
         others = stand.others
         half = len(others) // 2 or 1
-        twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
-        twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
+        twin = twin_of(stand, message)
         sends = [Send(node, message) for node in others[:half]] + [Send(node, twin) for node in others[half:]]
         for proposal in (message.pre_prepare, twin.pre_prepare):
             sends += [Send(None, vote) for vote in votes_for(stand, proposal)]
         return sends
+
+
+def twin_of(stand: Stand, message: Proposal) -> Proposal:
+    """Another batch for the same sequence, a millisecond younger, signed by us."""
+    twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
+    return Proposal(stand.sign(twin.pre_prepare), twin.body)
 
 
 class AskTwice(Behaviour):
@@ -150,8 +155,7 @@ class AskTwice(Behaviour):
     def outgoing(self, send: Send) -> Sequence[Send]:
         message, stand = send.message, self.stand
         if isinstance(message, Proposal) and send.to is None and message.pre_prepare.sender == stand.me:
-            twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
-            twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
+            twin = twin_of(stand, message)
             stand.later(self._later_ms, lambda: stand.emit(Send(None, twin)))
         return (send,)
 
@@ -170,8 +174,7 @@ class AskAgain(Behaviour):
             return (send,)
         if message.pre_prepare.sequence < self._from:
             return (send,)
-        twin = rebatched(message, decode_batch(message.body).envelopes, later_ms=1)
-        twin = Proposal(stand.sign(twin.pre_prepare), twin.body)
+        twin = twin_of(stand, message)
         stand.later(ASK_AGAIN_MS, partial(self._again, twin))
         return (Send(stand.others[-1], message),)
 
@@ -182,7 +185,7 @@ class AskAgain(Behaviour):
             stand.later(ASK_AGAIN_MS, partial(self._again, twin))
 
 
-def votes_for(stand: Stand, proposal: PrePrepare) -> tuple[Prepare, Commit]:
+def votes_for(stand: Stand, proposal: PrePrepare | Prepare | Commit) -> tuple[Prepare, Commit]:
     """Our votes of both phases for a proposal, whatever we voted before."""
     what = (proposal.view, proposal.sequence, proposal.digest, stand.me)
     return stand.sign(Prepare(*what)), stand.sign(Commit(*what))

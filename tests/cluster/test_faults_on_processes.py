@@ -38,6 +38,7 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 120.0
 TURN_S = 0.05
+TRIES = 4
 QUICK = Tuning(block_idle_ms_max=300)
 DOZEN = (
     "a-certificate-ends-in-mid-run", "a-fifth-validator-joins-as-the-primary-dies", "a-market-day-through-crashes",
@@ -155,6 +156,21 @@ def test_what_no_sync_had_reached_is_lost_when_power_goes_by_chance() -> None:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.row(*library()[name].covers)) for name in DOZEN])
 def test_a_scenario_of_the_library_comes_as_expected_on_real_processes(name: str) -> None:
     played(library()[name])
+
+
+@pytest.mark.full
+@pytest.mark.row(21)
+def test_one_more_liar_than_may_be_splits_real_nodes_and_clients_convict_both() -> None:
+    """How soon two clients are given certificates of one height is the machine's business: a few runs, all UNSAFE."""
+    convicted: set[int] = set()
+    for seed in range(1, 1 + TRIES):
+        run = judge_run(library()["two-agree-with-all"], ProcessTarget().run(library()["two-agree-with-all"], seed))
+        assert not run.safe
+        assert "innocent" not in run.broken
+        convicted |= {liar.node for liar in run.liars if liar.of == "two_outcomes"}
+        if convicted == {0, 1}:
+            return
+    pytest.fail(f"only {convicted} are convicted")
 
 
 # --------------------------------------------------------------------------------------------- the command

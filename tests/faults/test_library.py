@@ -28,6 +28,7 @@ BROKEN = {
     "three-colluders-of-seven": "agreement",
     "two-twins-of-four": "agreement",
     "two-of-four-are-silent": "termination",
+    "two-agree-with-all": "agreement",
 }
 
 

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from faults.observation import Cry
-from faults.real.checks import IN_FLIGHT_BLOCKS_MAX, Remains, Took, violations
+from faults.real.checks import IN_FLIGHT_BLOCKS_MAX, Remains, Took, accusations, violations
+from faults.real.promises import Promise
 from faults.real.records import Barred, Records, Stopwatch
 from faults.real.watch import Seen
 from faults.scenario import Fault, Scenario, Workload
 from ledger.blocks import Header, StoredBlock
 from ledger.envelope import Payload
-from pbft.messages import Statement
+from pbft.messages import ExecutionCertificate, Scope, Statement, statement_bytes
 from sim.history import Operation
 from sim.setting import make_genesis, node_keys, operator_keys
 
@@ -139,6 +140,19 @@ def cry(case: Case) -> None:
     case.records.cries.append(Cry(1, 0, "amnesia", "so"))
 
 
+def promise(case: Case, root: bytes, *signers: int) -> None:
+    """A client is given a certificate of height 1."""
+    statement, genesis = block(1, root).statement, case.remains.genesis
+    signed = statement_bytes(Scope(genesis.chain_id, genesis.channel, 0), statement)
+    signatures = tuple((signer, node_keys(4)[signer].sign(signed)) for signer in signers)
+    case.records.promises.hold(Promise(ExecutionCertificate(0, statement, signatures), ()))
+
+
+def certify_twice(case: Case) -> None:
+    promise(case, b"r", 0, 1, 3)
+    promise(case, b"other", 1, 2, 3)
+
+
 def execute_otherwise(case: Case) -> None:
     case.records.cries.append(Cry(1, 0, "diverged", "a certificate contradicts our execution of block 2"))
 
@@ -164,6 +178,8 @@ def end(case: Case) -> None:
         (lose, "acknowledged"),
         (move, "acknowledged"),
         (fall_behind, "acknowledged"),
+        (certify_twice, "kept"),
+        (certify_twice, "innocent"),
         (repeat, "exactly once"),
         (miscount, "exactly once"),
         (invent, "validity"),
@@ -186,6 +202,17 @@ def test_each_property_is_seen_to_fail(harm: Callable[[Case], None], property_: 
     case = Case()
     harm(case)
     assert property_ in case.broken
+
+
+def test_whoever_signed_both_of_two_certificates_is_convicted_by_what_clients_hold() -> None:
+    case = Case()
+    for _ in range(2):
+        promise(case, b"r", 0, 1, 3)
+    assert case.broken == set()
+    promise(case, b"other", 2, 3)
+    assert case.broken == {"kept"}
+    (accusation,) = accusations(case.records, case.remains)
+    assert (accusation.node, accusation.of, accusation.holders) == (3, "two_outcomes", "clients")
 
 
 def test_alarms_are_excused_where_a_disk_lost_something() -> None:

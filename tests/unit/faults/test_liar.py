@@ -117,5 +117,7 @@ async def test_garbage_is_the_gates_business(worlds: list[World]) -> None:
 
 
 async def test_what_no_real_node_can_show_is_named(worlds: list[World]) -> None:
-    with pytest.raises(ConfigurationError, match="no real node can show 'amnesia'; there are ask-again, boast"):
+    with pytest.raises(
+        ConfigurationError, match="no real node can show 'amnesia'; there are agree-with-all, ask-again, boast"
+    ):
         Told(worlds[0], 0, ("amnesia",))
