@@ -22,7 +22,16 @@ TAIL_MS = 1_500
 ENDED_BY = {"start", "join", "unclog"}
 """Entries of a timeline that end others: lines, no bands."""
 BLUE, ORANGE, GREY, RED = "#2166ac", "#d6604d", "#777777", "#b2182b"
-OF_NODES = ("#2166ac", "#d6604d", "#1b7837", "#762a83", "#8c510a", "#01665e", "#c51b7d", "#4d4d4d")
+OF_NODES = (
+    "#2166ac", "#d6604d", "#1b7837", "#762a83", "#8c510a", "#01665e", "#c51b7d", "#4d4d4d", "#b8860b", "#7fbf7b",
+)  # fmt: skip
+LEGEND_MAX = 10
+"""Nodes that a legend names: as many as real processes may be."""
+STACK_PX, LINE_PX = 26, 3.0
+"""The lines of nodes in one view lie above each other: so much together, and so far apart, at most."""
+LABEL_PX = 14
+HALO = 'stroke="white" stroke-width="3" paint-order="stroke"'
+"""Keeps text readable where lines cross it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +40,18 @@ class _Frame:
 
     end_ms: int
     top: float
+    head_px: float = 0
+    """Left free above the highest value."""
 
     def x(self, ms: float) -> float:
         return round(LEFT_PX + (WIDTH_PX - LEFT_PX - RIGHT_PX) * min(ms, self.end_ms) / self.end_ms, 1)
 
     def y(self, value: float) -> float:
-        return round(HEIGHT_PX - BOTTOM_PX - (HEIGHT_PX - TOP_PX - BOTTOM_PX) * value / self.top, 1)
+        return round(HEIGHT_PX - BOTTOM_PX - self.step_px * value, 1)
+
+    @property
+    def step_px(self) -> float:
+        return (HEIGHT_PX - TOP_PX - BOTTOM_PX - self.head_px) / self.top
 
 
 def throughput(run: Observation) -> str:
@@ -64,27 +79,29 @@ def views(run: Observation) -> str:
     stands = [stand for stand in run.stands if stand.at_ms <= end_ms]
     steps = sorted({(stand.epoch, stand.view) for stand in stands}) or [(0, 0)]
     number = {step: place for place, step in enumerate(steps)}
-    frame = _Frame(end_ms, max(len(steps) - 1, 1) + 0.4)
-    parts = [*_bands(run, frame)]
+    frame = _Frame(end_ms, max(len(steps) - 1, 1), STACK_PX + LABEL_PX)
+    apart_px = min(LINE_PX, STACK_PX / run.nodes, frame.step_px / (run.nodes + 1))
+    parts: list[str] = []
     for node in range(run.nodes):
         own = [(s.at_ms, number[s.epoch, s.view], s.active) for s in stands if s.node == node]
-        parts += _steps(own, node, frame, end_ms)
+        parts += _steps(own, node, frame, apart_px)
+    parts += _bands(run, frame)
     legend = [(f"node {n}{' (liar)' if n in run.liars else ''}", OF_NODES[n % len(OF_NODES)]) for n in range(run.nodes)]
     several = len({epoch for epoch, _ in steps}) > 1
     labels = [(number[step], f"e{step[0]} v{step[1]}" if several else f"view {step[1]}") for step in steps]
-    return _svg("View over time", frame, parts, legend[:10], labels[:: max(1, len(labels) // TICKS)])
+    return _svg("View over time", frame, parts, legend[:LEGEND_MAX], labels[:: max(1, len(labels) // TICKS)])
 
 
-def _steps(own: Sequence[tuple[int, int, bool]], node: int, frame: _Frame, end_ms: int) -> Iterator[str]:
-    colour, shift = OF_NODES[node % len(OF_NODES)], 3 * node
+def _steps(own: Sequence[tuple[int, int, bool]], node: int, frame: _Frame, apart_px: float) -> Iterator[str]:
+    colour, shift = OF_NODES[node % len(OF_NODES)], apart_px * node
     for place, (at_ms, step, active) in enumerate(own):
-        until_ms, following = own[place + 1][:2] if place + 1 < len(own) else (end_ms, step)
-        y = frame.y(step) - shift
+        until_ms, following = own[place + 1][:2] if place + 1 < len(own) else (frame.end_ms, step)
+        y = round(frame.y(step) - shift, 1)
         style = 'stroke-width="2.2"' if active else 'stroke-width="1" stroke-dasharray="3 3"'
         yield f'<path d="M{frame.x(at_ms)} {y}H{frame.x(until_ms)}" fill="none" stroke="{colour}" {style}/>'
         if following != step:
             x = frame.x(until_ms)
-            yield f'<path d="M{x} {y}V{frame.y(following) - shift}" stroke="{colour}" stroke-width="0.8"/>'
+            yield f'<path d="M{x} {y}V{frame.y(following) - shift:.1f}" stroke="{colour}" stroke-width="0.8"/>'
 
 
 def _end_ms(run: Observation) -> int:
@@ -108,7 +125,7 @@ def _bands(run: Observation, frame: _Frame) -> Iterator[str]:
         yield from _band(strike, run, frame)
     x = frame.x(run.faults_end_ms)
     yield f'<path d="M{x} {TOP_PX}V{HEIGHT_PX - BOTTOM_PX}" stroke="{GREY}" stroke-dasharray="4 3"/>'
-    yield f'<text x="{x - 3}" y="{TOP_PX + 10}" text-anchor="end" fill="{GREY}">faults end</text>'
+    yield f'<text x="{x - 3}" y="{TOP_PX + 10}" text-anchor="end" fill="{GREY}" {HALO}>faults end</text>'
 
 
 def _band(strike: Strike, run: Observation, frame: _Frame) -> Iterator[str]:
@@ -145,7 +162,7 @@ def _svg(
     x = LEFT_PX + 210
     for name, colour in legend:
         lines.append(f'<text x="{x}" y="14" fill="{colour}">{name}</text>')
-        x += 7 * len(name) + 14
+        x += round(6.2 * len(name)) + 12
     for value, label in labels:
         y = frame.y(value)
         lines.append(f'<path d="M{LEFT_PX} {y}H{right}" stroke="#e5e5e5"/>')

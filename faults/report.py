@@ -23,6 +23,7 @@ h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 0; displa
 table { border-collapse: collapse; width: 100%; margin: 8px 0 14px; font-size: 14px; }
 th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid #eaeef2; vertical-align: top; }
 td:first-child, th:first-child { white-space: nowrap; }
+.wide { overflow-x: auto; } .chart svg { min-width: 640px; }
 td.number, th.number { text-align: right; }
 details.scenario { border: 1px solid #d0d7de; border-radius: 6px; padding: 10px 16px; margin: 0 0 12px; }
 details.scenario > summary { cursor: pointer; }
@@ -99,10 +100,10 @@ def _chapter(chapter: Chapter, picture: str, *, is_open: bool) -> Iterator[str]:
     yield _expectations(verdict, chapter.shown.seed)
     yield _accused(verdict)
     yield f"<p>Pictures of seed {chapter.shown.seed}; red: a fault lasts.</p>"
-    yield charts.throughput(chapter.shown)
-    yield charts.views(chapter.shown)
+    yield from (_chart(draw(chapter.shown)) for draw in (charts.throughput, charts.views))
     if picture:
-        yield "<details><summary>Messages round the fault</summary>"
+        where = "round the fault" if scenario.timeline else "at the beginning"
+        yield f"<details><summary>Messages {where}</summary>"
         yield f'<div class="picture">{picture}</div></details>'
     yield f"<details><summary>The scenario's file</summary><pre>{escape(write_scenario(scenario))}</pre></details>"
     yield "</details>"
@@ -118,6 +119,10 @@ def _tags(verdict: Verdict) -> str:
 
 def _tag(text: str, kind: str) -> str:
     return f'<span class="tag {kind}">{text}</span>'
+
+
+def _chart(svg: str) -> str:
+    return f'<div class="wide chart">{svg}</div>'
 
 
 def _runs(verdict: Verdict) -> str:
@@ -160,7 +165,7 @@ def _accused(verdict: Verdict) -> str:
         for node, kinds in verdict.convicted.items()
         for kind in kinds
     ]
-    return _table(("who lied", "signed evidence that honest nodes hold", "it signed both"), rows)
+    return _table(("who lied", "signed evidence", "it signed both"), rows)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], first_number: int = 99) -> str:
@@ -171,4 +176,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], first_number: in
         )
 
     body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
-    return f"<table><tr>{line('th', heads)}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{line("th", heads)}</tr>{body}</table></div>'

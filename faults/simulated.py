@@ -18,7 +18,7 @@ from sim.catalogue import BEHAVIOURS
 from sim.diagram import diagram
 from sim.run import Verdict, judged
 from sim.setting import stage_of
-from sim.transcript import encoded_evidence, told_evidence, transcript
+from sim.transcript import CHATTER, encoded_evidence, told_evidence, transcript
 from sim.world import World
 
 GENESIS = ("checkpoint_interval_blocks", "window_blocks")
@@ -71,9 +71,10 @@ def told(scenario: Scenario, seed: int, lines: int) -> str:
 
 
 def picture(scenario: Scenario, seed: int) -> str:
-    """The messages round the first fault, drawn as SVG; round the start where the timeline is empty."""
+    """The messages round the first fault, drawn as SVG; the first ones where nothing strikes."""
     world, _ = play(scenario, seed, drawn=True)
-    at_ms = min((struck.at_ms for struck in world.struck), default=PICTURE_BEFORE_MS)
+    began_ms = min((sent.at_ms for sent in world.sent if not isinstance(sent.message, CHATTER)), default=0)
+    at_ms = min((struck.at_ms for struck in world.struck), default=began_ms + PICTURE_BEFORE_MS)
     return diagram(world, max(0, at_ms - PICTURE_BEFORE_MS), at_ms + PICTURE_AFTER_MS)
 
 

@@ -17,6 +17,8 @@ STEP_PX_MIN, STEP_PX_MAX = 7, 34
 """Between two moments: longer pauses are drawn longer, but no longer than this."""
 ARROWS_MAX = 400
 LABEL_CHARS_MAX = 60
+HALO = 'stroke="white" stroke-width="3" paint-order="stroke"'
+"""Keeps text readable where arrows cross it."""
 COLOURS = {
     "Proposal": "#1f6feb",
     "Prepare": "#2da44e",
@@ -133,7 +135,7 @@ class _Drawing:
             stack.append(text)
             x, y = self._x(arrow.place) + 4, self._y[arrow.sent_ms] - 4 - 11 * (len(stack) - 1)
             colour = COLOURS.get(kind, OTHER_COLOUR)
-            yield f'<text x="{x}" y="{y}" fill="{colour}">{escape(text[:LABEL_CHARS_MAX])}</text>'
+            yield f'<text x="{x}" y="{y}" fill="{colour}" {HALO}>{escape(text[:LABEL_CHARS_MAX])}</text>'
 
     def _legend(self) -> Iterable[str]:
         x = MARGIN_PX
