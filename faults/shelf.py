@@ -43,6 +43,8 @@ def _find(item: str, known: dict[str, Scenario]) -> Scenario:
         return known[item]
     if item.endswith(SUFFIX) or "/" in item:
         return read_scenario(Path(item))
+    if Path(item + SUFFIX).exists():
+        raise BadScenario(f"{item}: no scenario of the library; did you mean {item + SUFFIX}?")
     near = get_close_matches(item, known, 3)
     hint = f"did you mean {', '.join(near)}?" if near else "wattq faults list shows all"
     raise BadScenario(f"{item}: neither a scenario of the library nor a file; {hint}")

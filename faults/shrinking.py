@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ PLAIN: dict[str, Any] = {
 }
 """Parts of a topology that are dropped as a whole."""
 
+_NUMBER = re.compile(r"\d+")
 _replace = msgspec.structs.replace
 
 
@@ -38,7 +40,8 @@ class Shrunk:
 
 
 def shrink(scenario: Scenario, first: Run, run: Callable[[Scenario], Run], runs_max: int = RUNS_MAX) -> Shrunk:
-    """Greedily: take the first smaller scenario in which one of the same things is broken, until there is none."""
+    """Greedily: take the first smaller scenario that fails in one of the same ways, until there is none."""
+    ways = _ways(first)
     assert first.broken, "only what breaks can be shrunk"
     best, found, runs, went_on = scenario, first, 0, True
     while went_on:
@@ -48,10 +51,17 @@ def shrink(scenario: Scenario, first: Run, run: Callable[[Scenario], Run], runs_
                 return Shrunk(best, found, runs)
             runs += 1
             tried = run(smaller)
-            if tried.broken & first.broken:
+            if _ways(tried) & ways:
                 best, found, went_on = smaller, tried, True
                 break
     return Shrunk(best, found, runs)
+
+
+def _ways(run: Run) -> frozenset[str]:
+    """In what ways it failed: properties, and sentences on what was not met, whatever their numbers. That a view began
+    late is another failure than that none began."""
+    properties = {violation.partition(":")[0] for violation in run.violations}
+    return frozenset(properties | {_NUMBER.sub("#", f"{check.key}: {check.said}") for check in run.unmet})
 
 
 def smaller_scenarios(scenario: Scenario) -> Iterator[Scenario]:
