@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from cli.failing import fail
 from cli.faults_common import COMMAND, IMPOSSIBLE, AsJson, Keep, Pace, TargetName, Where, interrupted, target_of
 from cli.faults_fuzz import fuzz
 from cli.faults_telling import tell, tell_run
-from faults.figures import write_record
+from faults.figures import OtherTarget, add_to_record, begin_record, keep_in_record
 from faults.junit import junit
 from faults.observation import Observation
 from faults.reading import SUFFIX, BadScenario, parse_scenario
@@ -32,7 +32,7 @@ from faults.shelf import find, library, template
 from faults.shrinking import shrink as shrink_scenario
 from faults.simulated import SimTarget, picture, told
 from faults.target import Target, Unfit, fitting
-from faults.verdict import Run, judge, judge_run
+from faults.verdict import Run, Verdict, judge, judge_run
 from faults.writing import write_scenario
 
 app = typer.Typer(
@@ -77,8 +77,15 @@ def run(
     junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI.")] = None,
     figures_file: Annotated[
         Path | None,
-        typer.Option("--figures", metavar="FILE", help="Write the figures, as docs/RELIABILITY.md has them."),
+        typer.Option(
+            "--figures",
+            metavar="FILE",
+            help="Keep the figures that docs/RELIABILITY.md has: those of each scenario as soon as it has run.",
+        ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out those scenarios whose figures the --figures file has already.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run scenarios and give one verdict each: SAFE or UNSAFE, LIVE or STALLED, who lied, and every expectation.
@@ -88,25 +95,29 @@ def run(
     Example: wattq faults run isolated-primary bit-rot --target processes
     """
     target = _target(where, sim, pace, keep)
-    scenarios = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
+    every_one = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
+    known = _known(figures_file, target, resume)
+    scenarios = [scenario for scenario in every_one if not (resume and scenario.name in known)]
     tasks = _tasks(scenarios, seeds, target)
     jobs = jobs or target.jobs
     try:
         with _progress(as_json) as progress:
             bar = progress.add_task("runs", total=len(tasks), failed="")
-            verdicts = run_all(tasks, jobs, lambda done: progress.update(bar, advance=1, failed=_failing(done)))
+            verdicts = run_all(
+                tasks,
+                jobs,
+                lambda done: progress.update(bar, advance=1, failed=_failing(done)),
+                lambda verdict: _record(figures_file, verdict),
+            )
     except KeyboardInterrupt:
         raise interrupted() from None
     except IMPOSSIBLE as error:
         fail(COMMAND, str(error), 1)
     if junit_file is not None:
         _write(junit_file, junit(verdicts))
-    if figures_file is not None:
-        try:
-            write_record(figures_file, verdicts)
-        except OSError as error:
-            fail(COMMAND, str(error), 2)
-    tell(verdicts, _called(scenarios, wanted), as_json)
+    if figures_file is not None and every:
+        keep_in_record(figures_file, [scenario.name for scenario in every_one])
+    tell(verdicts, _called(every_one, wanted), as_json)
     if not all(verdict.as_expected for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -291,6 +302,23 @@ def _scenarios(wanted: Sequence[str] | None, every: bool) -> list[Scenario]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         fail(COMMAND, f"two scenarios are named {twice[0]}", 2)
     return found
+
+
+def _known(figures_file: Path | None, target: Target, resume: bool) -> Collection[str]:
+    """The scenarios whose figures the file has. What is wrong with it is told before anything runs."""
+    if figures_file is None:
+        if resume:
+            fail(COMMAND, "--resume goes on with the file of --figures", 2)
+        return ()
+    try:
+        return begin_record(figures_file, target.name).scenarios
+    except (OtherTarget, OSError, msgspec.MsgspecError) as error:
+        fail(COMMAND, f"{figures_file}: no figures to add to: {error}", 2)
+
+
+def _record(figures_file: Path | None, verdict: Verdict) -> None:
+    if figures_file is not None:
+        add_to_record(figures_file, verdict)
 
 
 def _called(scenarios: Sequence[Scenario], wanted: Sequence[str] | None) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import active_children, get_context
@@ -77,13 +77,23 @@ def in_processes(call: Callable[[Task], Result], tasks: Sequence[Task], jobs: in
             pool.shutdown(cancel_futures=True)
 
 
-def run_all(tasks: Sequence[Task], jobs: int, tell: Callable[[Run], None]) -> list[Verdict]:
-    """Verdicts of all scenarios, in order; ``tell`` hears of each run."""
-    runs: dict[str, list[Run]] = {}
-    scenarios: dict[str, Scenario] = {}
+def run_all(
+    tasks: Sequence[Task],
+    jobs: int,
+    tell: Callable[[Run], None],
+    judged: Callable[[Verdict], None] = lambda verdict: None,
+) -> list[Verdict]:
+    """Verdicts of all scenarios, in order. ``tell`` hears of each run; ``judged`` of each scenario, as soon as its last
+    run is over."""
+    verdicts = []
+    runs: list[Run] = []
+    left = Counter(scenario.name for _, scenario, _ in tasks)
     for (_, scenario, _), observation in in_processes(observe, tasks, jobs):
-        scenarios[scenario.name] = scenario
-        run = judge_run(scenario, observation)
-        runs.setdefault(scenario.name, []).append(run)
-        tell(run)
-    return [judge(scenarios[name], runs[name]) for name in scenarios]
+        runs.append(judge_run(scenario, observation))
+        tell(runs[-1])
+        left[scenario.name] -= 1
+        if not left[scenario.name]:
+            verdicts.append(judge(scenario, runs))
+            judged(verdicts[-1])
+            runs = []
+    return verdicts

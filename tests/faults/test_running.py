@@ -19,7 +19,7 @@ from faults.scenario import Byzantine, Execution, Fault, Topology, Tuning
 from faults.shelf import library
 from faults.simulated import SimTarget
 from faults.target import Unfit
-from faults.verdict import Run
+from faults.verdict import Run, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60
@@ -39,17 +39,21 @@ def test_processes_give_in_order_what_one_gives() -> None:
     assert list(in_processes(observe, tasks, 2)) == [(task, observe(task)) for task in tasks]
 
 
-def test_each_run_is_told_and_each_scenario_judged() -> None:
-    told: list[Run] = []
-    verdicts = run_all(tasks_of([library()["double-voter"]], 2, SimTarget()), 1, told.append)
-    assert [run.seed for run in told] == [1, 2]
-    assert [(verdict.scenario, len(verdict.runs)) for verdict in verdicts] == [("double-voter", 2)]
+def test_each_run_is_told_and_each_scenario_judged_as_soon_as_its_last_run_is_over() -> None:
+    told: list[Run | Verdict] = []
+    tasks = tasks_of([library()[name] for name in ("double-voter", "storm-of-views")], 2, SimTarget())
+    verdicts = run_all(tasks, 1, told.append, told.append)
+    assert [(verdict.scenario, len(verdict.runs)) for verdict in verdicts] == [
+        ("double-voter", 2),
+        ("storm-of-views", 2),
+    ]
+    assert told == [*verdicts[0].runs, verdicts[0], *verdicts[1].runs, verdicts[1]]
 
 
 @pytest.mark.parametrize(
     ("liar", "said"),
     [
-        (Byzantine(node=0, behaviour="fibs"), "there is no 'fibs'; allowed: amnesia, "),
+        (Byzantine(node=0, behaviour="fibs"), "there is no 'fibs'; allowed: agree-with-all, amnesia, "),
         (Byzantine(node=0, behaviour="mute", options={"loud": 1}), "mute has no 'loud'; allowed: none"),
         (Byzantine(node=0, behaviour="flood", options={"cuont": 1}), "flood has no 'cuont'; allowed: count"),
     ],

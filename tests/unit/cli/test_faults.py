@@ -10,7 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from faults.figures import read_record
+from faults.observation import Observation
 from faults.reading import read_scenario
+from faults.scenario import Scenario
+from faults.simulated import SimTarget
 
 IMPOSSIBLE = """
 name = "impossible"
@@ -61,7 +65,30 @@ def test_json_has_figures_and_verdicts(tmp_path: Path) -> None:
     assert found["figures"]["lost"] == 0
     assert found["verdicts"][0]["runs"][0]["safe"] is True
     assert found["verdicts"][0]["as_expected"] is True
-    assert json.loads(figures.read_text())["runs"] == {"double-voter": 1}
+    assert json.loads(figures.read_text())["scenarios"]["double-voter"]["runs"] == 1
+
+
+def test_figures_are_kept_scenario_by_scenario_and_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures = tmp_path / "figures.json"
+    words = ("double-voter", "storm-of-views", "--seeds", "2", "--jobs", "1", "--figures", str(figures))
+    begun: list[int] = []
+
+    def interrupt_the_last(target: SimTarget, scenario: Scenario, seed: int) -> Observation:
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        begun.append(seed)
+        return play(target, scenario, seed)
+
+    play = SimTarget.run
+    with monkeypatch.context() as patch:
+        patch.setattr(SimTarget, "run", interrupt_the_last)
+        assert invoke("run", *words).exit_code == 130
+    assert list(read_record(figures).scenarios) == ["double-voter"]
+    done = invoke("run", *words, "--resume")
+    assert "1 scenarios, 2 runs, all as expected" in done.stdout
+    assert read_record(figures).figures.runs == 4
 
 
 @pytest.mark.parametrize(
@@ -77,6 +104,11 @@ def test_json_has_figures_and_verdicts(tmp_path: Path) -> None:
         (("shrink", "double-voter"), "everything holds, so there is nothing to shrink"),
         (("run", "double-voter", "--seeds", "1", "--jobs", "1", "--junit", "/nowhere/x.xml"), "No such file"),
         (("run", "double-voter", "--seeds", "1", "--jobs", "1", "--figures", "/nowhere/x"), "No such file"),
+        (
+            ("run", "double-voter", "--figures", "pyproject.toml"),
+            "pyproject.toml: no figures to add to: ",
+        ),
+        (("run", "double-voter", "--resume"), "--resume goes on with the file of --figures"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_sentence(words: tuple[str, ...], said: str) -> None:
@@ -94,6 +126,12 @@ def test_a_bad_file_is_told_before_anything_runs(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (2, "")
     assert f"{bad}:8: workload: object contains unknown field `operation`; allowed: kind, clients, ope" in done.stderr
     assert "topology.byzantine[0].behaviour: there is no 'fibs'" in invoke("run", str(liar)).stderr
+
+
+def test_a_file_that_is_named_without_its_ending_is_pointed_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("new", "mine").exit_code == 0
+    assert "did you mean mine.toml?" in invoke("run", "mine").stderr
 
 
 def test_the_list_is_of_a_row_or_of_all() -> None:
