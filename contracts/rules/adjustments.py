@@ -3,9 +3,8 @@ disputed; both sign it too, or one of them and the arbiter."""
 
 from __future__ import annotations
 
-from contracts.rules.changes import TRADES, Changes, Violation
-from contracts.rules.deliveries import ADJUSTMENTS, SHARES
-from contracts.rules.money import ACCOUNTS
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.groups import ACCOUNTS, ADJUSTMENTS, SHARES, TRADES
 from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, is_decided, terms_of
 from contracts.rules.trades import OWED, PAID, fees_of, owed
 from ledger.execution import Call

@@ -7,15 +7,34 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from contracts.rules.changes import SOLD, TRADES, Changes, Violation, args_of
-from contracts.rules.clearing import SHARES, SIDES, UNREVEALED, is_walked
-from contracts.rules.fills import AUCTIONED, INTERVAL_MS, METERS, ORDER_WH_MIN, RUNS
-from contracts.rules.money import ACCOUNTS, SEALED
-from contracts.rules.terms import GATE_CLOSURE, PRODUCTS, ZONES
+from contracts.rules.changes import Changes, Violation, args_of
+from contracts.rules.clearing import is_walked
+from contracts.rules.fills import INTERVAL_MS, ORDER_WH_MIN
+from contracts.rules.groups import (
+    ACCOUNTS,
+    AUCTION_ASKS,
+    AUCTION_BIDS,
+    AUCTION_SHARES,
+    AUCTIONED,
+    COUNTS,
+    METERS,
+    PARAMETERS,
+    PARTY,
+    PRODUCTS,
+    RUNS,
+    SEALED,
+    SHARES,
+    SIDES,
+    SOLD,
+    TRADES,
+    UNREVEALED,
+    ZONES,
+)
+from contracts.rules.terms import GATE_CLOSURE
 from ledger.execution import Call
 from ledger.values import Value
 
-REVEAL = "governance/parameter/reveal_s"
+REVEAL = PARAMETERS + "reveal_s"
 RUN_TERMS = ("product", "interval", "mechanism", "ties", "grid_fee", "order_wh_min", "entry_ms", "clear_ms")
 BEGUN: dict[str, Value] = {
     "type": "auction", "stage": "open", "price": 0, "volume_wh": 0, "low": 0, "high": 0, "welfare": 0, "trades": 0,
@@ -51,7 +70,7 @@ STEPS: dict[tuple[str, str], frozenset[str]] = {
 ENDS = {"screen": ("barred", "full"), "fill": ("open", "filled", "full"), "rest": ("expired",)}
 """What becomes of an order in a stage that touches orders."""
 MISSING = object()
-SEALED_TIER = "governance/parameter/sealed_tier"
+SEALED_TIER = PARAMETERS + "sealed_tier"
 ORDERS_MAX, MECHANISM_ORDERS_MAX, PARTIES_MIN = 20_000, 400, 20
 """What an auction can clear, in itself and by another mechanism; of which one party has at most a twentieth."""
 AHEAD_MAX = 672
@@ -69,7 +88,7 @@ def auctions(call: Call, changes: Changes) -> Violation | None:
         return Violation.AUCTION
     if call.kind == "deadline" and not _is_noted(call, changes):
         return Violation.AUCTION
-    if call.kind == "transaction" and changes.below(SHARES):
+    if call.kind == "transaction" and changes.below(AUCTION_SHARES):
         return Violation.AUCTION  # a mechanism's answer, which steps alone bring in and take away
     if call.kind == "transaction" and not (_sides_agree(changes) and _are_in_time(call, changes)):
         return Violation.AUCTION
@@ -308,7 +327,7 @@ def _side(call: Call, changes: Changes, key: str) -> bool:
 def _shares(call: Call, changes: Changes, key: str) -> bool:
     product, interval = args_of(call)
     kept = (_stage(call, changes), changes.raw[key] is None) in (("mechanism", False), ("rest", True))
-    return kept and key == f"{SHARES}{product}/{interval:010d}"
+    return kept and key == f"{AUCTION_SHARES}{product}/{interval:010d}"
 
 
 def _run(call: Call, changes: Changes, key: str) -> bool:
@@ -323,8 +342,8 @@ def by_other_rules(call: Call, changes: Changes, key: str) -> bool:
 
 Act = Callable[[Call, Changes, str], bool]
 _FOLLOW = (
-    "auction/ask/", "auction/bid/", UNREVEALED, ACCOUNTS, SOLD, "settlement/share/",
-    "settlement/count/", "settlement/party/",
+    AUCTION_ASKS, AUCTION_BIDS, UNREVEALED, ACCOUNTS, SOLD, SHARES,
+    COUNTS, PARTY,
 )  # fmt: skip
 _WORK: dict[str, Act] = {
     RUNS: _run,
@@ -332,7 +351,7 @@ _WORK: dict[str, Act] = {
     AUCTIONED: _order,
     TRADES: _trade,
     SIDES: _side,
-    SHARES: _shares,
+    AUCTION_SHARES: _shares,
     **dict.fromkeys(_FOLLOW, by_other_rules),
 }
 

@@ -7,18 +7,36 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from contracts.rules.changes import TRADES, Changes, Violation, place_of
-from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS, grid_fee_of
-from contracts.rules.money import SEALED
+from contracts.rules.changes import Changes, Violation, place_of
+from contracts.rules.fills import grid_fee_of
+from contracts.rules.groups import (
+    ASKS,
+    AUCTION_ASKS,
+    AUCTION_BIDS,
+    AUCTIONED,
+    BIDS,
+    COUNTS,
+    DIRECTED,
+    LISTED,
+    LISTINGS,
+    MARKET_GATES,
+    OFFERED,
+    OFFERS_GATES,
+    OFFERS_OPEN,
+    ORDERS,
+    PARTY,
+    SEALED,
+    TOPS,
+    TRADES,
+    UNREVEALED,
+)
 from contracts.rules.signatures import PARTIES
-from contracts.rules.terms import COUNTS, PRICE_MAX, TRADES_MAX
-from contracts.rules.trades import PARTY
+from contracts.rules.terms import PRICE_MAX, TRADES_MAX
 from ledger.execution import Call
 from ledger.values import Value
 
-TOPS, OFFERED = "market/top/", "offers/count/"
-GATES = {LISTINGS: "market/gate/", ORDERS: "market/gate/", DIRECTED: "offers/gate/"}
-OPENED = ("market/gate/", "offers/gate/")
+GATES = {LISTINGS: MARKET_GATES, ORDERS: MARKET_GATES, DIRECTED: OFFERS_GATES}
+OPENED = (MARKET_GATES, OFFERS_GATES)
 MATCHES_MAX, OPEN_MAX = 50, 200
 """Resting orders that one order looks at, and directed offers of one party that are open in an interval."""
 INTERVAL, PRICE_CHARS = re.compile(r"[0-9]{10}"), 10
@@ -131,7 +149,7 @@ def _rank(order: Value) -> str:
 
 
 def _listing(offer: Value) -> Row:
-    place = f"market/offer/{offer['interval']:010d}/{offer['price']:010d}/{offer['id']}"
+    place = f"{LISTED}{offer['interval']:010d}/{offer['price']:010d}/{offer['id']}"
     return place, [offer["id"], offer["remaining_wh"], offer["lot_wh"], offer["zone"]]
 
 
@@ -146,19 +164,19 @@ def _auctioned(order: Value) -> Row:
 
 
 def _directed(offer: Value) -> Row:
-    return f"offers/open/{offer['interval']:010d}/{offer['id']}", offer["id"]
+    return f"{OFFERS_OPEN}{offer['interval']:010d}/{offer['id']}", offer["id"]
 
 
 def _sealed(order: Value) -> Row:
-    return f"auction/unrevealed/{order['product']}/{order['interval']:010d}/{order['id']}", order["id"]
+    return f"{UNREVEALED}{order['product']}/{order['interval']:010d}/{order['id']}", order["id"]
 
 
 BOOKS: dict[str, tuple[tuple[str, ...], Callable[[Value], Row], str]] = {
-    LISTINGS: (("market/offer/",), _listing, "open"),
-    ORDERS: (("market/ask/", "market/bid/"), _order, "open"),
-    AUCTIONED: (("auction/ask/", "auction/bid/"), _auctioned, "open"),
-    DIRECTED: (("offers/open/",), _directed, "open"),
-    SEALED: (("auction/unrevealed/",), _sealed, "sealed"),
+    LISTINGS: ((LISTED,), _listing, "open"),
+    ORDERS: ((ASKS, BIDS), _order, "open"),
+    AUCTIONED: ((AUCTION_ASKS, AUCTION_BIDS), _auctioned, "open"),
+    DIRECTED: ((OFFERS_OPEN,), _directed, "open"),
+    SEALED: ((UNREVEALED,), _sealed, "sealed"),
 }
 """By kind of offer: where its rows lie, which row it has, and while it has what status."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from contracts.rules.changes import Changes, Violation
-from contracts.rules.deliveries import READINGS, is_usable
+from contracts.rules.deliveries import is_usable
+from contracts.rules.groups import CERTIFICATES, MINTED, READINGS
 from ledger.execution import Call
 from ledger.values import Value, decode_value
 
-CERTIFICATES, MINTED = "origin/certificate/", "origin/minted/"
 CERTIFICATES_MAX = 100
 PARTS_FIRST, PARTS_LATER = 36, 1
 """How many parts may come off what is minted of an interval at first, and later."""

@@ -10,10 +10,6 @@ from ledger.execution import Call
 from ledger.state import TransactionView
 from ledger.values import Value, decode_value
 
-SOLD, TRADES = "market/sold/", "settlement/trade/"
-OFFERS = ("market/listing/", "market/order/", "auction/order/", "offers/offer/")
-"""Where lies what trades are made of."""
-
 
 class Violation(StrEnum):
     """Why a result is rejected (S4)."""

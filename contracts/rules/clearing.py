@@ -6,15 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 
-from contracts.rules.changes import TRADES, Changes
-from contracts.rules.fills import AUCTIONED, METERS, RUNS
-from contracts.rules.terms import COUNTS, PRICE_MAX, TRADES_MAX
+from contracts.rules.changes import Changes
+from contracts.rules.groups import AUCTION_SHARES, AUCTIONED, COUNTS, METERS, RUNS, TRADES, UNREVEALED
+from contracts.rules.terms import PRICE_MAX, TRADES_MAX
 from ledger.authentication import authenticate
 from ledger.execution import DEADLINE_PREFIX, Call
 from ledger.values import Value, decode_value
 
 OWN = "auction/"
-SIDES, SHARES, UNREVEALED = "auction/side/", "auction/shares/", "auction/unrevealed/"
 BOTH = ("bid", "ask")
 ROLES = {"bid": ("buyer", "prosumer"), "ask": ("seller", "prosumer")}
 SCREENED_MAX, PAGE_ROWS = 500, 250
@@ -191,7 +190,7 @@ def _asks(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     begun = {"stage": "fill", "side": "bid", "after": "", "steps": old["steps"] + 1, "bid": fresh, "ask": fresh}
     if new != {**old, **found, **begun, "traded_wh": 0, "gained": 0}:
         return False
-    if {*changes.new(SHARES + _place(new))} != {*BOTH}:
+    if {*changes.new(AUCTION_SHARES + _place(new))} != {*BOTH}:
         return False
     return bool(0 <= seller_price <= price - old["grid_fee"]) and all(
         _are_shares_sound(changes, new, side) for side in BOTH
@@ -200,7 +199,7 @@ def _asks(call: Call, changes: Changes, old: Value, new: Value) -> bool:
 
 def _are_shares_sound(changes: Changes, run: Value, side: str) -> bool:
     """Of orders that stand, each once, within its energy and price, and in all the volume."""
-    shares = changes.new(SHARES + _place(run))[side]
+    shares = changes.new(AUCTION_SHARES + _place(run))[side]
     for name, share_wh, *_ in shares:
         order = changes.old(AUCTIONED + name)
         if [order["status"], order["side"], _place(order)] != ["open", side, _place(run)]:
@@ -334,7 +333,7 @@ class _Side:
             state["share_wh"] = 0
 
     def _shares(self) -> list[Value]:
-        return list(self._changes.old(SHARES + _place(self._run))[self._side])
+        return list(self._changes.old(AUCTION_SHARES + _place(self._run))[self._side])
 
     def _listed_up_to(self, aim: Value) -> Iterator[tuple[str, int]]:
         """Those that a mechanism named."""
@@ -390,7 +389,7 @@ def _rests(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     if side in BOTH:
         return bool([new["stage"], new["side"]] == ["rest", "ask" if side == "bid" else "side"])
     kept = {name: value for name, value in old.items() if name not in PASSING}
-    return bool(new == {**kept, "stage": "done"}) and changes.current(SHARES + _place(old)) is None
+    return bool(new == {**kept, "stage": "done"}) and changes.current(AUCTION_SHARES + _place(old)) is None
 
 
 WALKS: dict[str, Callable[[Call, Changes, Value, Value], bool]] = {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contracts.rules.changes import Changes, Violation
-from contracts.rules.signatures import ARBITER, operators
+from contracts.rules.groups import ADMISSION, ARBITER, CHANNELS, ORGANISATIONS, REPORTS
+from contracts.rules.signatures import operators
 from ledger.epochs import EPOCH_KEY, NEXT_KEY
 from ledger.execution import Call
 
-ADMISSION, METERS = "registry/admission", "registry/meter/"
-ORGANISATIONS = "governance/organisations"
-REPORTS = "governance/report/"
 DECIDING = frozenset({"governance", "channels", "registry"})
 """No other contract may write what takes consent."""
 
@@ -36,7 +34,7 @@ def _takes_consent(call: Call, key: str, changes: Changes) -> bool:
         # Evidence has validators skipped as primaries, and changes nothing else.
         kept = key == NEXT_KEY and _has_same_validators(changes)
         return key.startswith("governance/") and not kept and not key.startswith(REPORTS)
-    return key.startswith(("governance/", "channels/")) or key in (ARBITER, ADMISSION)
+    return key.startswith(("governance/", CHANNELS)) or key in (ARBITER, ADMISSION)
 
 
 def _has_same_validators(changes: Changes) -> bool:

@@ -7,17 +7,35 @@ from collections.abc import Callable, Iterator
 
 from contracts.catalog import SHIPPED
 from contracts.rules.auctions import Act, by_other_rules, is_worked
-from contracts.rules.books import OFFERED, TOPS
-from contracts.rules.changes import SOLD, TRADES, Changes, Violation, args_of, place_of
-from contracts.rules.deliveries import ADJUSTMENTS, SHARES
-from contracts.rules.fills import DIRECTED, INTERVAL_MS, LISTINGS, ORDERS, RUNS
-from contracts.rules.money import ACCOUNTS
-from contracts.rules.signatures import ARBITER
-from contracts.rules.terms import COUNTS, GATE_CLOSURE
+from contracts.rules.changes import Changes, Violation, args_of, place_of
+from contracts.rules.fills import INTERVAL_MS
+from contracts.rules.groups import (
+    ACCOUNTS,
+    ADJUSTMENTS,
+    ARBITER,
+    ASKS,
+    BIDS,
+    COUNTS,
+    DIRECTED,
+    LISTED,
+    LISTINGS,
+    MARKET_GATES,
+    OFFERED,
+    OFFERS_GATES,
+    OFFERS_OPEN,
+    ORDERS,
+    PARAMETERS,
+    RUNS,
+    SHARES,
+    SOLD,
+    TOPS,
+    TRADES,
+)
+from contracts.rules.terms import GATE_CLOSURE
 from ledger.execution import DEADLINE_PREFIX, Call
 from ledger.values import Value
 
-METERING, CONFIRMATION = "governance/parameter/metering_deadline_s", "governance/parameter/confirmation_deadline_s"
+METERING, CONFIRMATION = PARAMETERS + "metering_deadline_s", PARAMETERS + "confirmation_deadline_s"
 LANES, RESCUE_MS = 4, 60_000
 """How many steps of an auction's clearing are set to work at once, and how often it is looked whether they get on."""
 EXPIRED_MAX = 40
@@ -115,8 +133,8 @@ def _overdue_ms(call: Call, changes: Changes) -> int:
 
 
 SETTERS: dict[str, Callable[[Call, Changes, str], Iterator[Due]]] = {
-    "market/gate/": _gates,
-    "offers/gate/": _gates,
+    MARKET_GATES: _gates,
+    OFFERS_GATES: _gates,
     RUNS: _runs,
     TRADES: _trades,
     ADJUSTMENTS: _adjustments,
@@ -194,8 +212,8 @@ def _closes(call: Call, changes: Changes, key: str) -> bool:
 
 
 STANDING = {
-    "market": ("market/ask/", "market/bid/", "market/offer/", TOPS + "ask/", TOPS + "bid/"),
-    "offers": ("offers/open/",),
+    "market": (ASKS, BIDS, LISTED, TOPS + "ask/", TOPS + "bid/"),
+    "offers": (OFFERS_OPEN,),
 }
 """Where lies what stands until the gate closes."""
 
@@ -225,16 +243,16 @@ ACTS: dict[tuple[str, str], dict[str, Act]] = {
     ("market", "close_gate"): {
         **_GATE,
         **dict.fromkeys((ORDERS, LISTINGS), _expires),
-        **dict.fromkeys(("market/ask/", "market/bid/", "market/offer/"), by_other_rules),
-        "market/gate/": _closes,
+        **dict.fromkeys((ASKS, BIDS, LISTED), by_other_rules),
+        MARKET_GATES: _closes,
         TOPS: _is_of_interval,
     },
     ("offers", "close_gate"): {
         **_GATE,
         DIRECTED: _expires,
-        "offers/open/": by_other_rules,
+        OFFERS_OPEN: by_other_rules,
         OFFERED: by_other_rules,
-        "offers/gate/": _closes,
+        OFFERS_GATES: _closes,
     },
     **{("auction", function): is_worked(function) for function in ("clear", "work", "rescue")},
     ("settlement", "close_metering"): {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contracts.rules.changes import TRADES, Changes, Violation, place_of
+from contracts.rules.changes import Changes, Violation, place_of
+from contracts.rules.groups import ADJUSTMENTS, METERS, READINGS, SHARES, SUPERSEDED, TRADES
 from ledger.execution import Call
 from ledger.values import Value
 
-SHARES, READINGS = "settlement/share/", "settlement/reading/"
-ADJUSTMENTS, SUPERSEDED = "settlement/adjustment/", "settlement/superseded/"
 INTERVAL_MS, NUMBER_BOUND, CORRECTIONS_MAX = 900_000, 2**53, 9
 QUALITIES = frozenset({"good", "estimated", "stale", "suspect", "missing"})
 READINGS_MAX = 100
@@ -27,7 +26,7 @@ def readings(call: Call, changes: Changes) -> Violation | None:
     for key in changes.below(READINGS):
         new, old = changes.new(key), changes.old(key)
         place = key[len(READINGS) :]
-        meter = changes.current("registry/meter/" + place.rpartition("/")[0])
+        meter = changes.current(METERS + place.rpartition("/")[0])
         if new is None or f"{new['meter']}/{new['interval']:010d}" != place or meter["gateway"] not in call.signers:
             return Violation.READING
         if not _is_sound(call, new):

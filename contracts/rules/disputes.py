@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contracts.rules.changes import TRADES, Changes, Violation, place_of
-from contracts.rules.deliveries import ADJUSTMENTS, SHARES
-from contracts.rules.signatures import ARBITER, PARTIES, has_signed, side_of
+from contracts.rules.changes import Changes, Violation, place_of
+from contracts.rules.groups import ADJUSTMENTS, ARBITER, DISPUTES, SHARES, TRADES
+from contracts.rules.signatures import PARTIES, has_signed, side_of
 from ledger.authentication import authenticate
 from ledger.execution import Call
 from ledger.values import Value, encode_value
 
-DISPUTES = "settlement/dispute/"
 DUE = {"seller": "penalty", "buyer": "amount"}
 VOTERS = (*PARTIES, "arbiter")
 

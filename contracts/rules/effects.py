@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from contracts.rules.certificates import CERTIFICATES
-from contracts.rules.changes import TRADES, Changes, Violation, args_of
-from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
-from contracts.rules.deliveries import ADJUSTMENTS, SHARES, SHARES_MAX
-from contracts.rules.disputes import DISPUTES
-from contracts.rules.epochs import REPORTS
-from contracts.rules.fills import AUCTIONED, DIRECTED, GRID_FEES, LISTINGS, ORDERS
-from contracts.rules.money import ACCOUNTS, SEALED
-from contracts.rules.settings import PARAMETERS, REVOKED
-from contracts.rules.signatures import ARBITER, MANDATES, POLICIES
-from contracts.rules.terms import PRODUCTS
+from contracts.rules.changes import Changes, Violation, args_of
+from contracts.rules.deliveries import SHARES_MAX
+from contracts.rules.groups import (
+    ACCOUNTS,
+    ADJUSTMENTS,
+    ADMISSION,
+    ARBITER,
+    AUCTIONED,
+    CERTIFICATES,
+    DIRECTED,
+    DISPUTES,
+    GRID_FEES,
+    LISTINGS,
+    MANDATES,
+    METERS,
+    ORDERS,
+    ORGANISATIONS,
+    PARAMETERS,
+    POLICIES,
+    PRODUCTS,
+    REPORTS,
+    REVOKED,
+    SEALED,
+    SHARES,
+    TRADES,
+)
 from ledger.authentication import ROOT_PREFIX, USER_PREFIX
 from ledger.epochs import NEXT_KEY
 from ledger.execution import Call

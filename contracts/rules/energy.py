@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from contracts.rules.changes import OFFERS, SOLD, TRADES, Changes, Violation, place_of
+from contracts.rules.changes import Changes, Violation, place_of
+from contracts.rules.groups import METERS, OFFERS, SOLD, TRADES
 from ledger.execution import Call
 
 QUARTERS_AN_HOUR = 4
@@ -50,7 +51,7 @@ def _sold(changes: Changes, offered: Counter[str]) -> Violation | None:
             return Violation.OVERSOLD
         if new > old:
             # A capacity that was lowered meanwhile must not keep offers from being withdrawn.
-            meter = changes.current("registry/meter/" + place.rpartition("/")[0])
+            meter = changes.current(METERS + place.rpartition("/")[0])
             if meter is None or new * QUARTERS_AN_HOUR > meter["capacity_w"]:
                 return Violation.OVERSOLD
     return None

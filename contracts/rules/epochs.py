@@ -7,12 +7,13 @@ import base64
 from hashlib import sha256
 
 from contracts.rules.changes import Changes
+from contracts.rules.groups import PARAMETERS, REPORTS
 from ledger.accusations import Accusation, judge, read_evidence
 from ledger.epochs import EPOCH_KEY, NEXT_KEY, boundary_for, limits_of
 from ledger.execution import Call
 from ledger.values import Value
 
-REPORTS, SKIP_BLOCKS = "governance/report/", "governance/parameter/skip_blocks"
+SKIP_BLOCKS = PARAMETERS + "skip_blocks"
 
 
 def next_epoch(call: Call, args: Value, changes: Changes, key: str) -> bool:

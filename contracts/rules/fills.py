@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
-from contracts.rules.changes import TRADES, Changes, Violation
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.groups import AUCTIONED, DIRECTED, GRID_FEES, LISTINGS, METERS, ORDERS, PARAMETERS, RUNS, TRADES
 from ledger.execution import Call
 from ledger.values import Value
 
-LISTINGS, ORDERS, AUCTIONED, DIRECTED = "market/listing/", "market/order/", "auction/order/", "offers/offer/"
-METERS, GRID_FEES = "registry/meter/", "governance/grid_fee/"
-IMBALANCE_PRICE, ORDER_WH_MIN = "governance/parameter/imbalance_price", "governance/parameter/order_wh_min"
-RUNS = "auction/run/"
+IMBALANCE_PRICE, ORDER_WH_MIN = PARAMETERS + "imbalance_price", PARAMETERS + "order_wh_min"
 INTERVAL_MS = 900_000
 TRADES_MADE_MAX, OFFERS_FILLED_MAX = 100, 202
 """By a call, as by a step of an auction's clearing."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
-from contracts.rules.deliveries import ADJUSTMENTS
-from contracts.rules.disputes import DISPUTES
-from contracts.rules.money import ACCOUNTS, SEALED
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.groups import ACCOUNTS, ADJUSTMENTS, DISPUTES, OFFERS, SEALED, TRADES
 from contracts.rules.signatures import PARTIES
 from ledger.execution import Call
 from ledger.values import Value

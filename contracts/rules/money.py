@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from contracts.rules.changes import TRADES, Changes, Violation
-from contracts.rules.deliveries import ADJUSTMENTS
-from contracts.rules.disputes import DISPUTES
-from contracts.rules.signatures import POLICIES, are_two_operators, has_signed
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.groups import ACCOUNTS, ADJUSTMENTS, DISPUTES, POLICIES, SEALED, TOTAL, TRADES
+from contracts.rules.signatures import are_two_operators, has_signed
 from contracts.rules.trades import PAID, fees_of
 from ledger.execution import Call
 from ledger.values import Value
 
-ACCOUNTS = "credit/account/"
-SEALED = "auction/sealed/"
 BALANCING, GRID = "balancing", "grid"
 AMOUNT_MAX = 10**15
 """Micro-currency that one call moves."""
@@ -29,7 +26,7 @@ def money(call: Call, changes: Changes) -> Violation | None:
         if not _is_account(new, key[len(ACCOUNTS) :]) or new["available"] < 0 or new["held"] < 0:
             return Violation.NEGATIVE_BALANCE
         gained[key[len(ACCOUNTS) :]] += _sum(new) - _sum(old)
-    entered = _total(changes, new=True) - _total(changes, new=False) if "credit/total" in changes.raw else 0
+    entered = _total(changes, new=True) - _total(changes, new=False) if TOTAL in changes.raw else 0
     if gained.total() != entered:
         return Violation.MONEY
     if entered and not are_two_operators(call, changes):
@@ -129,5 +126,5 @@ def _sum(account: Value) -> int:
 
 
 def _total(changes: Changes, *, new: bool) -> int:
-    value = changes.new("credit/total") if new else changes.old("credit/total")
+    value = changes.new(TOTAL) if new else changes.old(TOTAL)
     return 0 if value is None else int(value["total"])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
-from contracts.rules.fills import AUCTIONED, DIRECTED
-from contracts.rules.money import SEALED
-from contracts.rules.signatures import POLICIES, has_signed
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.groups import AUCTIONED, DIRECTED, OFFERS, POLICIES, SEALED, TRADES
+from contracts.rules.signatures import has_signed
 from contracts.rules.terms import owner_of
 from ledger.execution import Call
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 from contracts.rules.changes import Changes, Violation
-from contracts.rules.consents import ADMISSION, METERS, have_consented
-from contracts.rules.settings import REVOKED
+from contracts.rules.consents import have_consented
+from contracts.rules.groups import ADMISSION, METERS, PARAMETERS, REVOKED
 from contracts.rules.signatures import operators
 from ledger.authentication import USER_PREFIX, read_certificate
 from ledger.execution import Call
@@ -14,7 +14,7 @@ from ledger.values import Value
 
 CERTIFIED = ("signer", "name", "organisation", "role", "serial", "issuer", "not_before_ms", "not_after_ms")
 """What a user's record has from its certificate."""
-MEMBERS_ONLY = "governance/parameter/members_only"
+MEMBERS_ONLY = PARAMETERS + "members_only"
 CAPACITY_W_MAX, NAME_CHARS_MAX = 10**9, 64
 
 

@@ -6,18 +6,27 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from contracts.rules.changes import Changes
-from contracts.rules.consents import ADMISSION, METERS, ORGANISATIONS
-from contracts.rules.epochs import REPORTS, next_epoch, report
-from contracts.rules.fills import GRID_FEES
-from contracts.rules.signatures import ARBITER, POLICIES
-from contracts.rules.terms import ENERGY_MAX, PRICE_MAX, PRODUCTS, ZONES
+from contracts.rules.epochs import next_epoch, report
+from contracts.rules.groups import (
+    ADMISSION,
+    ARBITER,
+    CHANNELS,
+    GRID_FEES,
+    METERS,
+    ORGANISATIONS,
+    PARAMETERS,
+    POLICIES,
+    PRODUCTS,
+    REPORTS,
+    REVOKED,
+    ZONES,
+)
+from contracts.rules.terms import ENERGY_MAX, PRICE_MAX
 from ledger.authentication import ROOT_PREFIX, USER_PREFIX
 from ledger.epochs import NEXT_KEY
 from ledger.execution import Call
 from ledger.upgrades import CONTRACT_PREFIX, UPGRADE_PREFIX
 from ledger.values import Value
-
-PARAMETERS, REVOKED, CHANNELS = "governance/parameter/", "governance/revoked/", "channels/"
 
 OTHER_MAX, UNTRADED_MS = 2**53 - 1, 605_700_000
 """The greatest of what has no bound of its own; a week and a quarter of an hour."""

@@ -7,8 +7,9 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 import msgspec
 
+from contracts.rules import groups
 from ledger.authentication import ROOT_PREFIX, USER_PREFIX
-from ledger.upgrades import CONTRACT_PREFIX, UPGRADE_PREFIX
+from ledger.upgrades import CONTRACT_PREFIX, SOURCE_PREFIX, UPGRADE_PREFIX
 from ledger.values import Value, ValueInvalid, canonical_value, encode_plain
 
 Wide: TypeAlias = Any
@@ -392,29 +393,26 @@ Gate: TypeAlias = Literal["open", "closed"]
 Cells = list[int | str]
 
 SHAPES: dict[str, Any] = {
-    "auction/ask/": Cells, "auction/bid/": Cells, "auction/order/": AuctionOrder, "auction/run/": Run,
-    "auction/sealed/": Sealed, "auction/side/": Standing | int,
-    "auction/unrevealed/": str,
-    "credit/account/": Account, "credit/policy/": Policy, "credit/total/": Total,
-    CONTRACT_PREFIX: Contract, UPGRADE_PREFIX: Upgrade, ROOT_PREFIX: Root, "governance/source/": Source,
-    "governance/grid_fee/": GridFee, "governance/organisations/": Organisations, "governance/parameter/": Parameter,
-    "governance/product/": Product, "governance/report/": Report, "governance/revoked/": Revocation,
-    "governance/zone/": Zone,
-    "market/ask/": str, "market/bid/": str, "market/gate/": Gate, "market/listing/": Listing,
-    "market/offer/": Cells, "market/order/": Order, "market/sold/": int, "market/top/": dict[str, str],
-    "offers/count/": int, "offers/gate/": Gate, "offers/offer/": Offer, "offers/open/": str,
-    "origin/certificate/": Certificate, "origin/minted/": Minted,
-    "registry/admission/": Admission, "registry/arbiter/": Arbiter, "registry/meter/": Meter, USER_PREFIX: User,
-    "settlement/adjustment/": Adjustment, "settlement/count/": int, "settlement/dispute/": Dispute,
-    "settlement/mandate/": Mandate, "settlement/party/": Literal["seller", "buyer"], "settlement/reading/": Reading,
-    "settlement/sequence/": Cells, "settlement/share/": list[int | None], "settlement/superseded/": Reading,
-    "settlement/trade/": Trade,
+    groups.AUCTION_ASKS: Cells, groups.AUCTION_BIDS: Cells, groups.AUCTIONED: AuctionOrder, groups.RUNS: Run,
+    groups.SEALED: Sealed, groups.SIDES: Standing | int, groups.UNREVEALED: str,
+    groups.ACCOUNTS: Account, groups.POLICIES: Policy, groups.TOTAL + "/": Total,
+    CONTRACT_PREFIX: Contract, UPGRADE_PREFIX: Upgrade, ROOT_PREFIX: Root, SOURCE_PREFIX: Source,
+    groups.GRID_FEES: GridFee, groups.ORGANISATIONS + "/": Organisations, groups.PARAMETERS: Parameter,
+    groups.PRODUCTS: Product, groups.REPORTS: Report, groups.REVOKED: Revocation, groups.ZONES: Zone,
+    groups.ASKS: str, groups.BIDS: str, groups.MARKET_GATES: Gate, groups.LISTINGS: Listing,
+    groups.LISTED: Cells, groups.ORDERS: Order, groups.SOLD: int, groups.TOPS: dict[str, str],
+    groups.OFFERED: int, groups.OFFERS_GATES: Gate, groups.DIRECTED: Offer, groups.OFFERS_OPEN: str,
+    groups.CERTIFICATES: Certificate, groups.MINTED: Minted,
+    groups.ADMISSION + "/": Admission, groups.ARBITER + "/": Arbiter, groups.METERS: Meter, USER_PREFIX: User,
+    groups.ADJUSTMENTS: Adjustment, groups.COUNTS: int, groups.DISPUTES: Dispute, groups.MANDATES: Mandate,
+    groups.PARTY: Literal["seller", "buyer"], groups.READINGS: Reading, groups.SEQUENCES: Cells,
+    groups.SHARES: list[int | None], groups.SUPERSEDED: Reading, groups.TRADES: Trade,
 }  # fmt: skip
 """By group, what its keys hold. What is not here, channels, epochs and deadlines, other rules look at whole; what a
 mechanism answers with is kept as it is, whatever that may be, and an auction that cannot be filled by it ends."""
 WIDE: dict[str, tuple[str, ...]] = {
-    "auction/run/": ("price", "seller_price", "low", "high", "welfare", "gained"),
-    "credit/account/": ("available", "held"), "credit/total/": ("total",),
+    groups.RUNS: ("price", "seller_price", "low", "high", "welfare", "gained"),
+    groups.ACCOUNTS: ("available", "held"), groups.TOTAL + "/": ("total",),
 }  # fmt: skip
 
 _DECODE = {group: msgspec.msgpack.Decoder(shape).decode for group, shape in SHAPES.items()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contracts.rules.changes import Changes, Violation
+from contracts.rules.groups import ARBITER, MANDATES, ORGANISATIONS, POLICIES
+from ledger.authentication import USER_PREFIX
 from ledger.execution import Call
 from ledger.values import Value
 
-POLICIES, MANDATES, READINGS = "credit/policy/", "settlement/mandate/", "settlement/reading/"
-ARBITER = "registry/arbiter"
 PARTIES = ("seller", "buyer")
 KEYS_MAX = 16
 """Who sign for one account."""
@@ -101,12 +101,12 @@ def policies(call: Call, changes: Changes) -> Violation | None:
 
 def are_two_operators(call: Call, changes: Changes) -> bool:
     """Whether operators of two organisations that govern sign, or two of the only one."""
-    names = changes.old("governance/organisations")["names"]
+    names = changes.old(ORGANISATIONS)["names"]
     organisations = [name for name in operators(call, changes) if name in names]
     return len(organisations) >= 2 and (len(set(organisations)) >= 2 or len(names) == 1)
 
 
 def operators(call: Call, changes: Changes) -> list[str]:
     """The organisations of the operators that sign, one for each."""
-    users = [changes.old(f"registry/user/{signer}") for signer in sorted(set(call.signers))]
+    users = [changes.old(USER_PREFIX + signer) for signer in sorted(set(call.signers))]
     return [user["organisation"] for user in users if user is not None and user["role"] == "operator"]

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from contracts.rules.certificates import CERTIFICATES
-from contracts.rules.changes import TRADES, Changes, Violation, id_of, place_of
-from contracts.rules.consents import METERS
-from contracts.rules.deliveries import ADJUSTMENTS, READINGS
-from contracts.rules.disputes import DISPUTES
-from contracts.rules.fills import AUCTIONED, DIRECTED, LISTINGS, ORDERS
-from contracts.rules.money import SEALED
-from contracts.rules.settings import CHANNELS, SETTINGS, Fields, Rule, carries, is_channel_signed, same
-from contracts.rules.signatures import ARBITER, MANDATES, PARTIES
+from contracts.rules.changes import Changes, Violation, id_of, place_of
+from contracts.rules.groups import (
+    ADJUSTMENTS,
+    ARBITER,
+    AUCTIONED,
+    CERTIFICATES,
+    CHANNELS,
+    DIRECTED,
+    DISPUTES,
+    LISTINGS,
+    MANDATES,
+    METERS,
+    ORDERS,
+    READINGS,
+    SEALED,
+    SEQUENCES,
+    TRADES,
+)
+from contracts.rules.settings import SETTINGS, Fields, Rule, carries, is_channel_signed, same
+from contracts.rules.signatures import PARTIES
 from contracts.rules.terms import MATCHING, owner_of
 from ledger.execution import Call
 from ledger.values import Value
 
-SEQUENCES = "settlement/sequence/"
 READ = ("meter", "interval", "epoch", "sequence", "import_wh", "export_wh", "quality")
 """What a gateway signs of a reading."""
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 
 from contracts.rules.auctions import AHEAD_MAX
 from contracts.rules.books import MATCHES_MAX, looked_at
-from contracts.rules.certificates import CERTIFICATES
-from contracts.rules.changes import OFFERS, TRADES, Changes, Violation
-from contracts.rules.consents import METERS
-from contracts.rules.fills import AUCTIONED, DIRECTED, INTERVAL_MS, LISTINGS, ORDER_WH_MIN, RUNS
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.fills import INTERVAL_MS, ORDER_WH_MIN
+from contracts.rules.groups import (
+    ARBITER,
+    AUCTIONED,
+    CERTIFICATES,
+    DIRECTED,
+    LISTINGS,
+    METERS,
+    OFFERS,
+    POLICIES,
+    RUNS,
+    TRADES,
+)
 from contracts.rules.money import BALANCING, GRID
-from contracts.rules.signatures import ARBITER, POLICIES
 from contracts.rules.terms import GATE_CLOSURE, owner_of
 from ledger.authentication import USER_PREFIX, authenticate
 from ledger.codes import RefusalCode

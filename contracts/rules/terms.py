@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from contracts.rules.changes import OFFERS, Changes, Violation
-from contracts.rules.fills import AUCTIONED, DIRECTED, IMBALANCE_PRICE, INTERVAL_MS, LISTINGS, METERS
-from contracts.rules.money import SEALED
-from contracts.rules.signatures import POLICIES
+from contracts.rules.changes import Changes, Violation
+from contracts.rules.fills import IMBALANCE_PRICE, INTERVAL_MS
+from contracts.rules.groups import (
+    AUCTIONED,
+    COUNTS,
+    DIRECTED,
+    LISTINGS,
+    METERS,
+    OFFERS,
+    PARAMETERS,
+    POLICIES,
+    SEALED,
+    ZONES,
+)
 from ledger.authentication import authenticate
 from ledger.execution import Call
 from ledger.values import Value
 
-ZONES, PRODUCTS, COUNTS = "governance/zone/", "governance/product/", "settlement/count/"
-GATE_CLOSURE = "governance/parameter/gate_closure_s"
+GATE_CLOSURE = PARAMETERS + "gate_closure_s"
 PRICE_MAX = ENERGY_MAX = 10**9
 TRADES_MAX = 100
 CHANGING = frozenset({"remaining_wh", "status"})

@@ -5,19 +5,11 @@ from __future__ import annotations
 
 import re
 
-from contracts.rules.changes import TRADES, Changes, Violation, id_of, place_of
+from contracts.rules.changes import Changes, Violation, id_of, place_of
 from contracts.rules.deliveries import is_usable
-from contracts.rules.disputes import DISPUTES, open_disputes
-from contracts.rules.signatures import (
-    PARTIES,
-    POLICIES,
-    READINGS,
-    has_mandate,
-    is_confirmed_lawfully,
-    is_decided,
-    share_control,
-    terms_of,
-)
+from contracts.rules.disputes import open_disputes
+from contracts.rules.groups import DISPUTES, PARAMETERS, PARTY, POLICIES, READINGS, TRADES
+from contracts.rules.signatures import PARTIES, has_mandate, is_confirmed_lawfully, is_decided, share_control, terms_of
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -25,7 +17,7 @@ TERMS = (
     "id", "interval", "meter", "buyer_meter", "seller", "buyer", "price", "grid_fee", "imbalance_price",
     "fee_permille", "energy_wh", "source", "seller_mandate", "buyer_mandate",
 )  # fmt: skip
-FEE, PARTY = "governance/parameter/fee_permille", "settlement/party/"
+FEE = PARAMETERS + "fee_permille"
 PAID = ("settled", "disputed")
 OWED = ("amount", "grid_amount", "fee", "penalty")
 SETTLING = frozenset({"seller_disputed", "buyer_disputed", "open_disputes", "arbiter"})

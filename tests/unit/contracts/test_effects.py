@@ -12,7 +12,7 @@ from signed_calls import CASES
 
 from contracts.catalog import shipped_sources
 from contracts.language import check
-from contracts.rules import fills
+from contracts.rules import fills, groups
 from contracts.rules.changes import Changes
 from contracts.rules.effects import EFFECTS
 from contracts.validation import Violation
@@ -233,7 +233,7 @@ def test_a_call_that_makes_more_trades_than_it_may_is_not_gone_through(monkeypat
     def looked_at(*trade_and_offers: object) -> bool:
         raise AssertionError("there are too many to be looked at")
 
-    monkeypatch.setitem(fills.SOURCES, "book", (fills.ORDERS, looked_at))
+    monkeypatch.setitem(fills.SOURCES, "book", (groups.ORDERS, looked_at))
     assert fills.fills(outcome.call, Changes(outcome.view)) == Violation.LIMIT
 
 
