@@ -198,10 +198,17 @@ def read_caliper(path: Path) -> Benchmark:
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise BadCaliperFile(f"{path}: larger than {FILE_BYTES_MAX:,} bytes")
-        test = _decoded(path).test
+        data = path.read_bytes()
     except OSError as error:
         raise BadCaliperFile(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    return parse_caliper(data, path)
+
+
+def parse_caliper(data: bytes, path: Path) -> Benchmark:
+    """What a file's bytes describe, in the language that its name says. Raises ``BadCaliperFile``."""
+    try:
+        test = _decoded(data, path).test
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadCaliperFile(f"{path}: {error}") from None
     for number, each in enumerate(test.rounds):
         place = f"{path}: test.rounds[{number}] ({each.label})"
@@ -214,14 +221,14 @@ def read_caliper(path: Path) -> Benchmark:
     return test
 
 
-def _decoded(path: Path) -> CaliperFile:
+def _decoded(data: bytes, path: Path) -> CaliperFile:
     if path.suffix == ".toml":
-        return msgspec.toml.decode(path.read_bytes(), type=CaliperFile)
+        return msgspec.toml.decode(data, type=CaliperFile)
     try:
         import yaml
     except ImportError:
         raise BadCaliperFile(f"{path}: YAML needs PyYAML: pip install 'wattquorum[bench]'") from None
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=CaliperFile)
-    except (yaml.YAMLError, RecursionError) as error:
+        return msgspec.yaml.decode(data, type=CaliperFile)
+    except yaml.YAMLError as error:
         raise BadCaliperFile(f"{path}: {error}") from None

@@ -101,10 +101,17 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_workload(path: Path) -> Workload:
     """Raises ``BadWorkload``."""
     try:
-        workload = msgspec.toml.decode(path.read_bytes(), type=Workload)
+        data = path.read_bytes()
     except OSError as error:
         raise BadWorkload(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    return parse_workload(data, path)
+
+
+def parse_workload(data: bytes, path: Path) -> Workload:
+    """What the bytes of the file at ``path`` say. Raises ``BadWorkload``."""
+    try:
+        workload = msgspec.toml.decode(data, type=Workload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadWorkload(f"{path}: {error}") from None
     for name, values in msgspec.structs.asdict(workload.sweep).items():
         if len(set(values)) < len(values):

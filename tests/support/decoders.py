@@ -27,6 +27,8 @@ from lone import TextLedger
 from api.socket import decode_params
 from api.socket_streams import read_stream_params
 from api.stream_doors import _read as read_stream_request
+from bench.caliper import BadCaliperFile, parse_caliper
+from bench.workload import BadWorkload, parse_workload
 from ca.backup import backup_of, key_of
 from ca.certificates import (
     InvalidCertificate,
@@ -208,6 +210,11 @@ def _profiles() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "meter" / "profiles").glob("*.toml"))[:3]]
 
 
+def _files(pattern: str) -> list[bytes]:
+    """The examples of this kind."""
+    return [path.read_bytes() for path in sorted((ROOT / "examples").glob(pattern))]
+
+
 DECODERS: dict[str, Decoder] = {
     "frames of replicas": Decoder(_received, (Rejected,), _votes),
     "envelopes": Decoder(envelope_from_bytes, (Refusal,), lambda: [ledgers.envelope().raw]),
@@ -261,6 +268,15 @@ DECODERS: dict[str, Decoder] = {
         _text(lambda text: parse_scenario(text, "file")),
         (BadScenario,),
         lambda: [path.read_bytes() for path in sorted((ROOT / "faults" / "library").glob("*.toml"))[:8]],
+    ),
+    "Caliper's workload files, YAML": Decoder(
+        lambda data: parse_caliper(data, Path("file.yaml")), (BadCaliperFile,), lambda: _files("workloads/*.yaml")
+    ),
+    "Caliper's workload files, TOML": Decoder(
+        lambda data: parse_caliper(data, Path("file.toml")), (BadCaliperFile,), lambda: _files("workloads/*.toml")
+    ),
+    "sweeps": Decoder(
+        lambda data: parse_workload(data, Path("file.toml")), (BadWorkload,), lambda: _files("sweeps/*.toml")
     ),
     "contracts": Decoder(
         _text(check), (ContractInvalid,), lambda: [source.encode()[:4_000] for source in shipped_sources().values()]

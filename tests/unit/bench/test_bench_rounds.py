@@ -111,6 +111,13 @@ def test_what_is_not_known_is_told_with_its_place(tmp_path: Path, old: str, new:
     assert str(told.value).startswith(str(tmp_path / "workload.yaml"))
 
 
+@pytest.mark.parametrize(("name", "text"), [("deep.toml", "a = " + "[" * 20_000), ("deep.yaml", "[" * 20_000)])
+def test_a_file_nested_too_deep_is_told(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadCaliperFile, match=name):
+        read_caliper(tmp_path / name)
+
+
 def test_a_file_that_is_none_is_told() -> None:
     with pytest.raises(BadCaliperFile, match="No such file"):
         read_caliper(Path("absent.yaml"))

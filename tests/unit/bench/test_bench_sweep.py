@@ -66,6 +66,7 @@ def test_an_empty_file_is_one_closed_loop(tmp_path: Path) -> None:
         ("[sweep]\nnodes = [4, 4]", "twice"),
         ("[load]\nrepeats = 100\n[sweep]\nnodes = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]", "1,100 runs"),
         ("[load", "workload.toml"),
+        ("a = " + "[" * 20_000, "recursion"),
     ],
 )
 def test_a_file_that_asks_for_what_there_is_not_is_refused(tmp_path: Path, text: str, why: str) -> None:
