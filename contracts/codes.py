@@ -18,6 +18,7 @@ class TrapCode(StrEnum):
     VALUE_INVALID = "VALUE_INVALID"
     TOO_LARGE = "TOO_LARGE"
     TOO_MANY_EVENTS = "TOO_MANY_EVENTS"
+    TOO_MANY_DEADLINES = "TOO_MANY_DEADLINES"
     TOO_DEEP = "TOO_DEEP"
     KEY_INVALID = "KEY_INVALID"
     ARGUMENTS_INVALID = "ARGUMENTS_INVALID"
@@ -44,6 +45,7 @@ SENTENCES: dict[TrapCode, str] = {
     TrapCode.VALUE_INVALID: "A value cannot be stored or passed on.",
     TrapCode.TOO_LARGE: "A text, list or stored value is larger than allowed.",
     TrapCode.TOO_MANY_EVENTS: "The call would tell of more than 256 events; do it in several.",
+    TrapCode.TOO_MANY_DEADLINES: "As many deadlines of this contract wait as may; there is room once some have run.",
     TrapCode.TOO_DEEP: "Calls or values are nested too deeply.",
     TrapCode.KEY_INVALID: "A state key is not 1 to 256 printable ASCII characters.",
     TrapCode.ARGUMENTS_INVALID: "The arguments do not fit the function's parameters.",

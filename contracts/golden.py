@@ -154,7 +154,7 @@ EXPECTED: dict[str, tuple[str, int, str]] = {
     "sorting": ("OK", 6906, "e529d65e9bff87c0"),
     "dictionaries": ("OK", 1328, "aec13dd1f90513e9"),
     "state": ("OK", 3284, "55e118fd03c2ae28"),
-    "calls": ("OK", 3028, "04a39fe50ac2a90c"),
+    "calls": ("OK", 3328, "c5d14e4c85f5214d"),
     "recursion": ("TOO_DEEP", 381, "1e1509f576955acc"),
     "gas": ("OUT_OF_GAS", 20000, "1e1509f576955acc"),
     "missing": ("KEY_MISSING", 17, "1e1509f576955acc"),

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from contracts.authority import Authority
+from contracts.catalog import SHIPPED
 from contracts.codes import Trap, TrapCode
 from contracts.guards import Meter
 from contracts.guards.meter import out_of_gas
@@ -26,6 +27,7 @@ from contracts.session import (
     LONGEST_ROW_GAS,
     NAME_CHARS_MAX,
     PUT_GAS,
+    REMINDER_GAS,
     ROW_GAS,
     SCAN_GAS,
     SCAN_PAGE_ROWS,
@@ -35,12 +37,23 @@ from contracts.session import (
     SENTENCE_CHARS_MAX,
     TIME_MS_MAX,
     Session,
+    ViewReader,
     check_key,
     is_printable,
 )
 from contracts.writing import make_encoded
-from ledger.execution import DEADLINE_PREFIX, OK, Event
-from ledger.values import SCALARS, Value, decode_value
+from ledger.execution import (
+    DEADLINE_PREFIX,
+    OK,
+    REMINDER_PREFIX,
+    REMINDERS_RUN_PREFIX,
+    REMINDERS_SET_PREFIX,
+    REMINDERS_WAITING_MAX,
+    Event,
+    counted,
+)
+from ledger.state import TransactionView
+from ledger.values import SCALARS, Value, decode_value, encode_value
 
 CallContract = Callable[[Session, str, str, list[Value]], Value]
 """How the host runs a function of another contract."""
@@ -218,16 +231,32 @@ class Host:
             raise Trap(TrapCode.TYPE_MISMATCH)
         if not 0 <= at_ms <= TIME_MS_MAX or session.schedules >= SCHEDULES_MAX:
             raise Trap(TrapCode.VALUE_INVALID)
-        data = self.encoded({"contract": contract, "function": function, "args": args}, SCHEDULE_GAS, KEPT_RATE)
+        shipped = contract in SHIPPED
+        gas = SCHEDULE_GAS if shipped else SCHEDULE_GAS + REMINDER_GAS
+        data = self.encoded({"contract": contract, "function": function, "args": args}, gas, KEPT_RATE)
+        # Nothing is due before what is due now.
+        at_ms = max(at_ms, session.call.block_time_ms)
         place = f"{at_ms:015d}/{session.call.height:012d}/{session.call.index:05d}/{session.schedules:03d}"
         session.schedules += 1
-        self._writable().view.put(DEADLINE_PREFIX + place, data)
+        view = self._writable().view
+        if not shipped:
+            _count_reminder(view, contract)
+        view.put((DEADLINE_PREFIX if shipped else REMINDER_PREFIX) + place, data)
 
     def _parameter(self, name: Any) -> int:
         found = self._read(self._parameters, name, False)
         if found is None:
             raise Trap(TrapCode.PARAMETER_UNKNOWN)
         return int(found["value"])
+
+
+def _count_reminder(view: TransactionView, contract: str) -> None:
+    """One more of the contract's waits, if there may."""
+    reader, key = ViewReader(view), REMINDERS_SET_PREFIX + contract
+    ever = counted(reader, key)
+    if ever - counted(reader, REMINDERS_RUN_PREFIX + contract) >= REMINDERS_WAITING_MAX:
+        raise Trap(TrapCode.TOO_MANY_DEADLINES)
+    view.put(key, encode_value(ever + 1))
 
 
 def _require(condition: Any, code: Any, sentence: Any) -> None:

@@ -42,6 +42,8 @@ ARGUMENT_GAS = 20
 EPOCH_GAS, VALIDATOR_GAS = 5_000, 700
 """What judging an epoch costs, and more for each validator, whose key is checked to be a point of the curve."""
 AUTHENTICATE_GAS, CERTIFICATE_GAS, SCHEDULE_GAS = 200, 20_000, 400
+REMINDER_GAS = 300
+"""What a deadline costs more of a contract that is not shipped: those that wait are counted."""
 SIGNATURE_GAS = 5_000
 ROOT_GAS = 500
 """What each CA root costs that a certificate may have come from: here, and in the validation module."""

@@ -43,7 +43,7 @@ from contracts.rules.signed import signed
 from contracts.rules.standing import standing
 from contracts.rules.terms import terms
 from contracts.rules.trades import trades
-from ledger.execution import DEADLINE_PREFIX, Call, CallResult
+from ledger.execution import DEADLINE_PREFIX, REMINDER_PREFIX, REMINDERS_SET_PREFIX, Call, CallResult
 from ledger.state import TransactionView
 from ledger.upgrades import CONTRACT_PREFIX
 from ledger.values import ValueInvalid
@@ -64,7 +64,7 @@ GROUPS = frozenset(SHAPES) | {
     "governance/past_epoch/", "governance/version/",
 }  # fmt: skip
 """What shipped contracts keep: nobody else would look at what lay beside it. Of channels rules of their own say."""
-DEADLINE = re.compile(re.escape(DEADLINE_PREFIX) + r"[0-9]{15}/([0-9]{12}/[0-9]{5})/[0-9]{3}")
+DEADLINE = re.compile(f"({DEADLINE_PREFIX}|{REMINDER_PREFIX})" + r"[0-9]{15}/([0-9]{12}/[0-9]{5})/[0-9]{3}")
 MALFORMED = (
     TypeError, LookupError, AttributeError, ValueError, ArithmeticError, RecursionError, ValueInvalid,
     msgspec.MsgspecError,
@@ -108,7 +108,9 @@ def _events(call: Call, result: CallResult, changes: Changes) -> Violation | Non
 def _namespace(call: Call, changes: Changes) -> Violation | None:
     writers = set()
     for group, keys in changes.groups.items():
-        if group == DEADLINE_PREFIX:
+        if group == REMINDERS_SET_PREFIX:
+            continue  # they are as many as were set
+        if group in (DEADLINE_PREFIX, REMINDER_PREFIX):
             writers |= {_scheduled_for(call, key, changes) for key in keys}
             continue
         writer = group.partition("/")[0]
@@ -127,17 +129,20 @@ def _may_write(call: Call, contracts: set[str], changes: Changes) -> bool:
 
 
 def _scheduled_for(call: Call, key: str, changes: Changes) -> str:
-    """Whom a deadline calls. It is new, of this very call, and whole: another would be somebody else's, or one that no
-    block can run."""
+    """Whom a deadline calls. It is new, of this very call, among its like, and whole: another would be somebody else's,
+    or one that no block can run."""
     at = DEADLINE.fullmatch(key)
-    if at is None or at[1] != f"{call.height:012d}/{call.index:05d}" or changes.raw[key] is None:
+    if at is None or at[2] != f"{call.height:012d}/{call.index:05d}" or changes.raw[key] is None:
         return key
     told = changes.new(key)
     whole = changes.old(key) is None and type(told) is dict and list(told) == ["args", "contract", "function"]
-    typed = whole and [*map(type, told.values())] == [list, str, str]
+    if not whole or [*map(type, told.values())] != [list, str, str]:
+        return key
+    shipped = told["contract"] in SHIPPED
     # To Python a truth is a number, to a shipped contract that would be called with it none.
-    typed = typed and (told["contract"] not in SHIPPED or bool not in map(type, told["args"]))
-    return str(told["contract"]) if typed else key
+    if shipped != (at[1] == DEADLINE_PREFIX) or (shipped and bool in map(type, told["args"])):
+        return key
+    return str(told["contract"])
 
 
 def _let_in(writers: frozenset[str], others: set[str], changes: Changes) -> bool:

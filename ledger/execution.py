@@ -32,12 +32,23 @@ ENGINE_VERSION = 2
 """What contracts mean and cost: two engines of one version give every call the same result, writes and gas."""
 OK = "OK"
 DEADLINE_PREFIX = "system/deadline/"
+"""Where the shipped contracts' deadlines lie, by time."""
 DEADLINES_PER_BLOCK_MAX = 256
 DEADLINE_GAS_MAX = 2_000_000
 MIGRATION_GAS_MAX = 125_000
 """Of each of the ``UPGRADES_MAX`` that may begin with one block."""
 DEADLINE_GAS_PER_BLOCK_MAX = 6_000_000
 """So much and no more: a deadline runs if ``DEADLINE_GAS_MAX`` are left of it."""
+REMINDER_PREFIX = "system/reminder/"
+"""Where those of all other contracts lie, which have what the shipped ones' leave, and no more than their share."""
+REMINDERS_PER_BLOCK_MAX = 64
+REMINDER_GAS_PER_BLOCK_MAX = 4_000_000
+"""Of the ``DEADLINE_GAS_PER_BLOCK_MAX``."""
+REMINDERS_SET_PREFIX, REMINDERS_RUN_PREFIX = "system/reminders-set/", "system/reminders-run/"
+"""By contract, how many it ever set, and how many of them ran. The calls count the ones, the executor the others, so
+that what it writes before a call is known before those ahead of it have run."""
+REMINDERS_WAITING_MAX = 10_000
+"""Of one contract."""
 EXPIRY_BLOCKS_MAX = 1_000_000
 CERTIFICATE_ARGUMENT = "certificate_der"
 """The argument by which a function that anybody may call takes the caller's certificate."""
@@ -217,7 +228,8 @@ class BlockExecutor:
             call, _ = self._begin_upgrade(draft, name, pending, len(steps))
             steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
             begun = len(draft.overlay.writes)
-        for index, (key, what) in enumerate(self._due(draft), start=len(steps)):
+        due = [row for prefix, count_max, _ in _queues() for row in _due(draft, prefix, count_max)]
+        for index, (key, what) in enumerate(due, start=len(steps)):
             call = self._begin_deadline(draft, key, what, index)
             steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
             begun = len(draft.overlay.writes)
@@ -229,13 +241,6 @@ class BlockExecutor:
             if isinstance(call_or_refusal, Call):
                 admitted[index] = Step(tuple(noting.writes[len(admitted) :]), call_or_refusal)
         return [*steps, *admitted.values()], _Foresight(noting, admitted)
-
-    def _due(self, block: _Block) -> Iterator[tuple[str, Value]]:
-        """Due entries of the time index, oldest first, bounded by count."""
-        for key, entry in block.overlay.scan(DEADLINE_PREFIX, "", DEADLINES_PER_BLOCK_MAX):
-            if int(key[len(DEADLINE_PREFIX) :].split("/", 1)[0]) > block.time_ms:
-                break
-            yield key, decode_value(entry.value)
 
     def _run_upgrades(self, block: _Block) -> list[Result]:
         """Versions that begin at this height, each with its migration; one that fails changes nothing."""
@@ -270,17 +275,25 @@ class BlockExecutor:
 
     def _run_deadlines(self, block: _Block, results: list[Result]) -> None:
         """What is due, bounded by count and gas, added to ``results``; the rest waits for the next block."""
-        gas = 0
-        for key, what in self._due(block):
-            if gas + DEADLINE_GAS_MAX > DEADLINE_GAS_PER_BLOCK_MAX:
-                break
-            call = self._begin_deadline(block, key, what, len(results))
-            result = self._run(block, call, key.encode())
-            gas += result.gas_used
-            results.append(result)
+        left = DEADLINE_GAS_PER_BLOCK_MAX
+        for prefix, count_max, gas_max in _queues():
+            gas = 0
+            for key, what in _due(block, prefix, count_max):
+                if gas + DEADLINE_GAS_MAX > min(gas_max, left):
+                    break
+                call = self._begin_deadline(block, key, what, len(results))
+                result = self._run(block, call, key.encode())
+                gas += result.gas_used
+                results.append(result)
+            left -= gas
 
     def _begin_deadline(self, block: _Block, key: str, what: Value, index: int) -> Call:
-        block.overlay.apply({key: None}, block.height, index)
+        """It waits no longer, whatever becomes of it."""
+        begun: dict[str, bytes | None] = {key: None}
+        if key.startswith(REMINDER_PREFIX):
+            ran = REMINDERS_RUN_PREFIX + what["contract"]
+            begun[ran] = encode_value(counted(block.overlay, ran) + 1)
+        block.overlay.apply(begun, block.height, index)
         return Call(
             contract=what["contract"],
             function=what["function"],
@@ -380,6 +393,28 @@ class BlockExecutor:
         block.overlay.apply(view.writes, call.height, call.index)
         events = tuple(EventRecord(event.contract, event.name, encode_value(event.data)) for event in outcome.events)
         return Result(identity, OK, "", outcome.gas_used, encode_value(outcome.value), events)
+
+
+def counted(reader: StateReader, key: str) -> int:
+    """What is counted under a key; nothing yet is 0."""
+    entry = reader.get(key)
+    return 0 if entry is None else int(decode_value(entry.value))
+
+
+def _queues() -> tuple[tuple[str, int, int], ...]:
+    """Where deadlines wait, in the order in which they have their turn, and how many and how much gas a block."""
+    return (
+        (DEADLINE_PREFIX, DEADLINES_PER_BLOCK_MAX, DEADLINE_GAS_PER_BLOCK_MAX),
+        (REMINDER_PREFIX, REMINDERS_PER_BLOCK_MAX, REMINDER_GAS_PER_BLOCK_MAX),
+    )
+
+
+def _due(block: _Block, prefix: str, count_max: int) -> Iterator[tuple[str, Value]]:
+    """Due entries of a queue, oldest first, bounded by count."""
+    for key, entry in block.overlay.scan(prefix, "", count_max):
+        if int(key[len(prefix) :].split("/", 1)[0]) > block.time_ms:
+            break
+        yield key, decode_value(entry.value)
 
 
 class _Noting(Overlay):

@@ -1,11 +1,11 @@
-"""Deadlines are set by what needs them, for then and there, and no others; each acts within what it was set for."""
+"""Deadlines are set by what needs them, for then and there, and no others; each acts within what it was set for. Other
+contracts set for themselves what they like, from now on and as many as may wait."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from contracts.catalog import SHIPPED
 from contracts.rules.auctions import Act, by_other_rules, is_worked
 from contracts.rules.changes import Changes, Violation, args_of, place_of
 from contracts.rules.fills import INTERVAL_MS
@@ -32,7 +32,14 @@ from contracts.rules.groups import (
     TRADES,
 )
 from contracts.rules.terms import GATE_CLOSURE
-from ledger.execution import DEADLINE_PREFIX, Call
+from ledger.execution import (
+    DEADLINE_PREFIX,
+    REMINDER_PREFIX,
+    REMINDERS_RUN_PREFIX,
+    REMINDERS_SET_PREFIX,
+    REMINDERS_WAITING_MAX,
+    Call,
+)
 from ledger.values import Value
 
 METERING, CONFIRMATION = PARAMETERS + "metering_deadline_s", PARAMETERS + "confirmation_deadline_s"
@@ -47,6 +54,8 @@ Due = tuple[int, str, str, tuple[Value, ...]]
 
 def deadlines(call: Call, changes: Changes) -> Violation | None:
     """A version's migration was agreed on with its source, and may set what it likes."""
+    if _overtakes(call, changes) or not _is_counted(changes):
+        return Violation.DEADLINE
     if call.kind == "migrate":
         return None
     acts = ACTS.get((call.contract, call.function)) if call.kind == "deadline" else None
@@ -54,7 +63,10 @@ def deadlines(call: Call, changes: Changes) -> Violation | None:
         _acts_within(acts, call, changes, group, keys) for group, keys in changes.groups.items()
     ):
         return Violation.DEADLINE
-    due, scheduled = [*_due(call, changes)], _scheduled(changes)
+    due, scheduled = (
+        [(max(at_ms, call.block_time_ms), *what) for at_ms, *what in _due(call, changes)],
+        _scheduled(changes),
+    )
     return None if due == scheduled or Counter(due) == Counter(scheduled) else Violation.DEADLINE
 
 
@@ -62,14 +74,36 @@ def deadlines(call: Call, changes: Changes) -> Violation | None:
 
 
 def _scheduled(changes: Changes) -> list[Due]:
-    """What the call sets for shipped contracts. Others may set for themselves what they like."""
+    """What the call sets for shipped contracts."""
     found = []
     for key in changes.below(DEADLINE_PREFIX):
         told = changes.new(key)
-        if told["contract"] in SHIPPED:
-            at_ms = int(key[len(DEADLINE_PREFIX) :].partition("/")[0])
-            found.append((at_ms, told["contract"], told["function"], tuple(told["args"])))
+        found.append((_time_ms(key), told["contract"], told["function"], tuple(told["args"])))
     return found
+
+
+def _time_ms(key: str) -> int:
+    return int(key.split("/", 3)[2])
+
+
+def _overtakes(call: Call, changes: Changes) -> bool:
+    """Whether a deadline is set at a time that was before: it would have its turn before what is due now."""
+    keys = changes.below(DEADLINE_PREFIX) + changes.below(REMINDER_PREFIX)
+    return any(_time_ms(key) < call.block_time_ms for key in keys)
+
+
+def _is_counted(changes: Changes) -> bool:
+    """Whether what others' contracts set is counted with theirs, and no more of it than may wait."""
+    added = Counter(changes.new(key)["contract"] for key in changes.below(REMINDER_PREFIX))
+    if {*changes.below(REMINDERS_SET_PREFIX)} != {REMINDERS_SET_PREFIX + contract for contract in added}:
+        return False
+    for contract, count in added.items():
+        key = REMINDERS_SET_PREFIX + contract
+        ever = (changes.old(key) or 0) + count
+        waiting = ever - (changes.old(REMINDERS_RUN_PREFIX + contract) or 0)
+        if waiting > REMINDERS_WAITING_MAX or type(changes.new(key)) is not int or changes.new(key) != ever:
+            return False
+    return True
 
 
 def _due(call: Call, changes: Changes) -> Iterator[Due]:

@@ -9,7 +9,7 @@ from contracts.catalog import shipped_sources
 from contracts.machine import PythonMachine
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.testing import Chain
-from ledger.execution import CallResult
+from ledger.execution import CallResult, Machine
 from ledger.values import Value
 
 INTERVAL_MS = 900_000
@@ -31,8 +31,8 @@ class Market:
     Each call is one block.
     """
 
-    def __init__(self, parameters: Mapping[str, int] | None = None) -> None:
-        self.chain = Chain(shipped_sources(), {**MARKET_PARAMETERS, **(parameters or {})}, NOW_MS, machine=MACHINE)
+    def __init__(self, parameters: Mapping[str, int] | None = None, machine: Machine = MACHINE) -> None:
+        self.chain = Chain(shipped_sources(), {**MARKET_PARAMETERS, **(parameters or {})}, NOW_MS, machine=machine)
         for operator in ("op1", "op2"):
             self.chain.user(operator, "operator", f"organisation of {operator}")
         names: list[Value] = ["organisation of op1", "organisation of op2"]
