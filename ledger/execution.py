@@ -151,7 +151,8 @@ class BatchMachine(ABC):
 
     @abstractmethod
     def foresee(self, overlay: Overlay, steps: Sequence[Step]) -> None:
-        """These calls are likely to be run next, in this order, on this overlay, which holds nothing yet."""
+        """These calls are likely to be run next, in this order, on this overlay, which holds nothing yet. Told again of
+        the same overlay: these are instead of those that have not run."""
 
     @abstractmethod
     def committed(self, base: StateReader) -> None:
@@ -194,12 +195,19 @@ class BlockExecutor:
         """Execute one block; pure in its arguments."""
         overlay = Overlay(base)
         block = _Block(overlay, height, time_ms)
+        first: list[Step] = []
         if self._batch is not None:
-            steps, block.foresight = self._foreseen(_Block(Overlay(base), height, time_ms), envelopes)
-            self._batch.foresee(overlay, steps)
+            draft = _Block(Overlay(base), height, time_ms)
+            first = self._foreseen_first(draft)
+            rest, block.foresight = self._foreseen(draft, envelopes, len(first), 0)
+            self._batch.foresee(overlay, [*first, *rest])
         results = self._run_upgrades(block)
         self._run_deadlines(block, results)
         deadlines = len(results)
+        if self._batch is not None and deadlines != len(first):
+            # Gas put deadlines off, or a migration set some: the transactions have other places than was foreseen.
+            rest, block.foresight = self._foreseen(block, envelopes, deadlines, len(overlay.writes))
+            self._batch.foresee(overlay, rest)
         for index, envelope in enumerate(envelopes, start=deadlines):
             results.append(self._run_transaction(block, envelope, index))
         epochs.end_block(overlay, height, len(results))
@@ -220,8 +228,8 @@ class BlockExecutor:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _foreseen(self, draft: _Block, envelopes: Sequence[Envelope]) -> tuple[list[Step], _Foresight]:
-        """The block's calls, if no contract changes who is admitted and the deadlines' gas suffices."""
+    def _foreseen_first(self, draft: _Block) -> list[Step]:
+        """What comes before the block's transactions, if the deadlines' gas suffices."""
         steps: list[Step] = []
         begun = 0
         for name, pending in due_upgrades(draft.overlay, draft.height):
@@ -233,14 +241,20 @@ class BlockExecutor:
             call = self._begin_deadline(draft, key, what, index)
             steps.append(Step(tuple(draft.overlay.writes[begun:]), call))
             begun = len(draft.overlay.writes)
-        noting = _Noting(draft.overlay)
-        admission = _Block(noting, draft.height, draft.time_ms)
+        return steps
+
+    def _foreseen(
+        self, block: _Block, envelopes: Sequence[Envelope], start: int, seen: int
+    ) -> tuple[list[Step], _Foresight]:
+        """The block's transactions, if no contract changes who is admitted; it has ``seen`` so many of its writes."""
+        noting = _Noting(block.overlay)
+        admission = _Block(noting, block.height, block.time_ms)
         admitted: dict[int, Step] = {}
-        for index, envelope in enumerate(envelopes, start=len(steps)):
+        for index, envelope in enumerate(envelopes, start=start):
             call_or_refusal = self._begin_transaction(admission, envelope, index)
             if isinstance(call_or_refusal, Call):
                 admitted[index] = Step(tuple(noting.writes[len(admitted) :]), call_or_refusal)
-        return [*steps, *admitted.values()], _Foresight(noting, admitted)
+        return [*admitted.values()], _Foresight(noting, admitted, seen)
 
     def _run_upgrades(self, block: _Block) -> list[Result]:
         """Versions that begin at this height, each with its migration; one that fails changes nothing."""
@@ -316,7 +330,7 @@ class BlockExecutor:
     def _begin_transaction(self, block: _Block, envelope: Envelope, index: int) -> Call | RefusalCode:
         """Use the transaction's nonce, if it is admitted."""
         payload = envelope.payload
-        call = block.foreseen(index, payload.args)
+        call = block.foreseen(index)
         if call is not None:
             block.admitted.append(envelope.tx_id)
             return call
@@ -437,9 +451,9 @@ class _Noting(Overlay):
 class _Foresight:
     """Admissions as they were found before any call ran. They count until anything is written that they rest on."""
 
-    def __init__(self, noting: _Noting, admitted: dict[int, Step]) -> None:
+    def __init__(self, noting: _Noting, admitted: dict[int, Step], seen: int) -> None:
         self._noting, self._admitted = noting, admitted
-        self._seen = 0
+        self._seen = seen
         self._holds = True
 
     def step(self, index: int, writes: Sequence[Write]) -> Step | None:
@@ -463,15 +477,12 @@ class _Block:
     admitted: list[bytes] = field(default_factory=list)
     foresight: _Foresight | None = None
 
-    def foreseen(self, index: int, args: Value) -> Call | None:
-        """The call at ``index`` with these arguments, its nonce used, if it was foreseen and still counts."""
+    def foreseen(self, index: int) -> Call | None:
+        """The call at ``index``, its nonce used, if it was foreseen and still counts."""
         if self.foresight is None:
             return None
         step = self.foresight.step(index, self.overlay.writes)
         if step is None:
-            return None
-        if step.call.args is not args:  # fewer deadlines ran than were foreseen
-            self.foresight = None
             return None
         self.overlay.apply({key: value for key, _, value in step.before}, self.height, index)
         return step.call

@@ -73,6 +73,9 @@ class Post:
         if self._cpu_s > CPU_S_MAX:
             self.end()
 
+    def foresee(self, steps: Sequence[Step]) -> None:
+        self._plan.foresee(steps)
+
     def committed(self, base: StateReader) -> None:
         plan, held = self._plan, self._held
         if plan.base is not base:
@@ -273,6 +276,9 @@ class WorkerMachine(BatchMachine):
         return self._here.entry(reader, contract, function)
 
     def foresee(self, overlay: Overlay, steps: Sequence[Step]) -> None:
+        if overlay is self._foreseen:
+            self._blocks.foresee(steps)
+            return
         self._foreseen = overlay
         self._blocks.begin(Plan(committed(overlay.base), overlay.writes, steps))
 

@@ -10,8 +10,12 @@ import marshal
 from collections.abc import Sequence
 
 from contracts.sandbox.protocol import Outcome, PlannedCall
-from ledger.execution import OK, Call, Step
+from ledger.execution import DEADLINE_GAS_MAX, OK, REMINDER_GAS_PER_BLOCK_MAX, Call, Step
 from ledger.state import CommittedReader, Write
+
+SURE_DEADLINES_MAX = REMINDER_GAS_PER_BLOCK_MAX // DEADLINE_GAS_MAX
+"""So many of a block's deadlines run in any case. Of more, gas may put some off, and then what comes after them has
+another place: it is not asked with them."""
 
 
 class Plan:
@@ -31,6 +35,10 @@ class Plan:
         """Everything in the worker's overlay of this block; before the call of each outcome, ``marks`` of them."""
         self._agreed = 0
         """So many of them are the block's writes."""
+
+    def foresee(self, steps: Sequence[Step]) -> None:
+        """These are next, in place of what was foreseen and has not run."""
+        self._steps, self._calls_max = steps, max(1, len(steps))
 
     def awaits(self, call: Call) -> bool:
         """Whether the outcome of this call is the next that the worker will tell."""
@@ -64,6 +72,9 @@ class Plan:
             all_served = self._at == len(self._outcomes)
             self._calls_max = self._calls_max * 2 if all_served else max(1, self._calls_max // 2)
         later = [step for step in self._steps if step.call.index > call.index]
+        due = sum(step.call.kind == "deadline" for step in self._steps)
+        if due > SURE_DEADLINES_MAX and call.kind != "transaction":
+            later = [step for step in later if step.call.kind != "transaction"]
         return [Step((), call), *later[: self._calls_max - 1]]
 
     def begin(self, steps: Sequence[Step]) -> None:

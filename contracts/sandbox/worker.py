@@ -43,12 +43,15 @@ from contracts.sandbox.protocol import (
 )
 from contracts.sandbox.walls import raise_walls
 from ledger.authentication import read_certificate
-from ledger.execution import OK, Call
+from ledger.execution import DEADLINE_GAS_PER_BLOCK_MAX, OK, Call
 from ledger.state import Entry, MemoryState, Overlay, TransactionView
 from ledger.values import Value, encode_plain, encode_value
 
 GC_THRESHOLD = 50_000
 READ_BYTES = 1 << 16
+PUT_OFF = Outcome("", "", b"", 0, "", [], {}, {}, [])
+"""Of a deadline for which those before it left no gas: no block runs it, and no node takes this for an outcome. Running
+all that are due would take the gas of many blocks."""
 SOURCE = """@export("*")
 def run(x: int):
     put("k", [x])
@@ -99,12 +102,15 @@ class Worker:
         self._state = PagedState(self._fetch)
         self._overlay = Overlay(self._state)
         self._height = 0
+        self._deadlines_gas = 0
+        """Used by the deadlines of what was asked last."""
 
     def serve(self) -> NoReturn:
         while True:
             question = self._wire.receive()
             assert isinstance(question, Run), "pages come only when they are asked for"
             self._align(question)
+            self._deadlines_gas = 0
             calls = iter(question.calls)
             for count in parts_of(call.gas_limit for call in question.calls):
                 outcomes = [self._run(call, question.time_ms) for call in islice(calls, count)]
@@ -137,10 +143,14 @@ class Worker:
 
     def _run(self, planned: PlannedCall, time_ms: int) -> Outcome:
         self._add(list(planned.before))
+        if planned.kind == "deadline" and self._deadlines_gas + planned.gas_limit > DEADLINE_GAS_PER_BLOCK_MAX:
+            return PUT_OFF
         view = TransactionView(self._overlay)
         result = self._machine.run(self._call(planned, time_ms), view)
         if result.code == OK:
             self._overlay.apply(view.writes, self._height, planned.index)
+        if planned.kind == "deadline":
+            self._deadlines_gas += result.gas_used
         return Outcome(
             result.code,
             result.message,
