@@ -16,7 +16,7 @@ from api.pace import Places
 from api.problems import Respond, problem_response
 from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import SUBMIT, WAIT_MS_MAX, Method, P, R, Submission
-from sdk.parameter_faults import parameter_fault
+from sdk.parameter_faults import json_fault, parameter_fault
 
 CALL_TIMEOUT_S = WAIT_MS_MAX / 1000 + 5
 ADDRESS_CALLS_MAX = 64
@@ -133,7 +133,7 @@ def _told(body: bytes, method: Method[P, R]) -> P:
     try:
         return msgspec.json.decode(body, type=method.params)
     except UNREADABLE as error:
-        raise _invalid(parameter_fault(error)) from None
+        raise _invalid(json_fault(error, body)) from None
 
 
 def _invalid(what: str) -> Refused:

@@ -19,6 +19,7 @@ from api.faults import our_fault
 from api.problems import log
 from sdk.errors import UNREADABLE, Problem, Refused, TransportError
 from sdk.methods import VERSION_PATH
+from sdk.parameter_faults import json_fault
 from sdk.streaming import STREAMS_PATH, ProblemMessage, StreamRequest
 from sdk.streams import HEARTBEAT, INDEX_MAX, PROBLEM, SUBSCRIBED, StreamEvent, StreamParams
 
@@ -136,7 +137,7 @@ def _read(text: str) -> StreamRequest:
     try:
         return msgspec.json.decode(text, type=StreamRequest)
     except UNREADABLE as error:
-        raise Refused(Problem("PARAMETERS_INVALID", f"{error}.", 400)) from None
+        raise Refused(Problem("PARAMETERS_INVALID", f"{json_fault(error, text.encode())}.", 400)) from None
 
 
 async def _hear_nothing_more(socket: web.WebSocketResponse) -> None:
