@@ -1,6 +1,7 @@
 """REST's connections: how many there are, how many each address has, and what is answered before there is a request.
 
-Health has a few places of its own, so that a full house still says how it is.
+Health has a few places of its own, so that a full house still says how it is; and an address that has its share has a
+few more, so that it hears why it gets no further one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -22,6 +24,8 @@ ADDRESS_SHARE = 4
 """An address has the connections' fourth part at most."""
 HEALTH_CONNECTIONS_MAX = 16
 """Connections beyond the others that are answered about health only."""
+SURPLUS_MAX, SURPLUS_EACH_MAX = 16, 4
+"""As many again, in all and of one address, for addresses that have their share; further ones are hung up on."""
 IDLE_S, HEALTH_IDLE_S = 75.0, 5.0
 """How long a connection without a request keeps its place; one that is heard about health only, in all."""
 
@@ -45,6 +49,14 @@ class Guest(Protocol):
         """Make room for somebody else."""
 
 
+class Place(Enum):
+    """What a connection may ask."""
+
+    SEAT = "anything"
+    HEALTH = "about health only, as the house is full"
+    SURPLUS = "about health only, as its address has its share"
+
+
 class Hall:
     """Who is connected: how many in all, and from each address. In a full hall those give way (``ca.listening``) that
     have asked nothing, or not all, to whoever has fewer even with its new one.
@@ -54,26 +66,32 @@ class Hall:
         self._max = connections_max
         self._address_max = max(1, connections_max // ADDRESS_SHARE)
         self._inside: dict[str, dict[Guest, None]] = {}
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether there are more than there is room for, who are heard about health only."""
-        return self.count > self._max
+        self._surplus: dict[Guest, str] = {}
 
     @property
     def count(self) -> int:
+        """How many there are, but for those of a surplus."""
         return sum(map(len, self._inside.values()))
 
-    def enter(self, address: str, guest: Guest) -> bool:
-        """Count a connection; False if there is no room for it."""
+    def enter(self, address: str, guest: Guest) -> Place | None:
+        """Count a connection; None if there is no room for it."""
         whose = whose_address(address)
         own = len(self._inside.get(whose, ()))
+        if own >= self._address_max:
+            return self._enter_surplus(whose, guest)
         if self.count >= self._max:
             self._make_room(own)
-        if self.count >= self._max + HEALTH_CONNECTIONS_MAX or own >= self._address_max:
-            return False
+        if self.count >= self._max + HEALTH_CONNECTIONS_MAX:
+            return None
         self._inside.setdefault(whose, {})[guest] = None
-        return True
+        return Place.HEALTH if self.count > self._max else Place.SEAT
+
+    def _enter_surplus(self, whose: str, guest: Guest) -> Place | None:
+        own = sum(other == whose for other in self._surplus.values())
+        if len(self._surplus) >= SURPLUS_MAX or own >= SURPLUS_EACH_MAX:
+            return None
+        self._surplus[guest] = whose
+        return Place.SURPLUS
 
     def _make_room(self, own: int) -> None:
         found = giving_way(self._inside, own + 1, lambda guest: guest.is_idle)
@@ -82,6 +100,8 @@ class Hall:
             found[1].give_way()
 
     def leave(self, address: str, guest: Guest) -> None:
+        if self._surplus.pop(guest, None) is not None:
+            return
         whose = whose_address(address)
         inside = self._inside.get(whose, {})
         inside.pop(guest, None)
@@ -95,11 +115,11 @@ class Connection(web.RequestHandler):
     ``plain``: it should have come by TLS, and did not.
     """
 
-    __slots__ = ("_address", "_hall", "for_health_only", "plain")
+    __slots__ = ("_address", "_hall", "place", "plain")
 
     def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop, hall: Hall, plain: bool = False) -> None:
         self.plain = plain
-        self.for_health_only = False
+        self.place: Place | None = None
         access_log: Any = None  # it keeps none
         super().__init__(manager, loop=loop, access_log=access_log, keepalive_timeout=IDLE_S)
         self._hall = hall
@@ -117,12 +137,12 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         name = transport.get_extra_info("peername")
         address = str(name[0]) if isinstance(name, tuple) else ""
-        if not self._hall.enter(address, self):
+        self.place = self._hall.enter(address, self)
+        if self.place is None:
             self.force_close()
             return
         self._address = address
-        if self._hall.is_crowded:
-            self.for_health_only = True
+        if self.place is not Place.SEAT:
             asyncio.get_running_loop().call_later(HEALTH_IDLE_S, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -173,15 +193,21 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
+TOLD: dict[Place | None, str] = {
+    Place.HEALTH: "The node has no connection free. Try again shortly.",
+    Place.SURPLUS: "Your address has as many connections as one may have here. Close some, or use those again.",
+}
+
+
 @web.middleware
 async def crowd(request: web.Request, handler: Respond) -> web.StreamResponse:
     """A connection beyond those there is room for is answered about health, and ended."""
-    if not (isinstance(request.protocol, Connection) and request.protocol.for_health_only):
+    told = TOLD.get(request.protocol.place) if isinstance(request.protocol, Connection) else None
+    if told is None:
         return await handler(request)
     if request.path in HEALTH_PATHS:
         response = await handler(request)
     else:
-        message = "The node has no connection free. Try again shortly."
-        response = problem_response(Problem("TOO_MANY_CONNECTIONS", message, 503))
+        response = problem_response(Problem("TOO_MANY_CONNECTIONS", told, 503))
     response.force_close()
     return response

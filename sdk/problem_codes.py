@@ -140,7 +140,10 @@ _CALLS: dict[str, tuple[int, str]] = {
     "NODE_UNREACHABLE": (503, "The node behind this endpoint does not answer. Try again shortly, or ask another one."),
     "TOO_BUSY": (503, "The node has too many calls of this kind under way. Try again shortly, or ask another one."),
     "TOO_SLOW": (503, "The node did not get to the call in time. Try again, or ask for less."),
-    "TOO_MANY_CONNECTIONS": (503, "The node has no connection free. Try again shortly, or ask another one."),
+    "TOO_MANY_CONNECTIONS": (
+        503,
+        "The node has no connection free, or none more for your address. Try again shortly, or use those you have.",
+    ),
     "TOO_MANY_STREAMS": (503, "Too many streams are open, in all or by you. Close some, or put topics together."),
     "TOO_MANY_WAITERS": (503, "Too many wait for blocks already. Try again shortly, or without waiting."),
     "STATE_LAGGING": (503, "The state database is behind the chain. Try again shortly."),

@@ -13,7 +13,15 @@ import msgspec
 import pytest
 from network import until
 
-from api.connections import ADDRESS_SHARE, HEALTH_CONNECTIONS_MAX, Connection, Hall
+from api.connections import (
+    ADDRESS_SHARE,
+    HEALTH_CONNECTIONS_MAX,
+    SURPLUS_EACH_MAX,
+    SURPLUS_MAX,
+    Connection,
+    Hall,
+    Place,
+)
 from api.options import RestOptions
 from api.problems import SECURITY_HEADERS
 from api.rest import RestServer
@@ -272,18 +280,40 @@ class Seated:
         self.gone = True
 
 
-async def test_one_address_has_a_share_of_the_connections(server: Wire) -> None:
-    server.rest.hall = Hall(4 * ADDRESS_SHARE)
+async def test_one_address_has_a_share_of_the_connections_and_hears_so_beyond_it(server: Wire) -> None:
+    """Found by a tester: the sixty-fifth connection of an address was reset, and nobody said why."""
+    server.rest.hall = hall = Hall(4 * ADDRESS_SHARE)
     async with connected(server, 4):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        async with asyncio.timeout(10):
-            assert await reader.read() == b"", "closed, unheard"
-        writer.close()
-        other = Seated()
-        assert server.rest.hall.enter("10.0.0.1", other), "others are let in"
-    await eventually(lambda: server.rest.hall.count == 1)
+        _, headers, document = await server.send(ASK)
+        assert (document["code"], document["status"]) == ("TOO_MANY_CONNECTIONS", 503)
+        assert (headers["connection"], headers["retry-after"]) == ("close", "1")
+        assert document["detail"].startswith("Your address has as many connections")
+        assert (await server.send(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n"))[1]["connection"] == "close"
+        assert hall.enter("10.0.0.1", Seated()) is Place.SEAT, "others are let in"
+    await eventually(lambda: hall.count == 1)
     async with connected(server, 4):
         pass
+
+
+async def test_beyond_an_addresss_share_only_so_many_wait_to_hear_why(server: Wire) -> None:
+    server.rest.hall = hall = Hall(ADDRESS_SHARE)
+    async with AsyncExitStack() as stack:
+        for _ in range(1 + SURPLUS_EACH_MAX):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+        await eventually(lambda: (hall.count, len(hall._surplus)) == (1, SURPLUS_EACH_MAX))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        stack.callback(writer.close)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b"", "closed, unheard"
+    await eventually(lambda: not hall._surplus and not hall.count)
+
+
+def test_addresses_beyond_their_share_take_no_place_of_others() -> None:
+    hall = Hall(8 * ADDRESS_SHARE)
+    places = [hall.enter(f"10.0.0.{number}", Seated()) for number in range(8) for _ in range(8 + SURPLUS_EACH_MAX)]
+    assert places.count(Place.SURPLUS) == SURPLUS_MAX == 4 * SURPLUS_EACH_MAX
+    assert hall.count == 8 * ADDRESS_SHARE + HEALTH_CONNECTIONS_MAX
 
 
 async def test_in_a_full_house_the_biggest_party_gives_up_who_asks_nothing() -> None:
@@ -295,8 +325,8 @@ async def test_in_a_full_house_the_biggest_party_gives_up_who_asks_nothing() -> 
         assert all(hall.enter(f"10.0.0.{number}", guest) for guest in party)
     newcomers = [Seated() for _ in range(4)]
     for number, newcomer in enumerate(newcomers):
-        assert hall.enter(f"10.0.9.{number}", newcomer)
-        assert (hall.count, hall.is_crowded) == (16, False)
+        assert hall.enter(f"10.0.9.{number}", newcomer) is Place.SEAT
+        assert hall.count == 16
     gone = [[guest.gone for guest in party] for party in parties.values()]
     assert gone == [[False, True, False, False], *[[True, False, False, False]] * 3]
     assert not any(newcomer.gone for newcomer in newcomers)
@@ -320,7 +350,7 @@ async def test_whoever_sends_a_body_drop_by_drop_gives_way_too(server: Wire) -> 
 def test_a_household_is_one_address() -> None:
     hall = Hall(16)
     entered = [hall.enter(f"2001:db8:0:7::{number:x}", Seated()) for number in range(5)]
-    assert entered == [True] * 4 + [False]
+    assert entered == [Place.SEAT] * 4 + [Place.SURPLUS]
     assert hall.enter("2001:db8:0:8::1", Seated())
     assert hall.enter("::ffff:10.0.0.1", Seated())
     assert whose_address("::ffff:10.0.0.1") == whose_address("10.0.0.1")
