@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiomqtt import MqttError
+from aiomqtt import Client, MqttError
 from brokers import Mosquitto, client, collect, write_users
 
 from meter.mqtt import link as link_module
 from meter.mqtt import service as service_module
 from meter.mqtt.discovery import discovery
 from meter.mqtt.messages import Status
+from meter.mqtt.outbox import Outgoing
 from meter.mqtt.service import Mqtt
 from meter.mqtt.topics import Topics
 from meter.profile import load_profile
@@ -24,7 +26,8 @@ from meter.units import MeterUnit
 from sdk.clock import Clock
 from sdk.mqtt_section import MqttSection
 
-ANN = "a" * 64
+ANN, BEN = "a" * 64, "b" * 64
+MQTT_MD = Path(__file__).parents[3] / "docs/MQTT.md"
 UNITS = [MeterUnit("MTR-1", "h", 1, 1, load_profile("sdm630"), 1_000)]
 GROUP = f"wattq_net_node1_party_{ANN}"
 ONLINE = Status(state="online", height=7)
@@ -37,8 +40,10 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(section: MqttSection, home: Path, **options: Any) -> AsyncIterator[Mqtt]:
-    mqtt = Mqtt(section, "net", "node1", Clock(), UNITS, home, {"WATTQ_MQTT_USER": "us"}, **options)
+async def running(section: MqttSection, home: Path, user: str = "us", **options: Any) -> AsyncIterator[Mqtt]:
+    """With the name as password."""
+    environ = {"WATTQ_MQTT_USER": user, "WATTQ_MQTT_PASSWORD": user}
+    mqtt = Mqtt(section, "net", "node1", Clock(), UNITS, home, environ, **options)
     task = asyncio.create_task(mqtt.run(lambda: ONLINE))
     try:
         async with asyncio.timeout(20):
@@ -118,6 +123,60 @@ async def test_a_broker_that_promises_nothing_is_told_nothing_private(tmp_path: 
     assert {message.topic.value for message in told} == {
         "wattq/net/node1/status", "homeassistant/sensor/wattq_net_node1_market/price/config",
     }  # fmt: skip
+
+
+def rights_as_documented() -> str:
+    """Mosquitto's file, from the document, for Ann at home, and for Ben in the same words."""
+    text = MQTT_MD.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    for said, meant in (("/local/", "/net/"), ("_local_", "_net_"), ("3f…9a", ANN), ("MTR-1003", "MTR-1")):
+        text = text.replace(said, meant)
+    home = text.partition("user home\n")[2]
+    return f"{text}user ben\n{home.replace(ANN, BEN).replace('MTR-1', 'MTR-2')}"
+
+
+@pytest.mark.needs("mosquitto")
+async def test_mosquitto_with_the_documented_rights_shows_each_user_their_own(tmp_path: Path) -> None:
+    """The document's example let everybody read how others' meters and parties are called, and nobody the price."""
+    rights, passwords, topics = tmp_path / "acl", tmp_path / "passwords", Topics("wattq", "net", "node1")
+    rights.write_text(rights_as_documented())
+    passwords.write_text("".join(f"{name}:{name}\n" for name in ("node1", "home", "ben")))
+    for file in (rights, passwords):
+        file.chmod(0o600)
+    await asyncio.to_thread(subprocess.run, ["mosquitto_passwd", "-U", str(passwords)], check=True, capture_output=True)
+    lines = ["allow_anonymous false", f"acl_file {rights}", f"password_file {passwords}"]
+    async with Mosquitto(tmp_path, lines) as broker:
+        section = MqttSection(url=f"mqtt://127.0.0.1:{broker.port}", private=True, parties=(ANN, BEN))
+        async with (
+            running(section, tmp_path, "node1") as mqtt,
+            client(broker.port, "home", "home") as home,
+            client(broker.port, "ben", "ben") as ben,
+        ):
+            await home.publish(topics.party(ANN, "signals/match"), "forged", qos=1)
+            found = {}
+            for user in (home, ben):
+                await user.subscribe("#", qos=1)
+                for topic in (topics.party(ANN, "energy"), topics.party(BEN, "energy"), topics.meter("MTR-1", "power")):
+                    mqtt.outbox.put(Outgoing(topic, b"private"))
+                mqtt.outbox.put(Outgoing(topics.price, b"the end"))
+                told = await until_the_end(user)
+                assert b"forged" not in told.values()
+                found[user] = {topic.partition("/net/node1/")[2] or topic.split("/")[2] for topic in told}
+    group = "wattq_net_node1"
+    public = {"status", "market/price", f"{group}_market"}
+    assert found[home] == public | {
+        f"parties/{ANN}/energy", "meters/MTR-1/power", f"{group}_party_{ANN}", f"{group}_meter_MTR-1",
+    }  # fmt: skip
+    assert found[ben] == public | {f"parties/{BEN}/energy", f"{group}_party_{BEN}"}
+
+
+async def until_the_end(connected: Client) -> dict[str, object]:
+    told: dict[str, object] = {}
+    async with asyncio.timeout(20):
+        async for message in connected.messages:
+            told[message.topic.value] = message.payload
+            if message.payload == b"the end":
+                break
+    return told
 
 
 async def test_the_embedded_broker_shows_each_user_their_own(tmp_path: Path) -> None:
