@@ -84,7 +84,7 @@ export function intervalLabel(interval, withDay = false) {
   const start = intervalStart(interval);
   const repeats = clock(start) === clock(start - 3_600_000) || clock(start) === clock(start + 3_600_000);
   const hours = `${clock(start)}–${clock(start + INTERVAL_MS)}${repeats ? ` ${offsetName(start)}` : ""}`;
-  return withDay ? `${day(start)}, ${hours}` : hours;
+  return withDay ? `${day(start)}${locale().startsWith("zh") ? " " : ", "}${hours}` : hours;
 }
 
 function offsetName(ms) {

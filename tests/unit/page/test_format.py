@@ -70,6 +70,15 @@ def test_the_hour_that_comes_twice_is_told_apart() -> None:
     assert labels[1] == "00:00–00:15"
 
 
+def test_an_interval_with_its_day_is_written_as_each_language_does() -> None:
+    """In Chinese no comma of another script stands between them, at which a title would break in two."""
+    calls: list[tuple[str, str, list[Any]]] = [(FORMAT, "setZone", ["UTC"])]
+    for language in ("en", "zh"):
+        calls += [("lib/i18n.js", "setLanguage", [language]), (FORMAT, "intervalLabel", [1_974_600, True])]
+    told = page_calls(calls)
+    assert told[2::2] == ["Sat, 25 Apr 2026, 18:00–18:15", "2026年4月25日周六 18:00–18:15"]
+
+
 def test_days_follow_each_other_over_months_and_years() -> None:
     asked: list[list[Any]] = [["2026-02-28"], ["2024-02-28"], ["2026-01-01", -1], ["2026-10-25", 7]]
     told = page_calls([(FORMAT, "dayAfter", each) for each in asked])
