@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -69,9 +69,7 @@ class Play:
                 height = await self._catch_up()
                 await inviting
             finally:
-                for task in (watcher, inviting):
-                    task.cancel()
-                await asyncio.gather(watcher, inviting, return_exceptions=True)
+                await _end([watcher, inviting, *self._turns])
         self.played_s = time.monotonic() - began
         return height
 
@@ -87,10 +85,7 @@ class Play:
         """The same day again and again until ``stop``, for who looks on; it is judged no more."""
         again = asyncio.create_task(self._again())
         await stop.wait()
-        pending = [again, *self._turns]
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        await _end([again, *self._turns])
 
     async def _again(self) -> None:
         begins = (self._clock.now_ms() - self.world.day.time_ms(0)) // (1000 * INTERVAL_S) + 1 + TRADE_AHEAD
@@ -209,3 +204,9 @@ class Play:
                 rows = await self.world.operator.query({"v.type": "trade"}, limit=200, sort=({"_id": "desc"},))
                 self._scene.see_trades([row.value for row in rows.rows])
             await asyncio.sleep(2 * POLL_S)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
