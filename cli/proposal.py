@@ -1,4 +1,4 @@
-"""`wattq proposal`: transactions that several sign, each with a key of its own, while they wait at a node."""
+"""`wattq proposal`: transactions that several sign, each with a key of its own, while they wait at nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sdk.client import AsyncClient, Outcome
 from sdk.proposals import Proposal
 
 app = typer.Typer(
-    help="Have transactions wait at a node until all their signers have signed: keys of one account, or operators.\n\n"
+    help="Have transactions wait at nodes until all their signers have signed: keys of one account, or operators.\n\n"
+    "Nodes do not pass them on: name several with --node, and each has them.\n\n"
     "Exit codes: 0 done, 1 refused, 2 bad arguments or files, 3 no node or no quorum answers.",
     no_args_is_help=True,
 )
@@ -33,7 +34,7 @@ def begin(
     channel: Channel = "",
     as_json: Json = False,
 ) -> None:
-    """Sign as the first, and leave it at the node for the others.
+    """Sign as the first, and leave it at the nodes for the others.
 
     Example: wattq proposal begin credit.transfer '{"account": "…", "to": "…", "amount": 5}' --key a.key --with 7f…
     """
@@ -56,13 +57,13 @@ def list_waiting(
     channel: Channel = "",
     as_json: Json = False,
 ) -> None:
-    """What waits at the node and names your key, the newest first: read it before you sign.
+    """What waits at the nodes and names your key, the newest first: read it before you sign.
 
     Example: wattq proposal list --key bob.key
     """
     found = ask(proposals.waiting, node, genesis, key, channel, _fail)
     if not found and not as_json:
-        typer.echo("nothing waits for this key at this node")
+        typer.echo(f"nothing waits for this key at {', '.join(node)}")
     _tell(found, as_json)
 
 

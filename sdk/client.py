@@ -70,6 +70,8 @@ HEIGHT_GOOD_S = 10.0
 NONCE_SLACK, HEIGHT_SLACK = 256, 1_000
 """How far honest nodes may be from each other; well within a nonce's window, and within EXPIRY_BLOCKS."""
 WITNESS_TIMEOUT_S = 2.0
+EACH_TIMEOUT_S = 10.0
+"""For each endpoint, where all are asked."""
 ROUND_TIMEOUT_MS = 5_000
 BLOCKS_REMEMBERED = 32
 """A client remembers a checked receipt of each, so that it checks a block's certificate once."""
@@ -451,6 +453,24 @@ class AsyncClient:
     async def call_plain(self, method: Method[P, R], params: P) -> R:
         """Any method, once, without identity."""
         return await self._call(method, params)
+
+    async def call_each(self, method: Method[P, R], params: P) -> list[R | SdkError]:
+        """Any method, at every endpoint at once, with this client's identity: what each answers, or why it does not."""
+        return await asyncio.gather(*(self._call_at(each, method, params) for each in self._endpoints))
+
+    async def _call_at(self, endpoint: Transport, method: Method[P, R], params: P) -> R | SdkError:
+        token = self._tokens.get(endpoint.endpoint, "")
+        try:
+            return await endpoint.call(
+                method.within(self._channel), params, token or await self._open_session(endpoint), EACH_TIMEOUT_S
+            )
+        except Refused as refusal:
+            if refusal.code != "SESSION_UNKNOWN" or not token:
+                return refusal
+        except TransportError as error:
+            return error
+        del self._tokens[endpoint.endpoint]
+        return await self._call_at(endpoint, method, params)
 
     async def _call(self, method: Method[P, R], params: P, token: str = "") -> R:
         """Try the endpoints in turn, each once, from the one that answered last."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ledger.envelope import Envelope
 from ledger.genesis import write_genesis
 from sdk import methods, proposals
 from sdk.errors import TransportError
-from sdk.methods import ProposalRecord
+from sdk.methods import ProposalRecord, SignatureText
 
 EVE, FAY = SigningKey.from_seed(b"eve signs with alice"), SigningKey.from_seed(b"fay does too")
 PUT = ("box.put", '{"key": "a", "value": 7}')
@@ -35,12 +36,14 @@ class House:
 
     home: Path
     desk: Desk
+    nodes: tuple[Path, ...]
 
     async def run(self, key: SigningKey, *words: str) -> tuple[int, str]:
         file = self.home / f"{key.signer[:8]}.key"
         if not file.exists():
             key.save(file)
-        options = ["--key", str(file), "--genesis", str(self.home / "genesis.json"), "--node", f"unix:{self.home}/s"]
+        options = ["--key", str(file), "--genesis", str(self.home / "genesis.json")]
+        options += [option for node in self.nodes for option in ("--node", f"unix:{node}/s")]
         done = await asyncio.to_thread(CliRunner().invoke, app, ["proposal", *words, *options])
         return done.exit_code, done.output
 
@@ -55,11 +58,11 @@ class House:
         return [None for _ in envelopes]
 
 
-@pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    write_genesis(tmp_path / "genesis.json", GENESIS)
-    desk = made_desk(tmp_path)
-    made = House(tmp_path, desk)
+@asynccontextmanager
+async def opened(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    write_genesis(home / "genesis.json", GENESIS)
+    desk = made_desk(home)
+    made = House(home, desk, (home,))
     keys = [EVE.signer, FAY.signer]
     policy = {"type": "policy", "account": ALICE.signer, "keys": keys, "threshold": 2}
     users = {USER_PREFIX + key.signer: user_value(key, "buyer") for key in (EVE, FAY)}
@@ -69,10 +72,16 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(desk.service, "_status", lambda: status)
     monkeypatch.setattr(desk.submissions, "_order", made.execute)
     socket = SocketServer(desk.service.handle, connections_max=16)
-    await socket.listen_unix(tmp_path / "s")
+    await socket.listen_unix(home / "s")
     yield made
     await socket.close()
     desk.close()
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    async with opened(tmp_path, monkeypatch) as made:
+        yield made
 
 
 async def test_three_sign_one_after_another_and_the_last_submits(house: House) -> None:
@@ -84,7 +93,27 @@ async def test_three_sign_one_after_another_and_the_last_submits(house: House) -
     assert once["missing"] == [EVE.signer]
     done = await house.json(EVE, "sign", begun["tx_id"])
     assert (done["tx_id"], done["code"], done["value"]) == (begun["tx_id"], "OK", 7)
-    assert await house.run(EVE, "list") == (0, "nothing waits for this key at this node\n")
+    assert await house.run(EVE, "list") == (0, f"nothing waits for this key at unix:{house.home}/s\n")
+
+
+async def test_who_signs_at_one_node_has_signed_at_all_that_the_others_know(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes pass nothing on to each other: a second operator who looked at another node found nothing to sign."""
+    there, away = tmp_path / "there", tmp_path / "away"
+    there.mkdir()
+    async with opened(there, monkeypatch) as other:
+        house.nodes = (away, tmp_path, there)
+        (begun,) = await house.json(ALICE, "begin", *PUT, "--with", EVE.signer, "--with", FAY.signer)
+        (once,) = await other.json(FAY, "sign", begun["tx_id"])
+        assert once["missing"] == [EVE.signer]
+        assert await house.json(EVE, "list") == [once]
+        assert (await house.json(EVE, "sign", begun["tx_id"]))["code"] == "OK"
+        (second,) = await house.json(ALICE, "begin", *PUT, "--with", EVE.signer)
+        await house.json(EVE, "withdraw", second["tx_id"])
+        assert await other.json(ALICE, "list") == [once], "this one has not executed there"
+    house.nodes = (away,)
+    assert (await house.run(EVE, "list"))[0] == 3
 
 
 async def test_what_waits_has_a_nonce_of_its_own(house: House) -> None:
@@ -109,7 +138,12 @@ async def test_what_is_refused_is_told(house: House) -> None:
     assert await house.json(ALICE, "list") == []
 
 
-@pytest.mark.parametrize("change", [{"tx_id": "0" * 64}, {"payload": "{}"}, {"signatures": ()}])
+FALSE = SignatureText(public_key=EVE.public_key, signature=EVE.sign(b"another text"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"tx_id": "0" * 64}, {"payload": "{}"}, {"signatures": ()}, {"signatures": (None, FALSE)}]
+)
 async def test_a_node_that_tells_of_another_one_is_not_believed(house: House, change: dict[str, Any]) -> None:
     await house.json(ALICE, "begin", *PUT, "--with", EVE.signer)
     (record,) = (await house.desk.call("proposals", await house.desk.token(EVE))).proposals
