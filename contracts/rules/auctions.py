@@ -318,8 +318,11 @@ def _trade(call: Call, changes: Changes, key: str) -> bool:
 
 
 def _side(call: Call, changes: Changes, key: str) -> bool:
+    """Trades are counted as orders are matched, and all is forgotten at last."""
     product, interval = args_of(call)
     place = f"{product}/{interval:010d}"
+    if _stage(call, changes) == "match":
+        return key.startswith(f"{SIDES}{place}/trades/")
     at_last = changes.old(RUNS + place)["side"] == "side" and _stage(call, changes) == "rest"
     return at_last and changes.raw[key] is None and key.startswith(f"{SIDES}{place}/")
 

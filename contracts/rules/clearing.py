@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from contracts.rules.changes import Changes
-from contracts.rules.groups import AUCTION_SHARES, AUCTIONED, COUNTS, METERS, RUNS, TRADES, UNREVEALED
+from contracts.rules.groups import AUCTION_SHARES, AUCTIONED, COUNTS, METERS, RUNS, SIDES, TRADES, UNREVEALED
 from contracts.rules.terms import PRICE_MAX, TRADES_MAX
 from ledger.authentication import authenticate
 from ledger.execution import DEADLINE_PREFIX, Call
@@ -20,6 +20,7 @@ SCREENED_MAX, PAGE_ROWS = 500, 250
 """Rows that a step screens or rations, and a page of those that it matches."""
 ID_CHARS = 18
 UNMATCHED: dict[str, Value] = {"after": "", "left_wh": 0, "price": 0, "matched": 0, "level_wh": 0}
+UNCOUNTED: dict[str, Value] = {**UNMATCHED, "meter": "", "trades": 0}
 UNFILLED: dict[str, Value] = {"after": "", "given_wh": 0, "order": "", "share_wh": 0, "number": 0}
 NOTHING = dict.fromkeys(
     ("price", "seller_price", "low", "high", "volume_wh", "welfare", "traded_wh", "gained"), 0
@@ -115,7 +116,7 @@ def _follows_screening(old: Value, new: Value) -> bool:
         return bool([new["stage"], new["side"], new["after"]] == ["screen", "ask", ""])
     if old["mechanism"] != "auction":
         return bool(new["stage"] == "mechanism")
-    return bool([new["stage"], new["bid"], new["ask"]] == ["match", UNMATCHED, UNMATCHED])
+    return bool([new["stage"], new["bid"], new["ask"]] == ["match", UNMATCHED, UNCOUNTED])
 
 
 def _may_trade(changes: Changes, meter: str, owner: str, side: str, interval: int) -> bool:
@@ -130,29 +131,60 @@ def _may_trade(changes: Changes, meter: str, owner: str, side: str, interval: in
 
 
 def _matches(call: Call, changes: Changes, old: Value, new: Value) -> bool:
-    """Down the bids and up the asks as far as it says, and no further than they meet."""
+    """Down the bids and up the asks as far as it says, and no further than they meet. What a meter could sell only by
+    more trades than it may make is passed over."""
     fee, volume_wh, welfare = old["grid_fee"], old["volume_wh"], old["welfare"]
     bid, ask = dict(old["bid"]), dict(old["ask"])
     bids, asks = (_rows(changes, _book(old, side), old[side]["after"]) for side in BOTH)
-    goes_on = new["stage"] == "match"
+    goes_on, counts = new["stage"] == "match", dict[str, int]()
     while not goes_on or [bid, ask] != [new["bid"], new["ask"]]:
         _advance(bid, bids, "bid")
-        _advance(ask, asks, "ask")
+        if _advance(ask, asks, "ask"):
+            ask["trades"] = _counted(changes, old, ask["meter"], counts)
+        if ask["left_wh"] and ask["trades"] >= TRADES_MAX:
+            ask["left_wh"] = 0
+            continue
         energy_wh = min(bid["left_wh"], ask["left_wh"])
         if energy_wh == 0 or bid["price"] < ask["price"] + fee:
-            return not goes_on and bool(new == _concluded(old, bid, ask, volume_wh, welfare))
+            concluded = not goes_on and bool(new == _concluded(old, bid, ask, volume_wh, welfare))
+            return concluded and _are_counted(changes, old, counts)
+        ask["trades"] += 1
+        counts[ask["meter"]] = ask["trades"]
         for state in (bid, ask):
             if state["price"] != state["matched"]:
                 state["matched"], state["level_wh"] = state["price"], volume_wh
             state["left_wh"] -= energy_wh
         volume_wh += energy_wh
         welfare += energy_wh * (bid["price"] - ask["price"] - fee)
-    return bool([new["volume_wh"], new["welfare"]] == [volume_wh, welfare])
+    agree = [new["volume_wh"], new["welfare"]] == [volume_wh, welfare]
+    return bool(agree) and _are_counted(changes, old, counts)
 
 
-def _advance(state: dict[str, Value], rows: Iterator[Row], side: str) -> None:
-    if state["left_wh"] == 0 and (row := next(rows, None)) is not None:
-        state["after"], state["left_wh"], state["price"] = row[0], row[1][0], _price_at(row[0], side)
+def _advance(state: dict[str, Value], rows: Iterator[Row], side: str) -> bool:
+    """Whether the next order is the foremost now."""
+    if state["left_wh"] or (row := next(rows, None)) is None:
+        return False
+    state["after"], state["left_wh"], state["price"] = row[0], row[1][0], _price_at(row[0], side)
+    if side == "ask":
+        state["meter"] = row[1][2]
+    return True
+
+
+def _counted(changes: Changes, run: Value, meter: str, counts: dict[str, int]) -> int:
+    """How many trades of the interval a meter has made, and will have made by the walk so far."""
+    if meter in counts:
+        return counts[meter]
+    known = changes.old(_counted_below(run) + meter)
+    return int(known or changes.old(f"{COUNTS}{meter}/{run['interval']:010d}") or 0)
+
+
+def _counted_below(run: Value) -> str:
+    return f"{SIDES}{_place(run)}/trades/"
+
+
+def _are_counted(changes: Changes, run: Value, counts: dict[str, int]) -> bool:
+    expected = {_counted_below(run) + meter: count for meter, count in counts.items()}
+    return {key: changes.new(key) for key in changes.below(SIDES)} == expected
 
 
 def _concluded(old: Value, bid: Value, ask: Value, volume_wh: int, welfare: int) -> Value:
@@ -225,13 +257,19 @@ def _rations(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     if old["stage"] == "level":
         run["level_wh"] += sum(energies_wh)
     else:
-        run["given_wh"] += sum(energy_wh * wanted_wh // old["level_wh"] for energy_wh in energies_wh)
+        run["given_wh"] += sum(_part_of(old, energy_wh) for energy_wh in energies_wh)
     if len(rows) == SCREENED_MAX:
         return bool(new == {**run, "after": rows[-1][0]})
     run |= {"side": "bid", "after": ""}
     if old["stage"] == "level":
         return bool(new == {**run, "stage": "share"})
     return bool(new == {**run, **_begun(run), "extra_wh": wanted_wh - run["given_wh"]})
+
+
+def _part_of(run: Value, energy_wh: int) -> int:
+    """What of the volume falls to so much at the marginal price, in whole multiples of the least energy."""
+    share_wh = energy_wh * _wanted_at_level(run) // run["level_wh"]
+    return int(share_wh - share_wh % max(1, run.get("order_wh_min", 1)))
 
 
 def _wanted_at_level(run: Value) -> int:
@@ -318,7 +356,7 @@ class _Side:
                 return False
             state["order"], state["share_wh"] = order, share_wh
             self._serve()
-        return bool(state == aim)
+        return bool(state == aim and state["share_wh"] >= 0)
 
     def _serve(self) -> None:
         """The foremost order loses of its share what it trades; what its meter can no longer sell is others' to."""
@@ -362,7 +400,7 @@ class _Side:
         at_margin = run["rationed"] == side and _price_at(key, side) == self.state["matched"]
         if not (at_margin and run["ties"] == "pro rata"):
             return int(min(energy_wh, run["volume_wh"] - self.state["given_wh"]))
-        share_wh = energy_wh * _wanted_at_level(run) // run["level_wh"]
+        share_wh = _part_of(run, energy_wh)
         more_wh = min(self.extra_wh, energy_wh - share_wh)
         self.extra_wh -= more_wh
         return int(share_wh + more_wh)

@@ -100,6 +100,8 @@ class Pointer(TypedDict, total=False):
     share_wh: int
     number: int
     order: str
+    meter: str
+    trades: int
 
 
 class Run(TypedDict):

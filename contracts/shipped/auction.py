@@ -474,12 +474,14 @@ def screen(run):
 def begin_match(run):
     begin(run, "match")
     run["bid"] = {"after": "", "left_wh": 0, "price": 0, "matched": 0, "level_wh": 0}
-    run["ask"] = {"after": "", "left_wh": 0, "price": 0, "matched": 0, "level_wh": 0}
+    run["ask"] = {"after": "", "left_wh": 0, "price": 0, "matched": 0, "level_wh": 0, "meter": "", "trades": 0}
 
 
 def match(run):
     """Walk down the bids and up the asks, while they meet, some at a time. A side's `left_wh` is what its foremost
-    order still has, `matched` the last price that was matched, `level_wh` the volume when that price began."""
+    order still has, `matched` the last price that was matched, `level_wh` the volume when that price began. Trades are
+    counted on the way: what a meter could sell only by more of them than it may make is no part of the volume, and has
+    no say in the price."""
     fee = run["grid_fee"]
     volume = run["volume_wh"]
     welfare = run["welfare"]
@@ -487,15 +489,22 @@ def match(run):
     ask = run["ask"]
     bids = walk_from(run, "bid", bid["after"])
     asks = walk_from(run, "ask", ask["after"])
-    while gas_left() >= GAS_RESERVE:
+    counts = {}
+    more = True
+    while more and gas_left() >= GAS_RESERVE:
         if bid["left_wh"] == 0:
             advance(bid, bids, "bid")
-        if ask["left_wh"] == 0:
-            advance(ask, asks, "ask")
+        if ask["left_wh"] == 0 and advance(ask, asks, "ask"):
+            ask["trades"] = counted(run, ask["meter"], counts)
+        if ask["left_wh"] > 0 and ask["trades"] >= TRADES_MAX:
+            ask["left_wh"] = 0
+            continue
         energy_wh = min(bid["left_wh"], ask["left_wh"])
         if energy_wh == 0 or bid["price"] < ask["price"] + fee:
-            conclude(run, volume, welfare)
-            return
+            more = False
+            continue
+        ask["trades"] += 1
+        counts[ask["meter"]] = ask["trades"]
         if bid["price"] != bid["matched"]:
             bid["matched"] = bid["price"]
             bid["level_wh"] = volume
@@ -506,17 +515,40 @@ def match(run):
         welfare += energy_wh * (bid["price"] - ask["price"] - fee)
         bid["left_wh"] -= energy_wh
         ask["left_wh"] -= energy_wh
+    for meter in counts:
+        put(counted_key(run, meter), counts[meter])
     run["volume_wh"] = volume
     run["welfare"] = welfare
+    if not more:
+        conclude(run, volume, welfare)
+
+
+def counted(run, meter, counts):
+    """How many trades of the interval a meter has made, and will have made by the walk so far."""
+    if meter in counts:
+        return counts[meter]
+    known = get(counted_key(run, meter))
+    if known is not None:
+        return known
+    return trades_of(meter, run["interval"])
+
+
+def counted_key(run, meter):
+    """Among who stands where, with which it is forgotten."""
+    return "side/" + place_of(run) + "/trades/" + meter
 
 
 def advance(state, walk, side):
-    """Make the next order of a side the foremost, if there is one."""
+    """Make the next order of a side the foremost; whether there is one."""
     row = next_row(walk)
-    if row is not None:
-        state["after"] = row[0]
-        state["left_wh"] = row[1][0]
-        state["price"] = price_at(row[0], side)
+    if row is None:
+        return False
+    state["after"] = row[0]
+    state["left_wh"] = row[1][0]
+    state["price"] = price_at(row[0], side)
+    if side == "ask":
+        state["meter"] = row[1][2]
+    return True
 
 
 def conclude(run, volume, welfare):
@@ -585,7 +617,7 @@ def ration(run):
         if run["stage"] == "level":
             run["level_wh"] += row[0]
         else:
-            run["given_wh"] += row[0] * wanted_at_level(run) // run["level_wh"]
+            run["given_wh"] += part_of(run, row[0])
     if len(rows) == SCREENED_MAX:
         return
     if run["stage"] == "level":
@@ -593,6 +625,13 @@ def ration(run):
     else:
         run["extra_wh"] = wanted_at_level(run) - run["given_wh"]
         begin_fill(run)
+
+
+def part_of(run, energy_wh):
+    """What of the volume falls to so much at the marginal price: whole multiples of the least energy, so that no meter
+    uses up its trades with next to nothing."""
+    share_wh = energy_wh * wanted_at_level(run) // run["level_wh"]
+    return share_wh - share_wh % max(1, run.get("order_wh_min", 1))
 
 
 def wanted_at_level(run):
@@ -694,7 +733,7 @@ def next_share(run, side, state, walk):
         energy_wh = min(row[1][0], run["volume_wh"] - state["given_wh"])
         at_margin = run["rationed"] == side and price_at(row[0], side) == state["matched"]
         if at_margin and run["ties"] == "pro rata":
-            energy_wh = row[1][0] * wanted_at_level(run) // run["level_wh"]
+            energy_wh = part_of(run, row[1][0])
             more_wh = min(run["extra_wh"], row[1][0] - energy_wh)
             run["extra_wh"] -= more_wh
             energy_wh += more_wh

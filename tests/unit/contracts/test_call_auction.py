@@ -389,8 +389,8 @@ def test_a_meter_with_all_its_trades_made_sells_no_more() -> None:
         market.enter("bid", "bea", 1, 9)
     big, small = market.enter("ask", "sol", 103, 1), market.enter("ask", "sun", 3, 2)
     found = market.cleared()
-    assert (found["volume_wh"], found["welfare"]) == (100, 100 * (9 - 1) // 1000)
-    assert (market.matched(big), market.matched(small)) == (100, 0)
+    assert (found["volume_wh"], found["low"]) == (103, 2), "the next ask sells the rest, at its price or more"
+    assert (market.matched(big), market.matched(small)) == (100, 3)
     assert market.get(f"auction/order/{big}")["status"] == "full"
 
 
@@ -716,3 +716,29 @@ def test_an_auction_from_before_there_was_a_least_energy_is_cleared() -> None:
     market.chain.put(key, {name: value for name, value in market.get(key).items() if name != "order_wh_min"})
     market.cleared()
     assert (market.result()["stage"], market.result()["volume_wh"]) == ("done", 10)
+
+
+@pytest.mark.parametrize("ties", ["time", "pro rata"])
+def test_an_ask_that_a_hundred_trades_cannot_sell_keeps_nobody_else_from_selling(ties: str) -> None:
+    """Regression: what such a meter could not sell was part of the volume and set the price: a cheap ask and a hundred
+    bids of next to nothing, of one person's, and all others went away empty."""
+    market = AuctionMarket(ties=ties)
+    market.enter("ask", "sun", 10_000, 1)
+    for _ in range(100):
+        market.enter("bid", "bob", 1, 900)
+    market.enter("ask", "sol", 500, 100)
+    taken = market.enter("bid", "bea", 500, 300)
+    market.cleared()
+    result = market.result()
+    assert (result["price"], result["volume_wh"], result["trades"]) == (200, 600, 101)
+    assert market.matched(taken) == 500
+    assert market.chain.state.scan(f"auction/side/{PRODUCT}/", "", 1) == [], "the counts are forgotten"
+
+
+def test_pro_rata_gives_whole_multiples_of_the_least_energy() -> None:
+    """Regression: parts of a Wh or two of many bids used up a meter's hundred trades."""
+    market = AuctionMarket(ties="pro rata", parameters={"order_wh_min": 10})
+    bids = [market.enter("bid", who, energy_wh, 100) for who, energy_wh in (("bea", 50), ("bob", 40), ("bea", 30))]
+    market.enter("ask", "sol", 60, 50)
+    market.cleared()
+    assert [market.matched(bid) for bid in bids] == [30, 20, 10]

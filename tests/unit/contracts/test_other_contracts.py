@@ -136,13 +136,14 @@ LET_THROUGH_ONCE = [
     ("settlement", "always: elif before != delivered and read:"),
     ("settlement", 'other text: BALANCING = "balancing"'),
     ("market", 'always: if record["remaining_wh"] > 0:'),
+    ("auction", 'opposite: energy_wh = min(states["bid"]["share_wh"], states["ask"]["share_wh"])'),
     (
         "offers",
         'opposite: record = new_offer(seller, buyer, "ask", seller_meter, interval, energy_wh, price, "")',
     ),
 ]
-"""An adjustment of what stays the same; one that mandates do not sign; a trade of no energy; a seller made the buyer of
-what both agreed."""
+"""An adjustment of what stays the same; one that mandates do not sign; a trade of no energy; more traded than an
+order's share; a seller made the buyer of what both agreed."""
 
 
 @pytest.mark.parametrize(("contract", "line"), LET_THROUGH_ONCE)
