@@ -169,6 +169,7 @@ class Run:
             work = [asyncio.create_task(client.run(workload.operations, workload.kind)) for client in self._clients]
             try:
                 await asyncio.sleep(self._watch.seconds(self._scenario.faults_end_ms))
+                await self._timeline.exhaust()
                 await self._timeline.calm()
                 await self._wait_until_whole()
                 await self._wait_until_settled()

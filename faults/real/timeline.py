@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ from faults.scenario import PRIMARY, Fault, Node, Scenario, Wire
 from sim.clients import serial_of
 
 STARTED_AGAIN = frozenset({"crash", "rot", "lose_log", "lose_ledger", "begin_anew"})
+LATE_S_MAX = 60.0
+LOOK_MS = 50
+LASTING_MS_MIN = 500
+"""Of the scenario: by then a power cut has come that waits for some operations of a disk."""
 JOINED = frozenset({"partition", "isolate", "ring", "cut"})
 
 
@@ -66,8 +71,19 @@ class Timeline:
         """Whether operators have had what they ordered."""
         return not self._acting
 
+    async def exhaust(self) -> None:
+        """What is still waited for comes late on a machine on which processes are slow to start: faults get
+        ``LATE_S_MAX`` more to strike, and then the time that they last."""
+        late, deadline_s = list(self._waiting), time.monotonic() + LATE_S_MAX
+        while self._waiting and time.monotonic() < deadline_s:  # noqa: ASYNC110  # or time is the condition
+            await asyncio.sleep(self._records.watch.seconds(LOOK_MS))
+        struck = [self._scenario.timeline[number] for number in late if number not in self._waiting]
+        lasting_ms = max((fault.after_ms + max(fault.for_ms, LASTING_MS_MIN) for fault in struck), default=0)
+        await asyncio.sleep(self._records.watch.seconds(lasting_ms))
+
     async def calm(self) -> None:
         """The faults end for good: links and disks are well, and everyone is up. Clocks stay wrong."""
+        self._waiting.clear()
         await _ended(self._running)
         lab = self._lab
         lab.wiring.heal()
