@@ -22,6 +22,7 @@ from cli.faults_fuzz import fuzz
 from cli.faults_telling import tell, tell_run
 from faults.figures import OtherTarget, add_to_record, begin_record, keep_in_record
 from faults.junit import junit
+from faults.lines import line_of
 from faults.observation import Observation
 from faults.reading import SUFFIX, BadScenario, parse_scenario
 from faults.real.target import PACE
@@ -98,7 +99,7 @@ def run(
     every_one = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
     known = _known(figures_file, target, resume)
     scenarios = [scenario for scenario in every_one if not (resume and scenario.name in known)]
-    tasks = _tasks(scenarios, seeds, target)
+    tasks = _tasks(scenarios, seeds, target, wanted)
     jobs = jobs or target.jobs
     try:
         with _progress(as_json) as progress:
@@ -258,7 +259,7 @@ def write_report(
     """
     target = _target(where, sim, pace)
     scenarios = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
-    tasks = _tasks(scenarios, seeds, target)
+    tasks = _tasks(scenarios, seeds, target, wanted)
     jobs, drawing = jobs or target.jobs, isinstance(target, SimTarget)
     observations: dict[str, list[Observation]] = {}
     try:
@@ -340,17 +341,30 @@ def _fit(scenarios: Sequence[Scenario], target: Target) -> list[Scenario]:
     return found
 
 
-def _tasks(scenarios: Sequence[Scenario], seeds: int | None, target: Target) -> list[Task]:
+def _tasks(
+    scenarios: Sequence[Scenario], seeds: int | None, target: Target, wanted: Sequence[str] | None
+) -> list[Task]:
     try:
         return tasks_of(scenarios, seeds, target)
     except Unfit as error:
-        fail(COMMAND, str(error), 2)
+        fail(COMMAND, _located(str(error), wanted or ()), 2)
+
+
+def _located(said: str, wanted: Sequence[str]) -> str:
+    """A sentence on a scenario's key, with file and line where the scenario came from a file."""
+    name, _, about = said.partition(": ")
+    for file in (Path(each) for each in wanted if each.endswith(SUFFIX)):
+        text = file.read_text("utf-8")
+        if parse_scenario(text, str(file)).name == name:
+            line = line_of(text, about.partition(":")[0])
+            return f"{file}{f':{line}' if line else ''}: {about}"
+    return said
 
 
 def _one(wanted: str, seed: int | None) -> tuple[Scenario, Task]:
     (scenario,) = _scenarios([wanted], every=False)
     target = SimTarget()
-    _tasks([scenario], None, target)
+    _tasks([scenario], None, target, [wanted])
     return scenario, (target, scenario, scenario.seeds[0] if seed is None else seed)
 
 

@@ -125,7 +125,9 @@ def test_a_bad_file_is_told_before_anything_runs(tmp_path: Path) -> None:
     done = invoke("run", "double-voter", str(bad))
     assert (done.exit_code, done.stdout) == (2, "")
     assert f"{bad}:8: workload: object contains unknown field `operation`; allowed: kind, clients, ope" in done.stderr
-    assert "topology.byzantine[0].behaviour: there is no 'fibs'" in invoke("run", str(liar)).stderr
+    said = f"{liar}:13: topology.byzantine[0].behaviour: there is no 'fibs'"
+    assert said in invoke("run", "double-voter", str(liar)).stderr
+    assert said in invoke("replay", str(liar)).stderr
 
 
 def test_a_file_that_is_named_without_its_ending_is_pointed_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
