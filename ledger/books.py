@@ -51,7 +51,7 @@ from ledger.runner import NO_RESULTS, BlockRunner, Position, Ran, pack_entry
 from ledger.store import CommitStore
 from ledger.tree import StateTree
 from ledger.undo import rollbacks_of
-from ledger.views import PINNED_PREFIX, CachedState, StateView, pinned
+from ledger.views import PINNED_PREFIX, CachedState, KeptState, StateView, pinned
 from pbft.epoch import Boundary, Epoch
 from pbft.files import Files
 from pbft.messages import ExecutionCertificate, Statement, decode_batch
@@ -95,7 +95,7 @@ class Books:
             opened.callback(self._let_go)
             self._chain = ChainFiles(files)
             opened.callback(self._chain.close)
-            self._state = CachedState(store)
+            self._state = KeptState(store)
             self._tree = StateTree(lambda path: store.get(TREE + path))
             self._runner = BlockRunner(genesis, executor, self._state, self._tree)
             self.head = self._load_head()

@@ -166,7 +166,11 @@ class RocksStore:
         return _rocks_scan(self._handle.iter(), prefix, after, limit)
 
     def near(self, low: bytes, high: bytes, down: bool, limit: int, bytes_max: int) -> Near:
-        return _rocks_near(self._handle.iter(), low, high, down, limit, bytes_max)
+        # Bounds keep the cursor from walking over what was deleted beyond them.
+        bounds = rocksdict.ReadOptions()
+        bounds.set_iterate_lower_bound(low)
+        bounds.set_iterate_upper_bound(high)
+        return _rocks_near(self._handle.iter(bounds), low, high, down, limit, bytes_max)
 
     def write(self, batch: Mapping[bytes, bytes | None], *, sync: bool = False) -> None:
         changes = rocksdict.WriteBatch(raw_mode=True)

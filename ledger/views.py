@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ledger.gaps import Gaps
 from ledger.layout import STATE, STATE_END, read_entry
 from ledger.state import Entry, Span
 from ledger.store import Snapshot
@@ -13,6 +14,12 @@ PINNED_PREFIX = "governance/contract/"
 PINNED_MAX = 1_000
 ENTRIES_CACHED_MAX = 200_000
 """State entries that a reader keeps decoded; beyond it they are forgotten, and read again."""
+SCANNED_BYTES_MAX = 1_024
+"""Longer values are read again by each scan."""
+ANY_SIZE = 1 << 40
+"""A scan is bounded by rows alone."""
+LAST = "\U0010ffff"
+"""Behind all that a key may go on with."""
 
 
 class StateView:
@@ -46,8 +53,7 @@ def pinned(source: Snapshot) -> dict[str, Entry]:
 
 
 class CachedState(StateView):
-    """A reader whose entries stay decoded: execution's between blocks, since it is told what they change, and
-    admission's from one block to the next."""
+    """A reader whose entries stay decoded, at one moment: admission's from one block to the next."""
 
     def __init__(self, source: Snapshot, pinned: Mapping[str, Entry] = MappingProxyType({})) -> None:
         super().__init__(source, pinned)
@@ -62,5 +68,46 @@ class CachedState(StateView):
             entry = self._cache[key] = super().get(key)
             return entry
 
+
+class KeptState(CachedState):
+    """Execution's reader, of one thread: it goes on from block to block, since it is told what each one changes."""
+
+    def __init__(self, source: Snapshot) -> None:
+        super().__init__(source)
+        self._gaps = Gaps()
+
+    def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
+        prefix.encode(), after.encode()  # as a store does, which refuses lone surrogates
+        gaps, cache = self._gaps, self._cache
+        place, end = prefix if after < prefix else after + "\0", prefix + LAST
+        rows: list[tuple[str, Entry]] = []
+        while len(rows) < limit and (place := gaps.end(place)) < end:
+            entry = cache.get(place)
+            if entry is not None:
+                rows.append((place, entry))
+                place += "\0"
+                continue
+            stop = min(end, gaps.next(place, end))
+            found, left = self.near(place, stop, False, limit - len(rows), ANY_SIZE)
+            for key, entry in found:
+                if place < key:
+                    gaps.add(place, key)
+                if len(entry.value) <= SCANNED_BYTES_MAX and len(cache) < ENTRIES_CACHED_MAX:
+                    cache[key] = entry
+                place = key + "\0"
+            rows += found
+            if left is None:
+                if place < stop:
+                    gaps.add(place, stop)
+                place = stop
+        return rows
+
     def note(self, changes: Mapping[str, Entry | None]) -> None:
-        self._cache.update(changes)
+        """What a block has changed, once it is in the store."""
+        cache, gaps = self._cache, self._gaps
+        for key, entry in changes.items():
+            if entry is None:
+                gaps.empty(key)
+            elif cache.get(key) is None:
+                gaps.fill(key)
+        cache.update(changes)
