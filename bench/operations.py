@@ -80,6 +80,7 @@ WORST = {
     "dictionary": ("d = {}\n    n = 0", "d[n] = n\n        n = (n + 1) % 50000"),
     "items": ("d = {}\n    for n in range(1000):\n        d['k' + str(n)] = n", "y = d.items()"),
     "get nothing": ("x = 0", "y = get('none')"),
+    "get absent keys": ("n = 9999999", "y = get('row/x' + str(n))\n        n -= 1"),
     "get much": ("put('k', ['a' * 9] * 5000)", "y = get('k')"),
     "put": ("n = 0", "put('k' + str(n), 1)\n        n += 1"),
     "put much": ("t = [{'b': 1, 'a': [1, 2]}] * 2000", "put('k', t)"),
@@ -87,6 +88,12 @@ WORST = {
     "scan deep": ("x = 0", "y = scan('row/', '', 1000)"),
     "scan own": ("for n in range(500):\n        put('own/' + pad(n, 4), 1)", "y = scan('own/', '', 1)"),
     "scan deleted": ("for n in range(500):\n        delete('row/' + pad(n, 5))", "y = scan('row/', '', 1)"),
+    "scan long rows": ("x = 0", "y = scan('long/', 'long/00001', 1000)"),
+    "scan long rows behind a deleted one": ("delete('long/00000')", "y = scan('long/', '', 1)"),
+    "scan long rows behind new ones": (
+        "for n in range(2, 64):\n        put('long/' + pad(n, 5), 1)",
+        "y = scan('long/', '', 64)",
+    ),
     "scan between puts": (
         "n = 0",
         "for m in range(33):\n            put('k' + str(n), 1)\n            n += 1\n        y = scan('k', '', 1)",
@@ -308,6 +315,11 @@ WORST = {
 }
 """Before, and what is then done until the gas is used. `big` is an integer of 252 bits; `get('wide')` a text outside of
 Latin-1; `get('epoch4')` what may be the next epoch, of 4 validators."""
+READS = (
+    "get absent keys", "scan deep", "scan deleted", "scan long rows", "scan long rows behind a deleted one",
+    "scan long rows behind new ones",
+)  # fmt: skip
+"""Of these, what asks most of the state."""
 
 KEPT = {
     "put empty lists": ("t = [[]] * 2000", "put('k' + str(n), t)"),

@@ -1,14 +1,16 @@
 """What a unit of gas takes at most, by operation, and the block that is made of the worst.
 
-    python -m bench.worst [--blocks 3] > figures.json
+    python -m bench.worst [--blocks 3] [--only NAME ...] > figures.json
 
 An operation is repeated until a transaction's gas is used up; the least of three runs counts, in the thread's own
 processor time. The same with a five-hundredth of a block's gas: whoever cannot pay for an operation should not get it
 begun for nothing. Then whole blocks are executed, each full of one of the slowest: transactions up to `block_gas_max`,
 deadlines up to `DEADLINE_GAS_PER_BLOCK_MAX`, and as many migrations as may begin at once. A block has to be done within
-a quarter of the request timer. Arguments as large as a payload may have them are measured likewise, given to a function
-that does nothing, and as a block of such transactions. What governance alone may ask, reading a source to be deployed,
-is not among them.
+a quarter of the request timer. The same blocks go through a contract worker, which knows nothing of the state before:
+there the node's thread, which looks at what the worker tells, and the worker count by themselves, and the time by the
+clock, in which both are at work. Blocks of reads are among them whatever they take in process. Arguments as large as a
+payload may have them are measured likewise, given to a function that does nothing, and as a block of such transactions.
+What governance alone may ask, reading a source to be deployed, is not among them.
 """
 
 from __future__ import annotations
@@ -19,13 +21,18 @@ import gc
 import json
 import os
 import time
+from contextlib import closing
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from bench.operations import ARGUMENTS, KEPT, WORST
+from bench.operations import ARGUMENTS, KEPT, READS, WORST
+from bench.sandbox import Workers
 from bench.vm import GAS_LIMIT, GC_THRESHOLD, NOW_MS, market_state, signer_of
 from ca.keys import SigningKey
 from contracts.machine import PythonMachine
+from contracts.sandbox.machine import WorkerMachine
+from contracts.sandbox.process import Process
 from contracts.validation import MarketValidator
 from ledger.envelope import Envelope, Payload
 from ledger.execution import (
@@ -41,7 +48,8 @@ from ledger.values import Value, encode_value
 from sdk.configuration import Limits, Timers
 
 BLOCK_MS_MAX = Timers().request_timeout_ms // 4
-ROWS = 1_000
+ROWS, LONG_ROWS = 1_000, 64
+LONG_CHARS = 65_000
 VALIDATORS_MAX = 128
 """The ledger's."""
 RUNS = 3
@@ -49,6 +57,14 @@ GAS_LEFT = 100_000
 """More than one more of what is kept costs."""
 POOR_GAS = Limits().block_gas_max // Limits().batch_transactions_max
 """What each of as many transactions as a block may have can declare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What is committed before it, and its transactions."""
+
+    state: MemoryState
+    envelopes: list[Envelope]
 
 
 def source_of(name: str) -> str:
@@ -64,6 +80,9 @@ def base_state() -> MemoryState:
     state = market_state()
     for number in range(ROWS):
         state.apply({f"worst/row/{number:05d}": Entry(0, 0, encode_value({"n": number}))})
+    state.apply({f"worst/long/{number:05d}": Entry(0, 0, encode_value(number)) for number in range(2)})
+    long = Entry(0, 0, encode_value("x" * LONG_CHARS))
+    state.apply({f"worst/long/{number:05d}": long for number in range(LONG_ROWS, 2 * LONG_ROWS)})
     state.apply({"worst/wide": Entry(0, 0, encode_value("\u0416" * 16_000))})
     state.apply(_epochs())
     other = "@view\ndef nothing():\n    return None\n\n\n@view\ndef same(t: list):\n    return t\n"
@@ -111,8 +130,8 @@ def worst(gas: int) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def block_of(name: str) -> tuple[float, int]:
-    """A full block of one operation: its seconds, the least of some runs, and its gas."""
+def block_of(name: str) -> Block:
+    """A full block of one operation."""
     source = source_of(name)
     digest = sha256(source.encode()).hexdigest()
     state = base_state()
@@ -127,8 +146,8 @@ def block_of(name: str) -> tuple[float, int]:
         late = {"contract": "worst", "function": "late", "args": []}
         changes[f"{DEADLINE_PREFIX}{NOW_MS:015d}/{0:012d}/{number:05d}/000"] = Entry(0, 0, encode_value(late))
     state.apply(changes)
-    envelopes = [_envelope(number, "run", {}, GAS_LIMIT) for number in range(Limits().block_gas_max // GAS_LIMIT)]
-    return _executed(state, envelopes)[:2]
+    count = Limits().block_gas_max // GAS_LIMIT
+    return Block(state, [_envelope(number, "run", {}, GAS_LIMIT) for number in range(count)])
 
 
 def kept() -> dict[str, float]:
@@ -141,7 +160,7 @@ def kept() -> dict[str, float]:
         loop = f"    n = 0\n    while gas_left() > {GAS_LEFT} and n < {turns}:\n        {body}\n        n += 1\n"
         state = base_state()
         state.apply({CONTRACT_PREFIX + "worst": _contract(f"@export('*')\ndef run():\n    {before}\n{loop}")})
-        took, gas, codes = _executed(state, [_envelope(0, "run", {}, GAS_LIMIT)])
+        took, gas, codes = _executed(Block(state, [_envelope(0, "run", {}, GAS_LIMIT)]))
         assert codes == ["OK"], (name, codes)
         found[name] = round(took * 1e9 / gas, 1)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
@@ -170,27 +189,49 @@ def arguments_state() -> MemoryState:
     return state
 
 
-def block_of_arguments(name: str) -> tuple[float, int]:
-    """As many calls with such arguments as a block's bytes allow, each with the gas that is left for it: its seconds,
-    the least of some runs, and its gas."""
+def block_of_arguments(name: str) -> Block:
+    """As many calls with such arguments as a block's bytes allow, each with the gas that is left for it."""
     given = {"t": ARGUMENTS[name]}
     count = Limits().batch_bytes_max // len(json.dumps(given, separators=(",", ":")))
     gas = min(GAS_LIMIT, Limits().block_gas_max // count)
-    envelopes = [_envelope(number, "given", given, gas) for number in range(count)]
-    return _executed(arguments_state(), envelopes)[:2]
+    return Block(arguments_state(), [_envelope(number, "given", given, gas) for number in range(count)])
 
 
-def _executed(state: MemoryState, envelopes: list[Envelope]) -> tuple[float, int, list[str]]:
+def figures_of(block: Block) -> dict[str, int]:
+    """Milliseconds of processor time in process and, by the clock and of each, through a worker; the gas."""
+    seconds, gas, codes = _executed(block)
+    there = _in_worker(block, codes)
+    return {"ms": round(seconds * 1e3), "gas": gas, **{name: round(value * 1e3) for name, value in there.items()}}
+
+
+def _executed(block: Block) -> tuple[float, int, list[str]]:
     """The least seconds of some executions, the gas, and the results' codes."""
     executor = BlockExecutor(PythonMachine(), MarketValidator())
     took: list[float] = []
     gas, codes = 0, [""]
     for _ in range(RUNS):
         began = time.thread_time()
-        results = executor.execute(state, 1, NOW_MS, envelopes).results
+        results = executor.execute(block.state, 1, NOW_MS, block.envelopes).results
         took.append(time.thread_time() - began)
         gas, codes = sum(result.gas_used for result in results), [result.code for result in results]
     return min(took), gas, codes
+
+
+def _in_worker(block: Block, codes: list[str]) -> dict[str, float]:
+    """The least seconds of some executions through a worker, to which the state is new each time."""
+    workers = Workers(Process)
+    runs: list[tuple[float, float, float]] = []
+    with closing(WorkerMachine(workers)) as machine:
+        executor = BlockExecutor(machine, MarketValidator())
+        for _ in range(1 + RUNS):  # in the first one the worker starts
+            worker_s, node_s, began = workers.cpu_s(), time.thread_time(), time.perf_counter()
+            results = executor.execute(block.state, 1, NOW_MS, block.envelopes).results
+            elapsed_s, node_s = time.perf_counter() - began, time.thread_time() - node_s
+            runs.append((elapsed_s, node_s, workers.cpu_s() - worker_s))
+            assert [result.code for result in results] == codes, "a worker changes no result"
+        assert len(workers.all) == 1, "no worker failed"
+    elapsed, node, worker = (min(values) for values in zip(*runs[1:], strict=True))
+    return {"through_worker_ms": elapsed, "node_ms": node, "worker_ms": worker}
 
 
 def _envelope(number: int, function: str, args: dict[str, Any], gas: int) -> Envelope:
@@ -205,19 +246,19 @@ def _contract(source: str) -> Entry:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the worst that a unit of gas buys, and the worst block.")
     parser.add_argument("--blocks", type=int, default=3, help="of so many of the slowest operations")
+    parser.add_argument("--only", choices=WORST, nargs="+", metavar="NAME", help="blocks of these operations alone")
     options = parser.parse_args()
     gc.set_threshold(GC_THRESHOLD)
     load = os.getloadavg()[0]
+    if options.only:
+        blocks = {name: figures_of(block_of(name)) for name in options.only}
+        print(json.dumps({"load_average": round(load, 1), "blocks": blocks}, indent=1))
+        return
     slowest = worst(GAS_LIMIT)
-    blocks = {}
-    for name in list(slowest)[: options.blocks]:
-        seconds, gas = block_of(name)
-        blocks[name] = {"ms": round(seconds * 1e3), "gas": gas}
+    names = dict.fromkeys([*list(slowest)[: options.blocks], *READS])
+    blocks = {name: figures_of(block_of(name)) for name in names}
     given = arguments(GAS_LIMIT)
-    blocks_of_arguments = {}
-    for name in list(given)[: options.blocks]:
-        seconds, gas = block_of_arguments(name)
-        blocks_of_arguments[name] = {"ms": round(seconds * 1e3), "gas": gas}
+    blocks_of_arguments = {name: figures_of(block_of_arguments(name)) for name in list(given)[: options.blocks]}
     figures = {
         "load_average": round(load, 1),
         "block_ms_max": BLOCK_MS_MAX,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.operations import WORST
+from bench.operations import READS, WORST
 from bench.vm import LOT_WH, PRICE, Book
-from bench.worst import source_of
+from bench.worst import Block, block_of_arguments, figures_of, source_of
 from contracts.guards.meter import CALLS_MAX
 from contracts.language import check
 from contracts.rewrite import nesting
@@ -50,3 +50,14 @@ def test_what_clients_declare_for_an_order_pays_for_a_dozen_trades() -> None:
 @pytest.mark.parametrize("name", WORST)
 def test_every_operation_of_the_bench_is_a_contract(name: str) -> None:
     assert nesting(check(source_of(name))) <= CALLS_MAX
+
+
+def test_reads_are_operations_of_the_bench() -> None:
+    assert set(READS) <= set(WORST)
+
+
+def test_a_block_is_measured_in_process_and_through_a_worker() -> None:
+    block = block_of_arguments("numbers")
+    found = figures_of(Block(block.state, block.envelopes[:2]))
+    assert set(found) == {"ms", "gas", "through_worker_ms", "node_ms", "worker_ms"}
+    assert found["gas"] > 0
