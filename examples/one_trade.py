@@ -24,6 +24,7 @@ from sdk.errors import Refused, SdkError, TransportError
 from sdk.transports import connect
 
 INTERVAL_MS = 900_000
+ORGANISATION = "Wattquorum"
 RECEIPT = Path("receipt.json")
 UNABLE = (
     SdkError, ClusterError, ConfigurationError, GenesisInvalid, AuthorityError, AdmissionRefused, InvalidKey, OSError
@@ -62,8 +63,8 @@ class Setting:
     async def admit(self, name: str, role: Role) -> AsyncClient:
         """Key, request, one-time code, certificate, registration; then a meter and some money."""
         key = SigningKey.generate()
-        code = self.authority.new_admission_code(role, name)
-        certificate = await self.enrol(create_request(key, name, "Wattquorum", role), code)
+        code = self.authority.new_admission_code(role, name, ORGANISATION)  # of both, so that a name may come again
+        certificate = await self.enrol(create_request(key, name, ORGANISATION, role), code)
         client = self.client(key)
         show(
             f"{name} registered",

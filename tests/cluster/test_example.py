@@ -36,6 +36,8 @@ async def test_the_readmes_trade_and_its_receipt(network: Network, tmp_path: Pat
     (tmp_path / "receipt.json").write_text(json.dumps(receipt))
     code, output = await run(tmp_path, *verify)
     assert (code, "INVALID, result proof" in output) == (1, True), output
+    code, output = await run(tmp_path, str(EXAMPLE), str(directory))
+    assert (code, "300 Wh taken" in output) == (0, True), f"the README has it run twice: {output}"
     chain = str(directory / "node2" / "data" / "chain")
     await network.cluster.down()
     code, output = await run(
