@@ -8,6 +8,7 @@ monotonic clock, which all its processes share.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -70,18 +71,22 @@ class Sprung(msgspec.Struct, frozen=True, tag="sprung"):
     number: int
 
 
+UNHEARD_MAX = 64
+"""Alarms that are kept for the first who listens."""
 Event: TypeAlias = Seen | Cried | Sprung
 Tell: TypeAlias = Callable[[Event], None]
 decode_event = msgspec.json.Decoder(Event).decode
 
 
 class Watch:
-    """``first_height`` is of the ledger; ``height`` as well. Whoever joins hears of everything from then on."""
+    """``first_height`` is of the ledger; ``height`` as well. Whoever joins hears of everything from then on,
+    and of the alarms that nobody has heard: a node that has lost its log says so before anybody can listen."""
 
     def __init__(self, driver: Driver, heights: Callable[[], tuple[int, int]]) -> None:
         self._driver, self._heights = driver, heights
         self._listeners: list[Tell] = []
         self._stood: Seen | None = None
+        self._unheard: deque[Cried] = deque(maxlen=UNHEARD_MAX)
         self._traps: tuple[Trap, ...] = ()
         self._left: dict[tuple[int, int, int], set[bytes]] = {}
         """(trap, view, sequence) -> whom such a message has left for."""
@@ -99,6 +104,8 @@ class Watch:
         """Hear of everything from now on, first of where the node stands; what ends that."""
         self._listeners.append(tell)
         tell(self._stands())
+        while self._unheard:
+            tell(self._unheard.popleft())
         return lambda: self._listeners.remove(tell)
 
     # ------------------------------------------------------------------------------------------------ steps
@@ -110,7 +117,10 @@ class Watch:
             self._tell(stands)
         for output in outputs:
             for alarm in output.alarms:
-                self._tell(Cried(time.monotonic_ns(), str(alarm.kind), alarm.detail))
+                cried = Cried(time.monotonic_ns(), str(alarm.kind), alarm.detail)
+                self._tell(cried)
+                if not self._listeners:
+                    self._unheard.append(cried)
 
     def _stands(self) -> Seen:
         session = self._driver.session
