@@ -19,8 +19,9 @@ HASH_BYTES = 32
 ROOT = b""
 _BITS = tuple(1 << slot for slot in range(WIDTH))
 _DIGITS = bytes.maketrans(b"0123456789abcdef", bytes(range(WIDTH)))
-NODES_CACHED_MAX = 200_000
-"""Branches kept in memory; beyond it the cache is emptied and fills again from the store."""
+NODES_CACHED_MAX = 30_000
+"""Branches kept in memory, some 2 KiB each: those used last. Of a large tree they are its upper levels, which every
+block needs, and whatever is written often; a branch far down is seldom needed twice."""
 
 
 class Child(msgspec.Struct, frozen=True, array_like=True):
@@ -98,6 +99,8 @@ class StateTree:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._cache: dict[bytes, _Held] = {}
+        self._older: dict[bytes, _Held] = {}
+        """What was used before the cache was half full the last time, and perhaps not since."""
         self._dirty: dict[bytes, bytes | None] = {}
         self.replaced: dict[bytes, bytes | None] = {}
         self.root = branch_hash(self._branch(ROOT))
@@ -166,12 +169,13 @@ class StateTree:
 
     def _settle(self, path: bytes, branch: Branch) -> Child | None:
         """Keep a branch, or dissolve one that holds a single leaf or nothing."""
-        held = self._cache.get(path)
+        held = self._held(path)
         self.replaced[path] = None if held is None else held.record
         if path != ROOT and len(branch) <= 1:
             only = next(iter(branch.values()), None)
             if only is None or only.key_hash is not None:
                 self._cache.pop(path, None)
+                self._older.pop(path, None)
                 self._dirty[path] = None
                 return only
         record = self._dirty[path] = _encode(branch)
@@ -179,15 +183,21 @@ class StateTree:
         return Child(branch_hash(branch))
 
     def _branch(self, path: bytes) -> Branch:
-        held = self._cache.get(path)
+        held = self._held(path)
         if held is None:
             record = self._load(path)
             held = self._cache[path] = _Held({} if record is None else _decode(record), record)
         return held.branch
 
+    def _held(self, path: bytes) -> _Held | None:
+        held = self._cache.get(path)
+        if held is None and (held := self._older.get(path)) is not None:
+            self._cache[path] = held
+        return held
+
     def _trim(self) -> None:
-        if len(self._cache) > NODES_CACHED_MAX:
-            self._cache = {}
+        if len(self._cache) > NODES_CACHED_MAX // 2:
+            self._older, self._cache = self._cache, {}
 
 
 def _by_slot(items: list[_Item], depth: int) -> Iterable[tuple[int, list[_Item]]]:

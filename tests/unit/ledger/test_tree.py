@@ -99,6 +99,35 @@ def test_a_bounded_cache_changes_no_root(monkeypatch: pytest.MonkeyPatch) -> Non
     assert crowded().tree.root == root_of(CROWD.items())
 
 
+def test_a_full_cache_keeps_what_every_block_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was emptied as a whole, and until then grew to some hundred megabytes."""
+    monkeypatch.setattr(tree_module, "NODES_CACHED_MAX", 8)
+    kept, loaded = crowded(), []
+
+    def load(path: bytes) -> bytes | None:
+        loaded.append(path)
+        return kept.records.get(path)
+
+    kept.tree = StateTree(load)
+    for number in range(100):
+        kept.update({"often": b"%d" % number, f"crowd/{number}": b"again"})
+    assert loaded.count(tree_module.ROOT) == 1
+    assert len(loaded) > len(set(loaded)) > 8, "branches further down are forgotten, and loaded again"
+    assert kept.tree.root == root_of({**CROWD, **dict.fromkeys(list(CROWD)[:100], b"again"), "often": b"99"}.items())
+
+
+@given(st.lists(WRITES, max_size=12))
+def test_a_small_cache_knows_nothing_that_is_no_more(blocks: list[dict[str, bytes | None]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree_module, "NODES_CACHED_MAX", 4)
+        small, content = Kept(), dict[str, bytes]()
+        for writes in blocks:
+            content.update({key: record for key, record in writes.items() if record is not None})
+            for key in [key for key, record in writes.items() if record is None]:
+                content.pop(key, None)
+            assert small.update(writes) == root_of(content.items())
+
+
 def test_a_proof_proves_one_record_of_one_key() -> None:
     kept = crowded()
     root = kept.tree.root
