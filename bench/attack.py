@@ -23,7 +23,7 @@ from bench.flooders import ClientFlood, Flooded, PeerFlood, flood
 from bench.ground import network
 from bench.lab import fetching_replica, order_links, primary, strangers, timed
 from bench.limit import cores, measure_signatures
-from bench.load import LoadResult, load
+from bench.load import LoadResult, loading
 from bench.machine import machine_figures
 from bench.office import admit_clients
 from bench.options import BenchError, BenchOptions, Say
@@ -131,16 +131,13 @@ class _Run:
         plans = await admit_clients(self._cluster, bench, HOSTS)
         self._strange = await strangers(self._cluster, plans[0].endpoint)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as self._pool:
-            start_at_s = time.time() + WARM_UP_S
-            loading = asyncio.get_running_loop().create_task(load(plans, start_at_s))
-            try:
+            async with loading(plans) as (start_at_s, loaded):
                 await asyncio.sleep(start_at_s + WARM_UP_S - time.time())
                 for name in chosen:
                     self._say(f"{options.chosen.index(name) + 1} of {len(options.chosen)}: {name}")
                     await self._turn(name)
                 self._say("waiting for the load's end")
-            finally:
-                results = await loading
+                results = await loaded
         if self._turns[-1].end_s > start_at_s + total_s:
             raise BenchError("the load ended before the last attack did: this machine is too busy")
         return _Stage(

@@ -26,7 +26,7 @@ import msgspec
 from bench.flooders import PEER_FLOODS, ClientFlood, Flooded, PeerFlood, flood
 from bench.ground import network
 from bench.limit import cores, measure_signatures
-from bench.load import LoadResult, load
+from bench.load import LoadResult, loading
 from bench.machine import machine_figures
 from bench.office import Office, admit_clients
 from bench.options import BenchError, BenchOptions, Say
@@ -154,12 +154,9 @@ class _Run:
         self._ammunition = await self._make(plans[0].endpoint)
         before = measure_signatures()
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as self._pool:
-            start_at_s = time.time() + WARM_UP_S
-            loading = asyncio.get_running_loop().create_task(load(plans, start_at_s))
-            try:
+            async with loading(plans) as (start_at_s, loaded):
                 figures = await self._floods(chosen, start_at_s + WARM_UP_S)
-            finally:
-                results = await loading
+                results = await loaded
         after = measure_signatures()
         limits = [cost.limit_tx_per_s(NODES, cores()) for cost in (before, after)]
         return {

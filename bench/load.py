@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from bench.pace import FixedLoad, Pace
 from bench.pace import due_times as paced
 from bench.samples import Sample
 from bench.sources import Goods, source_of
+from bench.start import Start, joined
 from ca.keys import SigningKey
 from ledger.genesis import load_genesis
 from sdk import methods
@@ -52,8 +53,6 @@ class LoadPlan:
     goods: Goods
     outstanding: int
     """In flight: always in a closed loop, at most in an open one."""
-    start_at_s: float
-    """Wall clock of the common start."""
     warm_up_s: float
     measure_s: float
     rate_per_s: float | None = None
@@ -93,20 +92,27 @@ class LoadResult:
 def run_load(plan: LoadPlan) -> LoadResult:
     """The process's entry."""
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(_Load(plan).run())
+        return runner.run(_Load(plan, joined()).run())
 
 
-async def load(plans: list[LoadPlan], start_at_s: float) -> list[LoadResult]:
-    """Run one process for each plan; all begin together."""
-    loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(len(plans), mp_context=get_context("spawn")) as pool:
-        runs = [loop.run_in_executor(pool, run_load, replace(plan, start_at_s=start_at_s)) for plan in plans]
-        return list(await asyncio.gather(*runs))
+@asynccontextmanager
+async def loading(plans: list[LoadPlan]) -> AsyncIterator[tuple[float, asyncio.Future[list[LoadResult]]]]:
+    """Run one process for each plan. Once all are ready: when they begin, by the wall clock, and what they will have
+    seen. Ends when they do."""
+    loop, context = asyncio.get_running_loop(), get_context("spawn")
+    start = Start.of(context)
+    with ProcessPoolExecutor(len(plans), context, start.join) as pool:
+        results = asyncio.gather(*(loop.run_in_executor(pool, run_load, plan) for plan in plans))
+        try:
+            yield await start.begin(len(plans), results), results
+        finally:
+            start.release()
+            await asyncio.wait([results])
 
 
 class _Load:
-    def __init__(self, plan: LoadPlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: LoadPlan, start: Start) -> None:
+        self._plan, self._start = plan, start
         self._clients: dict[Side, AsyncClient] = {}
         self._source: Source
         self._result = LoadResult()
@@ -115,8 +121,7 @@ class _Load:
         self._ended = 0
         self._expires = 0
         self._clock_s = time.time() - time.perf_counter()
-        self._from_s = plan.start_at_s + plan.warm_up_s
-        self._until_s = self._from_s + plan.measure_s
+        self._from_s = self._until_s = 0.0
 
     async def run(self) -> LoadResult:
         plan = self._plan
@@ -127,14 +132,17 @@ class _Load:
                 self._clients[side] = await stack.enter_async_context(client)
             self._source = source_of(plan.goods, {side: client.signer for side, client in self._clients.items()})
             self._expires = (await self._clients["buyer"].status()).executed_height + EXPIRES_AFTER
-            await asyncio.sleep(max(0.0, plan.start_at_s - time.time()))
-            await self._go()
+            start_at_s = await asyncio.to_thread(self._start.wait)
+            self._from_s = start_at_s + plan.warm_up_s
+            self._until_s = self._from_s + plan.measure_s
+            await asyncio.sleep(max(0.0, start_at_s - time.time()))
+            await self._go(start_at_s + plan.offset_s)
         return self._result
 
     # ------------------------------------------------------------------------------------------ the loops
 
-    async def _go(self) -> None:
-        plan, from_s = self._plan, self._plan.start_at_s + self._plan.offset_s
+    async def _go(self, from_s: float) -> None:
+        plan = self._plan
         if isinstance(plan.pace, FixedLoad):
             await self._closed(plan.pace.outstanding)
         elif plan.pace is not None:

@@ -59,7 +59,6 @@ async def _client(office: Office, options: BenchOptions, number: int, endpoint: 
         keys=people.keys,
         goods=await provide_goods(office, people, wanted),
         outstanding=options.outstanding,
-        start_at_s=0.0,
         warm_up_s=options.warm_up_s,
         measure_s=options.measure_s,
         rate_per_s=rate and rate / options.clients,

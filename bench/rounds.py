@@ -7,7 +7,6 @@ verified.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
@@ -18,12 +17,12 @@ from bench.caliper import Benchmark, Round, Share
 from bench.ground import limits_text, network
 from bench.kinds import ON_ASSETS
 from bench.limit import cores, measure_signatures
-from bench.load import LoadPlan, LoadResult, load
+from bench.load import LoadPlan, LoadResult, loading
 from bench.machine import machine_figures
 from bench.office import Office, People, Wanted, admit_people, meters_for, provide_goods
 from bench.options import BenchOptions, Say
 from bench.pace import FixedLoad
-from bench.run import START_DELAY_S, functions_of
+from bench.run import functions_of
 from bench.samples import latency_of
 from cluster import Cluster, ContractSet
 
@@ -47,7 +46,8 @@ async def run_rounds(test: Benchmark, options: BenchOptions, contracts: Contract
             seed = options.seed + number * SEEDS_A_ROUND
             shares = Share.all(each.clients(len(people)))
             plans = [await _plan(office, people, each, share, f"r{number}", seed) for share in shares]
-            rounds.append(round_figures(each, await load(plans, time.time() + START_DELAY_S)))
+            async with loading(plans) as (_, loaded):
+                rounds.append(round_figures(each, await loaded))
         limits = [cost.limit_tx_per_s(options.nodes, cores()) for cost in (before, measure_signatures())]
     return {
         "rounds": rounds,
@@ -87,7 +87,6 @@ async def _plan(office: Office, crowd: Sequence[People], each: Round, share: Sha
         keys=people.keys,
         goods=await provide_goods(office, people, goods),
         outstanding=0,
-        start_at_s=0.0,
         warm_up_s=0.0,
         measure_s=each.txDuration or ROUND_S_MAX,
         offset_s=0.0 if isinstance(pace, FixedLoad) else share.number / share.clients / pace.first_tps,

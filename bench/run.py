@@ -17,7 +17,7 @@ from bench.ground import limits_text, network
 from bench.kinds import Kind
 from bench.lab import Lab, hosts_of, needs_lab
 from bench.limit import SignatureCost, cores, measure_signatures
-from bench.load import PHASES, LoadResult, load
+from bench.load import PHASES, LoadResult, loading
 from bench.machine import machine_figures
 from bench.office import admit_clients
 from bench.options import BenchError, BenchOptions, Say
@@ -30,8 +30,6 @@ from sdk.methods import StateDatabaseStatus
 LAG_EVERY_S = 0.25
 UTIME, STIME = 11, 12
 """Places in a process's ``stat`` behind its name."""
-START_DELAY_S = 5.0
-"""Time for the client processes to start before the common beginning."""
 
 
 def _nothing() -> None:
@@ -53,13 +51,14 @@ async def run_bench(
         await lab.begin(plans[0].endpoint)
         before, path_before = measure_signatures(), await measure_path(cluster.directory)
         say(f"load for {options.warm_up_s + options.measure_s:g} s")
-        lags, start_at_s = Lags(cluster), time.time() + START_DELAY_S
-        window = window_of(options, start_at_s)
-        results, _, _ = await asyncio.gather(
-            load(plans, start_at_s),
-            _watch(lags, window.from_s, options.measure_s, measuring),
-            lab.befall(window.from_s, window.until_s),
-        )
+        lags = Lags(cluster)
+        async with loading(plans) as (start_at_s, loaded):
+            window = window_of(options, start_at_s)
+            results, _, _ = await asyncio.gather(
+                loaded,
+                _watch(lags, window.from_s, options.measure_s, measuring),
+                lab.befall(window.from_s, window.until_s),
+            )
         after, path_after = measure_signatures(), await measure_path(cluster.directory)
         databases = await _state_databases(cluster)
     verified = len(window.verified(all_samples(results)))
