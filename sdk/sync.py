@@ -130,6 +130,7 @@ class Client:
     account = _blocking(AsyncClient.account)
     call = _blocking(AsyncClient.call)
     call_plain = _blocking(AsyncClient.call_plain)
+    call_each = _blocking(AsyncClient.call_each)
 
     def do_many(
         self, calls: Iterable[Call], *, in_flight_max: int = IN_FLIGHT_MAX, timeout_s: float = 60.0

@@ -123,12 +123,24 @@ def _are_met_in_turn(changes: Changes) -> bool:
     if len(fresh) != 1:
         return False
     coming = fresh[0]
-    turns = [_rank_met(changes, coming, order["zone"], _end(order)) for order in met]
+    turns = {order["id"]: _rank_met(changes, coming, order["zone"], _end(order)) for order in met}
+    reached = [turn for turn in turns.values() if turn is not None]
     left = [_rank_met(changes, coming, zone, end) for zone, end in _others(changes, coming).items()]
-    if None in turns or any(turn < max(filter(None, turns)) for turn in left if turn):
+    if len(reached) < len(met) or any(turn < max(reached) for turn in left if turn):
         return False
-    made = [changes.new(key)["price"] for key in sorted(changes.below(TRADES))]
-    return made == sorted(made, reverse=coming["side"] == "ask")
+    traded = [order for order in met if order["status"] not in ("barred", "full")]
+    traded.sort(key=lambda order: turns[order["id"]] or (0, ""))
+    return [_of_resting(changes, coming, key) for key in sorted(changes.below(TRADES))] == [
+        [order["owner"], order["meter"], changes.old(ORDERS + order["id"])["remaining_wh"] - order["remaining_wh"]]
+        for order in traded
+    ]
+
+
+def _of_resting(changes: Changes, coming: Value, key: str) -> list[Value]:
+    """Whom a trade is with, and how much of it."""
+    trade = changes.new(key)
+    party, meter = ("seller", "meter") if coming["side"] == "bid" else ("buyer", "buyer_meter")
+    return [trade[party], trade[meter], trade["energy_wh"]]
 
 
 def _is_met(changes: Changes, order: Value) -> bool:

@@ -43,7 +43,7 @@ def is_confirmed_lawfully(call: Call, old: Value, new: Value, side: str, *, by_m
 def has_mandate(changes: Changes, account: str) -> bool:
     """Whether who signs for an account now has given a mandate."""
     mandate, policy = changes.current(MANDATES + account), changes.current(POLICIES + account)
-    return mandate is not None and (policy is None or policy.get("height", 0) <= mandate["height"])
+    return mandate is not None and (policy is None or policy.get("height", 0) < mandate["height"])
 
 
 def side_of(record: Value, signer: str) -> str:

@@ -29,6 +29,7 @@ LANES = 4
 PAGE_ROWS = 250
 SCREENED_MAX = 500
 ENDED_MAX = 100
+COUNTED_MAX = 500
 FILLS_MAX = 100
 # A step ends where less gas is left: more than one more order and the end of the step can cost.
 GAS_RESERVE = 250000
@@ -491,7 +492,7 @@ def match(run):
     asks = walk_from(run, "ask", ask["after"])
     counts = {}
     more = True
-    while more and gas_left() >= GAS_RESERVE:
+    while more and len(counts) < COUNTED_MAX and gas_left() >= GAS_RESERVE:
         if bid["left_wh"] == 0:
             advance(bid, bids, "bid")
         if ask["left_wh"] == 0 and advance(ask, asks, "ask"):

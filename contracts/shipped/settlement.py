@@ -103,7 +103,7 @@ def has_mandate(account):
     if mandate is None:
         return False
     policy = peek("credit", "policy/" + account)
-    return policy is None or policy.get("height", 0) <= mandate["height"]
+    return policy is None or policy.get("height", 0) < mandate["height"]
 
 
 def policy_of(account):

@@ -99,7 +99,7 @@ def test_what_breaks_is_kept_and_the_simulator_shows_it_again(tmp_path: Path, mo
 def test_runs_follow_each_other_until_it_is_enough() -> None:
     done: list[tuple[Scenario, bool]] = [(s, bool(r.violations)) for s, r in runs(SimTarget(), 3, lambda n: n < 2)]
     assert done == [(draw(3), False), (draw(4), False)]
-    assert told(draw(4)).startswith("7 nodes, node 0 flood, node 6 far-views")
+    assert told(draw(4)).startswith("7 nodes, node 0 far-views, node 6 equivocate")
 
 
 def test_the_command_says_what_it_ran() -> None:

@@ -13,6 +13,7 @@ from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE, START_INT
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from contracts.catalog import shipped_sources
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.validation import MarketValidator, Violation
 from ledger import execution
@@ -742,3 +743,17 @@ def test_pro_rata_gives_whole_multiples_of_the_least_energy() -> None:
     market.enter("ask", "sol", 60, 50)
     market.cleared()
     assert [market.matched(bid) for bid in bids] == [30, 20, 10]
+
+
+def test_a_step_of_the_walk_meets_so_many_meters_and_no_more() -> None:
+    """Regression: it wrote the counts of all that it had met once its gas was used up; two thousand meters were more
+    than that paid for, and their auction ended without trades."""
+    source = shipped_sources()["auction"].replace("COUNTED_MAX = 500", "COUNTED_MAX = 3")
+    market = AuctionMarket(contracts={"auction": source})
+    for number in range(8):
+        market.bind(f"m-{number}", "sol", zone=PRODUCT)
+        terms = {"side": "ask", "meter": f"m-{number}", "interval": market.interval, "energy_wh": 10, "price": 5}
+        market.ok("auction", "place_order", terms, "sol")
+    market.enter("bid", "bea", 80, 7)
+    market.cleared()
+    assert (market.result()["volume_wh"], market.result()["trades"]) == (80, 8)

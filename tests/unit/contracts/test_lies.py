@@ -602,3 +602,25 @@ def test_no_auction_is_opened_that_nobody_orders_in(mechanism: str) -> None:
 
     call = ("auction", "place_order", market.entry(Order("bid", "bob", 1, 5)))
     assert verdict(market, call, ("bob",), forge=plant) == Violation.AUCTION
+
+
+@pytest.mark.parametrize("zone", ["z", "y"])
+def test_trades_at_one_price_are_numbered_by_time(market: Market, zone: str) -> None:
+    """Regression: the first trade is delivered to first, and who had bid later could be made the first."""
+    market.bind("m-bob", "bob", zone=zone)
+    for who in ("bea", "bob"):
+        market.order("bid", who, 500, PRICE)
+    call = ("market", "place_order", market.order_args("ask", "sun", 1_000, PRICE))
+    assert verdict(market, call, ("sun",)) is None
+
+    def swap(writes: dict[str, bytes | None]) -> None:
+        trades = sorted(key for key in writes if key.startswith("settlement/trade/"))
+        first, second = (decode_value(writes[key] or b"") for key in trades)
+        sides = ("buyer", "buyer_meter")
+        for key, trade, other in zip(trades, (first, second), (second, first), strict=True):
+            writes[key] = encode_value({**trade, **{name: other[name] for name in sides}})
+        for who, trade, other in (("bea", first, second), ("bob", second, first)):
+            at = f"settlement/party/{who}/{trade['interval']:010d}/"
+            writes[at + other["id"]] = writes.pop(at + trade["id"])
+
+    assert verdict(market, call, ("sun",), forge=swap) == Violation.OVERSOLD
