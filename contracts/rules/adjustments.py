@@ -31,7 +31,7 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
             return Violation.ADJUSTMENT
         if not (_is_new(new, trade, changes) if old is None else _continues(old, new)):
             return Violation.ADJUSTMENT
-        if new.get("covered", False) != _is_covered(new, old, changes):
+        if not _is_covered_lawfully(new, old, changes):
             return Violation.ADJUSTMENT
         paid = trade["status"] in PAID
         fresh = old is None and paid and _earlier_is_settled(new, changes)
@@ -56,11 +56,14 @@ def _is_settled_unread(changes: Changes, key: str) -> bool:
     return was_open and new["status"] in PAID and new.get("unread", False)
 
 
-def _is_covered(new: Value, old: Value, changes: Changes) -> bool:
-    """Whether the trade's hold has gone over to what a late reading found that the buyer owes."""
+def _is_covered_lawfully(new: Value, old: Value, changes: Changes) -> bool:
+    """The trade's hold goes over to what late readings found that the buyer owes, as the trade is settled: to the first
+    of it in any case, to what corrections added as far as it goes."""
+    covered = new.get("covered", False)
     if old is None or old.get("covered"):
-        return old is not None
-    return new["number"] == 1 and new["amount"] > 0 and _is_settled_unread(changes, TRADES + new["trade"])
+        return bool(covered == (old is not None))
+    due = new["amount"] > 0 and _is_settled_unread(changes, TRADES + new["trade"])
+    return bool(covered == due or (new["number"] > 1 and not covered))
 
 
 def _is_cover_written(changes: Changes, key: str) -> bool:

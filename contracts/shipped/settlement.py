@@ -425,13 +425,15 @@ def settle(record, entries):
 
 
 def cover(trade):
-    """What a late reading found that the buyer owes stays held from the trade's hold, whenever it is signed."""
-    key = adjustment_key(trade["id"], 1)
-    record = get(key)
-    if record is not None and record["amount"] > 0:
-        call("credit", "post", [[[record["buyer"], -record["amount"], record["amount"]]]])
-        record["covered"] = True
-        put(key, record)
+    """What late readings found that the buyer owes stays held from the trade's hold, whenever it is signed."""
+    share = get("share/" + trade["meter"] + "/" + pad(trade["interval"], 10) + "/" + trade["id"])
+    for number in range(1, share[2] + 1):
+        key = adjustment_key(trade["id"], number)
+        record = get(key)
+        if record["amount"] > 0 and has(record["buyer"], record["amount"]):
+            call("credit", "post", [[[record["buyer"], -record["amount"], record["amount"]]]])
+            record["covered"] = True
+            put(key, record)
 
 
 def end(record):

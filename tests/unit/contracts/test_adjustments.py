@@ -408,3 +408,17 @@ def test_where_no_reading_comes_the_buyer_has_all_back_once_both_have_signed(mar
     market.read("sol", 1_000)
     assert [record["status"] for record in adjustments(market)] == ["proposed"]
     assert market.held("bea") == 0, "both had signed that nothing was delivered"
+
+
+def test_what_a_correction_adds_before_the_settlement_is_paid_from_the_hold_too(market: Market) -> None:
+    """Regression: only what the first late reading found stayed held."""
+    (trade,) = traded(market, 1_000)
+    market.to(market.chain.time_ms + 7_300_000)
+    market.read("sol", 500)
+    market.read("sol", 1_000, sequence=2)
+    market.ok("settlement", "confirm", {"trade": trade}, "sol", "bea")
+    market.ok("credit", "transfer", {"account": "bea", "to": "bob", "amount": market.account("bea")[0]}, "bea")
+    assert market.account("bea") == (0, 200_000)
+    names = [record["id"] for record in adjustments(market)]
+    market.ok("settlement", "confirm_adjustments", {"adjustments": names}, "sol", "bea")
+    assert (market.account("bea"), market.account("sol")[0]) == ((0, 0), DEPOSIT + 200_000 - 2_000)
