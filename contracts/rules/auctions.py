@@ -30,7 +30,7 @@ from contracts.rules.groups import (
     UNREVEALED,
     ZONES,
 )
-from contracts.rules.terms import GATE_CLOSURE
+from contracts.rules.terms import GATE_CLOSURE, may_use
 from ledger.execution import Call
 from ledger.values import Value
 
@@ -167,7 +167,7 @@ def _is_sealed(changes: Changes, key: str) -> bool:
         return True
     meter, run = changes.current(METERS + new["meter"]), changes.current(RUNS + _place(new))
     zone = changes.current(ZONES + meter["zone"])
-    owned = meter["owner"] == new["owner"] and not meter.get("suspended") and zone["product"] == new["product"]
+    owned = may_use(meter, new["owner"]) and zone["product"] == new["product"]
     return bool(
         owned and run["entry_ms"] < run["clear_ms"] and new["collateral"] == changes.current(SEALED_TIER)["value"]
     )

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from contracts.rules.changes import Changes
 from contracts.rules.groups import AUCTION_SHARES, AUCTIONED, COUNTS, METERS, RUNS, SIDES, TRADES, UNREVEALED
-from contracts.rules.terms import PRICE_MAX, TRADES_MAX
+from contracts.rules.terms import PRICE_MAX, TRADES_MAX, may_use
 from ledger.authentication import authenticate
 from ledger.execution import DEADLINE_PREFIX, Call
 from ledger.values import Value, decode_value
@@ -120,8 +120,7 @@ def _follows_screening(old: Value, new: Value) -> bool:
 
 
 def _may_trade(changes: Changes, meter: str, owner: str, side: str, interval: int) -> bool:
-    record = changes.current(METERS + meter)
-    if record.get("suspended") or record["owner"] != owner:
+    if not may_use(changes.current(METERS + meter), owner):
         return False
     count = changes.current(f"{COUNTS}{meter}/{interval:010d}") if side == "ask" else None
     return count is None or bool(count < TRADES_MAX)

@@ -20,7 +20,7 @@ from contracts.rules.groups import (
     TRADES,
 )
 from contracts.rules.money import BALANCING, GRID
-from contracts.rules.terms import GATE_CLOSURE, owner_of
+from contracts.rules.terms import GATE_CLOSURE, may_use, owner_of
 from ledger.authentication import USER_PREFIX, authenticate
 from ledger.codes import RefusalCode
 from ledger.execution import Call
@@ -111,8 +111,7 @@ def _may_trade(call: Call, changes: Changes, trade: Value) -> bool:
     if not _is_trading(call, changes, trade["interval"]):
         return False
     for party, name in (("seller", "meter"), ("buyer", "buyer_meter")):
-        meter = changes.current(METERS + trade[name])
-        if meter.get("suspended") or meter["owner"] != trade[party]:
+        if not may_use(changes.current(METERS + trade[name]), trade[party]):
             return False
     return _may(call, changes, trade["seller"], SELLING) and _may(call, changes, trade["buyer"], BUYING)
 

@@ -53,6 +53,11 @@ def owner_of(offer: Value) -> str:
     return str(offer["seller"] if "seller" in offer else offer["owner"])
 
 
+def may_use(meter: Value, owner: str) -> bool:
+    """Whether a meter trades for somebody: it is bound to them, and not suspended."""
+    return bool(meter["owner"] == owner) and not meter.get("suspended")
+
+
 def _is_kept(prefix: str, old: Value, new: Value) -> bool:
     if old["status"] != "open" or new["remaining_wh"] > old["remaining_wh"] or old.keys() != new.keys():
         return False
@@ -64,7 +69,7 @@ def _is_sound(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
     """Its owner's meter, which is not suspended, in its zone and product, before the gate closes, for what it has to
     hold."""
     meter = changes.current(METERS + new["meter"])
-    if meter is None or meter.get("suspended") or [meter["owner"], meter["zone"]] != [owner_of(new), new["zone"]]:
+    if meter is None or not may_use(meter, owner_of(new)) or meter["zone"] != new["zone"]:
         return False
     if new.get("side", "ask") not in ("ask", "bid"):
         return False
@@ -125,5 +130,7 @@ def _may_become(call: Call, prefix: str, new: Value, changes: Changes) -> bool:
 def _is_barred(call: Call, order: Value, changes: Changes) -> bool:
     roles = ("seller", "prosumer") if order["side"] == "ask" else ("buyer", "prosumer")
     meter = changes.current(METERS + order["meter"])
-    gone = bool(meter.get("suspended")) or bool(meter["owner"] != order["owner"])
-    return gone or authenticate(changes.base, order["owner"], roles, call.block_time_ms) is not None
+    return (
+        not may_use(meter, order["owner"])
+        or authenticate(changes.base, order["owner"], roles, call.block_time_ms) is not None
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -129,60 +130,43 @@ def suspend_meter(market: Market, who: str) -> None:
     market.ok("registry", "suspend_meter", {"meter": f"m-{who}", "reason": "seal broken"}, "op1")
 
 
-def test_what_a_suspended_meter_had_offered_before_is_not_taken(market: Market) -> None:
-    listing = market.offer()
-    asked = market.ok("offers", "propose", proposal(market, "ask", "sol", "bea"), "sol")
-    bid = market.ok("offers", "propose", proposal(market, "bid", "bea", "sun"), "bea")
-    for who in ("sol", "bea"):
-        suspend_meter(market, who)
-    assert market.code("market", "take_listing", market.taking_args(listing, 500, "bob"), "bob") == "METER_SUSPENDED"
-    assert market.code("offers", "accept", {"offer": asked, "meter": "m-bea"}, "bea") == "METER_SUSPENDED"
-    assert market.code("offers", "accept", {"offer": bid, "meter": "m-sun"}, "sun") == "METER_SUSPENDED"
-    market.ok("market", "cancel_listing", {"listing": listing}, "sol")
-
-
-@pytest.mark.parametrize("side", ["ask", "bid"])
-def test_resting_orders_of_a_suspended_meter_are_removed_not_matched(market: Market, side: str) -> None:
-    resting, other = (("sol", "bea"), ("bea", "sol"))[side == "bid"]
-    order, _ = market.order(side, resting, 100, 9)
-    suspend_meter(market, resting)
-    args = market.order_args("bid" if side == "ask" else "ask", other, 100, 9)
-    result = market.call("market", "place_order", args, other)
-    assert result.value["trades"] == []
-    told = [event.data for event in result.events if event.name == "barred"]
-    assert told == [{"order": order, "owner": resting, "remaining_wh": 100, "reason": "METER_SUSPENDED"}]
-    assert market.held(resting) == 0
-
-
 def bind_anew(market: Market, who: str) -> None:
-    """Somebody else moves in."""
+    """Somebody else moves in, who would have delivered what who moved out is paid for."""
     market.chain.user("new", "prosumer")
     market.bind(f"m-{who}", "new")
 
 
-def test_what_a_meters_earlier_owner_had_offered_is_not_taken(market: Market) -> None:
-    """Regression: who moves in would have delivered what who moved out is paid for."""
+BARRED = [(suspend_meter, "METER_SUSPENDED"), (bind_anew, "METER_REBOUND")]
+
+
+@pytest.mark.parametrize(("bar", "code"), BARRED)
+def test_what_a_meter_that_may_be_used_no_more_had_offered_is_not_taken(
+    market: Market, bar: Callable[[Market, str], None], code: str
+) -> None:
     listing = market.offer()
     asked = market.ok("offers", "propose", proposal(market, "ask", "sol", "bea"), "sol")
     bid = market.ok("offers", "propose", proposal(market, "bid", "bob", "sun"), "bob")
     for who in ("sol", "bob"):
-        bind_anew(market, who)
-    assert market.code("market", "take_listing", market.taking_args(listing, 500, "bea"), "bea") == "METER_REBOUND"
-    assert market.code("offers", "accept", {"offer": asked, "meter": "m-bea"}, "bea") == "METER_REBOUND"
-    assert market.code("offers", "accept", {"offer": bid, "meter": "m-sun"}, "sun") == "METER_REBOUND"
+        bar(market, who)
+    assert market.code("market", "take_listing", market.taking_args(listing, 500, "bea"), "bea") == code
+    assert market.code("offers", "accept", {"offer": asked, "meter": "m-bea"}, "bea") == code
+    assert market.code("offers", "accept", {"offer": bid, "meter": "m-sun"}, "sun") == code
     market.ok("market", "cancel_listing", {"listing": listing}, "sol")
 
 
+@pytest.mark.parametrize(("bar", "code"), BARRED)
 @pytest.mark.parametrize("side", ["ask", "bid"])
-def test_resting_orders_of_a_meters_earlier_owner_are_removed_not_matched(market: Market, side: str) -> None:
+def test_resting_orders_of_a_meter_that_may_be_used_no_more_are_removed_not_matched(
+    market: Market, side: str, bar: Callable[[Market, str], None], code: str
+) -> None:
     resting, other = (("sol", "bea"), ("bea", "sol"))[side == "bid"]
     order, _ = market.order(side, resting, 100, 9)
-    bind_anew(market, resting)
+    bar(market, resting)
     args = market.order_args("bid" if side == "ask" else "ask", other, 100, 9)
     result = market.call("market", "place_order", args, other)
     assert result.value["trades"] == []
     told = [event.data for event in result.events if event.name == "barred"]
-    assert told == [{"order": order, "owner": resting, "remaining_wh": 100, "reason": "METER_REBOUND"}]
+    assert told == [{"order": order, "owner": resting, "remaining_wh": 100, "reason": code}]
     assert market.held(resting) == 0
 
 
