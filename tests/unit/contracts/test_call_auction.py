@@ -4,6 +4,7 @@ orders; what may go wrong."""
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ IMBALANCE, TIER = MARKET_PARAMETERS["imbalance_price"], MARKET_PARAMETERS["seale
 SALT = "a salt of some length"
 MCAFEE = (Path(__file__).resolve().parents[3] / "examples" / "contracts" / "mcafee.py").read_text(encoding="ascii")
 LOT = 1_000
+LANES = 4
+"""Steps of a clearing in a block."""
 
 SIDES = {"bid": ("bea", "bob"), "ask": ("sol", "sun")}
 ORDERS = st.lists(
@@ -748,12 +751,18 @@ def test_pro_rata_gives_whole_multiples_of_the_least_energy() -> None:
 def test_a_step_of_the_walk_meets_so_many_meters_and_no_more() -> None:
     """Regression: it wrote the counts of all that it had met once its gas was used up; two thousand meters were more
     than that paid for, and their auction ended without trades."""
-    source = shipped_sources()["auction"].replace("COUNTED_MAX = 500", "COUNTED_MAX = 3")
+    source = shipped_sources()["auction"].replace("COUNTED_MAX = 500", "COUNTED_MAX = 1")
     market = AuctionMarket(contracts={"auction": source})
     for number in range(8):
         market.bind(f"m-{number}", "sol", zone=PRODUCT)
         terms = {"side": "ask", "meter": f"m-{number}", "interval": market.interval, "energy_wh": 10, "price": 5}
         market.ok("auction", "place_order", terms, "sol")
     market.enter("bid", "bea", 80, 7)
+    market.chain.time_ms = market.clear_ms
+    counted, below = [], f"auction/side/{PRODUCT}/{market.interval:010d}/trades/"
+    while market.result()["stage"] in ("open", "forfeit", "screen", "match"):
+        market.chain.block(0)
+        counted.append(len(market.chain.state.scan(below, "", 100)))
+    assert all(after - before <= LANES for before, after in pairwise([0, *counted])), counted
     market.cleared()
     assert (market.result()["volume_wh"], market.result()["trades"]) == (80, 8)

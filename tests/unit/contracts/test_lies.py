@@ -624,3 +624,15 @@ def test_trades_at_one_price_are_numbered_by_time(market: Market, zone: str) -> 
             writes[at + other["id"]] = writes.pop(at + trade["id"])
 
     assert verdict(market, call, ("sun",), forge=swap) == Violation.OVERSOLD
+
+
+def test_nobody_orders_in_an_auction_where_trading_is_continuous() -> None:
+    market = AuctionMarket()
+    product = {"name": PRODUCT, "zones": [PRODUCT], "mechanism": "continuous", "grid_fee": 0, "ties": "time"}
+    market.ok("governance", "set_product", product, "op1", "op2")
+
+    def ask_nothing(state: OtherState) -> None:
+        state.edit("auction", 'other = zone is None or zone["mechanism"] == "continuous"', "other = zone is None")
+
+    call = ("auction", "place_order", market.entry(Order("ask", "sol", 10, 5)))
+    assert verdict(market, call, ("sol",), ask_nothing) == Violation.AUCTION
