@@ -28,8 +28,9 @@ from ledger.state import Entry, Overlay, RangeRead, StateReader, TransactionView
 from ledger.upgrades import UPGRADE_PREFIX, begin_upgrade, due_upgrades, end_upgrade
 from ledger.values import Value, decode_value, encode_value
 
-ENGINE_VERSION = 2
-"""What contracts mean and cost: two engines of one version give every call the same result, writes and gas."""
+ENGINE_VERSION = 3
+"""What contracts mean and cost, and which of their results the validation module lets stand: two engines of one version
+give every call the same result, writes and gas."""
 OK = "OK"
 DEADLINE_PREFIX = "system/deadline/"
 """Where the shipped contracts' deadlines lie, by time."""

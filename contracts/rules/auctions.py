@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.rules.changes import Changes, Violation, args_of
-from contracts.rules.clearing import is_walked
+from contracts.rules.clearing import NOTHING, is_walked
 from contracts.rules.fills import INTERVAL_MS, ORDER_WH_MIN
 from contracts.rules.groups import (
     ACCOUNTS,
@@ -275,8 +275,10 @@ def _is_rescued(call: Call, changes: Changes, old: Value, new: Value) -> bool:
         return bool(new == old)
     failed = "MECHANISM_FAILED" if old["stage"] == "mechanism" else "CLEARING_FAILED"
     ended = {**old, "stage": "rest", "side": "bid", "after": "", "failed": failed}
-    if old["stage"] != "fill":
+    if old["stage"] == "mechanism":
         return bool(new == ended)
+    if old["stage"] != "fill":
+        return bool(new == {**ended, **NOTHING})
     reckoned = [new[name] == old[name] for name in ("traded_wh", "gained")]
     return _changed(ended, new) <= PRICED and _is_published(old, new) and all(reckoned)
 

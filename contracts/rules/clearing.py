@@ -21,10 +21,11 @@ SCREENED_MAX, PAGE_ROWS = 500, 250
 ID_CHARS = 18
 UNMATCHED: dict[str, Value] = {"after": "", "left_wh": 0, "price": 0, "matched": 0, "level_wh": 0}
 UNCOUNTED: dict[str, Value] = {**UNMATCHED, "meter": "", "trades": 0}
-UNFILLED: dict[str, Value] = {"after": "", "given_wh": 0, "order": "", "share_wh": 0, "number": 0}
+UNFILLED: dict[str, Value] = {"after": "", "given_wh": 0, "order": "", "share_wh": 0, "number": 0, "again": False}
 NOTHING = dict.fromkeys(
     ("price", "seller_price", "low", "high", "volume_wh", "welfare", "traded_wh", "gained"), 0
 )  # fmt: skip
+"""Of an auction without trades."""
 MOVES = {"screen": ("side", "after"), "level": ("after",), "share": ("after",), "rest": ("side",)}
 """By stage, what of its place a step within it changes."""
 PASSING = frozenset({
@@ -247,9 +248,7 @@ def _are_shares_sound(changes: Changes, run: Value, side: str) -> bool:
 
 def _rations(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     """Pro rata: what the marginal price's orders have in all, then what flooring their parts leaves over."""
-    state = old[old["rationed"]]
-    rank = PRICE_MAX - state["matched"] if old["rationed"] == "bid" else state["matched"]
-    rows = _page(changes, f"{_book(old, old['rationed'])}{rank:010d}/", old["after"], SCREENED_MAX)
+    rows = _page(changes, _last_price(old), old["after"], SCREENED_MAX)
     energies_wh = [row[0] for _, row in rows]
     wanted_wh = _wanted_at_level(old)
     run = {**old, "steps": old["steps"] + 1}
@@ -263,6 +262,12 @@ def _rations(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     if old["stage"] == "level":
         return bool(new == {**run, "stage": "share"})
     return bool(new == {**run, **_begun(run), "extra_wh": wanted_wh - run["given_wh"]})
+
+
+def _last_price(run: Value) -> str:
+    """Below what the rationed side's orders at the last price stand."""
+    side, price = run["rationed"], run[run["rationed"]]["matched"]
+    return f"{_book(run, side)}{PRICE_MAX - price if side == 'bid' else price:010d}/"
 
 
 def _part_of(run: Value, energy_wh: int) -> int:
@@ -337,7 +342,8 @@ def _lost_wh(changes: Changes, key: str) -> int:
 
 
 class _Side:
-    """A side of the book as its shares are handed out, order by order."""
+    """A side of the book as its shares are handed out, order by order. Asks that end `full` may leave something to the
+    others at a last price that goes pro rata: it is walked again then, by time, from the next step on."""
 
     def __init__(self, changes: Changes, run: Value, side: str) -> None:
         self._changes, self._run, self._side = changes, run, side
@@ -349,12 +355,18 @@ class _Side:
     def reaches(self, new: Value) -> bool:
         """Whether it is where the step leaves it once each order got its share, the last one perhaps in part."""
         state, aim = self.state, new[self._side]
+        turns = aim["again"] and not state["again"]
         self._serve()
-        for order, share_wh in self._listed_up_to(aim) if self._listed else self._found_up_to(aim):
+        found = self._listed_up_to(aim) if self._listed else self._found_up_to(None if turns else aim["after"])
+        for order, share_wh in found:
             if state["share_wh"]:
                 return False
             state["order"], state["share_wh"] = order, share_wh
             self._serve()
+        if turns:
+            if not (self._is_through() and self._is_short()):
+                return False
+            state |= {"again": True, "after": _last_price(self._run)}
         return bool(state == aim and state["share_wh"] >= 0)
 
     def _serve(self) -> None:
@@ -379,9 +391,10 @@ class _Side:
             if share_wh > 0:
                 yield order, share_wh
 
-    def _found_up_to(self, aim: Value) -> Iterator[tuple[str, int]]:
+    def _found_up_to(self, last: str | None) -> Iterator[tuple[str, int]]:
+        """Up to a row, or to the end of what the side is to give."""
         rows = _rows(self._changes, _book(self._run, self._side), self.state["after"])
-        for key, row in takewhile(lambda row: row[0] <= aim["after"], rows):
+        for key, row in takewhile(lambda row: last is None or row[0] <= last, rows):
             if not self._is_wanted(key):
                 return
             self.state["after"] = key
@@ -397,7 +410,9 @@ class _Side:
     def _share_of(self, key: str, energy_wh: int) -> int:
         run, side = self._run, self._side
         at_margin = run["rationed"] == side and _price_at(key, side) == self.state["matched"]
-        if not (at_margin and run["ties"] == "pro rata"):
+        if self.state["again"]:
+            energy_wh = self._changes.old(AUCTIONED + key[-ID_CHARS:])["remaining_wh"]
+        if self.state["again"] or not (at_margin and run["ties"] == "pro rata"):
             return int(min(energy_wh, run["volume_wh"] - self.state["given_wh"]))
         share_wh = _part_of(run, energy_wh)
         more_wh = min(self.extra_wh, energy_wh - share_wh)
@@ -405,6 +420,15 @@ class _Side:
         return int(share_wh + more_wh)
 
     def has_no_more(self) -> bool:
+        return self._is_through() and not self._is_short()
+
+    def _is_short(self) -> bool:
+        """Whether asks that ended `full` leave something to the others at the last price, once."""
+        shared_out = self._side == self._run["rationed"] == "ask" and self._run["ties"] == "pro rata"
+        return bool(shared_out and self.state["given_wh"] < self._run["volume_wh"] and not self.state["again"])
+
+    def _is_through(self) -> bool:
+        """Whether the walk has come to its end."""
         if self.state["share_wh"]:
             return False
         if self._listed:

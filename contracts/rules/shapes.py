@@ -99,6 +99,7 @@ class Pointer(TypedDict, total=False):
     given_wh: int
     share_wh: int
     number: int
+    again: bool
     order: str
     meter: str
     trades: int

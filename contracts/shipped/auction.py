@@ -4,7 +4,8 @@ Energy is Wh, prices micro-currency per kWh. A bid's price is the most that the 
 included; an ask's the least that the seller gets without it, so it counts as ask + fee. The volume is the one of most
 welfare, trades without gain included. With b, s the last matched prices and b+, s+ the first that are unmatched or
 matched in part, every price in [max(s, b+), min(b, s+)] is an equilibrium: an order matched in part pins it, otherwise
-it is the middle, floored (k = 1/2). Ties at the margin go by time, or pro rata (floored; what is left over by time).
+it is the middle, floored (k = 1/2). Ties at the margin go by time, or pro rata (floored; what is left over by time,
+as is what an ask cannot sell since its meter has all the trades that it may make).
 
 Orders enter until `reveal_s` before gate closure. A sealed one is a hash then, and holds `sealed_tier`, which is
 forfeited unless it is revealed between then and gate closure; nothing else changes meanwhile. Clearing walks through
@@ -397,8 +398,9 @@ def rescue(product, interval, steps):
             emit("clearing_failed", {"product": product, "interval": interval, "stage": stage})
             if stage != "forfeit" and stage != "rest":
                 run["failed"] = "CLEARING_FAILED"
-                if stage == "fill":
-                    publish(run)
+                if stage != "fill":
+                    settle_price(run, 0, 0)
+                publish(run)
                 begin(run, "rest")
         put(run_key(product, interval), run)
         set_to_work(run)
@@ -655,6 +657,7 @@ def fill_state(state):
         "order": "",
         "share_wh": 0,
         "number": 0,
+        "again": False,
     }
 
 
@@ -701,9 +704,18 @@ def fill(run):
     for side in ["bid", "ask"]:
         if records[side] is not None:
             save(records[side])
-    if not more:
+    if not more and is_short(run, states["ask"]):
+        states["ask"]["again"] = True
+        states["ask"]["after"] = level_prefix(run)
+    elif not more:
         publish(run)
         begin(run, "rest")
+
+
+def is_short(run, state):
+    """Whether asks that ended `full` leave something to the others at the last price, which is walked again then."""
+    shared_out = run["rationed"] == "ask" and run["ties"] == "pro rata"
+    return shared_out and state["given_wh"] < run["volume_wh"] and not state["again"]
 
 
 def foremost(run, side, state, walk, shares, records):
@@ -733,7 +745,9 @@ def next_share(run, side, state, walk):
         state["after"] = row[0]
         energy_wh = min(row[1][0], run["volume_wh"] - state["given_wh"])
         at_margin = run["rationed"] == side and price_at(row[0], side) == state["matched"]
-        if at_margin and run["ties"] == "pro rata":
+        if state["again"]:
+            energy_wh = min(energy_wh, order_at(row[0])["remaining_wh"])
+        elif at_margin and run["ties"] == "pro rata":
             energy_wh = part_of(run, row[1][0])
             more_wh = min(run["extra_wh"], row[1][0] - energy_wh)
             run["extra_wh"] -= more_wh

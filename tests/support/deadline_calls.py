@@ -11,6 +11,8 @@ from auctions import PRODUCT, AuctionMarket
 from contract_market import INTERVAL_MS, PRICE, Market
 from forgery import Outcome
 
+from contracts.rules.terms import TRADES_MAX
+
 DEADLINES: dict[str, Callable[[], Outcome]] = {}
 EXPIRED_MAX = 40
 
@@ -131,6 +133,25 @@ for _name in ("mechanism", "fill"):
 DEADLINES["work_mechanism_that_fails"] = _stage("mechanism", mechanism="other", contracts={"other": FAILING})
 
 
+def _short() -> AuctionMarket:
+    """Trades at the last price go pro rata, and the first ask there has all the trades that it may make."""
+    market = worked_to("fill", entered(ties="pro rata"))
+    market.chain.put(f"settlement/count/m-sol/{market.interval:010d}", TRADES_MAX)
+    return market
+
+
+@due
+def work_fill_that_begins_again() -> Outcome:
+    return working(_short())
+
+
+@due
+def work_fill_again() -> Outcome:
+    market = _short()
+    working(market).apply()
+    return working(market)
+
+
 @due
 def work_to_the_end() -> Outcome:
     """The last step of the stage rest."""
@@ -158,6 +179,10 @@ def rescuing(market: AuctionMarket, steps_ago: int = 0) -> Outcome:
 
 for _name in ("forfeit", "screen", "match", "fill", "rest"):
     DEADLINES[f"rescue_{_name}"] = lambda name=_name: rescuing(worked_to(name, entered()))  # type: ignore[misc]
+
+
+for _name in ("level", "share"):
+    DEADLINES[f"rescue_{_name}"] = lambda name=_name: rescuing(worked_to(name, entered("pro rata")))  # type: ignore[misc]
 
 
 @due

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order, expected
 from contract_market import CAPACITY_W, DEPOSIT, INTERVAL_MS, MACHINE, START_INTERVAL, Market
+from deadline_calls import entered, rescuing, worked_to
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -455,6 +456,19 @@ def test_an_auction_that_trades_nothing_has_no_price() -> None:
     assert market.result()["failed"] == "CLEARING_FAILED"
 
 
+@pytest.mark.parametrize("stage", ["match", "level", "share"])
+def test_an_auction_whose_walk_fails_has_no_volume(stage: str) -> None:
+    """Regression: its result told the volume, welfare and price that the walk had found so far, and no trades."""
+    market = worked_to(stage, entered("pro rata"))
+    key = f"auction/run/{PRODUCT}/{market.interval:010d}"
+    market.chain.put(key, {**market.get(key), "volume_wh": 70, "welfare": 9})
+    rescuing(market).apply()
+    found = market.result()
+    names = ("price", "seller_price", "low", "high", "volume_wh", "welfare", "trades")
+    assert [found[name] for name in names] == [0] * len(names)
+    assert (found["stage"], found["failed"]) == ("rest", "CLEARING_FAILED")
+
+
 def advanced(market: AuctionMarket, at_ms: int) -> list[Event]:
     return [event for _, events in market.chain.advance(at_ms - market.chain.time_ms) for event in events]
 
@@ -737,6 +751,36 @@ def test_an_ask_that_a_hundred_trades_cannot_sell_keeps_nobody_else_from_selling
     assert (result["price"], result["volume_wh"], result["trades"]) == (200, 600, 101)
     assert market.matched(taken) == 500
     assert market.chain.state.scan(f"auction/side/{PRODUCT}/", "", 1) == [], "the counts are forgotten"
+
+
+@pytest.mark.parametrize(
+    ("meters", "best_wh", "expected"),
+    [
+        (("m-sun", "m-sol", "m-tom"), 0, {"m-sun": 1_000, "m-sol": 2_825, "m-tom": 1_275}),
+        (("m-tom", "m-sun", "m-sol"), 1_250, {"m-tom": 2_830, "m-sun": 995, "m-sol": 1_275}),
+    ],
+    ids=["those after it", "those before it"],
+)
+def test_what_an_ask_cannot_sell_pro_rata_others_at_its_price_may(
+    meters: tuple[str, ...], best_wh: int, expected: dict[str, int]
+) -> None:
+    """Regression: it took half of the volume, sold a hundred bids' of it, and the rest went to nobody."""
+    market = AuctionMarket(ties="pro rata")
+    market.bind("m-tom", "sol", CAPACITY_W, PRODUCT)
+    asks = {}
+    for meter in meters:
+        terms = {"side": "ask", "meter": meter, "interval": market.interval, "energy_wh": 3_000, "price": 100}
+        if meter == "m-sun":
+            terms["energy_wh"] = 6_000
+        asks[meter] = market.ok("auction", "place_order", terms, "sun" if meter == "m-sun" else "sol")
+    if best_wh:
+        market.enter("bid", "bea", best_wh, 950)
+    for _ in range(110):
+        market.enter("bid", "bob", 10, 900)
+    market.enter("bid", "bea", 4_000 - best_wh, 300)
+    market.cleared()
+    assert {meter: market.matched(ask) for meter, ask in asks.items()} == expected
+    assert market.result()["volume_wh"] == 5_100
 
 
 def test_pro_rata_gives_whole_multiples_of_the_least_energy() -> None:

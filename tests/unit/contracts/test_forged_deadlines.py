@@ -226,6 +226,39 @@ def test_the_best_orders_are_filled_first(side: str) -> None:
     assert outcome.verdict() == Violation.AUCTION
 
 
+def begun_again(outcome: Outcome, **fields: object) -> Outcome:
+    """The step's outcome, the ask's side of which says otherwise where it is."""
+    (key,) = outcome.keys(RUN)
+    run = outcome.get(key)
+    outcome.put(key, {**run, "ask": {**run["ask"], **fields}})
+    return outcome
+
+
+def test_the_last_price_is_walked_again_where_something_is_left() -> None:
+    """What an ask could not sell would be nobody's."""
+    outcome = outcome_of("work_fill_that_begins_again")
+    (key,) = outcome.keys(RUN)
+    run, old = outcome.get(key), outcome.market.get(key)
+    assert [run["stage"], run["ask"]["again"], old["ask"]["again"]] == ["fill", True, False]
+    outcome.put(key, {**run, "stage": "rest", "side": "bid", "after": ""})
+    assert outcome.verdict() == Violation.AUCTION
+    last = {"after": run["ask"]["after"] + "9" * 12 + "-99999"}
+    for fields in (last, {"again": False}, {"again": False, **last}, {"given_wh": 0}, {"after": ""}):
+        assert begun_again(outcome_of("work_fill_that_begins_again"), **fields).verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("name", ["work_fill_again", "work_fill_pro_rata", "work_fill", "work_fill_of_its_own"])
+def test_the_last_price_is_not_walked_again_without_need(name: str) -> None:
+    """All orders would get what they are to get twice."""
+    outcome = outcome_of(name)
+    run = outcome.market.get(outcome.keys(RUN)[0])
+    level = f"ask/{run['product']}/{run['interval']:010d}/{run['ask']['matched']:010d}/"
+    again = run["ask"]["again"]
+    outcome.put(outcome.keys(RUN)[0], {**outcome.get(outcome.keys(RUN)[0]), "stage": "fill"})
+    assert begun_again(outcome, again=not again, after=level).verdict() == Violation.AUCTION
+    assert begun_again(outcome, again=True, after=level).verdict() == Violation.AUCTION
+
+
 def test_a_trade_is_not_split() -> None:
     """A meter has a hundred trades in an interval: what is over stays unsold."""
     market = crossing(("ask", "sol", 100, 5), ("bid", "bea", 100, 9))

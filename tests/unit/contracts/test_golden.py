@@ -11,7 +11,7 @@ from contracts import golden
 from contracts.deployment import DeploymentInvalid, check_deployment
 from contracts.golden import EXPECTED, EngineDiffers, check_engine, outcomes
 from contracts.machine import PythonMachine
-from ledger.execution import Call, CallResult
+from ledger.execution import ENGINE_VERSION, Call, CallResult
 from ledger.state import TransactionView
 
 SECONDS_MAX = 1.0
@@ -46,7 +46,7 @@ def test_they_take_well_under_a_second_of_processor_time() -> None:
 
 @pytest.mark.parametrize("machine", [Dear(), Forgetful()])
 def test_a_machine_that_differs_is_named(machine: PythonMachine) -> None:
-    with pytest.raises(EngineDiffers, match=r"engine 2's vector '.*' gave"):
+    with pytest.raises(EngineDiffers, match=rf"engine {ENGINE_VERSION}'s vector '.*' gave"):
         check_engine(machine)
 
 
