@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -61,7 +62,7 @@ def in_processes(call: Callable[[Task], Result], tasks: Sequence[Task], jobs: in
         try:
             for task in tasks:
                 with born_deaf():  # a worker starts when there is work for it
-                    running.append((task, pool.submit(call, task)))
+                    running.append((task, pool.submit(_in_worker, call, task)))
                 if len(running) >= jobs * AHEAD:
                     done, future = running.popleft()
                     yield done, future.result()
@@ -75,6 +76,15 @@ def in_processes(call: Callable[[Task], Result], tasks: Sequence[Task], jobs: in
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _in_worker(call: Callable[[Task], Result], task: Task) -> Result:
+    """A run that was ended from outside ends its worker: another one, which the pool has handed it, would begin."""
+    try:
+        return call(task)
+    except KeyboardInterrupt:
+        signal.raise_signal(signal.SIGTERM)
+        raise
 
 
 def run_all(

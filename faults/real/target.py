@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import FrameType
 
 from faults.observation import Accusation, Observation, Operation
 from faults.real.checks import Remains, accusations, read_remains, violations
@@ -67,8 +68,8 @@ class ProcessTarget:
             raise Unfit(f"{error}, so this scenario is for the simulator") from None
 
     def run(self, scenario: Scenario, seed: int) -> Observation:
-        """``SIGTERM`` ends it as an interrupt does: with everything that it has started."""
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        """``SIGTERM`` ends it as an interrupt does: with everything that it has started, however often it is said."""
+        before = signal.signal(signal.SIGTERM, _interrupt_once)
         try:
             return asyncio.run(self._run(scenario, seed))
         finally:
@@ -93,6 +94,11 @@ class ProcessTarget:
             kept = self._keep / f"{scenario.name}-{seed}"
             shutil.rmtree(kept, ignore_errors=True)
             yield kept
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, lambda number, frame: None)
+    raise KeyboardInterrupt
 
 
 def _unfit(scenario: Scenario) -> Iterator[tuple[str, str]]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
 import pytest
 
+from faults.observation import Observation
 from faults.real.target import ProcessTarget
 from faults.running import in_processes, observe, run_all, seeds_of, tasks_of
-from faults.scenario import Byzantine, Execution, Fault, Topology, Tuning
+from faults.scenario import Byzantine, Execution, Fault, Scenario, Topology, Tuning
 from faults.shelf import library
 from faults.simulated import SimTarget
 from faults.target import Unfit
@@ -130,3 +135,46 @@ def test_an_interrupt_ends_everything() -> None:
     while any(map(is_alive, children)):
         assert time.monotonic() < deadline
         time.sleep(TURN_S)
+
+
+class Endless(ProcessTarget):
+    """Runs that last until they are ended, and leave a file with each one's seed."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__()
+        self._marks = place
+
+    async def _run(self, scenario: Scenario, seed: int) -> Observation:
+        (self._marks / str(seed)).touch()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # said twice
+            await asyncio.sleep(0)
+            (self._marks / f"{seed}-over").touch()
+        raise AssertionError
+
+
+def interrupted_when_two_run(place: Path) -> None:
+    """In a process of its own: until both workers are busy."""
+
+    def interrupt() -> None:
+        while len(list(place.iterdir())) < 2:
+            time.sleep(TURN_S)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=interrupt, daemon=True).start()
+    tasks = tasks_of([library()["isolated-primary"]], 12, Endless(place))
+    with suppress(KeyboardInterrupt):
+        list(in_processes(observe, tasks, 2))
+
+
+def test_an_interrupt_ends_runs_of_processes_once_and_begins_none(tmp_path: Path) -> None:
+    """What the pool has queued for its workers already must not begin when they are free."""
+    began = get_context("spawn").Process(target=interrupted_when_two_run, args=(tmp_path,))
+    began.start()
+    began.join(WAIT_S)
+    is_over = began.exitcode is not None
+    began.kill()
+    assert is_over, "it waits for a run that began after the interrupt"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "1-over", "2", "2-over"]
