@@ -14,14 +14,20 @@ from typing import TypeAlias
 
 import msgspec
 
+from ledger.recent import Recent
+
 WIDTH = 16
 HASH_BYTES = 32
 ROOT = b""
 _BITS = tuple(1 << slot for slot in range(WIDTH))
 _DIGITS = bytes.maketrans(b"0123456789abcdef", bytes(range(WIDTH)))
-NODES_CACHED_MAX = 30_000
-"""Branches kept in memory, some 2 KiB each: those used last. Of a large tree they are its upper levels, which every
-block needs, and whatever is written often; a branch far down is seldom needed twice."""
+RECORDS_CACHED_BYTES_MAX = 32 << 20
+"""Of branches' records in memory, those used last. Of a large tree they are its upper levels, which every block needs,
+and whatever is written often; a branch far down is seldom needed twice. Decoded, they would take four times as much."""
+RECORD_OVERHEAD_BYTES = 250
+"""What a record takes in memory beside itself."""
+UNKNOWN_RECORD = b"unknown"
+"""Stands for a record that is not in memory; itself it is none."""
 
 
 class Child(msgspec.Struct, frozen=True, array_like=True):
@@ -84,12 +90,8 @@ class _Item:
     leaf: Child | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A branch in memory, and its record; None while it has none."""
-
-    branch: Branch
-    record: bytes | None
+def _weight(path: bytes, record: bytes) -> int:
+    return len(record) + RECORD_OVERHEAD_BYTES
 
 
 class StateTree:
@@ -98,9 +100,7 @@ class StateTree:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._cache: dict[bytes, _Held] = {}
-        self._older: dict[bytes, _Held] = {}
-        """What was used before the cache was half full the last time, and perhaps not since."""
+        self._recent = Recent[bytes, bytes](RECORDS_CACHED_BYTES_MAX, _weight)
         self._dirty: dict[bytes, bytes | None] = {}
         self.replaced: dict[bytes, bytes | None] = {}
         self.root = branch_hash(self._branch(ROOT))
@@ -116,7 +116,6 @@ class StateTree:
         if items:
             self._in_branch(ROOT, items)
             self.root = branch_hash(self._branch(ROOT))
-        self._trim()
         return self._dirty
 
     def grow(self, path: bytes, entries: Iterable[tuple[str, bytes]]) -> tuple[bytes, dict[bytes, bytes]]:
@@ -129,7 +128,8 @@ class StateTree:
 
     def _in_branch(self, path: bytes, items: list[_Item]) -> Child | None:
         """Apply items below an existing branch; what its parent should hold for it."""
-        branch = dict(self._branch(path))
+        record = self._record(path)
+        branch = _branch_of(record)
         for slot, group in _by_slot(items, len(path)):
             child = branch.get(slot)
             below = path + bytes([slot])
@@ -139,7 +139,7 @@ class StateTree:
                 branch.pop(slot, None)
             else:
                 branch[slot] = new
-        return self._settle(path, branch)
+        return self._settle(path, branch, record)
 
     def _in_leaf(self, path: bytes, child: Child | None, items: list[_Item]) -> Child | None:
         """Apply items where there is a single leaf or nothing."""
@@ -165,39 +165,36 @@ class StateTree:
             grown = self._grow(path + bytes([slot]), group)
             assert grown is not None, "a group has at least one leaf"
             branch[slot] = grown
-        return self._settle(path, branch)
+        return self._settle(path, branch, None)
 
-    def _settle(self, path: bytes, branch: Branch) -> Child | None:
-        """Keep a branch, or dissolve one that holds a single leaf or nothing."""
-        held = self._held(path)
-        self.replaced[path] = None if held is None else held.record
+    def _settle(self, path: bytes, branch: Branch, before: bytes | None) -> Child | None:
+        """Keep a branch, whose record was ``before``, or dissolve one that holds a single leaf or nothing."""
+        self.replaced[path] = before
         if path != ROOT and len(branch) <= 1:
             only = next(iter(branch.values()), None)
             if only is None or only.key_hash is not None:
-                self._cache.pop(path, None)
-                self._older.pop(path, None)
+                self._recent.drop(path)
                 self._dirty[path] = None
                 return only
         record = self._dirty[path] = _encode(branch)
-        self._cache[path] = _Held(branch, record)
+        self._recent.keep(path, record)
         return Child(branch_hash(branch))
 
     def _branch(self, path: bytes) -> Branch:
-        held = self._held(path)
-        if held is None:
-            record = self._load(path)
-            held = self._cache[path] = _Held({} if record is None else _decode(record), record)
-        return held.branch
+        return _branch_of(self._record(path))
 
-    def _held(self, path: bytes) -> _Held | None:
-        held = self._cache.get(path)
-        if held is None and (held := self._older.get(path)) is not None:
-            self._cache[path] = held
-        return held
+    def _record(self, path: bytes) -> bytes | None:
+        found = self._recent.find(path, UNKNOWN_RECORD)
+        if found is not UNKNOWN_RECORD:
+            return found
+        record = self._load(path)
+        if record is not None:
+            self._recent.keep(path, record)
+        return record
 
-    def _trim(self) -> None:
-        if len(self._cache) > NODES_CACHED_MAX // 2:
-            self._older, self._cache = self._cache, {}
+
+def _branch_of(record: bytes | None) -> Branch:
+    return {} if record is None else _decode(record)
 
 
 def _by_slot(items: list[_Item], depth: int) -> Iterable[tuple[int, list[_Item]]]:

@@ -7,13 +7,16 @@ from types import MappingProxyType
 
 from ledger.gaps import Gaps
 from ledger.layout import STATE, STATE_END, read_entry
-from ledger.state import Entry, Span
+from ledger.recent import Recent
+from ledger.state import UNKNOWN, Entry, Span
 from ledger.store import Snapshot
 
 PINNED_PREFIX = "governance/contract/"
 PINNED_MAX = 1_000
-ENTRIES_CACHED_MAX = 200_000
-"""State entries that a reader keeps decoded; beyond it they are forgotten, and read again."""
+ENTRIES_CACHED_BYTES_MAX = 64 << 20
+"""Of state entries that a reader keeps decoded: those used last."""
+ENTRY_OVERHEAD_BYTES = 350
+"""What an entry takes in memory beside its key and value."""
 SCANNED_BYTES_MAX = 1_024
 """Longer values are read again by each scan."""
 ANY_SIZE = 1 << 40
@@ -52,21 +55,23 @@ def pinned(source: Snapshot) -> dict[str, Entry]:
     return dict(StateView(source).scan(PINNED_PREFIX, "", PINNED_MAX))
 
 
+def _weight(key: str, entry: Entry | None) -> int:
+    return len(key) + ENTRY_OVERHEAD_BYTES + (0 if entry is None else len(entry.value))
+
+
 class CachedState(StateView):
     """A reader whose entries stay decoded, at one moment: admission's from one block to the next."""
 
     def __init__(self, source: Snapshot, pinned: Mapping[str, Entry] = MappingProxyType({})) -> None:
         super().__init__(source, pinned)
-        self._cache: dict[str, Entry | None] = {}
+        self._recent = Recent[str, Entry | None](ENTRIES_CACHED_BYTES_MAX, _weight)
 
     def get(self, key: str) -> Entry | None:
-        try:
-            return self._cache[key]
-        except KeyError:
-            if len(self._cache) >= ENTRIES_CACHED_MAX:
-                self._cache = {}
-            entry = self._cache[key] = super().get(key)
-            return entry
+        entry = self._recent.find(key, UNKNOWN)
+        if entry is UNKNOWN:
+            entry = super().get(key)
+            self._recent.keep(key, entry)
+        return entry
 
 
 class KeptState(CachedState):
@@ -78,11 +83,11 @@ class KeptState(CachedState):
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Entry]]:
         prefix.encode(), after.encode()  # as a store does, which refuses lone surrogates
-        gaps, cache = self._gaps, self._cache
+        gaps, recent = self._gaps, self._recent
         place, end = prefix if after < prefix else after + "\0", prefix + LAST
         rows: list[tuple[str, Entry]] = []
         while len(rows) < limit and (place := gaps.end(place)) < end:
-            entry = cache.get(place)
+            entry = recent.find(place, None)
             if entry is not None:
                 rows.append((place, entry))
                 place += "\0"
@@ -92,8 +97,8 @@ class KeptState(CachedState):
             for key, entry in found:
                 if place < key:
                     gaps.add(place, key)
-                if len(entry.value) <= SCANNED_BYTES_MAX and len(cache) < ENTRIES_CACHED_MAX:
-                    cache[key] = entry
+                if len(entry.value) <= SCANNED_BYTES_MAX:
+                    recent.keep(key, entry)
                 place = key + "\0"
             rows += found
             if left is None:
@@ -104,10 +109,10 @@ class KeptState(CachedState):
 
     def note(self, changes: Mapping[str, Entry | None]) -> None:
         """What a block has changed, once it is in the store."""
-        cache, gaps = self._cache, self._gaps
+        recent, gaps = self._recent, self._gaps
         for key, entry in changes.items():
             if entry is None:
                 gaps.empty(key)
-            elif cache.get(key) is None:
+            elif recent.find(key, None) is None:
                 gaps.fill(key)
-        cache.update(changes)
+            recent.keep(key, entry)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import gaps as stretches
+from ledger import views
 from ledger.gaps import Gaps
 from ledger.layout import STATE
 from ledger.memory_store import MemoryStore
@@ -28,14 +29,19 @@ def write(store: CommitStore, changes: Mapping[str, Entry | None]) -> None:
     store.write({STATE + key.encode(): None if entry is None else pack_entry(entry) for key, entry in changes.items()})
 
 
-@given(st.lists(st.tuples(CHANGES, SCANS, st.integers(1, 6)), max_size=12), st.sampled_from([1, 3, 100]))
+@given(
+    st.lists(st.tuples(CHANGES, SCANS, st.integers(1, 6)), max_size=12),
+    st.sampled_from([1, 3, 100]),
+    st.sampled_from([1_000, 3_000, 1 << 20]),
+)
 def test_scans_of_what_blocks_change_are_the_store_s(
-    blocks: list[tuple[dict[str, int | None], list[tuple[str, str]], int]], gaps_max: int
+    blocks: list[tuple[dict[str, int | None], list[tuple[str, str]], int]], gaps_max: int, cached_bytes_max: int
 ) -> None:
     store = MemoryStore()
-    state, plain = KeptState(store), StateView(store)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stretches, "GAPS_MAX", gaps_max)
+        patch.setattr(views, "ENTRIES_CACHED_BYTES_MAX", cached_bytes_max)
+        state, plain = KeptState(store), StateView(store)
         for height, (values, scans, limit) in enumerate(blocks):
             changes = {key: None if value is None else Entry(height, value, b"v") for key, value in values.items()}
             write(store, changes)

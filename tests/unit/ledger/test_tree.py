@@ -95,13 +95,13 @@ def test_deleting_what_is_not_there_changes_nothing() -> None:
 
 
 def test_a_bounded_cache_changes_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_module, "NODES_CACHED_MAX", 4)
+    monkeypatch.setattr(tree_module, "RECORDS_CACHED_BYTES_MAX", 4_000)
     assert crowded().tree.root == root_of(CROWD.items())
 
 
 def test_a_full_cache_keeps_what_every_block_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was emptied as a whole, and until then grew to some hundred megabytes."""
-    monkeypatch.setattr(tree_module, "NODES_CACHED_MAX", 8)
+    monkeypatch.setattr(tree_module, "RECORDS_CACHED_BYTES_MAX", 8_000)
     kept, loaded = crowded(), []
 
     def load(path: bytes) -> bytes | None:
@@ -119,7 +119,7 @@ def test_a_full_cache_keeps_what_every_block_needs(monkeypatch: pytest.MonkeyPat
 @given(st.lists(WRITES, max_size=12))
 def test_a_small_cache_knows_nothing_that_is_no_more(blocks: list[dict[str, bytes | None]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tree_module, "NODES_CACHED_MAX", 4)
+        patch.setattr(tree_module, "RECORDS_CACHED_BYTES_MAX", 4_000)
         small, content = Kept(), dict[str, bytes]()
         for writes in blocks:
             content.update({key: record for key, record in writes.items() if record is not None})

@@ -22,7 +22,7 @@ NO_BOUND_OF_WHAT_IS_KEPT = frozenset(
     {
         "HASH_BYTES", "WINDOW_BYTES", "_EPOCH_BYTES", "_LENGTH_BYTES", "FRESH_CHECKPOINTS",
         "INSORT_MAX", "UNSYNCED_BATCHES_MAX", "SNAPSHOT_DEPTH_MAX", "CHANNEL_ID_BYTES", "_HEIGHT_BYTES", "_INDEX_BYTES",
-        "SWEEP_ROWS_MIN", "MORE_ROWS_MAX",
+        "SWEEP_ROWS_MIN", "MORE_ROWS_MAX", "RECORD_OVERHEAD_BYTES", "ENTRY_OVERHEAD_BYTES",
     }
 )  # fmt: skip
 """Sizes of fields, steps of algorithms, and what only the simulator's store has."""
