@@ -17,7 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cli.failing import fail
-from cli.faults_common import COMMAND, IMPOSSIBLE, AsJson, Keep, Pace, TargetName, Where, interrupted, target_of
+from cli.faults_common import (
+    COMMAND,
+    IMPOSSIBLE,
+    AsJson,
+    Keep,
+    Pace,
+    TargetName,
+    Where,
+    interrupted,
+    must_take,
+    target_of,
+)
 from cli.faults_fuzz import fuzz
 from cli.faults_telling import tell, tell_run
 from faults.figures import OtherTarget, add_to_record, begin_record, keep_in_record
@@ -97,6 +108,7 @@ def run(
     """
     target = _target(where, sim, pace, keep)
     every_one = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
+    must_take(junit_file)
     known = _known(figures_file, target, resume)
     scenarios = [scenario for scenario in every_one if not (resume and scenario.name in known)]
     tasks = _tasks(scenarios, seeds, target, wanted)
@@ -186,6 +198,7 @@ def replay(
     Example: wattq faults replay isolated-primary --seed 2 --transcript --svg fault.svg
     """
     scenario, task = _one(wanted, seed)
+    must_take(svg)
     observation = observe(task)
     verdict = judge(scenario, [judge_run(scenario, observation)])
     if svg is not None:
@@ -212,6 +225,7 @@ def shrink(
     Example: wattq faults shrink two-colluders --seed 1 --out small.toml
     """
     scenario, (target, _, chosen) = _one(wanted, seed)
+    must_take(out)
     scenario = msgspec.structs.replace(scenario, seeds=(chosen,))
 
     def play(smaller: Scenario) -> Run:
@@ -260,6 +274,7 @@ def write_report(
     target = _target(where, sim, pace)
     scenarios = _fit(_scenarios(wanted, every), target) if every else _scenarios(wanted, every)
     tasks = _tasks(scenarios, seeds, target, wanted)
+    must_take(out)
     jobs, drawing = jobs or target.jobs, isinstance(target, SimTarget)
     observations: dict[str, list[Observation]] = {}
     try:

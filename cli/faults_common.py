@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.failing import fail
 from cluster import ClusterError
 from faults.real.target import ProcessTarget
 from faults.simulated import SimTarget
@@ -47,3 +49,24 @@ def target_of(where: TargetName, pace: float, keep: Path | None = None) -> Targe
 def interrupted() -> typer.Exit:
     typer.echo(f"{COMMAND}: interrupted", err=True)
     return typer.Exit(INTERRUPTED)
+
+
+def must_take(file: Path | None) -> None:
+    """A file that cannot be written is told before anything runs, which may take hours; none is made."""
+    if file is None:
+        return
+    try:
+        if not file.exists():
+            file.touch()
+            file.unlink()
+        elif file.is_dir() or not os.access(file, os.W_OK):
+            fail(COMMAND, f"{file}: nothing can be written there", 2)
+    except OSError as error:
+        fail(COMMAND, str(error), 2)
+
+
+def must_hold(directory: Path) -> None:
+    """The same of a directory, which may have to be made."""
+    there = next(each for each in (directory, *directory.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        fail(COMMAND, f"{there}: nothing can be written there", 2)

@@ -11,7 +11,18 @@ import msgspec
 import typer
 
 from cli.failing import fail
-from cli.faults_common import COMMAND, IMPOSSIBLE, AsJson, Keep, Pace, TargetName, Where, interrupted, target_of
+from cli.faults_common import (
+    COMMAND,
+    IMPOSSIBLE,
+    AsJson,
+    Keep,
+    Pace,
+    TargetName,
+    Where,
+    interrupted,
+    must_hold,
+    target_of,
+)
 from faults.fuzzing import Finding, found, runs, told
 from faults.real.target import PACE
 from faults.verdict import Run
@@ -35,6 +46,7 @@ def fuzz(
 
     Example: wattq faults fuzz --seed 7 --minutes 30
     """
+    must_hold(out)
     target, done, findings = target_of(where, pace, keep), list[Run](), list[Finding]()
     end_s = time.monotonic() + 60 * minutes
     try:

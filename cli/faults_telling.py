@@ -60,10 +60,11 @@ def _line(verdict: Verdict) -> str:
 
 def _sum(figures: Figures) -> str:
     unexpected = f"{figures.unexpected} NOT AS EXPECTED" if figures.unexpected else "all as expected"
+    p50, p99 = figures.recovered_ms_p50, figures.recovered_ms_p99
+    recovered = f", recovered in {p50:,} ms (p50), {p99:,} ms (p99)" if p99 else ""
     return (
         f"{figures.scenarios} scenarios, {figures.runs} runs, {unexpected}: {figures.faults:,} faults struck, "
-        f"{figures.acknowledged:,} operations acknowledged, {figures.lost} lost, recovered in "
-        f"{figures.recovered_ms_p50:,} ms (p50), {figures.recovered_ms_p99:,} ms (p99)"
+        f"{figures.acknowledged:,} operations acknowledged, {figures.lost} lost{recovered}"
     )
 
 

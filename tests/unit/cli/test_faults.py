@@ -50,6 +50,12 @@ def test_a_run_gives_one_line_a_scenario_and_the_sum() -> None:
     assert "2 scenarios, 2 runs, all as expected" in done.stdout
 
 
+def test_nothing_is_said_of_the_time_that_nobody_took_to_recover() -> None:
+    done = invoke("run", "two-colluders", "--seeds", "1", "--jobs", "1")
+    assert "0 operations acknowledged, 0 lost\n" in done.stdout
+    assert "recovered in" not in done.stdout
+
+
 def test_what_does_not_come_as_expected_ends_with_1(impossible: Path, tmp_path: Path) -> None:
     done = invoke("run", str(impossible), "--jobs", "1", "--junit", str(tmp_path / "junit.xml"))
     assert done.exit_code == 1
@@ -115,6 +121,41 @@ def test_wrong_usage_ends_with_2_and_a_sentence(words: tuple[str, ...], said: st
     done = invoke(*words)
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+@pytest.fixture
+def never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*about: object) -> Observation:
+        raise AssertionError(about)
+
+    monkeypatch.setattr(SimTarget, "run", run)
+
+
+@pytest.mark.usefixtures("never_runs")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "double-voter", "--jobs", "1", "--junit"),
+        ("report", "double-voter", "--jobs", "1", "--out"),
+        ("replay", "double-voter", "--svg"),
+        ("shrink", "two-colluders", "--out"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_anything_runs(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Some run for hours, and the verdict would be lost with the file."""
+    for place in (tmp_path / "nowhere" / "file", tmp_path):
+        done = invoke(*words, str(place))
+        assert (done.exit_code, done.stdout) == (2, ""), done.exception
+        assert str(place) in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("never_runs")
+def test_a_directory_that_cannot_be_made_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = invoke("fuzz", "--target", "sim", "--runs", "1", "--out", str(tmp_path / "file" / "below" / "found"))
+    assert (done.exit_code, done.stdout) == (2, ""), done.exception
+    assert f"{tmp_path / 'file'}: nothing can be written there" in done.stderr
 
 
 def test_a_bad_file_is_told_before_anything_runs(tmp_path: Path) -> None:
