@@ -308,7 +308,7 @@ def ratio(value: float | None, base: float | None) -> float | None:
 
 async def useless_requests(client: AsyncClient, nonces: Iterable[int], expires_at_height: int) -> list[Signed]:
     """Lawful requests that need no state: their listing does not exist, so that they fail when they are executed."""
-    args = {"listing": "none", "energy_wh": 10}
+    args = {"listing": "none", "meter": "none", "energy_wh": 10, "price_max": 10}
     return [
         await client.sign("market", "take_listing", args, nonce=nonce, expires_at_height=expires_at_height)
         for nonce in nonces

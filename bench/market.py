@@ -109,5 +109,5 @@ def listing(meter: str, interval: int, lots: int, price: int, buyers_meter: str 
     listed = yield Step("seller", "post_listing", terms)
     for part in range(parts):
         taken = lots // parts + (1 if part < lots % parts else 0)
-        taking = {"listing": listed, "meter": buyers_meter, "energy_wh": taken * LOT_WH}
+        taking = {"listing": listed, "meter": buyers_meter, "energy_wh": taken * LOT_WH, "price_max": price}
         yield Step("buyer", "take_listing", taking)

@@ -25,7 +25,7 @@ from sdk import methods
 from sdk.calling import Call
 from sdk.calls import market, settlement
 from sdk.client import AsyncClient
-from sdk.listings import listing_as_shown
+from sdk.listings import listing_as_shown, price_at
 
 PAGE_ROWS = 200
 app = typer.Typer(
@@ -118,18 +118,26 @@ def take(
     interval: Interval,
     energy_wh: EnergyWh,
     price: Annotated[str, typer.Argument(help="Its price per kWh, as the book showed it.")],
+    price_max: Annotated[
+        str, typer.Option(help="The most that you pay per kWh, grid fee included; else what it is now, which is shown.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Take all or part of a listing for your meter, at its price and the grid fee to you.
 
-    Before anything is signed, the listing is proven to stand at that price: a node that shows a better one is caught.
+    Before anything is signed, the listing is proven to stand at that price, and what the grid fee is: a node that shows
+    a better price is caught. If the fee rises before it is executed, nothing is taken (PRICE_ABOVE_LIMIT).
 
     Example: wattq market take 000000000012-00000 MTR-2 +4 300 0.18
     """
 
     async def call(client: AsyncClient) -> Call:
-        await listing_as_shown(client, await interval_of(client, interval), price_of(price), listing)
-        return market.take_listing(listing=listing, meter=meter, energy_wh=energy_wh)
+        number = await interval_of(client, interval)
+        found = await listing_as_shown(client, number, price_of(price), listing)
+        most = price_of(price_max) if price_max else await price_at(client, number, found, meter)
+        if not as_json:
+            typer.echo(f"at most {money(most)} per kWh, grid fee included")
+        return market.take_listing(listing=listing, meter=meter, energy_wh=energy_wh, price_max=most)
 
     ctx.obj.do(call, as_json, "trade {value}")
 

@@ -90,7 +90,7 @@ class Agent:
             if wanted_wh < listing.remaining_wh:
                 wanted_wh = wanted_wh // listing.lot_wh * listing.lot_wh
             taking = {"listing": listing.listing, "meter": self.participant.meter, "energy_wh": wanted_wh}
-            taken = await self.invoke("market", "take_listing", taking)
+            taken = await self.invoke("market", "take_listing", {**taking, "price_max": limit})
             need_wh -= wanted_wh if taken is not None else 0
         if need_wh > 0:
             bid = {

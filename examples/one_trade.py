@@ -89,10 +89,12 @@ async def main(directory: Path) -> None:
     async with await setting.admit("anna", Role.SELLER) as anna, await setting.admit("dora", Role.BUYER) as dora:
         interval = (await anna.status()).block_time_ms // INTERVAL_MS + 4
         meter = f"meter-{anna.signer[:8]}"
-        offer = market.post_listing(meter=meter, interval=interval, energy_wh=1_000, price=200_000, lot_wh=100)
+        price = 200_000
+        offer = market.post_listing(meter=meter, interval=interval, energy_wh=1_000, price=price, lot_wh=100)
         listing = await anna.do(offer)
         show("1,000 Wh listed", listing)
-        taking = market.take_listing(listing=listing.value, meter=f"meter-{dora.signer[:8]}", energy_wh=300)
+        meter = f"meter-{dora.signer[:8]}"
+        taking = market.take_listing(listing=listing.value, meter=meter, energy_wh=300, price_max=price)
         trade = await dora.do(taking)
         show("300 Wh taken", trade)
         await asyncio.to_thread(RECEIPT.write_text, json.dumps(trade.receipt_json, indent=1))

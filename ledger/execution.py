@@ -28,7 +28,7 @@ from ledger.state import Entry, Overlay, RangeRead, StateReader, TransactionView
 from ledger.upgrades import UPGRADE_PREFIX, begin_upgrade, due_upgrades, end_upgrade
 from ledger.values import Value, decode_value, encode_value
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """What contracts mean and cost, and which of their results the validation module lets stand: two engines of one version
 give every call the same result, writes and gas."""
 OK = "OK"

@@ -1,11 +1,13 @@
-"""Taking a listing at the price that was shown: what is signed names the listing alone, so its row is proven before."""
+"""What taking a listing costs, proven before it is signed: that it stands at the price that was shown, and the fee."""
 
 from __future__ import annotations
 
+from ledger.proofs import VerifiedEntry
 from sdk.client import AsyncClient
 from sdk.errors import NotAsShown
 from sdk.methods import OpenListing
 
+INTERVAL_MS = 900_000
 MICRO = 1_000_000
 
 
@@ -20,8 +22,7 @@ async def listing_as_shown(client: AsyncClient, interval: int, price: int, listi
 
     Raises ``NotAsShown`` where the chain has no such row, and ``ProofInvalid`` where the node's proof proves nothing.
     """
-    executed = (await client.status()).executed_height
-    found, _ = await client.proof(offer_key(interval, price, listing), executed)
+    found = await _newest(client, offer_key(interval, price, listing))
     if found.version is None:
         raise NotAsShown(
             f"by the chain at block {found.height}, no listing {listing} of interval {interval} stands at "
@@ -29,3 +30,24 @@ async def listing_as_shown(client: AsyncClient, interval: int, price: int, listi
         )
     _, remaining_wh, lot_wh, zone = found.value
     return OpenListing(listing, price, remaining_wh, lot_wh, zone)
+
+
+async def price_at(client: AsyncClient, interval: int, listing: OpenListing, meter: str) -> int:
+    """What a listing costs per kWh for a meter of one's own, grid fee included, in micro-currency: the ``price_max`` of
+    a taking at that and no more. By certificate and proof, as ``listing_as_shown``.
+
+    Raises ``NotAsShown`` where the chain has no such meter, and ``Refused`` where it is somebody else's.
+    """
+    bound = await _newest(client, f"registry/meter/{meter}")
+    if bound.version is None:
+        raise NotAsShown(f"by the chain at block {bound.height}, there is no meter {meter}. Nothing was signed")
+    fee = (await _newest(client, f"governance/grid_fee/{listing.zone}/{bound.value['zone']}")).value
+    if fee is None:
+        return listing.price
+    return listing.price + int(fee["before"] if interval * INTERVAL_MS < fee["from_ms"] else fee["fee"])
+
+
+async def _newest(client: AsyncClient, key: str) -> VerifiedEntry:
+    """What a key holds at a height that is no older than what the node has executed."""
+    found, _ = await client.proof(key, (await client.status()).executed_height)
+    return found

@@ -49,9 +49,9 @@ class Step:
 
 @dataclass(slots=True)
 class Board:
-    """What traders know of each other: (listing, its trader's number, its interval, Wh that may be left)."""
+    """What traders know of each other: (listing, its trader's number, its interval, Wh that may be left, its price)."""
 
-    listings: list[tuple[str, int, int, int]] = field(default_factory=list)
+    listings: list[tuple[str, int, int, int, int]] = field(default_factory=list)
 
 
 class Trader:
@@ -104,7 +104,7 @@ class Trader:
         """What became of a step, by its receipt."""
         if (step.function, code) == ("post_listing", "OK"):
             terms = step.arguments
-            self._board.listings.append((value, self._number, terms["interval"], terms["energy_wh"]))
+            self._board.listings.append((value, self._number, terms["interval"], terms["energy_wh"], terms["price"]))
 
     def _terms(self) -> dict[str, Any]:
         return {
@@ -122,9 +122,9 @@ class Trader:
         open_yet = [each for each in self._board.listings if each[1] != self._number and each[2] > self._interval_now()]
         if not open_yet:
             return self._list()
-        listing, _, _, energy_wh = self._chance.choice(open_yet)
+        listing, _, _, energy_wh, price = self._chance.choice(open_yet)
         lots = 1 + self._chance.randrange(energy_wh // LOT_WH)
-        arguments = {"listing": listing, "meter": self._meter, "energy_wh": LOT_WH * lots}
+        arguments = {"listing": listing, "meter": self._meter, "energy_wh": LOT_WH * lots, "price_max": price}
         return Step(("trader",), "market", "take_listing", arguments)
 
     def _order(self) -> Step:

@@ -180,8 +180,10 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
 
 
 def _is_taken(call: Call, args: Value, changes: Changes) -> bool:
+    """For the caller, its meter, and no more than it would pay."""
     trades = [changes.new(key) for key in changes.below(TRADES)]
-    return [[trade["buyer"], trade["buyer_meter"]] for trade in trades] == [[call.signers[0], args["meter"]]]
+    taker = [[trade["buyer"], trade["buyer_meter"]] for trade in trades] == [[call.signers[0], args["meter"]]]
+    return taker and bool(trades[0]["price"] <= args["price_max"])
 
 
 def _sealed(call: Call, args: Value, changes: Changes, key: str) -> bool:

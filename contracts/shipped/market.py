@@ -68,13 +68,14 @@ def post_listing(meter: str, interval: int, energy_wh: int, price: int, lot_wh: 
 
 
 @export("buyer", "prosumer")
-def take_listing(listing: str, meter: str, energy_wh: int):
+def take_listing(listing: str, meter: str, energy_wh: int, price_max: int):
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
-    Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The seller is
-    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, METER_REBOUND, NOT_ENOUGH_LEFT,
-    ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller
-    may not act. Source: market rules, "Listing and taking".
+    `price_max` is micro-currency per kWh, the most that the buyer pays, grid fee included: the fee may have risen since
+    it was read. Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The
+    seller is authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, METER_REBOUND,
+    NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, PRICE_ABOVE_LIMIT, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES,
+    INSUFFICIENT_FUNDS, and why the seller may not act. Source: market rules, "Listing and taking".
     """
     record = get("listing/" + listing)
     require(record is not None, "NOT_FOUND", "There is no such listing.")
@@ -94,6 +95,7 @@ def take_listing(listing: str, meter: str, energy_wh: int):
     require(bound["owner"] == seller, "METER_REBOUND", "The seller's meter is bound to somebody else by now.")
     fee = fee_between(record["zone"], check_owner(caller(), meter)["zone"], record["interval"])
     price = record["price"] + fee
+    require(price <= price_max, "PRICE_ABOVE_LIMIT", "The price with the grid fee is more than you would pay.")
     call("credit", "hold", [caller(), energy_wh * price // 1000])
     give_back(seller, saved(remaining, energy_wh, record["imbalance_price"]))
     record["remaining_wh"] = remaining - energy_wh

@@ -19,15 +19,18 @@ def post_listing(*, meter: str, interval: int, energy_wh: int, price: int, lot_w
     )
 
 
-def take_listing(*, listing: str, meter: str, energy_wh: int) -> Call:
+def take_listing(*, listing: str, meter: str, energy_wh: int, price_max: int) -> Call:
     """Take all or part of a listing for one's meter, at its price plus the grid fee to there; returns the trade's id.
 
-    Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The seller is
-    authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, METER_REBOUND, NOT_ENOUGH_LEFT,
-    ENERGY_INVALID, LOT_MISMATCH, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the seller
-    may not act. Source: market rules, "Listing and taking".
+    `price_max` is micro-currency per kWh, the most that the buyer pays, grid fee included: the fee may have risen since
+    it was read. Part means whole lots, in multiples of `order_wh_min`; all that is left can be taken in any case. The
+    seller is authenticated again (S2). Errors: NOT_FOUND, NOT_YOUR_METER, METER_SUSPENDED, METER_REBOUND,
+    NOT_ENOUGH_LEFT, ENERGY_INVALID, LOT_MISMATCH, PRICE_ABOVE_LIMIT, SELF_TRADE, INTERVAL_CLOSED, TOO_MANY_TRADES,
+    INSUFFICIENT_FUNDS, and why the seller may not act. Source: market rules, "Listing and taking".
     """
-    return Call("market", "take_listing", {"listing": listing, "meter": meter, "energy_wh": energy_wh})
+    return Call(
+        "market", "take_listing", {"listing": listing, "meter": meter, "energy_wh": energy_wh, "price_max": price_max}
+    )
 
 
 def cancel_listing(*, listing: str) -> Call:

@@ -95,7 +95,7 @@ def resigned(person: Person, text: str) -> Signed:
 async def changed(market: Market, change: Callable[[dict[str, Any]], Any]) -> Signed:
     """A lawful order of dora's, with something in its payload changed before signing."""
     signed = await market.dora.client.sign(
-        "market", "take_listing", {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
+        "market", "take_listing", {"listing": market.listing, "meter": "M-dora", "energy_wh": 100, "price_max": PRICE}
     )
     payload = json.loads(signed.payload)
     change(payload)
@@ -104,7 +104,7 @@ async def changed(market: Market, change: Callable[[dict[str, Any]], Any]) -> Si
 
 async def test_wrong_signature(market: Market) -> None:
     signed = await market.dora.client.sign(
-        "market", "take_listing", {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
+        "market", "take_listing", {"listing": market.listing, "meter": "M-dora", "energy_wh": 100, "price_max": PRICE}
     )
     assert await send(market, Signed(signed.payload.replace(":100", ":200"), signed.signatures)) == "SIGNATURE_INVALID"
 
@@ -144,7 +144,7 @@ async def test_duplicate_keys_and_malformed_json(market: Market) -> None:
 
 async def test_strangers_roles_and_other_peoples_things(market: Market) -> None:
     stranger = Person("mallory", SigningKey.generate(), market.network.client(0, SigningKey.generate()))
-    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": 100, "price_max": PRICE}
     try:
         assert await market.refused(stranger, "market.take_listing", take) == "NOT_REGISTERED"
     finally:
@@ -179,7 +179,7 @@ async def test_amounts_and_terms(market: Market) -> None:
     ]
     for args, code in cases:
         assert await market.refused(market.dora, "market.place_order", args) == code, args
-    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": ASK_WH + 1}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": ASK_WH + 1, "price_max": PRICE}
     assert await market.refused(market.dora, "market.take_listing", take) == "NOT_ENOUGH_LEFT"
     assert await market.refused(market.dora, "market.take_listing", {**take, "energy_wh": 150}) == "LOT_MISMATCH"
     assert await market.refused(market.dora, "market.take_listing", {**take, "listing": "none"}) == "NOT_FOUND"
@@ -209,7 +209,7 @@ async def test_what_the_contract_refuses_is_no_success_for_http(
         "price": PRICE,
         "execution": "limit",
     }
-    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": 100}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": 100, "price_max": PRICE}
     function, args = ("take_listing", take) if code in ("NOT_FOUND", "NOT_ENOUGH_LEFT") else ("place_order", bid)
     signed = await market.dora.client.sign("market", function, {**args, **change})
     texts = [{"public_key": item.public_key, "signature": item.signature} for item in signed.signatures]
@@ -245,7 +245,7 @@ async def test_the_command_says_what_the_chain_proves(market: Market, tmp_path: 
 
 async def test_the_socket_carries_a_failure_with_its_receipt(market: Market) -> None:
     signed = await market.dora.client.sign(
-        "market", "take_listing", {"listing": "none", "meter": "M-dora", "energy_wh": 100}
+        "market", "take_listing", {"listing": "none", "meter": "M-dora", "energy_wh": 100, "price_max": PRICE}
     )
     node = connect(f"unix:{market.network.cluster.home('node3') / 'node.sock'}")
     try:
@@ -262,7 +262,7 @@ async def test_the_socket_carries_a_failure_with_its_receipt(market: Market) -> 
 
 async def test_a_refused_transaction_changes_nothing_but_its_nonce(market: Market) -> None:
     before = (await market.dora.client.account()).value
-    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": ASK_WH + 1}
+    take = {"listing": market.listing, "meter": "M-dora", "energy_wh": ASK_WH + 1, "price_max": PRICE}
     await market.refused(market.dora, "market.take_listing", take)
     assert (await market.dora.client.account()).value == before
 
@@ -273,7 +273,7 @@ async def test_taking_from_a_seller_since_suspended_or_revoked(market: Market) -
     bob = await network.admit("bob", "seller", 3)
     offer = {"meter": "M-bob", "interval": market.interval, "energy_wh": 100, "price": PRICE, "lot_wh": 10}
     listing = (await bob.invoke("market", "post_listing", offer)).value
-    take = {"listing": listing, "meter": "M-dora", "energy_wh": 10}
+    take = {"listing": listing, "meter": "M-dora", "energy_wh": 10, "price_max": PRICE}
     await network.operator.invoke("registry", "suspend", {"user": bob.key.signer, "reason": "test"})
     assert await market.refused(market.dora, "market.take_listing", take) == "SUSPENDED"
     assert await market.refused(bob, "market.post_listing", offer) == "SUSPENDED"

@@ -119,7 +119,7 @@ async def trade(seller: Person, buyer: Person, meter: str, interval: int) -> Any
     """A listing, and a part of it taken: the trade's outcome, whose receipt has been verified."""
     offer = {"meter": meter, "interval": interval, "energy_wh": 1_000, "price": 200_000, "lot_wh": 100}
     listing = await seller.invoke("market", "post_listing", offer)
-    taking = {"listing": listing.value, "meter": f"M-{buyer.name}", "energy_wh": 300}
+    taking = {"listing": listing.value, "meter": f"M-{buyer.name}", "energy_wh": 300, "price_max": 200_000}
     return await buyer.invoke("market", "take_listing", taking)
 
 

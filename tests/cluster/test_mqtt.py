@@ -66,7 +66,8 @@ async def trade(network: Network, seller: Person, buyer: Person) -> int:
     interval = await network.interval()
     terms = {"meter": "M-ann", "interval": interval, "energy_wh": 400, "price": 250_000, "lot_wh": 100}
     listing = (await seller.invoke("market", "post_listing", terms)).value
-    await buyer.invoke("market", "take_listing", {"listing": listing, "meter": "M-ben", "energy_wh": 400})
+    taking = {"listing": listing, "meter": "M-ben", "energy_wh": 400, "price_max": 250_000}
+    await buyer.invoke("market", "take_listing", taking)
     return interval
 
 

@@ -39,7 +39,7 @@ async def trade(network: Network, seller: Person, buyer: Person) -> tuple[str, s
     """Of a listing, 300 Wh of which are taken, and of the trade: their ids."""
     offer = {"meter": "M-anna", "interval": await network.interval(), "energy_wh": 1_000, "price": 9, "lot_wh": 100}
     listing: str = (await seller.invoke("market", "post_listing", offer)).value
-    taking = {"listing": listing, "meter": "M-dora", "energy_wh": 300}
+    taking = {"listing": listing, "meter": "M-dora", "energy_wh": 300, "price_max": 9}
     name: str = (await buyer.invoke("market", "take_listing", taking)).value
     return listing, name
 
@@ -63,8 +63,9 @@ async def test_streams_survive_a_killed_node_and_tell_people_their_own_affairs(
     anna, dora, otto = [await network.admit(name, role, 0) for name, role in
                         (("anna", "seller"), ("dora", "buyer"), ("otto", "buyer"))]  # fmt: skip
     listing, name = await trade(network, anna, dora)
+    taking = {"listing": listing, "meter": "M-dora", "energy_wh": 5_000, "price_max": 9}
     with pytest.raises(Refused, match="NOT_ENOUGH_LEFT"):
-        await dora.invoke("market", "take_listing", {"listing": listing, "meter": "M-dora", "energy_wh": 5_000})
+        await dora.invoke("market", "take_listing", taking)
     top = await network.height("node1")
 
     # A node is killed under the streams; they go on at others, one over REST and one over verified blocks.

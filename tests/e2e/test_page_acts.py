@@ -126,7 +126,7 @@ async def traded(lab: LabMarket, sol: Person, bea: Person) -> str:
     interval = await lab.network.interval(2)
     listing = {"meter": SELLING.serial, "interval": interval, "energy_wh": 1_000, "price": 200_000, "lot_wh": 100}
     listed = await sol.invoke("market", "post_listing", listing)
-    taking = {"listing": listed.value, "meter": BUYING.serial, "energy_wh": 1_000}
+    taking = {"listing": listed.value, "meter": BUYING.serial, "energy_wh": 1_000, "price_max": 200_000}
     return str((await bea.invoke("market", "take_listing", taking)).value)
 
 

@@ -87,8 +87,23 @@ class Market:
         policy = self.get(f"credit/policy/{who}") or {"keys": []}
         return list(dict.fromkeys([who, *policy["keys"]]))
 
-    def taking_args(self, listing: str, energy_wh: int, who: str = "bea") -> dict[str, Any]:
-        return {"listing": listing, "meter": f"m-{who}", "energy_wh": energy_wh}
+    def taking_args(self, listing: str, energy_wh: int, who: str = "bea", meter: str = "") -> dict[str, Any]:
+        """For no more than it costs as things stand."""
+        meter = meter or f"m-{who}"
+        price_max = self.price_at(listing, meter)
+        return {"listing": listing, "meter": meter, "energy_wh": energy_wh, "price_max": price_max}
+
+    def price_at(self, listing: str, meter: str) -> int:
+        """What a listing costs at a meter, grid fee included."""
+        record = self.get(f"market/listing/{listing}")
+        return int(record["price"]) + self.fee_between(record["zone"], self.zone_of(meter))
+
+    def fee_between(self, from_zone: str, to_zone: str) -> int:
+        args = {"from_zone": from_zone, "to_zone": to_zone, "interval": self.interval}
+        return int(self.chain.view("market", "grid_fee", args).value)
+
+    def zone_of(self, meter: str) -> str:
+        return str(self.get(f"registry/meter/{meter}")["zone"])
 
     def order(
         self, side: str, who: str, energy_wh: int, price: int, execution: str = "limit"

@@ -43,6 +43,8 @@ DAY_MS = 86_400_000
 BLOCK_TRANSACTIONS = 50
 ROOT_EVERY_BLOCKS = 20
 GAS_LIMIT = 2_000_000
+ANY_PRICE = 1_000_000
+"""More than anything costs: most takers know what they take."""
 PARAMETERS = {**MARKET_PARAMETERS, "reveal_s": 600}
 """Sealed orders are revealed for longer than a block takes."""
 KNOWN_MAX = 40
@@ -246,7 +248,8 @@ class Day:
         listing, _ = self._owned("listing")
         who = self._draws.one_of((*BUYERS, *PROSUMERS))
         energy_wh = 100 * self._draws.between(1, 20)
-        args = {"listing": listing, "meter": meter_of(who), "energy_wh": energy_wh}
+        price_max = ANY_PRICE if self._draws.below(10) else self._price()
+        args = {"listing": listing, "meter": meter_of(who), "energy_wh": energy_wh, "price_max": price_max}
         return self._call("market", "take_listing", args, who)
 
     def _propose(self) -> Payload:

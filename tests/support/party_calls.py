@@ -65,8 +65,7 @@ def take_from_another_zone() -> Case:
     market.bind("m-far", "bea", zone="y")
     fee = {"from_zone": "z", "to_zone": "y", "fee": 5_000, "from_ms": market.chain.time_ms + 1}
     market.ok("governance", "set_grid_fee", fee, "op1", "op2")
-    args = {**market.taking_args(market.offer(), 300), "meter": "m-far"}
-    return market, "market", "take_listing", args, ("bea",)
+    return market, "market", "take_listing", market.taking_args(market.offer(), 300, meter="m-far"), ("bea",)
 
 
 @case

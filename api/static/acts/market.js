@@ -60,7 +60,7 @@ export function takeListing(context, { terms, person, interval, meter }, listing
         assure: () => Promise.all([
           listingAsShown(context, listing, interval), gridFeeAsShown(context, [listing.zone, zone], interval, made.fee),
         ]),
-        call: ["market", "take_listing", { listing: listing.listing, meter: serial, energy_wh }],
+        call: ["market", "take_listing", { listing: listing.listing, meter: serial, energy_wh, price_max: Number(made.price) }],
       };
     },
   };
@@ -148,11 +148,12 @@ export function revenueFacts({ t, format }, terms, made, gridPart) {
   ];
 }
 
-/** What a buyer pays: the seller's price and the grid fee, for each kWh and in all. */
+/** What a buyer pays: the seller's price and the grid fee, for each kWh, which is the most that is signed for, and in all. */
 export function buyingFacts({ t, format }, made, price) {
   return [
     [t("fact.price"), `${format.price(price)} ${t("unit.kwh")}`],
     [t("fact.gridfee"), `${format.price(made.fee)} ${t("unit.kwh")}`],
+    [t("fact.limit"), `${format.price(made.price)} ${t("unit.kwh")}`],
     [t("fact.cost"), format.money(made.cost)],
     [t("fact.gridpart"), format.money(made.gridPart)],
   ];

@@ -207,6 +207,7 @@ export default {
   "argument.interval": "Interval",
   "argument.energy_wh": "Energy",
   "argument.price": "Price",
+  "argument.price_max": "The most that is paid, grid fee included",
   "argument.lot_wh": "Lot",
   "argument.side": "Side",
   "argument.execution": "Execution",

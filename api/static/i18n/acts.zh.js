@@ -207,6 +207,7 @@ export default {
   "argument.interval": "时段",
   "argument.energy_wh": "电量",
   "argument.price": "价格",
+  "argument.price_max": "支付的最高价，含网费",
   "argument.lot_wh": "每份",
   "argument.side": "方向",
   "argument.execution": "执行方式",

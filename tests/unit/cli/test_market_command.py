@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from desk import Desk, made_desk
-from ledgers import BOB, GENESIS
+from ledgers import BOB, CAROL, GENESIS
 from typer.testing import CliRunner
 
 from api.socket import SocketServer
@@ -26,6 +26,8 @@ from sdk.transports import connect
 
 LISTING, INTERVAL, PRICE = "000000000012-00000", 7, 900_000
 ROW = [LISTING, 1_000, 100, "north"]
+METER, GRID_FEE = "registry/meter/M-1", "governance/grid_fee/north/south"
+FEE = {"fee": 30_000, "before": 20_000, "from_ms": INTERVAL * 900_000}
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Node:
     desk: Desk
     lies: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    submitted: list[Any] = field(default_factory=list)
 
     async def handle(self, method: str, params: Any, token: str, origin: str = "") -> Any:
         self.asked.append(method)
@@ -43,6 +46,7 @@ class Node:
             height = self.desk.ledger.height
             return NodeStatus("node1", 0, "1", "", "main", 0, True, "", height, height, "", 0, height, 0, (), {}, ())
         if method == "submit":
+            self.submitted.append(json.loads(params.payload))
             raise Refused(Problem("INSUFFICIENT_FUNDS", "There is not enough.", 422))
         answer = await self.desk.service.handle(method, params, token, origin)
         return self.lies[method](answer) if method in self.lies else answer
@@ -63,7 +67,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     text = f'nodes = ["unix:{tmp_path / "s"}"]\ngenesis = "genesis.json"\nkey = "bob.key"\n'
     (tmp_path / "connection.toml").write_text(text)
     desk = made_desk(tmp_path)
-    desk.plant({offer_key(INTERVAL, PRICE, LISTING): ROW})
+    desk.plant({offer_key(INTERVAL, PRICE, LISTING): ROW, METER: {"owner": BOB.signer, "zone": "south"}, GRID_FEE: FEE})
     desk.certify(desk.ledger.height)
     made = Node(tmp_path, desk)
     server = SocketServer(made.handle, connections_max=16)
@@ -111,5 +115,30 @@ async def test_a_listing_at_the_price_that_was_shown_is_proven_with_what_is_left
 
 
 async def test_taking_at_the_price_that_stands_is_signed(node: Node) -> None:
-    code, _, told = await node.wattq("take", LISTING, "M-1", str(INTERVAL), "1000", "0.9")
+    code, shown, told = await node.wattq("take", LISTING, "M-1", str(INTERVAL), "1000", "0.9")
     assert (code, "INSUFFICIENT_FUNDS" in told, "submit" in node.asked) == (1, True, True)
+    assert "at most 0.930000 per kWh, grid fee included" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "fee", "signed"),
+    [
+        ([], FEE, PRICE + 30_000), ([], {**FEE, "from_ms": INTERVAL * 900_000 + 1}, PRICE + 20_000),
+        (["--price-max", "0.95"], FEE, 950_000), (["--price-max", "0.9"], FEE, PRICE),
+    ],
+)  # fmt: skip
+async def test_what_is_signed_is_the_price_with_the_fee_that_was_shown_or_ones_own_limit(
+    node: Node, words: list[str], fee: dict[str, int], signed: int
+) -> None:
+    node.desk.plant({GRID_FEE: fee})
+    node.desk.certify(node.desk.ledger.height)
+    await node.wattq("take", LISTING, "M-1", str(INTERVAL), "1000", "0.9", *words)
+    assert node.submitted[0]["args"] == {"listing": LISTING, "meter": "M-1", "energy_wh": 1_000, "price_max": signed}
+
+
+@pytest.mark.parametrize("meter", ["M-2", "M-3"])
+async def test_nothing_is_signed_for_a_meter_that_is_not_ones_own(node: Node, meter: str) -> None:
+    node.desk.plant({"registry/meter/M-2": {"owner": CAROL.signer, "zone": "south"}})
+    node.desk.certify(node.desk.ledger.height)
+    code, _, _ = await node.wattq("take", LISTING, meter, str(INTERVAL), "1000", "0.9", "--json")
+    assert (code, node.submitted) == (1, [])

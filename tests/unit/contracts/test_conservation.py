@@ -24,7 +24,7 @@ PICK = st.integers(0, 30)
 
 OPERATION = st.one_of(
     st.tuples(st.just("offer"), WHO, ENERGY, PRICE, st.integers(1, 4)),
-    st.tuples(st.just("take"), WHO, PICK, ENERGY),
+    st.tuples(st.just("take"), WHO, PICK, ENERGY, PRICE),
     st.tuples(st.just("order"), WHO, st.sampled_from(["bid", "ask"]), ENERGY, PRICE),
     st.tuples(st.just("order"), st.sampled_from(["sol", "sun"]), st.just("ask"), st.integers(1, 30), NEAR),
     st.tuples(st.just("order"), st.sampled_from(["bea", "bob"]), st.just("bid"), st.integers(1, 30), NEAR),
@@ -50,9 +50,7 @@ def perform(market: Market, operation: tuple[Any, ...]) -> None:
         args = market.listing_args(who, energy_wh=energy_wh, price=price, lot_wh=lot_wh)
         market.call("market", "post_listing", args, who)
     elif kind == "take":
-        market.call(
-            "market", "take_listing", market.taking_args(chosen(market, "market/listing/", rest[0]), rest[1], who), who
-        )
+        take(market, who, *rest)
     elif kind == "order":
         side, energy_wh, price = rest
         market.call("market", "place_order", market.order_args(side, who, energy_wh, price), who)
@@ -69,6 +67,13 @@ def perform(market: Market, operation: tuple[Any, ...]) -> None:
         market.call("registry", function, args, "op1")
     else:
         market.call("credit", "withdraw", {"account": who, "amount": rest[0]}, "op1", "op2")
+
+
+def take(market: Market, who: str, pick: int, energy_wh: int, price_max: int) -> None:
+    """Nobody pays more than they signed, whatever a listing asks for."""
+    terms = {"listing": chosen(market, "market/listing/", pick), "meter": f"m-{who}", "energy_wh": energy_wh}
+    made = market.call("market", "take_listing", {**terms, "price_max": price_max}, who)
+    assert made.code != "OK" or market.trade(str(made.value))["price"] <= price_max
 
 
 def deal(market: Market, kind: str, who: str, *rest: Any) -> None:

@@ -109,6 +109,19 @@ def test_what_is_offered_or_taken_is_a_multiple_of_the_least_energy(market: Mark
     assert found == Violation.STANDING
 
 
+# --------------------------------------------------------------------------------------------------- prices
+
+
+def test_a_taking_above_the_price_that_was_signed_is_refused(market: Market) -> None:
+    """What stands costs what it costs; whoever would not pay that gets no trade."""
+    args = market.taking_args(market.offer(), 300)
+    call = ("market", "take_listing", args)
+    assert verdict(market, call, ("bea",)) is None
+    call = ("market", "take_listing", {**args, "price_max": args["price_max"] - 1})
+    found = verdict(market, call, ("bea",), lambda state: state.edit("market", "price <= price_max", "price > 0"))
+    assert found == Violation.SIGNATURES
+
+
 # ------------------------------------------------------------------------------------------------- standing
 
 

@@ -59,6 +59,9 @@ def test_several_take_parts_until_nothing_is_left(market: Market) -> None:
         ({"listing": "a b"}, "bea", "KEY_INVALID"), ({"listing": "x" * 300}, "bea", "KEY_INVALID"),
         ({}, "sol", "SELF_TRADE"), ({"other": 1}, "bea", "ARGUMENTS_INVALID"),
         ({"meter": "m-bob"}, "bea", "NOT_YOUR_METER"), ({"meter": "none"}, "bea", "NOT_FOUND"),
+        ({"price_max": PRICE - 1}, "bea", "PRICE_ABOVE_LIMIT"), ({"price_max": 0}, "bea", "PRICE_ABOVE_LIMIT"),
+        ({"price_max": -PRICE}, "bea", "PRICE_ABOVE_LIMIT"), ({"price_max": "1"}, "bea", "ARGUMENTS_INVALID"),
+        ({"price_max": None}, "bea", "ARGUMENTS_INVALID"), ({"price_max": True}, "bea", "ARGUMENTS_INVALID"),
     ],
 )  # fmt: skip
 def test_bad_takings(market: Market, args: dict[str, Any], who: str, code: str) -> None:

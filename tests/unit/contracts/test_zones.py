@@ -71,6 +71,26 @@ def test_a_taking_pays_the_fee_to_the_takers_zone(zones: Market) -> None:
     assert [(trade["price"], trade["grid_fee"]) for trade in (here, there)] == [(MID, 0), (MID + FEE, FEE)]
 
 
+@pytest.mark.parametrize("who", ["bea", "bob"])
+def test_a_fee_that_rises_before_a_taking_is_executed_takes_nobody_beyond_what_they_signed(
+    zones: Market, who: str
+) -> None:
+    """A taking was signed for the price with the fee that had been read, and executed at any that had come since."""
+    set_fee(zones, "north", "north", 5)
+    args = zones.taking_args(zones.offer("sol", price=MID), 100, who)
+    paid = args["price_max"]
+    assert paid == (MID + FEE if who == "bob" else MID + 5)
+    set_fee(zones, "north", PEOPLE[who], paid - MID + 1)
+    assert zones.code("market", "take_listing", args, who) == "PRICE_ABOVE_LIMIT"
+    trade = zones.trade(zones.ok("market", "take_listing", {**args, "price_max": paid + 1}, who))
+    assert (trade["price"], zones.held(who)) == (paid + 1, 100 * (paid + 1) // 1_000)
+
+
+def test_a_taking_is_at_the_listings_price_however_much_one_would_pay(zones: Market) -> None:
+    args = zones.taking_args(zones.offer("sol", price=MID), 100, "bob")
+    assert zones.trade(zones.ok("market", "take_listing", {**args, "price_max": 10**12}, "bob"))["price"] == MID + FEE
+
+
 def test_priority_is_by_what_the_buyer_pays(zones: Market) -> None:
     """The dearer ask of one's own zone comes before a cheaper one that the grid fee makes dearer still."""
     zones.order("ask", "sun", 10, MID)

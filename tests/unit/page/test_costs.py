@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from contract_market import START_INTERVAL, Market
-from page_calls import Call, page_calls
+from page_calls import Call, page_calls, page_quotes
 
 from contracts.parameters import MARKET_PARAMETERS
 from contracts.rules.holds import _offer, _trade
@@ -176,6 +176,27 @@ def zoned_market() -> Market:
     product = {"name": "hall", "zones": ["hall"], "mechanism": "auction", "grid_fee": 0, "ties": "time"}
     market.ok("governance", "set_product", product, "op1", "op2")
     return market
+
+
+def test_a_taker_signs_the_price_with_the_grid_fee_that_it_is_shown() -> None:
+    """The page signed for no price: a fee that rose between what it showed and the execution was paid."""
+    market = zoned_market()
+    listing = market.get(f"market/listing/{market.offer(price=200_000)}")
+    record = {**listing, "listing": listing["id"]}
+    known = terms([fee_from("north", "south", 35_000)])
+    (told,) = page_quotes([("acts/market.js", "takeListing", state_of(market, known, "south"), record, FILLED)])
+    assert told["call"] == ["market", "take_listing", market.taking_args(listing["id"], 300)]
+    assert told["facts"]["At most for each kWh"] == "0.2350 per kWh"
+    market.ok("market", "take_listing", told["call"][2], "bea")
+
+
+FILLED = {"meter": "m-bea", "energy_wh": 300}
+
+
+def state_of(market: Market, known: dict[str, Any], zone: str) -> dict[str, Any]:
+    """What the market's view knows of Bea, whose meter is in ``zone``."""
+    meter = {"meter": "m-bea", "zone": zone, "capacity_w": 400_000}
+    return {"terms": known, "person": {"signer": "bea", "meters": [meter]}, "interval": market.interval, "meter": meter}
 
 
 def test_the_grid_fee_and_the_gate_are_the_contracts() -> None:

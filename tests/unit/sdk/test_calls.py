@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_call_carries_its_contract_function_and_arguments() -> None:
-    made = market.take_listing(listing="7", meter="M-1", energy_wh=300)
-    assert made == Call("market", "take_listing", {"listing": "7", "meter": "M-1", "energy_wh": 300})
+    made = market.take_listing(listing="7", meter="M-1", energy_wh=300, price_max=9)
+    assert made == Call("market", "take_listing", {"listing": "7", "meter": "M-1", "energy_wh": 300, "price_max": 9})
     assert registry.get_arbiter() == View("registry", "get_arbiter", {})
     assert "NOT_ENOUGH_LEFT" in (market.take_listing.__doc__ or "")
 

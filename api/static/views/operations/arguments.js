@@ -54,6 +54,7 @@ const numbers = {
   lot_wh: ({ format }, value) => format.energy(value),
   amount: ({ format }, value) => format.money(value, 6),
   price: priceOf,
+  price_max: priceOf,
   interval: ({ format }, value) => format.intervalLabel(value, true),
 };
 
