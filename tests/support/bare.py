@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, get_args, get_origin
 
 MISSING = object()
 
@@ -205,13 +205,21 @@ def _in_order(value: Any) -> Any:
 
 
 class _Decoder:
-    """Of values. What decodes into a type is not used by execution."""
+    """Of values, of structs, and of dictionaries of these: of the types, those that execution uses."""
 
-    def __init__(self, *_: Any, ext_hook: Callable[[int, memoryview], Any] | None = None, **__: Any) -> None:
-        self._hook = ext_hook
+    def __init__(self, type: Any = None, *, ext_hook: Callable[[int, memoryview], Any] | None = None, **_: Any) -> None:
+        self._type, self._hook = type, ext_hook
 
     def decode(self, data: bytes) -> Any:
-        return _Reader(data, self._hook).read()
+        return _into(self._type, _Reader(data, self._hook).read())
+
+
+def _into(wanted: Any, value: Any) -> Any:
+    if isinstance(wanted, type) and issubclass(wanted, Struct):
+        return wanted(*value)
+    if get_origin(wanted) is dict:
+        return {key: _into(get_args(wanted)[1], item) for key, item in value.items()}
+    return value
 
 
 def _replace(value: Any, **changes: Any) -> Any:
