@@ -287,7 +287,10 @@ def _wanted_at_level(run: Value) -> int:
 def _fills(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     """The best orders of both sides first, each what falls to it, until a side has no more."""
     sides = [_Side(changes, old, side) for side in BOTH]
-    if not all(side.reaches(new) for side in sides):
+    turns = new["bid"]["again"] and not old["bid"]["again"]
+    if turns and not _is_begun_again(old, new):
+        return False
+    if not all(side.reaches(None if turns else new) for side in sides):
         return False
     served = {order for side in sides for order in side.served}
     if not served >= {key[len(AUCTIONED) :] for key in changes.below(AUCTIONED)}:
@@ -295,12 +298,25 @@ def _fills(call: Call, changes: Changes, old: Value, new: Value) -> bool:
     made = [changes.new(key) for key in sorted(changes.below(TRADES)) if changes.old(key) is None]
     if [[trade[name] for name in PAIRED] for trade in made] != _paired(changes, *(side.served for side in sides)):
         return False
-    if new.get("extra_wh") != (min(side.extra_wh for side in sides) if "extra_wh" in old else None):
+    if not turns and new.get("extra_wh") != (min(side.extra_wh for side in sides) if "extra_wh" in old else None):
         return False
     traded_wh, gained = _traded(changes, old["grid_fee"])
     if [new["traded_wh"], new["gained"]] != [old["traded_wh"] + traded_wh, old["gained"] + gained]:
         return False
-    return new["stage"] == "fill" or any(side.has_no_more() for side in sides)
+    if new["stage"] == "fill" and not turns:
+        return True
+    return (turns or not _goes_again(old)) and any(side.has_no_more() for side in sides)
+
+
+def _goes_again(run: Value) -> bool:
+    """Orders that go pro rata meet others than those that the walk counted trades of: what is left on both sides at
+    the price is filled by time, once."""
+    return bool(run["ties"] == "pro rata" and run["rationed"] and not run["bid"]["again"])
+
+
+def _is_begun_again(old: Value, new: Value) -> bool:
+    begun = {side: {**state, "again": True} for side in BOTH for state in [_begun(old)[side]]}
+    return _goes_again(old) and bool(new == {**new, **begun, "stage": "fill", "extra_wh": 0})
 
 
 def _paired(changes: Changes, bids: list[str], asks: list[str]) -> list[list[Value]]:
@@ -342,8 +358,7 @@ def _lost_wh(changes: Changes, key: str) -> int:
 
 
 class _Side:
-    """A side of the book as its shares are handed out, order by order. Asks that end `full` may leave something to the
-    others at a last price that goes pro rata: it is walked again then, by time, from the next step on."""
+    """A side of the book as its shares are handed out, order by order."""
 
     def __init__(self, changes: Changes, run: Value, side: str) -> None:
         self._changes, self._run, self._side = changes, run, side
@@ -351,35 +366,39 @@ class _Side:
         self.state: dict[str, Value] = dict(run[side])
         self.extra_wh = run.get("extra_wh", 0)
         self.served: list[str] = []
+        self._full = set[str]()
+        self._is_in_turn = True
 
-    def reaches(self, new: Value) -> bool:
-        """Whether it is where the step leaves it once each order got its share, the last one perhaps in part."""
-        state, aim = self.state, new[self._side]
-        turns = aim["again"] and not state["again"]
+    def reaches(self, new: Value | None) -> bool:
+        """Whether it is where the step leaves it, each order with its share, the last one perhaps with a part of it;
+        without an aim it goes as far as orders lost all of their shares."""
+        state, aim = self.state, None if new is None else new[self._side]
         self._serve()
-        found = self._listed_up_to(aim) if self._listed else self._found_up_to(None if turns else aim["after"])
-        for order, share_wh in found:
-            if state["share_wh"]:
-                return False
-            state["order"], state["share_wh"] = order, share_wh
+        found = self._listed_up_to(aim) if self._listed else self._found_up_to(None if aim is None else aim["after"])
+        while not state["share_wh"] and (share := next(found, None)) is not None:
+            state["order"], state["share_wh"] = share
             self._serve()
-        if turns:
-            if not (self._is_through() and self._is_short()):
-                return False
-            state |= {"again": True, "after": _last_price(self._run)}
-        return bool(state == aim and state["share_wh"] >= 0)
+        return bool(self._is_in_turn and state["share_wh"] >= 0 and aim in (None, state))
 
     def _serve(self) -> None:
-        """The foremost order loses of its share what it trades; what its meter can no longer sell is others' to."""
+        """The foremost order loses of its share what it trades; what its meter can no longer sell is others' to, and it
+        sells nothing more."""
         state = self.state
         if not state["share_wh"]:
             return
         key = AUCTIONED + state["order"]
         self.served.append(state["order"])
-        state["share_wh"] -= _lost_wh(self._changes, key)
-        if key in self._changes.raw and self._changes.new(key)["status"] == "full":
+        if key not in self._changes.raw:
+            return
+        lost_wh, order = _lost_wh(self._changes, key), self._changes.new(key)
+        state["share_wh"] -= lost_wh
+        if order["status"] == "full":
+            self._is_in_turn &= state["share_wh"] > 0
             state["given_wh"] -= state["share_wh"]
             state["share_wh"] = 0
+            self._full.add(order["meter"])
+        elif lost_wh and order["meter"] in self._full:
+            self._is_in_turn = False
 
     def _shares(self) -> list[Value]:
         return list(self._changes.old(AUCTION_SHARES + _place(self._run))[self._side])
@@ -404,15 +423,19 @@ class _Side:
                 yield key[-ID_CHARS:], share_wh
 
     def _is_wanted(self, key: str) -> bool:
-        within = self._side == "bid" or _price_at(key, "ask") <= self._run["seller_price"]
-        return within and bool(self.state["given_wh"] < self._run["volume_wh"])
+        run, price = self._run, _price_at(key, self._side)
+        if self._side == "ask" and price > run["seller_price"]:
+            return False
+        if self.state["again"]:
+            return bool(self._side == "ask" or price >= run["price"])
+        return bool(self.state["given_wh"] < run["volume_wh"])
 
     def _share_of(self, key: str, energy_wh: int) -> int:
         run, side = self._run, self._side
-        at_margin = run["rationed"] == side and _price_at(key, side) == self.state["matched"]
         if self.state["again"]:
-            energy_wh = self._changes.old(AUCTIONED + key[-ID_CHARS:])["remaining_wh"]
-        if self.state["again"] or not (at_margin and run["ties"] == "pro rata"):
+            return int(self._changes.old(AUCTIONED + key[-ID_CHARS:])["remaining_wh"])
+        at_margin = run["rationed"] == side and _price_at(key, side) == self.state["matched"]
+        if not (at_margin and run["ties"] == "pro rata"):
             return int(min(energy_wh, run["volume_wh"] - self.state["given_wh"]))
         share_wh = _part_of(run, energy_wh)
         more_wh = min(self.extra_wh, energy_wh - share_wh)
@@ -420,15 +443,6 @@ class _Side:
         return int(share_wh + more_wh)
 
     def has_no_more(self) -> bool:
-        return self._is_through() and not self._is_short()
-
-    def _is_short(self) -> bool:
-        """Whether asks that ended `full` leave something to the others at the last price, once."""
-        shared_out = self._side == self._run["rationed"] == "ask" and self._run["ties"] == "pro rata"
-        return bool(shared_out and self.state["given_wh"] < self._run["volume_wh"] and not self.state["again"])
-
-    def _is_through(self) -> bool:
-        """Whether the walk has come to its end."""
         if self.state["share_wh"]:
             return False
         if self._listed:

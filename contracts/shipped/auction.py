@@ -5,7 +5,7 @@ included; an ask's the least that the seller gets without it, so it counts as as
 welfare, trades without gain included. With b, s the last matched prices and b+, s+ the first that are unmatched or
 matched in part, every price in [max(s, b+), min(b, s+)] is an equilibrium: an order matched in part pins it, otherwise
 it is the middle, floored (k = 1/2). Ties at the margin go by time, or pro rata (floored; what is left over by time,
-as is what an ask cannot sell since its meter has all the trades that it may make).
+and so is what meters with all their trades leave).
 
 Orders enter until `reveal_s` before gate closure. A sealed one is a hash then, and holds `sealed_tier`, which is
 forfeited unless it is revealed between then and gate closure; nothing else changes meanwhile. Clearing walks through
@@ -704,18 +704,20 @@ def fill(run):
     for side in ["bid", "ask"]:
         if records[side] is not None:
             save(records[side])
-    if not more and is_short(run, states["ask"]):
-        states["ask"]["again"] = True
-        states["ask"]["after"] = level_prefix(run)
+    if not more and run["ties"] == "pro rata" and run["rationed"] != "" and not run["bid"]["again"]:
+        fill_again(run)
     elif not more:
         publish(run)
         begin(run, "rest")
 
 
-def is_short(run, state):
-    """Whether asks that ended `full` leave something to the others at the last price, which is walked again then."""
-    shared_out = run["rationed"] == "ask" and run["ties"] == "pro rata"
-    return shared_out and state["given_wh"] < run["volume_wh"] and not state["again"]
+def fill_again(run):
+    """Orders that go pro rata meet others than those that the walk counted trades of: what is left on both sides at
+    the price is filled by time."""
+    begin_fill(run)
+    run["bid"]["again"] = True
+    run["ask"]["again"] = True
+    run["extra_wh"] = 0
 
 
 def foremost(run, side, state, walk, shares, records):
@@ -738,6 +740,8 @@ def foremost(run, side, state, walk, shares, records):
 
 def next_share(run, side, state, walk):
     """The next order of a side and what of it is matched; None at the end of the volume."""
+    if state["again"]:
+        return next_left(run, side, state, walk)
     while state["given_wh"] < run["volume_wh"]:
         row = next_row(walk)
         if row is None or (side == "ask" and price_at(row[0], side) > run["seller_price"]):
@@ -745,9 +749,7 @@ def next_share(run, side, state, walk):
         state["after"] = row[0]
         energy_wh = min(row[1][0], run["volume_wh"] - state["given_wh"])
         at_margin = run["rationed"] == side and price_at(row[0], side) == state["matched"]
-        if state["again"]:
-            energy_wh = min(energy_wh, order_at(row[0])["remaining_wh"])
-        elif at_margin and run["ties"] == "pro rata":
+        if at_margin and run["ties"] == "pro rata":
             energy_wh = part_of(run, row[1][0])
             more_wh = min(run["extra_wh"], row[1][0] - energy_wh)
             run["extra_wh"] -= more_wh
@@ -756,6 +758,20 @@ def next_share(run, side, state, walk):
             state["given_wh"] += energy_wh
             return [row[0][len(row[0]) - 18 :], energy_wh]
     return None
+
+
+def next_left(run, side, state, walk):
+    """The next order of a side that takes the price, and what is left of it."""
+    row = next_row(walk)
+    if row is None:
+        return None
+    price = price_at(row[0], side)
+    if (side == "bid" and price < run["price"]) or (side == "ask" and price > run["seller_price"]):
+        return None
+    state["after"] = row[0]
+    energy_wh = order_at(row[0])["remaining_wh"]
+    state["given_wh"] += energy_wh
+    return [row[0][len(row[0]) - 18 :], energy_wh]
 
 
 def listed_share(state, shares):

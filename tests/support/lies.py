@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from contract_market import MACHINE, Market
 
@@ -41,7 +41,7 @@ Forge = Callable[[dict[str, bytes | None]], None]
 
 def verdict(
     market: Market,
-    call: tuple[str, str, dict[str, Any]],
+    call: tuple[str, str, dict[str, Any] | list[Any]],
     signers: tuple[str, ...],
     twist: Callable[[OtherState], object] | None = None,
     *,
@@ -49,16 +49,18 @@ def verdict(
     forge: Forge | None = None,
 ) -> str | None:
     """What the validation module says of a call's result on the state that ``twist`` makes, with writes that ``forge``
-    changes, when function and arguments that were signed are those of ``said``."""
+    changes, when function and arguments that were signed are those of ``said``. Arguments by position are a
+    deadline's."""
     contract, function, args = call
     other = OtherState(market)
     if twist is not None:
         twist(other)
     chain = market.chain
 
-    def called(function: str, args: dict[str, Any]) -> Call:
+    def called(function: str, args: dict[str, Any] | list[Any]) -> Call:
         at = chain.time_ms + 1, chain.height + 1, 0
-        return Call(contract, function, args, signers, "ab" * 32, 2_000_000, *at, "transaction")
+        kind: Literal["transaction", "deadline"] = "transaction" if isinstance(args, dict) else "deadline"
+        return Call(contract, function, args, signers, "ab" * 32, 2_000_000, *at, kind)
 
     view = TransactionView(other.state)
     result = MACHINE.run(called(function, args), view)

@@ -3,6 +3,7 @@ orders; what may go wrong."""
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from contracts.catalog import shipped_sources
 from contracts.parameters import MARKET_PARAMETERS
+from contracts.rules.terms import PRICE_MAX, TRADES_MAX
 from contracts.validation import MarketValidator, Violation
 from ledger import execution
 from ledger.execution import Call, Event
@@ -781,6 +783,43 @@ def test_what_an_ask_cannot_sell_pro_rata_others_at_its_price_may(
     market.cleared()
     assert {meter: market.matched(ask) for meter, ask in asks.items()} == expected
     assert market.result()["volume_wh"] == 5_100
+
+
+NEAR_FULL = st.lists(st.sampled_from([0, 97, 98, 99, 100]), min_size=1, max_size=3)
+SMALL_ORDERS = st.lists(
+    st.tuples(st.sampled_from(["bid", "ask"]), st.integers(0, 2), st.integers(1, 50), st.integers(9, 11)),
+    min_size=2,
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(NEAR_FULL, SMALL_ORDERS, st.sampled_from(["time", "pro rata"]), st.sampled_from([1, 3, 100]))
+@example([97], [("ask", 0, 50, 10), *[("bid", 0, 1, 10)] * 3, ("bid", 0, 30, 10)], "pro rata", 100)
+def test_nothing_is_left_that_both_sides_would_trade(
+    counts: list[int], entered: list[tuple[str, int, int, int]], ties: str, fills: int
+) -> None:
+    """Regression: bids of next to nothing at the last price counted as trades in the walk and got no part of what was
+    shared, and what others would have bought and sold at the price was left."""
+    source = shipped_sources()["auction"].replace("FILLS_MAX = 100", f"FILLS_MAX = {fills}")
+    market = AuctionMarket(ties=ties, contracts={"auction": source})
+    for number, count in enumerate(counts):
+        market.bind(f"m-{number}", "sol", CAPACITY_W, PRODUCT)
+        market.chain.put(f"settlement/count/m-{number}/{market.interval:010d}", count)
+    orders = []
+    for side, number, energy_wh, price in entered:
+        meter, who = ("m-bea", "bea") if side == "bid" else (f"m-{number % len(counts)}", "sol")
+        terms = {"side": side, "meter": meter, "interval": market.interval, "energy_wh": energy_wh, "price": price}
+        orders.append(str(market.ok("auction", "place_order", terms, who)))
+    result = market.cleared()
+    found = [market.get(f"auction/order/{order}") for order in orders]
+    made = Counter(trade["meter"] for trade in market.records("settlement/trade/"))
+    bids = [order["price"] for order in found if order["side"] == "bid" and order["remaining_wh"]]
+    free = {f"m-{number}" for number, count in enumerate(counts) if count + made[f"m-{number}"] < TRADES_MAX}
+    asks = [order["price"] for order in found if order["meter"] in free and order["remaining_wh"]]
+    best_bid, best_ask = max(bids, default=0), min(asks, default=PRICE_MAX)
+    price = result["price"] or (best_bid + best_ask) // 2
+    assert not best_ask <= price <= best_bid
 
 
 def test_pro_rata_gives_whole_multiples_of_the_least_energy() -> None:

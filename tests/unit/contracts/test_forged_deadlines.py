@@ -10,11 +10,13 @@ from auctions import PRODUCT, AuctionMarket, Order
 from contract_market import INTERVAL_MS
 from deadline_calls import DEADLINES, clearing, entered, worked_to, working
 from forgery import Outcome
+from lies import verdict
 from signed_calls import CASES, Case
 from single_changes import others
 
 from contracts.catalog import shipped_sources
 from contracts.language import check
+from contracts.rules.terms import TRADES_MAX
 from contracts.validation import Violation
 
 DEADLINE = "system/deadline/"
@@ -234,7 +236,7 @@ def begun_again(outcome: Outcome, **fields: object) -> Outcome:
     return outcome
 
 
-def test_the_last_price_is_walked_again_where_something_is_left() -> None:
+def test_what_is_left_is_filled_where_orders_go_pro_rata() -> None:
     """What an ask could not sell would be nobody's."""
     outcome = outcome_of("work_fill_that_begins_again")
     (key,) = outcome.keys(RUN)
@@ -242,21 +244,47 @@ def test_the_last_price_is_walked_again_where_something_is_left() -> None:
     assert [run["stage"], run["ask"]["again"], old["ask"]["again"]] == ["fill", True, False]
     outcome.put(key, {**run, "stage": "rest", "side": "bid", "after": ""})
     assert outcome.verdict() == Violation.AUCTION
-    last = {"after": run["ask"]["after"] + "9" * 12 + "-99999"}
-    for fields in (last, {"again": False}, {"again": False, **last}, {"given_wh": 0}, {"after": ""}):
+    for fields in ({"after": "z"}, {"again": False}, {"given_wh": 1}, {"share_wh": 1}, {"number": 1}, {"order": "x"}):
         assert begun_again(outcome_of("work_fill_that_begins_again"), **fields).verdict() == Violation.AUCTION
 
 
-@pytest.mark.parametrize("name", ["work_fill_again", "work_fill_pro_rata", "work_fill", "work_fill_of_its_own"])
-def test_the_last_price_is_not_walked_again_without_need(name: str) -> None:
-    """All orders would get what they are to get twice."""
+def test_orders_get_their_parts_before_what_is_left() -> None:
+    market = worked_to("fill", entered("pro rata"))
+    run = market.result()
+    fresh = {side: {**run[side], "again": True} for side in ("bid", "ask")}
+    assert skipping("fill", market, extra_wh=0, **fresh).verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("name", ["work_fill_again", "work_fill", "work_fill_of_its_own"])
+def test_what_is_left_is_filled_once_and_pro_rata_alone(name: str) -> None:
+    """A clearing could go on for ever."""
     outcome = outcome_of(name)
-    run = outcome.market.get(outcome.keys(RUN)[0])
-    level = f"ask/{run['product']}/{run['interval']:010d}/{run['ask']['matched']:010d}/"
-    again = run["ask"]["again"]
-    outcome.put(outcome.keys(RUN)[0], {**outcome.get(outcome.keys(RUN)[0]), "stage": "fill"})
-    assert begun_again(outcome, again=not again, after=level).verdict() == Violation.AUCTION
-    assert begun_again(outcome, again=True, after=level).verdict() == Violation.AUCTION
+    (key,) = outcome.keys(RUN)
+    run, old = outcome.get(key), outcome.market.get(key)
+    fresh = {"after": "", "given_wh": 0, "order": "", "share_wh": 0, "number": 0, "again": True}
+    sides = {side: {**old[side], **fresh} for side in ("bid", "ask")}
+    outcome.put(key, {**run, **sides, "stage": "fill", "side": "bid", "after": ""})
+    assert outcome.verdict() == Violation.AUCTION
+
+
+@pytest.mark.parametrize("ties", ["time", "pro rata"])
+def test_no_ask_is_full_before_its_meter_has_all_its_trades(ties: str) -> None:
+    """Regression: a machine passed over the best ask of a meter with ninety-nine trades, let the meter's next one make
+    the hundredth, and gave others what was the first one's to sell."""
+    market = AuctionMarket(ties=ties)
+    first = market.enter("ask", "sun", 1_000, 5)
+    for side, who, energy_wh in (("ask", "sun", 1), ("ask", "sol", 1_000), ("bid", "bea", 1_000)):
+        market.enter(side, who, energy_wh, 5)
+    market.chain.time_ms = market.clear_ms
+    market.chain.put(f"settlement/count/m-sun/{market.interval:010d}", TRADES_MAX - 1)
+    worked_to("fill", market)
+    call = ("auction", "work", [PRODUCT, market.interval])
+    passed_over = "if counts[meter] >= TRADES_MAX"
+    assert verdict(market, call, ()) is None
+    found = verdict(
+        market, call, (), lambda state: state.edit("auction", passed_over, f'{passed_over} or ask["id"] == "{first}"')
+    )
+    assert found in (Violation.AUCTION, Violation.SIGNATURES)
 
 
 def test_a_trade_is_not_split() -> None:
