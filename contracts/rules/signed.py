@@ -145,7 +145,7 @@ def _offer(call: Call, args: Value, changes: Changes, key: str) -> bool:
     if new["status"] in BY_WORD:
         _, argument, status = ENDED.get((call.contract, call.function), ("", "", ""))
         named = status == new["status"] and args.get(argument) == new["id"]
-        return named and (status != "accepted" or new["other_meter"] == args["meter"])
+        return named and (status != "accepted" or _is_accepted(args, changes, new))
     taken_wh = old["remaining_wh"] - new["remaining_wh"]
     if call.kind != "transaction" or not taken_wh:
         return True
@@ -168,7 +168,7 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
     if new["status"] != BORN.get((prefix, call.function), BORN.get((prefix, ""), new["status"])):
         return False
     if call.function == "agree":
-        return bool(new["side"] == "ask")
+        return bool(new["side"] == "ask" and changes.new(TRADES + new["trade"])["price"] <= args["price_max"])
     kept = changes.old(prefix + args["order"]) if call.function == "amend_order" else new
     if call.function == "counter":
         answered = changes.old(DIRECTED + args["offer"])
@@ -177,6 +177,16 @@ def _is_made(call: Call, args: Value, changes: Changes, key: str, new: Value) ->
             return False
     same = all(kept.get(name) == new.get(name) for name in ("side", "meter", "interval", "to"))
     return same and bool(owner_of(new) == call.signers[0])
+
+
+def _is_accepted(args: Value, changes: Changes, offer: Value) -> bool:
+    """For the meter, and within the price, that were signed: a buyer's with the grid fee, a seller's without."""
+    trade = changes.new(TRADES + offer["trade"])
+    if offer["side"] == "ask":
+        within = trade["price"] <= args["price_limit"]
+    else:
+        within = trade["price"] - trade["grid_fee"] >= args["price_limit"]
+    return bool(within and offer["other_meter"] == args["meter"])
 
 
 def _is_taken(call: Call, args: Value, changes: Changes) -> bool:

@@ -1,9 +1,9 @@
 """Directed offers (xie shang): terms that one party proposes to one named other, and that both sign.
 
 Energy is Wh, prices micro-currency per kWh. As in the book, whoever proposes gets its price: a seller its "ask" without
-grid fee, a buyer its "bid" with it; whoever accepts sees the fee from zone to zone. While an offer is open its
-proposer's money is held (Wh * imbalance price, or Wh * bid, rounded up) and a seller's capacity is reserved. An
-accepted one names the two transactions, or the one, that its parties signed.
+grid fee, a buyer its "bid" with it; whoever accepts sees the fee from zone to zone, and signs for a limit. While an
+offer is open its proposer's money is held (Wh * imbalance price, or Wh * bid, rounded up) and a seller's capacity is
+reserved. An accepted one names the two transactions, or the one, that its parties signed.
 
 Offer: `offer/<id>`; `meter` is the proposer's, `other_meter` the accepting party's. `open/<interval>/<id>`: what the
 gate's closure ends.
@@ -40,11 +40,13 @@ def counter(offer: str, meter: str, energy_wh: int, price: int):
 
 
 @export("seller", "buyer", "prosumer")
-def accept(offer: str, meter: str):
+def accept(offer: str, meter: str, price_limit: int):
     """Accept an offer made to oneself, for one's own meter: both have signed now; returns the trade's id.
 
-    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, METER_REBOUND, CAPACITY_EXCEEDED,
-    PRICE_BELOW_FEE, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules,
+    `price_limit` is micro-currency per kWh: the most that a buyer pays, grid fee included, or the least that a seller
+    gets, without it; the fee may have changed since it was read. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN,
+    INTERVAL_CLOSED, NOT_YOUR_METER, METER_REBOUND, CAPACITY_EXCEEDED, PRICE_BELOW_FEE, PRICE_ABOVE_LIMIT,
+    PRICE_BELOW_LIMIT, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules,
     "Directed offer".
     """
     record = open_for(offer, "to")
@@ -53,15 +55,15 @@ def accept(offer: str, meter: str):
     still = owner_of(record["meter"]) == record["owner"]
     require(still, "METER_REBOUND", "The proposer's meter is bound to somebody else by now.")
     authenticate(caller(), roles_of(other_side(record["side"])))
-    return conclude(record, caller(), meter)
+    return conclude(record, caller(), meter, price_limit)
 
 
 @export("seller", "buyer", "prosumer")
-def agree(seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, price: int):
+def agree(seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, price: int, price_max: int):
     """An offer and its acceptance in one transaction, which both meters' owners sign; `price` is what the seller gets,
-    without grid fee; returns the trade's id.
+    without grid fee, `price_max` the most that the buyer pays, with it; returns the trade's id.
 
-    `price` is micro-currency per kWh. Errors: BOTH_SIGN, and as propose and accept. Source: market rules, "Directed
+    Both are micro-currency per kWh. Errors: BOTH_SIGN, and as propose and accept. Source: market rules, "Directed
     offer".
     """
     seller = owner_of(seller_meter)
@@ -71,7 +73,7 @@ def agree(seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, pr
     require(seller != buyer, "SELF_TRADE", "Nobody trades with themselves.")
     authenticate(buyer, ["buyer", "prosumer"])
     record = new_offer(seller, buyer, "ask", seller_meter, interval, energy_wh, price, "")
-    return conclude(record, buyer, buyer_meter)
+    return conclude(record, buyer, buyer_meter, price_max)
 
 
 @export("seller", "buyer", "prosumer")
@@ -151,8 +153,8 @@ def new_offer(owner, to, side, meter, interval, energy_wh, price, answers):
     }
 
 
-def conclude(record, other, meter):
-    """Make the trade of an offer that both have signed."""
+def conclude(record, other, meter, price_limit):
+    """Make the trade of an offer that both have signed, at a price within what who accepts has signed."""
     energy_wh = record["energy_wh"]
     interval = record["interval"]
     price = record["price"]
@@ -160,6 +162,7 @@ def conclude(record, other, meter):
         require(owner_of(meter) == other, "NOT_YOUR_METER", "The meter is bound to somebody else.")
         fee = call("market", "grid_fee", [record["zone"], zone_of(meter), interval])
         price += fee
+        require(price <= price_limit, "PRICE_ABOVE_LIMIT", "The price with the grid fee is more than you would pay.")
         call("credit", "hold", [other, energy_wh * price // 1000])
         parties = [record["owner"], other]
         meters = [record["meter"], meter]
@@ -168,6 +171,8 @@ def conclude(record, other, meter):
         zone = call("market", "reserve", [other, meter, interval, energy_wh])
         fee = call("market", "grid_fee", [zone, record["zone"], interval])
         require(fee <= price, "PRICE_BELOW_FEE", "The grid fee is more than the buyer pays.")
+        least = price - fee >= price_limit
+        require(least, "PRICE_BELOW_LIMIT", "The price less the grid fee is less than you would take.")
         imbalance_price = parameter("imbalance_price")
         call("credit", "hold", [other, energy_wh * imbalance_price // 1000])
         parties = [other, record["owner"]]

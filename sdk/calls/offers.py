@@ -29,21 +29,23 @@ def counter(*, offer: str, meter: str, energy_wh: int, price: int) -> Call:
     return Call("offers", "counter", {"offer": offer, "meter": meter, "energy_wh": energy_wh, "price": price})
 
 
-def accept(*, offer: str, meter: str) -> Call:
+def accept(*, offer: str, meter: str, price_limit: int) -> Call:
     """Accept an offer made to oneself, for one's own meter: both have signed now; returns the trade's id.
 
-    Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN, INTERVAL_CLOSED, NOT_YOUR_METER, METER_REBOUND, CAPACITY_EXCEEDED,
-    PRICE_BELOW_FEE, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules,
+    `price_limit` is micro-currency per kWh: the most that a buyer pays, grid fee included, or the least that a seller
+    gets, without it; the fee may have changed since it was read. Errors: NOT_FOUND, NOT_FOR_YOU, NOT_OPEN,
+    INTERVAL_CLOSED, NOT_YOUR_METER, METER_REBOUND, CAPACITY_EXCEEDED, PRICE_BELOW_FEE, PRICE_ABOVE_LIMIT,
+    PRICE_BELOW_LIMIT, TOO_MANY_TRADES, INSUFFICIENT_FUNDS, and why the proposer may not act. Source: market rules,
     "Directed offer".
     """
-    return Call("offers", "accept", {"offer": offer, "meter": meter})
+    return Call("offers", "accept", {"offer": offer, "meter": meter, "price_limit": price_limit})
 
 
-def agree(*, seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, price: int) -> Call:
+def agree(*, seller_meter: str, buyer_meter: str, interval: int, energy_wh: int, price: int, price_max: int) -> Call:
     """An offer and its acceptance in one transaction, which both meters' owners sign; `price` is what the seller gets,
-    without grid fee; returns the trade's id.
+    without grid fee, `price_max` the most that the buyer pays, with it; returns the trade's id.
 
-    `price` is micro-currency per kWh. Errors: BOTH_SIGN, and as propose and accept. Source: market rules, "Directed
+    Both are micro-currency per kWh. Errors: BOTH_SIGN, and as propose and accept. Source: market rules, "Directed
     offer".
     """
     return Call(
@@ -55,6 +57,7 @@ def agree(*, seller_meter: str, buyer_meter: str, interval: int, energy_wh: int,
             "interval": interval,
             "energy_wh": energy_wh,
             "price": price,
+            "price_max": price_max,
         },
     )
 

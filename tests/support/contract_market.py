@@ -98,6 +98,16 @@ class Market:
         record = self.get(f"market/listing/{listing}")
         return int(record["price"]) + self.fee_between(record["zone"], self.zone_of(meter))
 
+    def accepting_args(self, offer: str, who: str, meter: str = "") -> dict[str, Any]:
+        """For no worse a price than it is as things stand."""
+        record, meter = self.get(f"offers/offer/{offer}"), meter or f"m-{who}"
+        here = self.zone_of(meter)
+        if record["side"] == "ask":
+            limit = record["price"] + self.fee_between(record["zone"], here)
+        else:
+            limit = record["price"] - self.fee_between(here, record["zone"])
+        return {"offer": offer, "meter": meter, "price_limit": limit}
+
     def fee_between(self, from_zone: str, to_zone: str) -> int:
         args = {"from_zone": from_zone, "to_zone": to_zone, "interval": self.interval}
         return int(self.chain.view("market", "grid_fee", args).value)

@@ -259,8 +259,12 @@ class Day:
 
     def _answer(self) -> Payload:
         offer, to = self._owned("offer")
+        offer, _, side = offer.partition("#")
         if self._draws.below(3):
-            return self._call("offers", "accept", {"offer": offer, "meter": meter_of(to)}, to)
+            agreeable = ANY_PRICE if side == "ask" else 0
+            price_limit = agreeable if self._draws.below(10) else self._price()
+            args = {"offer": offer, "meter": meter_of(to), "price_limit": price_limit}
+            return self._call("offers", "accept", args, to)
         return self._call("offers", "decline", {"offer": offer}, to)
 
     def _auction(self) -> Payload:
@@ -312,7 +316,7 @@ class Day:
             case ("market", "take_listing") | ("offers", "accept"):
                 self._note_trade(value)
             case ("offers", "propose"):
-                self._note("offer", value, payload.args["to"])
+                self._note("offer", f"{value}#{payload.args['side']}", payload.args["to"])
             case ("auction", "seal_order"):
                 self._note("sealed", f"{value}#{payload.args['commitment']}", who)
 

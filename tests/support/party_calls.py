@@ -114,7 +114,7 @@ def _offered(side: str, market: Market, **changed: Any) -> str:
 @case
 def accept_a_bid() -> Case:
     market = _market()
-    return market, "offers", "accept", {"offer": _offered("bid", market), "meter": "m-sol"}, ("sol",)
+    return market, "offers", "accept", market.accepting_args(_offered("bid", market), "sol"), ("sol",)
 
 
 @case
@@ -127,7 +127,7 @@ def counter_a_bid() -> Case:
 @case
 def accept_with_a_policy() -> Case:
     market = _market(policies=("bea",), mandates=("sol",))
-    return market, "offers", "accept", {"offer": _offered("ask", market), "meter": "m-bea"}, ("bea", "bea2")
+    return market, "offers", "accept", market.accepting_args(_offered("ask", market), "bea"), ("bea", "bea2")
 
 
 def _delivered(market: Market, export_wh: int, *parts_wh: int) -> tuple[Market, list[str]]:

@@ -136,13 +136,13 @@ def counter() -> Case:
 def accept() -> Case:
     market = _market()
     offer = market.ok("offers", "propose", _proposing(market), "sol")
-    return market, "offers", "accept", {"offer": offer, "meter": "m-bea"}, ("bea",)
+    return market, "offers", "accept", market.accepting_args(offer, "bea"), ("bea",)
 
 
 @case
 def agree() -> Case:
     market = _market()
-    terms = {"interval": market.interval, "energy_wh": 9, "price": PRICE}
+    terms = {"interval": market.interval, "energy_wh": 9, "price": PRICE, "price_max": PRICE}
     return market, "offers", "agree", {"seller_meter": "m-sol", "buyer_meter": "m-bea", **terms}, ("sol", "bea")
 
 

@@ -67,11 +67,14 @@ export function accept(context, { terms, person, meter }, offer) {
       const { zone } = person.meters.find((each) => each.meter === serial);
       const made = costs.acceptingCosts(terms, offer, zone);
       const bought = offer.side === "ask";
+      const limit = bought ? made.price : made.price - made.fee;
       return {
         ...made,
         facts: [
           [t("fact.energy"), format.energy(offer.energy_wh)],
-          ...(bought ? buyingFacts({ t, format }, made, offer.price) : revenueFacts({ t, format }, terms, made, made.gridPart)),
+          ...(bought ? buyingFacts({ t, format }, made, offer.price) : [
+            [t("fact.least"), `${format.price(limit)} ${t("unit.kwh")}`], ...revenueFacts({ t, format }, terms, made, made.gridPart),
+          ]),
         ],
         next: t(bought ? "act.take.next" : "act.accept.next", { end: format.clock(format.intervalStart(offer.interval + 1)) }),
         problem: made.belowFee ? t("act.belowfee") : provenRecords(t, [offer]),
@@ -79,7 +82,7 @@ export function accept(context, { terms, person, meter }, offer) {
           gridFeeAsShown(context, bought ? [offer.zone, zone] : [zone, offer.zone], offer.interval, made.fee),
           bought || sellingTermsAsShown(context, terms),
         ]),
-        call: ["offers", "accept", { offer: offer.id, meter: serial }],
+        call: ["offers", "accept", { offer: offer.id, meter: serial, price_limit: Number(limit) }],
       };
     },
   };

@@ -149,8 +149,8 @@ def test_what_a_meter_that_may_be_used_no_more_had_offered_is_not_taken(
     for who in ("sol", "bob"):
         bar(market, who)
     assert market.code("market", "take_listing", market.taking_args(listing, 500, "bea"), "bea") == code
-    assert market.code("offers", "accept", {"offer": asked, "meter": "m-bea"}, "bea") == code
-    assert market.code("offers", "accept", {"offer": bid, "meter": "m-sun"}, "sun") == code
+    assert market.code("offers", "accept", market.accepting_args(asked, "bea"), "bea") == code
+    assert market.code("offers", "accept", market.accepting_args(bid, "sun"), "sun") == code
     market.ok("market", "cancel_listing", {"listing": listing}, "sol")
 
 

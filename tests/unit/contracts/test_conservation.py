@@ -84,7 +84,7 @@ def deal(market: Market, kind: str, who: str, *rest: Any) -> None:
         market.call("offers", "propose", {"to": to, **terms}, who)
     elif kind == "agree":
         buyer, energy_wh, price = rest
-        terms = {"interval": market.interval, "energy_wh": energy_wh, "price": price}
+        terms = {"interval": market.interval, "energy_wh": energy_wh, "price": price, "price_max": 100_000}
         meters = {"seller_meter": f"m-{who}", "buyer_meter": f"m-{buyer}"}
         market.call("offers", "agree", {**meters, **terms}, who, buyer)
     else:
@@ -95,6 +95,8 @@ def deal(market: Market, kind: str, who: str, *rest: Any) -> None:
         args: dict[str, Any] = {"offer": offer}
         if function in ("accept", "counter"):
             args["meter"] = f"m-{speaker}"
+        if function == "accept":
+            args["price_limit"] = 100_000
         if function == "counter":
             args |= {"energy_wh": energy_wh, "price": 100_000}
         market.call("offers", function, args, speaker)

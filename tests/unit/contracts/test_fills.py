@@ -54,7 +54,7 @@ def accepting(side: str) -> Outcome:
     owner, to = ("sol", "bea") if side == "ask" else ("bea", "sol")
     terms = {"side": side, "meter": f"m-{owner}", "interval": market.interval, "energy_wh": 9, "price": 200_000}
     offer = market.ok("offers", "propose", {"to": to, **terms}, owner)
-    return Outcome(market, "offers", "accept", {"offer": offer, "meter": f"m-{to}"}, to)
+    return Outcome(market, "offers", "accept", market.accepting_args(offer, to), to)
 
 
 def clearing() -> Outcome:

@@ -36,7 +36,7 @@ def test_what_a_listing_says_stays(market: Market, fields: dict[str, Any]) -> No
 def test_what_a_directed_offer_says_stays(market: Market, fields: dict[str, Any]) -> None:
     args = {"to": "bea", "side": "ask", "meter": "m-sol", "interval": market.interval, "energy_wh": 9, "price": PRICE}
     offer = market.ok("offers", "propose", args, "sol")
-    outcome = Outcome(market, "offers", "accept", {"offer": offer, "meter": "m-bea"}, "bea")
+    outcome = Outcome(market, "offers", "accept", market.accepting_args(offer, "bea"), "bea")
     assert outcome.verdict() is None
     outcome.change(OFFER, **fields)
     assert outcome.verdict() == Violation.OVERSOLD

@@ -52,7 +52,7 @@ def offered(side: str, meter: str, owner: str, to: str) -> tuple[Market, str]:
 def test_nobody_sells_what_another_meters() -> None:
     """Who accepted a bid with somebody else's meter was paid for what that one delivered."""
     market, offer = offered("bid", "m-bea", "bea", "sol")
-    call = ("offers", "accept", {"offer": offer, "meter": "m-sun"})
+    call = ("offers", "accept", {"offer": offer, "meter": "m-sun", "price_limit": PRICE})
     assert verdict(market, call, ("sol",), owns("m-sun", "sol")) == Violation.LIMIT
 
 
@@ -62,8 +62,8 @@ def test_nobody_buys_for_the_meter_of_another(how: str) -> None:
     market, offer = offered("ask", "m-sol", "sol", "bea")
     agreed = {"seller_meter": "m-sol", "buyer_meter": "m-bob", "interval": market.interval, "energy_wh": 300}
     calls: dict[str, tuple[tuple[str, str, dict[str, Any]], tuple[str, ...]]] = {
-        "accept": (("offers", "accept", {"offer": offer, "meter": "m-bob"}), ("bea",)),
-        "agree": (("offers", "agree", {**agreed, "price": PRICE}), ("sol", "bea")),
+        "accept": (("offers", "accept", {"offer": offer, "meter": "m-bob", "price_limit": PRICE}), ("bea",)),
+        "agree": (("offers", "agree", {**agreed, "price": PRICE, "price_max": PRICE}), ("sol", "bea")),
         "take_listing": (
             ("market", "take_listing", {**market.taking_args(market.offer(), 300), "meter": "m-bob"}),
             ("bea",),

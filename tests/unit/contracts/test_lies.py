@@ -122,6 +122,29 @@ def test_a_taking_above_the_price_that_was_signed_is_refused(market: Market) -> 
     assert found == Violation.SIGNATURES
 
 
+@pytest.mark.parametrize(
+    ("side", "asked", "dropped"), [("ask", -1, "price <= price_limit"), ("bid", 1, "price - fee >= price_limit")]
+)
+def test_an_acceptance_at_a_worse_price_than_was_signed_is_refused(
+    market: Market, side: str, asked: int, dropped: str
+) -> None:
+    who, to = ("sol", "bea") if side == "ask" else ("bea", "sol")
+    terms = {"side": side, "meter": f"m-{who}", "interval": market.interval, "energy_wh": 9, "price": PRICE}
+    args = market.accepting_args(market.ok("offers", "propose", {"to": to, **terms}, who), to)
+    assert verdict(market, ("offers", "accept", args), (to,)) is None
+    call = ("offers", "accept", {**args, "price_limit": args["price_limit"] + asked})
+    found = verdict(market, call, (to,), lambda state: state.edit("offers", dropped, "price > 0"))
+    assert found == Violation.SIGNATURES
+
+
+def test_an_agreement_above_the_price_that_was_signed_is_refused(market: Market) -> None:
+    terms = {"interval": market.interval, "energy_wh": 9, "price": PRICE, "price_max": PRICE - 1}
+    call = ("offers", "agree", {"seller_meter": "m-sol", "buyer_meter": "m-bea", **terms})
+    dropped = ("price <= price_limit", "price > 0")
+    found = verdict(market, call, ("sol", "bea"), lambda state: state.edit("offers", *dropped))
+    assert found == Violation.SIGNATURES
+
+
 # ------------------------------------------------------------------------------------------------- standing
 
 
@@ -141,7 +164,7 @@ def test_nothing_is_traded_with_who_or_what_is_suspended(market: Market, functio
     call: tuple[str, str, dict[str, Any]] = {
         "take_listing": ("market", function, market.taking_args(listing, 10)),
         "place_order": ("market", function, market.order_args("bid", "bea", 10, PRICE)),
-        "accept": ("offers", function, {"offer": offered, "meter": "m-bea"}),
+        "accept": ("offers", function, market.accepting_args(offered, "bea")),
     }[function]
     assert verdict(market, call, ("bea",), lambda state: state.change(key, suspended=False)) == Violation.STANDING
 

@@ -165,7 +165,7 @@ def spending(market: Market) -> list[tuple[str, str, dict[str, object]]]:
     return [
         ("market", "place_order", {**terms, "execution": "limit"}),
         ("market", "take_listing", market.taking_args(market.offer(), 100)),
-        ("offers", "accept", {"offer": offer, "meter": "m-bea"}),
+        ("offers", "accept", market.accepting_args(offer, "bea")),
         ("offers", "propose", {**terms, "to": "sol"}),
     ]
 
@@ -191,7 +191,7 @@ def test_a_policy_guards_amending_and_not_cancelling(market: Market) -> None:
 def test_a_policy_guards_an_agreement_and_a_sellers_collateral(market: Market) -> None:
     company(market)
     meters = {"seller_meter": "m-sol", "buyer_meter": "m-bea"}
-    terms = {**meters, "interval": market.interval, "energy_wh": 1, "price": PRICE}
+    terms = {**meters, "interval": market.interval, "energy_wh": 1, "price": PRICE, "price_max": PRICE}
     assert market.code("offers", "agree", terms, "sol", "bea") == "SIGNATURES_LACKING"
     market.ok("offers", "agree", terms, "sol", "bea", "ben")
     policy = {"account": "sun", "keys": ["sun", "ann"], "threshold": 2}
@@ -227,7 +227,7 @@ def test_nobody_trades_with_an_account_that_they_sign_for(
     wanted = "SELF_TRADE" if is_own else "OK"
     assert market.code("market", "place_order", market.order_args("bid", "bea", 100, PRICE), "bea") == wanted
     assert market.code("market", "take_listing", market.taking_args(listing, 100), "bea") == wanted
-    assert market.code("offers", "accept", {"offer": offered, "meter": "m-bea"}, "bea") == wanted
+    assert market.code("offers", "accept", market.accepting_args(offered, "bea"), "bea") == wanted
 
 
 def test_two_accounts_that_share_one_of_several_keys_trade(market: Market) -> None:

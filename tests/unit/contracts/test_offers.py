@@ -39,7 +39,7 @@ def propose(market: Market, side: str = "ask", who: str = "sol", to: str = "bea"
 
 
 def accept(market: Market, offer: str, who: str) -> dict[str, Any]:
-    return market.trade(market.ok("offers", "accept", {"offer": offer, "meter": f"m-{who}"}, who))
+    return market.trade(market.ok("offers", "accept", market.accepting_args(offer, who), who))
 
 
 def offer_of(market: Market, offer: str) -> dict[str, Any]:
@@ -87,7 +87,8 @@ def test_offers_go_back_and_forth_until_one_is_accepted(zones: Market) -> None:
 
 def test_both_signatures_on_one_envelope_make_a_trade_at_once(zones: Market) -> None:
     args = {
-        "seller_meter": "m-sol", "buyer_meter": "m-bea", "interval": zones.interval, "energy_wh": 500, "price": PRICE
+        "seller_meter": "m-sol", "buyer_meter": "m-bea", "interval": zones.interval, "energy_wh": 500, "price": PRICE,
+        "price_max": PRICE + FEE,
     }  # fmt: skip
     for signers in (("sol",), ("bea",), ("sol", "bob")):
         assert zones.code("offers", "agree", args, *signers) == "BOTH_SIGN"
@@ -112,7 +113,7 @@ def test_what_is_turned_down_or_taken_back_is_free_again(zones: Market, function
     assert offer_of(zones, offer)["status"] == state
     assert (zones.held("sol"), sold(zones, "sol")) == (0, 0)
     assert [(event.name, event.data["to"]) for event in result.events] == [(state, "bea")]
-    assert zones.code("offers", "accept", {"offer": offer, "meter": "m-bea"}, "bea") == "NOT_OPEN"
+    assert zones.code("offers", "accept", zones.accepting_args(offer, "bea"), "bea") == "NOT_OPEN"
 
 
 @pytest.mark.parametrize("count", [1, 40, 45])
@@ -138,6 +139,8 @@ def test_only_the_named_party_answers_and_only_the_proposer_withdraws(
     args: dict[str, Any] = {"offer": propose(zones)}
     if function in ("accept", "counter"):
         args["meter"] = f"m-{who}"
+    if function == "accept":
+        args["price_limit"] = PRICE + FEE
     if function == "counter":
         args |= {"energy_wh": 1, "price": 1}
     assert zones.code("offers", function, args, who) == code
@@ -161,19 +164,61 @@ def test_bad_proposals(zones: Market, changed: dict[str, Any], who: str, code: s
 
 def test_bad_acceptances(zones: Market) -> None:
     offer = propose(zones)
-    assert zones.code("offers", "accept", {"offer": offer, "meter": "m-bob"}, "bea") == "NOT_YOUR_METER"
+    assert zones.code("offers", "accept", zones.accepting_args(offer, "bob"), "bea") == "NOT_YOUR_METER"
     zones.ok("registry", "suspend", {"user": "sol", "reason": "x"}, "op1")
-    assert zones.code("offers", "accept", {"offer": offer, "meter": "m-bea"}, "bea") == "SUSPENDED"
+    assert zones.code("offers", "accept", zones.accepting_args(offer, "bea"), "bea") == "SUSPENDED"
     zones.ok("registry", "resume", {"user": "sol"}, "op1")
     zones.ok("credit", "withdraw", {"account": "bea", "amount": DEPOSIT - PRICE - FEE + 1}, "op1", "op2")
-    assert zones.code("offers", "accept", {"offer": offer, "meter": "m-bea"}, "bea") == "INSUFFICIENT_FUNDS"
+    assert zones.code("offers", "accept", zones.accepting_args(offer, "bea"), "bea") == "INSUFFICIENT_FUNDS"
     low = propose(zones, "bid", "bob", "sun", price=1)
     zones.ok(
         "governance", "set_grid_fee", {"from_zone": "south", "to_zone": "north", "fee": 2, "from_ms": 0}, "op1", "op2"
     )
-    assert zones.code("offers", "accept", {"offer": low, "meter": "m-sun"}, "sun") == "PRICE_BELOW_FEE"
+    assert zones.code("offers", "accept", zones.accepting_args(low, "sun"), "sun") == "PRICE_BELOW_FEE"
     zones.chain.time_ms = zones.interval * INTERVAL_MS - MARKET_PARAMETERS["gate_closure_s"] * 1_000
-    assert zones.code("offers", "accept", {"offer": low, "meter": "m-sun"}, "sun") == "INTERVAL_CLOSED"
+    assert zones.code("offers", "accept", zones.accepting_args(low, "sun"), "sun") == "INTERVAL_CLOSED"
+
+
+def fee_to(market: Market, fee: int, source: str = "north", to: str = "south") -> None:
+    args = {"from_zone": source, "to_zone": to, "fee": fee, "from_ms": 0}
+    market.ok("governance", "set_grid_fee", args, "op1", "op2")
+
+
+@pytest.mark.parametrize(
+    ("side", "who", "to", "code", "traded"),
+    [("ask", "sol", "bea", "PRICE_ABOVE_LIMIT", PRICE + FEE + 1), ("bid", "bea", "sol", "PRICE_BELOW_LIMIT", PRICE)],
+)
+def test_a_fee_that_rises_before_an_acceptance_is_executed_binds_nobody_beyond_what_they_signed(
+    zones: Market, side: str, who: str, to: str, code: str, traded: int
+) -> None:
+    """Who accepted signed for no price, paid whatever fee had come since, or got what it left."""
+    offer = propose(zones, side, who, to)
+    args = zones.accepting_args(offer, to)
+    assert args["price_limit"] == (PRICE + FEE if side == "ask" else PRICE - FEE)
+    fee_to(zones, FEE + 1)
+    assert zones.code("offers", "accept", args, to) == code
+    assert offer_of(zones, offer)["status"] == "open"
+    trade = zones.trade(zones.ok("offers", "accept", zones.accepting_args(offer, to), to))
+    assert (trade["price"], trade["grid_fee"]) == (traded, FEE + 1)
+
+
+def test_who_accepts_a_counter_offer_signs_its_limit_too(zones: Market) -> None:
+    """Who counters has signed for its own price: a buyer's with the grid fee, so that the fee is the seller's risk."""
+    first = propose(zones)
+    offer = zones.ok("offers", "counter", {"offer": first, "meter": "m-bea", "energy_wh": 800, "price": PRICE}, "bea")
+    args = zones.accepting_args(offer, "sol")
+    fee_to(zones, FEE + 1)
+    assert zones.code("offers", "accept", args, "sol") == "PRICE_BELOW_LIMIT"
+    trade = zones.trade(zones.ok("offers", "accept", {**args, "price_limit": 0}, "sol"))
+    assert (trade["price"], trade["grid_fee"]) == (PRICE, FEE + 1)
+
+
+def test_an_agreement_is_no_dearer_than_its_buyer_signed(zones: Market) -> None:
+    terms = {"interval": zones.interval, "energy_wh": 500, "price": PRICE, "price_max": PRICE + FEE}
+    args = {"seller_meter": "m-sol", "buyer_meter": "m-bea", **terms}
+    fee_to(zones, FEE + 1)
+    assert zones.code("offers", "agree", args, "sol", "bea") == "PRICE_ABOVE_LIMIT"
+    zones.ok("offers", "agree", {**args, "price_max": PRICE + FEE + 1}, "sol", "bea")
 
 
 def test_a_party_has_at_most_two_hundred_open_offers_in_an_interval(zones: Market) -> None:
@@ -189,7 +234,7 @@ def accepted(market: Market, *signers: str, **changed: Any) -> str | None:
     offer = propose(market)
     view = TransactionView(market.chain.state)
     chain = market.chain
-    args = {"offer": offer, "meter": "m-bea"}
+    args = market.accepting_args(offer, "bea")
     call = Call(
         "offers", "accept", args, ("bea",), "", 2_000_000, chain.time_ms + 1, chain.height + 1, 0, "transaction"
     )

@@ -18,7 +18,10 @@ FREE = {("market", "place_order", "execution")} | {
     ("registry", function, "reason") for function in ("suspend", "suspend_meter")
 }
 """What an order's execution leaves behind, others bring about too; a reason is told and not kept."""
-LOOSER = {("market", "take_listing", "price_max"): 1}
+LOOSER = {
+    ("market", "take_listing", "price_max"): 1, ("offers", "accept", "price_limit"): 1,
+    ("offers", "agree", "price_max"): 1,
+}  # fmt: skip
 """Limits, and by what they become looser: what is within one is within a looser one too."""
 ELSEWHERE = {
     "governance": {"add_root", "remove_root", "deploy", "upgrade", "cancel_upgrade", "set_organisations",

@@ -143,7 +143,7 @@ def test_what_an_act_holds_is_what_the_contracts_hold() -> None:
             record, zone = market.get(f"offers/offer/{offer}"), "south" if other == "bea" else "north"
             act(
                 ("rules/costs.js", "acceptingCosts", [known, record, zone]), other,
-                "offers", "accept", {"offer": offer, "meter": f"m-{other}"},
+                "offers", "accept", market.accepting_args(offer, other),
             )  # fmt: skip
         else:
             act(*sealed_act(market, known, drawn, energy_wh, price))
@@ -190,13 +190,34 @@ def test_a_taker_signs_the_price_with_the_grid_fee_that_it_is_shown() -> None:
     market.ok("market", "take_listing", told["call"][2], "bea")
 
 
+@pytest.mark.parametrize(
+    ("side", "who", "to", "told"),
+    [
+        ("ask", "sol", "bea", ("At most for each kWh", "0.2350 per kWh")),
+        ("bid", "bea", "sol", ("At least for each kWh, without grid fee", "0.1650 per kWh")),
+    ],
+)  # fmt: skip
+def test_who_accepts_an_offer_signs_the_price_that_it_is_shown(
+    side: str, who: str, to: str, told: tuple[str, str]
+) -> None:
+    market = zoned_market()
+    terms_offered = {"meter": f"m-{who}", "interval": market.interval, "energy_wh": 300, "price": 200_000}
+    offer = market.ok("offers", "propose", {"to": to, "side": side, **terms_offered}, who)
+    known, record = terms([fee_from("north", "south", 35_000)]), market.get(f"offers/offer/{offer}")
+    state = state_of(market, known, "south" if to == "bea" else "north", to)
+    (quoted,) = page_quotes([("acts/offers.js", "accept", state, record, {"meter": f"m-{to}"})])
+    assert quoted["call"] == ["offers", "accept", market.accepting_args(offer, to)]
+    assert quoted["facts"][told[0]] == told[1]
+    market.ok("offers", "accept", quoted["call"][2], to)
+
+
 FILLED = {"meter": "m-bea", "energy_wh": 300}
 
 
-def state_of(market: Market, known: dict[str, Any], zone: str) -> dict[str, Any]:
-    """What the market's view knows of Bea, whose meter is in ``zone``."""
-    meter = {"meter": "m-bea", "zone": zone, "capacity_w": 400_000}
-    return {"terms": known, "person": {"signer": "bea", "meters": [meter]}, "interval": market.interval, "meter": meter}
+def state_of(market: Market, known: dict[str, Any], zone: str, who: str = "bea") -> dict[str, Any]:
+    """What the market's view knows of somebody whose meter is in ``zone``."""
+    meter = {"meter": f"m-{who}", "zone": zone, "capacity_w": 400_000}
+    return {"terms": known, "person": {"signer": who, "meters": [meter]}, "interval": market.interval, "meter": meter}
 
 
 def test_the_grid_fee_and_the_gate_are_the_contracts() -> None:

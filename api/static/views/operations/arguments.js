@@ -55,6 +55,7 @@ const numbers = {
   amount: ({ format }, value) => format.money(value, 6),
   price: priceOf,
   price_max: priceOf,
+  price_limit: priceOf,
   interval: ({ format }, value) => format.intervalLabel(value, true),
 };
 
