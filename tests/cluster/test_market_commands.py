@@ -47,7 +47,11 @@ async def test_two_people_trade_from_the_command_line(network: Network, tmp_path
     code, output = await ben.run("book", interval)
     assert (code, listing in output, "0.180000" in output, "no bids" in output) == (0, True, True, True), output
     code, output = await ben.run("take", listing, "M-ben", interval, "250", "0.18")
-    assert (code, output) == (1, "wattq market: LOT_MISMATCH: " + output.partition("LOT_MISMATCH: ")[2])
+    shown, _, refusal = output.partition("\n")
+    assert (code, shown) == (1, "at most 0.180000 per kWh, grid fee included")
+    assert refusal.startswith("wattq market: LOT_MISMATCH: ")
+    code, output = await ben.run("take", listing, "M-ben", interval, "300", "0.18", "--price-max", "0.179999")
+    assert (code, "PRICE_ABOVE_LIMIT" in output) == (1, True), output
     trade = (await ben.told("take", listing, "M-ben", interval, "300", "0.18"))["value"]
     assert [(row["id"], row["energy_wh"], row["price"]) for row in await ann.told("trades")] == [(trade, 300, 180_000)]
     assert trade in (await ben.run("trades"))[1]
