@@ -328,12 +328,15 @@ def set_mandate(granted: bool):
     """Have one's proposals on signed readings count as signed, of trades made from now on; False ends that for later
     trades. Who signs for the caller's account signs.
 
-    Errors: SIGNATURES_LACKING. Source: market rules, "Mandate".
+    Errors: SIGNATURES_LACKING, CHANGE_PENDING in the block that changes who signs, whose mandate nobody would find.
+    Source: market rules, "Mandate".
     """
     policy = policy_of(caller())
     if policy is not None:
         lacking = "Too few have signed for the account."
         require(sign_for(policy) and is_complete(policy), "SIGNATURES_LACKING", lacking)
+        known = not granted or peek("credit", "policy/" + caller()).get("height", 0) < block_height()
+        require(known, "CHANGE_PENDING", "Who signs for the account changes in this block: try again in the next.")
     if granted:
         put("mandate/" + caller(), {"type": "mandate", "signer": caller(), "height": block_height()})
     else:

@@ -23,7 +23,8 @@ def set_mandate(*, granted: bool) -> Call:
     """Have one's proposals on signed readings count as signed, of trades made from now on; False ends that for later
     trades. Who signs for the caller's account signs.
 
-    Errors: SIGNATURES_LACKING. Source: market rules, "Mandate".
+    Errors: SIGNATURES_LACKING, CHANGE_PENDING in the block that changes who signs, whose mandate nobody would find.
+    Source: market rules, "Mandate".
     """
     return Call("settlement", "set_mandate", {"granted": granted})
 

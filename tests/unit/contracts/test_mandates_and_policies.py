@@ -247,6 +247,19 @@ def test_a_mandate_ends_with_who_gave_it(market: Market) -> None:
     assert (market.trade(made)["status"], market.trade(made)["buyer_mandate"]) == ("proposed", False)
 
 
+def test_a_mandate_of_the_block_that_changes_who_signs_binds_nobody(market: Market) -> None:
+    """Regression: one given after the change was granted, and no trade found it."""
+    mandate(market, "bea")
+    market.chain.height -= 1  # the same block
+    company(market)
+    before = market.take(market.offer(), 100, "bea")
+    assert not market.trade(before)["buyer_mandate"]
+    market.chain.height = market.get("credit/policy/bea")["height"] - 1
+    assert market.code("settlement", "set_mandate", {"granted": True}, "bea", "ann") == "CHANGE_PENDING"
+    market.ok("settlement", "set_mandate", {"granted": True}, "bea", "ann")
+    assert market.trade(market.take(market.offer(), 100))["buyer_mandate"]
+
+
 def test_a_dispute_is_signed_by_as_many_as_it_takes_at_once(market: Market) -> None:
     """Regression: a signature to pay it all was counted for a dispute of it all."""
     market.ok("credit", "set_policy", {"account": "bea", "keys": ["bea", "bob"], "threshold": 2}, "bea", "bob")
