@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from ca.signatures import verify
 from ledger.epochs import EpochInvalid, check_epoch
 from ledger.genesis import Genesis
 from ledger.layout import pack, read_boundary
 from pbft.epoch import Boundary, Epoch
-from pbft.messages import ExecutionCertificate, Scope, statement_bytes
+from pbft.messages import DECODE_ERRORS, ExecutionCertificate, Scope, statement_bytes
 from pbft.quorum import quorum
 
 BOUNDARIES_MAX = 100_000
@@ -49,7 +47,7 @@ def follow(genesis: Genesis, boundaries: Sequence[bytes]) -> Epoch:
     for raw in boundaries:
         try:
             boundary = read_boundary(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise CertificateInvalid(f"not a boundary: {error}") from None
         if pack(boundary) != raw:
             raise CertificateInvalid("a boundary is not in canonical form")

@@ -17,6 +17,7 @@ import msgspec
 
 from ledger.blocks import StoredBlock, decode_block, encode_block
 from pbft.files import AppendFile, Files
+from pbft.messages import DECODE_ERRORS
 from pbft.torn import has_record_behind
 
 SEGMENT_BYTES_MAX = 64 << 20
@@ -245,7 +246,7 @@ def _check_torn(name: str, data: bytes, offset: int) -> None:
 def _is_block(data: bytes) -> bool:
     try:
         decode_block(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DECODE_ERRORS:
         return False
     return True
 
@@ -265,5 +266,5 @@ def _read_record(read: Read, offset: int, name: str) -> tuple[StoredBlock, int]:
         raise ChainCorrupt(f"{name}: damaged record at {offset}")
     try:
         return decode_block(data), offset + _HEAD.size + int(length)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise ChainCorrupt(f"{name}: record at {offset}: {error}") from None

@@ -17,6 +17,7 @@ import msgspec
 from ca.keys import POINT_BYTES, InvalidKey, public_key_from, signer_of
 from ca.signatures import verify
 from ledger.codes import Refusal, RefusalCode
+from pbft.messages import DECODE_ERRORS
 
 PAYLOAD_VERSION = 1
 PAYLOAD_BYTES_MAX = 49_152
@@ -78,7 +79,7 @@ def envelope_from_bytes(raw: bytes) -> Envelope:
         raise Refusal(RefusalCode.TOO_LARGE)
     try:
         wire = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DECODE_ERRORS:
         raise Refusal(RefusalCode.PAYLOAD_INVALID, "not an envelope") from None
     return _checked(raw, wire)
 

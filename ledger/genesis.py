@@ -23,7 +23,7 @@ from ledger.execution import ENGINE_VERSION
 from ledger.state import Entry
 from ledger.values import encode_value
 from pbft.epoch import Epoch, Validator
-from pbft.messages import FRAME_BYTES_MAX
+from pbft.messages import DECODE_ERRORS, FRAME_BYTES_MAX
 
 GENESIS_FILE_NAME = "genesis.json"
 GENESIS_VERSION = 3
@@ -183,7 +183,7 @@ def parse_genesis(raw: bytes) -> Genesis:
         raise GenesisInvalid(f"a genesis file is at most {GENESIS_BYTES_MAX} bytes")
     try:
         file = msgspec.json.decode(raw, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise GenesisInvalid(f"not a genesis file: {error}") from None
     if file.v != GENESIS_VERSION:
         raise GenesisInvalid(f"version {file.v}: this release knows only version {GENESIS_VERSION}")

@@ -12,14 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
-import msgspec
-
 from ledger.codes import Refusal, RefusalCode
 from ledger.envelope import Envelope, envelope_from_bytes
 from ledger.execution import Terms
 from ledger.genesis import Genesis
 from pbft.events import CheckedBatch, PoolRequest
-from pbft.messages import batch_digest, decode_batch
+from pbft.messages import DECODE_ERRORS, batch_digest, decode_batch
 from pbft.ports import BatchFault
 
 VERIFIED_MAX = 20_000
@@ -137,7 +135,7 @@ class Intake:
             raise BadBatch(f"{len(body)} bytes; at most {limits.batch_bytes_max}")
         try:
             batch = decode_batch(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise BadBatch(f"not a batch: {error}") from None
         if batch.channel != self._channel or not 0 <= batch.proposed_time_ms < TIME_MS_MAX:
             raise BadBatch("another channel's batch, or an impossible time")

@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from functools import cache, partial
 from itertools import pairwise
 
-import msgspec
-
 from ledger.answers import (
     BlockInfo,
     BlockNotHeld,
@@ -62,6 +60,7 @@ from ledger.views import StateView
 from pbft.epoch import Epoch
 from pbft.events import CheckedBatch, PoolRequest
 from pbft.messages import (
+    DECODE_ERRORS,
     NULL_DIGEST,
     CertifiedBlock,
     Chunk,
@@ -229,7 +228,7 @@ class Ledger:
             raise BadBatch("more headers than a window has blocks")
         try:
             headers = [read_header(raw) for raw in (block.header, *block.headers)]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise BadBatch(f"not a header: {error}") from None
         for before, header in pairwise(headers):
             if header.previous_hash != before.hash() or header.height != before.height + 1:

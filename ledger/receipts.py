@@ -22,7 +22,7 @@ from ledger.genesis import Genesis
 from ledger.merkle import root_from_proof
 from ledger.values import ValueInvalid, decode_value
 from pbft.epoch import Epoch
-from pbft.messages import ExecutionCertificate
+from pbft.messages import DECODE_ERRORS, ExecutionCertificate
 
 RECEIPT_VERSION = 2
 
@@ -123,7 +123,7 @@ def verify_receipt(receipt: Receipt, genesis: Genesis, trusted: Receipt | None =
     _check_result(receipt)
     try:
         value = decode_value(receipt.result.value)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueInvalid) as error:
+    except (*DECODE_ERRORS, ValueInvalid) as error:
         raise ReceiptInvalid(ReceiptFault.MALFORMED, f"the result's value: {error}") from None
     return VerifiedReceipt(
         tx_id=envelope.tx_id.hex(),

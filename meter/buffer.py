@@ -24,6 +24,7 @@ import msgspec
 
 from meter.errors import BufferCorrupt, BufferFull, BufferInUse
 from meter.intervals import MeterState, Reading
+from sdk.errors import UNREADABLE
 
 MAGIC = b"WQMETER1"
 HEAD_BYTES = 8
@@ -194,14 +195,17 @@ class ReadingBuffer:
         offset = len(MAGIC)
         while offset < len(content):
             end = offset + HEAD_BYTES + int.from_bytes(content[offset : offset + 4], "big")
-            record = _unframe(content, offset, end)
-            if record is None:
+            payload = _unframe(content, offset, end)
+            if payload is None:
                 if not _is_torn(content, offset):
                     raise BufferCorrupt(f"{self._path}: damaged record at byte {offset}")
                 os.ftruncate(self._file, offset)
                 os.fsync(self._file)
                 break
-            self._apply(record)
+            try:
+                self._apply(_decoder.decode(payload))
+            except UNREADABLE as error:
+                raise BufferCorrupt(f"{self._path}: no record at byte {offset}: {error}") from None
             offset = end
         return offset
 
@@ -212,13 +216,13 @@ def _frame(record: Closed | Done) -> bytes:
     return len(payload).to_bytes(4, "big") + zlib.crc32(payload).to_bytes(4, "big") + payload
 
 
-def _unframe(content: bytes, offset: int, end: int) -> Closed | Done | None:
-    """The record between ``offset`` and ``end``, or None if it is not whole."""
+def _unframe(content: bytes, offset: int, end: int) -> bytes | None:
+    """The record between ``offset`` and ``end``, encoded, or None if it is not whole."""
     payload = content[offset + HEAD_BYTES : end]
     checksum = int.from_bytes(content[offset + 4 : offset + HEAD_BYTES], "big")
     if not payload or end > len(content) or payload[0] != ARRAY_OF_3 or zlib.crc32(payload) != checksum:
         return None
-    return _decoder.decode(payload)
+    return payload
 
 
 def _is_torn(content: bytes, offset: int) -> bool:

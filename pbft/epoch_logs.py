@@ -13,6 +13,7 @@ import logging
 import msgspec
 
 from pbft.files import Files
+from pbft.messages import DECODE_ERRORS
 from pbft.wal import SEGMENT_BYTES_MAX, SUFFIX, WalCorrupt, WriteAheadLog
 
 NEW_MARK = "node.new"
@@ -81,7 +82,7 @@ class EpochLogs:
             return None
         try:
             return msgspec.msgpack.decode(self._files.read(NOTE), type=_Note)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *DECODE_ERRORS) as error:
             log.error("the note of the logs is unreadable: %s", error)
             return None
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from ca.certificates import CertificateFacts
-from pbft.messages import FRAME_BYTES_MAX
+from pbft.messages import DECODE_ERRORS, FRAME_BYTES_MAX
 
 PROTOCOL_VERSION = 4
 HELLO_BYTES_MAX = 1_024
@@ -154,7 +154,7 @@ class Link(asyncio.Protocol):
         own = self._owner.hello
         try:
             hello = msgspec.msgpack.decode(data, type=Hello)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except DECODE_ERRORS:
             return "bad_hello"
         if hello.version != own.version:
             return "other_version"

@@ -19,6 +19,7 @@ from typing import get_args
 import msgspec
 
 from pbft.files import AppendFile, Files
+from pbft.messages import DECODE_ERRORS
 from pbft.records import Cut, Entered, Left, Muted, Record, decode_record, encode_record, sequence_of
 from pbft.torn import has_record_behind
 
@@ -225,7 +226,7 @@ def _is_unfinished(data: bytes, offset: int) -> bool:
 def _is_content(data: bytes) -> bool:
     try:
         decode_record(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DECODE_ERRORS:
         return False
     return True
 
@@ -233,5 +234,5 @@ def _is_content(data: bytes) -> bool:
 def _decoded(data: bytes, name: str, offset: int) -> Record:
     try:
         return decode_record(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise WalCorrupt(f"{name}: record at {offset}: {error}") from None

@@ -9,6 +9,7 @@ import msgspec
 
 from pbft.events import CheckedBatch, Execute, PoolRequest
 from pbft.messages import (
+    DECODE_ERRORS,
     NULL_DIGEST,
     CertifiedBlock,
     ExecutionCertificate,
@@ -58,7 +59,7 @@ class HashChain:
     def check_body(self, body: bytes) -> CheckedBatch:
         try:
             batch = decode_batch(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise BatchFault(str(error)) from None
         names = tuple(sha256(envelope).digest() for envelope in batch.envelopes)
         digest = batch_digest(batch.channel, batch.proposed_time_ms, b"".join(names))
@@ -68,7 +69,7 @@ class HashChain:
         raw = (block.header, *block.headers)
         try:
             headers = [msgspec.msgpack.decode(header, type=_Header) for header in raw]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise BatchFault(str(error)) from None
         hashes = [sha256(header).digest() for header in raw]
         if [header.previous for header in headers[1:]] != hashes[:-1]:

@@ -20,6 +20,7 @@ from ledger.envelope import Envelope, envelope_from_text
 from ledger.genesis import Genesis
 from ledger.receipts import Receipt, ReceiptInvalid, verify_receipt
 from pbft.evidence import Evidence, encode_evidence
+from pbft.messages import DECODE_ERRORS
 from sim import contract
 from sim.history import Operation
 from sim.market_day import GAS_LIMIT as MARKET_GAS_LIMIT
@@ -241,7 +242,7 @@ class SimClient:
             return
         try:
             proven = verify_receipt(decode_receipt(data), self._genesis)
-        except (ReceiptInvalid, msgspec.DecodeError, UnicodeDecodeError):
+        except (ReceiptInvalid, *DECODE_ERRORS):
             self.lies += 1
             return
         if proven.tx_id != tx_id.hex():

@@ -155,7 +155,7 @@ class Process:
             raise WorkerFailed(f"a frame of {size} bytes")
         try:
             return decode_answer(self._exactly(size, patience))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise WorkerFailed(f"no answer: {error}") from None
 
     def _exactly(self, size: int, patience: Patience) -> bytearray:

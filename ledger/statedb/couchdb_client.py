@@ -171,7 +171,7 @@ def _decoded(content: bytes) -> Any:
         return msgspec.json.decode(content) if content else None
     except RecursionError:
         return _decoded(_cut(content))
-    except msgspec.DecodeError:  # what people write by hand may hold half a surrogate pair
+    except (msgspec.DecodeError, UnicodeDecodeError):  # what people write by hand may hold half a surrogate pair
         try:
             return json.loads(content)
         except RecursionError:

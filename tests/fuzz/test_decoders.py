@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from decoder import deepened
 from decoders import DECODERS, DEEP, damaged, throw
 
 THROWN = 300
@@ -15,7 +16,7 @@ THROWN_AT_LENGTH = 20_000
 @pytest.mark.parametrize("name", DECODERS)
 def test_whatever_is_thrown_at_it_is_read_or_refused(name: str, count: int) -> None:
     samples = DECODERS[name].samples()
-    for data in (*samples, *DEEP, b""):
+    for data in (*samples, *map(deepened, samples), *DEEP, b""):
         throw(name, data)
     chance = random.Random(name)
     for number in range(count):

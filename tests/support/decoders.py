@@ -7,22 +7,21 @@ Anything else that comes out of one is a fault. ``tests/fuzz`` throws some thous
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import governed
 import ledgers
 import msgspec
-from harness import SCOPE
-from lone import TextLedger
+from decoder import Decoder, dumped, text, tree
+from disk_decoders import ON_DISK
+from link_decoders import ON_LINKS, a_ledger
 
 from api.socket import decode_params
 from api.socket_streams import read_stream_params
@@ -49,8 +48,6 @@ from ledger.authentication import read_root
 from ledger.codes import Refusal
 from ledger.envelope import envelope_from_bytes, parse_payload
 from ledger.genesis import GenesisInvalid, parse_genesis
-from ledger.proofs import ProofInvalid, anchor_from_json, key_proof_from_json, state_proof_from_json
-from ledger.receipts import ReceiptInvalid, receipt_from_json
 from ledger.statedb.selector import SelectorInvalid, parse_query, read_bookmark, write_bookmark
 from ledger.values import ValueInvalid, canonical_value, encode_value
 from meter.broker import packets
@@ -61,56 +58,21 @@ from meter.profile import DeviceProfile
 from meter.strict import parse_toml
 from pbft.config import ReplicaConfig
 from pbft.gate import Gate, Rejected
-from pbft.messages import Complaint, Outcome, Prepare, Statement, encode_message, split_frame
+from pbft.messages import Message, Scope, encode_message, split_frame
 from sdk.configuration import ConfigurationError, parse
 from sdk.errors import Refused
 from sdk.methods import METHODS
 
 PASSPHRASE = "a long enough passphrase"
 ROOT = Path(__file__).resolve().parents[2]
-Refusals = tuple[type[BaseException], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """``read`` takes any bytes; ``samples`` are bytes that it reads without a refusal, or with one, as they come."""
-
-    read: Callable[[bytes], object]
-    refusals: Refusals
-    samples: Callable[[], Sequence[bytes]]
-
-
-def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
-    """For what is given a text, whoever decoded it."""
-    return lambda data: read(data.decode("utf-8", "replace"))
-
-
-def _json(read: Callable[[Any], object]) -> Callable[[bytes], object]:
-    """For what is given a tree of JSON."""
-
-    def tree_of(data: bytes) -> object:
-        try:
-            tree = json.loads(data)
-        except (ValueError, RecursionError):
-            return None
-        return read(tree)
-
-    return tree_of
-
-
-def _dumped(*trees: object) -> list[bytes]:
-    return [json.dumps(tree).encode() for tree in trees]
-
-
 # ------------------------------------------------------------------------------------ replicas and chain
 
 
 @cache
 def _gate() -> Gate:
-    keys = tuple(SigningKey.from_seed(bytes([number])).public_key for number in range(4))
-    return Gate(
-        ReplicaConfig(SCOPE, keys, 0, checkpoint_interval_blocks=4, window_blocks=8), TextLedger(keys[0], keys[1])
-    )
+    keys = tuple(key.public_key for key in ledgers.VALIDATORS)
+    scope = Scope(ledgers.GENESIS.chain_id, "main", 0)
+    return Gate(ReplicaConfig(scope, keys, 0, checkpoint_interval_blocks=8, window_blocks=16), a_ledger())
 
 
 def _received(data: bytes) -> object:
@@ -118,14 +80,27 @@ def _received(data: bytes) -> object:
     return gate.verify(1, gate.decode(split_frame(data)[1]))
 
 
-def _votes() -> list[bytes]:
-    digest = b"d" * 32
-    votes = [Prepare(0, 1, digest, 1), Outcome(Statement(1, digest, digest, digest, digest), 1), Complaint(1, 1)]
-    return [bytes(8) + encode_message(vote) for vote in votes]
+def _sample(kind: Any) -> Any:
+    """Something of this type: of a union its first, of a collection one."""
+    inside = get_args(kind)
+    if get_origin(kind) is Annotated:
+        return b"d" * (inside[1].max_length or 4) if inside[0] is bytes else _sample(inside[0])
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind(*(_sample(field.type) for field in msgspec.structs.fields(kind)))
+    if get_origin(kind) is tuple:
+        return tuple(_sample(each) for each in inside if each is not ...)
+    if inside:
+        return _sample(inside[0])
+    return {bytes: b"d" * 32, str: "main", int: 1, bool: True}[kind]
+
+
+def _messages() -> list[bytes]:
+    """One of each kind."""
+    return [bytes(8) + encode_message(_sample(kind)) for kind in get_args(Message)]
 
 
 def _payloads() -> list[bytes]:
-    return _dumped(ledgers.payload_of((ledgers.ALICE,)), ledgers.payload_of((ledgers.ALICE, ledgers.BOB)))
+    return dumped(ledgers.payload_of((ledgers.ALICE,)), ledgers.payload_of((ledgers.ALICE, ledgers.BOB)))
 
 
 def _certificates() -> list[bytes]:
@@ -145,8 +120,8 @@ def _requests() -> list[bytes]:
     return [create_request(SigningKey.from_seed(b"k"), "name", "organisation", Role.BUYER)]
 
 
-def _selected(tree: Any) -> object:
-    return parse_query(tree, 5) if isinstance(tree, dict) else None
+def _selected(wanted: Any) -> object:
+    return parse_query(wanted, 5) if isinstance(wanted, dict) else None
 
 
 # ---------------------------------------------------------------------------------- clients and operators
@@ -216,7 +191,7 @@ def _files(pattern: str) -> list[bytes]:
 
 
 DECODERS: dict[str, Decoder] = {
-    "frames of replicas": Decoder(_received, (Rejected,), _votes),
+    "frames of replicas": Decoder(_received, (Rejected,), _messages),
     "envelopes": Decoder(envelope_from_bytes, (Refusal,), lambda: [ledgers.envelope().raw]),
     "payloads": Decoder(parse_payload, (Refusal,), _payloads),
     "values": Decoder(canonical_value, (ValueInvalid,), lambda: [encode_value({"a": [1, 2**70, None, True, "x"]})]),
@@ -224,26 +199,14 @@ DECODERS: dict[str, Decoder] = {
         parse_genesis, (GenesisInvalid,), lambda: [ledgers.GENESIS.raw, governed.make_genesis().raw]
     ),
     "evidence": Decoder(read_evidence, (), lambda: [b"\x94\x00\x00\x90\x90"]),
-    "receipts": Decoder(
-        _json(receipt_from_json), (ReceiptInvalid,), lambda: _dumped({"v": 1, "envelope": "", "result": {}})
-    ),
-    "proofs of state": Decoder(
-        _json(state_proof_from_json), (ProofInvalid,), lambda: _dumped({"v": 1, "key": "a", "nodes": []})
-    ),
-    "proofs of keys": Decoder(_json(key_proof_from_json), (ProofInvalid,), lambda: _dumped({"key": "a", "nodes": []})),
-    "anchors": Decoder(
-        _json(anchor_from_json), (ProofInvalid,), lambda: _dumped({"v": 1, "header": {}, "certificate": {}})
-    ),
     "certificates": Decoder(_certified, (InvalidCertificate,), _certificates),
     "roots": Decoder(root_fingerprint, (InvalidCertificate,), _certificates),
     "certificate requests": Decoder(request_facts, (InvalidCertificate,), _requests),
     "keys of requests": Decoder(requested_key, (InvalidCertificate,), _requests),
-    "backups of keys": Decoder(_text(lambda text: key_of(text, PASSPHRASE)), (InvalidKey,), _backups),
-    "selectors": Decoder(
-        _json(_selected), (SelectorInvalid,), lambda: _dumped({"a": {"$gt": 1}, "$or": [{"b": None}]})
-    ),
+    "backups of keys": Decoder(text(lambda text: key_of(text, PASSPHRASE)), (InvalidKey,), _backups),
+    "selectors": Decoder(tree(_selected), (SelectorInvalid,), lambda: dumped({"a": {"$gt": 1}, "$or": [{"b": None}]})),
     "bookmarks": Decoder(
-        _text(lambda text: read_bookmark(text, 1)), (SelectorInvalid,), lambda: [write_bookmark([1, "key"]).encode()]
+        text(lambda text: read_bookmark(text, 1)), (SelectorInvalid,), lambda: [write_bookmark([1, "key"]).encode()]
     ),
     "calls over the socket": Decoder(_called, (Refused,), _calls),
     "streams over the socket": Decoder(
@@ -252,20 +215,20 @@ DECODERS: dict[str, Decoder] = {
         lambda: [msgspec.msgpack.encode({"topics": ["blocks"], "height": 3})],
     ),
     "streams over WebSockets": Decoder(
-        _text(read_stream_request), (Refused,), lambda: _dumped({"token": "", "topics": ["blocks"]})
+        text(read_stream_request), (Refused,), lambda: dumped({"token": "", "topics": ["blocks"]})
     ),
     "samples of meters": Decoder(
-        _fed, (), lambda: _dumped({"time_ms": 900, "import_wh": 5, "export_wh": 0, "power_w": 3})
+        _fed, (), lambda: dumped({"time_ms": 900, "import_wh": 5, "export_wh": 0, "power_w": 3})
     ),
     "MQTT packets": Decoder(_packets, (packets.Malformed,), _packet_samples),
     "profiles of meters": Decoder(
-        _text(lambda text: parse_toml(text, DeviceProfile, "file")), (ProfileError,), _profiles
+        text(lambda text: parse_toml(text, DeviceProfile, "file")), (ProfileError,), _profiles
     ),
     "configurations": Decoder(
-        _text(lambda text: parse(text, "file")), (ConfigurationError,), lambda: [(ROOT / "cluster.toml").read_bytes()]
+        text(lambda text: parse(text, "file")), (ConfigurationError,), lambda: [(ROOT / "cluster.toml").read_bytes()]
     ),
     "scenarios": Decoder(
-        _text(lambda text: parse_scenario(text, "file")),
+        text(lambda text: parse_scenario(text, "file")),
         (BadScenario,),
         lambda: [path.read_bytes() for path in sorted((ROOT / "faults" / "library").glob("*.toml"))[:8]],
     ),
@@ -279,13 +242,15 @@ DECODERS: dict[str, Decoder] = {
         lambda data: parse_workload(data, Path("file.toml")), (BadWorkload,), lambda: _files("sweeps/*.toml")
     ),
     "contracts": Decoder(
-        _text(check), (ContractInvalid,), lambda: [source.encode()[:4_000] for source in shipped_sources().values()]
+        text(check), (ContractInvalid,), lambda: [source.encode()[:4_000] for source in shipped_sources().values()]
     ),
     "workers' answers": Decoder(
         decode_answer,
         (msgspec.MsgspecError, UnicodeDecodeError, RecursionError),
         lambda: [msgspec.msgpack.encode(Outcomes([], 0.5))],
     ),
+    **ON_LINKS,
+    **ON_DISK,
 }
 """By what it reads."""
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import struct
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from meter.buffer import ReadingBuffer
@@ -119,6 +122,19 @@ def test_damage_before_the_end_is_an_error_and_changes_nothing(path: Path) -> No
         with pytest.raises(BufferCorrupt, match="byte 8"):
             ReadingBuffer(path)
         assert path.read_bytes() == bytes(bad)
+
+
+@pytest.mark.parametrize("record", [["closed", 1, 2], ["from a later release", 1, 2]])
+def test_a_whole_record_that_is_none_of_ours_is_an_error_and_changes_nothing(path: Path, record: list[object]) -> None:
+    """Its checksum is right, so that no crash tore it."""
+    buffer = ReadingBuffer(path)
+    buffer.close()
+    payload = msgspec.msgpack.encode(record)
+    content = path.read_bytes() + struct.pack(">II", len(payload), zlib.crc32(payload)) + payload
+    path.write_bytes(content)
+    with pytest.raises(BufferCorrupt, match="no record at byte 8"):
+        ReadingBuffer(path)
+    assert path.read_bytes() == content
 
 
 def test_another_file_is_not_touched(path: Path) -> None:

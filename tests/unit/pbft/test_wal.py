@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from decoder import deepened
 
 from pbft.disk import DiskFiles
 from pbft.messages import NewView, PrePrepare, ViewChange
-from pbft.records import Accepted, Cut, Entered, Left, Muted, Record
+from pbft.records import Accepted, Cut, Entered, Left, Muted, Record, encode_record
 from pbft.wal import END, MAGIC, SEGMENT_BYTES_MAX, WalCorrupt, WriteAheadLog
 
 NAME = "00000001.wal"
@@ -144,7 +145,15 @@ def test_truncation_keeps_every_segment_from_the_first_with_something_above_the_
     assert reopened(tmp_path) == (*kept, Cut(1)), "what it forgot, it says"
 
 
-@pytest.mark.parametrize("content", [msgspec.msgpack.encode(("from a later release", 1)), b"\xa1\xff", b"\xc1"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        msgspec.msgpack.encode(("from a later release", 1)),
+        b"\xa1\xff",
+        b"\xc1",
+        deepened(encode_record(Muted(3))),
+    ],
+)
 def test_a_whole_record_that_is_none_of_ours_is_named_with_file_and_offset(tmp_path: Path, content: bytes) -> None:
     """Its checksum is right, so that no crash tore it: it must not be taken for a torn tail and cut."""
     data = written(tmp_path, accepted(1))

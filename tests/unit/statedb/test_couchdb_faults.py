@@ -233,6 +233,10 @@ def test_an_answer_with_a_document_nested_too_deeply_is_read_all_the_same(text: 
     assert audited(answer["docs"][0]) is None
 
 
+def test_an_answer_that_is_no_utf_8_is_none() -> None:
+    assert _decoded(b'{"docs":[{"_id":"\xe9"}]}') is None
+
+
 def test_a_document_planted_by_hand_is_named(chain: Chain) -> None:
     chain.database.apply({"market/planted": Document("market/planted", 0, 0, {"n": 1})}, -1)
     assert chain.audit().drifted == {"market/planted": Drift.UNKNOWN}

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from decoder import deepened
 from msgspec.structs import replace
 from walled import Workers, needs_seccomp
 
 from bench.blocks import Recording, record
 from contracts.machine import PythonMachine
 from contracts.sandbox.machine import ATTEMPTS_MAX, SandboxFailed, WorkerMachine
-from contracts.sandbox.process import Process, WorkerFailed
-from contracts.sandbox.protocol import PART_CALLS, Miss, Outcome, Outcomes, Page, Run
+from contracts.sandbox.process import Patience, Process, WorkerFailed
+from contracts.sandbox.protocol import HEADER_BYTES, PART_CALLS, Miss, Outcome, Outcomes, Page, Run
 from contracts.testing import Chain
 from contracts.validation import MarketValidator
 from ledger.execution import BlockExecutor, Call
@@ -224,6 +226,14 @@ class Liar(Process):
 
 def with_read(outcome: Outcome, version: tuple[int, int] | None) -> Outcome:
     return replace(outcome, reads={**outcome.reads, next(iter(outcome.reads)): version})
+
+
+def test_an_answer_nested_without_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = deepened(msgspec.msgpack.encode(Outcomes([], 0.5)))
+    parts = iter((len(answer).to_bytes(HEADER_BYTES, "big"), answer))
+    monkeypatch.setattr(Process, "_exactly", lambda process, size, patience: next(parts))
+    with pytest.raises(WorkerFailed, match="no answer"):
+        Process.__new__(Process)._receive(Patience(1.0))
 
 
 LIES: dict[str, Callable[[Outcome], Outcome]] = {
