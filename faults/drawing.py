@@ -52,7 +52,7 @@ def draw(seed: int, *, real: bool = False) -> Scenario:
     honest = [node for node in range(topology.nodes) if node not in topology.liars]
     timeline = [_draw_fault(chance, topology, real) for _ in range(chance.randint(0, FAULTS_MAX))]
     if spare and chance.random() < DAMAGE:
-        timeline += [_damage(chance, node) for node in chance.sample(honest, chance.randint(1, spare))]
+        timeline += [_damage(chance, node, real) for node in chance.sample(honest, chance.randint(1, spare))]
     workload = Workload(
         kind=chance.choice(["mixed", "mixed", "registers", "counter", "reads", "bank", "market-day"]),
         clients=chance.randint(1, 5),
@@ -193,10 +193,11 @@ def _revoke(chance: random.Random, topology: Topology, workload: Workload) -> Fa
     return Fault(fault="revoke", at_ms=_at(chance), nodes=(chance.randrange(topology.nodes),))
 
 
-def _damage(chance: random.Random, node: int) -> Fault:
-    kind = chance.choice(["rot", "rot", "lose_log", "lose_ledger"])
+def _damage(chance: random.Random, node: int, real: bool) -> Fault:
+    kinds: list[Kind] = ["rot", "rot", "lose_log", "lose_ledger", *(("roll_back",) if real else ())]
+    kind = chance.choice(kinds)
     bit = 1 + chance.randrange(1 << 29) if kind == "rot" else 0
-    return Fault(fault=kind, at_ms=_at(chance), nodes=(node,), bit=bit, for_ms=_lasting(chance))  # type: ignore[arg-type]
+    return Fault(fault=kind, at_ms=_at(chance), nodes=(node,), bit=bit, for_ms=_lasting(chance))
 
 
 def _of_one_node(kind: Kind) -> Drawer:

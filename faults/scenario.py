@@ -37,7 +37,7 @@ Message: TypeAlias = Literal[
     "manifest", "chunk",
 ]  # fmt: skip
 Kind: TypeAlias = Literal[
-    "crash", "start", "power_cut", "rot", "lose_log", "lose_ledger", "begin_anew",
+    "crash", "start", "power_cut", "rot", "lose_log", "lose_ledger", "begin_anew", "roll_back",
     "partition", "isolate", "ring", "cut", "join", "clog", "unclog", "weather",
     "clock", "validators", "hand_over", "bad_requests", "resubmit", "pause", "full_disk",
     "wire", "sever", "half_open", "fsync_fails", "drift", "expire", "few_files", "little_memory", "revoke",
@@ -260,6 +260,7 @@ ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "lose_log": (frozenset({"nodes"}), _LASTING),
     "lose_ledger": (frozenset({"nodes"}), _LASTING),
     "begin_anew": (frozenset({"nodes"}), _LASTING),
+    "roll_back": (frozenset({"nodes", "for_ms"}), frozenset()),
     "partition": (frozenset({"groups"}), _LASTING),
     "isolate": (frozenset({"nodes"}), _LASTING),
     "ring": (frozenset({"nodes"}), _LASTING),

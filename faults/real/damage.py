@@ -1,4 +1,4 @@
-"""What a lab does to the data of a node that is down: a bit turns, the log or the ledger is lost."""
+"""What a lab does to the data of a node that is down: a bit turns, the log or the ledger is lost, all becomes old."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pbft.epoch_logs import NEW_MARK
 
 LOG, EVIDENCE, LOCK = "wal", "evidence", "lock"
 CHAIN, FILES = "chain", ("format", "current")
+COPY = "data.copy"
 
 
 def rot(data: Path, which: int) -> Path | None:
@@ -55,3 +56,15 @@ def begin_anew(home: Path) -> None:
     """Forget everything, and say that nothing was ever here but the key."""
     shutil.rmtree(home / "data", ignore_errors=True)
     (home / NEW_MARK).touch()
+
+
+def copy(home: Path) -> None:
+    """What ``roll_back`` puts in the data's place."""
+    shutil.rmtree(home / COPY, ignore_errors=True)
+    shutil.copytree(home / "data", home / COPY)
+
+
+def roll_back(home: Path) -> None:
+    """As an operator does who restores a backup, or whoever wants a node to forget what it has signed."""
+    shutil.rmtree(home / "data")
+    (home / COPY).rename(home / "data")

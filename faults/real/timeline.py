@@ -186,6 +186,9 @@ class Timeline:
         lab, kind = self._lab, fault.fault
         if kind in STARTED_AGAIN:
             await self._start(fault, nodes)
+        elif kind == "roll_back":
+            await self._damage(nodes, lambda node: damage.roll_back(lab.home(node)))
+            await self._start(fault, nodes)
         elif kind in JOINED:
             lab.wiring.cut(())
         elif kind == "pause":
@@ -275,6 +278,11 @@ class Timeline:
 
     async def _begin_anew(self, fault: Fault, nodes: list[int]) -> None:
         await self._damage(nodes, lambda node: damage.begin_anew(self._lab.home(node)))
+
+    async def _roll_back(self, fault: Fault, nodes: list[int]) -> None:
+        """A copy is taken of nodes that are down, which go on until it takes the place of what they have by then."""
+        await self._damage(nodes, lambda node: damage.copy(self._lab.home(node)))
+        await self._start(fault, nodes)
 
     async def _damage(self, nodes: list[int], call: Callable[[int], object]) -> None:
         """Crash nodes, and do something to their disks; they may end by themselves from then on."""
@@ -386,6 +394,7 @@ STRIKES: dict[str, Callable[[Timeline, Fault, list[int]], Awaitable[None]]] = {
     "lose_log": Timeline._lose_log,
     "lose_ledger": Timeline._lose_ledger,
     "begin_anew": Timeline._begin_anew,
+    "roll_back": Timeline._roll_back,
     "full_disk": Timeline._full_disk,
     "partition": Timeline._cut_links,
     "isolate": Timeline._cut_links,

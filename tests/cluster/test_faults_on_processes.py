@@ -42,7 +42,8 @@ TRIES = 4
 QUICK = Tuning(block_idle_ms_max=300)
 DOZEN = (
     "a-certificate-ends-in-mid-run", "a-fifth-validator-joins-as-the-primary-dies", "a-market-day-through-crashes",
-    "a-revoked-observer-is-sent-away", "a-revoked-validator-is-replaced", "bad-weather", "bytes-damaged-on-the-way",
+    "a-revoked-observer-is-sent-away", "a-revoked-validator-is-replaced", "an-old-copy-is-restored",
+    "bad-weather", "bytes-damaged-on-the-way",
     "clients-bad-requests", "clogged-links", "couchdb-hangs-and-no-broker",
     "drifting-clocks", "equivocating-primary", "few-files-and-little-memory", "flapping-partition",
     "half-open-connections", "isolated-primary", "money-through-crashes", "narrow-and-long-pipes",

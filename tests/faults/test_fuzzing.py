@@ -25,12 +25,13 @@ from faults.writing import write_scenario
 
 DRAWN = [draw(seed) for seed in range(300)]
 REAL = [draw(seed, real=True) for seed in range(300)]
-LOSSES = {"rot", "lose_log", "lose_ledger"}
+LOSSES = {"rot", "lose_log", "lose_ledger", "roll_back"}
 KINDS = ("mixed", "registers", "counter", "reads", "bank", "market-day")
 NEVER = {"start", "begin_anew", "ring", "join", "unclog", "validators"}
 """Kinds that are not drawn: what undoes others, what only liars do, changes of who votes."""
 REAL_ALONE = {
     "pause", "full_disk", "wire", "sever", "half_open", "fsync_fails", "drift", "expire", "few_files", "little_memory",
+    "roll_back",
 }  # fmt: skip
 """Kinds that the simulator does not know."""
 

@@ -160,7 +160,7 @@ def test_the_template_is_a_scenario() -> None:
     assert scenario.timeline
 
 
-REAL_ONLY = {"pause", "full_disk", "fsync_fails", "drift", "expire", "few_files", "little_memory", *WIRED}
+REAL_ONLY = {"roll_back", "pause", "full_disk", "fsync_fails", "drift", "expire", "few_files", "little_memory", *WIRED}
 
 
 def test_every_kind_of_fault_says_what_it_takes_and_every_target_knows_it() -> None:

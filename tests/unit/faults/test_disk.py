@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.real.damage import begin_anew, lose_ledger, lose_log, rot
+from faults.real.damage import begin_anew, copy, lose_ledger, lose_log, roll_back, rot
 from faults.real.disk import POWER_CUT_CODE, DiskFault, LabDisk
 
 PROGRAM = """
@@ -82,6 +82,17 @@ def test_one_bit_of_log_and_chain_turns_and_turns_back(tmp_path: Path) -> None:
         rot(data, which)
         assert contents(data) == before
     assert rot(tmp_path / "nothing", 3) is None
+
+
+def test_a_copy_takes_the_place_of_what_came_after_it(tmp_path: Path) -> None:
+    data = data_in(tmp_path)
+    before = contents(data)
+    copy(tmp_path)
+    lose_log(data)
+    (data / "chain" / "another").write_bytes(b"block")
+    roll_back(tmp_path)
+    assert contents(data) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_losing_the_log_or_the_ledger_leaves_the_rest(tmp_path: Path) -> None:
