@@ -1,14 +1,13 @@
 """Whatever reads bytes from outside: how, which errors are its refusals, and what it reads when all is well.
 
 Anything else that comes out of one is a fault. ``tests/fuzz`` throws some thousand damaged texts at each, seeded;
-``python -m decoders NAME`` has atheris search on, guided by which lines are reached (CONTRIBUTING.md).
+``python -m guided NAME`` has atheris search on, guided by which lines are reached (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -318,21 +317,3 @@ def throw(name: str, data: bytes) -> None:
     decoder = DECODERS[name]
     with suppress(*decoder.refusals):
         decoder.read(data)
-
-
-def main() -> None:
-    """Search on from the samples: ``python -m decoders NAME [libFuzzer's options]``."""
-    import atheris  # by hand: pip install atheris
-
-    name = sys.argv.pop(1)
-    corpus = Path(sys.argv.pop(1))
-    corpus.mkdir(parents=True, exist_ok=True)
-    for number, sample in enumerate(DECODERS[name].samples()):
-        (corpus / f"sample-{number}").write_bytes(sample)
-    atheris.instrument_all()
-    atheris.Setup([*sys.argv, str(corpus)], lambda data: throw(name, data))
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()
