@@ -23,4 +23,4 @@ def test_each_room_is_looked_at_from_six_sides() -> None:
         sides = {side for point in points for side in re.findall(r"\*\*([STRIDE])\*\*", point)}
         named = all("`tests/" in point or "*Limit:*" in point for point in points)
         assert (room.splitlines()[0], named) == (room.splitlines()[0], True)
-        assert sides >= set("STDE"), room.splitlines()[0]
+        assert sides == set("STRIDE"), room.splitlines()[0]
