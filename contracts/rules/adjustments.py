@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contracts.rules.changes import Changes, Violation
 from contracts.rules.groups import ACCOUNTS, ADJUSTMENTS, SHARES, TRADES
+from contracts.rules.money import BALANCING, GRID
 from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, is_decided, terms_of
 from contracts.rules.trades import OWED, PAID, fees_of, owed
 from ledger.execution import Call
@@ -86,23 +87,42 @@ def _is_left_unsigned(new: Value, trade: Value, changes: Changes) -> bool:
     """Whether a mandate has not signed, or what both have signed is not paid, though the money for it is there."""
     if new["status"] != "proposed":
         return False
-    costs = {"buyer": new["amount"], "seller": new["grid_amount"] + new["fee"] + new["penalty"] - new["amount"]}
+    costs = _costs(new)
     for side in PARTIES:
-        if trade[f"{side}_mandate"] and not new[f"{side}_confirmed"] and _has(changes, new[side], costs[side]):
+        if trade[f"{side}_mandate"] and not new[f"{side}_confirmed"] and _has(changes, new[side], costs[new[side]]):
             return True
     if not (new["seller_confirmed"] and new["buyer_confirmed"]):
         return False
-    own = {"grid": -new["grid_amount"], "balancing": -new["fee"] - new["penalty"]}
-    return all(_has(changes, account, cost) for account, cost in own.items())
+    return all(_has(changes, account, costs[account]) for account in (GRID, BALANCING))
 
 
 def _has(changes: Changes, account: str, cost: int) -> bool:
-    """Whether so much was available all along. Of an account that the call moves it may have been there too late."""
+    """Whether so much was available all along: before the call, and of that after all that it takes for other
+    adjustments. What it brings may have come too late."""
     if cost <= 0:
         return True
-    key = ACCOUNTS + account
-    known = None if key in changes.raw else changes.current(key)
-    return known is not None and bool(known["available"] >= cost)
+    known = changes.old(ACCOUNTS + account)
+    return known is not None and bool(known["available"] - _taken(changes, account) >= cost)
+
+
+def _taken(changes: Changes, account: str) -> int:
+    """What the call takes from an account for adjustments that it makes: as a party signs, or as grid and balancing
+    pay."""
+    taken = 0
+    for key in changes.below(ADJUSTMENTS):
+        new = changes.new(key)
+        signed = {new[side]: new[f"{side}_confirmed"] for side in PARTIES}
+        if changes.old(key) is None and signed.get(account, new["status"] == "settled"):
+            taken += max(0, _costs(new).get(account, 0))
+    return taken
+
+
+def _costs(adjustment: Value) -> dict[str, int]:
+    """What an adjustment costs by account, negative where it brings something."""
+    amount, grid_amount = adjustment["amount"], adjustment["grid_amount"]
+    rest = adjustment["fee"] + adjustment["penalty"]
+    seller = grid_amount + rest - amount
+    return {adjustment["buyer"]: amount, adjustment["seller"]: seller, GRID: -grid_amount, BALANCING: -rest}
 
 
 def _is_priced(new: Value, trade: Value) -> bool:

@@ -4,6 +4,7 @@ the shipped settlement contract gets nothing through."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from contracts.validation import Violation
 from ledger.values import decode_value, encode_value
 
 TRADE, ADJUSTMENT, BEA = "settlement/trade/", "settlement/adjustment/", "credit/account/bea"
+BALANCING = "credit/account/balancing"
 HELD = 200_000
 """Of a trade of 1,000 Wh."""
 Writes = dict[str, bytes | None]
@@ -136,6 +138,42 @@ def test_a_dispute_is_signed_by_as_many_as_it_takes(market: Market) -> None:
 
     call = ("settlement", "dispute", {"trade": trade, "amount": 7, "reason": ""})
     assert verdict(market, call, ("bea",), ask_nobody) == Violation.DISPUTE
+
+
+def test_a_mandate_signs_whoever_writes_the_account_as_it_was(market: Market) -> None:
+    """What is available in an account that the call writes is known too."""
+    for party in ("sol", "bea"):
+        market.ok("settlement", "set_mandate", {"granted": True}, party)
+    market.take(market.offer(), 1_000)
+    market.to_end()
+    market.read("sol", 400)
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 1_000, 2)]})
+    assert verdict(market, call, ("gate",)) is None
+
+    def leave_unsigned(state: OtherState) -> None:
+        asked = 'if trade[side + "_mandate"] and has(record[side], cost):'
+        state.edit("settlement", asked, asked.replace("if ", 'if side == "seller" and '))
+
+    forge = partial(free, market=market, amount=0)
+    assert verdict(market, call, ("gate",), leave_unsigned, forge=forge) == Violation.SIGNATURES
+
+
+def test_what_both_mandates_signed_is_paid_whoever_writes_the_accounts_that_pay(market: Market) -> None:
+    for party in ("sol", "bea"):
+        market.ok("settlement", "set_mandate", {"granted": True}, party)
+    market.take(market.offer(), 1_000)
+    market.to_end()
+    market.read("sol", 400)
+    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 1_000, 2)]})
+
+    def leave_unpaid(state: OtherState) -> None:
+        state.edit("settlement", "if both and has(GRID,", "if False and has(GRID,")
+
+    def write_balancing(writes: Writes) -> None:
+        writes[BALANCING] = encode_value(market.get(BALANCING))
+
+    assert market.get(BALANCING)["available"] > 0
+    assert verdict(market, call, ("gate",), leave_unpaid, forge=write_balancing) == Violation.SIGNATURES
 
 
 def test_no_trade_is_of_no_energy(market: Market) -> None:
