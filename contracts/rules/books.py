@@ -128,12 +128,28 @@ def _are_met_in_turn(changes: Changes) -> bool:
     left = [_rank_met(changes, coming, zone, end) for zone, end in _others(changes, coming).items()]
     if len(reached) < len(met) or any(turn < max(reached) for turn in left if turn):
         return False
+    met.sort(key=lambda order: turns[order["id"]] or (0, ""))
+    if not _are_full_in_turn(changes, met):
+        return False
     traded = [order for order in met if order["status"] not in ("barred", "full")]
-    traded.sort(key=lambda order: turns[order["id"]] or (0, ""))
     return [_of_resting(changes, coming, key) for key in sorted(changes.below(TRADES))] == [
         [order["owner"], order["meter"], changes.old(ORDERS + order["id"])["remaining_wh"] - order["remaining_wh"]]
         for order in traded
     ]
+
+
+def _are_full_in_turn(changes: Changes, met: list[Value]) -> bool:
+    """Whether the meters of asks that were found full had made all their trades when it was the asks' turn."""
+    made: Counter[str] = Counter()
+    for order in met:
+        place = place_of(order)
+        if order["status"] not in ("barred", "full"):
+            made[place] += 1
+        elif order["status"] == "full":
+            count = (changes.old(COUNTS + place) or 0) + made[place]
+            if order["side"] != "ask" or count < TRADES_MAX:
+                return False
+    return True
 
 
 def _of_resting(changes: Changes, coming: Value, key: str) -> list[Value]:

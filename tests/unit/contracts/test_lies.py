@@ -606,6 +606,26 @@ def test_shipped_contracts_keep_nothing_that_nobody_knows(market: Market) -> Non
     assert verdict(market, call, ("sol",), forge=plant) == Violation.NAMESPACE
 
 
+def test_an_ask_is_full_only_once_its_turn_comes(market: Market) -> None:
+    """A worse one of the same meter made the last trade, in the same call, and the rest went to somebody else."""
+    best, _ = market.order("ask", "sol", 1_000, PRICE)
+    market.order("ask", "sol", 1, PRICE + 1)
+    market.order("ask", "sun", 1_000, PRICE + 2)
+    market.chain.put(f"settlement/count/m-sol/{market.interval:010d}", 99)
+    call = ("market", "place_order", market.order_args("bid", "bea", 1_000, PRICE + 2))
+    assert verdict(market, call, ("bea",)) is None
+
+    def pass_over(state: OtherState) -> None:
+        asked = 'elif other == "ask" and is_full(resting):'
+        state.edit(
+            "market", asked, asked.replace("is_full(resting)", f'(is_full(resting) or resting["id"] == "{best}")')
+        )
+
+    assert verdict(market, call, ("bea",), pass_over) == Violation.OVERSOLD
+    more = ("market", "place_order", market.order_args("bid", "bea", 1_500, PRICE + 2))
+    assert verdict(market, more, ("bea",)) is None
+
+
 def test_nobodys_order_is_barred_that_no_other_order_met(market: Market) -> None:
     """Regression: who was suspended for a moment lost what rested, by anybody's transaction."""
     resting, _ = market.order("ask", "sol", 100, PRICE)
