@@ -94,7 +94,12 @@ def _is_uncrossed(changes: Changes, key: str) -> bool:
         return True
     if order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX:
         return True
-    return not any(_rank_met(changes, order, zone, end) for zone, end in _others(changes, order).items())
+    return not is_crossed(changes, order)
+
+
+def is_crossed(changes: Changes, order: Value) -> bool:
+    """Whether something that will be in the book meets an order."""
+    return any(_rank_met(changes, order, zone, end) for zone, end in _others(changes, order).items())
 
 
 def _others(changes: Changes, order: Value) -> dict[str, str]:

@@ -4,7 +4,7 @@ what is offered, in what amounts and when, is what the market admits."""
 from __future__ import annotations
 
 from contracts.rules.auctions import AHEAD_MAX
-from contracts.rules.books import MATCHES_MAX, looked_at
+from contracts.rules.books import MATCHES_MAX, is_crossed, looked_at
 from contracts.rules.changes import Changes, Violation
 from contracts.rules.fills import INTERVAL_MS, ORDER_WH_MIN
 from contracts.rules.groups import (
@@ -83,13 +83,14 @@ def _is_multiple(energy_wh: int, least_wh: int) -> bool:
 
 
 def _is_executed(call: Call, changes: Changes, order: Value) -> bool:
-    """Only a limit order rests; all or nothing is filled. What is left after as many matches as may be is cancelled."""
+    """Only a limit order rests; all or nothing is filled. What would still meet others after as many
+    as may be is cancelled."""
     args = call.args if isinstance(call.args, dict) else {}
     execution = "limit" if call.function == "amend_order" else args.get("execution", "")
     if execution not in EXECUTIONS or order["status"] == "filled":
         return execution in EXECUTIONS
     if execution == "limit":
-        ended = order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX
+        ended = order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX and is_crossed(changes, order)
         return bool(order["status"] == "open" or ended)
     return execution == "ioc" and bool(order["status"] == "cancelled")
 

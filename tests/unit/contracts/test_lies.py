@@ -626,6 +626,20 @@ def test_an_ask_is_full_only_once_its_turn_comes(market: Market) -> None:
     assert verdict(market, more, ("bea",)) is None
 
 
+def test_an_order_that_met_fifty_rests_unless_it_would_meet_more(market: Market) -> None:
+    for _ in range(50):
+        market.order("ask", "sol", 1, PRICE)
+    call = ("market", "place_order", market.order_args("bid", "bea", 100, PRICE))
+    assert verdict(market, call, ("bea",)) is None
+
+    def cancel(state: OtherState) -> None:
+        state.edit("market", 'elif found["stopped"]:', "elif True:")
+
+    assert verdict(market, call, ("bea",), cancel) == Violation.STANDING
+    market.order("ask", "sol", 1, PRICE)
+    assert verdict(market, call, ("bea",)) is None
+
+
 def test_nobodys_order_is_barred_that_no_other_order_met(market: Market) -> None:
     """Regression: who was suspended for a moment lost what rested, by anybody's transaction."""
     resting, _ = market.order("ask", "sol", 100, PRICE)
