@@ -37,8 +37,9 @@ from ledger.values import Value
 
 GATES = {LISTINGS: MARKET_GATES, ORDERS: MARKET_GATES, DIRECTED: OFFERS_GATES}
 OPENED = (MARKET_GATES, OFFERS_GATES)
-MATCHES_MAX, OPEN_MAX = 50, 200
-"""Resting orders that one order looks at, and directed offers of one party that are open in an interval."""
+MATCHES_MAX, ZONES_MAX, OPEN_MAX = 50, 16, 200
+"""Resting orders that one order looks at, zones that have orders on a side of a book, and directed offers of one party
+that are open in an interval."""
 INTERVAL, PRICE_CHARS = re.compile(r"[0-9]{10}"), 10
 
 Row = tuple[str, Value]
@@ -268,7 +269,7 @@ def _fronts_agree(call: Call, changes: Changes) -> bool:
 
 def _is_front_kept(changes: Changes, key: str) -> bool:
     new, old = changes.new(key), changes.old(key) or {}
-    if new == {}:
+    if new == {} or len(new or {}) > ZONES_MAX:
         return False
     book = f"market/{key[len(TOPS) :]}/"
     for zone in {*old, *(new or {})}:

@@ -87,8 +87,10 @@ def _is_executed(call: Call, changes: Changes, order: Value) -> bool:
     as may be is cancelled."""
     args = call.args if isinstance(call.args, dict) else {}
     execution = "limit" if call.function == "amend_order" else args.get("execution", "")
-    if execution not in EXECUTIONS or order["status"] == "filled":
-        return execution in EXECUTIONS
+    if execution not in EXECUTIONS or looked_at(changes) > MATCHES_MAX:
+        return False
+    if order["status"] == "filled":
+        return True
     if execution == "limit":
         ended = order["status"] == "cancelled" and looked_at(changes) == MATCHES_MAX and is_crossed(changes, order)
         return bool(order["status"] == "open" or ended)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from auctions import PRODUCT, AuctionMarket, Order
-from contract_market import INTERVAL_MS, PRICE, Market
+from contract_market import CAPACITY_W, INTERVAL_MS, PRICE, Market
 from forgery import Outcome
 from governed import ROOT_DER, START_MS, certificate
 from lies import OtherState, verdict
@@ -638,6 +638,31 @@ def test_an_order_that_met_fifty_rests_unless_it_would_meet_more(market: Market)
     assert verdict(market, call, ("bea",), cancel) == Violation.STANDING
     market.order("ask", "sol", 1, PRICE)
     assert verdict(market, call, ("bea",)) is None
+
+
+@pytest.mark.parametrize("execution", ["limit", "fok"])
+def test_no_order_meets_more_than_fifty(market: Market, execution: str) -> None:
+    for _ in range(51):
+        market.order("ask", "sol", 1, PRICE)
+    call = ("market", "place_order", market.order_args("bid", "bea", 51, PRICE, execution))
+
+    def go_on(state: OtherState) -> None:
+        state.edit("market", "MATCHES_MAX = 50", "MATCHES_MAX = 51")
+
+    assert verdict(market, call, ("bea",), go_on) == Violation.STANDING
+
+
+def test_no_side_of_a_book_has_more_than_sixteen_zones(market: Market) -> None:
+    for number in range(17):
+        market.bind(f"z{number}", "sol", CAPACITY_W, f"zone{number}")
+    for number in range(16):
+        market.ok("market", "place_order", {**market.order_args("ask", "sol", 10, PRICE), "meter": f"z{number}"}, "sol")
+    call = ("market", "place_order", {**market.order_args("ask", "sol", 10, PRICE), "meter": "z16"})
+
+    def allow(state: OtherState) -> None:
+        state.edit("market", "ZONES_MAX = 16", "ZONES_MAX = 17")
+
+    assert verdict(market, call, ("sol",), allow) == Violation.OVERSOLD
 
 
 def test_nobodys_order_is_barred_that_no_other_order_met(market: Market) -> None:
