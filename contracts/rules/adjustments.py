@@ -20,6 +20,9 @@ NEXT = {
 """What an adjustment's state may become in one call: void by a dispute, which leaves it nothing to change. One that is
 void already a dispute prices anew too."""
 
+PAYING = ("confirm_adjustments", "decide_adjustment")
+"""Where the second signature pays; whom mandates signed for may lack the grid's or the balancing account's part."""
+
 
 def adjustments(call: Call, changes: Changes) -> Violation | None:
     """Terms follow the trade's and never change; it is settled after the trade and all earlier ones, signed by two."""
@@ -47,6 +50,8 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
                 return Violation.SIGNATURES
             if not paid or not _earlier_is_settled(new, changes):
                 return Violation.ADJUSTMENT
+        elif call.function in PAYING and new["seller_confirmed"] and new["buyer_confirmed"]:
+            return Violation.SIGNATURES
     return None if all(_is_cover_written(changes, key) for key in changes.below(TRADES)) else Violation.ADJUSTMENT
 
 

@@ -176,6 +176,27 @@ def test_what_both_mandates_signed_is_paid_whoever_writes_the_accounts_that_pay(
     assert verdict(market, call, ("gate",), leave_unpaid, forge=write_balancing) == Violation.SIGNATURES
 
 
+@pytest.mark.parametrize("before", [(), ("sol",)])
+def test_the_second_signature_pays_an_adjustment(market: Market, before: tuple[str, ...]) -> None:
+    """What it costs would stay held, and the seller would get nothing."""
+    trade = market.take(market.offer(), 1_000)
+    market.to_end()
+    market.read("sol", 400)
+    market.ok(*settling(trade), "sol", "bea")
+    market.read("sol", 1_000, 2)
+    call: tuple[str, str, dict[str, Any]] = ("settlement", "confirm_adjustments", {"adjustments": [f"{trade}-01"]})
+    if before:
+        market.ok(*call, *before)
+    signers = tuple({"sol", "bea"} - {*before})
+    assert verdict(market, call, signers) is None
+
+    def leave_unpaid(state: OtherState) -> None:
+        paying = '        settle_adjustment(record)\n    put("adjustment/" + name, record)'
+        state.edit("settlement", paying, paying.replace("settle_adjustment(record)", "pass_by = 0"))
+
+    assert verdict(market, call, signers, leave_unpaid) == Violation.SIGNATURES
+
+
 def test_no_trade_is_of_no_energy(market: Market) -> None:
     listing = market.offer()
     taking = market.taking_args(listing, 0)
