@@ -3,7 +3,7 @@ disputed; both sign it too, or one of them and the arbiter."""
 
 from __future__ import annotations
 
-from contracts.rules.changes import Changes, Violation
+from contracts.rules.changes import Changes, Violation, place_of
 from contracts.rules.groups import ACCOUNTS, ADJUSTMENTS, SHARES, TRADES
 from contracts.rules.money import BALANCING, GRID
 from contracts.rules.signatures import PARTIES, is_confirmed_lawfully, is_decided, terms_of
@@ -52,7 +52,7 @@ def adjustments(call: Call, changes: Changes) -> Violation | None:
                 return Violation.ADJUSTMENT
         elif call.function in PAYING and new["seller_confirmed"] and new["buyer_confirmed"]:
             return Violation.SIGNATURES
-    return None if all(_is_cover_written(changes, key) for key in changes.below(TRADES)) else Violation.ADJUSTMENT
+    return None if all(_is_cover_kept(changes, key) for key in changes.below(TRADES)) else Violation.ADJUSTMENT
 
 
 def _is_settled_unread(changes: Changes, key: str) -> bool:
@@ -63,21 +63,40 @@ def _is_settled_unread(changes: Changes, key: str) -> bool:
 
 
 def _is_covered_lawfully(new: Value, old: Value, changes: Changes) -> bool:
-    """The trade's hold goes over to what late readings found that the buyer owes, as the trade is settled: to the first
-    of it in any case, to what corrections added as far as it goes."""
+    """The trade's hold goes over to what late readings found that the buyer owes, as the trade is settled."""
     covered = new.get("covered", False)
     if old is None or old.get("covered"):
         return bool(covered == (old is not None))
-    due = new["amount"] > 0 and _is_settled_unread(changes, TRADES + new["trade"])
-    return bool(covered == due or (new["number"] > 1 and not covered))
+    return bool(not covered or (new["amount"] > 0 and _is_settled_unread(changes, TRADES + new["trade"])))
 
 
-def _is_cover_written(changes: Changes, key: str) -> bool:
+def _is_cover_kept(changes: Changes, key: str) -> bool:
+    """The first of what late readings found is covered in any case, what corrections added as far as the money goes.
+    Where the call settles one trade, covers are the last that it takes; else it is known what was there all along."""
     if not _is_settled_unread(changes, key):
         return True
-    first = f"{ADJUSTMENTS}{key[len(TRADES) :]}-01"
-    known = changes.current(first)
-    return known is None or known["amount"] <= 0 or first in changes.raw
+    trade = changes.new(key)
+    account = ACCOUNTS + trade["buyer"]
+    if len(changes.below(TRADES)) == 1:
+        free = changes.current(account)["available"]
+    else:
+        free = changes.old(account)["available"] - _covered(changes, trade["buyer"])
+    made = changes.current(f"{SHARES}{place_of(trade)}/{trade['id']}")[2]
+    for number in range(made, 0, -1):
+        known = changes.current(f"{ADJUSTMENTS}{trade['id']}-{number:02d}")
+        if known["amount"] <= 0:
+            continue
+        if known.get("covered"):
+            free += known["amount"]
+        elif number == 1 or free >= known["amount"]:
+            return False
+    return True
+
+
+def _covered(changes: Changes, buyer: str) -> int:
+    """What the call takes from what a buyer has available, for covers."""
+    fresh = [changes.new(key) for key in changes.below(ADJUSTMENTS) if not (changes.old(key) or {}).get("covered")]
+    return sum(new["amount"] for new in fresh if new["buyer"] == buyer and new.get("covered"))
 
 
 def _is_new(new: Value, trade: Value, changes: Changes) -> bool:

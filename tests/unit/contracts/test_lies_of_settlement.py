@@ -100,6 +100,25 @@ def test_what_a_late_reading_found_stays_held_as_the_trade_is_settled(market: Ma
         assert verdict(market, settling(unread), ("sol", "bea"), forge=forge) == Violation.ADJUSTMENT
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_a_correction_added_stays_held_as_far_as_the_money_goes(market: Market, count: int) -> None:
+    """Whether the call settles the trade alone or with another."""
+    trades = [market.take(market.offer(), 1_000) for _ in range(count)]
+    market.to_end()
+    market.to(market.chain.time_ms + 7_300_000)
+    market.read("sol", 400)
+    market.read("sol", 1_000, 2)
+    (_, second) = market.records(ADJUSTMENT)
+    call: tuple[str, str, dict[str, Any]] = ("settlement", "confirm_many", {"trades": trades})
+    assert verdict(market, call, ("sol", "bea")) is None
+
+    def leave_out(writes: Writes) -> None:
+        del writes[ADJUSTMENT + second["id"]]
+        free(writes, market, second["amount"])
+
+    assert verdict(market, call, ("sol", "bea"), forge=leave_out) == Violation.ADJUSTMENT
+
+
 def test_nothing_is_covered_before_both_have_signed(market: Market, unread: str) -> None:
     """The buyer would hold it twice."""
     market.read("sol", 1_000)
