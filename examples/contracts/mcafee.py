@@ -24,8 +24,9 @@ def clear(bids: list, asks: list, fee: int):
     pays = buyers[count - 1][1]
     costs = sellers[count - 1][1]
     if count < min(len(buyers), len(sellers)):
-        mean = (buyers[count][1] + sellers[count][1]) // 2
-        if costs <= mean and mean <= pays:
+        total = buyers[count][1] + sellers[count][1]
+        mean = total // 2
+        if 2 * costs <= total and total <= 2 * pays:
             return answer(mean, mean - fee, buyers[:count], sellers[:count])
     return answer(pays, costs - fee, buyers[: count - 1], sellers[: count - 1])
 

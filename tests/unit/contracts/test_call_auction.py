@@ -194,6 +194,16 @@ def test_mcafee_1992(bids: tuple[int, ...], asks: tuple[int, ...], price: int, s
     assert {(trade["price"], trade["price"] - trade["grid_fee"]) for trade in trades} <= {(price, seller_price)}
 
 
+def test_mcafees_mean_is_compared_as_it_is() -> None:
+    """Regression: it was rounded down before; 5.5 is above what the second bid pays, so that one pair trades."""
+    market = AuctionMarket("mcafee", contracts={"mcafee": MCAFEE})
+    for side, who, prices in (("bid", "bea", (10, 5, 4)), ("ask", "sol", (1, 3, 7))):
+        for price in prices:
+            market.enter(side, who, LOT, price)
+    result = market.cleared()
+    assert (result["price"], result["seller_price"], result["trades"]) == (5, 3, 1)
+
+
 # --------------------------------------------------------------------------------------------- entering
 
 
