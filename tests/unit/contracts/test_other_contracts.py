@@ -146,6 +146,7 @@ LET_THROUGH_ONCE = [
 order's share; a seller made the buyer of what both agreed."""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("contract", "line"), LET_THROUGH_ONCE)
 def test_what_was_let_through_once_is_refused(contract: str, line: str) -> None:
     source = shipped_sources()[contract]
