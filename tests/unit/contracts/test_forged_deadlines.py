@@ -267,6 +267,30 @@ def test_what_is_left_is_filled_once_and_pro_rata_alone(name: str) -> None:
     assert outcome.verdict() == Violation.AUCTION
 
 
+def test_what_is_left_is_not_passed_over() -> None:
+    """A machine could end an auction once all had their parts."""
+    market = worked_to("fill", entered("pro rata"))
+    call = ("auction", "work", [PRODUCT, market.interval])
+    again = 'if not more and run["ties"] == "pro rata" and'
+    assert verdict(market, call, ()) is None
+    assert verdict(market, call, (), lambda state: state.edit("auction", again, "if False and")) == Violation.AUCTION
+
+
+def test_an_ask_that_sold_all_its_part_is_not_full() -> None:
+    """Its owner would be told of trades that it could not make, and what is left of it be out of the book."""
+    market = AuctionMarket(ties="pro rata")
+    for side, who in (("ask", "sun"), ("ask", "sol"), ("bid", "bea")):
+        market.enter(side, who, 100, 5)
+    market.chain.time_ms = market.clear_ms
+    market.chain.put(f"settlement/count/m-sun/{market.interval:010d}", TRADES_MAX - 1)
+    worked_to("fill", market)
+    call = ("auction", "work", [PRODUCT, market.interval])
+    saved = '    put("order/" + record["id"], record)\n\n\ndef rest'
+    full = '    if record["meter"] == "m-sun":\n        end_order(record, "full", "TOO_MANY_TRADES")\n        return\n'
+    assert verdict(market, call, ()) is None
+    assert verdict(market, call, (), lambda state: state.edit("auction", saved, full + saved)) == Violation.AUCTION
+
+
 @pytest.mark.parametrize("ties", ["time", "pro rata"])
 def test_no_ask_is_full_before_its_meter_has_all_its_trades(ties: str) -> None:
     """Regression: a machine passed over the best ask of a meter with ninety-nine trades, let the meter's next one make

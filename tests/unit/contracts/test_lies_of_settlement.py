@@ -159,14 +159,19 @@ def test_a_dispute_is_signed_by_as_many_as_it_takes(market: Market) -> None:
     assert verdict(market, call, ("bea",), ask_nobody) == Violation.DISPUTE
 
 
-def test_a_mandate_signs_whoever_writes_the_account_as_it_was(market: Market) -> None:
-    """What is available in an account that the call writes is known too."""
+def corrected_under_mandates(market: Market) -> tuple[str, str, dict[str, Any]]:
+    """The call that corrects a settled trade's reading, between two who have given mandates."""
     for party in ("sol", "bea"):
         market.ok("settlement", "set_mandate", {"granted": True}, party)
     market.take(market.offer(), 1_000)
     market.to_end()
     market.read("sol", 400)
-    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 1_000, 2)]})
+    return ("settlement", "submit_readings", {"readings": [market.reading("sol", 1_000, 2)]})
+
+
+def test_a_mandate_signs_whoever_writes_the_account_as_it_was(market: Market) -> None:
+    """What is available in an account that the call writes is known too."""
+    call = corrected_under_mandates(market)
     assert verdict(market, call, ("gate",)) is None
 
     def leave_unsigned(state: OtherState) -> None:
@@ -178,12 +183,7 @@ def test_a_mandate_signs_whoever_writes_the_account_as_it_was(market: Market) ->
 
 
 def test_what_both_mandates_signed_is_paid_whoever_writes_the_accounts_that_pay(market: Market) -> None:
-    for party in ("sol", "bea"):
-        market.ok("settlement", "set_mandate", {"granted": True}, party)
-    market.take(market.offer(), 1_000)
-    market.to_end()
-    market.read("sol", 400)
-    call = ("settlement", "submit_readings", {"readings": [market.reading("sol", 1_000, 2)]})
+    call = corrected_under_mandates(market)
 
     def leave_unpaid(state: OtherState) -> None:
         state.edit("settlement", "if both and has(GRID,", "if False and has(GRID,")
